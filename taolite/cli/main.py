@@ -1,0 +1,73 @@
+"""The front door: `taolite GROUP COMMAND`, and the container's own names `detectnet_v2` and `tao-converter`.
+
+Only the module of the group that was asked for is imported, so help answers at once and loads no torch.
+argparse, because TAO's flags are argparse's: `-eq`, `-pth`, `--gpu_index 0 1`, unique prefixes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from taolite import __version__
+from taolite.errors import TaoliteError
+
+__all__ = ["detectnet_v2", "main", "tao_converter"]
+
+# group -> (module with `configure(parser)`, one line of help)
+GROUPS = {
+    "detectnet": ("taolite.cli.detectnet", "DetectNet_v2: dataset_convert, train, evaluate, prune, export ..."),
+    "dataset": ("taolite.cli.dataset", "labels and images: convert, check, stats, view"),
+    "spec": ("taolite.cli.spec", "spec files: check, show, schema"),
+    "convert": ("taolite.cli.convert", "an .etlt (or .onnx) into an engine, with tao-converter's flags"),
+    "inspect": ("taolite.cli.inspect", "what an artifact holds: kind, classes, size, lineage"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code (0 done, 1 something to mend, 2 wrong usage, 130 interrupted)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="taolite",
+        description="NVIDIA TAO's DetectNet_v2 life cycle, spec files and flags unmodified, on PyTorch.",
+    )
+    parser.add_argument("--version", action="version", version=f"taolite {__version__}")
+    groups = parser.add_subparsers(dest="group", metavar="GROUP", required=True)
+    asked = next((word for word in arguments if not word.startswith("-")), None)
+    for name, (module, line) in GROUPS.items():
+        group = groups.add_parser(name, help=line, description=line)
+        if name == asked:
+            importlib.import_module(module).configure(group)
+    return _run(parser.parse_args(arguments))
+
+
+def detectnet_v2() -> int:
+    """`detectnet_v2 TASK ...`, as the TAO container spells it."""
+    return main(["detectnet", *sys.argv[1:]])
+
+
+def tao_converter() -> int:
+    """`tao-converter MODEL.etlt -k KEY ...`."""
+    return main(["convert", *sys.argv[1:]])
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Call the command; what a user can mend becomes one message, everything else keeps its traceback."""
+    try:
+        code = options.run(options)
+        return int(code or 0)
+    except TaoliteError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C; what was saved before stays", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away, as in `taolite spec show F | head`
+        sys.stderr.close()
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""Everything a user can mend. These print without a traceback and end the command with exit code 1.
+
+TaoliteError
+├── SpecError        a spec file: all its problems at once, each with line and nearest name
+├── UsageError       a flag or argument that cannot be what was meant
+├── PathError        a file or folder that is missing, unreadable, or in the way
+├── StorageError     the disk is full or read-only; what was there before is still there
+├── DataError        labels or images: which file, which line
+├── ArtifactError    a .tlt, .etlt or checkpoint that cannot be used
+│   ├── WrongKeyError    authentic file, other key
+│   ├── TruncatedError   the end is missing
+│   ├── DamagedError     bytes were changed
+│   └── ForeignError     made by something else (NVIDIA's closed codec, a pickle, another format)
+├── ModelError       the model does not fit the spec, or the weights do not fit the model
+├── TrainingError    a run that cannot go on (a loss that is not finite, a folder of another run)
+└── EngineError      a runtime that is missing, or an engine that cannot be built, is stale or foreign
+
+A message says where, what was found, what is needed and the way out. Anything else that is raised is our
+bug and keeps its traceback. Keys never appear in a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = [
+    "ArtifactError",
+    "DamagedError",
+    "DataError",
+    "EngineError",
+    "ForeignError",
+    "ModelError",
+    "PathError",
+    "SpecError",
+    "SpecProblem",
+    "StorageError",
+    "TaoliteError",
+    "TrainingError",
+    "TruncatedError",
+    "UsageError",
+    "WrongKeyError",
+]
+
+
+class TaoliteError(Exception):
+    """Base of everything a user can mend."""
+
+
+class UsageError(TaoliteError):
+    """A flag or an argument that cannot be what was meant."""
+
+
+class PathError(TaoliteError):
+    """A file or folder that is missing, unreadable or in the way."""
+
+
+class StorageError(TaoliteError):
+    """Writing failed (full disk, read-only folder); the old file, if there was one, is untouched."""
+
+
+class DataError(TaoliteError):
+    """Labels or images that cannot be used; the message names file and line."""
+
+
+class ArtifactError(TaoliteError):
+    """A .tlt, .etlt or checkpoint that cannot be used."""
+
+
+class WrongKeyError(ArtifactError):
+    """The file is ours and whole, and was sealed with another key."""
+
+
+class TruncatedError(ArtifactError):
+    """The end of the file is missing."""
+
+
+class DamagedError(ArtifactError):
+    """Bytes of the file were changed after it was written."""
+
+
+class ForeignError(ArtifactError):
+    """The file was made by something else."""
+
+
+class ModelError(TaoliteError):
+    """The model does not fit the spec, or the weights do not fit the model."""
+
+
+class TrainingError(TaoliteError):
+    """A run that cannot go on."""
+
+
+class EngineError(TaoliteError):
+    """A runtime is missing, or an engine cannot be built or used."""
+
+
+@dataclass(frozen=True, order=True)
+class SpecProblem:
+    """One problem of a spec file. Line and column count from 1; line 0 means the file as a whole."""
+
+    line: int
+    column: int
+    text: str
+
+
+class SpecError(TaoliteError):
+    """All problems of one spec file, in file order."""
+
+    def __init__(self, path: Path | str, problems: Sequence[SpecProblem]) -> None:
+        self.path = str(path)
+        self.problems = tuple(sorted(problems))
+        count = len(self.problems)
+        head = f"{self.path}: {count} problem{'s' if count != 1 else ''}"
+        rows = [f"  line {p.line}:{p.column}: {p.text}" if p.line else f"  {p.text}" for p in self.problems]
+        super().__init__("\n".join([head, *rows]))

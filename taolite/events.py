@@ -1,0 +1,67 @@
+"""What a running stage says. The library neither prints nor exits: it hands these values to a listener,
+and the command line (or a web page, or a test) decides how they look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+__all__ = ["EpochDone", "Event", "Listener", "Notice", "Progress", "Validated", "silent"]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One line for the reader; a warning is something they should act on."""
+
+    text: str
+    level: Literal["info", "warning"] = "info"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` units of the work called `task` are finished; `detail` is a short reading, e.g. the loss."""
+
+    task: str
+    done: int
+    total: int
+    unit: str = "image"
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """One epoch of training, counted from 1. Times in seconds; `data_wait` is the share (0..1) spent on loading."""
+
+    epoch: int
+    epochs: int
+    step: int
+    loss: float
+    learning_rate: float
+    images_per_s: float
+    data_wait: float
+    seconds: float
+    eta_s: float
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Validated:
+    """Scores of one validation, as fractions 0..1; `per_class` in the order of the classes."""
+
+    epoch: int
+    epochs: int
+    cost: float
+    mean_ap: float
+    per_class: Mapping[str, float]
+    seconds_per_image: float
+    best: bool = False
+
+
+Event: TypeAlias = Notice | Progress | EpochDone | Validated
+Listener: TypeAlias = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """The listener that listens to nothing."""

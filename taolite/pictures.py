@@ -1,0 +1,62 @@
+"""Photographs on disk: their size and their pixels, the way a viewer shows them.
+
+EXIF rotation is applied here and nowhere else, so a box drawn in a viewer fits the pixels training sees.
+Pillow is imported when a picture is opened: `taolite --help` never pays for it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taolite.errors import DataError, PathError
+
+__all__ = ["EXTENSIONS", "read_rgb", "read_size"]
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
+_ORIENTATION = 0x0112  # the EXIF tag
+_SIDEWAYS = (5, 6, 7, 8)  # its values that swap width and height
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """(height, width) in pixels, from the file's header alone. Raises PathError, DataError."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
+    except FileNotFoundError as error:
+        raise PathError(f"{path}: this image is missing; restore it or remove its label") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path}: not a readable image ({error}); replace the file or remove it") from error
+    return (width, height) if turned else (height, width)
+
+
+def read_rgb(path: Path, *, grey: bool = False) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB, or (H, W, 1) with `grey`; a new array.
+
+    Any mode Pillow reads is accepted (palette, alpha over black, CMYK, 16 bit). Raises PathError for a missing
+    file and DataError for one that is no image, or a truncated one.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode in ("I;16", "I", "F"):
+                upright = Image.fromarray(_to_eight_bits(np.asarray(upright)))
+            pixels = np.array(upright.convert("L" if grey else "RGB"))
+    except FileNotFoundError as error:
+        raise PathError(f"{path}: this image is missing; restore it or remove its label") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path}: not a readable image ({error}); replace the file or remove it") from error
+    return pixels[:, :, None] if grey else pixels
+
+
+def _to_eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """16-bit and floating greys to 0..255; 8-bit values stored in a wider type stay as they are."""
+    wide = values.astype(np.float32)
+    return (wide if wide.max(initial=0) <= 255 else wide / 257).clip(0, 255).astype(np.uint8)

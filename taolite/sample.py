@@ -1,0 +1,61 @@
+"""The value everything meets on: one image and what is labelled in it; and one detection, what a model says.
+
+Readers of every format give samples, writers take them, training and scoring see nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from taolite.boxes import Boxes
+
+__all__ = ["Detection", "Label", "Sample"]
+
+
+@dataclass(frozen=True)
+class Label:
+    """One labelled object.
+
+    `box` is (x1, y1, x2, y2) in pixels of the sample's image, continuous edges (see `taolite.boxes`).
+    `points` keeps the drawn outline of a polygon, circle or mask, (x, y) pairs in pixels, where the format had one.
+    """
+
+    name: str
+    box: tuple[float, float, float, float]
+    truncated: float = 0.0
+    occluded: int = 0
+    alpha: float = 0.0
+    difficult: bool = False
+    score: float | None = None
+    points: tuple[tuple[float, float], ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    line: int = 0  # where it stands in its label file, from 1; 0 where the format has no lines
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with its labels. `size_hw` is (height, width) in pixels, after the photo's EXIF rotation."""
+
+    image: Path
+    size_hw: tuple[int, int]
+    labels: tuple[Label, ...] = ()
+    source: Path | None = None  # the label file it was read from
+
+    @property
+    def boxes_n4(self) -> Boxes:
+        """(N, 4) float32, in the order of `labels`."""
+        return np.array([label.box for label in self.labels], dtype=np.float32).reshape(-1, 4)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One object a model found: `box` in pixels of the picture the caller gave, `score` as the task defines it
+    (DetectNet with DBSCAN: the summed coverage of the cluster, which passes 1)."""
+
+    name: str
+    box: tuple[float, float, float, float]
+    score: float
