@@ -60,4 +60,5 @@ def iou_matrix(first_n4: Boxes, second_m4: Boxes, *, plus: float = 0.0, epsilon:
     area_n = np.prod(first[:, 2:] - first[:, :2] + plus, axis=1)
     area_m = np.prod(second[:, 2:] - second[:, :2] + plus, axis=1)
     union = area_n[:, None] + area_m[None, :] - inter + epsilon
-    return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+    overlap: NDArray[np.float64] = np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+    return overlap

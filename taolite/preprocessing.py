@@ -32,7 +32,7 @@ class Preprocessing:
     def apply(self, photo_hwc: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(H, W, C) uint8 photo -> (C, height, width) float32 input, contiguous."""
         fitted = self.fit_photo(photo_hwc).astype(np.float32)
-        values = (fitted - np.float32(self.offsets[: self.channels])) * np.float32(self.scale)
+        values = (fitted - np.array(self.offsets[: self.channels], np.float32)) * np.float32(self.scale)
         return np.ascontiguousarray(values.transpose(2, 0, 1))
 
     def fit_photo(self, photo_hwc: NDArray[np.uint8]) -> NDArray[np.uint8]:
