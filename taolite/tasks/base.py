@@ -1,0 +1,193 @@
+"""What a task must answer so that every stage can be written once.
+
+A stage never asks which task it serves. The day it needs to, a method is missing here.
+Shapes: N images, C input channels, H x W network input, K classes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taolite.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from taolite.artifacts.bundle import Bundle
+    from taolite.artifacts.keys import Key
+    from taolite.boxes import Boxes
+    from taolite.data.examples import Examples
+    from taolite.preprocessing import Preprocessing
+
+__all__ = ["Cost", "FoundBoxes", "Objective", "Recipe", "ScoreCard", "Start", "Task", "find"]
+
+Outputs = tuple[NDArray[np.float32], ...]  # what the network gives for one image, in the order of `onnx_outputs`
+Resolve = Callable[[str], Path]  # a path as the spec spells it -> a path of this machine
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the training loop needs to know of a spec, whatever the task."""
+
+    seed: int
+    epochs: int
+    batch_size: int  # images a process and step
+    learning_rate: Callable[[float], float]  # progress 0..1 over the whole run -> rate
+    beta1: float
+    beta2: float
+    epsilon: float
+    regularizer: Literal["none", "l1", "l2"]
+    regularizer_weight: float
+    checkpoint_interval: int  # epochs
+    validates: Callable[[int], bool]  # epoch, from 1 -> is it followed by a validation
+
+
+@dataclass(frozen=True)
+class Start:
+    """A network ready to be trained, and where its weights came from."""
+
+    network: torch.nn.Module
+    notices: tuple[str, ...] = ()
+    lineage: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A step's cost: `total` is what is differentiated, `parts` are its readings, already Python floats."""
+
+    total: torch.Tensor
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+
+class Objective(Protocol):
+    """A cost with a life: it may balance its parts from epoch to epoch. Its state belongs in the checkpoint."""
+
+    def cost(self, outputs: tuple[torch.Tensor, ...], targets: Mapping[str, torch.Tensor]) -> Cost:
+        """The cost of one batch, without regularisation."""
+        ...
+
+    def end_epoch(self) -> None:
+        """Called after the last step of an epoch."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Everything `restore` needs, as a JSON value."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up the state that `state` gave."""
+        ...
+
+
+class FoundBoxes(Protocol):
+    """What was found in one image, best first; boxes in pixels of the network input."""
+
+    @property
+    def boxes_n4(self) -> Boxes: ...
+    @property
+    def scores_n(self) -> NDArray[np.float32]: ...
+    @property
+    def classes_n(self) -> NDArray[np.int64]: ...
+
+
+@dataclass(frozen=True)
+class ScoreCard:
+    """One evaluation: TAO's own metric, and PASCAL VOC's all-point AP at IoU 0.5 beside it. Fractions 0..1."""
+
+    mean_ap: float
+    per_class: Mapping[str, float]
+    voc_mean_ap: float
+    voc_per_class: Mapping[str, float]
+    objects: Mapping[str, int]
+    images: int
+
+
+class Task(Protocol):
+    """One folder below `tasks/`; stateless, shared by all stages."""
+
+    name: str
+    onnx_outputs: tuple[str, ...]  # in the order the network returns them
+
+    def load_spec(self, path: Path) -> Any:
+        """The train / evaluate spec; raises SpecError with all its problems."""
+        ...
+
+    def spec_warnings(self, spec: Any) -> Sequence[str]:
+        """Settings that have no effect, or another one than their name says."""
+        ...
+
+    def spec_text(self, spec: Any) -> str:
+        """The spec with its defaults, as text that loads back equal."""
+        ...
+
+    def classes(self, spec: Any) -> tuple[str, ...]:
+        """Class names in the order of the output channels."""
+        ...
+
+    def recipe(self, spec: Any) -> Recipe:
+        """The training settings."""
+        ...
+
+    def examples(self, spec: Any, *, split: Literal["train", "val"], resolve: Resolve, augment: bool) -> Examples:
+        """Images with targets; raises DataError where a split is empty or a file cannot be used."""
+        ...
+
+    def start(self, spec: Any, *, resolve: Resolve, key: Key | None) -> Start:
+        """A network as the spec asks for it, with pretrained weights or the whole graph of an earlier model."""
+        ...
+
+    def objective(self, spec: Any) -> Objective:
+        """A fresh cost."""
+        ...
+
+    def regularised(self, network: torch.nn.Module) -> Sequence[torch.nn.Parameter]:
+        """The parameters that the spec's regulariser acts on."""
+        ...
+
+    def bundle(
+        self, network: torch.nn.Module, *, spec: Any, lineage: tuple[Mapping[str, Any], ...], extra: Mapping[str, Any]
+    ) -> Bundle:
+        """The artifact that `network` rebuilds from."""
+        ...
+
+    def network(self, bundle: Bundle) -> torch.nn.Module:
+        """The network of an artifact, in evaluation mode."""
+        ...
+
+    def pruned_bundle(self, bundle: Bundle, network: torch.nn.Module, step: Mapping[str, Any]) -> Bundle:
+        """`bundle` with the smaller `network` in it and one more step of lineage."""
+        ...
+
+    def heads(self) -> tuple[str, ...]:
+        """Names of the layers whose outputs pruning leaves alone."""
+        ...
+
+    def decode(self, outputs: Outputs, decoding: Mapping[str, Any], *, preprocessing: Preprocessing) -> FoundBoxes:
+        """Raw outputs of one image -> what was found, in pixels of the network input. NumPy only."""
+        ...
+
+    def decoding(self, spec: Any) -> dict[str, Any]:
+        """The settings `decode` needs, as a JSON value; stored in every artifact."""
+        ...
+
+    def score(self, truths: Sequence[Any], founds: Sequence[FoundBoxes], *, spec: Any) -> ScoreCard:
+        """Compare what was found with what is there, image by image."""
+        ...
+
+
+_FOLDERS = {"detectnet": "taolite.tasks.detectnet.task"}
+
+
+def find(name: str) -> Task:
+    """The task called `name`; raises UsageError naming the ones there are."""
+    if name not in _FOLDERS:
+        raise UsageError(f"task {name!r} is not one of this version's: {', '.join(_FOLDERS)}")
+    task: Task = importlib.import_module(_FOLDERS[name]).TASK
+    return task
