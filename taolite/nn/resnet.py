@@ -1,0 +1,267 @@
+"""ResNet backbones 10 to 200 with TAO's layer names, in two graphs.
+
+`graph="tao"` (reference 5.2): no max-pool, stage strides 2 2 2 1, a 1x1 projection on the first sub-block of every
+stage (on every sub-block with `all_projections`), convolutions with bias, Glorot-uniform kernels, batch-norm
+eps 1e-3 and momentum 0.01. `graph="torchvision"`: 3x3/2 max-pool, strides 1 2 2 1, identity shortcut wherever shapes
+allow one, no convolution bias, eps 1e-5, momentum 0.1, bottleneck stride on the 3x3; with an ImageNet state dict it
+gives torchvision's features to the bit (up to the last stage's stride). Both have a total stride of 16, or 32 with
+`final_stride=32`, and no dilation.
+
+Both take what TAO and DeepStream feed: (N, C, H, W) RGB (or grey) / 255. The torchvision graph normalises inside.
+
+Every layer is a direct child of the network and is called what TAO calls it: `conv1`, `bn_conv1`, then per sub-block
+(stage 1..4, letter a, b, ...) `block_1a_conv_1`, `block_1a_bn_1`, ..., `block_1a_conv_shortcut`,
+`block_1a_bn_shortcut`. So state-dict keys are `block_1a_conv_1.weight`, `.bias`, `block_1a_bn_1.weight`, `.bias`,
+`.running_mean`, `.running_var`, `.num_batches_tracked`. Letters after z are aa, ab, ... (152 and 200 layers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from taolite.errors import ModelError
+
+__all__ = ["DEPTHS", "Graph", "ResNet", "sub_block_name"]
+
+Graph = Literal["tao", "torchvision"]
+
+DEPTHS: dict[int, tuple[int, int, int, int]] = {
+    10: (1, 1, 1, 1),
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+    200: (3, 24, 36, 3),
+}
+"""Sub-blocks of the four stages, by `num_layers`. From 50 up the sub-blocks are bottlenecks."""
+
+WIDTHS = (64, 128, 256, 512)
+
+# ImageNet statistics of RGB / 255 that torchvision's weights were trained with; grey takes their averages.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class SubBlock:
+    """One residual unit: its name (`block_1a`), its convolutions at full width, its shortcut."""
+
+    name: str
+    stage: int
+    convs: tuple[tuple[int, int, int], ...]  # (output channels, kernel size, stride) of conv_1, conv_2, ...
+    in_channels: int
+    projection_stride: int | None  # None: identity shortcut
+
+    @property
+    def out_channels(self) -> int:
+        return self.convs[-1][0]
+
+
+class ResNet(nn.Module):
+    """A ResNet without its classifier; the header says which layers it has and what they are called.
+
+    Args:
+        num_layers: 10, 18, 34, 50, 101, 152 or 200.
+        graph: which of the two graphs; `nn.weights.preferred_graph` picks the one that keeps given weights' features.
+        in_channels: 3 for RGB, 1 for grey.
+        use_batch_norm, use_pooling, all_projections: TAO's fields, for graph "tao". The torchvision graph always
+            has batch norm and its max-pool and projects only where shapes change: there these three are not used.
+            With `use_pooling` the tao graph gets the max-pool and strides 1 2 2 1 (TAO's own: a total of 224).
+        final_stride: 16, or 32 for the classification network's stage 4.
+        freeze_blocks: stages whose convolutions do not train, 0 is the stem; their batch norms do (reference 5.5).
+        freeze_bn: batch norms use their stored statistics in training too; their gamma and beta still train.
+
+    Raises ModelError for a depth, graph, channel count, stride or block id that does not exist.
+    """
+
+    input_mean: Tensor
+    input_std: Tensor
+
+    def __init__(
+        self,
+        num_layers: int = 18,
+        *,
+        graph: Graph = "tao",
+        in_channels: int = 3,
+        use_batch_norm: bool = True,
+        use_pooling: bool = False,
+        all_projections: bool = False,
+        final_stride: int = 16,
+        freeze_blocks: Collection[int] = (),
+        freeze_bn: bool = False,
+    ) -> None:
+        super().__init__()
+        _check("num_layers", num_layers, tuple(DEPTHS))
+        _check("graph", graph, ("tao", "torchvision"))
+        _check("in_channels", in_channels, (1, 3))
+        _check("final_stride", final_stride, (16, 32))
+        for frozen in freeze_blocks:
+            _check("freeze_blocks", frozen, (0, 1, 2, 3, 4))
+        self.num_layers = num_layers
+        self.graph: Graph = graph
+        self.in_channels = in_channels
+        self.use_batch_norm = use_batch_norm or graph == "torchvision"
+        self.use_pooling = use_pooling or graph == "torchvision"
+        self.all_projections = all_projections and graph == "tao"
+        self.freeze_blocks = tuple(sorted({int(frozen) for frozen in freeze_blocks}))
+        self.freeze_bn = freeze_bn
+        self.stride = final_stride
+        self.sub_blocks = _sub_blocks(
+            num_layers,
+            graph=graph,
+            strides=(1 if self.use_pooling else 2, 2, 2, final_stride // 16),
+            all_projections=self.all_projections,
+        )
+        self._add("conv1", "bn_conv1", in_channels, 64, 7, 2)
+        for block in self.sub_blocks:
+            channels = block.in_channels
+            for i, (width, kernel, stride) in enumerate(block.convs, start=1):
+                self._add(f"{block.name}_conv_{i}", f"{block.name}_bn_{i}", channels, width, kernel, stride)
+                channels = width
+            if block.projection_stride is not None:
+                names = f"{block.name}_conv_shortcut", f"{block.name}_bn_shortcut"
+                self._add(*names, block.in_channels, block.out_channels, 1, block.projection_stride)
+        if graph == "torchvision":
+            # Constants of the graph, so not part of the state dict.
+            self.register_buffer("input_mean", torch.empty(1, in_channels, 1, 1), persistent=False)
+            self.register_buffer("input_std", torch.empty(1, in_channels, 1, 1), persistent=False)
+        self.reset_parameters()
+        self.train()
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the features, also after pruning."""
+        last = self.sub_blocks[-1]
+        return cast(nn.Conv2d, self.get_submodule(f"{last.name}_conv_{len(last.convs)}")).out_channels
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments as a JSON value: `ResNet(**net.config)` is this network before pruning."""
+        return {
+            "num_layers": self.num_layers,
+            "graph": self.graph,
+            "in_channels": self.in_channels,
+            "use_batch_norm": self.use_batch_norm,
+            "use_pooling": self.use_pooling,
+            "all_projections": self.all_projections,
+            "final_stride": self.stride,
+            "freeze_blocks": list(self.freeze_blocks),
+            "freeze_bn": self.freeze_bn,
+        }
+
+    def forward(self, x_nchw: Tensor) -> Tensor:
+        """(N, C, H, W) RGB or grey / 255 -> (N, out_channels, ceil(H / stride), ceil(W / stride)) after relu."""
+        x = x_nchw
+        if self.graph == "torchvision":
+            x = (x - self.input_mean) / self.input_std
+        x = torch.relu(self._conv_bn(x, "conv1", "bn_conv1"))
+        if self.use_pooling:
+            x = nn.functional.max_pool2d(x, 3, stride=2, padding=1)
+        for block in self.sub_blocks:
+            x = self._sub_block(x, block)
+        return x
+
+    def train(self, mode: bool = True) -> ResNet:
+        """Training mode; with `freeze_bn` the batch norms stay in evaluation mode."""
+        super().train(mode)
+        if self.freeze_bn:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def reset_parameters(self) -> None:
+        """Draw fresh kernels (Glorot-uniform; torchvision's graph: He-normal over fan-out), in layer order, from
+        torch's global generator; biases 0, batch norms neutral; blocks of `freeze_blocks` marked as not training."""
+        for module in self.children():
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_parameters()
+            elif isinstance(module, nn.Conv2d):
+                if self.graph == "tao":
+                    nn.init.xavier_uniform_(module.weight)
+                else:
+                    nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        if self.graph == "torchvision":
+            for buffer, values in ((self.input_mean, IMAGENET_MEAN), (self.input_std, IMAGENET_STD)):
+                numbers = values if self.in_channels == 3 else (sum(values) / 3,)
+                buffer.copy_(torch.tensor(numbers, device="cpu").view(1, -1, 1, 1))
+        for name in self._frozen_convs():
+            self.get_submodule(name).requires_grad_(False)
+
+    def _frozen_convs(self) -> list[str]:
+        stems = ["conv1"] if 0 in self.freeze_blocks else []
+        prefixes = tuple(f"{block.name}_conv_" for block in self.sub_blocks if block.stage in self.freeze_blocks)
+        return stems + [name for name, _ in self.named_children() if prefixes and name.startswith(prefixes)]
+
+    def _add(self, conv: str, bn: str, in_channels: int, out_channels: int, kernel: int, stride: int) -> None:
+        tao = self.graph == "tao"
+        padding = (kernel - 1) // 2
+        self.add_module(conv, nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=tao))
+        if self.use_batch_norm:
+            eps, momentum = (1e-3, 0.01) if tao else (1e-5, 0.1)
+            self.add_module(bn, nn.BatchNorm2d(out_channels, eps=eps, momentum=momentum))
+
+    def _conv_bn(self, x: Tensor, conv: str, bn: str) -> Tensor:
+        x = cast(Tensor, self._modules[conv](x))  # type: ignore[misc]
+        return cast(Tensor, self._modules[bn](x)) if self.use_batch_norm else x  # type: ignore[misc]
+
+    def _sub_block(self, x: Tensor, block: SubBlock) -> Tensor:
+        out = x
+        for i in range(1, len(block.convs) + 1):
+            out = self._conv_bn(out, f"{block.name}_conv_{i}", f"{block.name}_bn_{i}")
+            if i < len(block.convs):
+                out = torch.relu(out)
+        if block.projection_stride is not None:
+            x = self._conv_bn(x, f"{block.name}_conv_shortcut", f"{block.name}_bn_shortcut")
+        return torch.relu(out + x)
+
+
+def _sub_blocks(
+    num_layers: int, *, graph: Graph, strides: tuple[int, int, int, int], all_projections: bool
+) -> tuple[SubBlock, ...]:
+    """The residual units in order, with unpruned widths."""
+    blocks: list[SubBlock] = []
+    bottleneck = num_layers >= 50
+    channels = 64
+    for stage, (repeats, width, stage_stride) in enumerate(zip(DEPTHS[num_layers], WIDTHS, strides, strict=True), 1):
+        for i in range(repeats):
+            stride = stage_stride if i == 0 else 1
+            out = width * 4 if bottleneck else width
+            convs: tuple[tuple[int, int, int], ...]
+            if bottleneck and graph == "tao":
+                convs = ((width, 1, stride), (width, 3, 1), (out, 1, 1))
+            elif bottleneck:
+                convs = ((width, 1, 1), (width, 3, stride), (out, 1, 1))
+            else:
+                convs = ((width, 3, stride), (width, 3, 1))
+            # torchvision decides by the classification network, where stages 2 to 4 have stride 2.
+            needed = stage > 1 or channels != out
+            projects = all_projections or (i == 0 and (graph == "tao" or needed))
+            blocks.append(SubBlock(sub_block_name(stage, i), stage, convs, channels, stride if projects else None))
+            channels = out
+    return tuple(blocks)
+
+
+def sub_block_name(stage: int, index: int) -> str:
+    """TAO's name of sub-block `index` (from 0) of `stage` (1 to 4): `block_1a`."""
+    return f"block_{stage}{_letters(index)}"
+
+
+def _letters(index: int) -> str:
+    """0 -> a, 25 -> z, 26 -> aa, 27 -> ab, ..."""
+    last = chr(ord("a") + index % 26)
+    return last if index < 26 else _letters(index // 26 - 1) + last
+
+
+def _check(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        choices = ", ".join(str(choice) for choice in allowed)
+        raise ModelError(f"ResNet: {name} is {value}; it needs to be one of {choices}")

@@ -1,0 +1,88 @@
+"""The channel counts of a network as JSON, and a network cut to such counts: how a pruned model is stored and rebuilt.
+
+Counts are keyed by the module's path, as in the state dict: `{"backbone.conv1": [3, 40], "backbone.bn_conv1": [40, 40],
+...}`, each [in, out]. They come out of files, so `resize` believes none of them before it has checked it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from taolite.errors import ModelError
+
+__all__ = ["channels_of", "count_parameters", "resize"]
+
+
+def channels_of(module: nn.Module) -> dict[str, list[int]]:
+    """[in, out] channels of every convolution and batch norm of `module`, by path, in layer order."""
+    channels: dict[str, list[int]] = {}
+    for path, layer in module.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            channels[path] = [layer.in_channels, layer.out_channels]
+        elif isinstance(layer, nn.BatchNorm2d):
+            channels[path] = [layer.num_features, layer.num_features]
+    return channels
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Numbers in `module` as Keras counts them: parameters plus the batch norms' moving mean and variance."""
+    moving = sum(2 * layer.num_features for layer in module.modules() if isinstance(layer, nn.BatchNorm2d))
+    return moving + sum(parameter.numel() for parameter in module.parameters())
+
+
+def resize(module: nn.Module, channels: Mapping[str, Sequence[int]]) -> None:
+    """Replace, in place, every layer of `module` whose counts in `channels` are smaller by a fresh one of that size.
+
+    The fresh layers keep kernel, stride, padding, eps, momentum and device; their values are for the caller to load.
+
+    Args:
+        module: a network just built, at full width.
+        channels: what `channels_of` said of the pruned one. Every layer must be named, none may be wider than in
+            `module`, and each must have one channel or more.
+
+    Raises ModelError for anything else, before a layer is replaced.
+    """
+    full = channels_of(module)
+    unknown, missing = sorted(set(channels) - set(full)), sorted(set(full) - set(channels))
+    if unknown or missing:
+        what = f"names {unknown[0]}, which is no layer" if unknown else f"does not name {missing[0]}, a layer"
+        raise ModelError(f"the stored structure {what} of this network; the file is not of this architecture")
+    for path, most in full.items():
+        counts = channels[path]
+        if len(counts) != 2 or not all(type(n) is int and 1 <= n <= m for n, m in zip(counts, most, strict=True)):
+            raise ModelError(
+                f"the stored structure gives {path} the channels {list(counts)}; "
+                f"it needs two numbers from 1 to {most} (the unpruned network)"
+            )
+    for path, most in full.items():
+        if list(channels[path]) != most:
+            parent, _, name = path.rpartition(".")
+            setattr(module.get_submodule(parent), name, _fresh(module.get_submodule(path), *channels[path]))
+
+
+def _fresh(layer: nn.Module, inputs: int, outputs: int) -> nn.Module:
+    """A layer like `layer` with other channel counts, on its device, with its training mode and requires_grad."""
+    fresh: nn.Module
+    if isinstance(layer, nn.BatchNorm2d):
+        fresh = nn.BatchNorm2d(outputs, eps=layer.eps, momentum=layer.momentum, device=layer.weight.device)
+    else:
+        assert isinstance(layer, nn.Conv2d)
+        assert layer.groups == 1, "only plain convolutions are resized"
+        assert not isinstance(layer.padding, str)
+        fresh = nn.Conv2d(
+            inputs,
+            outputs,
+            (layer.kernel_size[0], layer.kernel_size[1]),
+            (layer.stride[0], layer.stride[1]),
+            (layer.padding[0], layer.padding[1]),
+            (layer.dilation[0], layer.dilation[1]),
+            bias=layer.bias is not None,
+            device=layer.weight.device,
+        )
+    requires_grad: dict[str, bool] = {name: p.requires_grad for name, p in layer.named_parameters()}
+    for name, parameter in fresh.named_parameters():
+        parameter.requires_grad_(requires_grad[name])
+    return fresh.train(layer.training).to(torch.float32)

@@ -1,0 +1,254 @@
+"""Pretrained weights: read from a file of several kinds, under TAO's layer names, and copied in layer by layer.
+
+Kinds: a torchvision ResNet state dict (`.pth`, read without running any code in it, or `.safetensors`), a taolite
+`.tlt`, and `torchvision://resnet18`, the only one that may use the network. A state dict's names are carried over
+(`layer1.0.conv1` is `block_1a_conv_1`, `layer1.0.downsample.0` is `block_1a_conv_shortcut`, `bn1` is `bn_conv1`).
+
+Copying follows TAO (reference 10.1): a layer of the same name and shapes gets the values, any other keeps its own;
+heads always start afresh, because `load_weights` is given the backbone. Half-precision values are widened.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from taolite.errors import DamagedError, ForeignError, ModelError, PathError, TruncatedError, UsageError
+from taolite.nn.resnet import DEPTHS, Graph, sub_block_name
+
+if TYPE_CHECKING:
+    from taolite.artifacts.keys import Key
+
+__all__ = ["LoadReport", "Weights", "load_weights", "preferred_graph", "read_weights"]
+
+TORCHVISION = "torchvision://"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Tensors by `layer.tensor` (`block_1a_conv_1.weight`) on the CPU, and what is known of the network they are from.
+
+    `graph` is the variant of `nn.resnet.ResNet` in which they mean what they were trained to mean; `num_layers` is
+    None where the names do not tell.
+    """
+
+    source: str
+    tensors: Mapping[str, Tensor]
+    graph: Graph
+    num_layers: int | None
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """Names of layers whose values were loaded, and for each that was not: the reason. In the file's order."""
+
+    loaded: tuple[str, ...]
+    skipped: Mapping[str, str]
+
+
+def read_weights(path: Path | str, *, key: Key | None = None) -> Weights:
+    """Read pretrained weights; the kind is told by `torchvision://`, then by the ending of the name.
+
+    Args:
+        path: `.pth` or `.pt`, `.safetensors`, `.tlt`, or `torchvision://resnet{18,34,50,101,152}`.
+        key: opens a `.tlt`; not used otherwise.
+
+    Raises PathError (missing, or a download that failed), UsageError (an unknown torchvision name), ForeignError (a
+    Keras file, a pickle of more than tensors, another network, NVIDIA's codec), TruncatedError, DamagedError, and
+    for a `.tlt` whatever `read_bundle` raises.
+    """
+    text = str(path)
+    if text.startswith(TORCHVISION):
+        return _named(text, _download(text))
+    path = Path(path)
+    if not path.is_file():
+        raise PathError(f"{path}: there is no such file; pretrained weights were to be read from it")
+    suffix = path.suffix.lower()
+    if suffix in (".hdf5", ".h5", ".keras"):
+        raise ForeignError(
+            f"{path}: this is a Keras model, which taolite does not read. Use torchvision's weights of the same "
+            "network instead (pretrained_model_file: torchvision://resnet18, or its .pth file)"
+        )
+    if suffix in (".pth", ".pt"):
+        return _named(text, _read_pth(path))
+    if suffix == ".safetensors":
+        return _named(text, _read_safetensors(path))
+    return _read_tlt(path, key)
+
+
+def preferred_graph(weights: Weights) -> Graph:
+    """The graph in which `weights` keep the features they were trained for."""
+    return weights.graph
+
+
+def load_weights(module: nn.Module, weights: Weights) -> LoadReport:
+    """Copy into `module`, in place, every layer of `weights` that it has with the same shapes.
+
+    A layer is copied whole or not at all. Differences that lose nothing are bridged: convolutions that have a bias here
+    and none in the file get zeros, and a grey `conv1` gets the sum of the RGB kernels (a grey photo is three equal
+    channels; under the torchvision graph's normalisation, which differs by channel, this is close, not exact).
+
+    Args:
+        module: the network to fill, usually `DetectNet.backbone`; its layers are direct children.
+        weights: from `read_weights`.
+
+    Raises ModelError where not one convolution fits: training would silently start from nothing.
+    """
+    layers: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in weights.tensors.items():
+        layer, _, part = name.rpartition(".")
+        if part != "num_batches_tracked":
+            layers.setdefault(layer, {})[part] = tensor
+    own = dict(module.named_children())
+    loaded: list[str] = []
+    skipped: dict[str, str] = {}
+    for layer, values in layers.items():
+        reason = _copy_layer(own[layer], values) if layer in own else "this network has no such layer"
+        if reason is None:
+            loaded.append(layer)
+        else:
+            skipped[layer] = reason
+    if not any(isinstance(own[layer], nn.Conv2d) for layer in loaded):
+        layer, reason = next(iter(skipped.items()), ("it", "holds no layers"))
+        raise ModelError(
+            f"{weights.source}: none of its layers fits this network ({layer}: {reason}). A pruned model needs "
+            "load_graph: true; otherwise choose weights of the same arch and num_layers"
+        )
+    return LoadReport(tuple(loaded), skipped)
+
+
+def _copy_layer(layer: nn.Module, values: Mapping[str, Tensor]) -> str | None:
+    """Copy `values` into `layer`; or say why not and copy nothing."""
+    targets = {name: t for name, t in layer.state_dict(keep_vars=True).items() if name != "num_batches_tracked"}
+    found = dict(values)
+    if isinstance(layer, nn.Conv2d):
+        if layer.bias is not None and "bias" not in found:
+            found["bias"] = torch.zeros(layer.out_channels)
+        if layer.in_channels == 1 and "weight" in found and found["weight"].ndim == 4 and found["weight"].shape[1] == 3:
+            found["weight"] = found["weight"].float().sum(dim=1, keepdim=True)
+    if set(found) != set(targets):
+        return f"it holds {', '.join(sorted(found))} and {', '.join(sorted(targets))} are needed"
+    for name, target in targets.items():
+        if found[name].shape != target.shape:
+            return f"its {name} is {_shape(found[name])} and {_shape(target)} is needed"
+    with torch.no_grad():
+        for name, target in targets.items():
+            target.copy_(found[name])
+    return None
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(str(size) for size in tensor.shape)
+
+
+def _named(source: str, state: Mapping[str, Tensor]) -> Weights:
+    """Carry a state dict over to TAO's layer names; `fc` is left out.
+
+    A state dict that has TAO's names already passes as it is; it is of the tao graph if `conv1` has a bias.
+    """
+    names = {name.removeprefix("module.").removeprefix("backbone."): tensor for name, tensor in state.items()}
+    if "block_1a_conv_1.weight" in names:
+        graph: Graph = "tao" if "conv1.bias" in names else "torchvision"
+        return Weights(source, names, graph, _depth(names))
+    tensors = {tao: tensor for name, tensor in names.items() if (tao := _tao_name(name)) is not None}
+    if "conv1.weight" not in tensors or "block_1a_conv_1.weight" not in tensors:
+        some = ", ".join(list(state)[:3]) or "nothing"
+        raise ForeignError(
+            f"{source}: this is no ResNet state dict (it holds {some}, ...); it needs torchvision's names, such as "
+            "conv1.weight and layer1.0.conv1.weight"
+        )
+    return Weights(source, tensors, "torchvision", _depth(tensors))
+
+
+def _tao_name(name: str) -> str | None:
+    """`layer3.1.bn2.bias` -> `block_3b_bn_2.bias`; None for what is not of the backbone."""
+    if stem := re.fullmatch(r"(conv1|bn1)\.(\w+)", name):
+        return f"{'conv1' if stem[1] == 'conv1' else 'bn_conv1'}.{stem[2]}"
+    if inner := re.fullmatch(r"layer([1-4])\.(\d{1,3})\.(conv|bn)([1-3])\.(\w+)", name):
+        return f"{sub_block_name(int(inner[1]), int(inner[2]))}_{inner[3]}_{inner[4]}.{inner[5]}"
+    if shortcut := re.fullmatch(r"layer([1-4])\.(\d{1,3})\.downsample\.([01])\.(\w+)", name):
+        kind = "conv" if shortcut[3] == "0" else "bn"
+        return f"{sub_block_name(int(shortcut[1]), int(shortcut[2]))}_{kind}_shortcut.{shortcut[4]}"
+    return None
+
+
+def _depth(tensors: Mapping[str, Tensor]) -> int | None:
+    """`num_layers` from the layer names, where it is one that we know."""
+    repeats = tuple(
+        sum(bool(re.fullmatch(rf"block_{stage}[a-z]+_conv_1\.weight", name)) for name in tensors)
+        for stage in range(1, 5)
+    )
+    bottleneck = "block_1a_conv_3.weight" in tensors
+    return next((n for n, known in DEPTHS.items() if known == repeats and (n >= 50) == bottleneck), None)
+
+
+def _read_pth(path: Path) -> Mapping[str, Tensor]:
+    with open(path, "rb") as stream:
+        zipped = stream.read(4) == b"PK\x03\x04"
+    if zipped and not zipfile.is_zipfile(path):
+        raise TruncatedError(f"{path}: the end of this checkpoint is missing; copy or download it again")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError) as error:
+        raise ForeignError(
+            f"{path}: this is no file of tensors only; loading it could run code hidden in it, so it is refused. "
+            "Where you trust it: torch.save(model.state_dict(), ...) in the program that made it"
+        ) from error
+    except (RuntimeError, zipfile.BadZipFile) as error:
+        raise DamagedError(f"{path}: this checkpoint is damaged; copy or download it again") from error
+    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
+        state = state["state_dict"]
+    if not isinstance(state, Mapping):
+        raise ForeignError(f"{path}: this holds a {type(state).__name__}; a state dict (names to tensors) is needed")
+    return {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(path))
+    except SafetensorError as error:
+        raise DamagedError(f"{path}: this is no whole safetensors file ({error}); copy or download it again") from error
+
+
+def _read_tlt(path: Path, key: Key | None) -> Weights:
+    from taolite.artifacts.bundle import read_bundle
+
+    bundle = read_bundle(path, key=key)
+    graph: Graph = "torchvision" if bundle.architecture.get("graph") == "torchvision" else "tao"
+    tensors = {".".join(name.split(".")[-2:]): torch.as_tensor(value) for name, value in bundle.tensors.items()}
+    return Weights(str(path), tensors, graph, _depth(tensors))
+
+
+def _download(source: str) -> Mapping[str, Tensor]:
+    """torchvision's first ImageNet weights of that network, kept in torch's own cache after the first time."""
+    name = source.removeprefix(TORCHVISION)
+    known = {f"resnet{n}" for n in (18, 34, 50, 101, 152)}
+    if name not in known:
+        raise UsageError(f"{source}: torchvision has no such ResNet; it needs to be one of {', '.join(sorted(known))}")
+    from torchvision.models import get_model_weights
+
+    url = get_model_weights(name)["IMAGENET1K_V1"].url
+    try:
+        state = torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", progress=False, check_hash=True, weights_only=True
+        )
+    except OSError as error:
+        raise PathError(
+            f"{source}: {url} could not be downloaded ({error}). Download it where there is a network, and name the "
+            ".pth file in pretrained_model_file"
+        ) from error
+    return dict(state)

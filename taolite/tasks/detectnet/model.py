@@ -1,0 +1,157 @@
+"""The DetectNet_v2 network: a backbone and two 1x1 heads on its grid, one cell per `stride` pixels.
+
+`output_cov` says for each class how much a cell is covered by an object (0..1), `output_bbox` holds the four
+distances left, top, right, bottom of class c in channels 4c .. 4c+3 (class-major, linear; reference 5.1).
+
+State-dict keys are `backbone.<TAO layer name>.<tensor>`, `output_cov.weight`, `output_cov.bias`,
+`output_bbox.weight`, `output_bbox.bias`. `architecture` and `build` carry the network, pruned or not, through JSON.
+
+Shapes: N images, C classes, H x W input pixels, h x w grid cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from taolite.errors import ModelError
+from taolite.nn.resnet import ResNet
+from taolite.nn.structure import channels_of, resize
+
+__all__ = ["HEADS", "MAX_CLASSES", "DetectNet", "architecture", "build", "regularised_parameters"]
+
+HEADS = ("output_cov", "output_bbox")
+"""Layers that pruning leaves alone and pretrained weights never fill."""
+
+MAX_CLASSES = 4096
+"""Bound on what a file may ask for."""
+
+
+class DetectNet(nn.Module):
+    """Backbone and heads.
+
+    Args:
+        backbone: the feature network; owned by this one from now on.
+        num_classes: C, one or more.
+        cov_bias: where the coverage logits start; TAO's 0 begins at coverage 0.5 everywhere, -4 at 0.018.
+
+    Raises ModelError for a number of classes outside 1..MAX_CLASSES.
+    """
+
+    def __init__(self, backbone: ResNet, num_classes: int, *, cov_bias: float = 0.0) -> None:
+        super().__init__()
+        if type(num_classes) is not int or not 1 <= num_classes <= MAX_CLASSES:
+            raise ModelError(f"DetectNet: num_classes is {num_classes}; it needs to be 1 to {MAX_CLASSES}")
+        self.backbone = backbone
+        self.num_classes = num_classes
+        self.output_cov = nn.Conv2d(backbone.out_channels, num_classes, 1)
+        self.output_bbox = nn.Conv2d(backbone.out_channels, 4 * num_classes, 1)
+        self._reset_heads(cov_bias)
+
+    @property
+    def stride(self) -> int:
+        """Input pixels per grid cell."""
+        return self.backbone.stride
+
+    def forward(self, x_nchw: Tensor) -> tuple[Tensor, Tensor]:
+        """Input (N, 3 or 1, H, W), RGB or grey / 255 -> cov (N, C, h, w) in 0..1 and bbox (N, 4C, h, w), float32."""
+        logits, bbox = self.forward_logits(x_nchw)
+        return torch.sigmoid(logits), bbox
+
+    def forward_logits(self, x_nchw: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, with coverage before its sigmoid, for a loss that stays finite.
+
+        The heads run in float32 under autocast too: bfloat16 would round a distance of 350 pixels to one of 1.4.
+        """
+        features = self.backbone(x_nchw)
+        device = features.device.type
+        if device != "meta" and torch.is_autocast_enabled(device):
+            with torch.autocast(device, enabled=False):
+                return self._heads(features.float())
+        return self._heads(features)
+
+    def reset_parameters(self) -> None:
+        """Draw a fresh network from torch's global generator, in layer order."""
+        self.backbone.reset_parameters()
+        self._reset_heads(0.0)
+
+    def _heads(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        return self.output_cov(features).float(), self.output_bbox(features).float()
+
+    def _reset_heads(self, cov_bias: float) -> None:
+        for head, bias in ((self.output_cov, cov_bias), (self.output_bbox, 0.0)):
+            assert head.bias is not None
+            nn.init.xavier_uniform_(head.weight)
+            nn.init.constant_(head.bias, bias)
+
+
+def regularised_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Kernels and biases of every convolution, heads included, batch norms not (reference 5.6), in layer order.
+
+    Frozen kernels are among them: they add a constant to the penalty and receive no gradient.
+    """
+    return [p for layer in model.modules() if isinstance(layer, nn.Conv2d) for p in layer.parameters(recurse=False)]
+
+
+def architecture(model: DetectNet) -> dict[str, Any]:
+    """A JSON value from which `build` makes the same network with fresh weights, pruned channel counts included."""
+    return {
+        "network": "resnet",
+        **model.backbone.config,
+        "num_classes": model.num_classes,
+        "channels": channels_of(model),
+    }
+
+
+def build(architecture: Mapping[str, Any]) -> DetectNet:
+    """The network that `architecture` described, on the CPU, with fresh weights for `load_state_dict` to replace.
+
+    The value may come from a file that nobody vouches for: every field is checked, and nothing is allocated before the
+    channel counts are known to be no larger than the unpruned network's and to fit together.
+
+    Raises ModelError where a field is missing, of the wrong type or out of range, or the counts do not fit.
+    """
+    values = _checked(architecture)
+    num_classes, channels = values.pop("num_classes"), values.pop("channels")
+    with torch.device("meta"):
+        model = DetectNet(ResNet(**values), num_classes)
+        if channels is not None:
+            resize(model, channels)
+        try:
+            model.forward_logits(torch.empty(1, model.backbone.in_channels, 64, 64))
+        except RuntimeError as error:
+            raise ModelError(f"the stored structure's channel counts do not fit together: {error}") from error
+    model.to_empty(device="cpu")
+    model.reset_parameters()
+    return model
+
+
+def _checked(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `architecture` that the constructors take, each of the right type."""
+    fields: dict[str, type] = {
+        "num_layers": int,
+        "graph": str,
+        "in_channels": int,
+        "use_batch_norm": bool,
+        "use_pooling": bool,
+        "all_projections": bool,
+        "final_stride": int,
+        "freeze_blocks": list,
+        "freeze_bn": bool,
+        "num_classes": int,
+    }
+    if architecture.get("network") != "resnet":
+        raise ModelError(f"the stored structure is of a {architecture.get('network')!r} network; only resnet is known")
+    values: dict[str, Any] = {}
+    for name, kind in fields.items():
+        if type(architecture.get(name)) is not kind:
+            found = repr(architecture[name]) if name in architecture else "missing"
+            raise ModelError(f"the stored structure's {name} is {found}; it needs to be of type {kind.__name__}")
+        values[name] = architecture[name]
+    channels = architecture.get("channels")
+    if channels is not None and not isinstance(channels, Mapping):
+        raise ModelError("the stored structure's channels are not a table of layers")
+    return {**values, "channels": channels}
