@@ -1,0 +1,41 @@
+"""Artifacts: what runs leave behind and hand on. Sealed with a key, without pickle; docs/FORMAT.md has the bytes."""
+
+from __future__ import annotations
+
+from taolite.artifacts.bundle import (
+    Bundle,
+    Checkpoint,
+    Tensors,
+    read_bundle,
+    read_checkpoint,
+    weights_hash,
+    write_bundle,
+    write_checkpoint,
+)
+from taolite.artifacts.container import KdfCost, artifact_hash
+from taolite.artifacts.etlt import Etlt, read_etlt, read_model, write_etlt
+from taolite.artifacts.keys import Key, find_key, find_key_if_given, terminal_prompt
+from taolite.artifacts.sniff import Kind, sniff
+
+__all__ = [
+    "Bundle",
+    "Checkpoint",
+    "Etlt",
+    "KdfCost",
+    "Key",
+    "Kind",
+    "Tensors",
+    "artifact_hash",
+    "find_key",
+    "find_key_if_given",
+    "read_bundle",
+    "read_checkpoint",
+    "read_etlt",
+    "read_model",
+    "sniff",
+    "terminal_prompt",
+    "weights_hash",
+    "write_bundle",
+    "write_checkpoint",
+    "write_etlt",
+]

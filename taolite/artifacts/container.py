@@ -1,0 +1,320 @@
+"""The sealed container every artifact is: authenticated, in chunks, and clear about what is wrong with it.
+
+docs/FORMAT.md gives the bytes; in short: a prologue (magic, version, header length, checksum), a JSON header
+that anybody may read, a key check, a checksum of all that, then the payload in AES-256-GCM chunks. The keys
+come from the passphrase by Argon2id. What each part is for:
+
+- magic            another program's file is told from ours                        ForeignError (or see `sniff`)
+- payload length   a file that ends early is told before a key is asked for       TruncatedError
+- checksums        a changed front is told from a wrong key                         DamagedError
+- key check        a wrong key is told from changed chunks, and binds the header   WrongKeyError
+- chunk tags       nothing of the payload is used before it is authentic          DamagedError
+
+Argon2id's cost is read from the header and bounded, so that a hostile file cannot ask for all memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any
+
+from taolite.artifacts.keys import Key
+from taolite.errors import ArtifactError, DamagedError, ForeignError, PathError, TruncatedError, UsageError
+from taolite.errors import WrongKeyError as WrongKey
+
+__all__ = ["MAGIC", "Header", "KdfCost", "artifact_hash", "is_ours", "read_file", "read_header", "seal", "unseal"]
+
+MAGIC = b"\x89TAOLITE"
+VERSION = 1
+CHUNK_SIZE = 1 << 20
+
+_PROLOGUE = struct.Struct("<8sHHII")  # magic, version, zero, header length, CRC-32 of the 16 bytes before it
+_CHECK_SIZE = 32  # HMAC-SHA256
+_DIGEST_SIZE = 32  # SHA-256
+_TAG_SIZE = 16  # GCM
+_PREFIX_SIZE = 7  # of the 12-byte nonce; then 4 bytes of counter, 1 byte of last-chunk flag
+_MAX_HEADER = 1 << 16
+_CHUNK_RANGE = (1 << 10, 1 << 24)
+_MAX_MEMORY_KIB = 1 << 19  # 512 MiB
+_MAX_ITERATIONS = 16
+_MAX_LANES = 16
+
+
+@dataclass(frozen=True)
+class KdfCost:
+    """What one guess of a passphrase costs: Argon2id memory in KiB, passes over it, lanes.
+
+    The default, 64 MiB and two passes, takes about 0.1 s on one core (reference/dependencies.md 10).
+    """
+
+    memory_kib: int = 1 << 16
+    iterations: int = 2
+    lanes: int = 1
+
+
+DEFAULT_COST = KdfCost()
+
+
+@dataclass(frozen=True)
+class Header:
+    """The readable front of a sealed file: what may be told without the key.
+
+    kind: "bundle", "checkpoint" or "etlt". public: JSON, chosen by the writer of that kind. payload_length: bytes
+    of the payload before sealing. Before a key has been accepted, treat all of it as a claim.
+    """
+
+    kind: str
+    payload_length: int
+    chunk_size: int
+    cost: KdfCost
+    salt: bytes = field(repr=False)
+    nonce_prefix: bytes = field(repr=False)
+    public: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def chunk_count(self) -> int:
+        """Chunks that follow; an empty payload is one empty chunk."""
+        return max(1, -(-self.payload_length // self.chunk_size))
+
+    @property
+    def body_length(self) -> int:
+        """Bytes of all chunks with their tags."""
+        return self.payload_length + self.chunk_count * _TAG_SIZE
+
+
+def is_ours(data: bytes) -> bool:
+    """True where `data` starts as a sealed container does, up to two damaged bytes of the magic."""
+    return len(data) >= len(MAGIC) and sum(a == b for a, b in zip(data, MAGIC, strict=False)) >= len(MAGIC) - 2
+
+
+def seal(
+    stream: IO[bytes],
+    payload: bytes,
+    *,
+    kind: str,
+    key: Key,
+    public: Mapping[str, Any] | None = None,
+    cost: KdfCost | None = None,
+    chunk_size: int = CHUNK_SIZE,
+) -> None:
+    """Write `payload`, sealed with `key`, to `stream`.
+
+    Args:
+        stream: open for writing; the container starts where it stands.
+        payload: what is to be kept secret and unchanged.
+        kind: what the payload is; readable without the key.
+        key: the passphrase. A fresh random salt gives each file its own cipher key.
+        public: a small JSON value, readable without the key, authenticated like the rest.
+        cost: price of the key derivation; `DEFAULT_COST` unless told. Tests make it small.
+        chunk_size: plain bytes a chunk, 1 KiB to 16 MiB.
+    """
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    header = Header(
+        kind=kind,
+        payload_length=len(payload),
+        chunk_size=chunk_size,
+        cost=cost or DEFAULT_COST,
+        salt=os.urandom(16),
+        nonce_prefix=os.urandom(_PREFIX_SIZE),
+        public=dict(public or {}),
+    )
+    front = _pack_front(header)
+    cipher_key, check_key = _derive(key.reveal(), header.salt, header.cost)
+    front += hmac.digest(check_key, front, "sha256")
+    stream.write(front)
+    digest = hashlib.sha256(front).digest()
+    stream.write(digest)
+    cipher = AESGCM(cipher_key)
+    view = memoryview(payload)
+    for index, nonce in enumerate(_nonces(header)):
+        chunk = view[index * chunk_size : (index + 1) * chunk_size]
+        stream.write(cipher.encrypt(nonce, chunk, digest))
+
+
+def read_header(data: bytes, *, where: str, size: int | None = None) -> Header:
+    """The front of a container, without a key.
+
+    Args:
+        data: the container from its first byte, at least as far as its header goes (64 KiB are always enough).
+        where: how messages name the file.
+        size: bytes of the whole container, to tell a file that ends early; `len(data)` unless told.
+
+    Raises:
+        ForeignError, TruncatedError, DamagedError, ArtifactError (a newer version): each with the way out.
+    """
+    return _parse_front(data, where, len(data) if size is None else size)[0]
+
+
+def unseal(data: bytes, *, key: Key | None, where: str) -> tuple[Header, bytes]:
+    """Check and open a container that was read whole.
+
+    Args:
+        data: exactly the container's bytes.
+        key: the passphrase it was sealed with; None gives a message that says how to give one.
+        where: how messages name the file.
+
+    Returns:
+        The header, authentic now, and the payload.
+
+    Raises:
+        UsageError (no key), WrongKeyError, TruncatedError, DamagedError, ForeignError.
+    """
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    header, front, digest = _parse_front(data, where, len(data))
+    if key is None:
+        raise UsageError(f"{where}: this file is sealed, and no key was given; give -k KEY, -k @FILE, or TAOLITE_KEY")
+    cipher_key, check_key = _derive(key.reveal(), header.salt, header.cost)
+    if not hmac.compare_digest(hmac.digest(check_key, front[:-_CHECK_SIZE], "sha256"), front[-_CHECK_SIZE:]):
+        raise WrongKey(f"{where}: the file is whole, but this is not the key it was sealed with; check -k")
+    cipher = AESGCM(cipher_key)
+    view = memoryview(data)[len(front) + len(digest) :]
+    step = header.chunk_size + _TAG_SIZE
+    payload = bytearray()
+    for index, nonce in enumerate(_nonces(header)):
+        try:
+            payload += cipher.decrypt(nonce, view[index * step : (index + 1) * step], digest)
+        except InvalidTag as error:
+            raise DamagedError(
+                f"{where}: chunk {index + 1} of {header.chunk_count} was changed after it was written; "
+                "take it from a backup, or make it again"
+            ) from error
+    return header, bytes(payload)
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of `path`; PathError where it is missing, a folder, or not readable."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise PathError(f"{path}: there is no such file") from error
+    except IsADirectoryError as error:
+        raise PathError(f"{path}: this is a folder, and a file is needed") from error
+    except OSError as error:
+        raise PathError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def artifact_hash(path: Path) -> str:
+    """SHA-256 of a file as it lies on the disk, 64 hex digits: the name of an artifact in lineages."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise PathError(f"{path}: cannot be read ({error.strerror})") from error
+    return digest.hexdigest()
+
+
+def _nonces(header: Header) -> Iterator[bytes]:
+    """One 12-byte nonce a chunk: random prefix, chunk number from 0 (big-endian), 1 for the last one."""
+    for index in range(header.chunk_count):
+        yield header.nonce_prefix + struct.pack(">IB", index, index == header.chunk_count - 1)
+
+
+def _pack_front(header: Header) -> bytes:
+    """Prologue and header, without the key check."""
+    record = {
+        "chunk_size": header.chunk_size,
+        "kdf": {
+            "iterations": header.cost.iterations,
+            "lanes": header.cost.lanes,
+            "memory_kib": header.cost.memory_kib,
+            "name": "argon2id",
+            "salt": header.salt.hex(),
+        },
+        "kind": header.kind,
+        "nonce_prefix": header.nonce_prefix.hex(),
+        "payload_length": header.payload_length,
+        "public": header.public,
+    }
+    text = json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
+    if len(text) > _MAX_HEADER:
+        raise ValueError(f"the public part of an artifact is {len(text)} bytes; {_MAX_HEADER} at most")
+    start = struct.pack("<8sHHI", MAGIC, VERSION, 0, len(text))
+    return start + struct.pack("<I", zlib.crc32(start)) + text
+
+
+def _parse_front(data: bytes, where: str, size: int) -> tuple[Header, bytes, bytes]:
+    """Header, front (prologue, header, key check) and its SHA-256, after everything a key is not needed for."""
+    if MAGIC.startswith(data[: len(MAGIC)]) and size < _PROLOGUE.size:
+        raise TruncatedError(f"{where}: the file ends after {size} bytes, inside its front; copy or make it again")
+    if not is_ours(data):
+        raise ForeignError(f"{where}: this is not a file that taolite wrote")
+    magic, version, _, header_length, crc = _PROLOGUE.unpack_from(data)
+    changed = DamagedError(f"{where}: its front was changed after it was written; take it from a backup")
+    if magic != MAGIC or crc != zlib.crc32(data[: _PROLOGUE.size - 4]):
+        raise changed
+    if version != VERSION:
+        raise ArtifactError(f"{where}: written in format {version}, and this taolite reads {VERSION}; upgrade taolite")
+    front_length = _PROLOGUE.size + header_length + _CHECK_SIZE
+    if header_length > _MAX_HEADER:
+        raise changed
+    if size < front_length + _DIGEST_SIZE:
+        raise TruncatedError(f"{where}: the file ends after {size} bytes, inside its front; copy or make it again")
+    front, digest = data[:front_length], data[front_length : front_length + _DIGEST_SIZE]
+    if hashlib.sha256(front).digest() != digest:
+        raise changed
+    try:
+        header = _read_record(front[_PROLOGUE.size : -_CHECK_SIZE])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DamagedError(f"{where}: its header cannot be used ({error}); it was not written by taolite") from error
+    whole = front_length + _DIGEST_SIZE + header.body_length
+    if size < whole:
+        raise TruncatedError(f"{where}: the file ends after {size} of {whole} bytes; copy or make it again")
+    if size > whole:
+        raise DamagedError(f"{where}: {size - whole} bytes follow the end of the file; take it from a backup")
+    return header, front, digest
+
+
+def _read_record(text: bytes) -> Header:
+    """The header of its JSON; ValueError, KeyError or TypeError for what this module would not have written."""
+    record = json.loads(text)
+    kdf = record["kdf"]
+    if kdf["name"] != "argon2id":
+        raise ValueError(f"key derivation {kdf['name']!r} is not known")
+    cost = KdfCost(int(kdf["memory_kib"]), int(kdf["iterations"]), int(kdf["lanes"]))
+    _within("lanes", cost.lanes, 1, _MAX_LANES)
+    _within("memory_kib", cost.memory_kib, 8 * cost.lanes, _MAX_MEMORY_KIB)
+    _within("iterations", cost.iterations, 1, _MAX_ITERATIONS)
+    header = Header(
+        kind=str(record["kind"]),
+        payload_length=int(record["payload_length"]),
+        chunk_size=int(record["chunk_size"]),
+        cost=cost,
+        salt=bytes.fromhex(kdf["salt"]),
+        nonce_prefix=bytes.fromhex(record["nonce_prefix"]),
+        public=dict(record["public"]),
+    )
+    _within("chunk_size", header.chunk_size, *_CHUNK_RANGE)
+    _within("payload_length", header.payload_length, 0, 1 << 48)
+    _within("chunk_count", header.chunk_count, 1, 1 << 32)
+    _within("length of salt", len(header.salt), 16, 16)
+    _within("length of nonce_prefix", len(header.nonce_prefix), _PREFIX_SIZE, _PREFIX_SIZE)
+    return header
+
+
+def _within(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"{name} is {value}; {low} to {high} is allowed")
+
+
+@lru_cache(maxsize=32)
+def _derive(secret: bytes, salt: bytes, cost: KdfCost) -> tuple[bytes, bytes]:
+    """Cipher key and check key, 32 bytes each. Remembered, so that reading a file again costs nothing."""
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+    kdf = Argon2id(salt=salt, length=64, iterations=cost.iterations, lanes=cost.lanes, memory_cost=cost.memory_kib)
+    both = kdf.derive(secret)
+    return both[:32], both[32:]

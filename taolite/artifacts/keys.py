@@ -1,0 +1,120 @@
+"""The key that seals artifacts: where it comes from, and a value that does not leak it.
+
+A key is a passphrase of one byte or more. It is taken from the first of: `-k KEY`, `-k @FILE` (the file's
+text without its final line break; `@@x` is the key `@x`), the environment variable TAOLITE_KEY, a prompt.
+TAO's default, the empty key, reads plain files and seals nothing (reference/detectnet_v2.md 2.3).
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NoReturn
+
+from taolite.errors import PathError, UsageError
+
+__all__ = ["KEY_VARIABLE", "Key", "find_key", "find_key_if_given", "terminal_prompt"]
+
+KEY_VARIABLE = "TAOLITE_KEY"
+_WAYS = f"give -k KEY, -k @FILE, or set {KEY_VARIABLE}"
+
+
+class Key:
+    """A passphrase that shows itself to nobody: not in repr, str, format or tracebacks, and it is not pickled.
+
+    `Key("tlt_encode")` and `Key(b"tlt_encode")` are the same key. Raises UsageError for an empty one.
+    """
+
+    __slots__ = ("_secret",)
+
+    def __init__(self, secret: str | bytes) -> None:
+        # surrogateescape: a key typed in a terminal of another encoding keeps its bytes
+        self._secret = secret.encode("utf-8", "surrogateescape") if isinstance(secret, str) else bytes(secret)
+        if not self._secret:
+            raise UsageError(f"the key is empty, and nothing can be sealed with it; {_WAYS}")
+
+    def reveal(self) -> bytes:
+        """The passphrase itself, for the key derivation only."""
+        return self._secret
+
+    def __repr__(self) -> str:
+        return "Key(hidden)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Key) and hmac.compare_digest(self._secret, other._secret)
+
+    def __hash__(self) -> int:
+        return hash(self._secret)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Key is not pickled: it would end up, readable, in a file or a pipe")
+
+
+def find_key_if_given(option: str | None, *, environ: Mapping[str, str] | None = None) -> Key | None:
+    """The key of `-k` or of TAOLITE_KEY, or None; for commands that also read plain files.
+
+    Args:
+        option: what stood behind `-k`, or None; "" (TAO's default) counts as not given.
+        environ: environment variables; those of this process unless told.
+
+    Raises:
+        PathError: the file of `-k @FILE` cannot be read.
+        UsageError: that file is empty.
+    """
+    if option:
+        return _from_option(option)
+    secret = (os.environ if environ is None else environ).get(KEY_VARIABLE, "")
+    return Key(secret) if secret else None
+
+
+def find_key(
+    option: str | None,
+    *,
+    prompt: Callable[[str], str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Key:
+    """The key of `-k`, of TAOLITE_KEY, or of a prompt; for commands that seal a file.
+
+    Args:
+        option: what stood behind `-k`, or None. "" is refused: it is an unset variable of a script more often
+            than a wish, and a file sealed with a key nobody chose is lost.
+        prompt: asks for the key, e.g. `terminal_prompt()`; None asks nobody.
+        environ: environment variables; those of this process unless told.
+
+    Raises:
+        UsageError: no key, or an empty one. PathError: the file of `-k @FILE` cannot be read.
+    """
+    if option == "":
+        raise UsageError(f"-k is empty (is the variable behind it set?), and a sealed file needs a key; {_WAYS}")
+    key = find_key_if_given(option, environ=environ)
+    if key is not None:
+        return key
+    if prompt is not None:
+        return Key(prompt("key: "))
+    raise UsageError(f"a key is needed here, and there is none; {_WAYS}")
+
+
+def terminal_prompt() -> Callable[[str], str] | None:
+    """A prompt that does not echo, where somebody sits at a terminal; None in scripts and pipes."""
+    if not (sys.stdin is not None and sys.stdin.isatty()):
+        return None
+    from getpass import getpass
+
+    return getpass
+
+
+def _from_option(option: str) -> Key:
+    if not option.startswith("@") or option.startswith("@@"):
+        return Key(option.removeprefix("@"))
+    path = Path(option[1:]).expanduser()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PathError(f"{path}: the key file of -k @FILE cannot be read ({error.strerror})") from error
+    secret = data.removesuffix(b"\n").removesuffix(b"\r")
+    if not secret:
+        raise UsageError(f"{path}: the key file is empty; write the key in it, on one line")
+    return Key(secret)
