@@ -1,0 +1,316 @@
+"""The ONNX between training and engines: tidy it, name it, halve it, count it, and read what it says of itself.
+
+Every function takes the bytes of an ONNX file and returns new bytes or a reading; nothing touches the disk, because
+what is in here is what an `.etlt` keeps sealed. What a model says of itself (`OnnxMeta`: classes, preprocessing,
+how to decode) travels inside, as JSON under the metadata key `taolite`, so a bare `.onnx` is enough to run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from taolite.errors import EngineError
+from taolite.preprocessing import Preprocessing
+
+__all__ = [
+    "Cost",
+    "OnnxMeta",
+    "Signature",
+    "element_types",
+    "macs_and_parameters",
+    "read_meta",
+    "sha256",
+    "signature",
+    "tidy",
+    "to_fp16",
+    "write_meta",
+]
+
+_META_KEY = "taolite"
+_META_VERSION = 1
+
+
+@dataclass(frozen=True)
+class OnnxMeta:
+    """What an exported model says of itself.
+
+    Attributes:
+        task: the task's name, e.g. "detectnet".
+        classes: names in the order of the output channels.
+        preprocessing: from photograph to input.
+        decoding: what the task's decoder needs (stride, scale, offset, thresholds ...); JSON values only.
+        precision: "fp32", "fp16" or "int8", the type of the weights.
+    """
+
+    task: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+    precision: str = "fp32"
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value; `from_json` gives the same OnnxMeta back."""
+        return {
+            "version": _META_VERSION,
+            "task": self.task,
+            "classes": list(self.classes),
+            "preprocessing": self.preprocessing.to_json(),
+            "decoding": dict(self.decoding),
+            "precision": self.precision,
+        }
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> OnnxMeta:
+        """The OnnxMeta that `to_json` wrote. EngineError where it is incomplete or of a newer version."""
+        if value.get("version") != _META_VERSION:
+            raise EngineError(
+                f"this model describes itself in version {value.get('version')!r}, and this taolite reads version "
+                f"{_META_VERSION}; update taolite, or export the model again"
+            )
+        try:
+            return OnnxMeta(
+                task=str(value["task"]),
+                classes=tuple(str(name) for name in value["classes"]),
+                preprocessing=Preprocessing.from_json(value["preprocessing"]),
+                decoding=dict(value["decoding"]),
+                precision=str(value["precision"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise EngineError(
+                f"what this model says of itself is incomplete ({error}); export the model again"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Names and shapes of a model's inputs and outputs, -1 where an axis is free."""
+
+    inputs: Mapping[str, tuple[int, ...]]
+    outputs: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Multiply-accumulates of one pass, and numbers learned."""
+
+    macs: int
+    parameters: int
+
+
+def sha256(onnx: bytes) -> str:
+    """The hash an engine's sidecar names its model by: 64 hexadecimal digits."""
+    return hashlib.sha256(onnx).hexdigest()
+
+
+def tidy(onnx: bytes, *, input_names: Sequence[str] | None = None, output_names: Sequence[str] | None = None) -> bytes:
+    """Fold constants, drop what no output needs, sort, name inputs and outputs, and check the result.
+
+    Names and places of the exporter's source code are left out. Metadata is kept.
+
+    Args:
+        input_names: new names of the inputs, in the model's order; None keeps them.
+        output_names: new names of the outputs, in the model's order; None keeps them. TAO's are
+            `output_cov/Sigmoid` and `output_bbox/BiasAdd` (reference/detectnet_v2.md 11.2).
+
+    Raises:
+        EngineError: not an ONNX model, one that the checker refuses, or another number of names than tensors.
+    """
+    import onnx as onnx_library
+    import onnx_graphsurgeon as gs
+
+    model = _load(onnx)
+    graph = gs.import_onnx(model)
+    for kind, tensors, names in (("inputs", graph.inputs, input_names), ("outputs", graph.outputs, output_names)):
+        if names is not None:
+            _rename(graph, tensors, names, kind=kind)
+    graph.fold_constants().cleanup().toposort()
+    tidied = gs.export_onnx(graph)
+    tidied.ir_version = min(model.ir_version, _oldest_ir(tidied.opset_import))
+    tidied.producer_name, tidied.producer_version = model.producer_name, model.producer_version
+    tidied.metadata_props.extend(model.metadata_props)
+    for node in tidied.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    try:
+        onnx_library.checker.check_model(tidied, full_check=True)
+    except (onnx_library.checker.ValidationError, onnx_library.shape_inference.InferenceError) as error:
+        raise EngineError(f"this ONNX model is not valid: {_first_line(error)}; export it again") from error
+    return bytes(tidied.SerializeToString(deterministic=True))
+
+
+def to_fp16(onnx: bytes) -> bytes:
+    """Weights and arithmetic in float16, inputs and outputs float32 as before (`keep_io_types`).
+
+    This is where fp16 is decided: TensorRT 11 and TensorRT-RTX build exactly the types they read
+    (reference/deploy.md 9.4). Weights below 1e-7 in size are raised to it, those beyond 10000 cut to it.
+    Raises EngineError for a model that holds Q/DQ nodes, whose scales must stay float32 here.
+    """
+    from onnxconverter_common import convert_float_to_float16
+
+    model = _load(onnx)
+    types = element_types(onnx)
+    if "float16" in types:
+        return onnx
+    if "int8" in types:
+        raise EngineError("this ONNX carries Q/DQ nodes (int8); build it with -t int8, which takes it as it is")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one line for every weight that was raised to 1e-7
+        half = convert_float_to_float16(model, keep_io_types=True)
+    meta = _props(model)
+    if _META_KEY in meta:
+        described = json.loads(meta[_META_KEY])
+        return _with_prop(half, _META_KEY, json.dumps({**described, "precision": "fp16"}, sort_keys=True))
+    return bytes(half.SerializeToString(deterministic=True))
+
+
+def element_types(onnx: bytes) -> frozenset[str]:
+    """What its arithmetic is written in: "float32", "float16", and "int8" where Q/DQ nodes stand."""
+    import onnx as onnx_library
+
+    model = _load(onnx)
+    found = {
+        onnx_library.helper.tensor_dtype_to_np_dtype(tensor.data_type).name for tensor in model.graph.initializer
+    } & {"float32", "float16", "bfloat16"}
+    if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph.node):
+        found.add("int8")
+    return frozenset(found)
+
+
+def signature(onnx: bytes) -> Signature:
+    """Names and shapes of inputs and outputs, without opening a runtime."""
+    graph = _load(onnx).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    return Signature(
+        inputs={value.name: _shape(value) for value in graph.input if value.name not in constants},
+        outputs={value.name: _shape(value) for value in graph.output},
+    )
+
+
+def macs_and_parameters(onnx: bytes, input_shape: Sequence[int]) -> Cost:
+    """Count the work of Conv, ConvTranspose, Gemm and MatMul, and the numbers learned in all layers.
+
+    Args:
+        input_shape: of the first input, every axis given, e.g. (1, 3, 544, 960).
+
+    Conv: output elements x kernel h x kernel w x input channels / groups; Gemm and MatMul: M x N x K. Biases,
+    activations and additions cost nothing here. Parameters are float constants of rank 1 and more that stand in the
+    graph once BatchNorm is folded, so they are fewer than the training network's.
+    Raises EngineError where the shapes do not work out.
+    """
+    import onnx as onnx_library
+
+    model = _load(onnx)
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    if len(dims) != len(input_shape):
+        raise EngineError(f"input {model.graph.input[0].name} has {len(dims)} axes; the shape has {len(input_shape)}")
+    for dim, size in zip(dims, input_shape, strict=True):
+        dim.dim_value = size
+    for output in model.graph.output:
+        del output.type.tensor_type.shape.dim[:]
+        output.type.tensor_type.ClearField("shape")
+    del model.graph.value_info[:]
+    try:
+        inferred = onnx_library.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    except onnx_library.shape_inference.InferenceError as error:
+        raise EngineError(f"an input of {tuple(input_shape)} does not fit this model: {_first_line(error)}") from error
+    graph = inferred.graph
+    shapes = {value.name: _shape(value) for value in (*graph.value_info, *graph.input, *graph.output)}
+    shapes |= {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    floats = onnx_library.TensorProto
+    learned = [
+        tensor
+        for tensor in graph.initializer
+        if tensor.dims and tensor.data_type in (floats.FLOAT, floats.FLOAT16, floats.BFLOAT16, floats.INT8)
+    ]
+    return Cost(
+        macs=sum(_macs(node, shapes) for node in graph.node),
+        parameters=sum(int(np.prod(tensor.dims)) for tensor in learned),
+    )
+
+
+def read_meta(onnx: bytes) -> OnnxMeta | None:
+    """What the model says of itself; None for a model that taolite did not export."""
+    text = _props(_load(onnx)).get(_META_KEY)
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise EngineError(f"what this model says of itself is no JSON ({error}); export the model again") from error
+    return OnnxMeta.from_json(value)
+
+
+def write_meta(onnx: bytes, meta: OnnxMeta) -> bytes:
+    """The same model, saying `meta` of itself; what it said before is replaced."""
+    return _with_prop(_load(onnx), _META_KEY, json.dumps(meta.to_json(), sort_keys=True))
+
+
+def _load(onnx: bytes) -> Any:
+    """The ModelProto. EngineError for an empty file (which TensorRT's parser would accept) and for anything else."""
+    import onnx as onnx_library
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx_library.load_model_from_string(onnx)
+    except DecodeError as error:
+        raise EngineError("this is not an ONNX model, or its end is missing; export it again") from error
+    if not model.graph.node or not model.graph.output:
+        raise EngineError("this ONNX model is empty: it has no nodes or no outputs; export it again")
+    return model
+
+
+def _props(model: Any) -> dict[str, str]:
+    return {prop.key: prop.value for prop in model.metadata_props}
+
+
+def _with_prop(model: Any, key: str, value: str) -> bytes:
+    import onnx as onnx_library
+
+    onnx_library.helper.set_model_props(model, {**_props(model), key: value})
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _rename(graph: Any, tensors: Sequence[Any], names: Sequence[str], *, kind: str) -> None:
+    if len(tensors) != len(names):
+        found = ", ".join(tensor.name for tensor in tensors)
+        raise EngineError(f"this model has {len(tensors)} {kind} ({found}) and {len(names)} names were given")
+    ours = {id(tensor) for tensor in tensors}
+    in_the_way = [tensor for name, tensor in graph.tensors().items() if name in names and id(tensor) not in ours]
+    for tensor in in_the_way:
+        tensor.name = f"{tensor.name}/before_renaming"
+    for tensor, name in zip(tensors, names, strict=True):
+        tensor.name = name
+
+
+def _oldest_ir(opsets: Sequence[Any]) -> int:
+    """The oldest file version that may carry these operator sets: older runtimes open it."""
+    import onnx as onnx_library
+
+    return int(onnx_library.helper.find_min_ir_version_for(opsets))
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in value.type.tensor_type.shape.dim)
+
+
+def _macs(node: Any, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+        return 0
+    first, second, out = shapes[node.input[0]], shapes[node.input[1]], shapes[node.output[0]]
+    if node.op_type == "Conv":  # weight: out channels, in channels / groups, kernel
+        return int(np.prod(out) * np.prod(second[1:]))
+    if node.op_type == "ConvTranspose":  # weight: in channels, out channels / groups, kernel
+        return int(np.prod(first) * np.prod(second[1:]))
+    transposed = node.op_type == "Gemm" and any(attr.name == "transA" and attr.i for attr in node.attribute)
+    return int(np.prod(out) * first[0 if transposed else -1])
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,74 @@
+"""ONNX Runtime on the CPU: the reference that every other runtime is measured against, and what runs everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from numpy.typing import NDArray
+
+from taolite.engines.base import Arrays, RuntimeName, Shape, checked_feeds
+from taolite.errors import EngineError
+
+__all__ = ["OnnxRuntimeEngine"]
+
+
+class OnnxRuntimeEngine:
+    """An ONNX model opened in ONNX Runtime; see `taolite.engines.base.Engine`."""
+
+    name: RuntimeName = "onnxruntime"
+    device = "CPU"
+    precision = "as in the ONNX"
+
+    def __init__(self, onnx: bytes, *, threads: int | None = None, where: str = "this model") -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise EngineError("onnxruntime is not installed; run `pip install onnxruntime`") from error
+
+        self.version: str = onnxruntime.__version__
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors only; they also arrive as exceptions
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its errors share no base of their own
+            raise EngineError(f"{where} cannot be opened by onnxruntime {self.version}: {_reason(error)}") from error
+        self._session: Any = session
+        self.inputs: Mapping[str, Shape] = {value.name: _shape(value) for value in session.get_inputs()}
+        self.outputs: Mapping[str, Shape] = {value.name: _shape(value) for value in session.get_outputs()}
+
+    def infer(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
+        """Run once; see `Engine.infer`."""
+        if self._session is None:
+            raise EngineError("this engine is closed; open it again")
+        names = list(self.outputs)
+        checked = checked_feeds(self.inputs, feeds)
+        try:
+            values = self._session.run(names, checked)
+        except Exception as error:  # its errors share no base of their own
+            raise EngineError(f"onnxruntime {self.version} failed while running: {_reason(error)}") from error
+        return dict(zip(names, values, strict=True))
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._session = None
+
+    def __enter__(self) -> OnnxRuntimeEngine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _shape(value: Any) -> Shape:
+    return tuple(size if isinstance(size, int) else -1 for size in value.shape)
+
+
+def _reason(error: Exception) -> str:
+    """ONNX Runtime's sentence without its `[ONNXRuntimeError] : 7 : NAME : ` in front."""
+    return str(error).rsplit(" : ", 1)[-1].strip()

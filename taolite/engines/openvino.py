@@ -1,0 +1,119 @@
+"""OpenVINO on the CPU: the fastest way to run a detector where there is no GPU (reference/dependencies.md 4.2).
+
+The precision is always set: left alone OpenVINO computes in bfloat16 wherever the processor can, without a word.
+An engine file is OpenVINO's compiled blob behind our mark (`OPENVINO_MAGIC`); it fits this OpenVINO version and this
+kind of processor only.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taolite.engines.base import OPENVINO_MAGIC, Arrays, Precision, RuntimeName, Shape, checked_feeds
+from taolite.errors import EngineError
+
+__all__ = ["OpenVinoEngine", "compile_openvino", "openvino_version"]
+
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+
+
+class OpenVinoEngine:
+    """An ONNX model, or a blob that `compile_openvino` made, opened in OpenVINO; see `taolite.engines.base.Engine`."""
+
+    name: RuntimeName = "openvino"
+    device = "CPU"
+
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        threads: int | None = None,
+        precision: Precision = "fp32",
+        where: str = "this model",
+    ) -> None:
+        self.version = openvino_version()
+        self._compiled: Any = _compile(data, threads=threads, precision=precision, where=where)
+        self.precision = str(precision)
+        self.inputs: Mapping[str, Shape] = {port.get_any_name(): _shape(port) for port in self._compiled.inputs}
+        self.outputs: Mapping[str, Shape] = {port.get_any_name(): _shape(port) for port in self._compiled.outputs}
+        self._request: Any = self._compiled.create_infer_request()
+
+    def infer(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
+        """Run once; see `Engine.infer`. One call at a time: an engine holds one request."""
+        if self._request is None:
+            raise EngineError("this engine is closed; open it again")
+        checked = checked_feeds(self.inputs, feeds)
+        try:
+            self._request.infer(checked, share_inputs=True)
+            return {name: np.array(self._request.get_tensor(name).data) for name in self.outputs}
+        except RuntimeError as error:
+            raise EngineError(f"openvino {self.version} failed while running: {_reason(error)}") from error
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._request = self._compiled = None
+
+    def __enter__(self) -> OpenVinoEngine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def openvino_version() -> str:
+    """The installed OpenVINO, e.g. "2026.4.1". Raises EngineError where there is none."""
+    return str(_openvino().__version__).split("-")[0]
+
+
+def compile_openvino(onnx: bytes, *, precision: Precision = "fp32", where: str = "this model") -> bytes:
+    """Compile ONNX for this processor; the bytes of an engine file that `open_engine` takes.
+
+    It saves the compilation at every start and is bound to this OpenVINO version and kind of processor.
+    """
+    compiled = _compile(onnx, threads=None, precision=precision, where=where)
+    blob = io.BytesIO()
+    compiled.export_model(blob)
+    return OPENVINO_MAGIC + blob.getvalue()
+
+
+def _openvino() -> Any:
+    try:
+        import openvino
+    except ImportError as error:
+        raise EngineError('openvino is not installed; run `pip install "taolite[openvino]"`') from error
+    return openvino
+
+
+def _compile(data: bytes, *, threads: int | None, precision: Precision, where: str) -> Any:
+    openvino = _openvino()
+    core = openvino.Core()
+    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise EngineError("this processor has no bfloat16; open the model with precision fp32")
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
+    if threads is not None:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    try:
+        if data.startswith(OPENVINO_MAGIC):
+            return core.import_model(io.BytesIO(data[len(OPENVINO_MAGIC) :]), "CPU", settings)
+        return core.compile_model(core.read_model(data), "CPU", settings)
+    except RuntimeError as error:
+        version = openvino_version()
+        raise EngineError(f"{where} cannot be opened by openvino {version}: {_reason(error)}") from error
+
+
+def _shape(port: Any) -> Shape:
+    return tuple(-1 if size.is_dynamic else size.get_length() for size in port.get_partial_shape())
+
+
+def _reason(error: Exception) -> str:
+    """The last line OpenVINO has to say; the ones before are places in its source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason given"

@@ -1,0 +1,205 @@
+"""The ONNX between training and engines, on a network small enough to count by hand."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from taolite.engines import onnx_graph
+from taolite.engines.base import open_engine
+from taolite.engines.onnx_graph import Cost, OnnxMeta
+from taolite.errors import EngineError
+from taolite.preprocessing import Preprocessing
+
+COV, BBOX = "output_cov/Sigmoid", "output_bbox/BiasAdd"
+META = OnnxMeta(
+    task="detectnet",
+    classes=("cat", "犬"),
+    preprocessing=Preprocessing(input_hw=(16, 32), fit="stretch"),
+    decoding={"stride": 2, "scale": 35.0, "offset": 0.5},
+)
+
+
+def test_tidying_names_inputs_and_outputs_and_keeps_the_answers(make_two_heads, two_heads, photos):
+    strangers = make_two_heads(names=("x", "sigmoid_1", "conv_3"))
+
+    tidied = onnx_graph.tidy(strangers.onnx, input_names=["input_1"], output_names=[COV, BBOX])
+
+    assert onnx_graph.signature(tidied).inputs == {"input_1": (-1, 3, 16, 32)}
+    assert onnx_graph.signature(tidied).outputs == {COV: (-1, 2, 8, 16), BBOX: (-1, 8, 8, 16)}
+    with open_engine(tidied, threads=1) as engine:
+        np.testing.assert_allclose(
+            engine.infer({"input_1": photos(2)})[BBOX], two_heads.expect(photos(2))[BBOX], atol=1e-5
+        )
+
+
+def test_tidying_may_swap_names_and_moves_a_tensor_that_is_in_the_way(make_two_heads, photos):
+    network = make_two_heads(names=("features_in", "a", "b"))
+
+    tidied = onnx_graph.tidy(network.onnx, output_names=["features", "a"])  # `features` is the inner tensor's name
+
+    with open_engine(tidied, threads=1) as engine:
+        answer = engine.infer({"features_in": photos(1)})
+    expected = network.expect(photos(1))
+    np.testing.assert_allclose(answer["features"], expected["a"], atol=2e-6)
+    np.testing.assert_allclose(answer["a"], expected["b"], atol=1e-5)
+
+
+def test_tidying_folds_constants_and_drops_what_no_output_needs(two_heads):
+    model = onnx.load_model_from_string(two_heads.onnx)
+    model.graph.node.insert(0, helper.make_node("Add", ["half", "half"], ["one"]))
+    model.graph.node.insert(1, helper.make_node("Relu", ["input_1"], ["nobody_asked"], doc_string="/home/me/net.py"))
+    model.graph.node.append(helper.make_node("Mul", [COV, "one"], ["scaled"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.float32([0.5]), "half"))
+    model.graph.output[0].name = "scaled"
+    model.graph.node[2].metadata_props.add(key="stack", value="/home/me/net.py")
+
+    tidied = onnx_graph.tidy(model.SerializeToString())
+
+    kinds = [node.op_type for node in onnx.load_model_from_string(tidied).graph.node]
+    assert sorted(kinds) == ["Conv", "Conv", "Conv", "Mul", "Relu", "Sigmoid"]
+    assert b"/home/me" not in tidied
+
+
+def test_the_wrong_number_of_names_is_refused(two_heads):
+    with pytest.raises(EngineError) as caught:
+        onnx_graph.tidy(two_heads.onnx, output_names=["only_one"])
+
+    assert str(caught.value) == f"this model has 2 outputs ({COV}, {BBOX}) and 1 names were given"
+
+
+def test_a_model_that_the_checker_refuses_is_refused(two_heads):
+    model = onnx.load_model_from_string(two_heads.onnx)
+    model.graph.node[0].op_type = "Convolution"
+
+    with pytest.raises(EngineError) as caught:
+        onnx_graph.tidy(model.SerializeToString())
+
+    assert str(caught.value) == (
+        "this ONNX model is not valid: No Op registered for Convolution with domain_version of 17; export it again"
+    )
+
+
+def test_an_empty_model_and_junk_are_two_messages(two_heads):
+    messages = []
+    for data in (b"", b"junk" * 9, two_heads.onnx[:100]):
+        with pytest.raises(EngineError) as caught:
+            onnx_graph.signature(data)
+        messages.append(str(caught.value))
+
+    assert messages == [
+        "this ONNX model is empty: it has no nodes or no outputs; export it again",
+        "this is not an ONNX model, or its end is missing; export it again",
+        "this is not an ONNX model, or its end is missing; export it again",
+    ]
+
+
+def test_fp16_keeps_float32_at_the_border_and_stays_close(two_heads, photos):
+    half = onnx_graph.to_fp16(two_heads.onnx)
+
+    assert (onnx_graph.element_types(two_heads.onnx), onnx_graph.element_types(half)) == ({"float32"}, {"float16"})
+    assert onnx_graph.signature(half) == onnx_graph.signature(two_heads.onnx)
+    with open_engine(half, threads=1) as engine:
+        answer = engine.infer({"input_1": photos(2)})
+    assert answer[BBOX].dtype == np.float32
+    gap = np.abs(answer[BBOX] - two_heads.expect(photos(2))[BBOX]).max()
+    assert 1e-6 < gap < 0.05  # half has 11 bits: some difference, and a small one
+
+
+def test_fp16_of_a_model_in_fp16_is_itself_and_says_so_in_its_own_words(two_heads):
+    described = onnx_graph.write_meta(two_heads.onnx, META)
+
+    half = onnx_graph.to_fp16(described)
+
+    assert onnx_graph.to_fp16(half) == half
+    assert onnx_graph.read_meta(half).precision == "fp16"
+    assert onnx_graph.read_meta(described).precision == "fp32"
+
+
+def test_a_model_with_qdq_nodes_is_not_halved(two_heads):
+    model = onnx.load_model_from_string(two_heads.onnx)
+    model.graph.node.insert(0, helper.make_node("QuantizeLinear", ["input_1", "s", "z"], ["q"]))
+    model.graph.node.insert(1, helper.make_node("DequantizeLinear", ["q", "s", "z"], ["dq"]))
+    model.graph.node[2].input[0] = "dq"
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(0.01), "s"))
+    model.graph.initializer.append(numpy_helper.from_array(np.int8(0), "z"))
+
+    assert onnx_graph.element_types(model.SerializeToString()) == {"float32", "int8"}
+    with pytest.raises(EngineError) as caught:
+        onnx_graph.to_fp16(model.SerializeToString())
+
+    assert str(caught.value) == ("this ONNX carries Q/DQ nodes (int8); build it with -t int8, which takes it as it is")
+
+
+def test_macs_and_parameters_are_those_of_a_hand_count(two_heads):
+    stem = 8 * 16 * 4 * (3 * 3 * 3)
+    heads = 8 * 16 * (2 + 8) * 4
+
+    cost = onnx_graph.macs_and_parameters(two_heads.onnx, (5, 3, 16, 32))
+
+    assert cost == Cost(macs=5 * (stem + heads), parameters=(4 * 27 + 4) + (2 * 4 + 2) + (8 * 4 + 8))
+
+
+def test_macs_of_grouped_and_dense_layers_are_those_of_a_hand_count():
+    weights = {"depthwise": (6, 1, 3, 3), "dense": (10, 6), "times": (10, 4)}
+    nodes = [
+        helper.make_node("Conv", ["x", "depthwise"], ["a"], group=6),  # 1x6x5x5 -> 1x6x3x3
+        helper.make_node("GlobalAveragePool", ["a"], ["b"]),
+        helper.make_node("Flatten", ["b"], ["c"]),
+        helper.make_node("Gemm", ["c", "dense"], ["d"], transB=1),  # 1x6 -> 1x10
+        helper.make_node("MatMul", ["d", "times"], ["y"]),  # 1x10 -> 1x4
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "counted",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 6, 5, 5])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])],
+        [numpy_helper.from_array(np.ones(shape, np.float32), name) for name, shape in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+    cost = onnx_graph.macs_and_parameters(model.SerializeToString(), (1, 6, 5, 5))
+
+    assert cost == Cost(macs=(6 * 3 * 3 * 9) + (10 * 6) + (4 * 10), parameters=54 + 60 + 40)
+
+
+def test_an_input_that_does_not_fit_is_refused_when_counting(two_heads):
+    with pytest.raises(EngineError) as caught:
+        onnx_graph.macs_and_parameters(two_heads.onnx, (3, 16, 32))
+
+    assert str(caught.value) == "input input_1 has 4 axes; the shape has 3"
+
+
+def test_what_a_model_says_of_itself_comes_back_equal(two_heads):
+    assert onnx_graph.read_meta(two_heads.onnx) is None
+
+    described = onnx_graph.write_meta(two_heads.onnx, META)
+
+    assert onnx_graph.read_meta(described) == META
+    assert onnx_graph.read_meta(onnx_graph.tidy(described)) == META
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "what this model says of itself is no JSON ("),
+        ('{"version": 9}', "this model describes itself in version 9, and this taolite reads version 1; "),
+        ('{"version": 1, "task": "x"}', "what this model says of itself is incomplete ('classes')"),
+    ],
+)
+def test_a_description_that_cannot_be_read_says_why(two_heads, text, message):
+    model = onnx.load_model_from_string(two_heads.onnx)
+    model.metadata_props.add(key="taolite", value=text)
+
+    with pytest.raises(EngineError) as caught:
+        onnx_graph.read_meta(model.SerializeToString())
+
+    assert str(caught.value).startswith(message)
+
+
+def test_the_hash_is_sha256(two_heads):
+    assert onnx_graph.sha256(two_heads.onnx) == hashlib.sha256(two_heads.onnx).hexdigest()
