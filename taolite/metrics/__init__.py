@@ -1,0 +1,26 @@
+"""Scores of detections: matching, average precision by TAO's rules and by everyone's, COCO's mAP on request.
+
+NumPy only; knows no task: anything with `boxes_n4`, `scores_n` and `classes_n` can be scored.
+"""
+
+from taolite.metrics.coco import CocoScores, coco_map
+from taolite.metrics.match import BoxLimits, ClassMatches, FoundLike, Truth, match
+from taolite.metrics.precision import Mode, average_precision, precision_recall
+from taolite.metrics.score import ClassScore, Scores, score, score_matches
+
+__all__ = [
+    "BoxLimits",
+    "ClassMatches",
+    "ClassScore",
+    "CocoScores",
+    "FoundLike",
+    "Mode",
+    "Scores",
+    "Truth",
+    "average_precision",
+    "coco_map",
+    "match",
+    "precision_recall",
+    "score",
+    "score_matches",
+]
