@@ -1,0 +1,1 @@
+"""Pruning: which channels a network can lose (`plan`, a value), and the network without them (`apply`)."""

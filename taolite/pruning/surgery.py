@@ -1,0 +1,65 @@
+"""Cutting channels out of a network: layers, the batch norms on them and the inputs of whatever reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from taolite.errors import ModelError
+from taolite.pruning.groups import convolutions, trace, traceable
+
+__all__ = ["count_parameters", "cut"]
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Numbers in `model` as Keras counts them: parameters plus the batch norms' moving mean and variance."""
+    moving = sum(2 * layer.num_features for layer in model.modules() if isinstance(layer, nn.BatchNorm2d))
+    return moving + sum(parameter.numel() for parameter in model.parameters())
+
+
+def cut(
+    model: nn.Module, kept: Mapping[str, Sequence[int]], depths: Mapping[str, int], input_shape: Sequence[int]
+) -> nn.Module:
+    """A copy of `model` in which each convolution named in `kept` has only these output channels.
+
+    Args:
+        model: left as it is.
+        kept: indices that stay, ascending, by layer name; layers of one group are given the same.
+        depths: output channels each of these layers has in `model`.
+        input_shape: of an input that `model` accepts.
+
+    Raises ModelError where a layer is missing or has another depth, or an index is out of range.
+    """
+    import torch_pruning
+
+    twin = traceable(model)
+    layers = convolutions(twin)
+    for name, indices in kept.items():
+        if name not in layers or layers[name].out_channels != depths[name]:
+            found = f"{layers[name].out_channels} outputs" if name in layers else "no such layer"
+            raise ModelError(
+                f"the pruning plan was made for another network: {name} had {depths[name]} outputs, and here is {found}"
+            )
+        if not indices or list(indices) != sorted({*indices}) or not 0 <= indices[0] <= indices[-1] < depths[name]:
+            raise ModelError(
+                f"the pruning plan's channels of {name} need to be ascending, from 0 to {depths[name] - 1}"
+            )
+    device = next(model.parameters()).device
+    graph = trace(twin, torch.zeros(*input_shape, device=device))
+    for name, indices in kept.items():
+        gone = sorted(set(range(depths[name])) - set(indices))
+        if not gone or layers[name].out_channels == len(indices):
+            continue  # nothing to do, or done with another member of its group
+        group = graph.get_pruning_group(layers[name], torch_pruning.prune_conv_out_channels, gone)
+        assert graph.check_pruning_group(group), f"all channels of a layer in the group of {name} would go"
+        group.prune(record_history=False)
+    training = {name: module.training for name, module in model.named_modules()}
+    trains = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    for name, module in twin.named_modules():
+        module.training = training[name]
+    for name, parameter in twin.named_parameters():
+        parameter.requires_grad_(trains[name])
+        parameter.grad = None
+    return twin
