@@ -31,6 +31,7 @@ __all__ = [
     "Bundle",
     "Checkpoint",
     "Tensors",
+    "count_parameters",
     "read_bundle",
     "read_checkpoint",
     "weights_hash",
@@ -84,6 +85,11 @@ def write_bundle(path: Path, bundle: Bundle, *, key: Key, cost: KdfCost | None =
     }
     public = {"task": bundle.task, "writer": f"taolite {__version__}"}
     _write(path, record, bundle.tensors, kind="bundle", public=public, key=key, cost=cost)
+
+
+def count_parameters(tensors: Mapping[str, NDArray[Any]]) -> int:
+    """Numbers in all float tensors, BatchNorm's moving statistics included, as TAO counts (reference 9.6)."""
+    return sum(int(array.size) for array in tensors.values() if array.dtype.kind == "f")
 
 
 def read_bundle(path: Path, *, key: Key | None) -> Bundle:

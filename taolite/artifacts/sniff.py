@@ -17,7 +17,7 @@ from pathlib import Path
 from taolite.artifacts.container import MAGIC, is_ours, read_file, read_header
 from taolite.errors import ArtifactError, DamagedError, ForeignError, TruncatedError
 
-__all__ = ["Kind", "sniff", "sniff_bytes", "split_etlt", "wrong_kind"]
+__all__ = ["Kind", "advice", "sniff", "sniff_bytes", "split_etlt", "wrong_kind"]
 
 _MAX_NAME = 255
 _SEARCH = 4096  # bytes in which a container behind a damaged .etlt front is looked for
@@ -40,23 +40,23 @@ class Kind(str, Enum):
     UNKNOWN = "a file of no kind that taolite knows"
 
 
+_ANEW = 'to train, start from ImageNet weights: pretrained_model_file: "torchvision://resnet18"'
 _NVIDIA = (
-    "it was encrypted by NVIDIA's closed codec, which only their containers can open. "
-    "In a TAO container, {how}; or start from ImageNet weights: "
-    'pretrained_model_file: "torchvision://resnet18"'
+    "NVIDIA's codec is closed, and only their containers can open it. "
+    f"To run this model, export it again in a TAO 5 container, which writes plain .onnx; {_ANEW}"
 )
 _WAY_OUT = {
     Kind.BUNDLE: "export it first: taolite detectnet export",
     Kind.CHECKPOINT: "it resumes a run of `train`; the finished model is weights/NAME.tlt of that run",
     Kind.ETLT: "an exported model cannot be trained further; take the .tlt it was exported from",
-    Kind.HDF5: "TAO 5 writes models so; give it as pretrained_model_file, or export it to ONNX in a TAO 5 container",
+    Kind.HDF5: f"a Keras model, perhaps. To run it, export it to plain .onnx in a TAO 5 container; {_ANEW}",
     Kind.TORCH: "PyTorch weights are read only where pretrained weights are asked for (pretrained_model_file)",
     Kind.SAFETENSORS: "plain weights are read only where pretrained weights are asked for (pretrained_model_file)",
     Kind.ONNX: "an exported model cannot be trained further; engines and inference take it as it is",
     Kind.TENSORRT: "an engine is made for one GPU and cannot be turned back; take the model it was built from",
     Kind.TENSORRT_RTX: "an engine is made for one GPU and cannot be turned back; take the model it was built from",
-    Kind.NVIDIA_TLT: _NVIDIA.format(how="`detectnet_v2 decode` (TAO 5) turns it into a plain .hdf5"),
-    Kind.NVIDIA_ETLT: _NVIDIA.format(how="export the .tlt again with TAO 5, which writes plain .onnx"),
+    Kind.NVIDIA_TLT: _NVIDIA,
+    Kind.NVIDIA_ETLT: _NVIDIA,
     Kind.UNKNOWN: "check the path",
 }
 
@@ -107,6 +107,11 @@ def split_etlt(data: bytes, *, where: str) -> tuple[str, bytes] | None:
     if found >= 0:
         raise DamagedError(f"{where}: its front was changed after it was written; take it from a backup")
     return None
+
+
+def advice(kind: Kind) -> str:
+    """What can be done with a file of this kind where it cannot be used."""
+    return _WAY_OUT[kind]
 
 
 def wrong_kind(where: str, found: Kind, *, needed: str) -> ArtifactError:

@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+from taolite.workspace.manifest import content_hash, hardware, versions, write_manifest
 from taolite.workspace.mounts import Mount, Mounts
+from taolite.workspace.run import RunFolder, RunIdentity
+from taolite.workspace.status import MetricsFile, StatusFile
 
-__all__ = ["Mount", "Mounts"]
+__all__ = [
+    "MetricsFile",
+    "Mount",
+    "Mounts",
+    "RunFolder",
+    "RunIdentity",
+    "StatusFile",
+    "content_hash",
+    "hardware",
+    "versions",
+    "write_manifest",
+]

@@ -1,0 +1,122 @@
+"""Sidecar: a JSON file beside an engine that says what it was built from, with what, and for which GPUs.
+
+An engine is opaque and silently wrong when it is old: `check` compares it with the model at hand before it is
+used. `model.engine` has `model.engine.json`. Nothing in it is secret: it holds hashes, not keys.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from taolite.artifacts.container import artifact_hash, read_file
+from taolite.errors import EngineError
+from taolite.files import write_text
+from taolite.preprocessing import Preprocessing
+
+__all__ = ["Sidecar", "check_engine", "read_sidecar", "sidecar_path", "write_sidecar"]
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What an engine is.
+
+    onnx_sha256: of the ONNX bytes it was built from, 64 hex digits. backend: "tensorrt", "tensorrt_rtx", "openvino",
+    "onnxruntime". batch: (smallest, usual, largest). gpus: compute capabilities it runs on, such as "8.6"; empty where
+    that does not matter. meta: JSON, whatever decoding needs. engine_sha256 is filled in by `write_sidecar`.
+    """
+
+    onnx_sha256: str
+    backend: str
+    backend_version: str
+    precision: Literal["fp32", "fp16", "int8"]
+    batch: tuple[int, int, int]
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    task: str = "detectnet"
+    gpus: tuple[str, ...] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    engine_sha256: str = ""
+
+
+def sidecar_path(engine: Path) -> Path:
+    """`model.engine` -> `model.engine.json`."""
+    return engine.with_name(engine.name + ".json")
+
+
+def write_sidecar(engine: Path, sidecar: Sidecar) -> Path:
+    """Write `sidecar` beside `engine`, which must exist by now: its hash is recorded. Returns the path written."""
+    record = {**asdict(sidecar), "preprocessing": sidecar.preprocessing.to_json(), "version": _VERSION}
+    record["engine_sha256"] = artifact_hash(engine)
+    path = sidecar_path(engine)
+    write_text(path, json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    return path
+
+
+def read_sidecar(engine: Path) -> Sidecar:
+    """The sidecar of `engine`. Raises EngineError where there is none, or it is not one."""
+    path = sidecar_path(engine)
+    if not path.is_file():
+        raise EngineError(
+            f"{engine}: there is no {path.name} beside it, so nobody knows what this engine was built from; "
+            "build it again with `taolite convert`"
+        )
+    try:
+        record = json.loads(read_file(path))
+        version = record.pop("version")
+        if version != _VERSION:
+            raise ValueError(f"version {version}")
+        preprocessing = Preprocessing.from_json(record.pop("preprocessing"))
+        record.update({name: tuple(record[name]) for name in ("batch", "classes", "gpus")})
+        return Sidecar(**record, preprocessing=preprocessing)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EngineError(f"{path}: not a sidecar that this taolite reads ({error}); build the engine again") from error
+
+
+def check_engine(
+    engine: Path,
+    *,
+    onnx_sha256: str | None = None,
+    backend_version: str | None = None,
+    gpu: str | None = None,
+) -> Sidecar:
+    """The sidecar of an engine that may be used.
+
+    Args:
+        engine: the engine file.
+        onnx_sha256: of the model it should have been built from, where that is at hand.
+        backend_version: of the runtime that is to run it; engines are not portable between versions.
+        gpu: compute capability of the GPU that is to run it, such as "8.6".
+
+    Raises:
+        EngineError: it is stale (built from another model, or by another version), foreign (the file is not the one
+            this sidecar was written for), or built for other GPUs; with the reason. PathError: it is missing.
+    """
+    actual = artifact_hash(engine)
+    sidecar = read_sidecar(engine)
+    if sidecar.engine_sha256 != actual:
+        raise EngineError(
+            f"{engine}: not the file that {sidecar_path(engine).name} describes "
+            f"(hash {actual[:12]}, recorded {sidecar.engine_sha256[:12]}); build it again"
+        )
+    if onnx_sha256 is not None and sidecar.onnx_sha256 != onnx_sha256:
+        raise EngineError(
+            f"{engine}: stale, it was built from another model "
+            f"(ONNX {sidecar.onnx_sha256[:12]}, at hand {onnx_sha256[:12]}); build it again"
+        )
+    if backend_version is not None and sidecar.backend_version != backend_version:
+        raise EngineError(
+            f"{engine}: built by {sidecar.backend} {sidecar.backend_version}, and {backend_version} is installed; "
+            "engines run only with the version that built them, so build it again"
+        )
+    if gpu is not None and sidecar.gpus and gpu not in sidecar.gpus:
+        raise EngineError(
+            f"{engine}: built for compute capability {', '.join(sidecar.gpus)}, and this GPU is {gpu}; "
+            f"build it again with --compute-capability {gpu}"
+        )
+    return sidecar

@@ -1,0 +1,90 @@
+"""`taolite inspect FILE`: what an artifact holds. Without the key, what may be told without it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["configure"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `taolite inspect`."""
+    parser.add_argument("file", type=Path, help="a .tlt, .etlt, .onnx, checkpoint, engine, or anything else")
+    parser.add_argument("-k", "--key", metavar="KEY", help="KEY, @FILE, or the variable TAOLITE_KEY")
+    parser.add_argument("--json", action="store_true", help="one JSON object, for machines")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from taolite.artifacts.describe import describe
+    from taolite.artifacts.keys import find_key_if_given
+
+    facts = describe(options.file, key=find_key_if_given(options.key))
+    print(json.dumps(facts, ensure_ascii=False, indent=2) if options.json else "\n".join(_lines(facts)))
+    return 0
+
+
+def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
+    """The facts as a reader wants them: one a line, the important ones first."""
+    yield facts["path"]
+    yield _row("kind", facts["what"])
+    yield _row("size", f"{facts['bytes']:,} bytes")
+    yield _row("sha256", facts["sha256"])
+    if facts["sealed"] and not facts["opened"]:
+        yield _row("sealed", "yes; give -k KEY to see the rest. Not checked yet:")
+    for name in ("writer", "task", "backend", "precision", "opset"):
+        if name in facts:
+            yield _row("written by" if name == "writer" else name, str(facts[name]))
+    if "input_name" in facts:
+        yield _row("input name", facts["input_name"])
+    if "preprocessing" in facts:
+        yield _row("input", _input(facts["preprocessing"]))
+    if "classes" in facts:
+        yield _row("classes", ", ".join(facts["classes"]))
+    if "architecture" in facts:
+        yield _row("network", _short(facts["architecture"]))
+    if "parameters" in facts:
+        yield _row("parameters", f"{facts['parameters']:,} in {facts['tensors']} tensors")
+        yield _row("weights", f"sha256 {facts['weights_sha256']}")
+    if "onnx_sha256" in facts:
+        yield _row("ONNX", f"sha256 {facts['onnx_sha256']}")
+    if "batch" in facts:
+        yield _row("batch", "smallest {}, usual {}, largest {}".format(*facts["batch"]))
+    if facts.get("gpus"):
+        yield _row("GPUs", f"compute capability {', '.join(facts['gpus'])}")
+    if facts.get("own_engine") is False:
+        yield _row("warning", "the engine is not the one its .json describes; build it again")
+    if "state" in facts:
+        yield _row("state", _short(facts["state"]))
+    for number, step in enumerate(facts.get("lineage", ()), start=1):
+        yield _row("lineage" if number == 1 else "", f"{number}. {_short(step)}")
+    if "advice" in facts:
+        yield _row("advice", facts["advice"])
+
+
+def _row(name: str, text: str) -> str:
+    return f"  {name:<12}{text}"
+
+
+def _input(preprocessing: Mapping[str, Any]) -> str:
+    height, width = preprocessing["input_hw"]
+    fit = {"crop": "larger photos are cut, smaller ones padded", "stretch": "photos are stretched to it"}
+    return f"{preprocessing['channels']} x {height} x {width} (channels, height, width); {fit[preprocessing['fit']]}"
+
+
+def _short(value: Mapping[str, Any]) -> str:
+    """The plain entries of a JSON object on one line; lists and objects only by their size."""
+    words = []
+    for name, item in value.items():
+        if isinstance(item, (Mapping, list)):
+            item = f"({len(item)} entries)" if item else "(none)"
+        elif isinstance(item, str) and len(item) == 64 and set(item) <= set("0123456789abcdef"):
+            item = item[:12]
+        elif isinstance(item, float):
+            item = f"{item:.4g}"
+        words.append(f"{name} {item}")
+    return ", ".join(words)

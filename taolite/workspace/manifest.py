@@ -1,0 +1,111 @@
+"""manifest.json: all that a run's result depends on, so that it can be repeated, and none of its secrets.
+
+One JSON object: the run's identity (task, spec, classes, data), parents (hashes of the artifacts it started from),
+seeds, versions of Python, taolite and the libraries, hardware, times, metrics. Written atomically.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from taolite import __version__
+from taolite.errors import PathError
+from taolite.files import write_text
+
+__all__ = ["content_hash", "hardware", "read_manifest", "versions", "write_manifest"]
+
+_LIBRARIES = (
+    "numpy",
+    "torch",
+    "torchvision",
+    "opencv-python-headless",
+    "pillow",
+    "safetensors",
+    "onnx",
+    "torch-pruning",
+)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, taolite and the libraries that results depend on; nothing is imported for it."""
+    found = {"python": platform.python_version(), "taolite": __version__}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores this process may use, memory in MiB, system. GPUs are the caller's to add."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return {
+        "processor": _processor(),
+        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "memory_mib": _memory_mib(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+    }
+
+
+def content_hash(files: Iterable[Path], *, root: Path) -> str:
+    """SHA-256 (64 hex digits) over names (relative to `root`) and contents, in the order of the names.
+
+    The same data at another place, or listed in another order, hashes the same. Raises PathError.
+    """
+    digest = hashlib.sha256()
+    named = sorted((os.path.relpath(path, root).replace(os.sep, "/"), path) for path in files)
+    for name, path in named:
+        inner = hashlib.sha256()
+        try:
+            with open(path, "rb") as stream:
+                while block := stream.read(1 << 20):
+                    inner.update(block)
+        except OSError as error:
+            raise PathError(f"{path}: cannot be read ({error.strerror})") from error
+        digest.update(name.encode("utf-8", "surrogateescape") + b"\0" + inner.digest())
+    return digest.hexdigest()
+
+
+def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Write `manifest`, a JSON value, to `path`; sorted, indented, atomically."""
+    write_text(path, json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest at `path`; PathError where it is missing or not JSON."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PathError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise PathError(f"{path}: not a manifest ({error}); move this folder away and run again") from error
+    if not isinstance(value, dict):
+        raise PathError(f"{path}: not a manifest (an object is needed); move this folder away and run again")
+    return value
+
+
+def _processor() -> str:
+    """The processor's name as Linux tells it, else as Python does."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if sys.platform == "linux" and cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory_mib() -> int | None:
+    """Physical memory, where the system tells it."""
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20

@@ -1,0 +1,246 @@
+"""A run's folder: TAO's names where TAO has one, ours beside them, one run a folder, one process a run.
+
+    weights/NAME.tlt   status.json   experiment_spec.txt   events.out.tfevents.*          TAO's
+    manifest.json   metrics.jsonl   plots/   checkpoints/   .lock                          ours
+
+TAO goes on silently in a used folder, whatever was trained there (reference/detectnet_v2.md 10.4). Here the manifest
+records who the run is: task, resolved spec, classes, and the hash of its data. The same run resumes; another one is
+refused and the folder left as it was. `num_epochs` is no part of it, so that a finished run can be made longer.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from taolite.errors import PathError, StorageError, TrainingError
+from taolite.files import write_text
+from taolite.workspace.manifest import read_manifest, write_manifest
+from taolite.workspace.status import MetricsFile, StatusFile
+
+__all__ = ["RunFolder", "RunIdentity"]
+
+_open_here: set[Path] = set()  # folders this process has locked; the system's lock is per process
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Who a run is.
+
+    task: "detectnet". spec: text of the resolved spec. classes: names in order. data_hash: content hash of the data
+    set (see `manifest.content_hash`), "" where it is not known. parent: `weights_hash` of the model it starts from, or
+    ""; not the file's hash, because a file sealed again has another one.
+    """
+
+    task: str
+    spec: str
+    classes: tuple[str, ...] = ()
+    data_hash: str = ""
+    parent: str = ""
+
+    @property
+    def spec_hash(self) -> str:
+        """SHA-256 of the spec without `num_epochs`, blank lines and indentation."""
+        return hashlib.sha256("\n".join(_lines(self.spec)).encode()).hexdigest()
+
+    def differences(self, other: RunIdentity) -> list[str]:
+        """What is different here (self: then, other: now), in words; empty for the same run."""
+        found = []
+        if self.task != other.task:
+            found.append(f"the task was {self.task} and is {other.task}")
+        if self.classes != other.classes:
+            found.append(f"the classes were {', '.join(self.classes)} and are {', '.join(other.classes)}")
+        if self.spec_hash != other.spec_hash:
+            found.append(_first_difference(_lines(self.spec), _lines(other.spec)))
+        if self.data_hash and other.data_hash and self.data_hash != other.data_hash:
+            found.append(f"the data was {self.data_hash[:12]} and is {other.data_hash[:12]} (content hash)")
+        if self.parent != other.parent:
+            found.append(f"it started from {self.parent[:12] or 'nothing'}, not {other.parent[:12] or 'nothing'}")
+        return found
+
+
+class RunFolder:
+    """One run's folder, locked from `open` to `close`; a context manager."""
+
+    def __init__(self, root: Path, identity: RunIdentity, lock: IO[str] | None, *, resumed: bool) -> None:
+        self.root = root
+        self.identity = identity
+        self.resumed = resumed
+        self._lock = lock
+        self.status = StatusFile(root / "status.json")
+        self.metrics = MetricsFile(root / "metrics.jsonl")
+
+    @staticmethod
+    def open(root: Path, identity: RunIdentity) -> RunFolder:
+        """Make the folder, or take up the run that is in it.
+
+        `resumed` tells which. The resolved spec is written to experiment_spec.txt, the identity to manifest.json.
+
+        Raises:
+            TrainingError: it holds another run, or another process is at work in it.
+            PathError, StorageError: it cannot be made or written to.
+        """
+        root = Path(os.path.abspath(root))  # noqa: PTH100  (links stay as the user wrote them)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise PathError(f"{root}: a file stands where the results folder is to be; move it") from error
+        except OSError as error:
+            raise StorageError(f"{root}: the results folder cannot be made ({error.strerror})") from error
+        lock = _take_lock(root)
+        try:
+            folder = RunFolder(root, identity, lock, resumed=_same_run(root, identity))
+            write_text(folder.spec, identity.spec)
+            folder.record()
+        except BaseException:
+            _drop_lock(root, lock)
+            raise
+        return folder
+
+    @property
+    def spec(self) -> Path:
+        """experiment_spec.txt: the resolved spec."""
+        return self.root / "experiment_spec.txt"
+
+    @property
+    def manifest(self) -> Path:
+        """manifest.json."""
+        return self.root / "manifest.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of resumable checkpoints; made when the first is written."""
+        return self.root / "checkpoints"
+
+    @property
+    def plots(self) -> Path:
+        """Folder of pictures about the run."""
+        return self.root / "plots"
+
+    def weights(self, name: str) -> Path:
+        """weights/NAME.tlt, the finished model."""
+        return self.root / "weights" / (name if name.endswith(".tlt") else f"{name}.tlt")
+
+    def record(self, **facts: Any) -> None:
+        """Add `facts` (JSON values: versions, hardware, seeds, metrics ...; a key never) to manifest.json."""
+        before = read_manifest(self.manifest) if self.manifest.exists() else {}
+        identity = {
+            "task": self.identity.task,
+            "spec": self.identity.spec,
+            "spec_hash": self.identity.spec_hash,
+            "classes": list(self.identity.classes),
+            "data_hash": self.identity.data_hash or before.get("run", {}).get("data_hash", ""),
+            "parent": self.identity.parent,
+        }
+        write_manifest(self.manifest, {**before, **facts, "run": identity})
+
+    def close(self) -> None:
+        """Let other processes in; what was written stays."""
+        if self._lock is not None:
+            _drop_lock(self.root, self._lock)
+            self._lock = None
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def _same_run(root: Path, identity: RunIdentity) -> bool:
+    """True to resume, False for a fresh folder; TrainingError where somebody else lives there."""
+    path = root / "manifest.json"
+    if not path.exists():
+        return False
+    run = read_manifest(path).get("run")
+    if not isinstance(run, dict):
+        raise TrainingError(
+            f"{root}: this folder is not a run's (its manifest.json says nothing of a run); choose another"
+        )
+    then = RunIdentity(
+        task=str(run.get("task", "")),
+        spec=str(run.get("spec", "")),
+        classes=tuple(run.get("classes", ())),
+        data_hash=str(run.get("data_hash", "")),
+        parent=str(run.get("parent", "")),
+    )
+    differences = then.differences(identity)
+    if differences:
+        raise TrainingError(
+            f"{root}: this folder holds another run: {'; '.join(differences)}. "
+            "Choose another folder with -r, or remove this one to start over"
+        )
+    return True
+
+
+def _lines(spec: str) -> list[str]:
+    """The spec's lines as far as they say who a run is."""
+    stripped = (line.strip() for line in spec.splitlines())
+    return [line for line in stripped if line and not re.fullmatch(r"num_epochs\s*:\s*\d+\s*;?,?", line)]
+
+
+def _first_difference(then: list[str], now: list[str]) -> str:
+    """The first line that differs, with what it was and is."""
+    import difflib
+
+    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(a=then, b=now, autojunk=False).get_opcodes():
+        if tag != "equal":
+            was, is_now = " ".join(then[i1:i2][:1]), " ".join(now[j1:j2][:1])
+            return f"the spec had `{was or 'nothing'}` and has `{is_now or 'nothing'}`"
+    raise AssertionError("called for specs that differ")
+
+
+def _take_lock(root: Path) -> IO[str]:
+    """The lock of the folder. It is the system's, so it goes with its process however that ends."""
+    if root in _open_here:
+        raise TrainingError(f"{root}: this process is already at work in this folder; close that run first")
+    path = root / ".lock"
+    try:
+        stream = open(path, "a+", encoding="utf-8")  # noqa: SIM115  (open until the run is closed)
+    except OSError as error:
+        raise StorageError(f"{root}: this folder cannot be written to ({error.strerror}); choose another") from error
+    try:
+        _lock_file(stream)
+    except (BlockingIOError, PermissionError) as error:
+        stream.seek(0)
+        owner = stream.read().strip() or "unknown"
+        stream.close()
+        raise TrainingError(
+            f"{root}: another process ({owner}) is at work in this folder; wait for it, or choose another with -r"
+        ) from error
+    stream.truncate(0)
+    stream.write(f"process {os.getpid()}")
+    stream.flush()
+    _open_here.add(root)
+    return stream
+
+
+def _drop_lock(root: Path, stream: IO[str]) -> None:
+    stream.truncate(0)
+    stream.close()
+    _open_here.discard(root)
+
+
+def _lock_file(stream: IO[str]) -> None:
+    """Lock the file, or raise BlockingIOError or PermissionError at once; not inherited by data-loading children.
+
+    On a network disk without locks there is none, and nothing is raised.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        return
+    try:
+        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise

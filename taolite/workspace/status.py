@@ -1,0 +1,128 @@
+"""status.json as TAO writes it, and our metrics.jsonl: JSON lines, appended, each flushed as it is written.
+
+status.json (reference/detectnet_v2.md 2.3) is for TAO's dashboards: once set, `kpi`, `graphical` and `categorical`
+repeat on later lines. metrics.jsonl is for plots: one object an epoch, strictly by epoch, cut back when a run resumes
+from an earlier one. Numbers that are not finite become null, because JSON has no name for them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from taolite.errors import PathError, StorageError
+from taolite.files import write_bytes
+
+__all__ = ["MetricsFile", "Status", "StatusFile"]
+
+Status = Literal["STARTED", "RUNNING", "SUCCESS", "FAILURE", "SKIPPED"]
+
+
+class StatusFile:
+    """Writer of one status.json; it goes on where an earlier run stopped."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], datetime] = datetime.now) -> None:
+        self.path = path
+        self._clock = clock
+        self._lasting: dict[str, Any] = {}
+
+    def write(
+        self,
+        message: str,
+        *,
+        status: Status = "RUNNING",
+        verbosity: str = "INFO",
+        kpi: Mapping[str, Any] | None = None,
+        graphical: Mapping[str, Any] | None = None,
+        categorical: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> None:
+        """Append one line.
+
+        Args:
+            message: e.g. "Evaluation metrics generated."; a key never.
+            status: STARTED, RUNNING, SUCCESS, FAILURE or SKIPPED.
+            verbosity: a logging level's name.
+            kpi, graphical, categorical: numbers by name; kept, and repeated on later lines.
+            fields: further top-level fields, e.g. epoch=3, max_epoch=120, time_per_epoch="0:00:12", eta="0:23:24".
+
+        Raises StorageError where the disk is full or the folder cannot be written to.
+        """
+        now = self._clock()
+        lasting = {"categorical": categorical, "graphical": graphical, "kpi": kpi}
+        self._lasting.update({name: dict(value) for name, value in lasting.items() if value is not None})
+        line = {
+            **fields,
+            "date": f"{now.month}/{now.day}/{now.year}",
+            "time": f"{now.hour}:{now.minute}:{now.second}",
+            "status": status,
+            "verbosity": verbosity,
+            "message": message,
+            **self._lasting,
+        }
+        _append(self.path, line)
+
+
+class MetricsFile:
+    """Writer and reader of one metrics.jsonl: an object with "epoch" (counted from 1) a line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, epoch: int, values: Mapping[str, Any]) -> None:
+        """Append the values of one epoch. Raises StorageError."""
+        _append(self.path, {"epoch": epoch, **values})
+
+    def read(self) -> list[dict[str, Any]]:
+        """All lines, oldest first; a last line that a crash cut off is left out."""
+        if not self.path.exists():
+            return []
+        rows = []
+        for line in self.path.read_text(encoding="utf-8").split("\n")[:-1]:
+            try:
+                rows.append(json.loads(line))
+            except ValueError:  # a line that a crash cut off, closed by the next run
+                continue
+        return rows
+
+    def rewind(self, epoch: int) -> None:
+        """Forget what came after `epoch`, which a resumed run is about to do again. Atomic."""
+        kept = [row for row in self.read() if row["epoch"] <= epoch]
+        if self.path.exists():
+            write_bytes(self.path, "".join(_line(row) for row in kept).encode())
+
+
+def _append(path: Path, value: Mapping[str, Any]) -> None:
+    """Append one JSON line, on a line of its own even where a crash cut the last one off."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab+") as stream:
+            if stream.tell():
+                stream.seek(-1, 2)
+                torn = stream.read(1) != b"\n"
+            else:
+                torn = False
+            stream.write((("\n" if torn else "") + _line(value)).encode())
+    except (NotADirectoryError, FileExistsError, IsADirectoryError) as error:
+        raise PathError(f"{path}: a file stands where a folder is needed (or the reverse); move it") from error
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror}); free some space or change it") from error
+
+
+def _line(value: Mapping[str, Any]) -> str:
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    """The same JSON value with null for nan and infinities."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): _finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
