@@ -1,0 +1,124 @@
+"""KITTI object labels: one text file an image, one line an object, columns separated by blanks.
+
+    type truncated occluded alpha left top right bottom height width length x y z rotation_y [score]
+
+Pixels count from 0 and edges are taken as continuous, as TAO does: columns 5 to 8 are our box as they stand. The 3-D
+columns (metres, radians) travel in `Label.attributes` under the names of `WORLD`, where one of them is not 0. A 16th
+column is a score: TAO refuses it, we read it. Lines stay in file order; `DontCare` is a class like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from taolite.errors import DataError
+from taolite.formats.findings import Findings
+from taolite.formats.places import Pictures, label_texts, measure
+from taolite.formats.text import number, read_lines, show
+from taolite.sample import Label, Sample
+
+__all__ = ["WORLD", "format_label", "looks_like", "parse_labels", "read"]
+
+WORLD = ("height_m", "width_m", "length_m", "x_m", "y_m", "z_m", "rotation_y")  # columns 9 to 15
+_COLUMNS = 15
+_LARGEST = 1e9
+
+
+def read(root: Path, *, only: frozenset[str] | None, findings: Findings) -> list[Sample]:
+    """Samples of every label file below `root`, by name; `only` keeps these stems.
+
+    Folders may be called anything (`image_2` and `label_2`, `images` and `labels`, one folder for both). An empty
+    label file is a background image.
+    """
+    pictures, samples = Pictures(root), []
+    for path in label_texts(root, looks_like, pictures):
+        if only is not None and path.stem not in only:
+            continue
+        labels = parse_labels(path, findings)
+        image = pictures.find(path.stem, near=path)
+        if image is None:
+            findings.error("missing-image", path, f"no image called {path.stem} for these labels; restore it or remove")
+            continue
+        size_hw = measure(image, findings)
+        if size_hw is not None and labels is not None:
+            samples.append(Sample(image, size_hw, labels, source=path))
+    return samples
+
+
+def looks_like(path: Path) -> bool:
+    """Whether the first line of a text file has KITTI's columns: a name, then 14 or 15 numbers."""
+    try:
+        with open(path, encoding="utf-8-sig") as stream:
+            fields = next((line.split() for line in stream if line.strip()), [])
+    except UnicodeDecodeError:
+        return False
+    numbers = [number(field) for field in fields[-14:]]
+    return len(fields) in range(_COLUMNS, _COLUMNS + 4) and None not in numbers
+
+
+def parse_labels(path: Path, findings: Findings) -> tuple[Label, ...] | None:
+    """The labels of one file, in file order, each with its line; None where the file cannot be used.
+
+    Every bad line of the file is an error in `findings`. Boxes are given as written, also swapped or empty ones.
+    """
+    lines = read_lines(path, findings)
+    if lines is None:
+        return None
+    before = len(findings.errors)
+    labels = []
+    for line, text in enumerate(lines, start=1):
+        if not text.strip():
+            continue
+        label = _parse_line(text, path, line, findings)
+        if label is not None:
+            labels.append(label)
+    return tuple(labels) if len(findings.errors) == before else None
+
+
+def format_label(label: Label) -> str:
+    """One KITTI line, two decimals like the benchmark's own; a 16th column where the label has a score.
+
+    Raises DataError for a class name with a blank in it, which no KITTI reader can tell from a column.
+    """
+    if not label.name or label.name.split() != [label.name]:
+        raise DataError(
+            f"class name {show(label.name)} cannot stand in a KITTI file, whose columns are separated by blanks; "
+            f"rename it (--rename {show(label.name)}={'_'.join(label.name.split()) or 'NAME'})"
+        )
+    numbers = [label.alpha, *label.box, *(float(label.attributes.get(name, 0)) for name in WORLD)]
+    columns = [label.name, f"{label.truncated:.2f}", str(label.occluded), *(f"{value:.2f}" for value in numbers)]
+    return " ".join(columns if label.score is None else [*columns, f"{label.score:.3f}"])
+
+
+def format_labels(labels: Sequence[Label]) -> str:
+    """A whole label file; empty for a background image."""
+    return "".join(f"{format_label(label)}\n" for label in labels)
+
+
+def _parse_line(text: str, path: Path, line: int, findings: Findings) -> Label | None:
+    fields = text.split()
+    values = [number(field) for field in fields[1:]]
+    bad = next((i for i, value in enumerate(values) if value is None), None)
+    if bad == 0 and len(fields) > _COLUMNS:
+        name = " ".join(fields[: len(fields) - _COLUMNS + 1])
+        text = f"class name {show(name)} holds a blank, and blanks separate columns; rename it"
+        findings.error("bad-line", path, text, line=line)
+        return None
+    if len(fields) not in (_COLUMNS, _COLUMNS + 1):
+        found = f"{len(fields)} column{'s' if len(fields) != 1 else ''}"
+        findings.error("bad-line", path, f"{found} found; a KITTI label has 15, or 16 with a score", line=line)
+        return None
+    if bad is not None:
+        text = f"column {bad + 2} is {show(fields[bad + 1])}; it needs to be a finite number"
+        findings.error("bad-line", path, text, line=line)
+        return None
+    numbers = [value for value in values if value is not None]
+    if max(map(abs, numbers)) > _LARGEST:
+        findings.error("bad-line", path, f"a value beyond {_LARGEST:.0e} is neither pixel nor metre", line=line)
+        return None
+    world = {name: repr(value) for name, value in zip(WORLD, numbers[7:14], strict=True) if any(numbers[7:14])}
+    x1, y1, x2, y2 = numbers[3:7]
+    label = Label(fields[0], (x1, y1, x2, y2), numbers[0], int(numbers[1]), numbers[2], attributes=world, line=line)
+    return replace(label, score=numbers[14]) if len(numbers) == _COLUMNS else label

@@ -1,0 +1,117 @@
+"""`read`: any format in, samples out; and how a format is recognised.
+
+A folder is recognised by its shallowest label files. Problems of a strict read come together in one DataError;
+notes (a picture nobody labelled, a point without area) go to the listener as warnings.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from taolite.errors import DataError, PathError, UsageError
+from taolite.events import Listener, Notice, silent
+from taolite.formats import coco, kitti, labelme, voc, yolo
+from taolite.formats.findings import SHOWN, Findings, problems_error
+from taolite.formats.places import Pictures, files_below
+from taolite.formats.split import find_list, read_list
+from taolite.formats.text import show
+from taolite.sample import Sample
+
+__all__ = ["FORMATS", "collect", "detect", "read"]
+
+FORMATS = ("labelme", "kitti", "voc", "coco", "yolo")
+_LOOKS = {
+    ".json": {"coco": coco.looks_like, "labelme": labelme.looks_like},
+    ".xml": {"voc": voc.looks_like},
+    ".txt": {"kitti": kitti.looks_like, "yolo": yolo.looks_like},
+}
+_PROBED = 20  # files of one folder and suffix that are opened to recognise a format
+
+
+def read(
+    path: Path | str,
+    format: str | None = None,
+    *,
+    split: str | None = None,
+    strict: bool = True,
+    listener: Listener = silent,
+) -> list[Sample]:
+    """The samples of a data set.
+
+    Args:
+        path: a folder, or one label file.
+        format: one of `FORMATS`; recognised from the files where it is None.
+        split: a list file (stems, names, paths, VOC's, or a CSV with `filename`), or the name of one that the data
+            set brings along (`train` -> `ImageSets/Main/train.txt`, `train.txt`), of a folder (YOLO) or of a COCO file.
+        strict: whether a bad line or missing picture stops the read. Otherwise that sample is left out, and a
+            warning says so.
+        listener: takes the warnings.
+
+    Returns:
+        Samples ordered by label file; boxes in pixels of the upright photo, also degenerate ones, exactly as labelled.
+
+    Raises:
+        PathError: `path` does not exist.
+        UsageError: the format cannot be told, or is not one of ours.
+        DataError: nothing there, or (strict) everything that cannot be used, the first ten problems listed.
+    """
+    findings = Findings()
+    samples = collect(Path(path), format, split=split, findings=findings)
+    if strict and findings.errors:
+        raise problems_error(path, findings.errors)
+    notes = findings.errors + findings.notes
+    for finding in notes[:SHOWN]:
+        listener(Notice(str(finding), "warning"))
+    if len(notes) > SHOWN:
+        more = f"{path}: {len(notes) - SHOWN} more like these; `taolite dataset check {path}` lists them all"
+        listener(Notice(more, "warning"))
+    if not samples:
+        raise DataError(f"{path}: no labelled image is left{f' in split {show(split)}' if split else ''}")
+    return samples
+
+
+def collect(path: Path, format: str | None, *, split: str | None, findings: Findings) -> list[Sample]:
+    """Like `read`, but everything wrong goes to `findings` and nothing is raised for it."""
+    if not path.exists():
+        raise PathError(f"{path}: no such file or folder")
+    name = detect(path) if format is None else format
+    if name not in FORMATS:
+        raise UsageError(f"format {show(name)} is not one of {', '.join(FORMATS)}")
+    listed = find_list(path, split) if split is not None else None
+    only = read_list(listed) if listed is not None else None
+    word = split if listed is None else None
+    if name == "coco":
+        samples = coco.read(path, only=only, findings=findings, split=word)
+    elif name == "yolo":
+        samples = yolo.read(path, only=only, findings=findings, split=word)
+    elif word is not None:
+        raise UsageError(f"{path}: no list called {show(word)} (ImageSets/Main/{word}.txt, {word}.txt or a path)")
+    else:
+        reader = {"labelme": labelme.read, "kitti": kitti.read, "voc": voc.read}[name]
+        samples = reader(path, only=only, findings=findings)
+    if path.is_dir() and name != "yolo":
+        for image in Pictures(path).unlabelled((sample.image for sample in samples), only=only):
+            if not any(error.path == image or error.path.stem == image.stem for error in findings.errors):
+                findings.note("image-without-label", image, "no labels for this image; it is left out")
+    return samples
+
+
+def detect(path: Path) -> str:
+    """The format of a file or folder. Raises UsageError where there is none, or more than one."""
+    levels: dict[int, set[str]] = {}
+    probed: dict[tuple[Path, str], int] = {}
+    for file in files_below(path, tuple(_LOOKS)):
+        key = (file.parent, file.suffix.lower())
+        probed[key] = probed.get(key, 0) + 1
+        depth = len(file.relative_to(path).parts)
+        if probed[key] > _PROBED or min(levels, default=depth) < depth:
+            continue
+        levels.setdefault(depth, set()).update(name for name, looks in _LOOKS[key[1]].items() if looks(file))
+        if not levels[depth]:
+            del levels[depth]
+    if not levels:
+        raise UsageError(f"{path}: no labels of {', '.join(FORMATS)} found; is this the folder that holds them?")
+    found = sorted(levels[min(levels)])
+    if len(found) > 1:
+        raise UsageError(f"{path}: labels of {' and '.join(found)} lie side by side; say which with --from")
+    return found[0]

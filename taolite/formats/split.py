@@ -1,0 +1,83 @@
+"""Which images belong to a part of a data set: lists that came with it, or a split of our own.
+
+A list has one image a line: a stem, a file name or a path, or VOC's `stem -1`; a `.csv` has a column `filename` (or
+`image`). Our own split is a function of the seed and the stems alone, and keeps identical pictures on one side.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from taolite.errors import DataError, UsageError
+from taolite.formats.places import stem_of
+from taolite.sample import Sample
+
+__all__ = ["find_list", "lists_below", "read_list", "split_samples"]
+
+_LIST_FOLDERS = ("ImageSets/Main", "ImageSets", ".", "splits", "data")
+
+
+def find_list(root: Path, split: str) -> Path | None:
+    """The list that `split` names: a file as such, else `ImageSets/Main/<split>.txt`, `<split>.txt` and the like."""
+    top = root if root.is_dir() else root.parent
+    candidates = [Path(split), top / split]
+    candidates += [top / folder / f"{split}.txt" for folder in _LIST_FOLDERS]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def lists_below(root: Path) -> dict[str, Path]:
+    """The lists a data set brings along, by their usual names: train, val, trainval, test."""
+    found = {name: find_list(root, name) for name in ("train", "val", "trainval", "test")}
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def read_list(path: Path) -> frozenset[str]:
+    """The stems a list names. Raises DataError where it names none."""
+    text = path.read_text(encoding="utf-8-sig")
+    if path.suffix.lower() == ".csv":
+        rows = list(csv.DictReader(text.splitlines()))
+        column = next((name for name in ("filename", "image", "file_name") if rows and name in rows[0]), None)
+        if column is None:
+            raise DataError(f"{path}: a list in CSV needs a column `filename`")
+        names = [row[column] for row in rows]
+    else:
+        names = [_without_flag(line) for line in text.splitlines() if line.strip()]
+    if not names:
+        raise DataError(f"{path}: this list is empty")
+    return frozenset(stem_of(name) for name in names)
+
+
+def split_samples(samples: Sequence[Sample], *, percent: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """(training, validation), each in the order given; `percent` (0 to 100, exclusive) of the images validate.
+
+    Raises UsageError for another percentage, or where one side would be empty.
+    """
+    if not 0 < percent < 100:
+        raise UsageError(f"--val-split is {percent:g}; it needs to be between 0 and 100, for example 20")
+    groups: dict[str, list[int]] = {}
+    for index, sample in enumerate(samples):
+        groups.setdefault(_content(sample), []).append(index)
+    order = sorted(groups.values(), key=lambda group: samples[group[0]].image.name)
+    random.Random(seed).shuffle(order)
+    wanted = max(1, round(percent / 100 * len(samples)))
+    held: set[int] = set()
+    for group in order:
+        if len(held) + len(group) <= wanted:
+            held.update(group)
+    train = [sample for index, sample in enumerate(samples) if index not in held]
+    if not held or not train:
+        raise UsageError(f"--val-split {percent:g} of {len(samples)} images leaves one side empty; use more images")
+    return train, [sample for index, sample in enumerate(samples) if index in held]
+
+
+def _content(sample: Sample) -> str:
+    return hashlib.sha256(sample.image.read_bytes()).hexdigest() if sample.image.is_file() else str(sample.source)
+
+
+def _without_flag(line: str) -> str:
+    head, _, flag = line.strip().rpartition(" ")
+    return head.strip() if head and flag in ("-1", "0", "1") else line.strip()

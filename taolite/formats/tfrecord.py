@@ -1,0 +1,261 @@
+"""TFRecords with DetectNet's features, read and written without TensorFlow.
+
+Framing, per record: length (8 bytes, little-endian), masked CRC32C of the length, the payload, its masked CRC32C.
+The payload is a `tf.train.Example` with the features of reference/detectnet_v2.md 3.4. No image bytes: `frame/id` is
+`<image folder>/<stem>` without extension, below the root the training spec names. Boxes are TAO's pixels, which are
+our edges. Lengths are checked against the file before anything is allocated, so a hostile file costs nothing.
+
+What `read_records` gives is checked: both checksums, every list as long as the class list, numbers finite.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from taolite.errors import DataError, PathError
+from taolite.files import open_atomic
+from taolite.formats.kitti import WORLD
+from taolite.sample import Label
+
+__all__ = ["Record", "is_record_file", "read_records", "shard_name", "shard_sizes", "write_records"]
+
+_CORNERS = tuple(f"target/coordinates_{edge}" for edge in ("x1", "y1", "x2", "y2"))
+_WORLD = tuple(f"target/world_bbox_{part}" for part in ("h", "w", "l", "x", "y", "z", "rot_y"))
+_FLOATS = ("target/truncation", "target/observation_angle", *_CORNERS, *_WORLD)
+
+
+class Record(NamedTuple):
+    """One image of a data set: `frame_id` as TAO spells it, (height, width) in pixels, labels in pixels."""
+
+    frame_id: str
+    size_hw: tuple[int, int]
+    labels: tuple[Label, ...]
+
+
+def read_records(paths: Path | Iterable[Path]) -> Iterator[Record]:
+    """Every record of one or more files, in order. An empty file has none.
+
+    Labels carry name, box, truncated, occluded, alpha, and the 3-D values as `formats.kitti` keeps them; `line` is
+    0. Raises PathError for a missing file and DataError, with file and record number (from 1), for one that is
+    truncated, damaged or holds something else.
+    """
+    for path in [paths] if isinstance(paths, Path) else paths:
+        for index, payload in enumerate(_read_frames(path), start=1):
+            yield _parse_record(payload, path, index)
+
+
+def write_records(path: Path, records: Iterable[Record]) -> int:
+    """Write one file, atomically; the number of records. Same records, same bytes. Scores are not stored (no feature).
+
+    Raises StorageError where it cannot be written.
+    """
+    count = 0
+    with open_atomic(path) as stream:
+        for record in records:
+            _write_frame(stream, _serialize(record))
+            count += 1
+    return count
+
+
+def is_record_file(path: Path) -> bool:
+    """Whether a file is empty or opens with a TFRecord's length and its checksum.
+
+    A glob such as `kitti_trainval*` also meets `kitti_trainval_warning.json`, which is to be passed over.
+    """
+    with open(path, "rb") as stream:
+        head = stream.read(12)
+    return not head or (len(head) == 12 and _masked_crc(head[:8]) == int.from_bytes(head[8:], "little"))
+
+
+def shard_name(prefix: str, *, fold: int, folds: int, shard: int, shards: int) -> str:
+    """TAO's file name, e.g. `kitti-fold-000-of-002-shard-00000-of-00010`; the parts with a total of 0 are left out."""
+    fold_part = f"-fold-{fold:03d}-of-{folds:03d}" if folds else ""
+    shard_part = f"-shard-{shard:05d}-of-{shards:05d}" if shards else ""
+    return f"{prefix}{fold_part}{shard_part}"
+
+
+def shard_sizes(count: int, shards: int) -> list[int]:
+    """How many of `count` records each of `shards` files takes: count // shards each, the last one the remainder too.
+
+    >>> shard_sizes(14, 10), shard_sizes(3, 0)
+    ([1, 1, 1, 1, 1, 1, 1, 1, 1, 5], [3])
+    """
+    shards = max(shards, 1)
+    size = count // shards
+    return [size] * (shards - 1) + [count - size * (shards - 1)]
+
+
+def _read_frames(path: Path) -> Iterator[bytes]:
+    try:
+        stream = open(path, "rb")  # noqa: SIM115 (closed below; an error while opening gets its own message)
+    except FileNotFoundError as error:
+        raise PathError(f"{path}: this TFRecord file is missing; run dataset_convert again") from error
+    except OSError as error:
+        raise PathError(f"{path}: cannot be read: {error.strerror or error}") from error
+    with stream:
+        left, index = os.fstat(stream.fileno()).st_size, 0
+        while left:
+            index += 1
+            head = stream.read(12)
+            if len(head) < 12:
+                raise _truncated(path, index)
+            length = int.from_bytes(head[:8], "little")
+            if _masked_crc(head[:8]) != int.from_bytes(head[8:], "little"):
+                if index == 1:
+                    raise DataError(f"{path}: not a TFRecord file; take it out of the pattern of `tfrecords_path`")
+                raise _damaged(path, index)
+            left -= 16 + length
+            if left < 0:
+                raise _truncated(path, index)
+            payload, check = stream.read(length), stream.read(4)
+            if _masked_crc(payload) != int.from_bytes(check, "little"):
+                raise _damaged(path, index)
+            yield payload
+
+
+def _write_frame(stream: IO[bytes], payload: bytes) -> None:
+    head = struct.pack("<Q", len(payload))
+    stream.write(head + struct.pack("<I", _masked_crc(head)) + payload + struct.pack("<I", _masked_crc(payload)))
+
+
+def _masked_crc(data: bytes) -> int:
+    """CRC32C, rotated right by 15 bits, plus TensorFlow's constant (reference/dependencies.md 9)."""
+    import google_crc32c
+
+    crc = int(google_crc32c.value(data))
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _truncated(path: Path, index: int) -> DataError:
+    return DataError(f"{path}: record {index} is cut off, the end of the file is missing; run dataset_convert again")
+
+
+def _damaged(path: Path, index: int) -> DataError:
+    return DataError(f"{path}: record {index} is damaged, its checksum does not fit; run dataset_convert again")
+
+
+@functools.cache
+def _example_class() -> Any:
+    """`tensorflow.Example`, built at run time in a pool of its own (reference/dependencies.md 9).
+
+    Example { Features features = 1 }   Features { map<string, Feature> feature = 1 }
+    Feature { oneof kind { BytesList = 1, FloatList = 2, Int64List = 3 } }   *List { repeated value = 1 }
+    """
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    field = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="example.proto", package="tensorflow", syntax="proto3")
+
+    def message(name: str, *fields: tuple[str, int, int, int, str]) -> Any:
+        made = file.message_type.add(name=name)
+        for field_name, tag, label, kind, type_name in fields:
+            made.field.add(name=field_name, number=tag, label=label, type=kind, type_name=type_name or None)
+        return made
+
+    one, many, nested = field.LABEL_OPTIONAL, field.LABEL_REPEATED, field.TYPE_MESSAGE
+    message("BytesList", ("value", 1, many, field.TYPE_BYTES, ""))
+    message("FloatList", ("value", 1, many, field.TYPE_FLOAT, ""))
+    message("Int64List", ("value", 1, many, field.TYPE_INT64, ""))
+    feature = message(
+        "Feature",
+        ("bytes_list", 1, one, nested, ".tensorflow.BytesList"),
+        ("float_list", 2, one, nested, ".tensorflow.FloatList"),
+        ("int64_list", 3, one, nested, ".tensorflow.Int64List"),
+    )
+    feature.oneof_decl.add(name="kind")
+    for member in feature.field:
+        member.oneof_index = 0
+    features = message("Features", ("feature", 1, many, nested, ".tensorflow.Features.FeatureEntry"))
+    entry = features.nested_type.add(name="FeatureEntry")
+    entry.field.add(name="key", number=1, label=one, type=field.TYPE_STRING)
+    entry.field.add(name="value", number=2, label=one, type=nested, type_name=".tensorflow.Feature")
+    entry.options.map_entry = True
+    message("Example", ("features", 1, one, nested, ".tensorflow.Features"))
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.Example"))
+
+
+def _serialize(record: Record) -> bytes:
+    example = _example_class()()
+    feature, labels = example.features.feature, record.labels
+    feature["frame/id"].bytes_list.value.append(record.frame_id.encode())
+    feature["frame/height"].int64_list.value.append(record.size_hw[0])
+    feature["frame/width"].int64_list.value.append(record.size_hw[1])
+    # `extend` with nothing leaves the kind unset; TAO writes the empty list, so it is set explicitly.
+    for name in ("target/object_class",):
+        feature[name].bytes_list.SetInParent()
+        feature[name].bytes_list.value.extend(label.name.encode() for label in labels)
+    feature["target/occlusion"].int64_list.SetInParent()
+    feature["target/occlusion"].int64_list.value.extend(label.occluded for label in labels)
+    for name, values in zip(_FLOATS, zip(*map(_floats, labels), strict=True) if labels else [()] * 13, strict=True):
+        feature[name].float_list.SetInParent()
+        feature[name].float_list.value.extend(values)
+    return bytes(example.SerializeToString(deterministic=True))
+
+
+def _floats(label: Label) -> tuple[float, ...]:
+    world = (float(label.attributes.get(name, 0)) for name in WORLD)
+    return (label.truncated, label.alpha, *label.box, *world)
+
+
+def _parse_record(payload: bytes, path: Path, index: int) -> Record:
+    from google.protobuf.message import DecodeError
+
+    example = _example_class()()
+    try:
+        example.ParseFromString(payload)
+    except DecodeError as error:
+        raise DataError(f"{path}: record {index} is no tf.train.Example; was it made by dataset_convert?") from error
+    feature = example.features.feature
+    try:
+        frame_id = str(_only(feature, "frame/id").decode())
+        size_hw = (int(_only(feature, "frame/height")), int(_only(feature, "frame/width")))
+        names = [bytes(name).decode() for name in _values(feature, "target/object_class")]
+        columns = [_column(feature, name, len(names)) for name in (*_FLOATS, "target/occlusion")]
+    except (KeyError, UnicodeDecodeError) as error:
+        reason = error.args[0] if isinstance(error, KeyError) else "a name that is not UTF-8"
+        raise DataError(f"{path}: record {index} has {reason}; was it made by DetectNet's dataset_convert?") from error
+    rows = zip(names, *columns, strict=True)
+    return Record(frame_id, size_hw, tuple(_label(name, values) for name, *values in rows))
+
+
+def _label(name: str, values: Sequence[float]) -> Label:
+    truncated, alpha, x1, y1, x2, y2, *world, occluded = values
+    attributes = {key: repr(value) for key, value in zip(WORLD, world, strict=True)} if any(world) else {}
+    return Label(name, (x1, y1, x2, y2), truncated, int(occluded), alpha, attributes=attributes)
+
+
+def _values(feature: Any, name: str) -> Any:
+    """The list of a feature, whatever its kind; empty where it is absent or empty. Asks first: `[]` would add it."""
+    if name not in feature:
+        return ()
+    kind = feature[name].WhichOneof("kind")
+    return getattr(feature[name], kind).value if kind else ()
+
+
+def _only(feature: Any, name: str) -> Any:
+    values = _values(feature, name)
+    if len(values) != 1:
+        raise KeyError(f"{len(values)} values of `{name}` where one is needed")
+    if isinstance(values[0], bytes) != (name == "frame/id"):
+        raise KeyError(f"`{name}` of another kind")
+    return values[0]
+
+
+def _column(feature: Any, name: str, count: int) -> list[float]:
+    """One value for each object; zeros where a foreign writer left out a column that is no coordinate."""
+    values = list(_values(feature, name))
+    if not values and name not in _CORNERS:
+        return [0.0] * count
+    if len(values) != count:
+        raise KeyError(f"{len(values)} values of `{name}` for {count} objects")
+    if not all(not isinstance(value, bytes) and math.isfinite(value) for value in values):
+        raise KeyError(f"a value of `{name}` that is not a finite number")
+    return values

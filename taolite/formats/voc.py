@@ -1,0 +1,205 @@
+"""Pascal VOC XML: one file an image.
+
+VOC counts pixels from 1 and includes both ends, so our box is (xmin - 1, ymin - 1, xmax, ymax) and `xmax == width`
+lies inside the image; the writer does the inverse. Two habits of real tools are met: a coordinate of 0 (a tool that
+counts from 0) reads as the image's edge, and `xmin == xmax` reads as no width at all, a stray click and not one column
+of pixels. `path` (the annotator's own disk), `pose` and `part` are ignored; `filename` may lack its extension.
+
+A DOCTYPE is refused before any entity is expanded, so a label file can neither blow up nor reach other files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.parsers import expat
+
+from taolite.formats.findings import Findings
+from taolite.formats.places import Pictures, files_below, measure
+from taolite.formats.text import number, plain, show
+from taolite.sample import Label, Sample
+
+__all__ = ["format_annotation", "looks_like", "read"]
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+def looks_like(path: Path) -> bool:
+    """Whether an XML file is a VOC annotation."""
+    return b"<annotation" in path.read_bytes()[:4096]
+
+
+def read(root: Path, *, only: frozenset[str] | None, findings: Findings) -> list[Sample]:
+    """Samples of every annotation at or below `root`, by path, wherever its pictures lie; `only` keeps these stems."""
+    pictures, samples = Pictures(root), []
+    for path in files_below(root, (".xml",)):
+        if (only is None or path.stem in only) and looks_like(path):
+            sample = _read_file(path, pictures, findings)
+            if sample is not None:
+                samples.append(sample)
+    return samples
+
+
+def format_annotation(sample: Sample, *, image_name: str, folder: str) -> str:
+    """The XML of one sample; labels need an area (the writer leaves out the others)."""
+    height, width = sample.size_hw
+    rows = [
+        "<annotation>",
+        f"\t<folder>{_escape(folder)}</folder>",
+        f"\t<filename>{_escape(image_name)}</filename>",
+        "\t<size>",
+        f"\t\t<width>{width}</width>",
+        f"\t\t<height>{height}</height>",
+        "\t\t<depth>3</depth>",
+        "\t</size>",
+        "\t<segmented>0</segmented>",
+    ]
+    for label in sample.labels:
+        x1, y1, x2, y2 = label.box
+        rows += [
+            "\t<object>",
+            f"\t\t<name>{_escape(label.name)}</name>",
+            "\t\t<pose>Unspecified</pose>",
+            f"\t\t<truncated>{int(label.truncated > 0)}</truncated>",
+            f"\t\t<occluded>{int(label.occluded > 0)}</occluded>",
+            f"\t\t<difficult>{int(label.difficult)}</difficult>",
+            "\t\t<bndbox>",
+            f"\t\t\t<xmin>{plain(x1 + 1)}</xmin>",
+            f"\t\t\t<ymin>{plain(y1 + 1)}</ymin>",
+            f"\t\t\t<xmax>{plain(x2)}</xmax>",
+            f"\t\t\t<ymax>{plain(y2)}</ymax>",
+            "\t\t</bndbox>",
+            "\t</object>",
+        ]
+    return "\n".join([*rows, "</annotation>", ""])
+
+
+def _read_file(path: Path, pictures: Pictures, findings: Findings) -> Sample | None:
+    root = _parse(path, findings)
+    if root is None:
+        return None
+    before = len(findings.errors)
+    labels = [_read_object(node, path, findings) for node in root.all("object")]
+    bad = len(findings.errors) > before
+    named = root.text("filename")
+    image = (pictures.find(named, near=path) if named else None) or pictures.find(path.stem, near=path)
+    if image is None:
+        text = f"no image called {show(named or path.stem)} for these labels; restore it or remove them"
+        findings.error("missing-image", path, text)
+        return None
+    size_hw = measure(image, findings)
+    if size_hw is None or bad:
+        return None
+    _compare_size(root, path, image, size_hw, findings)
+    return Sample(image, size_hw, tuple(label for label in labels if label is not None), source=path)
+
+
+def _compare_size(root: _Node, path: Path, image: Path, size_hw: tuple[int, int], findings: Findings) -> None:
+    node = next(root.all("size"), None)
+    if node is None:
+        return
+    said = tuple(number(node.text(name)) for name in ("height", "width"))
+    if said not in (size_hw, (0, 0)) and None not in said:
+        found = f"{plain(said[1] or 0)}x{plain(said[0] or 0)}"
+        text = f"the file says {found} pixels, {image.name} has {size_hw[1]}x{size_hw[0]}"
+        findings.note("wrong-size", path, text, line=node.line)
+
+
+def _read_object(node: _Node, path: Path, findings: Findings) -> Label | None:
+    name, corners = node.text("name"), next(node.all("bndbox"), None)
+    if not name or corners is None:
+        findings.error("bad-object", path, "an <object> needs a <name> and a <bndbox>", line=node.line)
+        return None
+    values = [number(corners.text(corner)) for corner in _CORNERS]
+    if None in values:
+        corner = _CORNERS[values.index(None)]
+        text = f"<{corner}> of {show(name)} is {show(corners.text(corner))}; it needs to be a finite number"
+        findings.error("bad-object", path, text, line=corners.line)
+        return None
+    xmin, ymin, xmax, ymax = (value for value in values if value is not None)
+    x1, x2 = _to_edges(xmin, xmax)
+    y1, y2 = _to_edges(ymin, ymax)
+    return Label(
+        name,
+        (x1, y1, x2, y2),
+        truncated=_flag(node.text("truncated")),
+        occluded=int(_flag(node.text("occluded"))),
+        difficult=_flag(node.text("difficult")) > 0,
+        line=corners.line,
+    )
+
+
+def _to_edges(low: float, high: float) -> tuple[float, float]:
+    """VOC's first and last pixel, from 1, to our two edges; equal or swapped ends stay equal or swapped."""
+    first = 0.0 if 0 <= low < 1 else low - 1
+    return (first, high) if low < high else (first, high - (low - first))
+
+
+def _flag(text: str) -> float:
+    """`1`, `0`, `0.3` or an empty element, as tools write them."""
+    value = number(text)
+    return 0.0 if value is None else max(0.0, min(value, 1.0))
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+@dataclass
+class _Node:
+    """One XML element: its own text, its children, the line of its opening tag."""
+
+    name: str
+    line: int
+    pieces: list[str] = field(default_factory=list)
+    children: list[_Node] = field(default_factory=list)
+
+    def all(self, name: str) -> Iterator[_Node]:
+        return (child for child in self.children if child.name == name)
+
+    def text(self, name: str) -> str:
+        """The stripped text of the first child called `name`; empty where there is none."""
+        node = next(self.all(name), None)
+        return "".join(node.pieces).strip() if node is not None else ""
+
+
+class _RefusedError(Exception):
+    """The file declares a document type."""
+
+
+def _parse(path: Path, findings: Findings) -> _Node | None:
+    """The root element with line numbers, or None; expat itself, because ElementTree keeps no lines."""
+    parser = expat.ParserCreate()
+    open_nodes = [_Node("", 0)]
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        node = _Node(name, parser.CurrentLineNumber)
+        open_nodes[-1].children.append(node)
+        open_nodes.append(node)
+
+    def end(name: str) -> None:
+        open_nodes.pop()
+
+    def text(data: str) -> None:
+        open_nodes[-1].pieces.append(data)
+
+    def refuse(*declaration: object) -> None:
+        raise _RefusedError
+
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
+    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
+    try:
+        parser.Parse(path.read_bytes(), True)
+    except expat.ExpatError as error:
+        findings.error("unreadable-label", path, f"not XML ({expat.errors.messages[error.code]})", line=error.lineno)
+        return None
+    except _RefusedError:
+        text_ = "a DOCTYPE is refused: label files need none, and it can hide an entity bomb; delete that line"
+        findings.error("unreadable-label", path, text_, line=parser.CurrentLineNumber)
+        return None
+    root = open_nodes[0].children[0]
+    if root.name != "annotation":
+        findings.error("unreadable-label", path, f"the root is <{root.name}>; VOC's is <annotation>", line=root.line)
+        return None
+    return root
