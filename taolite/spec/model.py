@@ -1,0 +1,198 @@
+"""What a spec is made of: frozen pydantic models, each field with its default, range, unit and one sentence.
+
+A spec message is a class derived from `SpecModel`; its fields are declared with `field(...)`:
+
+    class Regularizer(SpecModel):
+        type: RegularizerType = field(RegularizerType.NO_REG, doc="What is added to the cost.")
+        weight: Float = field(0.0, ge=0, doc="Factor of the sum.")
+
+Types: `UInt` `Int` `Float` `IntOrFloat` bool str, an enum derived from `SpecEnum`, `Literal` of strings or integers,
+another SpecModel, `tuple[X, ...]` for a repeated field, `dict[str, X]` for a map (order kept), and `X | None` where
+unset has a meaning of its own. A field without default must be there. What takes more than one field to judge is a
+method marked `@check("field", ...)`; what is legal and still worth saying comes from `spec_notes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticUndefined
+
+__all__ = [
+    "Finding",
+    "Float",
+    "Int",
+    "IntOrFloat",
+    "Key",
+    "OneOf",
+    "Path",
+    "SpecEnum",
+    "SpecModel",
+    "UInt",
+    "check",
+    "field",
+    "show_path",
+]
+
+UInt: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]
+Int: TypeAlias = Annotated[int, Field(strict=True, ge=-(2**31), le=2**31 - 1)]
+Float: TypeAlias = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+IntOrFloat: TypeAlias = Annotated[int, Field(strict=True)] | Float
+
+
+class SpecEnum(str, Enum):
+    """An enum of a spec: values are TAO's names, and TAO's numbers are their positions, from 0."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class Key(str):
+    """The key of a map entry, as a step of a path."""
+
+
+Path: TypeAlias = tuple[str | int, ...]  # field names as TAO spells them, Keys of maps, indices of repeated fields
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check has to say: `at` is the path below the model that was checked, `text` goes on from its name,
+    as in `is 0; it needs to be 1 or more`."""
+
+    at: Path
+    text: str
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Fields of which at most one may be set, or exactly one with `required`; `name` is for the message."""
+
+    name: str
+    members: tuple[str, ...]
+    required: bool = False
+
+
+def field(
+    default: Any = PydanticUndefined,
+    *,
+    doc: str,
+    unit: str = "",
+    zero_is_default: bool = False,
+    ignored: str = "",
+    spec_name: str = "",
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+    multiple_of: int | None = None,
+    min_length: int | None = None,
+) -> Any:
+    """Declare one field of a SpecModel.
+
+    Args:
+        default: the value an absent field acts as; without one the field must be there.
+        doc: one sentence.
+        unit: of the value, e.g. "px", "epochs".
+        zero_is_default: an explicit 0 (or "") reads as absent, as in TAO, where the two cannot be told apart.
+        ignored: why the field has no effect; setting it is then noted.
+        spec_name: how the spec spells it, where Python cannot (`model_config`).
+        ge, gt, le, lt, multiple_of: range of a number; min_length: of a string, repeated field or map.
+    """
+    extra: dict[str, Any] = {
+        name: value
+        for name, value in (("unit", unit), ("zero_is_default", zero_is_default), ("ignored", ignored))
+        if value
+    }
+    return Field(
+        default,
+        description=doc,
+        alias=spec_name or None,
+        json_schema_extra=extra or None,
+        ge=ge,
+        gt=gt,
+        le=le,
+        lt=lt,
+        multiple_of=multiple_of,
+        min_length=min_length,
+    )
+
+
+_Check = TypeVar("_Check", bound=Callable[[Any], Iterator[Finding]])
+
+
+def check(*uses: str) -> Callable[[_Check], _Check]:
+    """Mark a method that yields Findings from the fields named in `uses` (dotted, as the spec spells them, map keys
+    left out). It is run only when all of those are sound, so it need not guard against what is missing."""
+
+    def mark(method: _Check) -> _Check:
+        method.uses = tuple(tuple(use.split(".")) for use in uses)  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+class SpecModel(BaseModel):
+    """Base of every spec message: frozen, and unknown fields are an error."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), populate_by_name=True, validate_default=False
+    )
+
+    one_of: ClassVar[tuple[OneOf, ...]] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _zero_is_default(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        same = {
+            name
+            for name, info in cls.model_fields.items()
+            if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("zero_is_default")
+        }
+        return {name: value for name, value in values.items() if name not in same or value not in (0, "")}
+
+    @model_validator(mode="after")
+    def _checked(self) -> SpecModel:
+        findings = [finding for method in self.spec_checks() for finding in method(self)]
+        if findings:
+            raise ValueError("; ".join(f"{show_path(finding.at)} {finding.text}".strip() for finding in findings))
+        return self
+
+    @classmethod
+    def spec_checks(cls) -> list[Callable[[Any], Iterator[Finding]]]:
+        """The methods marked with `check`, base classes first."""
+        found: dict[str, Callable[[Any], Iterator[Finding]]] = {}
+        for base in reversed(cls.__mro__):
+            found.update({name: member for name, member in vars(base).items() if hasattr(member, "uses")})
+        return list(found.values())
+
+    @check()
+    def _one_of(self) -> Iterator[Finding]:
+        for group in self.one_of:
+            given = [name for name in group.members if getattr(self, name) is not None]
+            if len(given) > 1:
+                others = " and ".join(f"`{name}`" for name in given[:-1])
+                yield Finding((given[-1],), f"is given beside {others}; only one {group.name} can be")
+            if group.required and not given:
+                names = " or ".join(f"`{name}`" for name in group.members)
+                yield Finding((), f"has no {group.name}; add {names}")
+
+    def spec_notes(self) -> Iterator[Finding]:
+        """What is legal and still worth a warning; of this message alone, not of those inside it."""
+        return iter(())
+
+
+def show_path(path: Path) -> str:
+    """`("a", "b", Key("cat"), "c")` -> `a.b["cat"].c`; indices are left out, the line says which one."""
+    text = ""
+    for step in path:
+        if isinstance(step, Key):
+            text += f'["{step}"]'
+        elif isinstance(step, str):
+            text += f".{step}" if text else step
+    return text

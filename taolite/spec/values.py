@@ -1,0 +1,169 @@
+"""One token of a spec into one Python value: what `0x1F`, `1e-3f`, `'a\\tb'`, `t` and `INTEGRATE` mean.
+
+The accepted spellings are those of the `protobuf` package's text_format (the oracle of the tests). Every function
+takes a `Scalar` and raises `UnfitError` with the end of a sentence that begins with the field's name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any
+
+from taolite.spec.shape import Shape
+from taolite.spec.text import Scalar, Token
+
+__all__ = ["UnfitError", "nearest", "value_of"]
+
+
+class UnfitError(Exception):
+    """The value does not fit; the text goes on from the field's name."""
+
+
+def value_of(shape: Shape, scalar: Scalar) -> Any:
+    """The value of one element of the field `shape`, in range. Raises UnfitError."""
+    if shape.kind == "enum":
+        assert shape.enum is not None
+        return _enum(scalar, shape.enum)
+    if shape.kind == "bool":
+        return _bool(scalar)
+    value: Any
+    if shape.kind == "string":
+        value = _string(scalar)
+    elif shape.kind == "int":
+        value = _integer(scalar)
+    else:
+        value = _number(scalar, keep_integer=shape.kind == "int_or_float")
+    if shape.zero_is_default and shape.repeats == "no" and value in (0, ""):
+        return shape.default
+    _check(shape, value, scalar)
+    return value
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean `x`?`, or nothing where no known word is near."""
+    known = list(known)
+    by_lower = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return f"; did you mean `{by_lower[near[0]]}`?" if near else ""
+
+
+def _check(shape: Shape, value: Any, scalar: Scalar) -> None:
+    if shape.choices:
+        if value not in shape.choices:
+            allowed = [f"`{choice}`" if isinstance(choice, str) else str(choice) for choice in shape.choices]
+            near = nearest(value, [str(choice) for choice in shape.choices]) if isinstance(value, str) else ""
+            raise UnfitError(f"is {scalar.text}; it needs to be {_listed(allowed)}{near}")
+    elif isinstance(value, str):
+        if shape.repeats == "no" and len(value) < shape.range.min_length:
+            raise UnfitError('is ""; it needs a value')
+    elif not shape.range.holds(value):
+        raise UnfitError(f"is {scalar.text}; it needs to be {shape.range.needs(value)}")
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
+
+
+def _one(scalar: Scalar, need: str) -> Token:
+    token = scalar.tokens[0]
+    if token.kind == "string":
+        raise UnfitError(f"is the string {scalar.text}; it needs to be {need}")
+    return token
+
+
+def _integer(scalar: Scalar) -> int:
+    text = _one(scalar, "a whole number").text
+    octal = re.fullmatch(r"(-?)0([0-9]+)", text)
+    try:
+        return int(f"{octal[1]}0o{octal[2]}" if octal else text, 0)
+    except ValueError:
+        raise UnfitError(f"is {text}; it needs to be a whole number") from None
+
+
+def _number(scalar: Scalar, *, keep_integer: bool) -> int | float:
+    text = _one(scalar, "a number").text
+    if keep_integer:
+        try:
+            return int(text)
+        except ValueError:
+            pass
+    if re.match(r"-?0[0-9]+", text):
+        raise UnfitError(f"is {text}; it needs to be a number, without the leading 0")
+    special = re.fullmatch(r"(-?)(inf|infinity|nan)f?", text, re.IGNORECASE)
+    if special:
+        return float(special[1] + special[2])
+    for spelling in (text, text.rstrip("fF")):
+        try:
+            return float(spelling)
+        except ValueError:
+            continue
+    raise UnfitError(f"is {text}; it needs to be a number")
+
+
+def _bool(scalar: Scalar) -> bool:
+    text = _one(scalar, "true or false").text
+    if text in ("true", "t", "1", "True"):
+        return True
+    if text in ("false", "f", "0", "False"):
+        return False
+    raise UnfitError(f"is {text}; it needs to be true or false")
+
+
+def _enum(scalar: Scalar, enum: type[Enum]) -> Enum:
+    members = list(enum)
+    names = _listed([f"`{member.name}`" for member in members])
+    text = _one(scalar, names).text
+    for member in members:
+        if member.name == text:
+            return member
+    try:
+        number = int(text, 0)
+    except ValueError:
+        raise UnfitError(f"is {text}; it needs to be {names}{nearest(text, [m.name for m in members])}") from None
+    if not 0 <= number < len(members):
+        raise UnfitError(f"is {text}; it needs to be {names} (or its number, 0 to {len(members) - 1})")
+    return members[number]
+
+
+_SIMPLE = {"n": 10, "t": 9, "r": 13, "a": 7, "b": 8, "f": 12, "v": 11, "\\": 92, "'": 39, '"': 34, "?": 63}
+_ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|[xX]([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))", re.DOTALL)
+
+
+def _string(scalar: Scalar) -> str:
+    if scalar.tokens[0].kind != "string":
+        raise UnfitError(f"is {scalar.text}; it needs to be a string in quotes")
+    raw = b"".join(_unescape(token) for token in scalar.tokens)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UnfitError(f"is {scalar.text}; its bytes are not UTF-8 text") from None
+
+
+def _unescape(token: Token) -> bytes:
+    """The bytes a quoted token stands for."""
+    text, out, position = token.text[1:-1], bytearray(), 0
+    for match in _ESCAPE.finditer(text):
+        out += text[position : match.start()].encode("utf-8")
+        position = match.end()
+        octal, hexadecimal, short, long, simple = match.groups()
+        if octal:
+            out.append(int(octal, 8) & 0xFF)
+        elif hexadecimal:
+            out.append(int(hexadecimal, 16))
+        elif short or long:
+            out += _character(match.group(), int(short or long, 16))
+        elif simple in _SIMPLE:
+            out.append(_SIMPLE[simple])
+        else:
+            raise UnfitError(f"holds the escape `{match.group()}`, which means nothing; write `\\\\` for a backslash")
+    return bytes(out + text[position:].encode("utf-8"))
+
+
+def _character(text: str, code: int) -> bytes:
+    try:
+        return chr(code).encode("utf-8")
+    except (ValueError, UnicodeEncodeError):
+        raise UnfitError(f"holds the escape `{text}`, which is no character") from None
