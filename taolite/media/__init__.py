@@ -1,0 +1,19 @@
+"""Pictures in, pictures out: sources (files, folders, videos, cameras), sinks, and boxes drawn on images. No torch."""
+
+from taolite.media.overlay import Colour, contact_sheet, draw_boxes, palette
+from taolite.media.sinks import KittiFolder, PictureFolder, VideoFile, format_detection
+from taolite.media.sources import Frame, Source, open_source
+
+__all__ = [
+    "Colour",
+    "Frame",
+    "KittiFolder",
+    "PictureFolder",
+    "Source",
+    "VideoFile",
+    "contact_sheet",
+    "draw_boxes",
+    "format_detection",
+    "open_source",
+    "palette",
+]

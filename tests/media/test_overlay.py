@@ -1,0 +1,125 @@
+"""Drawing: what is drawn where, and that nothing is hidden; how it looks is for the eye."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from taolite.media import contact_sheet, draw_boxes, palette
+from taolite.media.overlay import _extent, _font
+
+RED = (200, 0, 0)
+GREY = 90
+
+
+def plain(height=240, width=320):
+    return np.full((height, width, 3), GREY, np.uint8)
+
+
+def touched(before, after):
+    return (before != after).any(axis=2)
+
+
+def test_the_picture_given_is_left_as_it_was():
+    image = plain()
+
+    drawn = draw_boxes(image, np.float32([[50, 50, 150, 150]]), ["cat 0.9"], [RED])
+
+    assert (image == GREY).all()
+    assert drawn.shape == image.shape
+    assert drawn.dtype == np.uint8
+    assert touched(image, drawn).any()
+
+
+def test_a_frame_grows_outwards_so_that_the_object_stays_visible():
+    for width in (None, 0, 1, 5):
+        drawn = draw_boxes(plain(), np.float32([[100, 80, 108, 86]]), [""], [RED], linewidth=width)
+
+        assert (drawn[80:86, 100:108] == GREY).all()
+        assert drawn[82, 99].tolist() == list(RED)
+        assert drawn[82, 108].tolist() == list(RED)
+        thick = max(width or 0, 1)
+        assert drawn[82, 100 - thick].tolist() == list(RED)
+        assert not (drawn[82, 100 - thick - 2] == RED).all()
+
+
+def test_a_box_past_the_edge_is_framed_inside_the_picture():
+    drawn = draw_boxes(plain(), np.float32([[-50, -50, 900, 900], [400, 400, 500, 500]]), ["", ""], [RED, RED])
+
+    for corner in (drawn[0, 0], drawn[0, -1], drawn[-1, 0], drawn[-1, -1]):
+        assert corner.tolist() == list(RED)
+
+
+def test_a_tag_stands_above_its_box_and_leaves_the_inside_alone():
+    drawn = draw_boxes(plain(), np.float32([[100, 100, 200, 200]]), ["cat 0.98"], [(250, 230, 60)])
+
+    assert (drawn[100:200, 100:200] == GREY).all()
+    above = drawn[70:96, 98:200].reshape(-1, 3).astype(int)
+    assert (np.abs(above - (250, 230, 60)).max(axis=1) < 30).mean() > 0.1  # the filled tag
+    assert (above.max(axis=1) < 60).sum() > 20  # dark ink on a light colour
+
+
+def test_ink_is_light_on_a_dark_tag():
+    drawn = draw_boxes(plain(), np.float32([[100, 100, 200, 200]]), ["cat 0.98"], [(0, 60, 110)])
+
+    assert (drawn[70:96, 98:200].reshape(-1, 3).min(axis=1) > 200).sum() > 20
+
+
+def test_tags_of_neighbours_do_not_cover_small_objects():
+    image = plain(400, 400)
+    boxes = np.float32([[100, 120, 300, 300], [104, 106, 114, 116], [160, 104, 172, 114]])  # small ones above a big one
+
+    drawn = draw_boxes(image, boxes, ["big 0.90", "a 0.50", "b 0.40"], [RED, RED, RED])
+
+    assert (drawn[106:116, 104:114] == GREY).all()
+    assert (drawn[104:114, 160:172] == GREY).all()
+
+
+def test_a_picture_without_boxes_or_smaller_than_a_tag_is_drawn():
+    assert (draw_boxes(plain(), np.zeros((0, 4), np.float32), [], []) == GREY).all()
+
+    tiny = draw_boxes(plain(8, 8), np.float32([[1, 1, 5, 5]]), ["a long name of a class"], [RED])
+
+    assert tiny.shape == (8, 8, 3)
+
+
+def test_letters_beyond_ascii_come_from_a_font_that_has_them():
+    assert _font("cat", 14).getname()[0] == "Aileron"
+    assert _font("Чайка écureuil ß", 14).getname()[0] == "DejaVu Sans"
+    assert _extent("écureuil", 14)[0] > _extent("é", 14)[0]
+    draw_boxes(plain(), np.float32([[100, 100, 200, 200]]), ["車 犬 0.9"], [RED])  # drawn even where no font has it
+
+
+def test_colours_are_distinct_and_stay_with_their_class():
+    many = palette(24)
+
+    assert many[:3] == palette(3)
+    assert (
+        min(sum(abs(a - b) for a, b in zip(one, two, strict=True)) for one, two in itertools.combinations(many, 2)) > 30
+    )
+    assert all(0 <= value <= 255 for colour in many for value in colour)
+
+
+def test_a_sheet_shows_every_picture_whole():
+    wide, tall = np.full((50, 200, 3), 10, np.uint8), np.full((200, 50, 3), 20, np.uint8)
+
+    sheet = contact_sheet([wide, tall, wide], columns=2, cell_hw=(100, 100))
+
+    assert sheet.shape == (2 * 100 + 3 * 8, 2 * 100 + 3 * 8, 3)
+    assert sheet[8 + 50, 8 + 50].tolist() == [10, 10, 10]
+    assert (sheet == 10).all(axis=2).sum() == 2 * 100 * 25
+    assert (sheet == 20).all(axis=2).sum() == 100 * 25
+
+
+def test_titles_stand_below_their_pictures_and_are_cut_to_fit():
+    image = np.full((100, 100, 3), 10, np.uint8)
+
+    plain_sheet = contact_sheet([image], cell_hw=(100, 100))
+    titled = contact_sheet([image], cell_hw=(100, 100), titles=["a_very_long_file_name_of_a_picture.jpg"])
+
+    assert titled.shape[0] > plain_sheet.shape[0]
+    caption = titled[8 + 100 : -8]
+    assert (caption < 100).any()
+    assert (caption[:, :8] > 200).all()
+    assert (caption[:, -8:] > 200).all()

@@ -1,0 +1,129 @@
+"""Sinks: what stands on the disk afterwards, and what never does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from taolite.errors import DataError, StorageError, UsageError
+from taolite.media import KittiFolder, PictureFolder, VideoFile
+from taolite.sample import Detection
+
+IMAGE = np.full((10, 20, 3), (200, 100, 50), np.uint8)
+
+
+def test_pictures_keep_their_name_and_format(tmp_path):
+    sink = PictureFolder(tmp_path / "images_annotated")
+
+    for name, kind in [("a.jpg", "JPEG"), ("b.PNG", "PNG"), ("c.bmp", "BMP"), ("d.webp", "WEBP"), ("e.tif", "TIFF")]:
+        path = sink.write(name, IMAGE)
+
+        assert path == tmp_path / "images_annotated" / name
+        with Image.open(path) as saved:
+            assert (saved.format, saved.size) == (kind, (20, 10))
+            np.testing.assert_allclose(np.array(saved.convert("RGB"))[5, 5], (200, 100, 50), atol=3)
+
+
+def test_a_second_picture_of_one_name_gets_a_name_of_its_own(tmp_path):
+    said = []
+    sink = PictureFolder(tmp_path, on_rename=said.append)
+
+    names = [sink.write(name, IMAGE).name for name in ("x.png", "X.png", "x.png")]
+
+    assert names == ["x.png", "X_2.png", "x_3.png"]
+    assert said == [
+        "X.png: another picture of this name came before it; this one is written as X_2.png",
+        "x.png: another picture of this name came before it; this one is written as x_3.png",
+    ]
+
+
+def test_a_picture_that_is_read_is_never_replaced(tmp_path):
+    source = tmp_path / "x.png"
+    source.write_bytes(b"precious")
+
+    with pytest.raises(UsageError) as caught:
+        PictureFolder(tmp_path, protect=[source]).write("x.png", IMAGE)
+
+    assert str(caught.value) == (
+        f"{source}: this is one of the pictures that are read; choose another folder for the results"
+    )
+    assert source.read_bytes() == b"precious"
+
+
+def test_labels_are_taos_sixteen_columns(tmp_path):
+    sink = KittiFolder(tmp_path / "labels")
+
+    path = sink.write(
+        "photo.jpg", [Detection("cat", (1, 2.25, 30.5, 40), 12.5), Detection("dog", (0, 0, 9, 9), 0.98765)]
+    )
+    empty = sink.write("nothing.jpg", [])
+
+    assert path == tmp_path / "labels" / "photo.txt"
+    assert path.read_text() == (
+        "cat 0.00 0 0.00 1.000 2.250 30.500 40.000 0.00 0.00 0.00 0.00 0.00 0.00 0.00 12.500\n"
+        "dog 0.00 0 0.00 0.000 0.000 9.000 9.000 0.00 0.00 0.00 0.00 0.00 0.00 0.00 0.988\n"
+    )
+    assert empty.read_text() == ""
+
+
+def test_labels_of_two_pictures_with_one_stem_both_survive(tmp_path):
+    said = []
+    sink = KittiFolder(tmp_path, on_rename=said.append)
+
+    sink.write("x.png", [Detection("cat", (0, 0, 1, 1), 1)])
+    second = sink.write("x.jpg", [])
+
+    assert second == tmp_path / "x_2.txt"
+    assert (tmp_path / "x.txt").read_text().startswith("cat ")
+    assert said == ["x.txt: another picture of this name came before it; this one is written as x_2.txt"]
+
+
+def test_a_class_name_with_a_blank_is_refused(tmp_path):
+    with pytest.raises(DataError) as caught:
+        KittiFolder(tmp_path).write("x.png", [Detection("traffic light", (0, 0, 1, 1), 1)])
+
+    assert str(caught.value) == (
+        "class name 'traffic light' cannot stand in a KITTI file, whose columns are separated by blanks; give the "
+        "class another name with output_map"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_appears_only_when_it_is_whole(tmp_path):
+    path = tmp_path / "deep" / "out.mp4"
+
+    def interrupted():
+        with VideoFile(path, fps=10) as video:
+            video.write(IMAGE.repeat(4, 0).repeat(4, 1))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(path.parent.iterdir()) == []
+
+    with VideoFile(path, fps=10) as video:
+        video.write(IMAGE.repeat(4, 0).repeat(4, 1))
+    assert list(path.parent.iterdir()) == [path]
+
+    with VideoFile(tmp_path / "none.mp4", fps=10):
+        pass
+    assert not (tmp_path / "none.mp4").exists()
+
+
+def test_a_frame_of_another_size_is_refused(tmp_path):
+    with VideoFile(tmp_path / "out.mp4", fps=10) as video:
+        video.write(np.zeros((32, 64, 3), np.uint8))
+        with pytest.raises(DataError) as caught:
+            video.write(np.zeros((64, 32, 3), np.uint8))
+
+    assert str(caught.value) == f"{tmp_path}/out.mp4: a frame of 32x64 pixels came after 64x32 ones"
+
+
+def test_a_video_where_a_file_stands_in_the_way_is_refused(tmp_path):
+    (tmp_path / "taken").write_text("")
+
+    with pytest.raises(StorageError) as caught:
+        VideoFile(tmp_path / "taken" / "out.mp4", fps=10).write(np.zeros((32, 64, 3), np.uint8))
+
+    assert str(caught.value) == f"{tmp_path}/taken/out.mp4: File exists; choose another place for the video"
