@@ -10,16 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from taolite import __version__
-from taolite.artifacts.container import Header, KdfCost, read_file, seal, unseal
+from taolite.artifacts.container import KdfCost, read_file, seal, unseal
 from taolite.artifacts.keys import Key
 from taolite.artifacts.sniff import Kind, sniff_bytes, wrong_kind
 from taolite.errors import DamagedError
@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 Tensors = dict[str, NDArray[Any]]
+T = TypeVar("T")
 
 DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
 
@@ -99,17 +100,7 @@ def read_bundle(path: Path, *, key: Key | None) -> Bundle:
         PathError, UsageError (no key given), WrongKeyError, TruncatedError, DamagedError, ForeignError (made by
         NVIDIA's codec or another program; the message says which and what to do), ArtifactError.
     """
-    _, record, tensors = _read(path, Kind.BUNDLE, "a trained model (.tlt)", key)
-    return Bundle(
-        task=record["task"],
-        architecture=record["architecture"],
-        classes=tuple(record["classes"]),
-        preprocessing=Preprocessing.from_json(record["preprocessing"]),
-        tensors=tensors,
-        spec=record["spec"],
-        lineage=tuple(record["lineage"]),
-        extra=record["extra"],
-    )
+    return _read(path, Kind.BUNDLE, "a trained model (.tlt)", key, _bundle)
 
 
 def write_checkpoint(
@@ -127,8 +118,7 @@ def write_checkpoint(
 
 def read_checkpoint(path: Path, *, key: Key | None) -> Checkpoint:
     """Open a checkpoint; raises as `read_bundle` does."""
-    _, record, tensors = _read(path, Kind.CHECKPOINT, "a checkpoint of a run", key)
-    return Checkpoint(tensors=tensors, state=record)
+    return _read(path, Kind.CHECKPOINT, "a checkpoint of a run", key, _checkpoint)
 
 
 def weights_hash(tensors: Mapping[str, NDArray[Any]]) -> str:
@@ -160,7 +150,25 @@ def _write(
         seal(stream, payload, kind=kind, key=key, public=public, cost=cost)
 
 
-def _read(path: Path, kind: Kind, needed: str, key: Key | None) -> tuple[Header, dict[str, Any], Tensors]:
+def _bundle(record: dict[str, Any], tensors: Tensors) -> Bundle:
+    return Bundle(
+        task=str(record["task"]),
+        architecture=dict(record["architecture"]),
+        classes=tuple(record["classes"]),
+        preprocessing=Preprocessing.from_json(record["preprocessing"]),
+        tensors=tensors,
+        spec=str(record["spec"]),
+        lineage=tuple(record["lineage"]),
+        extra=dict(record["extra"]),
+    )
+
+
+def _checkpoint(record: dict[str, Any], tensors: Tensors) -> Checkpoint:
+    return Checkpoint(tensors=tensors, state=dict(record))
+
+
+def _read(path: Path, kind: Kind, needed: str, key: Key | None, build: Callable[[dict[str, Any], Tensors], T]) -> T:
+    """Open the file and build what it holds. Its writer had the key, and is trusted with nothing more."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -168,14 +176,13 @@ def _read(path: Path, kind: Kind, needed: str, key: Key | None) -> tuple[Header,
     found = sniff_bytes(data, where=str(path))
     if found is not kind:
         raise wrong_kind(str(path), found, needed=needed)
-    header, payload = unseal(data, key=key, where=str(path))
+    _, payload = unseal(data, key=key, where=str(path))
     try:
         (length,) = struct.unpack_from("<I", payload)
         record = json.loads(payload[4 : 4 + length])
-        tensors = load(payload[4 + length :])
-    except (ValueError, KeyError, struct.error, SafetensorError) as error:
+        return build(record, load(payload[4 + length :]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error, SafetensorError) as error:
         raise DamagedError(f"{path}: opens with this key but holds nothing taolite wrote ({error})") from error
-    return header, record, tensors
 
 
 def _plain(name: str, array: NDArray[Any]) -> NDArray[Any]:

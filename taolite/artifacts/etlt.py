@@ -88,7 +88,7 @@ def _open(data: bytes, where: str, key: Key | None) -> Etlt:
         raise DamagedError(f"{where}: its front was changed after it was written; take it from a backup")
     try:
         (length,) = struct.unpack_from("<I", payload)
-        meta = json.loads(payload[4 : 4 + length])
-    except (ValueError, struct.error) as error:
+        meta = dict(json.loads(payload[4 : 4 + length]))
+    except (ValueError, TypeError, RecursionError, struct.error) as error:
         raise DamagedError(f"{where}: opens with this key but holds nothing taolite wrote ({error})") from error
     return Etlt(onnx=payload[4 + length :], input_name=name, meta=meta)

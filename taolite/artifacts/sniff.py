@@ -68,8 +68,9 @@ def sniff(path: Path) -> Kind:
 
 def sniff_bytes(data: bytes, *, where: str) -> Kind:
     """What these bytes, a whole file, are. `where` names the file in messages."""
-    if not data:
-        raise TruncatedError(f"{where}: the file is empty; copy or make it again")
+    if len(data) < 4:
+        found = f"ends after {len(data)} bytes" if data else "is empty"
+        raise TruncatedError(f"{where}: the file {found}; copy or make it again")
     if is_ours(data) or MAGIC.startswith(data[: len(MAGIC)]):
         kind = read_header(data, where=where).kind
         known = {"bundle": Kind.BUNDLE, "checkpoint": Kind.CHECKPOINT}
@@ -81,10 +82,10 @@ def sniff_bytes(data: bytes, *, where: str) -> Kind:
             return kind
     inner = split_etlt(data, where=where)
     if inner is not None:
-        name, payload = inner
+        _, payload = inner
         if is_ours(payload):
             return Kind.ETLT
-        if _looks_random(payload) and (name or len(data) > 4):
+        if _looks_random(payload):
             return Kind.NVIDIA_ETLT
     return Kind.NVIDIA_TLT if _looks_random(data) else Kind.UNKNOWN
 
@@ -94,16 +95,16 @@ def split_etlt(data: bytes, *, where: str) -> tuple[str, bytes] | None:
 
     Raises TruncatedError or DamagedError where our payload shows that it was one of ours.
     """
-    front = data[4 : _SEARCH + len(MAGIC)]
-    found = front.find(MAGIC)
-    (length,) = struct.unpack_from("<i", data) if len(data) >= 4 else (-1,)
-    if 0 <= length <= _MAX_NAME:
-        name, payload = data[4 : 4 + length], data[4 + length :]
-        if all(32 < byte < 127 for byte in name):
-            if len(payload) < len(MAGIC) and (name or payload) and MAGIC.startswith(payload):
-                raise TruncatedError(f"{where}: the file ends after {len(data)} bytes; copy or make it again")
-            if found in (-1, length):
-                return name.decode("ascii"), payload
+    if len(data) < 4:
+        return None
+    found = data[4 : _SEARCH + len(MAGIC)].find(MAGIC)
+    (length,) = struct.unpack_from("<i", data)
+    name, payload = data[4 : 4 + max(0, length)], data[4 + max(0, length) :]
+    if 0 <= length <= _MAX_NAME and all(32 < byte < 127 for byte in name):
+        if len(payload) < len(MAGIC) and MAGIC.startswith(payload):
+            raise TruncatedError(f"{where}: the file ends after {len(data)} bytes; copy or make it again")
+        if found in (-1, length):
+            return name.decode("ascii"), payload
     if found >= 0:
         raise DamagedError(f"{where}: its front was changed after it was written; take it from a backup")
     return None

@@ -1,0 +1,131 @@
+"""What a file is, by its content: names lie."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import pickle
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from taolite.artifacts import Bundle, Etlt, KdfCost, Key, Kind, read_bundle, sniff, write_bundle, write_checkpoint
+from taolite.artifacts import write_etlt as seal_etlt
+from taolite.errors import ArtifactError, ForeignError
+from taolite.preprocessing import Preprocessing
+
+KEY = Key("k")
+CHEAP = KdfCost(memory_kib=64, iterations=1, lanes=1)
+
+
+def noise(size: int) -> bytes:
+    """What AES-CTR gives: no byte is likelier than another. Fixed, so that the test is."""
+    return b"".join(hashlib.sha256(struct.pack("<I", n)).digest() for n in range(-(-size // 32)))[:size]
+
+
+def torch_zip() -> bytes:
+    import torch
+
+    stream = io.BytesIO()
+    torch.save({"w": torch.zeros(2)}, stream)
+    return stream.getvalue()
+
+
+def plain_zip() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    return stream.getvalue()
+
+
+def onnx_model() -> bytes:
+    import onnx
+
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    out = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "g", [value], [out])
+    model = onnx.helper.make_model(graph)
+    onnx.helper.set_model_props(model, {"taolite": "{}"})
+    return model.SerializeToString()
+
+
+FOREIGN = {
+    "HDF5": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(500), Kind.HDF5),
+    "torch zip": (torch_zip, Kind.TORCH),
+    "old torch file": (lambda: pickle.dumps({"w": 1}, protocol=2), Kind.TORCH),
+    "safetensors": (lambda: save({"w": np.zeros(3, np.float32)}), Kind.SAFETENSORS),
+    "ONNX": (onnx_model, Kind.ONNX),
+    "TensorRT": (lambda: b"ptrt" + bytes(100), Kind.TENSORRT),
+    "TensorRT-RTX": (lambda: b"vtrt" + bytes(100), Kind.TENSORRT_RTX),
+    "encrypted .tlt": (lambda: noise(40_000), Kind.NVIDIA_TLT),
+    "small encrypted .tlt": (lambda: noise(1500), Kind.NVIDIA_TLT),
+    "encrypted UFF .etlt": (lambda: b"\7\0\0\0input_1" + noise(40_000), Kind.NVIDIA_ETLT),
+    "encrypted ONNX .etlt": (lambda: b"\0\0\0\0" + noise(40_000), Kind.NVIDIA_ETLT),
+    "another zip": (plain_zip, Kind.UNKNOWN),
+    "gzip": (lambda: gzip.compress(b"abc" * 5000), Kind.UNKNOWN),
+    "text": (lambda: b"model_config { }\n" * 200, Kind.UNKNOWN),
+    "zeros": (lambda: bytes(5000), Kind.UNKNOWN),
+    "four letters": (lambda: b"xxxx", Kind.UNKNOWN),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_files_of_other_programs_are_recognised_under_any_name(tmp_path, name):
+    make, kind = FOREIGN[name]
+    (tmp_path / "model.tlt").write_bytes(make())
+
+    assert sniff(tmp_path / "model.tlt") is kind
+    with pytest.raises(ForeignError):
+        read_bundle(tmp_path / "model.tlt", key=KEY)
+
+
+def test_our_own_files_are_recognised_under_any_name(tmp_path):
+    write_bundle(tmp_path / "a.onnx", Bundle("detectnet", {}, (), Preprocessing((16, 16)), {}), key=KEY, cost=CHEAP)
+    write_checkpoint(tmp_path / "b.onnx", {}, {}, key=KEY, cost=CHEAP)
+    seal_etlt(tmp_path / "c.onnx", Etlt(onnx=b"x"), key=KEY, cost=CHEAP)
+
+    kinds = [sniff(tmp_path / f"{name}.onnx") for name in "abc"]
+
+    assert kinds == [Kind.BUNDLE, Kind.CHECKPOINT, Kind.ETLT]
+
+
+def test_a_file_of_nvidias_codec_gets_the_message_that_says_so_and_what_to_do(tmp_path):
+    path = tmp_path / "resnet18_peoplenet.tlt"
+    path.write_bytes(noise(40_000))
+
+    with pytest.raises(ForeignError) as caught:
+        read_bundle(path, key=Key("tlt_encode"))
+
+    assert str(caught.value) == (
+        f"{path}: this is a file without any header, as NVIDIA's encrypted .tlt is, and a trained model (.tlt) is "
+        "needed; NVIDIA's codec is closed, and only their containers can open it. To run this model, export it again "
+        "in a TAO 5 container, which writes plain .onnx; to train, start from ImageNet weights: "
+        'pretrained_model_file: "torchvision://resnet18"'
+    )
+
+
+def test_a_model_that_was_exported_cannot_be_taken_for_one_that_was_trained(tmp_path):
+    seal_etlt(tmp_path / "m.tlt", Etlt(onnx=b"x"), key=KEY, cost=CHEAP)
+
+    with pytest.raises(ArtifactError) as caught:
+        read_bundle(tmp_path / "m.tlt", key=KEY)
+
+    assert str(caught.value) == (
+        f"{tmp_path}/m.tlt: this is a taolite exported model (.etlt), and a trained model (.tlt) is needed; "
+        "an exported model cannot be trained further; take the .tlt it was exported from"
+    )
+
+
+def test_real_weights_are_recognised(shared_data):
+    assert sniff(shared_data / "pretrained" / "resnet18.safetensors") is Kind.SAFETENSORS
+
+
+def test_photographs_are_not_taken_for_encrypted_models(shared_data):
+    photos = sorted((shared_data / "cat_dog_200").rglob("*.jpg"))[:20]
+
+    assert photos
+    assert {sniff(photo) for photo in photos} == {Kind.UNKNOWN}
