@@ -39,7 +39,7 @@ RuntimeName: TypeAlias = Literal["onnxruntime", "openvino", "tensorrt", "tensorr
 Precision: TypeAlias = Literal["fp32", "bf16"]
 Kind: TypeAlias = Literal["onnx", "openvino", "tensorrt", "tensorrt_rtx"]
 
-OPENVINO_MAGIC = b"taolite-openvino\n"  # ours, before a compiled OpenVINO blob: the blob itself bears no mark
+OPENVINO_MAGIC = b"taolite-openvino "  # ours, before a compiled OpenVINO blob: the blob itself bears no mark
 _RTX_MAGIC = b"vtrt"  # reference/deploy.md 11
 _ONNX_IR_VERSION = 0x08  # the first field of a ModelProto, as a varint
 

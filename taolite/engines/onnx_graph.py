@@ -25,6 +25,7 @@ __all__ = [
     "Signature",
     "element_types",
     "macs_and_parameters",
+    "operators",
     "read_meta",
     "sha256",
     "signature",
@@ -181,6 +182,11 @@ def element_types(onnx: bytes) -> frozenset[str]:
     if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph.node):
         found.add("int8")
     return frozenset(found)
+
+
+def operators(onnx: bytes) -> frozenset[str]:
+    """The kinds of nodes in it, e.g. {"Conv", "Relu", "Sigmoid"}."""
+    return frozenset(node.op_type for node in _load(onnx).graph.node)
 
 
 def signature(onnx: bytes) -> Signature:

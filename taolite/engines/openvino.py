@@ -1,8 +1,8 @@
 """OpenVINO on the CPU: the fastest way to run a detector where there is no GPU (reference/dependencies.md 4.2).
 
 The precision is always set: left alone OpenVINO computes in bfloat16 wherever the processor can, without a word.
-An engine file is OpenVINO's compiled blob behind our mark (`OPENVINO_MAGIC`); it fits this OpenVINO version and this
-kind of processor only.
+An engine file is a line of ours (`OPENVINO_MAGIC` and the precision, which OpenVINO's blob forgets) and the compiled
+blob; it fits this OpenVINO version and this kind of processor only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
 class OpenVinoEngine:
-    """An ONNX model, or a blob that `compile_openvino` made, opened in OpenVINO; see `taolite.engines.base.Engine`."""
+    """An ONNX model, or a blob that `compile_openvino` made, opened in OpenVINO; see `taolite.engines.base.Engine`.
+
+    A blob keeps the precision it was compiled for, whatever `precision` says; the attribute tells the truth.
+    """
 
     name: RuntimeName = "openvino"
     device = "CPU"
@@ -39,7 +42,8 @@ class OpenVinoEngine:
     ) -> None:
         self.version = openvino_version()
         self._compiled: Any = _compile(data, threads=threads, precision=precision, where=where)
-        self.precision = str(precision)
+        hint = self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        self.precision = next((ours for ours, theirs in _HINTS.items() if theirs == hint), hint)
         self.inputs: Mapping[str, Shape] = {port.get_any_name(): _shape(port) for port in self._compiled.inputs}
         self.outputs: Mapping[str, Shape] = {port.get_any_name(): _shape(port) for port in self._compiled.outputs}
         self._request: Any = self._compiled.create_infer_request()
@@ -81,7 +85,7 @@ def compile_openvino(onnx: bytes, *, precision: Precision = "fp32", where: str =
     compiled = _compile(onnx, threads=None, precision=precision, where=where)
     blob = io.BytesIO()
     compiled.export_model(blob)
-    return OPENVINO_MAGIC + blob.getvalue()
+    return OPENVINO_MAGIC + precision.encode() + b"\n" + blob.getvalue()
 
 
 def _openvino() -> Any:
@@ -93,16 +97,19 @@ def _openvino() -> Any:
 
 
 def _compile(data: bytes, *, threads: int | None, precision: Precision, where: str) -> Any:
-    openvino = _openvino()
-    core = openvino.Core()
+    core = _openvino().Core()
+    blob = None
+    if data.startswith(OPENVINO_MAGIC):
+        word, _, blob = data[len(OPENVINO_MAGIC) :].partition(b"\n")
+        precision = "bf16" if word == b"bf16" else "fp32"
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise EngineError("this processor has no bfloat16; open the model with precision fp32")
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
     if threads is not None:
         settings["INFERENCE_NUM_THREADS"] = threads
     try:
-        if data.startswith(OPENVINO_MAGIC):
-            return core.import_model(io.BytesIO(data[len(OPENVINO_MAGIC) :]), "CPU", settings)
+        if blob is not None:
+            return core.import_model(io.BytesIO(blob), "CPU", settings)
         return core.compile_model(core.read_model(data), "CPU", settings)
     except RuntimeError as error:
         version = openvino_version()
