@@ -13,7 +13,7 @@ from torch import nn
 
 from taolite.errors import ModelError
 
-__all__ = ["channels_of", "count_parameters", "resize"]
+__all__ = ["channels_of", "resize"]
 
 
 def channels_of(module: nn.Module) -> dict[str, list[int]]:
@@ -25,12 +25,6 @@ def channels_of(module: nn.Module) -> dict[str, list[int]]:
         elif isinstance(layer, nn.BatchNorm2d):
             channels[path] = [layer.num_features, layer.num_features]
     return channels
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Numbers in `module` as Keras counts them: parameters plus the batch norms' moving mean and variance."""
-    moving = sum(2 * layer.num_features for layer in module.modules() if isinstance(layer, nn.BatchNorm2d))
-    return moving + sum(parameter.numel() for parameter in module.parameters())
 
 
 def resize(module: nn.Module, channels: Mapping[str, Sequence[int]]) -> None:

@@ -1,7 +1,8 @@
 """Pretrained weights: read from a file of several kinds, under TAO's layer names, and copied in layer by layer.
 
 Kinds: a torchvision ResNet state dict (`.pth`, read without running any code in it, or `.safetensors`), a taolite
-`.tlt`, and `torchvision://resnet18`, the only one that may use the network. A state dict's names are carried over
+`.tlt`, a Keras `.hdf5` of TAO 5 or NGC, and `torchvision://resnet18`, the only one that may use the network. A
+torchvision state dict's names are carried over
 (`layer1.0.conv1` is `block_1a_conv_1`, `layer1.0.downsample.0` is `block_1a_conv_shortcut`, `bn1` is `bn_conv1`).
 
 Copying follows TAO (reference 10.1): a layer of the same name and shapes gets the values, any other keeps its own;
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from taolite.errors import DamagedError, ForeignError, ModelError, PathError, TruncatedError, UsageError
+from taolite.nn.keras import read_keras
 from taolite.nn.resnet import DEPTHS, Graph, sub_block_name
 
 if TYPE_CHECKING:
@@ -56,15 +58,16 @@ class LoadReport:
 
 
 def read_weights(path: Path | str, *, key: Key | None = None) -> Weights:
-    """Read pretrained weights; the kind is told by `torchvision://`, then by the ending of the name.
+    """Read pretrained weights; the kind is told by `torchvision://`, the endings `.pth`, `.pt` and `.safetensors`, and
+    of any other file by its bytes.
 
     Args:
-        path: `.pth` or `.pt`, `.safetensors`, `.tlt`, or `torchvision://resnet{18,34,50,101,152}`.
+        path: a state dict, a `.tlt`, a Keras `.hdf5`, or `torchvision://resnet{18,34,50,101,152}`.
         key: opens a `.tlt`; not used otherwise.
 
     Raises PathError (missing, or a download that failed), UsageError (an unknown torchvision name), ForeignError (a
-    Keras file, a pickle of more than tensors, another network, NVIDIA's codec), TruncatedError, DamagedError, and
-    for a `.tlt` whatever `read_bundle` raises.
+    pickle of more than tensors, another network, NVIDIA's codec), TruncatedError, DamagedError, and for a `.tlt`
+    whatever `read_bundle` raises.
     """
     text = str(path)
     if text.startswith(TORCHVISION):
@@ -73,16 +76,18 @@ def read_weights(path: Path | str, *, key: Key | None = None) -> Weights:
     if not path.is_file():
         raise PathError(f"{path}: there is no such file; pretrained weights were to be read from it")
     suffix = path.suffix.lower()
-    if suffix in (".hdf5", ".h5", ".keras"):
-        raise ForeignError(
-            f"{path}: this is a Keras model, which taolite does not read. Use torchvision's weights of the same "
-            "network instead (pretrained_model_file: torchvision://resnet18, or its .pth file)"
-        )
     if suffix in (".pth", ".pt"):
         return _named(text, _read_pth(path))
     if suffix == ".safetensors":
         return _named(text, _read_safetensors(path))
-    return _read_tlt(path, key)
+    from taolite.artifacts.sniff import Kind, sniff, wrong_kind
+
+    kind = sniff(path)
+    if kind is Kind.HDF5:
+        return _keras(text, read_keras(path))
+    if kind is Kind.BUNDLE:
+        return _read_tlt(path, key)
+    raise wrong_kind(text, kind, needed="a file of pretrained weights (.tlt, .hdf5, .pth or .safetensors)")
 
 
 def preferred_graph(weights: Weights) -> Graph:
@@ -167,6 +172,17 @@ def _named(source: str, state: Mapping[str, Tensor]) -> Weights:
             "conv1.weight and layer1.0.conv1.weight"
         )
     return Weights(source, tensors, "torchvision", _depth(tensors))
+
+
+def _keras(source: str, tensors: Mapping[str, Tensor]) -> Weights:
+    """A Keras model's layers have TAO's names and are of TAO's graph."""
+    if "conv1.weight" not in tensors or "block_1a_conv_1.weight" not in tensors:
+        some = ", ".join(list(tensors)[:3]) or "no convolutions"
+        raise ForeignError(
+            f"{source}: this Keras file holds no TAO ResNet (it holds {some}, ...); its layers need to be called "
+            "conv1, block_1a_conv_1, ..."
+        )
+    return Weights(source, tensors, "tao", _depth(tensors))
 
 
 def _tao_name(name: str) -> str | None:

@@ -60,8 +60,8 @@ def find_groups(model: nn.Module, example: Tensor, *, heads: Collection[str]) ->
     groups: list[Group] = []
     seen: set[str] = set()
     for name, layer in layers.items():
-        if name in seen or name in heads:
-            continue
+        if name in seen or name in heads or layer not in graph.module2node:
+            continue  # the last: the network has this layer and does not use it
         found = graph.get_pruning_group(layer, torch_pruning.prune_conv_out_channels, list(range(layer.out_channels)))
         members = {names[dep.layer] for dep, _ in found if dep.handler in producers and dep.layer in names}
         seen |= members

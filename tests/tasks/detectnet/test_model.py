@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from taolite.errors import ModelError
+from taolite.nn.resnet import ResNet
+from taolite.pruning.plan import apply, plan
+from taolite.tasks.detectnet.model import HEADS, DetectNet, architecture, build, regularised_parameters
+
+torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(
+    ("num_layers", "classes", "all_projections", "total", "moving"),
+    [
+        (18, 1, False, 11_197_893, 9_728),
+        (18, 3, False, 11_203_023, 9_728),
+        (18, 3, True, 11_555_983, 11_648),
+        (34, 3, False, 21_322_319, 17_152),
+    ],
+)
+def test_parameter_counts_are_those_of_tao(num_layers, classes, all_projections, total, moving):
+    """The reference 5.2 counts as Keras does: with the batch norms' moving mean and variance, which do not train."""
+    with torch.device("meta"):
+        model = DetectNet(ResNet(num_layers, all_projections=all_projections), classes)
+
+    statistics = sum(b.numel() for name, b in model.named_buffers() if "running_" in name)
+    assert statistics == moving
+    assert sum(p.numel() for p in model.parameters()) + statistics == total
+
+
+def test_the_outputs_are_coverage_and_four_distances_for_each_class_on_the_grid():
+    model = DetectNet(ResNet(10), 3).eval()
+    x = torch.rand(2, 3, 48, 64)
+
+    with torch.no_grad():
+        cov, bbox = model(x)
+        logits, same = model.forward_logits(x)
+
+    assert (cov.shape, bbox.shape, model.stride) == ((2, 3, 3, 4), (2, 12, 3, 4), 16)
+    assert ((cov > 0) & (cov < 1)).all()
+    torch.testing.assert_close(cov, 1 / (1 + torch.exp(-logits)))
+    assert torch.equal(bbox, same)
+
+
+def test_heads_start_at_zero_bias_or_at_the_coverage_asked_for():
+    plain, shy = DetectNet(ResNet(10), 2), DetectNet(ResNet(10), 2, cov_bias=-4.0)
+
+    assert plain.output_cov.bias.tolist() == [0, 0]
+    assert plain.output_bbox.bias.tolist() == [0] * 8
+    assert shy.output_cov.bias.tolist() == [-4, -4]
+    assert shy.output_bbox.bias.tolist() == [0] * 8
+    assert plain.output_cov.weight.abs().max() <= (6 / (512 + 2)) ** 0.5
+
+
+def test_outputs_are_float32_and_close_under_bfloat16_and_channels_last():
+    torch.manual_seed(0)
+    model = DetectNet(ResNet(10), 1).to(memory_format=torch.channels_last).eval()
+    x = torch.rand(2, 3, 64, 64).to(memory_format=torch.channels_last)
+
+    with torch.no_grad():
+        exact = model(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = model(x)
+
+    assert [out.dtype for out in rough] == [torch.float32, torch.float32]
+    # A distance that bfloat16 had rounded would have a float32 tail of zeros.
+    assert (rough[1].view(torch.int32) & 0xFFFF).any()
+    for a, b in zip(rough, exact, strict=True):
+        assert (a - b).abs().max() <= 0.03 * b.abs().max()
+
+
+def test_a_training_step_under_bfloat16_reaches_every_parameter():
+    model = DetectNet(ResNet(10), 1).to(memory_format=torch.channels_last)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, bbox = model.forward_logits(torch.rand(2, 3, 64, 64).to(memory_format=torch.channels_last))
+    (nn.functional.binary_cross_entropy_with_logits(logits, torch.rand_like(logits)) + bbox.abs().mean()).backward()
+
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_state_dict_keys_are_the_documented_ones():
+    keys = set(DetectNet(ResNet(10), 1).state_dict())
+
+    assert {key.split(".")[0] for key in keys} == {"backbone", *HEADS}
+    assert {"backbone.conv1.weight", "backbone.conv1.bias", "backbone.bn_conv1.running_var"} <= keys
+    assert {"backbone.block_4a_conv_shortcut.weight", "output_cov.weight", "output_bbox.bias"} <= keys
+    assert len(keys) == 13 * 2 + 13 * 5 + 4
+
+
+def test_the_regulariser_takes_kernels_and_biases_of_every_convolution_and_no_norm():
+    model = DetectNet(ResNet(10, freeze_blocks=(1,)), 1)
+    names = {id(p): name for name, p in model.named_parameters()}
+
+    chosen = {names[id(p)] for p in regularised_parameters(model)}
+
+    assert chosen == {name for name in names.values() if "bn_" not in name}
+    assert len(chosen) == 2 * (13 + 2)
+
+
+@pytest.mark.parametrize("graph", ["tao", "torchvision"])
+def test_a_pruned_network_comes_back_from_json_bit_for_bit(graph):
+    torch.manual_seed(1)
+    dense = DetectNet(ResNet(10, graph=graph, freeze_blocks=(0, 2), freeze_bn=True), 2)
+    x = torch.rand(1, 3, 64, 64)
+    pruned = apply(dense, plan(dense, x, threshold=0.99, min_filters=8, heads=HEADS))
+
+    record = json.loads(json.dumps(architecture(pruned)))
+    rebuilt = build(record)
+    rebuilt.load_state_dict(pruned.state_dict(), strict=True)
+
+    trains = {name: p.requires_grad for name, p in pruned.named_parameters()}
+    assert architecture(rebuilt) == record
+    assert record["channels"]["backbone.block_1a_conv_1"][1] < 64
+    assert {name: p.requires_grad for name, p in rebuilt.named_parameters()} == trains
+    assert not rebuilt.backbone.bn_conv1.training
+    assert rebuilt.backbone.out_channels == rebuilt.output_cov.in_channels
+    with torch.no_grad():
+        for a, b in zip(rebuilt.eval()(x), pruned.eval()(x), strict=True):
+            assert torch.equal(a, b)
+
+
+def with_(record, **changes):
+    return {**record, **changes}
+
+
+def test_a_structure_that_nobody_vouches_for_is_checked_before_it_is_built():
+    with torch.device("meta"):
+        record = architecture(DetectNet(ResNet(10), 1))
+    channels = record["channels"]
+
+    def message(value):
+        with pytest.raises(ModelError) as caught:
+            build(value)
+        return str(caught.value)
+
+    assert message({}) == "the stored structure is of a None network; only resnet is known"
+    assert message(with_(record, num_layers="18")) == (
+        "the stored structure's num_layers is '18'; it needs to be of type int"
+    )
+    assert message(with_(record, use_batch_norm=1)) == (
+        "the stored structure's use_batch_norm is 1; it needs to be of type bool"
+    )
+    assert message({name: v for name, v in record.items() if name != "graph"}) == (
+        "the stored structure's graph is missing; it needs to be of type str"
+    )
+    assert message(with_(record, num_classes=10**12)) == (
+        "DetectNet: num_classes is 1000000000000; it needs to be 1 to 4096"
+    )
+    assert message(with_(record, freeze_blocks=["x"])) == (
+        "ResNet: freeze_blocks is x; it needs to be one of 0, 1, 2, 3, 4"
+    )
+    assert message(with_(record, channels=[1])) == "the stored structure's channels are not a table of layers"
+    assert message(with_(record, channels={**channels, "backbone.conv1": [3, 65]})) == (
+        "the stored structure gives backbone.conv1 the channels [3, 65]; "
+        "it needs two numbers from 1 to [3, 64] (the unpruned network)"
+    )
+    assert message(with_(record, channels={**channels, "backbone.conv1": [3, 63]})).startswith(
+        "the stored structure's channel counts do not fit together: "
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("graph", ["tao", "torchvision"])
+def test_the_onnx_of_a_pruned_network_gives_the_same_numbers(tmp_path, graph):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    torch.manual_seed(2)
+    dense = DetectNet(ResNet(10, graph=graph), 2)
+    x = torch.rand(1, 3, 64, 96)
+    model = apply(dense, plan(dense, x, threshold=0.97, heads=HEADS)).eval()
+
+    torch.onnx.export(
+        model,
+        (x,),
+        tmp_path / "m.onnx",
+        dynamo=True,
+        dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=64)},),
+        external_data=False,
+        verbose=False,
+    )
+
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    for batch in (1, 3):
+        x = torch.rand(batch, 3, 64, 96)
+        with torch.no_grad():
+            expected = model(x)
+        for found, wanted in zip(session.run(None, {session.get_inputs()[0].name: x.numpy()}), expected, strict=True):
+            np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
