@@ -107,10 +107,12 @@ CODE
 }
 
 # set_up EXTRAS MODULE...: this checkout with its extras on the PATH: the active environment where it has the modules,
-# else $TAOLITE_VENV or .venv, which is made and filled where needed. TAOLITE_PIP_ARGS goes to pip.
+# else $TAOLITE_VENV or .venv, which is made and filled where needed. TAOLITE_PIP_ARGS goes to pip. A container has
+# everything already.
 set_up() {
   local extras=$1 candidate venv=${TAOLITE_VENV:-$ROOT/.venv}
   shift
+  if in_container && command -v detectnet_v2 >/dev/null; then return; fi
   for candidate in "${VIRTUAL_ENV:-/none}/bin" "$venv/bin" "$(dirname "$(command -v detectnet_v2 || echo /none/none)")"; do
     if can_do "$candidate/python" "$@"; then
       PATH="$candidate:$PATH"

@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# The whole life of a detector, on this machine: labelled photographs, training, pruning, an engine, pictures.
+#
+#   commands/demo.sh [--quick] [DIR]
+#
+#   DIR      your own photographs with their labelme files (NAME.jpg and NAME.json); classes are found in the labels.
+#            Without it: a cat, a cup, coins and wheels, from photographs that come with scikit-image
+#   --quick  2 epochs, to see everything run in a minute or two; the scores mean nothing then
+#
+# Needs nothing but Python 3.10 or newer: the first run makes .venv and installs taolite there. On two processor cores
+# the rest takes under 10 minutes. Everything lands in workspace/demo; an earlier one becomes workspace/demo.1.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+wants_help "$@"
+
+quick='' photographs=''
+for argument in "$@"; do
+  case "$argument" in
+    --quick) quick=yes ;;
+    -*) help >&2; fail "$argument is not an option here" ;;
+    *) [ -d "$argument" ] || fail "$argument: no such folder"; photographs=$(cd "$argument" && pwd -P) ;;
+  esac
+done
+
+number=0 began=$SECONDS
+# step WHAT COMMAND...: run one step, say what it is and how long it took.
+step() {
+  local what=$1 started=$SECONDS
+  shift
+  number=$((number + 1))
+  say ""
+  say "== $number. $what"
+  if [ "$(type -t "$1")" != function ]; then say "   $(show "$@")"; fi
+  "$@" || fail "step $number ($what) did not succeed; its message stands above"
+  say "   $((SECONDS - started)) s"
+}
+# The command as one would type it: without the folder its program is in.
+show() { printf '%s' "$(basename "$1")"; shift; if [ $# -gt 0 ]; then printf ' %q' "$@"; fi; }
+
+# score NAME SPEC MODEL: evaluate, and keep what was said for the table.
+score() {
+  say "   $(show detectnet_v2 evaluate -e "$2" -m "$3")"
+  detectnet_v2 evaluate -e "$2" -m "$3" | tee "$work/evaluated/$1.txt"
+}
+
+set_up tensorrt,openvino,demo torch skimage
+installed=$((SECONDS - began))
+cd "$ROOT"
+unset LAUNCHER_MOUNTS # the map of this checkout counts
+demo=$HERE/demo
+work=$(resolve "$demo")
+if [ -n "$(ls -A "$work" 2>/dev/null)" ]; then set_aside "$work"; fi
+mkdir -p "$work"/{evaluated,pruned,etlts,engines}
+export TAOLITE_KEY=${TAOLITE_KEY:-tlt_encode} # instead of -k in every line: seals and opens the models
+epochs=(${quick:+--epochs 2})
+
+if [ -z "$photographs" ]; then
+  photographs=$work/labelme
+  step "photographs, labelled with labelme" python commands/demo/make_data.py "$photographs"
+fi
+step "labelme to KITTI" taolite dataset convert "$photographs" "$work/kitti" --to kitti
+step "specs for these classes" python commands/demo/prepare.py "$work" ${epochs[@]+"${epochs[@]}"}
+step "KITTI to TFRecords" detectnet_v2 dataset_convert -d "$demo/specs/tfrecords.txt" -o "$demo/tfrecords/demo"
+step "train" detectnet_v2 train -e "$demo/specs/train.txt" -r "$demo/trained" -n detector --gpus 1
+trained=$demo/trained/weights/detector.tlt
+step "evaluate" score trained "$demo/specs/train.txt" "$trained"
+step "prune" detectnet_v2 prune -m "$trained" -o "$demo/pruned/pruned.tlt" -eq union --target 0.2 --gpus 1
+step "evaluate the pruned model, before it learns again" score pruned "$demo/specs/retrain.txt" "$demo/pruned/pruned.tlt"
+step "retrain" detectnet_v2 train -e "$demo/specs/retrain.txt" -r "$demo/retrained" -n detector --gpus 1
+retrained=$demo/retrained/weights/detector.tlt
+step "evaluate" score retrained "$demo/specs/retrain.txt" "$retrained"
+step "export, sealed with the key" detectnet_v2 export -m "$retrained" -o "$demo/etlts/retrained.etlt"
+step "export the unpruned one too, to compare" detectnet_v2 export -m "$trained" -o "$demo/etlts/trained.etlt"
+step "evaluate the export" score exported "$demo/specs/retrain.txt" "$demo/etlts/retrained.etlt"
+if python -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("tensorrt") or u.find_spec("tensorrt_rtx")))'; then
+  step "an engine for TensorRT" taolite convert "$demo/etlts/retrained.etlt" -d 3,288,384 \
+    -o output_cov/Sigmoid,output_bbox/BiasAdd -e "$demo/engines/retrained.engine" -t fp16 -m 4
+else
+  say ""
+  say "no TensorRT for this machine, so no engine of it; OpenVINO and ONNX Runtime run the same .etlt"
+fi
+step "pictures of what was held out" detectnet_v2 inference -e "$demo/specs/inference.txt" -i "$demo/heldout" \
+  -o "$demo/pictures" -m "$demo/etlts/retrained.etlt"
+step "what it all came to" python commands/demo/table.py "$work"
+
+say ""
+say "pictures: $work/pictures/images_annotated ($(find "$work/pictures/images_annotated" -type f | wc -l))"
+say "curves:   $work/trained/plots"
+say "total:    $(((SECONDS - began) / 60)) min $(((SECONDS - began) % 60)) s, $installed s of it for installing"
