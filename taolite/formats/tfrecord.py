@@ -23,7 +23,16 @@ from taolite.files import open_atomic
 from taolite.formats.kitti import WORLD
 from taolite.sample import Label
 
-__all__ = ["Record", "is_record_file", "read_records", "shard_name", "shard_sizes", "write_records"]
+__all__ = [
+    "Record",
+    "encode",
+    "is_record_file",
+    "read_records",
+    "shard_name",
+    "shard_sizes",
+    "write_payloads",
+    "write_records",
+]
 
 _CORNERS = tuple(f"target/coordinates_{edge}" for edge in ("x1", "y1", "x2", "y2"))
 _WORLD = tuple(f"target/world_bbox_{part}" for part in ("h", "w", "l", "x", "y", "z", "rot_y"))
@@ -55,10 +64,15 @@ def write_records(path: Path, records: Iterable[Record]) -> int:
 
     Raises StorageError where it cannot be written.
     """
+    return write_payloads(path, map(encode, records))
+
+
+def write_payloads(path: Path, payloads: Iterable[bytes]) -> int:
+    """Write records that `encode` made, atomically; their number. For a caller that keeps many: they are small."""
     count = 0
     with open_atomic(path) as stream:
-        for record in records:
-            _write_frame(stream, _serialize(record))
+        for payload in payloads:
+            _write_frame(stream, payload)
             count += 1
     return count
 
@@ -182,21 +196,22 @@ def _example_class() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.Example"))
 
 
-def _serialize(record: Record) -> bytes:
+def encode(record: Record) -> bytes:
+    """The record as a serialized `tf.train.Example`; same record, same bytes."""
     example = _example_class()()
     feature, labels = example.features.feature, record.labels
     feature["frame/id"].bytes_list.value.append(record.frame_id.encode())
     feature["frame/height"].int64_list.value.append(record.size_hw[0])
     feature["frame/width"].int64_list.value.append(record.size_hw[1])
     # `extend` with nothing leaves the kind unset; TAO writes the empty list, so it is set explicitly.
-    for name in ("target/object_class",):
-        feature[name].bytes_list.SetInParent()
-        feature[name].bytes_list.value.extend(label.name.encode() for label in labels)
+    feature["target/object_class"].bytes_list.SetInParent()
+    feature["target/object_class"].bytes_list.value.extend(label.name.encode() for label in labels)
     feature["target/occlusion"].int64_list.SetInParent()
     feature["target/occlusion"].int64_list.value.extend(label.occluded for label in labels)
-    for name, values in zip(_FLOATS, zip(*map(_floats, labels), strict=True) if labels else [()] * 13, strict=True):
+    rows = [_floats(label) for label in labels]
+    for column, name in enumerate(_FLOATS):
         feature[name].float_list.SetInParent()
-        feature[name].float_list.value.extend(values)
+        feature[name].float_list.value.extend(row[column] for row in rows)
     return bytes(example.SerializeToString(deterministic=True))
 
 
@@ -218,6 +233,8 @@ def _parse_record(payload: bytes, path: Path, index: int) -> Record:
         frame_id = str(_only(feature, "frame/id").decode())
         size_hw = (int(_only(feature, "frame/height")), int(_only(feature, "frame/width")))
         names = [bytes(name).decode() for name in _values(feature, "target/object_class")]
+        if min(size_hw) < 1:
+            raise KeyError(f"a size of {size_hw[1]}x{size_hw[0]} pixels")
         columns = [_column(feature, name, len(names)) for name in (*_FLOATS, "target/occlusion")]
     except (KeyError, UnicodeDecodeError) as error:
         reason = error.args[0] if isinstance(error, KeyError) else "a name that is not UTF-8"

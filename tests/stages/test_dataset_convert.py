@@ -1,0 +1,324 @@
+"""`dataset_convert` against hand-made KITTI folders and COCO files, and the reference's check list (13.5 item 2)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from taolite import spec as specs
+from taolite.errors import DataError, PathError, UsageError
+from taolite.events import Event, Notice
+from taolite.formats.tfrecord import read_records
+from taolite.sample import Label
+from taolite.stages.convert_sources import random_folds, sequence_folds
+from taolite.stages.dataset_convert import dataset_convert
+from taolite.stages.sample_modifier import SampleModifier
+from taolite.tasks.detectnet.spec import DatasetExportSpec, SampleModifierConfig
+
+CAT = "Cat 0.5 1 -1.5 2 3 20 15.5 0 0 0 0 0 0 0"
+DOG = "Dog 0 0 0 1 1 9 9 0 0 0 0 0 0 0"
+
+
+def make_kitti(root: Path, labels: Mapping[str, str | None]) -> Path:
+    """A KITTI folder of 32x24 pictures; `labels` maps stems to label files, None for a missing one."""
+    for folder in ("image_2", "label_2"):
+        (root / folder).mkdir(parents=True)
+    for stem, text in labels.items():
+        Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(root / "image_2" / f"{stem}.png")
+        if text is not None:
+            (root / "label_2" / f"{stem}.txt").write_text(text)
+    return root
+
+
+def kitti_spec(root: Path, extra: str = "", *, top: str = "", **changes: str) -> DatasetExportSpec:
+    fields = {
+        "root_directory_path": f'"{root}"',
+        "image_dir_name": '"image_2"',
+        "label_dir_name": '"label_2"',
+        "partition_mode": '"random"',
+        "num_partitions": "2",
+        "num_shards": "2",
+        "val_split": "50",
+    }
+    body = " ".join(f"{name}: {value}" for name, value in {**fields, **changes}.items())
+    return specs.loads(f"kitti_config {{ {body} {extra} }} {top}", DatasetExportSpec)
+
+
+def notices(events: list[Event], level: str = "info") -> list[str]:
+    return [event.text for event in events if isinstance(event, Notice) and event.level == level]
+
+
+def test_the_reference_s_hundred_images_split_as_tao_splits_them(tmp_path: Path):
+    root = make_kitti(tmp_path / "data", {f"{index:03d}": CAT for index in range(100)})
+
+    report = dataset_convert(kitti_spec(root, val_split="14", num_shards="10"), tmp_path / "out" / "kitti_trainval")
+
+    assert report.images == (14, 86)
+    assert [path.name for path in report.files[:2]] == [
+        "kitti_trainval-fold-000-of-002-shard-00000-of-00010",
+        "kitti_trainval-fold-000-of-002-shard-00001-of-00010",
+    ]
+    sizes = [len(list(read_records(path))) for path in report.files]
+    assert sizes == [1] * 9 + [5] + [8] * 9 + [14]
+    held_out = sorted(record.frame_id for record in read_records(report.files[:10]))
+    assert held_out == [f"image_2/{index:03d}" for index in range(14)]
+
+
+def test_the_share_is_cut_off_where_floating_point_falls_short():
+    # reference 13.5: 29 % of 100 is 28.999999999999996, so 28 images
+    assert [len(fold) for fold in random_folds([str(n) for n in range(100)], val_split=29)] == [28, 72]
+
+
+def test_the_order_inside_a_fold_is_two_shuffles_of_one_generator_seeded_42():
+    import random
+
+    expected = [list("ab"), list("cdefg")]
+    random.seed(42)
+    for _ in range(2):
+        for fold in expected:
+            random.shuffle(fold)
+
+    assert random_folds(list("abcdefg"), val_split=30) == expected
+
+
+def test_sequences_are_dealt_longest_first_and_the_folds_reversed():
+    sequences = {"b": ["b0", "b1"], "a": ["a0", "a1"], "c": ["c0", "c1", "c2"], "d": ["d0"]}
+
+    folds = sequence_folds(sequences, partitions=2)
+
+    # order c, a, b, d -> fold 0: c b, fold 1: a d -> reversed
+    assert [sorted(fold) for fold in folds] == [["a0", "a1", "d0"], ["b0", "b1", "c0", "c1", "c2"]]
+
+
+def test_a_record_holds_the_label_as_it_stands_lower_cased(tmp_path: Path):
+    root = make_kitti(tmp_path / "data", {"a": f"{CAT}\n\n{DOG} 0.9\n", "b": ""})
+    events: list[Event] = []
+
+    report = dataset_convert(kitti_spec(root, num_shards="0"), tmp_path / "k", listener=events.append)
+
+    assert [path.name for path in report.files] == ["k-fold-000-of-002", "k-fold-001-of-002"]
+    first, second = (next(read_records(path)) for path in report.files)
+    assert first.labels == (
+        Label("cat", (2, 3, 20, 15.5), truncated=0.5, occluded=1, alpha=-1.5),
+        Label("dog", (1, 1, 9, 9)),
+    )
+    assert (first.frame_id, first.size_hw) == ("image_2/a", (24, 32))
+    assert second == ("image_2/b", (24, 32), ())
+    assert report.class_map == {"Cat": "cat", "Dog": "dog"}
+    assert notices(events, "warning") == [
+        f"{root}/label_2/a.txt: 16 columns, as predictions have; their scores are not stored"
+    ]
+
+
+def test_the_console_lines_are_taos(tmp_path: Path):
+    root = make_kitti(tmp_path / "data", {"a": CAT, "b": f"{CAT}\n{DOG}"})
+    events: list[Event] = []
+
+    dataset_convert(kitti_spec(root, num_shards="1"), tmp_path / "k", listener=events.append)
+
+    assert notices(events) == [
+        "Instantiating a kitti converter",
+        "Num images in\nTrain: 1\tVal: 1",
+        "Validation data in partition 0. Hence, while choosing the validationset during training choose "
+        "validation_fold 0.",
+        "Writing partition 0, shard 0",
+        "\nWrote the following numbers of objects:\nb'cat': 1\n",
+        "Writing partition 1, shard 0",
+        "\nWrote the following numbers of objects:\nb'cat': 1\nb'dog': 1\n",
+        "Cumulative object statistics",
+        "\nWrote the following numbers of objects:\nb'cat': 2\nb'dog': 1\n",
+        "Class map. \nLabel in GT: Label in tfrecords file \nb'Cat': b'cat'\nb'Dog': b'dog'",
+        "For the dataset_config in the experiment_spec, please use labels in the tfrecords file, while writing the "
+        "classmap.",
+        "Tfrecords generation complete.",
+    ]
+
+
+def test_a_box_that_encloses_no_whole_pixel_is_dropped_and_listed(tmp_path: Path):
+    thin = "Cat 0 0 0 10.2 5 10.9 9 0 0 0 0 0 0 0"
+    root = make_kitti(tmp_path / "data", {"a": f"{CAT}\n{thin}", "b": CAT})
+    events: list[Event] = []
+
+    report = dataset_convert(kitti_spec(root), tmp_path / "k", listener=events.append)
+
+    assert report.objects == {"cat": 2}
+    assert report.warning_file == tmp_path / "k_warning.json"
+    assert json.loads(report.warning_file.read_text()) == {f"{root}/label_2/a.txt_1": [10, 5, 10, 9]}
+    assert notices(events, "warning") == [
+        f"{root}/label_2/a.txt:2: Cat has an empty box and is left out",
+        f"1 object with an empty box left out; {tmp_path}/k_warning.json lists them",
+    ]
+
+
+def test_every_problem_is_told_at_once_and_nothing_is_written(tmp_path: Path):
+    labels = {"a": None, "b": "Cat 0 0 0 1 1 9 9\n" + CAT, "c": "traffic light " + CAT[4:], "d": CAT, "e": CAT + " 1 2"}
+    root = make_kitti(tmp_path / "data", labels)
+    (root / "image_2" / "d.png").write_bytes(b"\x89PNG no more")
+
+    with pytest.raises(DataError) as caught:
+        dataset_convert(kitti_spec(root), tmp_path / "k")
+
+    assert str(caught.value).splitlines() == [
+        f"{root}: 5 problems",
+        f"  {root}/image_2/a.png: its label file {root}/label_2/a.txt is missing; restore it, or make it empty if the "
+        "image shows nothing",
+        f"  {root}/image_2/d.png: not a readable image (cannot identify image file '{root}/image_2/d.png'); replace "
+        "the file or remove it",
+        f"  {root}/label_2/b.txt:1: 8 columns found; a KITTI label has 15, or 16 with a score",
+        f"  {root}/label_2/c.txt:1: class name `traffic light` holds a blank, and blanks separate columns; rename it",
+        f"  {root}/label_2/e.txt:1: 17 columns found; a KITTI label has 15, or 16 with a score",
+    ]
+    assert not list(tmp_path.glob("k*"))
+
+
+def test_an_empty_fold_keeps_its_number_and_an_empty_shard_is_not_written(tmp_path: Path):
+    root = make_kitti(tmp_path / "data", {"a": CAT, "b": CAT, "c": CAT})
+
+    report = dataset_convert(kitti_spec(root, val_split="0", num_shards="5"), tmp_path / "k")
+
+    assert [path.name for path in report.files] == ["k-fold-001-of-002-shard-00004-of-00005"]
+    assert report.images == (0, 3)
+
+
+def test_files_of_an_earlier_run_are_pointed_out(tmp_path: Path):
+    root = make_kitti(tmp_path / "data", {"a": CAT, "b": CAT})
+    dataset_convert(kitti_spec(root, num_shards="0"), tmp_path / "k")
+    events: list[Event] = []
+
+    dataset_convert(kitti_spec(root, num_shards="1"), tmp_path / "k", listener=events.append)
+
+    assert notices(events, "warning") == [
+        f"2 files of an earlier run lie beside the new ones and match the same patterns, e.g. "
+        f"{tmp_path}/k-fold-000-of-002; delete what is not wanted"
+    ]
+
+
+def test_a_wrong_extension_says_which_ones_there_are(tmp_path: Path):
+    root = make_kitti(tmp_path / "data", {"a": CAT})
+
+    with pytest.raises(DataError) as caught:
+        dataset_convert(kitti_spec(root, image_extension='".jpg"'), tmp_path / "k")
+
+    assert str(caught.value) == (
+        f"{root}/image_2: no name ends in .jpg (kitti_config.image_extension); of its pictures 1 end in .png"
+    )
+
+
+def test_a_missing_folder_names_the_field(tmp_path: Path):
+    with pytest.raises(PathError) as caught:
+        dataset_convert(kitti_spec(tmp_path), tmp_path / "k")
+
+    assert str(caught.value) == (
+        f"{tmp_path}/image_2: this folder is missing (kitti_config.image_dir_name); correct the spec or a mount"
+    )
+
+
+def test_container_paths_go_through_resolve(tmp_path: Path):
+    make_kitti(tmp_path / "data", {"a": CAT, "b": CAT})
+    spec = kitti_spec(Path("/workspace/tao-experiments/data"))
+
+    report = dataset_convert(spec, tmp_path / "k", resolve=lambda path: tmp_path / Path(path).name)
+
+    assert report.images == (1, 1)
+
+
+def test_sequences_come_from_their_file(tmp_path: Path):
+    root = make_kitti(tmp_path / "data", {"a": CAT, "b": CAT, "c": CAT})
+    (root / "map.json").write_text(json.dumps({"one": ["a", "b"], "two": ["c"]}))
+    spec = kitti_spec(
+        root, kitti_sequence_to_frames_file='"map.json"', partition_mode='"sequence"', num_shards="0", val_split="0"
+    )
+
+    report = dataset_convert(spec, tmp_path / "k")
+
+    assert report.images == (1, 2)
+    assert next(read_records(report.files[0])).frame_id == "image_2/c"
+
+
+@pytest.fixture
+def write_coco(tmp_path: Path) -> Callable[..., DatasetExportSpec]:
+    def write(*boxes: list[float]) -> DatasetExportSpec:
+        for fold in ("val", "train"):
+            images = [{"id": 7, "file_name": f"{fold}.one.jpg", "width": 100, "height": 50}]
+            annotations = [
+                {"id": 40 + i, "image_id": 7, "category_id": 3, "bbox": box, "iscrowd": 0}
+                for i, box in enumerate(boxes)
+            ]
+            data = {"images": images, "annotations": annotations, "categories": [{"id": 3, "name": "Traffic Light"}]}
+            (tmp_path / f"{fold}.json").write_text(json.dumps(data))
+        text = f"""coco_config {{ root_directory_path: "{tmp_path}" num_partitions: 2 num_shards: 1
+            img_dir_names: ["images/val", "images/train"] annotation_files: ["val.json", "train.json"] }}"""
+        return specs.loads(text, DatasetExportSpec)
+
+    return write
+
+
+def test_coco_files_become_folds_in_their_order(tmp_path: Path, write_coco: Callable[..., DatasetExportSpec]):
+    report = dataset_convert(write_coco([10.5, 20, 30, 10], [1, 1, 0.5, 9]), tmp_path / "c")
+
+    assert [list(read_records(path)) for path in report.files] == [
+        [("images/val/val.one", (50, 100), (Label("trafficlight", (10.5, 20, 40.5, 30)),))],
+        [("images/train/train.one", (50, 100), (Label("trafficlight", (10.5, 20, 40.5, 30)),))],
+    ]
+    assert report.dropped == {"41": [1, 1, 1, 10]}
+    assert report.class_map == {"TrafficLight": "trafficlight"}
+
+
+def modifier(**fields: object) -> SampleModifier:
+    config = SampleModifierConfig(
+        source_to_target_class_mapping={"Car": "car", "van": "car", "bike": "bike"},
+        **fields,  # type: ignore[arg-type]
+    )
+    return SampleModifier(config, folds=2, validation_fold=0)
+
+
+def test_a_sample_of_one_filtered_class_is_dropped_outside_the_validation_fold():
+    rule = modifier(filter_samples_containing_only=("car",))
+
+    assert rule.copies(["car", "van"], fold=1) == 0
+    assert rule.copies(["car", "unknown"], fold=1) == 0  # an unmapped object is not looked at
+    assert rule.copies(["car", "bike"], fold=1) == 1
+    assert rule.copies([], fold=1) == 1
+    assert rule.copies(["car", "van"], fold=0) == 1
+
+
+def test_a_sample_where_a_rare_class_outweighs_a_dominant_one_is_doubled():
+    rule = modifier(dominant_target_classes=("car",), minimum_target_class_imbalance={"bike": 2.0}, num_duplicates=3)
+
+    assert rule.copies(["bike", "bike", "car"], fold=1) == 1  # 2 is not more than 1 * 2.0
+    assert rule.copies(["bike", "bike", "bike", "car"], fold=1) == 4
+    assert rule.copies(["bike"], fold=1) == 4  # against no car at all
+
+
+def test_the_cap_is_shared_by_the_training_folds():
+    rule = modifier(max_training_samples=2)
+
+    assert [rule.copies(["car"], fold=1) for _ in range(3)] == [1, 1, 0]
+    assert [rule.copies(["car"], fold=0) for _ in range(3)] == [1, 1, 1]
+
+
+def test_a_validation_fold_that_is_not_there_is_refused(tmp_path: Path):
+    root = make_kitti(tmp_path / "data", {"a": CAT, "b": CAT})
+
+    with pytest.raises(UsageError, match="-f 2: the folds of this spec are 0 to 1"):
+        dataset_convert(kitti_spec(root), tmp_path / "k", validation_fold=2)
+
+
+def test_a_real_lidar_set_converts_whole(shared_data: Path, tmp_path: Path):
+    root = shared_data / "kitti_mini" / "lidar_range" / "training"
+
+    report = dataset_convert(kitti_spec(root, val_split="20", num_shards="10"), tmp_path / "k")
+
+    assert report.images == (43, 172)
+    assert report.objects == {
+        "private_car": 144,
+        "light_goods_vehicle": 43,
+        "heavy_goods_vehicle": 32,
+        "taxi": 13,
+        "franchised_bus_s_d": 8,
+    }
