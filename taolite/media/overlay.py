@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import colorsys
 import importlib.util
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -38,7 +39,7 @@ _OKABE_ITO: tuple[Colour, ...] = (  # Okabe and Ito's colours for every kind of 
     (0, 114, 178),
     (213, 60, 30),
 )
-_GOLDEN = 0.381966  # of the colour wheel: each further hue falls into the widest gap
+_GOLDEN, _FIRST_HUE = 0.381966, 0.36  # of the colour wheel: each further hue falls into the widest gap
 _HALO = (0, 0, 0, 120)
 _INK_ON_LIGHT, _INK_ON_DARK = (15, 15, 15), (255, 255, 255)
 _PAPER, _CAPTION = (250, 250, 250), (40, 40, 40)
@@ -60,7 +61,7 @@ def palette(count: int) -> list[Colour]:
     colours = list(_OKABE_ITO[:count])
     for index in range(count - len(colours)):
         red, green, blue = colorsys.hsv_to_rgb(
-            index * _GOLDEN % 1.0, (0.85, 0.55)[index % 2], (0.95, 0.75)[index // 2 % 2]
+            (_FIRST_HUE + index * _GOLDEN) % 1.0, (0.85, 0.55)[index % 2], (0.95, 0.75)[index // 2 % 2]
         )
         colours.append((round(255 * red), round(255 * green), round(255 * blue)))
     return colours
@@ -112,6 +113,7 @@ def contact_sheet(
     *,
     columns: int = 4,
     titles: Sequence[str] | None = None,
+    heading: str = "",
     cell_hw: tuple[int, int] = (300, 400),
 ) -> Picture:
     """Pictures in rows on light paper, each whole and as large as its cell allows, titles below.
@@ -120,6 +122,7 @@ def contact_sheet(
         images: (H, W, 3) uint8 RGB pictures of any sizes.
         columns: pictures in a row; fewer where there are fewer pictures.
         titles: one for each picture, or None.
+        heading: a line above all pictures, cut to fit.
         cell_hw: (height, width) in pixels a picture may take.
 
     Returns:
@@ -130,13 +133,17 @@ def contact_sheet(
     columns = max(1, min(columns, len(images)))
     rows = -(-len(images) // columns)
     gap = max(8, cell_hw[1] // 40)
-    size = max(11, cell_hw[1] // 26)
+    size = max(11, round(_side(cell_hw) / 22))
     caption = round(1.9 * size) if titles else 0
+    head = round(2.2 * size) if heading else 0
     pitch_y, pitch_x = cell_hw[0] + caption + gap, cell_hw[1] + gap
-    sheet = Image.new("RGB", (columns * pitch_x + gap, rows * pitch_y + gap), _PAPER)
+    sheet = Image.new("RGB", (columns * pitch_x + gap, head + rows * pitch_y + gap), _PAPER)
     draw = ImageDraw.Draw(sheet)
+    if heading:
+        text = _shortened(heading, size=size, width=sheet.width - 2 * gap)
+        draw.text((gap, (head + gap) // 2), text, font=_font(text, size), fill=_CAPTION, anchor="lm")
     for index, image in enumerate(images):
-        left, top = gap + index % columns * pitch_x, gap + index // columns * pitch_y
+        left, top = gap + index % columns * pitch_x, head + gap + index // columns * pitch_y
         scale = min(cell_hw[0] / image.shape[0], cell_hw[1] / image.shape[1])
         fitted = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
         thumb = Image.fromarray(image).resize(fitted, Image.Resampling.LANCZOS)
@@ -155,7 +162,7 @@ def _frame(
     height, width = hw
     if linewidth is None:
         side = min(box[2] - box[0], box[3] - box[1])
-        thick = max(1, min(round(min(hw) / 190), round(side / 12)))
+        thick = max(1, min(round(_side(hw) / 215), round(side / 12)))
     else:
         thick = max(1, linewidth)
     x1, y1 = max(round(box[0]) - thick, 0), max(round(box[1]) - thick, 0)
@@ -175,12 +182,11 @@ def _draw_tag(
 ) -> tuple[float, float, float, float]:
     """Draw the tag of frame `index` at its best place; the rectangle it takes."""
     x1, y1, x2, y2 = frames_n4[index].tolist()
-    largest = max(10, round(min(hw) / 27))
-    size = next(
-        (s for s in range(largest, 9, -1) if _extent(text, s)[0] <= x2 - x1 + 1), max(10, round(0.75 * largest))
-    )
-    size = max(size, round(0.75 * largest), 10)
-    wide, high = _extent(text, size)
+    largest = max(10, round(_side(hw) / 31))
+    least = max(10, round(0.75 * largest))
+    fitting = int(largest * (x2 - x1 + 1) / _tag_size(text, largest)[0])  # a tag no wider than its box, where it can be
+    size = max(least, min(largest, fitting))
+    wide, high = _tag_size(text, size)
     places = [
         (x1, y1 - high),  # above, from the left
         (x1, y2 + 1),  # below
@@ -216,6 +222,11 @@ def _overlap(first_n4: NDArray[np.float64], second_m4: NDArray[np.float64]) -> N
     return shared
 
 
+def _side(hw: tuple[int, int]) -> float:
+    """The side of a square as large as the picture, pixels; lines and letters follow it."""
+    return math.sqrt(hw[0] * hw[1])
+
+
 def _area(frame: tuple[int, int, int, int]) -> int:
     return (frame[2] - frame[0]) * (frame[3] - frame[1])
 
@@ -224,7 +235,7 @@ def _pad(size: int) -> int:
     return max(2, round(size / 4))
 
 
-def _extent(text: str, size: int) -> tuple[int, int]:
+def _tag_size(text: str, size: int) -> tuple[int, int]:
     """(width, height) in pixels of a tag with this text."""
     font = _font(text, size)
     ascent, descent = font.getmetrics()

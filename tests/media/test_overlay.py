@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from taolite.media import contact_sheet, draw_boxes, palette
-from taolite.media.overlay import _extent, _font
+from taolite.media.overlay import _font, _tag_size
 
 RED = (200, 0, 0)
 GREY = 90
@@ -87,7 +87,7 @@ def test_a_picture_without_boxes_or_smaller_than_a_tag_is_drawn():
 def test_letters_beyond_ascii_come_from_a_font_that_has_them():
     assert _font("cat", 14).getname()[0] == "Aileron"
     assert _font("Чайка écureuil ß", 14).getname()[0] == "DejaVu Sans"
-    assert _extent("écureuil", 14)[0] > _extent("é", 14)[0]
+    assert _tag_size("écureuil", 14)[0] > _tag_size("é", 14)[0]
     draw_boxes(plain(), np.float32([[100, 100, 200, 200]]), ["車 犬 0.9"], [RED])  # drawn even where no font has it
 
 

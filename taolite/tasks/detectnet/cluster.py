@@ -13,12 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from taolite.boxes import Boxes
+
+if TYPE_CHECKING:
+    from taolite.tasks.detectnet.spec.clustering import ClusteringConfig
 
 __all__ = ["Clustering", "cluster", "dbscan", "nms"]
 
@@ -56,6 +59,25 @@ class Clustering:
     def to_json(self) -> dict[str, Any]:
         """A JSON value; `from_json` gives the same Clustering back."""
         return asdict(self)
+
+    @staticmethod
+    def from_spec(config: ClusteringConfig) -> Clustering:
+        """The spec's `clustering_config`."""
+        algorithms: dict[str, Literal["dbscan", "nms", "hybrid"]] = {
+            "DBSCAN": "dbscan",
+            "NMS": "nms",
+            "HYBRID": "hybrid",
+        }
+        return Clustering(
+            algorithm=algorithms[config.clustering_algorithm.value],
+            coverage_threshold=config.coverage_threshold,
+            minimum_height=config.minimum_bounding_box_height,
+            dbscan_eps=config.dbscan_eps,
+            dbscan_min_samples=config.dbscan_min_samples,
+            dbscan_confidence_threshold=config.dbscan_confidence_threshold,
+            nms_iou_threshold=config.nms_iou_threshold,
+            nms_confidence_threshold=config.nms_confidence_threshold,
+        )
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> Clustering:

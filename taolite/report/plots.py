@@ -1,0 +1,259 @@
+"""Pictures of a run: what it was shown, how it learned, how well it found.
+
+PNG files, written whole or not at all. matplotlib is imported when a curve is drawn, on its Agg backend and without
+pyplot, so nothing here needs a screen or leaves figures behind.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taolite.boxes import Boxes, scale_boxes
+from taolite.files import open_atomic
+from taolite.media.overlay import Colour, contact_sheet, draw_boxes, palette
+from taolite.metrics.score import Scores
+from taolite.preprocessing import resize
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["curves_png", "first_batch_png", "precision_recall_png"]
+
+_SHOWN = 12  # examples of a first batch
+_CELL_AREA = 480 * 360  # pixels an example takes on the sheet
+_TINT = 0.55  # opacity of full coverage
+_MANY_POINTS = 60  # beyond this, markers would hide the line
+_DPI = 110
+_INK, _FAINT = "#333333", "#d9d9d9"
+_LOSS, _COST, _RATE = "#0072b2", "#d55e00", "#666666"
+_CJK_FAMILIES = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "IPAGothic",
+    "WenQuanYi Micro Hei",
+    "Hiragino Sans",
+    "MS Gothic",
+)
+
+
+class _Truth(Protocol):
+    @property
+    def boxes_n4(self) -> Boxes: ...
+    @property
+    def classes_n(self) -> NDArray[np.int64]: ...
+
+
+class TrainingExample(Protocol):
+    """What training sees of one image: (H, W, C) uint8 pixels, labels in their frame, targets drawn from them."""
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]: ...
+    @property
+    def truth(self) -> _Truth: ...
+    @property
+    def targets(self) -> Mapping[str, NDArray[np.float32]]: ...
+    @property
+    def name(self) -> str: ...
+
+
+def curves_png(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Loss, average precision and learning rate over the epochs, one under the other.
+
+    Args:
+        rows: lines of metrics.jsonl: "epoch" and any of "loss", "learning_rate", "validation_cost", "mAP" (0..1) and
+            "AP" (0..1 by class). A null is a gap. Without any epoch the figure says so.
+        path: the PNG to write. Raises StorageError where it cannot be.
+    """
+    losses, costs = _column(rows, "loss"), _column(rows, "validation_cost")
+    means, rates = _column(rows, "mAP"), _column(rows, "learning_rate")
+    with _figure((9.0, 8.0), path) as figure:
+        loss_axes, map_axes, rate_axes = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.3))
+        figure.subplots_adjust(left=0.09, right=0.975, top=0.955, bottom=0.07, hspace=0.12)
+        _line(loss_axes, losses, _LOSS, "training loss", number="{:.3g}")
+        _line(loss_axes, costs, _COST, "validation cost", number="{:.3g}", dots=True)
+        positive = [value for _, value in [*losses, *costs]]
+        if positive and min(positive) > 0 and max(positive) > 10 * min(positive):
+            loss_axes.set_yscale("log")
+        _dress(loss_axes, "loss", place="upper right")
+        names = list(dict.fromkeys(name for row in rows for name in row.get("AP") or {}))
+        for name, colour in zip(names, palette(len(names)), strict=True):
+            points = [(row["epoch"], row["AP"][name]) for row in rows if (row.get("AP") or {}).get(name) is not None]
+            if len(names) > 1:
+                _line(map_axes, points, _on_paper(colour), name, number="{:.3f}", dots=True, width=1.3)
+        _line(map_axes, means, _INK, "mean" if len(names) > 1 else (names or ["mean"])[0], number="{:.3f}", dots=True)
+        if means:
+            epoch, best = max(means, key=lambda point: point[1])
+            map_axes.plot([epoch], [best], marker="o", markersize=10, fillstyle="none", color=_INK, linestyle="none")
+            map_axes.annotate(
+                f"best {best:.3f}", (epoch, best), (0, 9), textcoords="offset points", ha="center", color=_INK, size=8
+            )
+        map_axes.set_ylim(0, 1.1)
+        _dress(map_axes, "average precision", place="lower right")
+        _line(rate_axes, rates, _RATE, "", number="")
+        _dress(rate_axes, "learning rate", place=None)
+        rate_axes.set_xlabel("epoch")
+        rate_axes.locator_params(axis="x", integer=True)
+        rate_axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+        last = max((row["epoch"] for row in rows), default=0)
+        loss_axes.set_title(f"epoch {last}" if last else "no epoch has ended yet", color=_INK, size=11)
+
+
+def precision_recall_png(scores: Scores, path: Path) -> None:
+    """Precision over recall of every class, with its AP in the legend: faint what was measured, bold its envelope.
+
+    Args:
+        scores: what `taolite.metrics.score` gave.
+        path: the PNG to write. Raises StorageError where it cannot be.
+    """
+    with _figure((6.6, 6.0), path) as figure:
+        axes = figure.subplots()
+        figure.subplots_adjust(left=0.1, right=0.97, top=0.93, bottom=0.09)
+        for one, colour in zip(scores.classes, palette(len(scores.classes)), strict=True):
+            label = f"{one.name}  {one.average_precision:.3f}" if one.truths else f"{one.name}  (none to find)"
+            recall = np.concatenate([[0.0], one.recall_d])
+            precision = np.concatenate([one.precision_d[:1], one.precision_d]) if one.detections else np.zeros(1)
+            best = np.maximum.accumulate(precision[::-1])[::-1]
+            axes.plot(recall, precision, color=_on_paper(colour), linewidth=0.8, alpha=0.35)
+            axes.plot(recall, best, color=_on_paper(colour), linewidth=2.0, drawstyle="steps-pre", label=label)
+        axes.set_xlim(0, 1.01)
+        axes.set_ylim(0, 1.02)
+        axes.set_xlabel("recall: share of the objects that were found")
+        _dress(axes, "precision: share of the finds that are right", place="lower left")
+        axes.set_title(f"mean average precision {scores.mean:.3f} ({scores.mode})", color=_INK, size=11)
+
+
+def first_batch_png(examples: Sequence[TrainingExample], names: Sequence[str], path: Path) -> None:
+    """A sheet of what training sees first: augmented pictures, their labels, and tinted the cells that count.
+
+    Where frames miss their objects, the labels are wrong or do not fit the size; where no tint lies under a frame, the
+    rasterizer leaves that object out.
+
+    Args:
+        examples: a batch; the first 12 are shown. Targets called "cov" (K, h, w), 0..1, become tints.
+        names: the K classes' names.
+        path: the PNG to write. Raises StorageError where it cannot be.
+    """
+    from PIL import Image
+
+    colours = palette(len(names))
+    shown = examples[:_SHOWN]
+    cell_hw = _cell(shown[0].pixels.shape[:2]) if shown else (360, 480)
+    most = max(1, min(4, round(1900 / cell_hw[1])))
+    columns = -(-len(shown) // -(-len(shown) // most)) if shown else 1  # as few rows, as evenly filled
+    heading = "First training batch as the network sees it. Frames: labels. Tint: cells that learn to see the object."
+    sheet = contact_sheet(
+        [_annotated(one, names, colours, cell_hw) for one in shown] or [np.full((*cell_hw, 3), 255, np.uint8)],
+        columns=columns,
+        titles=[Path(one.name).name for one in shown] or ["no examples"],
+        heading=heading,
+        cell_hw=cell_hw,
+    )
+    with open_atomic(path) as stream:
+        Image.fromarray(sheet).save(stream, "PNG")
+
+
+def _annotated(
+    example: TrainingExample, names: Sequence[str], colours: Sequence[Colour], hw: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """One example at sheet size. Boxes are drawn after resizing, so that lines and letters stay sharp."""
+    pixels = example.pixels if example.pixels.shape[2] == 3 else example.pixels.repeat(3, axis=2)
+    image = resize(pixels, hw).astype(np.float32)
+    for cov_hw, colour in zip(example.targets.get("cov", ()), colours, strict=False):
+        rows = (np.arange(hw[0]) * cov_hw.shape[0]) // hw[0]
+        columns = (np.arange(hw[1]) * cov_hw.shape[1]) // hw[1]
+        opacity = _TINT * cov_hw[rows][:, columns, None]
+        image = image * (1 - opacity) + np.array(colour, np.float32) * opacity
+    truth = example.truth
+    return draw_boxes(
+        image.round().astype(np.uint8),
+        scale_boxes(truth.boxes_n4, from_hw=(pixels.shape[0], pixels.shape[1]), to_hw=hw),
+        [names[kind] for kind in truth.classes_n],
+        [colours[kind] for kind in truth.classes_n],
+    )
+
+
+def _cell(hw: Sequence[int]) -> tuple[int, int]:
+    """(height, width) on the sheet for pictures of size `hw`: the same shape, `_CELL_AREA` pixels."""
+    scale = (_CELL_AREA / (hw[0] * hw[1])) ** 0.5
+    return max(1, round(hw[0] * scale)), max(1, round(hw[1] * scale))
+
+
+@contextmanager
+def _figure(inches: tuple[float, float], path: Path) -> Iterator[Figure]:
+    """A figure that is written to `path` when the block ends without an error."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import fontManager
+
+    known = set(fontManager.get_font_names())
+    families = ["DejaVu Sans", *(family for family in _CJK_FAMILIES if family in known)]
+    with matplotlib.rc_context({"font.family": families, "font.size": 9}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a class may be called 車 where no font has it
+        figure = Figure(figsize=inches, dpi=_DPI, facecolor="white")
+        FigureCanvasAgg(figure)
+        yield figure
+        with open_atomic(path) as stream:
+            figure.savefig(stream, format="png")
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:
+    """(epoch, value) of the rows that have a value."""
+    return [(row["epoch"], float(row[name])) for row in rows if row.get(name) is not None]
+
+
+def _line(
+    axes: Axes,
+    points: Sequence[tuple[int, float]],
+    colour: str,
+    label: str,
+    *,
+    number: str,
+    dots: bool = False,
+    width: float = 2.0,
+) -> None:
+    """One curve, its last value in the legend; few points are marked, a lone one always is."""
+    if not points:
+        return
+    epochs, values = zip(*points, strict=True)
+    marker = "o" if len(points) == 1 or (dots and len(points) <= _MANY_POINTS) else ""
+    text = f"{label}  {number.format(values[-1])}" if label else None
+    axes.plot(epochs, values, color=colour, linewidth=width, marker=marker, markersize=3.5, label=text)
+
+
+def _dress(axes: Axes, title: str, *, place: Literal["upper right", "lower right", "lower left"] | None) -> None:
+    """Quiet axes: no box, faint horizontal lines, a legend where there is something to name."""
+    axes.set_ylabel(title, color=_INK)
+    axes.grid(axis="y", color=_FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(_FAINT)
+    axes.tick_params(colors=_INK, length=3)
+    handles, labels = axes.get_legend_handles_labels()
+    if labels and place is not None:
+        axes.legend(
+            handles,
+            labels,
+            loc=place,
+            frameon=True,
+            framealpha=0.85,
+            edgecolor="none",
+            ncols=1 + (len(labels) - 1) // 8,
+        )
+
+
+def _on_paper(colour: Colour) -> str:
+    """A palette colour as hex, darkened where it would not be seen on white."""
+    light = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+    factor = min(1.0, 150 / light) if light else 1.0
+    return "#" + "".join(f"{round(value * factor):02x}" for value in colour)

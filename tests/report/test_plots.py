@@ -1,0 +1,125 @@
+"""Plots: that they are written, whole, and show what they were given. How they look is for the eye."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from taolite.media import palette
+from taolite.metrics import Truth, score
+from taolite.report import curves_png, first_batch_png, precision_recall_png
+from taolite.report.plots import _on_paper
+
+
+@dataclass
+class Example:
+    pixels: np.ndarray
+    truth: Truth
+    targets: dict[str, np.ndarray] = field(default_factory=dict)
+    name: str = "/data/images/one.jpg"
+
+
+@dataclass
+class Found:
+    boxes_n4: np.ndarray
+    scores_n: np.ndarray
+    classes_n: np.ndarray
+
+
+def rgb(hex_colour):
+    return [int(hex_colour[start : start + 2], 16) for start in (1, 3, 5)]
+
+
+def count(path, colour):
+    with Image.open(path) as image:
+        return int((np.abs(np.array(image.convert("RGB")).astype(int) - colour).max(axis=2) <= 2).sum())
+
+
+def test_curves_show_loss_rate_and_the_precision_of_every_class(tmp_path):
+    rows = [
+        {"epoch": 1, "loss": 0.01, "learning_rate": 1e-4, "step": 10},
+        {"epoch": 2, "loss": 0.0005, "learning_rate": 5e-4, "step": 20},
+        {"epoch": 2, "validation_cost": 0.001, "mAP": 0.7, "AP": {"cat": 0.9, "dog": 0.5}},
+        {"epoch": 3, "loss": None, "learning_rate": 5e-4, "step": 30},
+        {"epoch": 4, "loss": 0.0004, "learning_rate": 5e-4, "step": 40},
+        {"epoch": 4, "validation_cost": 0.002, "mAP": 0.8, "AP": {"cat": 0.95, "dog": 0.65}},
+    ]
+
+    curves_png(rows, tmp_path / "plots" / "curves.png")
+
+    for colour in [rgb("#0072b2"), rgb("#d55e00"), rgb("#666666"), *(rgb(_on_paper(one)) for one in palette(2))]:
+        assert count(tmp_path / "plots" / "curves.png", colour) > 50
+    assert [path.name for path in (tmp_path / "plots").iterdir()] == ["curves.png"]
+
+
+def test_curves_of_a_run_that_has_just_begun_are_drawn(tmp_path):
+    for rows in (
+        [],
+        [{"epoch": 1, "loss": 0.1, "learning_rate": 1e-4}],
+        [{"epoch": 1, "loss": 0.0, "mAP": 0.0, "AP": {}}],
+    ):
+        curves_png(rows, tmp_path / "curves.png")
+
+        with Image.open(tmp_path / "curves.png") as image:
+            assert min(image.size) > 500
+
+
+@pytest.mark.filterwarnings("error")
+def test_class_names_of_any_script_are_drawn_without_a_warning(tmp_path):
+    curves_png([{"epoch": 1, "mAP": 0.5, "AP": {"車": 0.5, "犬_$x$": 0.4}}], tmp_path / "curves.png")
+
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+
+
+def test_precision_over_recall_has_a_line_a_class(tmp_path):
+    box = np.float32([[0, 0, 99, 99]])
+    truths = [Truth(box, np.array([kind])) for kind in (0, 0, 1)]
+    founds = [Found(box + shift, np.float32([0.9 - shift / 1000]), np.array([0])) for shift in (0, 90)]
+    scores = score(truths, [*founds, Found(box, np.float32([0.5]), np.array([1]))], names=["cat", "dog", "bird"])
+
+    precision_recall_png(scores, tmp_path / "pr.png")
+
+    for colour in palette(2):
+        assert count(tmp_path / "pr.png", rgb(_on_paper(colour))) > 100
+
+
+def test_the_first_batch_shows_pictures_labels_and_coverage(tmp_path):
+    pixels = np.full((96, 128, 3), 40, np.uint8)
+    cov = np.zeros((2, 6, 8), np.float32)
+    cov[1, 2:4, 2:4] = 1.0
+    boxes = np.float32([[20, 20, 80, 80]])
+    examples = [Example(pixels, Truth(boxes, np.array([1])), {"cov": cov}) for _ in range(3)]
+
+    first_batch_png(examples, ["cat", "dog"], tmp_path / "first.png")
+    first_batch_png([Example(pixels, examples[0].truth)] * 3, ["cat", "dog"], tmp_path / "untinted.png")
+
+    tint = np.round(0.45 * 40 + 0.55 * np.array(palette(2)[1]))
+    cell = 480 / 8 * 360 / 6  # pixels on the sheet
+    assert count(tmp_path / "first.png", tint) == pytest.approx(3 * 4 * cell, rel=0.02)
+    assert count(tmp_path / "untinted.png", tint) < 100
+    assert count(tmp_path / "first.png", palette(2)[1]) > 1000  # the frames
+    with Image.open(tmp_path / "first.png") as image:
+        assert image.width > 3 * 480
+
+
+def test_the_first_batch_of_grey_pictures_without_labels_is_drawn(tmp_path):
+    nothing = Truth(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+
+    first_batch_png([Example(np.full((64, 64, 1), 77, np.uint8), nothing)], ["cat"], tmp_path / "first.png")
+    first_batch_png([], ["cat"], tmp_path / "none.png")
+
+    assert count(tmp_path / "first.png", np.array([77, 77, 77])) > 100_000
+    assert (tmp_path / "none.png").exists()
+
+
+def test_importing_the_plots_imports_no_matplotlib():
+    import subprocess
+
+    code = "import sys, taolite.report; print([m for m in ('matplotlib', 'torch', 'PIL', 'cv2') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
