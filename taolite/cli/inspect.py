@@ -77,14 +77,16 @@ def _input(preprocessing: Mapping[str, Any]) -> str:
 
 
 def _short(value: Mapping[str, Any]) -> str:
-    """The plain entries of a JSON object on one line; lists and objects only by their size."""
+    """The plain entries of a JSON object on one line, what a step was first; lists and objects by their size."""
     words = []
-    for name, item in value.items():
+    for name in sorted(value, key=lambda name: (name != "stage", name)):
+        item = value[name]
         if isinstance(item, (Mapping, list)):
             item = f"({len(item)} entries)" if item else "(none)"
         elif isinstance(item, str) and len(item) == 64 and set(item) <= set("0123456789abcdef"):
             item = item[:12]
         elif isinstance(item, float):
             item = f"{item:.4g}"
-        words.append(f"{name} {item}")
+        if item != "":
+            words.append(f"{name} {item}")
     return ", ".join(words)

@@ -26,7 +26,7 @@ from taolite.workspace.status import MetricsFile, StatusFile
 
 __all__ = ["RunFolder", "RunIdentity"]
 
-_open_here: set[Path] = set()  # folders this process has locked; the system's lock is per process
+_locks: dict[Path, IO[str]] = {}  # of this process: the system's lock is per process, and goes with its open file
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,10 @@ class RunIdentity:
 class RunFolder:
     """One run's folder, locked from `open` to `close`; a context manager."""
 
-    def __init__(self, root: Path, identity: RunIdentity, lock: IO[str] | None, *, resumed: bool) -> None:
+    def __init__(self, root: Path, identity: RunIdentity, *, resumed: bool) -> None:
         self.root = root
         self.identity = identity
         self.resumed = resumed
-        self._lock = lock
         self.status = StatusFile(root / "status.json")
         self.metrics = MetricsFile(root / "metrics.jsonl")
 
@@ -93,13 +92,13 @@ class RunFolder:
             raise PathError(f"{root}: a file stands where the results folder is to be; move it") from error
         except OSError as error:
             raise StorageError(f"{root}: the results folder cannot be made ({error.strerror})") from error
-        lock = _take_lock(root)
+        _take_lock(root)
         try:
-            folder = RunFolder(root, identity, lock, resumed=_same_run(root, identity))
+            folder = RunFolder(root, identity, resumed=_same_run(root, identity))
             write_text(folder.spec, identity.spec)
             folder.record()
         except BaseException:
-            _drop_lock(root, lock)
+            _drop_lock(root)
             raise
         return folder
 
@@ -142,9 +141,7 @@ class RunFolder:
 
     def close(self) -> None:
         """Let other processes in; what was written stays."""
-        if self._lock is not None:
-            _drop_lock(self.root, self._lock)
-            self._lock = None
+        _drop_lock(self.root)
 
     def __enter__(self) -> RunFolder:
         return self
@@ -160,9 +157,7 @@ def _same_run(root: Path, identity: RunIdentity) -> bool:
         return False
     run = read_manifest(path).get("run")
     if not isinstance(run, dict):
-        raise TrainingError(
-            f"{root}: this folder is not a run's (its manifest.json says nothing of a run); choose another"
-        )
+        raise TrainingError(f"{root}: its manifest.json is not a run's; choose another folder with -r")
     then = RunIdentity(
         task=str(run.get("task", "")),
         spec=str(run.get("spec", "")),
@@ -196,9 +191,9 @@ def _first_difference(then: list[str], now: list[str]) -> str:
     raise AssertionError("called for specs that differ")
 
 
-def _take_lock(root: Path) -> IO[str]:
+def _take_lock(root: Path) -> None:
     """The lock of the folder. It is the system's, so it goes with its process however that ends."""
-    if root in _open_here:
+    if root in _locks:
         raise TrainingError(f"{root}: this process is already at work in this folder; close that run first")
     path = root / ".lock"
     try:
@@ -217,14 +212,14 @@ def _take_lock(root: Path) -> IO[str]:
     stream.truncate(0)
     stream.write(f"process {os.getpid()}")
     stream.flush()
-    _open_here.add(root)
-    return stream
+    _locks[root] = stream
 
 
-def _drop_lock(root: Path, stream: IO[str]) -> None:
-    stream.truncate(0)
-    stream.close()
-    _open_here.discard(root)
+def _drop_lock(root: Path) -> None:
+    stream = _locks.pop(root, None)
+    if stream is not None:
+        stream.truncate(0)
+        stream.close()
 
 
 def _lock_file(stream: IO[str]) -> None:

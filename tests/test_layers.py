@@ -1,0 +1,182 @@
+"""Imports point to lower levels only, and what should start at once loads no torch. docs/architecture.md draws it."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "taolite"
+LEVELS = (
+    {"errors", "files", "boxes", "sample", "events", "pictures", "preprocessing"},
+    {"spec", "formats", "artifacts", "workspace"},
+    {"nn", "data", "metrics", "pruning", "engines", "media"},
+    {"tasks"},
+    {"stages", "report"},
+    {"cli"},
+)
+LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
+SAME_LEVEL_ALLOWED = {("stages", "report")}  # a stage has its plots drawn; the report reads files, not stages
+GROUND_FLOOR = LEVELS[0]  # modules rather than packages: they may import each other
+TORCH = {"torch", "torchvision", "torch_pruning"}
+TORCH_FREE = (
+    "taolite",
+    *(f"taolite.{name}{tail}" for name in (*LEVELS[0], *LEVELS[1]) for tail in ("", ".*")),
+    *(f"taolite.{name}{tail}" for name in ("engines", "media", "metrics", "report", "cli") for tail in ("", ".*")),
+    "taolite.tasks.*.spec",
+    "taolite.tasks.*.decode",
+)
+
+
+@dataclass(frozen=True)
+class Import:
+    """`importer` names `imported` (a dotted name) in line `line`; `at_once` where it runs when `importer` is loaded."""
+
+    importer: str
+    imported: str
+    line: int
+    at_once: bool
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def is_for_types_only(node: ast.AST) -> bool:
+    """`if TYPE_CHECKING:`"""
+    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+def imports_of(module: str) -> Iterator[Import]:
+    """Every import of a module, wherever it stands."""
+
+    def walk(node: ast.AST, at_once: bool) -> Iterator[Import]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                for alias in child.names:
+                    yield Import(module, alias.name, child.lineno, at_once)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{module}:{child.lineno}: imports are written in full here"
+                for alias in child.names:
+                    inner = f"{child.module}.{alias.name}"
+                    yield Import(module, inner if inner in MODULES else str(child.module), child.lineno, at_once)
+            else:
+                later = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+                yield from walk(child, at_once and not later and not is_for_types_only(child))
+
+    yield from walk(ast.parse(MODULES[module].read_text(encoding="utf-8")), True)
+
+
+IMPORTS = {module: list(imports_of(module)) for module in MODULES}
+
+
+def room(module: str) -> str | None:
+    """`taolite.nn.resnet` -> `nn`; None for the package itself and for other people's modules."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "taolite" and len(parts) > 1 else None
+
+
+def complaint(found: Import) -> str | None:
+    """Why this import runs the wrong way, or None."""
+    here, there = room(found.importer), room(found.imported)
+    if here is None or there is None or here == there or (here, there) in SAME_LEVEL_ALLOWED:
+        return None
+    if here in GROUND_FLOOR and there in GROUND_FLOOR:
+        return None
+    if LEVEL[there] < LEVEL[here]:
+        return None
+    direction = "beside" if LEVEL[there] == LEVEL[here] else "above"
+    return f"{found.importer}:{found.line} imports {found.imported}, which is {direction} it"
+
+
+def loaded_by(module: str) -> dict[str, str]:
+    """Names of all modules that loading `module` loads, each with the one that names it."""
+    found = {module: ""}
+    queue = [module]
+    while queue:
+        current = queue.pop()
+        wanted = [entry.imported for entry in IMPORTS.get(current, ()) if entry.at_once]
+        for name in wanted:
+            parts = name.split(".")
+            for end in range(1, len(parts) + 1):
+                parent = ".".join(parts[:end])
+                if parent not in found:
+                    found[parent] = current
+                    queue.append(parent)
+    return found
+
+
+def test_every_room_has_a_level():
+    rooms = {room(module) for module in MODULES} - {None}
+
+    assert rooms <= set(LEVEL), f"give these a level here and in docs/architecture.md: {rooms - set(LEVEL)}"
+
+
+def test_imports_point_to_lower_levels_only():
+    complaints = [text for entries in IMPORTS.values() for text in map(complaint, entries) if text]
+
+    assert complaints == []
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported", "wrong"),
+    [
+        ("taolite.nn.resnet", "taolite.stages.train", "above"),
+        ("taolite.nn.resnet", "taolite.data.order", "beside"),
+        ("taolite.errors", "taolite.spec.load", "above"),
+        ("taolite.stages.train", "taolite.report.plots", None),
+        ("taolite.report.plots", "taolite.stages.train", "beside"),
+        ("taolite.cli.main", "taolite.errors", None),
+        ("taolite.files", "taolite.errors", None),
+    ],
+)
+def test_this_test_can_tell_which_way_is_down(importer, imported, wrong):
+    text = complaint(Import(importer, imported, 7, True))
+
+    assert text == (f"{importer}:7 imports {imported}, which is {wrong} it" if wrong else None)
+
+
+def torch_free_modules() -> list[str]:
+    return [module for module in MODULES if any(fnmatch(module, pattern) for pattern in TORCH_FREE)]
+
+
+@pytest.mark.parametrize("module", torch_free_modules())
+def test_what_must_load_without_torch_does(module):
+    found = loaded_by(module)
+
+    heavy = {name: found[name] for name in TORCH & set(found)}
+    assert heavy == {}, f"loading {module} loads torch, named at module level by {heavy}"
+
+
+def test_this_test_can_see_torch():
+    assert loaded_by("taolite.nn.resnet")["torch"] in MODULES
+
+
+HEAVY = ("torch", "torchvision", "cv2", "onnx", "onnxruntime", "matplotlib", "PIL", "tensorboard", "safetensors.torch")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["--version"], ["detectnet", "--help"], ["inspect", "--help"]])
+def test_help_answers_without_loading_anything_heavy(arguments):
+    code = (
+        "import sys, taolite.cli.main as front\n"
+        "try:\n    front.main(sys.argv[1:]) if sys.argv[1:] else None\n"
+        "except SystemExit as end:\n    assert not end.code\n"
+        f"print('LOADED', sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    environ = {**os.environ, "COLUMNS": "100"}
+
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environ)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "LOADED []"

@@ -1,0 +1,185 @@
+"""One run a folder, one process a run: the same run resumes, another one is refused with the difference."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from taolite.errors import PathError, TrainingError
+from taolite.workspace import RunFolder, RunIdentity, content_hash, hardware, versions
+from taolite.workspace.manifest import read_manifest
+
+SPEC = "random_seed: 42\ntraining_config {\n  batch_size_per_gpu: 4\n  num_epochs: 10\n}\n"
+RUN = RunIdentity(task="detectnet", spec=SPEC, classes=("cat",), data_hash="d" * 64, parent="")
+
+
+def changed(**parts):
+    return RunIdentity(**{**vars(RUN), **parts})
+
+
+def test_a_fresh_folder_holds_the_spec_and_the_manifest(tmp_path):
+    with RunFolder.open(tmp_path / "a" / "run", RUN) as folder:
+        folder.record(seeds={"run": 42}, versions=versions(), hardware=hardware())
+        folder.status.write("hello", status="STARTED")
+
+    assert not folder.resumed
+    assert folder.spec.read_text() == SPEC
+    assert folder.weights("resnet18_detector") == tmp_path / "a" / "run" / "weights" / "resnet18_detector.tlt"
+    assert folder.weights("m.tlt").name == "m.tlt"
+    manifest = read_manifest(folder.manifest)
+    assert manifest["run"] == {
+        "task": "detectnet",
+        "spec": SPEC,
+        "spec_hash": RUN.spec_hash,
+        "classes": ["cat"],
+        "data_hash": "d" * 64,
+        "parent": "",
+    }
+    assert manifest["seeds"] == {"run": 42}
+    assert manifest["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert manifest["hardware"]["cores"] == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        RUN,
+        changed(spec=SPEC.replace("num_epochs: 10", "num_epochs: 20")),
+        changed(spec=SPEC.replace("  ", "\t") + "\n"),
+        changed(data_hash=""),
+    ],
+)
+def test_the_same_run_resumes_and_keeps_what_was_recorded(tmp_path, again):
+    with RunFolder.open(tmp_path, RUN) as first:
+        first.record(metrics={"map": 0.9})
+
+    with RunFolder.open(tmp_path, again) as second:
+        assert second.resumed
+        assert second.spec.read_text() == again.spec
+        assert read_manifest(second.manifest)["metrics"] == {"map": 0.9}
+        assert read_manifest(second.manifest)["run"]["data_hash"] == "d" * 64
+
+
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        (
+            changed(spec=SPEC.replace("gpu: 4", "gpu: 8")),
+            "the spec had `batch_size_per_gpu: 4` and has `batch_size_per_gpu: 8`",
+        ),
+        (changed(spec=SPEC.replace("random_seed: 42\n", "")), "the spec had `random_seed: 42` and has `nothing`"),
+        (changed(classes=("cat", "dog")), "the classes were cat and are cat, dog"),
+        (changed(task="ssd"), "the task was detectnet and is ssd"),
+        (changed(data_hash="e" * 64), "the data was dddddddddddd and is eeeeeeeeeeee (content hash)"),
+        (
+            changed(parent="f" * 64, classes=("dog",)),
+            "the classes were cat and are dog; it started from nothing, not ffffffffffff",
+        ),
+    ],
+)
+def test_another_run_is_refused_and_the_folder_left_as_it_was(tmp_path, other, difference):
+    with RunFolder.open(tmp_path, RUN):
+        pass
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    with pytest.raises(TrainingError) as caught:
+        RunFolder.open(tmp_path, other)
+
+    assert str(caught.value) == (
+        f"{tmp_path}: this folder holds another run: {difference}. "
+        "Choose another folder with -r, or remove this one to start over"
+    )
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    RunFolder.open(tmp_path, RUN).close()
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from taolite.workspace import RunFolder, RunIdentity
+RunFolder.open(Path(sys.argv[1]), RunIdentity("detectnet", ""))
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_kept_out_until_the_first_is_gone_however_it_went(tmp_path):
+    identity = RunIdentity("detectnet", "")
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "locked\n"
+
+        with pytest.raises(TrainingError) as caught:
+            RunFolder.open(tmp_path, identity)
+        holder.kill()
+
+    assert str(caught.value) == (
+        f"{tmp_path}: another process (process {holder.pid}) is at work in this folder; "
+        "wait for it, or choose another with -r"
+    )
+    with RunFolder.open(tmp_path, identity) as folder:
+        assert folder.resumed
+
+
+def test_one_process_cannot_open_a_folder_twice(tmp_path):
+    with RunFolder.open(tmp_path, RUN), pytest.raises(TrainingError) as caught:
+        RunFolder.open(tmp_path, RUN)
+
+    assert str(caught.value) == f"{tmp_path}: this process is already at work in this folder; close that run first"
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "run").touch()
+
+    with pytest.raises(PathError) as caught:
+        RunFolder.open(tmp_path / "run", RUN)
+
+    assert str(caught.value) == f"{tmp_path}/run: a file stands where the results folder is to be; move it"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "message"),
+    [
+        (json.dumps({"x": 1}), TrainingError, ": its manifest.json is not a run's; choose another folder with -r"),
+        (
+            "{",
+            PathError,
+            "/manifest.json: not a manifest (Expecting property name enclosed in double quotes: "
+            "line 1 column 2 (char 1)); move this folder away and run again",
+        ),
+        (
+            "[]",
+            PathError,
+            "/manifest.json: not a manifest (an object is needed); move this folder away and run again",
+        ),
+    ],
+)
+def test_a_folder_with_another_manifest_is_left_alone(tmp_path, text, kind, message):
+    (tmp_path / "manifest.json").write_text(text)
+
+    with pytest.raises(kind) as caught:
+        RunFolder.open(tmp_path, RUN)
+
+    assert str(caught.value) == f"{tmp_path}{message}"
+    assert (tmp_path / "manifest.json").read_text() == text
+
+
+def test_the_hash_of_a_data_set_does_not_depend_on_place_or_order(tmp_path):
+    files = {}
+    for place in ("here", "there"):
+        root = tmp_path / place / "set"
+        (root / "images").mkdir(parents=True)
+        files[place] = [root / "images" / "b.jpg", root / "a.txt"]
+        for path in files[place]:
+            path.write_text(path.name)
+
+    one = content_hash(files["here"], root=tmp_path / "here" / "set")
+    two = content_hash(reversed(files["there"]), root=tmp_path / "there" / "set")
+    files["there"][1].write_text("changed")
+    three = content_hash(files["there"], root=tmp_path / "there" / "set")
+
+    assert one == two != three
