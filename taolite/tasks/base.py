@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from taolite.boxes import Boxes
     from taolite.data.examples import Examples
     from taolite.preprocessing import Preprocessing
+    from taolite.spec import Reading
 
-__all__ = ["Cost", "FoundBoxes", "Objective", "Recipe", "ScoreCard", "Start", "Task", "find"]
+__all__ = ["Cost", "FoundBoxes", "InferencePlan", "Objective", "Recipe", "ScoreCard", "Start", "Task", "find"]
 
 Outputs = tuple[NDArray[np.float32], ...]  # what the network gives for one image, in the order of `onnx_outputs`
 Resolve = Callable[[str], Path]  # a path as the spec spells it -> a path of this machine
@@ -56,6 +57,7 @@ class Start:
     network: torch.nn.Module
     notices: tuple[str, ...] = ()
     lineage: tuple[Mapping[str, Any], ...] = ()
+    parent: str = ""  # what it starts from: a hash of those weights, "" for random ones
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,25 @@ class Cost:
 
     total: torch.Tensor
     parts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InferencePlan:
+    """What an inference spec decides, whatever the task. `model` is a path as the spec spells it, "" for none;
+    `decoding` replaces settings of the model's own; names and colours by class; `shown` None is all classes."""
+
+    model: str
+    classes: tuple[str, ...]
+    input_hw: tuple[int, int]
+    channels: int
+    decoding: Mapping[str, Any]
+    names: Mapping[str, str]
+    colours: Mapping[str, tuple[int, int, int]]
+    shown: frozenset[str] | None
+    labels: bool
+    overlay: bool
+    linewidth: int | None
+    warnings: tuple[str, ...]
 
 
 class Objective(Protocol):
@@ -115,12 +136,12 @@ class Task(Protocol):
     name: str
     onnx_outputs: tuple[str, ...]  # in the order the network returns them
 
-    def load_spec(self, path: Path) -> Any:
-        """The train / evaluate spec; raises SpecError with all its problems."""
+    def read_spec(self, path: Path) -> Reading[Any]:
+        """The train / evaluate spec with its warnings; raises SpecError with all its problems."""
         ...
 
-    def spec_warnings(self, spec: Any) -> Sequence[str]:
-        """Settings that have no effect, or another one than their name says."""
+    def inference_plan(self, path: Path) -> InferencePlan:
+        """The inference spec at `path`; raises SpecError with all its problems."""
         ...
 
     def spec_text(self, spec: Any) -> str:

@@ -1,0 +1,62 @@
+"""Reports as text, in TAO's words where TAO has some."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from taolite.events import EpochDone, Validated
+
+if TYPE_CHECKING:
+    from taolite.stages.evaluate import Evaluation
+
+__all__ = ["epoch_line", "evaluation_block", "table", "validation_lines"]
+
+
+def epoch_line(event: EpochDone) -> str:
+    """One line an epoch: cost, rate, speed, the share of time spent waiting for data, and what is left."""
+    return (
+        f"Epoch {event.epoch}/{event.epochs}: loss: {event.loss:.5f} learning rate: {event.learning_rate:.3g} "
+        f"Train Samples / sec: {event.images_per_s:.2f} data wait: {100 * event.data_wait:.1f} % "
+        f"Time taken: {_clock(event.seconds)} ETA: {_clock(event.eta_s)}"
+    )
+
+
+def validation_lines(event: Validated) -> str:
+    """The block TAO prints after a validation in training (reference 8.7)."""
+    head = f"\nEpoch {event.epoch}/{event.epochs}\n=========================\n"
+    return head + _scores(event.cost, event.mean_ap, event.per_class, event.seconds_per_image)
+
+
+def evaluation_block(evaluation: Evaluation) -> str:
+    """TAO's block, and VOC's all-point AP at IoU 0.5 with the number of labelled objects beside it."""
+    card = evaluation.card
+    tao = _scores(evaluation.cost, card.mean_ap, card.per_class, evaluation.seconds_per_image)
+    rows = [(name, f"{100 * ap:.4f}", str(card.objects[name])) for name, ap in sorted(card.voc_per_class.items())]
+    rows.append(("mean", f"{100 * card.voc_mean_ap:.4f}", str(sum(card.objects.values()))))
+    voc = table(("class name", "AP at IoU 0.5, all points (in %)", "objects"), rows)
+    return f"{tao}\nPASCAL VOC's metric on the same {card.images} images:\n{voc}"
+
+
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """A boxed table, cells centred, as TAO's releases print theirs."""
+    widths = [max(len(row[column]) for row in [head, *rows]) + 2 for column in range(len(head))]
+    rule = "+" + "+".join("-" * width for width in widths) + "+"
+    lines = ["|" + "|".join(cell.center(width) for cell, width in zip(row, widths, strict=True)) + "|" for row in rows]
+    title = "|" + "|".join(cell.center(width) for cell, width in zip(head, widths, strict=True)) + "|"
+    return "\n".join([rule, title, rule, *lines, rule])
+
+
+def _scores(cost: float, mean_ap: float, per_class: Mapping[str, float], seconds: float) -> str:
+    rows = [(name, str(100 * ap)) for name, ap in sorted(per_class.items())]
+    return (
+        f"\nValidation cost: {cost:f}\n"
+        f"Mean average_precision (in %): {100 * mean_ap:.4f}\n\n"
+        f"{table(('class name', 'average precision (in %)'), rows)}\n\n"
+        f"Median Inference Time: {seconds:f}"
+    )
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

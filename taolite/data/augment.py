@@ -1,0 +1,125 @@
+"""Random views of a photograph: one affine warp and one colour matrix, drawn once per sample and epoch.
+
+Distributions and order are those of TAO's MULTISOURCE loader (reference 4.6): hflip, translate, zoom, rotate, then
+contrast, hue and saturation, brightness. zoom > 1 shows more (content shrinks), rotation is in degrees, what the
+warp uncovers is 0.5 grey. Boxes follow by two opposite corners, as TAO's do. NumPy and OpenCV.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taolite.boxes import Boxes
+
+__all__ = ["Augmentation", "View", "draw_view", "view_boxes", "view_pixels"]
+
+Matrix = NDArray[np.float64]
+_GREY = 0.5
+_K = np.array([[0.299] * 3, [0.587] * 3, [0.114] * 3])
+_P = np.array([[0.701, -0.299, -0.299], [-0.587, 0.413, -0.587], [-0.114, -0.114, 0.886]])
+_Q = np.array([[0.168, -0.328, 1.25], [0.330, 0.035, -1.05], [-0.497, 0.292, -0.203]])
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """The spec's `spatial_augmentation` and `color_augmentation`, defaults filled in; all zero changes nothing."""
+
+    hflip_probability: float = 0.0
+    vflip_probability: float = 0.0
+    zoom_min: float = 1.0
+    zoom_max: float = 1.0
+    translate_max_x: float = 0.0
+    translate_max_y: float = 0.0
+    rotate_max_degrees: float = 0.0
+    rotate_probability: float = 1.0
+    color_shift_stddev: float = 0.0
+    hue_rotation_max: float = 0.0
+    saturation_shift_max: float = 0.0
+    contrast_scale_max: float = 0.0
+    contrast_center: float = 0.5
+
+
+@dataclass(frozen=True)
+class View:
+    """`warp` (3, 3) takes input pixels to view pixels; `colour` (3, 4) takes (r, g, b, 1) in 0..1 to new (r, g, b)."""
+
+    warp: Matrix
+    colour: Matrix
+
+
+def draw_view(settings: Augmentation, *, hw: tuple[int, int], rng: np.random.Generator) -> View:
+    """Draw one view of an input of size `hw`. Every call draws the same count of numbers, whatever the settings."""
+    height, width = hw
+    warp = np.eye(3)
+    if rng.random() < settings.hflip_probability:
+        warp = _matrix(-1, 0, width, 0, 1, 0) @ warp
+    if rng.random() < settings.vflip_probability:
+        warp = _matrix(1, 0, 0, 0, -1, height) @ warp
+    reach_x, reach_y = int(settings.translate_max_x), int(settings.translate_max_y)
+    shift_x, shift_y = int(rng.integers(-reach_x, reach_x + 1)), int(rng.integers(-reach_y, reach_y + 1))
+    warp = _matrix(1, 0, shift_x, 0, 1, shift_y) @ warp
+    ratio = rng.uniform(settings.zoom_min, settings.zoom_max)
+    room_x, room_y = width * (1 - 1 / ratio), height * (1 - 1 / ratio)
+    warp = _matrix(1 / ratio, 0, rng.random() * room_x, 0, 1 / ratio, rng.random() * room_y) @ warp
+    turns, angle = rng.random() < settings.rotate_probability, rng.uniform(-1, 1) * settings.rotate_max_degrees
+    if turns and angle:
+        cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+        to_centre = _matrix(1, 0, -width / 2, 0, 1, -height / 2)
+        warp = np.linalg.inv(to_centre) @ _matrix(cos, -sin, 0, sin, cos, 0) @ to_centre @ warp
+    return View(warp, _draw_colour(settings, rng))
+
+
+def _draw_colour(settings: Augmentation, rng: np.random.Generator) -> Matrix:
+    contrast = _truncated_normal(rng) * settings.contrast_scale_max / 2
+    hue = np.deg2rad(_truncated_normal(rng) * settings.hue_rotation_max / 2)
+    saturation = 1 + rng.uniform(-1, 1) * settings.saturation_shift_max
+    brightness = _truncated_normal(rng) * settings.color_shift_stddev
+    turn = (_K + saturation * np.cos(hue) * _P + saturation * np.sin(hue) * _Q).T  # column-vector form
+    linear = turn * (1 + contrast)
+    shift = turn @ np.full(3, -contrast * settings.contrast_center) + brightness
+    return np.hstack([linear, shift[:, None]])
+
+
+def _truncated_normal(rng: np.random.Generator) -> float:
+    """A standard normal draw, cut at +-2 by folding the tail back in through the inverse of its own distribution."""
+    draws = rng.standard_normal(8)
+    within = draws[np.abs(draws) <= 2]
+    return float(within[0]) if len(within) else 0.0  # eight misses in a row: one in 5e10
+
+
+def _matrix(a: float, b: float, c: float, d: float, e: float, f: float) -> Matrix:
+    return np.array([[a, b, c], [d, e, f], [0, 0, 1]], dtype=np.float64)
+
+
+def view_pixels(image_hwc: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
+    """The view of an input image; (H, W, C) uint8. One-channel images keep their values (reference 1.5)."""
+    import cv2
+
+    height, width, channels = image_hwc.shape
+    image: NDArray[Any] = image_hwc
+    if not np.array_equal(view.warp, np.eye(3)):
+        half = _matrix(1, 0, 0.5, 0, 1, 0.5)  # pixel centres lie at .5; OpenCV puts them at whole numbers
+        warp = (np.linalg.inv(half) @ view.warp @ half)[:2]
+        grey = [round(255 * _GREY)] * channels
+        image = cv2.warpAffine(
+            image, warp, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=grey
+        ).reshape(height, width, channels)
+    if channels == 3 and not np.allclose(view.colour, np.eye(3, 4), atol=1e-9):
+        matrix = view.colour.copy()
+        matrix[:, 3] *= 255
+        image = cv2.transform(image, matrix)
+    return image
+
+
+def view_boxes(boxes_n4: Boxes, view: View) -> Boxes:
+    """Boxes of the input in the view, by two opposite corners; (N, 4) float32, not clipped, a new array."""
+    if not len(boxes_n4):
+        return boxes_n4.copy()
+    corners = np.concatenate([boxes_n4[:, :2], boxes_n4[:, 2:]]).astype(np.float64)
+    moved = corners @ view.warp[:2, :2].T + view.warp[:2, 2]
+    first, second = moved[: len(boxes_n4)], moved[len(boxes_n4) :]
+    return np.hstack([np.minimum(first, second), np.maximum(first, second)]).astype(np.float32)

@@ -1,0 +1,131 @@
+"""Run a model over pictures or a video: annotated pictures, and KITTI labels where they are asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taolite.errors import ModelError
+from taolite.events import Listener, Notice, Progress, silent
+from taolite.media.overlay import draw_boxes, palette
+from taolite.media.sinks import KittiFolder, PictureFolder, VideoFile
+from taolite.media.sources import Source
+from taolite.sample import Detection
+from taolite.stages.models import Model
+from taolite.tasks.base import InferencePlan
+
+__all__ = ["Drawing", "InferReport", "infer", "planned"]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How results look. `names` and `colours` by class; a class without an entry keeps its name and gets a colour of
+    the palette. `shown` None is all classes. `linewidth` None follows the picture's size."""
+
+    names: Mapping[str, str]
+    colours: Mapping[str, tuple[int, int, int]]
+    shown: frozenset[str] | None = None
+    linewidth: int | None = None
+    overlay: bool = True
+    labels: bool = False
+
+
+def planned(model: Model, plan: InferencePlan | None) -> tuple[Model, Drawing]:
+    """The model as an inference spec wants it run, and how results are drawn; without a spec, as the model says.
+
+    Pictures are stretched to the spec's size, as TAO's inference does, whatever training did (docs/compat.md).
+    Raises ModelError where classes, channels or a fixed input size do not agree, or the clustering is not known.
+    """
+    if plan is None:
+        if model.decoding is None:
+            raise ModelError("this model does not say how its outputs are read; give an inference spec with -e")
+        return model, Drawing({}, {})
+    if len(plan.classes) != len(model.classes):
+        raise ModelError(
+            f"Mismatch in the number of predicted ({len(model.classes)}: {', '.join(model.classes)}) and requested "
+            f"({len(plan.classes)}: {', '.join(plan.classes)}) target_classes; list them in the model's order"
+        )
+    if plan.channels != model.preprocessing.channels:
+        raise ModelError(f"image_channels is {plan.channels}, and the model takes {model.preprocessing.channels}")
+    preprocessing = replace(model.preprocessing, input_hw=plan.input_hw, fit="stretch")
+    decoding = {**(model.decoding or {}), **plan.decoding}
+    drawing = Drawing(plan.names, plan.colours, plan.shown, plan.linewidth, plan.overlay, plan.labels)
+    return replace(model, classes=plan.classes, preprocessing=preprocessing, decoding=decoding), drawing
+
+
+@dataclass(frozen=True)
+class InferReport:
+    """What was looked at and found. `seconds_per_image` is the median of the network alone."""
+
+    images: int
+    detections: Mapping[str, int]
+    folder: Path
+    seconds_per_image: float
+
+
+def infer(model: Model, source: Source, output: Path, *, drawing: Drawing, listener: Listener = silent) -> InferReport:
+    """Look at every frame of `source`; results go to `output`/images_annotated (a video: one file) and
+    `output`/labels (reference 12). Raises DataError, ModelError, StorageError."""
+    assert model.decoding is not None, "the caller gives a model whose decoding is known"
+    colours = dict(zip(model.classes, palette(len(model.classes)), strict=True)) | dict(drawing.colours)
+    counts = dict.fromkeys(model.classes, 0)
+    seconds: list[float] = []
+
+    def warn(text: str) -> None:
+        listener(Notice(text, "warning"))
+
+    with ExitStack() as stack:
+        pictures = PictureFolder(output / "images_annotated", protect=source.paths, on_rename=warn)
+        labels = KittiFolder(output / "labels", on_rename=warn)
+        video = None
+        if drawing.overlay and source.kind == "video":
+            name = f"{source.paths[0].stem}.mp4"
+            video = stack.enter_context(VideoFile(output / "images_annotated" / name, fps=source.fps or 25.0))
+        for frame in source:
+            began = time.perf_counter()
+            found = _look(model, frame.image_hwc)
+            seconds.append(time.perf_counter() - began)
+            shown = [one for one in found if drawing.shown is None or one.name in drawing.shown]
+            for one in shown:
+                counts[one.name] += 1
+            if drawing.overlay:
+                annotated = _draw(frame.image_hwc, shown, drawing, colours)
+                if video is not None:
+                    video.write(annotated)
+                else:
+                    pictures.write(frame.name, annotated)
+            if drawing.labels:
+                renamed = [Detection(drawing.names.get(one.name, one.name), one.box, one.score) for one in shown]
+                labels.write(frame.name, renamed)
+            listener(Progress("inference", len(seconds), source.total or len(seconds)))
+    return InferReport(len(seconds), counts, output, float(np.median(seconds)))
+
+
+def _look(model: Model, image_hwc: NDArray[np.uint8]) -> list[Detection]:
+    """What the model finds, best first, in pixels of the picture."""
+    assert model.decoding is not None
+    prep = model.preprocessing
+    if prep.channels == 1:
+        image_hwc = (image_hwc @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)[:, :, None]
+    outputs = model.predict(prep.apply(image_hwc)[None])
+    found = model.task.decode(tuple(output[0] for output in outputs), model.decoding, preprocessing=prep)
+    boxes = prep.boxes_to_photo(found.boxes_n4, photo_hw=(image_hwc.shape[0], image_hwc.shape[1]))
+    rows = zip(found.classes_n, boxes.tolist(), found.scores_n, strict=True)
+    return [Detection(model.classes[kind], (x1, y1, x2, y2), float(score)) for kind, (x1, y1, x2, y2), score in rows]
+
+
+def _draw(
+    image_hwc: NDArray[np.uint8],
+    found: list[Detection],
+    drawing: Drawing,
+    colours: Mapping[str, tuple[int, int, int]],
+) -> NDArray[np.uint8]:
+    boxes = np.array([one.box for one in found], np.float32).reshape(-1, 4)
+    texts = [f"{drawing.names.get(one.name, one.name)}:{one.score:.3f}" for one in found]
+    return draw_boxes(image_hwc, boxes, texts, [colours[one.name] for one in found], linewidth=drawing.linewidth)

@@ -1,0 +1,228 @@
+"""The training loop: steps over batches, and nothing that a task or a file format would have to know.
+
+Sample order, augmentation, learning rate and per-step randomness are functions of (seed, epoch, index, step); what
+else there is (weights, batch norms, Adam's moments, the objective's balance) is in `Trainer.tensors` and `.state`, so
+a run restored from those goes on as if it had never stopped, from the middle of an epoch too.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from taolite.data.examples import Examples
+from taolite.data.loading import Batch, batches
+from taolite.data.order import epoch_order, seed_for
+from taolite.errors import TrainingError
+from taolite.events import EpochDone, Listener, Progress
+from taolite.stages.device import Device
+from taolite.tasks.base import Objective, Recipe
+
+__all__ = ["Trainer"]
+
+_ADAM = "adam."
+_NETWORK = "network."
+
+
+@dataclass
+class _Tally:
+    """What an epoch has gathered so far."""
+
+    loss: float = 0.0
+    steps: int = 0
+    images: int = 0
+    waited_s: float = 0.0
+    started_s: float = 0.0
+
+
+class Trainer:
+    """A network in training. `step` counts finished steps of the whole run; `epoch` finished epochs."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        examples: Examples,
+        recipe: Recipe,
+        objective: Objective,
+        regularised: Sequence[nn.Parameter],
+        device: Device,
+        workers: int,
+        listener: Listener,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.network = network.to(device.place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.examples = examples
+        self.recipe = recipe
+        self.objective = objective
+        self._regularised: list[torch.Tensor] = [parameter for parameter in regularised if parameter.requires_grad]
+        self._device = device
+        self._workers = workers
+        self._listen = listener
+        self._should_stop = should_stop
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self._optimizer = torch.optim.Adam(
+            trained, lr=0.0, betas=(recipe.beta1, recipe.beta2), eps=recipe.epsilon, fused=True
+        )
+        self.steps_per_epoch = -(-len(examples) // recipe.batch_size)
+        self.step = 0
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.steps_per_epoch * self.recipe.epochs
+
+    def learning_rate(self, step: int) -> float:
+        """The rate of a step, from 0."""
+        return self.recipe.learning_rate(step / self.total_steps)
+
+    def first_batch(self) -> Batch:
+        """The batch of step 0, for a look at what training sees."""
+        order = epoch_order(len(self.examples), seed=self.recipe.seed, epoch=0, batch_size=self.recipe.batch_size)
+        return next(batches(self.examples, order[: self.recipe.batch_size].tolist(), batch_size=self.recipe.batch_size))
+
+    def run_epoch(self) -> EpochDone | None:
+        """Train to the end of the current epoch; from its middle if that is where the state was taken.
+
+        None where `should_stop` ended it between two steps. Raises TrainingError where the cost is not finite; the
+        state is then that of the last good step.
+        """
+        epoch, done = divmod(self.step, self.steps_per_epoch)
+        tally = _Tally(started_s=time.perf_counter())
+        self.network.train()
+        for batch in self._timed(self._batches(epoch, done), tally):
+            loss = self._train_step(batch)
+            tally.loss += loss
+            tally.steps += 1
+            tally.images += len(batch.examples)
+            if self._should_stop() and done + tally.steps < self.steps_per_epoch:
+                return None
+            detail = f"loss {loss:.5f}"
+            self._listen(
+                Progress(
+                    f"epoch {epoch + 1}/{self.recipe.epochs}", done + tally.steps, self.steps_per_epoch, "step", detail
+                )
+            )
+        self.objective.end_epoch()
+        seconds = time.perf_counter() - tally.started_s
+        left = self.total_steps - self.step
+        return EpochDone(
+            epoch=epoch + 1,
+            epochs=self.recipe.epochs,
+            step=self.step,
+            loss=tally.loss / tally.steps,
+            learning_rate=self.learning_rate(self.step - 1),
+            images_per_s=tally.images / seconds,
+            data_wait=tally.waited_s / seconds,
+            seconds=seconds,
+            eta_s=seconds / tally.steps * left,
+        )
+
+    def _batches(self, epoch: int, done: int) -> Iterator[Batch]:
+        size = self.recipe.batch_size
+        order = epoch_order(len(self.examples), seed=self.recipe.seed, epoch=epoch, batch_size=size)
+        return batches(
+            self.examples, order[done * size :].tolist(), batch_size=size, epoch=epoch, workers=self._workers
+        )
+
+    def _timed(self, source: Iterator[Batch], tally: _Tally) -> Iterator[Batch]:
+        """Pass batches on, noting how long each was waited for."""
+        while True:
+            before = time.perf_counter()
+            batch = next(source, None)
+            tally.waited_s += time.perf_counter() - before
+            if batch is None:
+                return
+            yield batch
+
+    def _train_step(self, batch: Batch) -> float:
+        torch.manual_seed(seed_for(self.recipe.seed, "step", self.step))
+        pixels = self._device.to_device(batch.pixels)
+        targets = {name: self._device.to_device(value) for name, value in batch.targets.items()}
+        with self._device.reduced():
+            outputs = self.network(pixels)
+        cost = self.objective.cost(outputs, targets)
+        loss = float(cost.total.detach()) + self._penalty()
+        if not math.isfinite(loss):
+            raise _not_finite(loss, self.step, batch)
+        self._optimizer.zero_grad(set_to_none=True)
+        cost.total.backward()  # type: ignore[no-untyped-call]
+        self._add_penalty_gradient()
+        rate = self.learning_rate(self.step)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        self.step += 1
+        return loss
+
+    def _penalty(self) -> float:
+        """The regulariser's share of the cost (reference 7.3)."""
+        kind, weight = self.recipe.regularizer, self.recipe.regularizer_weight
+        if kind == "none" or not self._regularised:
+            return 0.0
+        with torch.no_grad():
+            norms = torch.stack(torch._foreach_norm(self._regularised, 1 if kind == "l1" else 2))
+            total = norms.sum() if kind == "l1" else norms.square().sum()
+        return weight * float(total)
+
+    def _add_penalty_gradient(self) -> None:
+        """Add the regulariser's own gradient: cheaper than carrying eleven million terms through the graph."""
+        kind, weight = self.recipe.regularizer, self.recipe.regularizer_weight
+        if kind == "none":
+            return
+        with torch.no_grad():
+            for parameter in self._regularised:
+                assert parameter.grad is not None
+                slope = parameter.sign() if kind == "l1" else 2 * parameter
+                parameter.grad.add_(slope, alpha=weight)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Every tensor of the state, by name: the network's under `network.`, Adam's under `adam.`."""
+        saved = {_NETWORK + name: value for name, value in self.network.state_dict().items()}
+        for index, moments in self._optimizer.state_dict()["state"].items():
+            saved |= {f"{_ADAM}{index}.{name}": torch.as_tensor(value) for name, value in moments.items()}
+        return saved
+
+    def state(self) -> dict[str, Any]:
+        """The rest of the state, a JSON value."""
+        return {
+            "step": self.step,
+            "steps_per_epoch": self.steps_per_epoch,
+            "objective": self.objective.state(),
+            "computed_on": self._device.fingerprint(),
+        }
+
+    def restore(self, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
+        """Take up what `tensors` and `state` gave; raises TrainingError where the data set has another size."""
+        if state["steps_per_epoch"] != self.steps_per_epoch:
+            raise TrainingError(
+                f"the checkpoint was written with {state['steps_per_epoch']} steps an epoch and the data set now gives "
+                f"{self.steps_per_epoch}; restore the data and batch size, or train into another results folder"
+            )
+        self.step = int(state["step"])
+        self.network.load_state_dict(
+            {name[len(_NETWORK) :]: value for name, value in tensors.items() if name.startswith(_NETWORK)}
+        )
+        self.objective.restore(state["objective"])
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith(_ADAM):
+                index, _, moment = name[len(_ADAM) :].partition(".")
+                moments.setdefault(int(index), {})[moment] = value
+        frame = self._optimizer.state_dict()
+        self._optimizer.load_state_dict({"state": moments, "param_groups": frame["param_groups"]})
+
+
+def _not_finite(loss: float, step: int, batch: Batch) -> TrainingError:
+    names = "\n".join(f"  {name}" for name in batch.names)
+    return TrainingError(
+        f"the cost of step {step + 1} is {loss}: training stops here and nothing of this step was kept. Its images:\n"
+        f"{names}\n"
+        "look at their labels (`taolite dataset check`), or lower training_config's max_learning_rate"
+    )

@@ -1,0 +1,82 @@
+"""What a run writes down as it goes: status.json for TAO's readers, metrics.jsonl for ours, TensorBoard's events."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from taolite.events import EpochDone, Event, Validated
+from taolite.workspace.run import RunFolder
+
+__all__ = ["Recorder"]
+
+
+class Recorder:
+    """A listener that keeps what it hears; open while the run is. The folder is the run's."""
+
+    def __init__(self, run: RunFolder) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._run = run
+        self._board: Any = SummaryWriter(str(run.root / "events"))
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._board.close()
+        if error is not None:
+            self._run.status.write(str(error).splitlines()[0] if str(error) else kind.__name__, status="FAILURE")  # type: ignore[union-attr]
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, EpochDone):
+            self._epoch(event)
+        elif isinstance(event, Validated):
+            self._validation(event)
+
+    def started(self, what: str) -> None:
+        """The first line of status.json."""
+        self._run.status.write(f"Starting {what} Training job", status="STARTED")
+
+    def finished(self, what: str, *, model: Path, parameters: int) -> None:
+        """The last lines: the model's size, and that all went well."""
+        kpi = {"size": round(model.stat().st_size / 1e6, 3), "param_count": round(parameters / 1e6, 6)}
+        self._run.status.write("Model saved.", kpi=kpi)
+        self._run.status.write(f"{what} training job complete.", status="SUCCESS")
+
+    def _epoch(self, event: EpochDone) -> None:
+        values = {
+            "loss": event.loss,
+            "learning_rate": event.learning_rate,
+            "images_per_s": event.images_per_s,
+            "data_wait": event.data_wait,
+            "seconds": event.seconds,
+            "step": event.step,
+        }
+        self._run.metrics.write(event.epoch, values)
+        self._run.status.write(
+            "Training loop in progress",
+            epoch=event.epoch,
+            max_epoch=event.epochs,
+            time_per_epoch=str(timedelta(seconds=event.seconds)),
+            eta=str(timedelta(seconds=event.eta_s)),
+            graphical={"loss": event.loss, "learning_rate": event.learning_rate},
+        )
+        for name in ("loss", "learning_rate", "images_per_s"):
+            self._board.add_scalar(name, values[name], event.step)
+
+    def _validation(self, event: Validated) -> None:
+        values = {"validation_cost": event.cost, "mAP": event.mean_ap, "AP": dict(event.per_class)}
+        self._run.metrics.write(event.epoch, values)
+        percent = {name: round(100 * value, 4) for name, value in event.per_class.items()}
+        self._run.status.write(
+            "Evaluation metrics generated.",
+            kpi={"validation cost": event.cost, "mean average precision": round(100 * event.mean_ap, 4)},
+            categorical={"average_precision": percent},
+        )
+        self._board.add_scalar("validation_cost", event.cost, event.epoch)
+        self._board.add_scalar("mean average precision (mAP)", event.mean_ap, event.epoch)
+        for name, value in event.per_class.items():
+            self._board.add_scalar(f"{name}_AP", value, event.epoch)

@@ -1,0 +1,250 @@
+"""Train a model from a spec into a run folder: weights/NAME.tlt, and everything to go on from if it is interrupted.
+
+A folder that already holds this run is taken up where it stopped, as TAO does, and says so; one that holds another
+run is refused. Ctrl-C ends the run between two steps, with a checkpoint.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from taolite import __version__
+from taolite.artifacts.bundle import write_bundle
+from taolite.artifacts.keys import Key
+from taolite.errors import TrainingError
+from taolite.events import Event, Listener, Notice, Validated, silent
+from taolite.report import plots
+from taolite.stages import checkpoint
+from taolite.stages.device import Device, choose
+from taolite.stages.evaluate import Evaluation, score_split
+from taolite.stages.loop import Trainer
+from taolite.stages.predict import torch_predict
+from taolite.stages.record import Recorder
+from taolite.tasks.base import Resolve, Start, Task
+from taolite.workspace.manifest import hardware, versions
+from taolite.workspace.run import RunFolder, RunIdentity
+
+__all__ = ["TrainOptions", "TrainReport", "train"]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """The machine's side of a run: nothing here changes what is learned, but for the rounding of reduced precision."""
+
+    gpus: int = 1
+    gpu_index: Sequence[int] | None = None
+    use_amp: bool = False
+    bfloat16: bool | None = None
+    deterministic: bool = False
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """The finished model and what it reached; `evaluation` is the last epoch's."""
+
+    weights: Path
+    evaluation: Evaluation
+    epochs: int
+    seconds: float
+    parameters: int
+
+
+def train(
+    task: Task,
+    spec_path: Path,
+    results: Path,
+    *,
+    name: str,
+    key: Key,
+    resolve: Resolve,
+    options: TrainOptions,
+    listener: Listener = silent,
+) -> TrainReport:
+    """Train, or go on training.
+
+    Args:
+        task: what is trained.
+        spec_path: TAO's training spec.
+        results: the run folder.
+        name: the model's name: weights/NAME.tlt.
+        key: seals the model and its checkpoints, and opens a pretrained `.tlt`.
+        resolve: maps the spec's paths to this machine's.
+        options: where and how to compute.
+        listener: hears of progress.
+
+    Raises SpecError, DataError, PathError, ArtifactError, ModelError, TrainingError, StorageError.
+    """
+    began = time.perf_counter()
+    reading = task.read_spec(spec_path)
+    spec = reading.model
+    for warning in reading.warnings:
+        listener(Notice(f"{spec_path}: line {warning.line}: {warning.text}", "warning"))
+    recipe = task.recipe(spec)
+    examples = task.examples(spec, split="train", resolve=resolve, augment=True)
+    held_out = task.examples(spec, split="val", resolve=resolve, augment=False)
+    listener(Notice(f"Found {len(examples)} samples in training set"))
+    listener(Notice(f"Found {len(held_out)} samples in validation set"))
+    torch.use_deterministic_algorithms(options.deterministic)
+    device = choose(gpus=options.gpus, gpu_index=options.gpu_index, use_amp=options.use_amp, bfloat16=options.bfloat16)
+    listener(Notice(device.description))
+    start = task.start(spec, resolve=resolve, key=key)
+    for text in start.notices:
+        listener(Notice(text))
+    identity = RunIdentity(task.name, task.spec_text(spec), task.classes(spec), parent=start.parent)
+    with RunFolder.open(results, identity) as run, Recorder(run) as record, _stop_signals() as stop:
+        both = _both(record, listener)
+        trainer = Trainer(
+            start.network,
+            examples=examples,
+            recipe=recipe,
+            objective=task.objective(spec),
+            regularised=task.regularised(start.network),
+            device=device,
+            workers=options.workers,
+            listener=listener,
+            should_stop=stop.is_set,
+        )
+        run.record(versions=versions(), hardware=hardware(), device=device.description, seed=recipe.seed, name=name)
+        _take_up(run, trainer, key, listener)
+        record.started(task.name)
+        plots.first_batch_png(trainer.first_batch().examples, task.classes(spec), run.plots / "first_batch.png")
+        evaluation = None
+        while trainer.step < trainer.total_steps:
+            done = trainer.run_epoch()
+            if done is not None:
+                both(done)
+                if recipe.validates(done.epoch):
+                    evaluation = _validate(task, trainer, held_out, spec, device, options, both, done.epoch)
+                if done.epoch % recipe.checkpoint_interval == 0 and done.epoch < recipe.epochs:
+                    periodic = run.root / f"model.epoch-{done.epoch}.tlt"
+                    _save_model(task, trainer, periodic, spec, start, key, evaluation)
+                plots.curves_png(run.metrics.read(), run.plots / "curves.png")
+            saved = checkpoint.save(run.checkpoints, trainer, key=key)
+            if stop.is_set():
+                raise _stopped(trainer, saved, results)
+        if evaluation is None:
+            evaluation = _validate(task, trainer, held_out, spec, device, options, both, recipe.epochs)
+        weights = run.weights(name)
+        parameters = _save_model(task, trainer, weights, spec, start, key, evaluation)
+        record.finished(task.name, model=weights, parameters=parameters)
+        run.record(metrics=_metrics(evaluation), parameters=parameters)
+    return TrainReport(weights, evaluation, recipe.epochs, time.perf_counter() - began, parameters)
+
+
+def _take_up(run: RunFolder, trainer: Trainer, key: Key, listener: Listener) -> None:
+    """Go on from the folder's newest checkpoint, where there is one."""
+    path = checkpoint.restore_latest(run.checkpoints, trainer, key=key, listener=listener)
+    if path is None:
+        return
+    epoch, step = divmod(trainer.step, trainer.steps_per_epoch)
+    run.metrics.rewind(epoch)
+    where = f"epoch {epoch} of {trainer.recipe.epochs}" + (f", step {step} of the next" if step else "")
+    listener(Notice(f"{path}: this folder holds this run already; going on after {where}"))
+    if trainer.step >= trainer.total_steps:
+        listener(Notice("the run is complete: only the final model is written again"))
+
+
+def _validate(
+    task: Task,
+    trainer: Trainer,
+    held_out: Any,
+    spec: Any,
+    device: Device,
+    options: TrainOptions,
+    listener: Listener,
+    epoch: int,
+) -> Evaluation:
+    evaluation = score_split(
+        task,
+        torch_predict(trainer.network, device),
+        held_out,
+        spec=spec,
+        objective=trainer.objective,
+        batch_size=trainer.recipe.batch_size,
+        workers=options.workers,
+        listener=listener,
+    )
+    card = evaluation.card
+    listener(
+        Validated(
+            epoch, trainer.recipe.epochs, evaluation.cost, card.mean_ap, card.per_class, evaluation.seconds_per_image
+        )
+    )
+    return evaluation
+
+
+def _save_model(
+    task: Task, trainer: Trainer, path: Path, spec: Any, start: Start, key: Key, evaluation: Evaluation | None
+) -> int:
+    """Seal the model as it stands; returns its number of parameters."""
+    parameters: int = sum(parameter.numel() for parameter in trainer.network.parameters())
+    step = {
+        "stage": "train",
+        "parent": start.parent,
+        "taolite": __version__,
+        "step": trainer.step,
+        "parameters": parameters,
+        "metrics": _metrics(evaluation) if evaluation else {},
+    }
+    bundle = task.bundle(trainer.network, spec=spec, lineage=(*start.lineage, step), extra={})
+    write_bundle(path, bundle, key=key)
+    return parameters
+
+
+def _metrics(evaluation: Evaluation) -> dict[str, Any]:
+    card = evaluation.card
+    return {
+        "mAP": card.mean_ap,
+        "AP": dict(card.per_class),
+        "VOC_mAP": card.voc_mean_ap,
+        "VOC_AP": dict(card.voc_per_class),
+        "validation_cost": evaluation.cost,
+    }
+
+
+def _stopped(trainer: Trainer, saved: Path, results: Path) -> TrainingError:
+    epoch, step = divmod(trainer.step, trainer.steps_per_epoch)
+    return TrainingError(
+        f"stopped after epoch {epoch}, step {step} of {trainer.steps_per_epoch}; saved as {saved}. "
+        f"Run the same command again with -r {results} to go on from there"
+    )
+
+
+def _both(*listeners: Listener) -> Listener:
+    def tell(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM set an event that is looked at between steps; a second Ctrl-C interrupts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,113 @@
+"""The cost of DetectNet_v2: coverage by weighted cross-entropy, boxes by weighted L1, balanced from epoch to epoch
+(reference 7.1, 7.2, 7.4). Regularisation is added by the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from taolite.tasks.base import Cost
+
+__all__ = ["ClassWeights", "DetectNetObjective", "balance"]
+
+_LOG_GUARD = 1e-5
+OBJECTIVES = ("cov", "bbox")
+
+
+@dataclass(frozen=True)
+class ClassWeights:
+    """`cost_function_config` of one class. Weights of the objectives in the order (cov, bbox), not yet normalised."""
+
+    name: str
+    class_weight: float
+    coverage_foreground_weight: float
+    initial: tuple[float, float]
+    target: tuple[float, float]
+
+
+class DetectNetObjective:
+    """The cost with its running balance.
+
+    After every epoch each objective's weight is set so that its share of the cost tends to its `weight_target`;
+    the weights and the sums they come from are the state.
+    """
+
+    def __init__(self, classes: Sequence[ClassWeights], *, autoweight: bool, least: float, most: float) -> None:
+        self._classes = tuple(classes)
+        self._autoweight = autoweight
+        self._clamp = (least, most)
+        shares = torch.tensor([c.class_weight for c in classes])
+        self._class_share = shares / shares.sum()
+        initial = torch.tensor([c.initial for c in classes])
+        self.weights = initial / initial.sum(dim=1, keepdim=True)  # (K, 2)
+        self._sums = torch.zeros(len(classes), 2, dtype=torch.float64)
+
+    def cost(self, outputs: tuple[torch.Tensor, ...], targets: Mapping[str, torch.Tensor]) -> Cost:
+        """The cost of a batch.
+
+        Args:
+            outputs: cov (N, K, h, w) after the sigmoid and bbox (N, 4K, h, w), float32.
+            targets: cov (N, K, h, w), bbox (N, K, 4, h, w), norm (N, K, h, w), float32.
+        """
+        losses = self._losses(outputs, targets)
+        if torch.is_grad_enabled():
+            self._sums += losses.detach().double().cpu()
+        weights = (self.weights * self._class_share[:, None]).to(losses.device)
+        total = (losses * weights).sum()
+        parts = (losses.detach() * weights).sum(dim=0).tolist()
+        return Cost(total, dict(zip(OBJECTIVES, parts, strict=True)))
+
+    def _losses(self, outputs: tuple[torch.Tensor, ...], targets: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """(K, 2): mean coverage and box losses of every class."""
+        cov, bbox = outputs
+        wanted = targets["cov"]
+        foreground = torch.tensor([c.coverage_foreground_weight for c in self._classes], device=cov.device)
+        fore_k11 = foreground[None, :, None, None]
+        weight = torch.where(wanted > 0.5, fore_k11, 1 - fore_k11)
+        entropy = wanted * torch.log(cov + _LOG_GUARD) + (1 - wanted) * torch.log(1 - cov + _LOG_GUARD)
+        cov_loss = -(entropy * weight).mean(dim=(0, 2, 3))
+        shaped = bbox.view(bbox.shape[0], -1, 4, *bbox.shape[2:])
+        box_loss = ((shaped - targets["bbox"]).abs() * targets["norm"][:, :, None]).mean(dim=(0, 2, 3, 4))
+        return torch.stack([cov_loss, box_loss], dim=1)
+
+    def end_epoch(self) -> None:
+        """Balance the objectives by what they cost in the epoch that ends."""
+        if self._autoweight:
+            rows = [
+                balance(tuple(sums.tolist()), c.target, tuple(old.tolist()), least=self._clamp[0], most=self._clamp[1])
+                for sums, c, old in zip(self._sums, self._classes, self.weights, strict=True)
+            ]
+            self.weights = torch.tensor(rows, dtype=self.weights.dtype)
+        self._sums = torch.zeros_like(self._sums)
+
+    def state(self) -> dict[str, Any]:
+        """Weights and sums, exact: floats travel as hexadecimal text."""
+        return {
+            "weights": [[value.hex() for value in row] for row in self.weights.tolist()],
+            "sums": [[value.hex() for value in row] for row in self._sums.tolist()],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.weights = torch.tensor([[float.fromhex(v) for v in row] for row in state["weights"]])
+        self._sums = torch.tensor([[float.fromhex(v) for v in row] for row in state["sums"]], dtype=torch.float64)
+
+
+def balance(
+    sums: Sequence[float], targets: Sequence[float], old: Sequence[float], *, least: float, most: float
+) -> list[float]:
+    """New weights of one class's objectives from what each cost over an epoch (reference 7.4).
+
+    Clamped without normalising again, the lower bound first; `old` stays where nothing cost anything.
+
+    >>> [round(w, 4) for w in balance((2.0, 1.0), (1.0, 10.0), (0.5, 0.5), least=0.0, most=1.0)]
+    [0.0476, 0.9524]
+    """
+    pull = [target / total if total else 0.0 for target, total in zip(targets, sums, strict=True)]
+    if not sum(pull):
+        return list(old)
+    return [min(max(value / sum(pull), least), most) for value in pull]

@@ -1,0 +1,307 @@
+"""DetectNet_v2 as the stages see it: the answers of `taolite.tasks.base.Task`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from taolite import spec as specs
+from taolite.artifacts.bundle import Bundle, read_bundle, weights_hash
+from taolite.artifacts.keys import Key
+from taolite.data.augment import Augmentation
+from taolite.data.examples import Examples, LabelledBoxes
+from taolite.errors import ModelError
+from taolite.metrics.match import BoxLimits, Truth
+from taolite.metrics.score import score
+from taolite.nn.resnet import ResNet
+from taolite.nn.weights import load_weights, preferred_graph, read_weights
+from taolite.preprocessing import Preprocessing
+from taolite.tasks.base import FoundBoxes, InferencePlan, Outputs, Recipe, Resolve, ScoreCard, Start
+from taolite.tasks.detectnet.decode import Clustering, decode
+from taolite.tasks.detectnet.inference import load_plan
+from taolite.tasks.detectnet.loss import ClassWeights, DetectNetObjective
+from taolite.tasks.detectnet.model import HEADS, DetectNet, architecture, build, regularised_parameters
+from taolite.tasks.detectnet.records import class_lookup, split_samples
+from taolite.tasks.detectnet.schedule import soft_start_annealing
+from taolite.tasks.detectnet.spec import DetectNetSpec
+from taolite.tasks.detectnet.targets import Ellipse, Raster, rasterize
+
+__all__ = ["TASK"]
+
+
+class DetectNetTask:
+    """Stateless; see the protocol for what each method promises."""
+
+    name = "detectnet"
+    onnx_outputs = ("output_cov/Sigmoid", "output_bbox/BiasAdd")
+
+    def read_spec(self, path: Path) -> specs.Reading[DetectNetSpec]:
+        return specs.read(path, DetectNetSpec)
+
+    def inference_plan(self, path: Path) -> InferencePlan:
+        return load_plan(path)
+
+    def spec_text(self, spec: DetectNetSpec) -> str:
+        return specs.dumps(spec, defaults=True)
+
+    def classes(self, spec: DetectNetSpec) -> tuple[str, ...]:
+        return tuple(target.name for target in spec.cost_function_config.target_classes)
+
+    def recipe(self, spec: DetectNetSpec) -> Recipe:
+        training, evaluation = spec.training_config, spec.evaluation_config
+        schedule = training.learning_rate.soft_start_annealing_schedule
+        if schedule is None:
+            raise ModelError(
+                "learning_rate: early_stopping_annealing_schedule is not trained by this version; "
+                "write a soft_start_annealing_schedule"
+            )
+        first, period = evaluation.first_validation_epoch, evaluation.validation_period_during_training
+        epochs = training.num_epochs
+        return Recipe(
+            seed=spec.random_seed,
+            epochs=epochs,
+            batch_size=training.batch_size_per_gpu,
+            learning_rate=soft_start_annealing(
+                least=schedule.min_learning_rate,
+                most=schedule.max_learning_rate,
+                soft_start=schedule.soft_start,
+                annealing=schedule.annealing,
+            ),
+            beta1=training.optimizer.adam.beta1,
+            beta2=training.optimizer.adam.beta2,
+            epsilon=training.optimizer.adam.epsilon,
+            regularizer=_REGULARIZERS[training.regularizer.type.value],
+            regularizer_weight=training.regularizer.weight,
+            checkpoint_interval=training.checkpoint_interval,
+            validates=lambda epoch: epoch == epochs or (epoch >= first and (epoch - first) % period == 0),
+        )
+
+    def examples(
+        self, spec: DetectNetSpec, *, split: Literal["train", "val"], resolve: Resolve, augment: bool
+    ) -> Examples:
+        preprocessing = _preprocessing(spec)
+        return Examples(
+            samples=split_samples(spec.dataset_config, split, resolve=resolve),
+            class_of=class_lookup(spec.dataset_config.target_class_mapping, self.classes(spec)),
+            preprocessing=preprocessing,
+            encode=partial(_encode, raster=_raster(spec), input_hw=preprocessing.input_hw),
+            augmentation=_augmentation(spec) if augment else None,
+            seed=spec.random_seed,
+        )
+
+    def start(self, spec: DetectNetSpec, *, resolve: Resolve, key: Key | None) -> Start:
+        model = spec.model_config_
+        torch.manual_seed(spec.random_seed)
+        if not model.pretrained_model_file:
+            return Start(_fresh(spec, "tao"), ("no pretrained_model_file: training starts from random weights",))
+        source = model.pretrained_model_file
+        path = source if source.startswith("torchvision://") else str(resolve(source))
+        if model.load_graph:
+            bundle = read_bundle(Path(path), key=key)
+            network = self._loaded_graph(spec, bundle, path)
+            return Start(
+                network,
+                (f"{path}: the whole graph is taken from this file",),
+                bundle.lineage,
+                weights_hash(bundle.tensors),
+            )
+        weights = read_weights(path, key=key)
+        network = _fresh(spec, preferred_graph(weights))
+        report = load_weights(network.backbone, weights)
+        text = f"{path}: {len(report.loaded)} layers loaded into the {network.backbone.graph} graph"
+        skipped = tuple(f"{path}: layer {layer} skipped: {why}" for layer, why in report.skipped.items())
+        parent = weights_hash({name: value.numpy() for name, value in weights.tensors.items()})
+        return Start(network, (text, *skipped), parent=parent)
+
+    def _loaded_graph(self, spec: DetectNetSpec, bundle: Bundle, path: str) -> torch.nn.Module:
+        wanted = self.classes(spec)
+        if len(bundle.classes) != len(wanted):
+            raise ModelError(
+                f"{path} finds {len(bundle.classes)} classes ({', '.join(bundle.classes)}) and the spec asks for "
+                f"{len(wanted)} ({', '.join(wanted)}); with load_graph the two must agree"
+            )
+        return self.network(bundle)
+
+    def objective(self, spec: DetectNetSpec) -> DetectNetObjective:
+        config = spec.cost_function_config
+        rows = []
+        for target in config.target_classes:
+            parts = {part.name: part for part in target.objectives}
+            rows.append(
+                ClassWeights(
+                    target.name,
+                    target.class_weight,
+                    target.coverage_foreground_weight,
+                    (parts["cov"].initial_weight, parts["bbox"].initial_weight),
+                    (parts["cov"].weight_target, parts["bbox"].weight_target),
+                )
+            )
+        return DetectNetObjective(
+            rows,
+            autoweight=config.enable_autoweighting,
+            least=config.min_objective_weight,
+            most=config.max_objective_weight,
+        )
+
+    def regularised(self, network: torch.nn.Module) -> Sequence[torch.nn.Parameter]:
+        return regularised_parameters(network)
+
+    def bundle(
+        self,
+        network: torch.nn.Module,
+        *,
+        spec: DetectNetSpec,
+        lineage: tuple[Mapping[str, Any], ...],
+        extra: Mapping[str, Any],
+    ) -> Bundle:
+        assert isinstance(network, DetectNet)
+        return Bundle(
+            task=self.name,
+            architecture=architecture(network),
+            classes=self.classes(spec),
+            preprocessing=_preprocessing(spec),
+            tensors=_tensors(network),
+            spec=self.spec_text(spec),
+            lineage=lineage,
+            extra={**extra, "decoding": self.decoding(spec)},
+        )
+
+    def network(self, bundle: Bundle) -> torch.nn.Module:
+        network = build(bundle.architecture)
+        network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in bundle.tensors.items()})
+        return network.eval()
+
+    def pruned_bundle(self, bundle: Bundle, network: torch.nn.Module, step: Mapping[str, Any]) -> Bundle:
+        assert isinstance(network, DetectNet)
+        return dataclasses.replace(
+            bundle, architecture=architecture(network), tensors=_tensors(network), lineage=(*bundle.lineage, step)
+        )
+
+    def heads(self) -> tuple[str, ...]:
+        return HEADS
+
+    def decoding(self, spec: DetectNetSpec) -> dict[str, Any]:
+        rows = spec.postprocessing_config.target_class_config
+        bbox = spec.model_config_.objective_set.bbox
+        clusterings = [Clustering.from_spec(rows[name].clustering_config) for name in self.classes(spec)]
+        return {
+            "clusterings": [clustering.to_json() for clustering in clusterings],
+            "scale": bbox.scale,
+            "offset": bbox.offset,
+        }
+
+    def decode(self, outputs: Outputs, decoding: Mapping[str, Any], *, preprocessing: Preprocessing) -> FoundBoxes:
+        return decode(
+            outputs[0],
+            outputs[1],
+            input_hw=preprocessing.input_hw,
+            clusterings=[Clustering.from_json(row) for row in decoding["clusterings"]],
+            scale=decoding["scale"],
+            offset=decoding["offset"],
+        )
+
+    def score(self, truths: Sequence[Any], founds: Sequence[FoundBoxes], *, spec: DetectNetSpec) -> ScoreCard:
+        names, config = self.classes(spec), spec.evaluation_config
+        labelled = [Truth(truth.boxes_n4, truth.classes_n, truth.difficult_n) for truth in truths]
+        limits = [
+            BoxLimits(box.minimum_height, box.maximum_height, box.minimum_width, box.maximum_width)
+            for box in (config.evaluation_box_config[name] for name in names)
+        ]
+        tao = score(
+            labelled,
+            founds,
+            names=names,
+            mode=config.average_precision_mode.value,
+            iou_thresholds=[config.minimum_detection_ground_truth_overlap[name] for name in names],
+            limits=limits,
+        )
+        voc = score(labelled, founds, names=names, mode="AREA")
+        objects = {one.name: one.truths for one in voc.classes}
+        return ScoreCard(tao.mean, tao.per_class, voc.mean, voc.per_class, objects, len(truths))
+
+
+_REGULARIZERS: dict[str, Literal["none", "l1", "l2"]] = {"NO_REG": "none", "L1": "l1", "L2": "l2"}
+
+
+def _preprocessing(spec: DetectNetSpec) -> Preprocessing:
+    config = spec.augmentation_config.preprocessing
+    return Preprocessing(
+        input_hw=(config.output_image_height, config.output_image_width),
+        channels=config.output_image_channel,
+        fit="stretch" if config.enable_auto_resize else "crop",
+    )
+
+
+def _augmentation(spec: DetectNetSpec) -> Augmentation:
+    space, colour = spec.augmentation_config.spatial_augmentation, spec.augmentation_config.color_augmentation
+    made = Augmentation()
+    if space is not None:
+        made = dataclasses.replace(
+            made,
+            hflip_probability=space.hflip_probability,
+            zoom_min=space.zoom_min,
+            zoom_max=space.zoom_max,
+            translate_max_x=space.translate_max_x,
+            translate_max_y=space.translate_max_y,
+            rotate_max_degrees=space.rotate_rad_max,
+            rotate_probability=space.rotate_probability,
+        )
+    if colour is not None:
+        made = dataclasses.replace(
+            made,
+            color_shift_stddev=colour.color_shift_stddev,
+            hue_rotation_max=colour.hue_rotation_max,
+            saturation_shift_max=colour.saturation_shift_max,
+            contrast_scale_max=colour.contrast_scale_max,
+            contrast_center=colour.contrast_center,
+        )
+    return made
+
+
+def _raster(spec: DetectNetSpec) -> Raster:
+    config, bbox = spec.bbox_rasterizer_config, spec.model_config_.objective_set.bbox
+    rows = (config.target_class_config[target.name] for target in spec.cost_function_config.target_classes)
+    ellipses = tuple(
+        Ellipse(row.cov_center_x, row.cov_center_y, row.cov_radius_x, row.cov_radius_y, row.bbox_min_radius)
+        for row in rows
+    )
+    return Raster(ellipses, config.deadzone_radius, bbox.scale, bbox.offset)
+
+
+def _encode(truth: LabelledBoxes, *, raster: Raster, input_hw: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
+    targets = rasterize(truth.boxes_n4, truth.classes_n, raster=raster, input_hw=input_hw, stride=_STRIDE)
+    return {"cov": targets.cov, "bbox": targets.bbox, "norm": targets.norm}
+
+
+_STRIDE = 16  # input pixels a cell, of every ResNet here
+
+
+def _fresh(spec: DetectNetSpec, graph: Literal["tao", "torchvision"]) -> DetectNet:
+    model = spec.model_config_
+    if model.arch != "resnet":
+        raise ModelError(f"model_config.arch {model.arch!r} is not trained by this version; resnet is")
+    backbone = ResNet(
+        model.num_layers,
+        graph=graph,
+        in_channels=spec.augmentation_config.preprocessing.output_image_channel,
+        use_batch_norm=model.use_batch_norm,
+        use_pooling=model.use_pooling,
+        all_projections=model.all_projections,
+        freeze_blocks=[int(block) for block in model.freeze_blocks],
+        freeze_bn=model.freeze_bn,
+    )
+    return DetectNet(backbone, len(spec.cost_function_config.target_classes))
+
+
+def _tensors(network: torch.nn.Module) -> dict[str, NDArray[Any]]:
+    return {name: value.detach().cpu().contiguous().numpy().copy() for name, value in network.state_dict().items()}
+
+
+TASK = DetectNetTask()
