@@ -1,20 +1,158 @@
-"""export: a trained bundle -> ONNX that proves it is the same network -> `.etlt` sealed with the key, or `.onnx`."""
+"""export: a trained bundle -> ONNX that proves it is the same network -> `.etlt` sealed with the key, or `.onnx`.
+
+The proof: the same inputs (noise, and a smooth picture) go through the trained network and through what was written,
+and no output may differ by more than `LIMITS`. What the model has to say of itself (classes, preprocessing, decoding)
+travels inside it.
+"""
 
 from __future__ import annotations
 
 import copy
 import logging
+import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from taolite import __version__
+from taolite.artifacts.bundle import read_bundle
+from taolite.artifacts.container import artifact_hash
+from taolite.artifacts.etlt import Etlt, write_etlt
+from taolite.artifacts.keys import Key
 from taolite.engines import onnx_graph
-from taolite.errors import ModelError
+from taolite.engines.base import open_engine
+from taolite.engines.onnx_graph import OnnxMeta
+from taolite.errors import ModelError, PathError, UsageError
+from taolite.events import Listener, Notice, silent
+from taolite.files import write_bytes
+from taolite.preprocessing import Preprocessing
+from taolite.stages import deepstream
+from taolite.tasks import base
 
-__all__ = ["to_onnx"]
+__all__ = ["LIMITS", "ExportReport", "export_model", "parity", "to_onnx"]
+
+INPUT_NAME = "input_1"  # TAO's (reference/detectnet_v2.md 11.2)
+OPSET = 17  # the newest that TensorRT 8.6 on a Jetson reads
+LIMITS = {"fp32": 1e-3, "fp16": 2e-2}
+"""Largest difference to the trained network that is accepted, in shares of the output's largest value or of 1."""
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written, and how far it is from the trained network.
+
+    Attributes:
+        output: the file; sealed tells whether it needs the key.
+        differences: output name -> largest absolute difference to the trained network, on the proof's inputs.
+        macs: multiply-accumulates of one image; parameters: numbers in the graph, BatchNorm folded.
+        onnx_bytes, onnx_sha256: of the ONNX inside.
+        companions: the DeepStream config and labels, where they were asked for.
+        seconds: the whole stage took.
+    """
+
+    output: Path
+    sealed: bool
+    precision: str
+    opset: int
+    differences: Mapping[str, float]
+    macs: int
+    parameters: int
+    onnx_bytes: int
+    onnx_sha256: str
+    companions: tuple[Path, ...]
+    seconds: float
+
+
+def export_model(
+    model: Path,
+    output: Path | None = None,
+    *,
+    key: Key,
+    spec: Path | None = None,
+    precision: Literal["fp32", "fp16"] = "fp32",
+    opset: int = OPSET,
+    static_batch: int | None = None,
+    gen_ds_config: bool = False,
+    overwrite: bool = False,
+    listener: Listener = silent,
+) -> ExportReport:
+    """Export the `.tlt` at `model`.
+
+    Args:
+        output: sealed with the key, or plain where its name ends in `.onnx`; None is `model` with `.etlt`.
+        spec: a train / evaluate spec whose post-processing replaces what the model was trained with; its classes must
+            be the model's.
+        precision: of the weights. Inputs and outputs are float32 in either.
+        opset: see `to_onnx`.
+        static_batch: a batch fixed in the model; None leaves it free.
+        gen_ds_config: write `nvinfer_config.txt` and `labels.txt` beside it.
+        overwrite: replace an earlier output; TAO refuses, and so does this by default.
+
+    Raises:
+        PathError: the output exists. ArtifactError, SpecError: see the readers. UsageError: the spec's classes are
+        others. ModelError: the network cannot be written as ONNX, or what was written is not the same network.
+    """
+    started = time.monotonic()
+    target = output or model.with_suffix(".etlt")
+    if target.exists() and not overwrite:
+        raise PathError(f"Default output file {target} already exists; remove it, choose another, or add --force")
+    bundle = read_bundle(model, key=key)
+    task = base.find(bundle.task)
+    network = task.network(bundle)
+    meta = OnnxMeta(
+        task=bundle.task,
+        classes=bundle.classes,
+        preprocessing=bundle.preprocessing,
+        decoding=_decoding(task, bundle.classes, bundle.extra, spec),
+    )
+    plain = to_onnx(
+        network,
+        channels=bundle.preprocessing.channels,
+        input_hw=bundle.preprocessing.input_hw,
+        output_names=task.onnx_outputs,
+        input_name=INPUT_NAME,
+        opset=opset,
+        static_batch=static_batch,
+    )
+    onnx = onnx_graph.write_meta(plain, meta)
+    if precision == "fp16":
+        onnx = onnx_graph.to_fp16(onnx)
+    differences = parity(network, onnx, bundle.preprocessing, precision=precision)
+    cost = onnx_graph.macs_and_parameters(onnx, (static_batch or 1, *_chw(bundle.preprocessing)))
+
+    listener(Notice(f"Saving exported model to {target}"))
+    sealed = target.suffix != ".onnx"
+    if sealed:
+        step = {"stage": "export", "parent": artifact_hash(model), "taolite": __version__, "precision": precision}
+        record = {**onnx_graph.describe(onnx), "opset": opset, "lineage": [*bundle.lineage, step]}
+        write_etlt(target, Etlt(onnx=onnx, input_name=INPUT_NAME, meta=record), key=key)
+    else:
+        write_bytes(target, onnx)
+    companions: tuple[Path, ...] = ()
+    if gen_ds_config:
+        companions = deepstream.write_config(target, meta, outputs=task.onnx_outputs)
+        for remark in deepstream.remarks(target, meta):
+            listener(Notice(remark, level="warning"))
+    return ExportReport(
+        output=target,
+        sealed=sealed,
+        precision=precision,
+        opset=opset,
+        differences=differences,
+        macs=cost.macs // (static_batch or 1),
+        parameters=cost.parameters,
+        onnx_bytes=len(onnx),
+        onnx_sha256=onnx_graph.sha256(onnx),
+        companions=companions,
+        seconds=time.monotonic() - started,
+    )
 
 
 def to_onnx(
@@ -23,8 +161,8 @@ def to_onnx(
     channels: int,
     input_hw: tuple[int, int],
     output_names: Sequence[str],
-    input_name: str = "input_1",
-    opset: int = 17,
+    input_name: str = INPUT_NAME,
+    opset: int = OPSET,
     static_batch: int | None = None,
 ) -> bytes:
     """Write a network down as ONNX, in float32, tidied and checked; the module is left as it was.
@@ -39,18 +177,13 @@ def to_onnx(
         static_batch: a batch fixed in the model; None leaves it free.
 
     Raises:
-        ModelError: the network has an operation without a counterpart at this opset, or returns another number of
-        tensors than there are names.
+        ModelError: the network has an operation without a counterpart at this opset. EngineError: it returns another
+        number of tensors than there are names.
     """
     still = copy.deepcopy(module).to("cpu", torch.float32).to(memory_format=torch.contiguous_format).eval()
     batch = static_batch or 2  # with 1 the exporter would take the batch for a constant
     example = torch.zeros(batch, channels, *input_hw)
     free = ({0: torch.export.Dim("batch", min=1)},) if static_batch is None else None
-    with torch.no_grad():
-        answer = still(example)
-    returned = len(answer) if isinstance(answer, tuple | list) else 1
-    if returned != len(output_names):
-        raise ModelError(f"this network returns {returned} tensors, and there are {len(output_names)} output names")
     try:
         with _quiet(), torch.no_grad():
             program: Any = torch.onnx.export(
@@ -58,7 +191,6 @@ def to_onnx(
                 (example,),
                 dynamo=True,
                 input_names=[input_name],
-                output_names=list(output_names),
                 opset_version=opset,
                 dynamic_shapes=free,
                 external_data=False,
@@ -72,6 +204,69 @@ def to_onnx(
     if written != opset:
         raise ModelError(f"this network cannot be written at opset {opset}, only at {written}; ask for that one")
     return onnx_graph.tidy(model.SerializeToString(), input_names=[input_name], output_names=list(output_names))
+
+
+def parity(
+    network: torch.nn.Module, onnx: bytes, preprocessing: Preprocessing, *, precision: Literal["fp32", "fp16"] = "fp32"
+) -> dict[str, float]:
+    """Run network and ONNX on the same two inputs; the largest absolute difference of every output.
+
+    The inputs are uniform noise and a smooth picture, as photographs are, both preprocessed. `network` is in
+    evaluation mode, on the CPU, and returns its outputs in the ONNX's order.
+    Raises ModelError where one differs by more than LIMITS: what was written is another network then.
+    """
+    proofs = _proof_inputs(preprocessing)
+    with open_engine(onnx) as engine:
+        (name,), batch = engine.inputs, next(iter(engine.inputs.values()))[0]
+        size = batch if batch > 0 else len(proofs)
+        inputs = np.resize(proofs, (size, *proofs.shape[1:]))
+        answers = engine.infer({name: inputs})
+    with torch.no_grad():
+        returned = network(torch.from_numpy(inputs))
+    tensors = returned if isinstance(returned, (tuple, list)) else (returned,)
+    differences = {}
+    for (output, found), wanted in zip(answers.items(), tensors, strict=True):
+        expected = wanted.float().numpy()
+        differences[output] = float(np.abs(found - expected).max())
+        allowed = LIMITS[precision] * max(1.0, float(np.abs(expected).max()))
+        if not differences[output] <= allowed:  # also where it is not a number
+            raise ModelError(
+                f"the exported model is not the trained network: {output} differs by {differences[output]:.3g}, and "
+                f"{allowed:.3g} is allowed in {precision}; nothing was written. "
+                + ("Export fp32 instead" if precision == "fp16" else "Try another --target_opset, and report it")
+            )
+    return differences
+
+
+def _proof_inputs(preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """(2, C, H, W): noise, and a picture of slow waves in every colour; the same at every call."""
+    height, width = preprocessing.input_hw
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, preprocessing.channels), dtype=np.uint8)
+    y, x = np.mgrid[0:height, 0:width]
+    waves = [
+        128 + 60 * np.sin(x / (23 + 9 * c) + c) + 60 * np.cos(y / (31 - 5 * c)) for c in range(preprocessing.channels)
+    ]
+    picture = np.clip(np.stack(waves, axis=2), 0, 255).astype(np.uint8)
+    return np.stack([preprocessing.apply(noise), preprocessing.apply(picture)])
+
+
+def _decoding(
+    task: base.Task, classes: tuple[str, ...], extra: Mapping[str, Any], spec: Path | None
+) -> Mapping[str, Any]:
+    """How to decode: as the spec says, where one is given, else as the model was trained with."""
+    if spec is None:
+        return dict(extra.get("decoding", {}))
+    read = task.read_spec(spec).model
+    if task.classes(read) != classes:
+        raise UsageError(
+            f"{spec}: its target classes are {', '.join(task.classes(read))}, and the model finds "
+            f"{', '.join(classes)}; give the spec it was trained with"
+        )
+    return task.decoding(read)
+
+
+def _chw(preprocessing: Preprocessing) -> tuple[int, int, int]:
+    return (preprocessing.channels, *preprocessing.input_hw)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from torch import nn
 
 from taolite.engines import onnx_graph
 from taolite.engines.base import open_engine
-from taolite.errors import ModelError
+from taolite.errors import EngineError, ModelError
 from taolite.stages.export import to_onnx
 
 COV, BBOX = "output_cov/Sigmoid", "output_bbox/BiasAdd"
@@ -92,10 +92,10 @@ def test_a_static_batch_is_fixed_in_the_model(detector):
 
 
 def test_another_number_of_names_than_outputs_is_refused(detector):
-    with pytest.raises(ModelError) as caught:
+    with pytest.raises(EngineError) as caught:
         to_onnx(detector, channels=3, input_hw=(32, 48), output_names=(COV,))
 
-    assert str(caught.value) == "this network returns 2 tensors, and there are 1 output names"
+    assert str(caught.value) == "this model has 2 outputs (sigmoid, conv2d_2) and 1 names were given"
 
 
 def test_a_network_that_cannot_be_written_down_says_what_is_in_the_way():

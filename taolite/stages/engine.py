@@ -1,0 +1,183 @@
+"""engine: an exported model -> an engine file and the sidecar that says what it is; and opening one with a check.
+
+A sealed model is opened in memory only. The engine itself holds the weights in the clear, as every runtime needs
+them; keep it on the device it was made for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from taolite.artifacts.etlt import read_model
+from taolite.artifacts.keys import Key
+from taolite.artifacts.sidecar import Sidecar, check_engine, write_sidecar
+from taolite.engines import onnx_graph
+from taolite.engines.base import Engine, Shape, open_engine
+from taolite.engines.build import (
+    DEFAULT_WORKSPACE,
+    BuildBackend,
+    BuildPrecision,
+    Profile,
+    batch_profiles,
+    build_engine,
+)
+from taolite.errors import EngineError, UsageError
+from taolite.events import Listener, Notice, silent
+from taolite.files import write_bytes
+
+__all__ = ["DEFAULT_BATCH", "EngineReport", "build", "open_built"]
+
+DEFAULT_BATCH = (1, 1, 16)
+"""Up to tao-converter's -m 16, and fastest at one picture, as a camera asks."""
+
+
+@dataclass(frozen=True)
+class EngineReport:
+    """What was built: the file, its size, by what, for which GPUs (none: a CPU), for which batches, and how long."""
+
+    engine: Path
+    sidecar: Path
+    megabytes: float
+    backend: BuildBackend
+    version: str
+    precision: BuildPrecision
+    batch: tuple[int, int, int]
+    gpus: tuple[str, ...]
+    seconds: float
+
+
+def build(
+    model: Path,
+    *,
+    key: Key | None,
+    engine: Path,
+    backend: BuildBackend | None = None,
+    precision: BuildPrecision | None = None,
+    batch: tuple[int, int, int] | None = None,
+    profiles: Mapping[str, Profile] | None = None,
+    input_chw: tuple[int, int, int] | None = None,
+    output_names: Sequence[str] = (),
+    workspace_bytes: int = DEFAULT_WORKSPACE,
+    compute_capabilities: Sequence[str] = (),
+    dla_core: int | None = None,
+    listener: Listener = silent,
+) -> EngineReport:
+    """Build an engine from the `.etlt` or `.onnx` at `model`; an older engine of this name is replaced.
+
+    Args:
+        key: of a sealed model; None for a plain one.
+        engine: where it is to lie; its sidecar is beside it, `NAME.json`.
+        batch: smallest, usual and largest batch; None is DEFAULT_BATCH, or what the model fixes.
+        profiles: shapes of each input, instead of `batch`.
+        input_chw, output_names: what the caller takes the model for; checked, where given.
+        backend, precision, workspace_bytes, compute_capabilities, dla_core: see `taolite.engines.build.build_engine`.
+
+    Raises:
+        PathError, ArtifactError: the model cannot be opened. EngineError: it cannot be built, with the reason.
+        UsageError: `input_chw` or `output_names` are not the model's. StorageError: the engine cannot be written.
+    """
+    started = time.monotonic()
+    onnx = read_model(model, key=key).onnx
+    signature = onnx_graph.signature(onnx)
+    (shape,) = signature.inputs.values()
+    _check_input(shape, input_chw, model)
+    _check_outputs(tuple(signature.outputs), output_names, model)
+    meta = onnx_graph.read_meta(onnx)
+    if meta is None:
+        raise EngineError(
+            f"{model}: this ONNX does not say which classes and preprocessing it was made for, and an engine of it "
+            "could not be used; export it with taolite, from its .tlt"
+        )
+    asked = batch or (DEFAULT_BATCH if shape[0] < 0 else (shape[0],) * 3)
+    if profiles is None:
+        profiles = batch_profiles(onnx, smallest=asked[0], best=asked[1], largest=asked[2])
+    built = build_engine(
+        onnx,
+        backend=backend,
+        precision=precision,
+        profiles=profiles,
+        workspace_bytes=workspace_bytes,
+        compute_capabilities=compute_capabilities,
+        dla_core=dla_core,
+    )
+    for warning in built.warnings:
+        listener(Notice(f"{built.backend} {built.version}: {warning}", level="warning"))
+    write_bytes(engine, built.data)
+    sidecar = Sidecar(
+        onnx_sha256=onnx_graph.sha256(onnx),
+        backend=built.backend,
+        backend_version=built.version,
+        precision=built.precision,
+        batch=_batch(built.profiles) or asked,
+        classes=meta.classes,
+        preprocessing=meta.preprocessing,
+        task=meta.task,
+        gpus=built.gpus,
+        meta={"decoding": dict(meta.decoding)},
+    )
+    return EngineReport(
+        engine=engine,
+        sidecar=write_sidecar(engine, sidecar),
+        megabytes=len(built.data) / 1e6,
+        backend=built.backend,
+        version=built.version,
+        precision=built.precision,
+        batch=sidecar.batch,
+        gpus=built.gpus,
+        seconds=time.monotonic() - started,
+    )
+
+
+def open_built(
+    engine: Path, *, model: Path | None = None, key: Key | None = None, threads: int | None = None, device: int = 0
+) -> tuple[Engine, Sidecar]:
+    """Open an engine file after its sidecar was checked; the caller closes the engine.
+
+    Args:
+        model: the `.etlt` or `.onnx` it should have been built from, where that is at hand; key opens it.
+        threads, device: see `taolite.engines.base.open_engine`.
+
+    Raises:
+        EngineError: no sidecar, another file than it describes, stale (another model, or another version of the
+        runtime), built for other GPUs, or a runtime that refuses it.
+    """
+    wanted = None if model is None else onnx_graph.sha256(read_model(model, key=key).onnx)
+    sidecar = check_engine(engine, onnx_sha256=wanted, backend_version=None)
+    sidecar = check_engine(engine, backend_version=_installed(sidecar.backend))
+    return open_engine(engine, threads=threads, device=device), sidecar
+
+
+def _installed(backend: str) -> str:
+    """The version of the runtime that is here. Raises EngineError where there is none."""
+    if backend == "openvino":
+        from taolite.engines.openvino import openvino_version
+
+        return openvino_version()
+    from taolite.engines.tensorrt import import_backend
+
+    return str(import_backend("tensorrt_rtx" if backend == "tensorrt_rtx" else "tensorrt").__version__)
+
+
+def _check_input(shape: Shape, wanted: tuple[int, int, int] | None, model: Path) -> None:
+    if wanted is not None and shape[1:] != wanted:
+        found = ",".join(str(size) for size in shape[1:])
+        given = ",".join(str(size) for size in wanted)
+        raise UsageError(
+            f"{model}: its input is {found} (C,H,W), and -d says {given}; write -d {found}, or leave it out"
+        )
+
+
+def _check_outputs(found: Sequence[str], wanted: Sequence[str], model: Path) -> None:
+    unknown = [name for name in wanted if name not in found]
+    if unknown:
+        raise UsageError(f"{model}: {unknown[0]} is no output of this model; it has {', '.join(found)}")
+
+
+def _batch(profiles: Mapping[str, Profile]) -> tuple[int, int, int] | None:
+    """Smallest, usual and largest batch of the profile that was built; None where nothing was left to choose."""
+    for profile in profiles.values():
+        return profile.smallest[0], profile.best[0], profile.largest[0]
+    return None
