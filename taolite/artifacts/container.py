@@ -181,16 +181,16 @@ def unseal(data: bytes, *, key: Key | None, where: str) -> tuple[Header, bytes]:
     cipher = AESGCM(cipher_key)
     view = memoryview(data)[len(front) + len(digest) :]
     step = header.chunk_size + _TAG_SIZE
-    payload = bytearray()
+    plain = []
     for index, nonce in enumerate(_nonces(header)):
         try:
-            payload += cipher.decrypt(nonce, view[index * step : (index + 1) * step], digest)
+            plain.append(cipher.decrypt(nonce, view[index * step : (index + 1) * step], digest))
         except InvalidTag as error:
             raise DamagedError(
                 f"{where}: chunk {index + 1} of {header.chunk_count} was changed after it was written; "
                 "take it from a backup, or make it again"
             ) from error
-    return header, bytes(payload)
+    return header, b"".join(plain)
 
 
 def read_file(path: Path) -> bytes:

@@ -40,16 +40,19 @@ class Kind(str, Enum):
     UNKNOWN = "a file of no kind that taolite knows"
 
 
-_ANEW = 'to train, start from ImageNet weights: pretrained_model_file: "torchvision://resnet18"'
 _NVIDIA = (
-    "NVIDIA's codec is closed, and only their containers can open it. "
-    f"To run this model, export it again in a TAO 5 container, which writes plain .onnx; {_ANEW}"
+    "NVIDIA's codec is closed, and only their containers can open it. In a TAO 5 container turn it into plain .hdf5 "
+    "(to train from) or plain .onnx (to run); or start from ImageNet weights: "
+    'pretrained_model_file: "torchvision://resnet18"'
 )
 _WAY_OUT = {
     Kind.BUNDLE: "export it first: taolite detectnet export",
     Kind.CHECKPOINT: "it resumes a run of `train`; the finished model is weights/NAME.tlt of that run",
     Kind.ETLT: "an exported model cannot be trained further; take the .tlt it was exported from",
-    Kind.HDF5: f"a Keras model, perhaps. To run it, export it to plain .onnx in a TAO 5 container; {_ANEW}",
+    Kind.HDF5: (
+        "a Keras model is read only where pretrained weights are asked for (pretrained_model_file); "
+        "to run it, export it to plain .onnx in a TAO 5 container"
+    ),
     Kind.TORCH: "PyTorch weights are read only where pretrained weights are asked for (pretrained_model_file)",
     Kind.SAFETENSORS: "plain weights are read only where pretrained weights are asked for (pretrained_model_file)",
     Kind.ONNX: "an exported model cannot be trained further; engines and inference take it as it is",

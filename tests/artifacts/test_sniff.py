@@ -102,8 +102,8 @@ def test_a_file_of_nvidias_codec_gets_the_message_that_says_so_and_what_to_do(tm
 
     assert str(caught.value) == (
         f"{path}: this is a file without any header, as NVIDIA's encrypted .tlt is, and a trained model (.tlt) is "
-        "needed; NVIDIA's codec is closed, and only their containers can open it. To run this model, export it again "
-        "in a TAO 5 container, which writes plain .onnx; to train, start from ImageNet weights: "
+        "needed; NVIDIA's codec is closed, and only their containers can open it. In a TAO 5 container turn it into "
+        "plain .hdf5 (to train from) or plain .onnx (to run); or start from ImageNet weights: "
         'pretrained_model_file: "torchvision://resnet18"'
     )
 

@@ -86,6 +86,6 @@ def test_a_file_of_another_program_comes_with_advice(capsys, tmp_path):
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "  kind        an HDF5 file"
     assert lines[-1] == (
-        "  advice      a Keras model, perhaps. To run it, export it to plain .onnx in a TAO 5 container; "
-        'to train, start from ImageNet weights: pretrained_model_file: "torchvision://resnet18"'
+        "  advice      a Keras model is read only where pretrained weights are asked for (pretrained_model_file); "
+        "to run it, export it to plain .onnx in a TAO 5 container"
     )
