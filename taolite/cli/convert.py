@@ -70,8 +70,8 @@ def _run(options: argparse.Namespace) -> int:
     from taolite.engines.build import choose_backend
     from taolite.stages import engine
 
-    capabilities = _capabilities(options.compute_capability)
-    backend = options.backend or choose_backend(capabilities)
+    targets = capabilities(options.compute_capability)
+    backend = options.backend or choose_backend(targets)
     for line in _without_effect(options, backend=backend):
         print(f"warning: {line}", file=sys.stderr)
     with Terminal() as terminal:
@@ -86,11 +86,11 @@ def _run(options: argparse.Namespace) -> int:
             input_chw=_dims(options.dims),
             output_names=_names(options.outputs),
             workspace_bytes=_positive("-w", options.workspace),
-            compute_capabilities=capabilities,
+            compute_capabilities=targets,
             dla_core=options.dla_core if backend == "tensorrt" else None,
             listener=terminal,
         )
-    print(json.dumps(_facts(report), indent=2) if options.json else _text(report))
+    print(json.dumps(_facts(report), indent=2) if options.json else engine_text(report))
     return 0
 
 
@@ -159,7 +159,7 @@ def _dims(word: str | None) -> tuple[int, int, int] | None:
 
 
 def capabilities(word: str | None) -> tuple[str, ...]:
-    """ "75,8.6" -> ("7.5", "8.6")."""
+    """What stood behind --compute-capability: "75,8.6" -> ("7.5", "8.6"); None -> none."""
     found = [part.strip() for part in (word or "").split(",") if part.strip()]
     return tuple(f"{part[:-1]}.{part[-1]}" if part.isdigit() and len(part) > 1 else part for part in found)
 
@@ -190,6 +190,7 @@ def _facts(report: EngineReport) -> dict[str, object]:
 
 
 def engine_text(report: EngineReport) -> str:
+    """What was built, for people."""
     smallest, usual, largest = report.batch
     batch = f"{smallest}" if smallest == largest else f"{smallest} to {largest}, fastest at {usual}"
     runs_on = f"compute capability {', '.join(report.gpus)}" if report.gpus else "the CPU of this machine"
