@@ -15,10 +15,10 @@ wants_help "$@"
 need_taolite
 use_key "${3:-}"
 
-etlt=$(model_path "${1:-NEW_EXPORTED.etlt}" "$HERE/data/etlts")
-engine=$HERE/data/engines/$(basename "$etlt" .etlt).engine
-mkdir -p "$(dirname "$(resolve "$engine")")"
-set_aside "$(resolve "$engine")"
+etlt=$(resolve "$(model_path "${1:-NEW_EXPORTED.etlt}" "$HERE/data/etlts")")
+engine=$(resolve "$HERE/data/engines/$(basename "$etlt" .etlt).engine")
+mkdir -p "$(dirname "$engine")"
+set_aside "$engine"
 taolite convert "$etlt" \
   ${KEY_FLAGS[@]+"${KEY_FLAGS[@]}"} \
   -d "${2:-3,384,1248}" \

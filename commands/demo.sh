@@ -73,8 +73,8 @@ step "export, sealed with the key" detectnet_v2 export -m "$retrained" -o "$demo
 step "export the unpruned one too, to compare" detectnet_v2 export -m "$trained" -o "$demo/etlts/trained.etlt"
 step "evaluate the export" score exported "$demo/specs/retrain.txt" "$demo/etlts/retrained.etlt"
 if python -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("tensorrt") or u.find_spec("tensorrt_rtx")))'; then
-  step "an engine for TensorRT" taolite convert "$demo/etlts/retrained.etlt" -d 3,288,384 \
-    -o output_cov/Sigmoid,output_bbox/BiasAdd -e "$demo/engines/retrained.engine" -t fp16 -m 4
+  step "an engine for TensorRT" taolite convert "$work/etlts/retrained.etlt" -d 3,192,256 \
+    -o output_cov/Sigmoid,output_bbox/BiasAdd -e "$work/engines/retrained.engine" -t fp16 -m 4
 else
   say ""
   say "no TensorRT for this machine, so no engine of it; OpenVINO and ONNX Runtime run the same .etlt"
