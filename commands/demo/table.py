@@ -4,7 +4,7 @@
 
 For every model of the run: mAP as `evaluate` said it (`evaluated/NAME.txt`), by TAO's metric and by PASCAL VOC's,
 parameters, multiply-accumulates of one picture, size of the file, and the time one picture takes here, one at a time,
-network alone. The table goes to standard output and, as JSON, to `summary.json`.
+network alone. The table, with TAO's mAP, goes to standard output, and all of it as JSON to `summary.json`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,10 +23,10 @@ import numpy as np
 from taolite.artifacts.bundle import count_parameters, read_bundle
 from taolite.artifacts.etlt import read_model
 from taolite.artifacts.keys import Key, find_key
-from taolite.cli.render import table
 from taolite.engines.base import RuntimeName
 from taolite.engines.onnx_graph import Cost, macs_and_parameters, signature
 from taolite.errors import TaoliteError
+from taolite.report.table import ModelFigures, comparison_table
 from taolite.stages.device import choose
 from taolite.stages.models import open_model
 
@@ -133,22 +132,14 @@ def _has_openvino() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-def _text(rows: Sequence[Row]) -> str:
-    def cells(row: Row) -> tuple[str, ...]:
-        return (
-            row.model,
-            row.runs_on,
-            "-" if row.mean_ap is None else f"{row.mean_ap.tao:.1f} %",
-            "-" if row.mean_ap is None else f"{row.mean_ap.voc:.1f} %",
-            "-" if row.parameters is None else f"{row.parameters / 1e6:.2f} M",
-            "-" if row.macs is None else f"{row.macs / 1e9:.2f} G",
-            f"{row.file_bytes / 1e6:.1f} MB",
-            "needs its GPU" if row.latency_ms is None else f"{row.latency_ms:.1f} ms",
-        )
-
-    return table(
-        ("model", "runs on", "mAP (TAO)", "mAP (VOC)", "parameters", "MACs", "file", "one picture"),
-        [cells(row) for row in rows],
+def _figures(row: Row) -> ModelFigures:
+    return ModelFigures(
+        name=f"{row.model} ({row.runs_on})",
+        mean_ap=None if row.mean_ap is None else row.mean_ap.tao / 100,
+        parameters=row.parameters,
+        macs=row.macs,
+        size=row.file_bytes,
+        latency_ms=row.latency_ms,
     )
 
 
@@ -162,7 +153,7 @@ def main(arguments: list[str] | None = None) -> int:
     except TaoliteError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(_text(rows))
+    print(comparison_table([_figures(row) for row in rows]))
     summary = json.dumps([asdict(row) for row in rows], indent=2)
     (options.folder / "summary.json").write_text(summary + "\n", encoding="utf-8")
     return 0
