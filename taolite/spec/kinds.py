@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from pathlib import Path
 
+from taolite.spec.files import read_text
 from taolite.spec.text import Block, Tree, parse
 
 __all__ = ["Kind", "identify", "kind_of"]
@@ -35,7 +36,7 @@ class Kind(str, Enum):
         return self in (Kind.DETECTNET, Kind.DETECTNET_INFERENCE, Kind.DATASET_EXPORT)
 
 
-# The first field found in the file decides.
+# The first of these that the file has decides.
 _TELLING = (
     ("ssd_config", Kind.SSD),
     ("dssd_config", Kind.DSSD),
@@ -54,13 +55,21 @@ _TELLING = (
     ("train_config", Kind.CLASSIFICATION),
     ("enc_key", Kind.FASTER_RCNN),
     ("inference_config", Kind.FASTER_RCNN),
+    ("nms_config", Kind.SSD),  # the evaluation specs of SSD carry no ssd_config
+)
+
+# Where none is there: a field inside an outermost one.
+_TELLING_INSIDE = (
+    ("model_config", "objective_set", Kind.DETECTNET),
+    ("augmentation_config", "preprocessing", Kind.DETECTNET),
+    ("model_config", "model_name", Kind.EFFICIENTDET),
+    ("dataset_config", "data_class_config", Kind.UNET),
+    ("dataset_config", "train_csv_path", Kind.MULTITASK_CLASSIFICATION),
 )
 
 
 def identify(path: Path | str) -> Kind:
     """The kind of the spec at `path`. Raises PathError where it cannot be read."""
-    from taolite.spec.load import read_text
-
     return kind_of(parse(read_text(path)))
 
 
@@ -70,22 +79,18 @@ def kind_of(tree: Tree) -> Kind:
     for name, kind in _TELLING:
         if name in fields:
             return kind
-    if "nms_config" in fields:
-        return Kind.SSD  # the evaluation specs of SSD carry no ssd_config
-    model, dataset = fields.get("model_config"), fields.get("dataset_config")
-    if model and {"efficientdet", "model_name"} & set(model):
-        return Kind.EFFICIENTDET
-    if dataset and "data_class_config" in dataset:
-        return Kind.UNET
+    for outer, inner, kind in _TELLING_INSIDE:
+        if inner in fields.get(outer, ()):
+            return kind
     return Kind.UNKNOWN
 
 
-def _fields(block: Block) -> dict[str, dict[str, object]]:
+def _fields(block: Block) -> dict[str, set[str]]:
     """The names of the outermost fields, each with the names inside it."""
-    fields: dict[str, dict[str, object]] = {}
+    fields: dict[str, set[str]] = {}
     for entry in block.entries:
-        inside = fields.setdefault(entry.name, {})
+        inside = fields.setdefault(entry.name, set())
         for value in entry.values:
             if isinstance(value, Block):
-                inside.update({inner.name: inner for inner in value.entries})
+                inside.update(inner.name for inner in value.entries)
     return fields

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from taolite.errors import PathError, SpecError, SpecProblem
+from taolite.errors import SpecError, SpecProblem
 from taolite.spec.bind import all_notes, bind
+from taolite.spec.files import read_text
 from taolite.spec.model import SpecModel, show_path
 from taolite.spec.text import parse
 
-__all__ = ["Reading", "json_schema", "load", "loads", "read", "read_text", "warnings"]
+__all__ = ["Reading", "json_schema", "load", "loads", "read", "reads", "warnings"]
 
 Model = TypeVar("Model", bound=SpecModel)
 
@@ -56,26 +57,3 @@ def warnings(model: SpecModel) -> list[str]:
 def json_schema(model: type[SpecModel]) -> dict[str, Any]:
     """The JSON schema of a spec, with TAO's spellings, defaults, ranges, units and one sentence a field."""
     return model.model_json_schema(by_alias=True)
-
-
-def read_text(path: Path | str) -> str:
-    """The text of the file at `path`. Raises PathError with the way out."""
-    path = Path(path)
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise PathError(_missing(path)) from error
-    except IsADirectoryError as error:
-        raise PathError(f"{path}: this is a folder; name the spec file in it") from error
-    except UnicodeDecodeError as error:
-        raise PathError(f"{path}: not a text file (byte {error.start} is no UTF-8); a spec is plain text") from error
-    except OSError as error:
-        raise PathError(f"{path}: the spec cannot be read ({error.strerror})") from error
-
-
-def _missing(path: Path) -> str:
-    head = f"{path}: there is no spec file here"
-    if path.is_absolute() and path.parts[1:2] == ("workspace",):
-        return f"{head}; this is a path of the container: give its folder with --mount SOURCE:DESTINATION"
-    near = path.parent if path.parent.is_dir() else None
-    return f"{head}; check the spelling" + ("" if near else f", the folder {path.parent} does not exist either")

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticUndefined
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic_core import PydanticUndefined, core_schema
 
 __all__ = [
     "Finding",
@@ -33,13 +33,40 @@ __all__ = [
     "SpecEnum",
     "SpecModel",
     "UInt",
+    "Wire",
     "check",
     "field",
     "show_path",
 ]
 
-UInt: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]
-Int: TypeAlias = Annotated[int, Field(strict=True, ge=-(2**31), le=2**31 - 1)]
+
+@dataclass(frozen=True)
+class Wire:
+    """The whole numbers a protobuf type can hold. No pydantic limit, so that a field's own `ge` and `le` stay beside
+    it (of two of a kind pydantic keeps one)."""
+
+    low: int
+    high: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self._hold, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        found = handler(schema)
+        if not {"minimum", "exclusiveMinimum"} & set(found):
+            found["minimum"] = self.low
+        return found
+
+    def _hold(self, value: int) -> int:
+        if not self.low <= value <= self.high:
+            raise ValueError(f"needs to be from {self.low} to {self.high}")
+        return value
+
+
+UInt: TypeAlias = Annotated[int, Field(strict=True), Wire(0, 2**32 - 1)]
+Int: TypeAlias = Annotated[int, Field(strict=True), Wire(-(2**31), 2**31 - 1)]
 Float: TypeAlias = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 IntOrFloat: TypeAlias = Annotated[int, Field(strict=True)] | Float
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import annotated_types
 from pydantic.fields import FieldInfo
 
-from taolite.spec.model import SpecModel
+from taolite.spec.model import SpecModel, Wire
 
 __all__ = ["Range", "Shape", "shapes"]
 
@@ -162,7 +162,12 @@ def _range(limits: list[Any], *, finite: bool) -> Range:
     for limit in limits:
         flat.extend(limit.metadata if isinstance(limit, FieldInfo) else [limit])
     for limit in flat:
-        if isinstance(limit, annotated_types.Ge) and float(limit.ge) > low:  # type: ignore[arg-type]
+        if isinstance(limit, Wire):
+            if limit.low > low:
+                low, low_open = limit.low, False
+            if limit.high < high:
+                high, high_open = limit.high, False
+        elif isinstance(limit, annotated_types.Ge) and float(limit.ge) > low:  # type: ignore[arg-type]
             low, low_open = float(limit.ge), False  # type: ignore[arg-type]
         elif isinstance(limit, annotated_types.Gt) and float(limit.gt) >= low:  # type: ignore[arg-type]
             low, low_open = float(limit.gt), True  # type: ignore[arg-type]

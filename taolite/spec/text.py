@@ -129,6 +129,10 @@ class _UnreadableError(Exception):
     """The entry being read makes no sense from here on; its problem is noted already."""
 
 
+class _TooDeepError(Exception):
+    """Reading ends here; its problem is noted already."""
+
+
 class _Parser:
     """Recursive descent over the tokens; one method for each rule of the grammar."""
 
@@ -144,7 +148,10 @@ class _Parser:
                 self._note(self._token, f"`{self._token.text}` closes nothing here; remove it, or open its block above")
                 self._next()
                 continue
-            self._entry_into(root, "", 0)
+            try:
+                self._entry_into(root, "", 0)
+            except _TooDeepError:
+                break
         return Tree(root, tuple(self._problems))
 
     @property
@@ -238,8 +245,8 @@ class _Parser:
     def _block(self, entry: Entry, depth: int) -> Block:
         opening = self._next()
         if depth >= _DEEPEST:
-            self._at = len(self._tokens) - 1
-            raise self._fail(opening, f"blocks are nested more than {_DEEPEST} deep here; close some of them")
+            self._note(opening, f"blocks are nested more than {_DEEPEST} deep here; close some of them")
+            raise _TooDeepError
         block = Block(opening.line, opening.column)
         end = _CLOSING[opening.text]
         while not self._take(end):

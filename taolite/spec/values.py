@@ -85,13 +85,10 @@ def _integer(scalar: Scalar) -> int:
 
 def _number(scalar: Scalar, *, keep_integer: bool) -> int | float:
     text = _one(scalar, "a number").text
-    if keep_integer:
-        try:
-            return int(text)
-        except ValueError:
-            pass
     if re.match(r"-?0[0-9]+", text):
         raise UnfitError(f"is {text}; it needs to be a number, without the leading 0")
+    if keep_integer and re.fullmatch(r"-?[0-9]+", text):
+        return int(text)
     special = re.fullmatch(r"(-?)(inf|infinity|nan)f?", text, re.IGNORECASE)
     if special:
         return float(special[1] + special[2])
@@ -128,8 +125,8 @@ def _enum(scalar: Scalar, enum: type[Enum]) -> Enum:
     return members[number]
 
 
-_SIMPLE = {"n": 10, "t": 9, "r": 13, "a": 7, "b": 8, "f": 12, "v": 11, "\\": 92, "'": 39, '"': 34, "?": 63}
-_ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|[xX]([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))", re.DOTALL)
+_SIMPLE = {"n": 10, "t": 9, "r": 13, "a": 7, "b": 8, "f": 12, "v": 11, "\\": 92, "'": 39, '"': 34}
+_ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))", re.DOTALL)
 
 
 def _string(scalar: Scalar) -> str:
@@ -143,22 +140,24 @@ def _string(scalar: Scalar) -> str:
 
 
 def _unescape(token: Token) -> bytes:
-    """The bytes a quoted token stands for."""
+    """The bytes a quoted token stands for. A backslash before a letter that means nothing stays, as in TAO."""
     text, out, position = token.text[1:-1], bytearray(), 0
     for match in _ESCAPE.finditer(text):
         out += text[position : match.start()].encode("utf-8")
         position = match.end()
         octal, hexadecimal, short, long, simple = match.groups()
-        if octal:
-            out.append(int(octal, 8) & 0xFF)
+        if octal and int(octal, 8) < 256:
+            out.append(int(octal, 8))
         elif hexadecimal:
             out.append(int(hexadecimal, 16))
         elif short or long:
             out += _character(match.group(), int(short or long, 16))
         elif simple in _SIMPLE:
             out.append(_SIMPLE[simple])
+        elif octal or simple in ("x", "u", "U", "N"):
+            raise UnfitError(f"holds the escape `{match.group()}`, which is no character; write `\\\\` for a backslash")
         else:
-            raise UnfitError(f"holds the escape `{match.group()}`, which means nothing; write `\\\\` for a backslash")
+            out += match.group().encode("utf-8")
     return bytes(out + text[position:].encode("utf-8"))
 
 
@@ -166,4 +165,4 @@ def _character(text: str, code: int) -> bytes:
     try:
         return chr(code).encode("utf-8")
     except (ValueError, UnicodeEncodeError):
-        raise UnfitError(f"holds the escape `{text}`, which is no character") from None
+        raise UnfitError(f"holds the escape `{text}`, which is no character; write `\\\\` for a backslash") from None

@@ -39,7 +39,9 @@ class ClusteringConfig(SpecModel):
     dbscan_confidence_threshold: Float = field(
         0.0, ge=0, doc="Smallest confidence, the sum of a cluster's coverages, that is kept; may pass 1."
     )
-    nms_iou_threshold: Float = field(0.0, ge=0, le=1, doc="NMS suppresses boxes that overlap a better one more.")
+    nms_iou_threshold: Float = field(
+        0.3, ge=0, le=1, zero_is_default=True, doc="NMS drops a box that overlaps a better one more; 0 acts as 0.3."
+    )
     nms_confidence_threshold: Float = field(0.0, ge=0, doc="Smallest confidence kept after NMS.")
 
 
@@ -59,14 +61,11 @@ class TargetClassPostProcessing(SpecModel):
         None, ignored="confidence models are not supported, in TAO neither", doc="Without effect."
     )
 
-    @check("clustering_config.clustering_algorithm", "clustering_config.dbscan_eps")
-    def _fits_evaluation(self) -> Iterator[Finding]:
-        clustering = self.clustering_config
-        if clustering.clustering_algorithm is ClusteringAlgorithm.HYBRID:
-            text = "is HYBRID, which only inference takes; it needs to be `DBSCAN` or `NMS` here"
-            yield Finding(("clustering_config", "clustering_algorithm"), text)
-        if clustering.dbscan_eps > 1:
-            text = f"is {clustering.dbscan_eps:g}; it needs to be from 0 to 1, a distance of 1 - IoU"
+    @check("clustering_config.dbscan_eps")
+    def _eps_is_a_distance(self) -> Iterator[Finding]:
+        eps = self.clustering_config.dbscan_eps
+        if eps > 1:
+            text = f"is {eps:g}; it needs to be from 0 to 1, a distance of 1 - IoU"
             yield Finding(("clustering_config", "dbscan_eps"), text)
 
     def spec_notes(self) -> Iterator[Finding]:

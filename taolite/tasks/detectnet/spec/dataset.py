@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from taolite.spec import Finding, Float, Key, OneOf, SpecEnum, SpecModel, UInt, check, field
+from taolite.spec import Finding, Float, OneOf, SpecEnum, SpecModel, UInt, check, field
 
 __all__ = [
     "AugmentationConfig",
@@ -66,10 +66,10 @@ class DatasetConfig(SpecModel):
             yield Finding(("image_extension",), text)
         if self.dataloader_mode is not DataloaderMode.MULTISOURCE:
             yield Finding(("dataloader_mode",), f"is {self.dataloader_mode}; data is loaded as MULTISOURCE does")
-        for name in self.target_class_mapping:
-            if name != name.lower():
-                text = "has capitals, which records never have; it is matched in lower case"
-                yield Finding(("target_class_mapping", Key(name)), text)
+        capitals = [f'"{name}"' for name in self.target_class_mapping if name != name.lower()]
+        if capitals:
+            text = f"has keys with capitals ({', '.join(capitals)}); records have none, so they match in lower case"
+            yield Finding(("target_class_mapping",), text)
         for target in dict.fromkeys(self.target_class_mapping.values()):
             if target not in self.target_class_mapping:
                 text = f'maps to "{target}" and has no key "{target}"; TAO 5.0 would learn no such box, here they count'
@@ -121,9 +121,7 @@ class SpatialAugmentation(SpecModel):
     """Random geometry; what is absent does nothing."""
 
     hflip_probability: Float = field(0.0, ge=0, le=1, doc="Chance of mirroring left to right.")
-    vflip_probability: Float = field(
-        0.0, ge=0, le=1, ignored="TAO's MULTISOURCE loader never flips top to bottom", doc="Without effect."
-    )
+    vflip_probability: Float = field(0.0, ge=0, le=1, doc="Chance of mirroring top to bottom.")
     zoom_min: Float = field(1.0, gt=0, doc="Least zoom; above 1 the content shrinks.")
     zoom_max: Float = field(1.0, gt=0, doc="Largest zoom.")
     translate_max_x: Float = field(

@@ -42,16 +42,6 @@ class DetectNetSpec(SpecModel):
         """The target classes, in the order of the network's outputs."""
         return tuple(target.name for target in self.cost_function_config.target_classes)
 
-    @property
-    def class_of(self) -> dict[str, str]:
-        """Name in the records, in lower case -> target class (reference 4.4 and its advice): a class' own name leads
-        to itself, unless the mapping says otherwise; a key in lower case goes before one with capitals."""
-        mapping = self.dataset_config.target_class_mapping
-        found = {name.lower(): name for name in self.classes}
-        found.update({key.lower(): target for key, target in mapping.items() if key != key.lower()})
-        found.update({key: target for key, target in mapping.items() if key == key.lower()})
-        return found
-
     @check("cost_function_config.target_classes.name", "postprocessing_config.target_class_config")
     def _every_class_is_clustered(self) -> Iterator[Finding]:
         path = ("postprocessing_config", "target_class_config")

@@ -67,17 +67,16 @@ class TensorRTConfig(SpecModel):
     trt_engine: str = field("", doc="Path of the engine.")
     calibrator_config: CalibratorConfig | None = field(None, doc="Where the INT8 ranges come from.")
 
-    @check("parser")
-    def _can_be_parsed(self) -> Iterator[Finding]:
-        if self.parser is not ModelParser.ETLT:
-            yield Finding(("parser",), f"is {self.parser}, which is not read here; it needs to be `ETLT`")
-
     @check("backend_data_type", "calibrator_config.calibration_cache")
     def _int8_has_ranges(self) -> Iterator[Finding]:
         calibrator = self.calibrator_config
         if self.backend_data_type is BackendDataType.INT8 and calibrator and not calibrator.calibration_cache:
             text = "is missing; INT8 needs the path of a calibration cache"
             yield Finding(("calibrator_config", "calibration_cache"), text)
+
+    def spec_notes(self) -> Iterator[Finding]:
+        if self.parser is not ModelParser.ETLT:
+            yield Finding(("parser",), f"is {self.parser}, which is not read here; an engine or an .etlt is")
 
 
 class InferencerConfig(SpecModel):
@@ -99,11 +98,8 @@ class InferencerConfig(SpecModel):
 
 
 class InferenceClusteringConfig(ClusteringConfig):
-    """Clustering with the defaults that inference has."""
+    """Clustering with the default that only inference has."""
 
-    nms_iou_threshold: Float = field(
-        0.3, ge=0, le=1, zero_is_default=True, doc="NMS suppresses boxes that overlap a better one more; 0 acts as 0.3."
-    )
     nms_confidence_threshold: Float = field(
         0.1, ge=0, zero_is_default=True, doc="Smallest confidence kept after NMS; 0 acts as 0.1."
     )

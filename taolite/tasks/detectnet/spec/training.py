@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from taolite.spec import Finding, Float, Int, OneOf, SpecEnum, SpecModel, UInt, check, field
+from taolite.spec import Finding, Float, Int, Key, OneOf, SpecEnum, SpecModel, UInt, check, field
 
 __all__ = [
     "Adam",
@@ -57,6 +57,12 @@ class EvaluationConfig(SpecModel):
     average_precision_mode: AveragePrecisionMode = field(
         AveragePrecisionMode.SAMPLE, doc="11-point or integrated average precision."
     )
+
+    def spec_notes(self) -> Iterator[Finding]:
+        for name, overlap in self.minimum_detection_ground_truth_overlap.items():
+            if not 0 < overlap <= 1:
+                text = f"is {overlap:g}; an IoU lies between 0 and 1"
+                yield Finding(("minimum_detection_ground_truth_overlap", Key(name)), text)
 
 
 class SoftStartAnnealingSchedule(SpecModel):

@@ -1,0 +1,113 @@
+"""`taolite spec check FILE...`, `show FILE`, `schema [KIND]`: spec files before they are used."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taolite.spec import Kind, SpecModel
+
+__all__ = ["configure"]
+
+_SCHEMAS = ("detectnet", "inference", "dataset_convert")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the commands of `taolite spec`."""
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], line: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=line, description=line)
+        command.set_defaults(run=run)
+        return command
+
+    check = add("check", _check, "say what is wrong in spec files: every problem at once, with line and column")
+    check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a spec file")
+    show = add("show", _show, "print a spec as it will be used, with every default filled in")
+    show.add_argument("file", type=Path, metavar="FILE", help="a spec file")
+    for command in (check, show):
+        command.add_argument(
+            "--mount", action="append", default=[], metavar="SRC:DST", help="where a container path lies"
+        )
+    show.add_argument("--json", action="store_true", help="JSON instead of the spec's own format")
+    schema = add("schema", _schema, "print the JSON schema of a kind of spec: fields, types, ranges, units, meanings")
+    schema.add_argument(
+        "kind", nargs="?", choices=_SCHEMAS, default="detectnet", metavar="KIND",
+        help=f"{', '.join(_SCHEMAS[:-1])} or {_SCHEMAS[-1]}; detectnet where it is left out",
+    )  # fmt: skip
+
+
+def _check(options: argparse.Namespace) -> int:
+    from taolite.errors import TaoliteError
+    from taolite.workspace.mounts import Mounts
+
+    mounts = Mounts.load(options.mount)
+    failed = 0
+    for file in options.files:
+        try:
+            print("\n".join(_report(mounts.resolve(file))))
+        except TaoliteError as error:
+            failed += 1
+            print(error)
+    return 1 if failed else 0
+
+
+def _report(file: Path) -> Iterator[str]:
+    """What there is to say of a good spec; raises TaoliteError for another."""
+    from taolite import spec
+
+    kind = spec.identify(file)
+    reading = spec.read(file, _model_of(kind, file))
+    count = len(reading.warnings)
+    said = f", {count} warning{'s' if count != 1 else ''}" if count else ""
+    yield f"{file}: good, a {kind.value} spec{said}"
+    for warning in reading.warnings:
+        place = f"line {warning.line}:{warning.column}: " if warning.line else ""
+        yield f"  warning: {place}{warning.text}"
+
+
+def _show(options: argparse.Namespace) -> int:
+    from taolite import spec
+    from taolite.workspace.mounts import Mounts
+
+    file = Mounts.load(options.mount).resolve(options.file)
+    model = spec.load(file, _model_of(spec.identify(file), file))
+    if options.json:
+        print(model.model_dump_json(by_alias=True, exclude_none=True, indent=2))
+    else:
+        print(spec.dumps(model, defaults=True), end="")
+    return 0
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from taolite import spec
+    from taolite.tasks.detectnet.spec import DatasetExportSpec, DetectNetSpec, InferenceSpec
+
+    models: dict[str, type[SpecModel]] = dict(
+        zip(_SCHEMAS, (DetectNetSpec, InferenceSpec, DatasetExportSpec), strict=True)
+    )
+    print(json.dumps(spec.json_schema(models[options.kind]), indent=2, ensure_ascii=False))
+    return 0
+
+
+def _model_of(kind: Kind, file: Path) -> type[SpecModel]:
+    """The model that reads a spec of `kind`. Raises UsageError for a kind that this version does not read."""
+    from taolite.errors import UsageError
+    from taolite.spec import Kind
+    from taolite.tasks.detectnet.spec import DatasetExportSpec, DetectNetSpec, InferenceSpec
+
+    models: dict[Kind, type[SpecModel]] = {
+        Kind.DETECTNET: DetectNetSpec,
+        Kind.DETECTNET_INFERENCE: InferenceSpec,
+        Kind.DATASET_EXPORT: DatasetExportSpec,
+    }
+    if kind in models:
+        return models[kind]
+    read = "it reads those of DetectNet_v2: train and evaluate, inference, dataset_convert"
+    if kind is Kind.UNKNOWN:
+        raise UsageError(f"{file}: this version knows no spec with these blocks; {read}")
+    raise UsageError(f"{file}: this is a spec for {kind.value}, which this version does not read; {read}")
