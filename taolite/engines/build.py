@@ -199,11 +199,11 @@ def _with_precision(
             "build fp32 or fp16, or export a quantised ONNX first"
         )
     if has == "int8":
-        raise EngineError(f"this model is quantised (Q/DQ nodes) and cannot be built as {precision}; say -t int8")
+        raise EngineError(f"this model is quantised (Q/DQ nodes) and cannot be built as {precision}; ask for int8")
     if precision == "fp32":
-        raise EngineError("this model's weights are float16 already and cannot be built as fp32; say -t fp16")
+        raise EngineError("this model's weights are float16 already and cannot be built as fp32; ask for fp16")
     if backend == "openvino":
-        raise EngineError("openvino computes in fp32 or bf16 on a processor, not in fp16; leave out -t fp16")
+        raise EngineError("openvino computes in fp32 or bf16 on a processor, not in fp16; ask for fp32")
     return onnx_graph.to_fp16(onnx), "fp16"
 
 

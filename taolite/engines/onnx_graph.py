@@ -23,6 +23,7 @@ __all__ = [
     "Cost",
     "OnnxMeta",
     "Signature",
+    "describe",
     "element_types",
     "macs_and_parameters",
     "operators",
@@ -251,6 +252,12 @@ def read_meta(onnx: bytes) -> OnnxMeta | None:
     except json.JSONDecodeError as error:
         raise EngineError(f"what this model says of itself is no JSON ({error}); export the model again") from error
     return OnnxMeta.from_json(value)
+
+
+def describe(onnx: bytes) -> dict[str, Any]:
+    """The same as `read_meta`, as the JSON value an `.etlt` records beside the model; empty for foreign ones."""
+    meta = read_meta(onnx)
+    return {} if meta is None else meta.to_json()
 
 
 def write_meta(onnx: bytes, meta: OnnxMeta) -> bytes:

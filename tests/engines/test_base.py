@@ -207,6 +207,8 @@ def test_the_engine_room_loads_without_torch():
 
 
 def test_every_kind_of_file_is_told_by_its_first_bytes():
-    kinds = [base.sniff(head + b"rest") for head in (b"\x08\x08", b"vtrt", b"ftrt", b"ptrt", b"taolite-openvino fp32\n")]
+    kinds = [
+        base.sniff(head + b"rest") for head in (b"\x08\x08", b"vtrt", b"ftrt", b"ptrt", b"taolite-openvino fp32\n")
+    ]
 
     assert kinds == ["onnx", "tensorrt_rtx", "tensorrt", "tensorrt", "openvino"]
