@@ -19,7 +19,7 @@ from taolite.formats.places import Pictures, label_texts, measure
 from taolite.formats.text import number, read_lines, show
 from taolite.sample import Label, Sample
 
-__all__ = ["WORLD", "format_label", "looks_like", "parse_labels", "read"]
+__all__ = ["WORLD", "format_label", "format_labels", "looks_like", "parse_labels", "read", "require_writable"]
 
 WORLD = ("height_m", "width_m", "length_m", "x_m", "y_m", "z_m", "rotation_y")  # columns 9 to 15
 _COLUMNS = 15
@@ -39,7 +39,8 @@ def read(root: Path, *, only: frozenset[str] | None, findings: Findings) -> list
         labels = parse_labels(path, findings)
         image = pictures.find(path.stem, near=path)
         if image is None:
-            findings.error("missing-image", path, f"no image called {path.stem} for these labels; restore it or remove")
+            text = f"no image called {path.stem} for these labels; restore it or delete this file"
+            findings.error("missing-image", path, text)
             continue
         size_hw = measure(image, findings)
         if size_hw is not None and labels is not None:
@@ -77,16 +78,22 @@ def parse_labels(path: Path, findings: Findings) -> tuple[Label, ...] | None:
     return tuple(labels) if len(findings.errors) == before else None
 
 
+def require_writable(names: Sequence[str]) -> None:
+    """Raise one DataError for all class names with a blank in them, which no KITTI reader can tell from a column."""
+    bad = [name for name in names if name.split() != [name]]
+    if bad:
+        flags = " ".join(f'--rename "{name}={"_".join(name.split()) or "NAME"}"' for name in bad)
+        raise DataError(
+            f"class name{'s' if len(bad) > 1 else ''} {', '.join(map(show, bad))} cannot stand in a KITTI file, "
+            f"whose columns are separated by blanks; rename with {flags}"
+        )
+
+
 def format_label(label: Label) -> str:
     """One KITTI line, two decimals like the benchmark's own; a 16th column where the label has a score.
 
-    Raises DataError for a class name with a blank in it, which no KITTI reader can tell from a column.
+    The class name must have passed `require_writable`.
     """
-    if not label.name or label.name.split() != [label.name]:
-        raise DataError(
-            f"class name {show(label.name)} cannot stand in a KITTI file, whose columns are separated by blanks; "
-            f"rename it (--rename {show(label.name)}={'_'.join(label.name.split()) or 'NAME'})"
-        )
     numbers = [label.alpha, *label.box, *(float(label.attributes.get(name, 0)) for name in WORLD)]
     columns = [label.name, f"{label.truncated:.2f}", str(label.occluded), *(f"{value:.2f}" for value in numbers)]
     return " ".join(columns if label.score is None else [*columns, f"{label.score:.3f}"])

@@ -1,7 +1,7 @@
 """`read`: any format in, samples out; and how a format is recognised.
 
 A folder is recognised by its shallowest label files. Problems of a strict read come together in one DataError;
-notes (a picture nobody labelled, a point without area) go to the listener as warnings.
+what else is odd (a picture nobody labelled, a size that contradicts it) goes to the listener as warnings.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from taolite.errors import DataError, PathError, UsageError
 from taolite.events import Listener, Notice, silent
 from taolite.formats import coco, kitti, labelme, voc, yolo
 from taolite.formats.findings import SHOWN, Findings, problems_error
-from taolite.formats.places import Pictures, files_below
-from taolite.formats.split import find_list, read_list
+from taolite.formats.places import Pictures, files_below, stem_of
+from taolite.formats.split import find_list, read_list, require_list
 from taolite.formats.text import show
 from taolite.sample import Sample
 
@@ -59,7 +59,7 @@ def read(
     samples = collect(Path(path), format, split=split, findings=findings)
     if strict and findings.errors:
         raise problems_error(path, findings.errors)
-    notes = findings.errors + findings.notes
+    notes = findings.errors + [note for note in findings.notes if note.kind != "no-area"]  # writers tell of those
     for finding in notes[:SHOWN]:
         listener(Notice(str(finding), "warning"))
     if len(notes) > SHOWN:
@@ -70,30 +70,55 @@ def read(
     return samples
 
 
-def collect(path: Path, format: str | None, *, split: str | None, findings: Findings) -> list[Sample]:
-    """Like `read`, but everything wrong goes to `findings` and nothing is raised for it."""
+def collect(
+    path: Path,
+    format: str | None,
+    *,
+    split: str | None = None,
+    only: frozenset[str] | None = None,
+    findings: Findings,
+) -> list[Sample]:
+    """Like `read`, but everything wrong goes to `findings` and nothing is raised for it.
+
+    `only` keeps the images of these stems; `split` makes it from a list.
+    """
     if not path.exists():
         raise PathError(f"{path}: no such file or folder")
     name = detect(path) if format is None else format
     if name not in FORMATS:
         raise UsageError(f"format {show(name)} is not one of {', '.join(FORMATS)}")
     listed = find_list(path, split) if split is not None else None
-    only = read_list(listed) if listed is not None else None
+    if listed is not None:
+        only = read_list(listed)
     word = split if listed is None else None
     if name == "coco":
         samples = coco.read(path, only=only, findings=findings, split=word)
     elif name == "yolo":
         samples = yolo.read(path, only=only, findings=findings, split=word)
-    elif word is not None:
-        raise UsageError(f"{path}: no list called {show(word)} (ImageSets/Main/{word}.txt, {word}.txt or a path)")
     else:
+        if word is not None:
+            require_list(path, word)
         reader = {"labelme": labelme.read, "kitti": kitti.read, "voc": voc.read}[name]
         samples = reader(path, only=only, findings=findings)
-    if path.is_dir() and name != "yolo":
-        for image in Pictures(path).unlabelled((sample.image for sample in samples), only=only):
-            if not any(error.path == image or error.path.stem == image.stem for error in findings.errors):
-                findings.note("image-without-label", image, "no labels for this image; it is left out")
+    _note_absent(path, samples, only, listed, findings)
     return samples
+
+
+def _note_absent(
+    path: Path, samples: list[Sample], only: frozenset[str] | None, listed: Path | None, findings: Findings
+) -> None:
+    """Pictures without labels, and names of a list that nothing belongs to."""
+    known = {stem_of(finding.path.name) for finding in findings.errors}
+    known |= {finding.path.stem for finding in findings.errors}
+    if path.is_dir():
+        taken = {sample.image for sample in samples}
+        for image in Pictures(path).unlabelled(taken, only=only):
+            if stem_of(image.name) not in known:
+                findings.note("image-without-label", image, "no labels for this image; it is left out")
+                known.add(stem_of(image.name))
+    known |= {stem_of(sample.image.name) for sample in samples}
+    for stem in sorted((only or frozenset()) - known):
+        findings.note("missing-label", listed or path, f"image {show(stem)} of the list is not there")
 
 
 def detect(path: Path) -> str:

@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from taolite.errors import DataError, UsageError
+from taolite.formats.photo import photo_bytes
 from taolite.formats.places import stem_of
+from taolite.formats.text import show
 from taolite.sample import Sample
 
-__all__ = ["find_list", "lists_below", "read_list", "split_samples"]
+__all__ = ["find_list", "lists_below", "read_list", "require_list", "split_samples"]
 
 _LIST_FOLDERS = ("ImageSets/Main", "ImageSets", ".", "splits", "data")
 
@@ -27,6 +29,14 @@ def find_list(root: Path, split: str) -> Path | None:
     candidates = [Path(split), top / split]
     candidates += [top / folder / f"{split}.txt" for folder in _LIST_FOLDERS]
     return next((path for path in candidates if path.is_file()), None)
+
+
+def require_list(root: Path, split: str) -> Path:
+    """Like `find_list`; raises UsageError where there is none."""
+    path = find_list(root, split)
+    if path is None:
+        raise UsageError(f"{root}: no list called {show(split)} (ImageSets/Main/{split}.txt, {split}.txt or a path)")
+    return path
 
 
 def lists_below(root: Path) -> dict[str, Path]:
@@ -75,7 +85,7 @@ def split_samples(samples: Sequence[Sample], *, percent: float, seed: int) -> tu
 
 
 def _content(sample: Sample) -> str:
-    return hashlib.sha256(sample.image.read_bytes()).hexdigest() if sample.image.is_file() else str(sample.source)
+    return hashlib.sha256(photo_bytes(sample)).hexdigest()
 
 
 def _without_flag(line: str) -> str:

@@ -50,7 +50,8 @@ def read(root: Path, *, only: frozenset[str] | None, findings: Findings, split: 
             continue
         image = pictures.find(path.stem, near=path)
         if image is None:
-            findings.error("missing-image", path, f"no image called {path.stem} for these labels; restore it or remove")
+            text = f"no image called {path.stem} for these labels; restore it or delete this file"
+            findings.error("missing-image", path, text)
             continue
         size_hw = measure(image, findings)
         if size_hw is None:

@@ -1,0 +1,48 @@
+"""The photograph of a sample: the file it names, or the one embedded in the labelme file it was read from."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taolite.errors import DataError
+from taolite.formats.labelme import embedded_picture
+from taolite.pictures import read_rgb
+from taolite.sample import Sample
+
+__all__ = ["is_turned", "photo_bytes", "read_photo"]
+
+_ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
+
+
+def photo_bytes(sample: Sample) -> bytes:
+    """The image file as bytes. Raises DataError where there is neither file nor embedded picture."""
+    if sample.image.is_file():
+        return sample.image.read_bytes()
+    embedded = embedded_picture(sample.source) if sample.source is not None else None
+    if embedded is None:
+        raise DataError(f"{sample.image}: this image is missing; restore it or remove its label")
+    return embedded
+
+
+def read_photo(sample: Sample) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB, upright, wherever the picture lies. Raises DataError for a damaged or missing one."""
+    if sample.image.is_file():
+        return read_rgb(sample.image)
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(io.BytesIO(photo_bytes(sample))) as image:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{sample.source}: its embedded picture is damaged ({error})") from error
+
+
+def is_turned(data: bytes) -> bool:
+    """Whether an image file asks its viewer to rotate or mirror it (EXIF)."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        return bool(image.getexif().get(_ORIENTATION, 1) != 1)

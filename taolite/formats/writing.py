@@ -1,0 +1,292 @@
+"""`write`: samples in, a data set of any format out, whole or not at all.
+
+    kitti     image_2/ label_2/
+    voc       JPEGImages/ Annotations/ ImageSets/Main/<list>.txt
+    coco      images/ annotations.json
+    yolo      images/ labels/ data.yaml
+    labelme   pictures and JSON side by side
+
+Everything is written beside the target and renamed at the end. Pictures keep their bytes where they can; one that asks
+to be rotated (EXIF) is stored upright, because other tools, TAO among them, would read it sideways. Labels without
+area are left out and reported, except by labelme, which can hold them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from taolite.errors import DataError, PathError, StorageError, UsageError
+from taolite.events import Listener, Notice, Progress, silent
+from taolite.formats import coco, kitti, labelme, voc, yolo
+from taolite.formats.findings import SHOWN
+from taolite.formats.photo import is_turned, photo_bytes, read_photo
+from taolite.formats.places import stem_of
+from taolite.formats.reading import FORMATS
+from taolite.formats.shapes import is_without_area
+from taolite.formats.text import show
+from taolite.pictures import EXTENSIONS
+from taolite.preprocessing import resize
+from taolite.sample import Label, Sample
+
+__all__ = ["WriteReport", "choose_classes", "resize_labels", "write"]
+
+_FOLDERS = {"kitti": "image_2", "voc": "JPEGImages", "coco": "images", "yolo": "images", "labelme": ""}
+_QUALITY = 95  # of a JPEG that has to be encoded again
+_PROGRESS_EVERY = 20
+
+
+@dataclass(frozen=True)
+class WriteReport:
+    """What was written: images, labels of each class, and how many labels had no area and were left out."""
+
+    folder: Path
+    images: int
+    labels: Mapping[str, int]
+    left_out: int
+
+
+def write(
+    samples: Sequence[Sample],
+    folder: Path | str,
+    format: str,
+    *,
+    images: Literal["copy", "link", "symlink"] = "copy",
+    size_hw: tuple[int, int] | None = None,
+    extension: str | None = None,
+    list_name: str = "trainval",
+    listener: Listener = silent,
+) -> WriteReport:
+    """Write a data set; `folder` appears when it is complete.
+
+    Args:
+        samples: at least one. Two pictures of one name get the names of their folders in front.
+        folder: must not exist, or be empty.
+        format: one of `formats.FORMATS`.
+        images: copy the picture files, or link them (hard, copied across disks; or by symbolic link).
+        size_hw: resize pictures and labels to this (height, width), the aspect not kept.
+        extension: encode all pictures as this (`.jpg`, `.png`); a TAO spec knows one extension for all.
+        list_name: VOC's list.
+        listener: takes warnings and progress.
+
+    Raises:
+        UsageError: an unknown format or extension, or no samples.
+        PathError: the folder holds something already.
+        DataError: a class name that the format cannot hold, a picture that cannot be read.
+        StorageError: the disk is full or read-only; nothing is left behind.
+    """
+    folder = Path(folder)
+    if format not in FORMATS:
+        raise UsageError(f"format {show(format)} is not one of {', '.join(FORMATS)}")
+    if not samples:
+        raise UsageError(f"{folder}: there is no sample to write")
+    if extension is not None and extension not in (".jpg", ".png"):
+        raise UsageError(f"pictures can be encoded as .jpg or .png, not {show(extension)}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise PathError(f"{folder}: something is there already; choose another folder, or remove it first")
+    if format == "kitti":
+        kitti.require_writable(sorted({label.name for sample in samples for label in sample.labels}))
+    usable, left_out = _leave_out(samples, format, listener)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    try:
+        named = _write_pictures(usable, partial / _FOLDERS[format], images, size_hw, extension, listener)
+        _write_labels(named, partial, format, folder.name, list_name)
+        if folder.exists():
+            folder.rmdir()
+        partial.rename(folder)
+    except OSError as error:
+        raise StorageError(f"{folder}: {error.strerror or error}; nothing was written") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    _tell_extensions([name for name, _ in named], format, listener)
+    counts: dict[str, int] = {}
+    for _, sample in named:
+        for label in sample.labels:
+            counts[label.name] = counts.get(label.name, 0) + 1
+    return WriteReport(folder, len(named), dict(sorted(counts.items())), left_out)
+
+
+def choose_classes(
+    samples: Sequence[Sample], *, classes: Sequence[str] | None = None, rename: Mapping[str, str] | None = None
+) -> list[Sample]:
+    """The samples with classes renamed, then only `classes` kept (all where it is None); images stay.
+
+    Raises UsageError for a name that no label has.
+    """
+    known = {label.name for sample in samples for label in sample.labels}
+    names = rename or {}
+    for name in names:
+        if name not in known:
+            raise UsageError(f"no label is called {show(name)}; the classes are {', '.join(sorted(known))}")
+    renamed = {names.get(name, name) for name in known}
+    for name in classes or ():
+        if name not in renamed:
+            raise UsageError(f"no label is called {show(name)}; the classes are {', '.join(sorted(renamed))}")
+
+    def keep(sample: Sample) -> Sample:
+        labels = (replace(label, name=names.get(label.name, label.name)) for label in sample.labels)
+        return replace(sample, labels=tuple(label for label in labels if classes is None or label.name in classes))
+
+    return [keep(sample) for sample in samples]
+
+
+def resize_labels(sample: Sample, size_hw: tuple[int, int]) -> Sample:
+    """The sample as it is after its picture was stretched to `size_hw`: boxes and outlines go along."""
+    if size_hw == sample.size_hw:
+        return sample
+    scale_y, scale_x = size_hw[0] / sample.size_hw[0], size_hw[1] / sample.size_hw[1]
+
+    def fit(label: Label) -> Label:
+        x1, y1, x2, y2 = label.box
+        box = (x1 * scale_x, y1 * scale_y, x2 * scale_x, y2 * scale_y)
+        points = tuple((x * scale_x, y * scale_y) for x, y in label.points)
+        odd = label.attributes.get("shape") in ("mask", "circle")  # a stretched circle is none
+        attributes = {k: v for k, v in label.attributes.items() if not (odd and k in ("shape", "mask"))}
+        return replace(label, box=box, points=points, attributes=attributes)
+
+    return replace(sample, size_hw=size_hw, labels=tuple(fit(label) for label in sample.labels))
+
+
+def _leave_out(samples: Sequence[Sample], format: str, listener: Listener) -> tuple[list[Sample], int]:
+    """The samples with the labels that the format can hold, and how many it cannot; those are told."""
+    usable: list[Sample] = []
+    gone: list[str] = []
+    for sample in samples:
+        labels = []
+        for label in sample.labels:
+            fitted = _fit(label, sample, format)
+            if fitted is not None:
+                labels.append(fitted)
+                continue
+            where = f"{sample.source or sample.image}{f':{label.line}' if label.line else ''}"
+            shape = label.attributes.get("shape")
+            what = f"a {shape} has no area" if shape else "its box has no width or height"
+            gone.append(f"{where}: {label.name} is left out, {what}")
+        usable.append(replace(sample, labels=tuple(labels)))
+    for text in gone[:SHOWN]:
+        listener(Notice(text, "warning"))
+    if len(gone) > SHOWN:
+        listener(Notice(f"{len(gone) - SHOWN} more labels without area are left out", "warning"))
+    return usable, len(gone)
+
+
+def _fit(label: Label, sample: Sample, format: str) -> Label | None:
+    """The label as the format can hold it, or None. YOLO's trainers refuse fractions outside 0..1: cut there."""
+    if format == "labelme":
+        return label
+    if format == "yolo":
+        (x1, y1, x2, y2), (height, width) = label.box, sample.size_hw
+        label = replace(label, box=(max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))))
+    return None if is_without_area(label) else label
+
+
+def _write_pictures(
+    samples: Sequence[Sample],
+    folder: Path,
+    images: str,
+    size_hw: tuple[int, int] | None,
+    extension: str | None,
+    listener: Listener,
+) -> list[tuple[str, Sample]]:
+    """(file name, sample as written) of each, once its picture is in `folder`."""
+    folder.mkdir(parents=True)
+    named = []
+    for index, (stem, sample) in enumerate(zip(_stems(samples), samples, strict=True), start=1):
+        suffix = sample.image.suffix if sample.image.suffix.lower() in EXTENSIONS else ".jpg"
+        target = folder / f"{stem}{extension or suffix}"
+        _write_picture(sample, target, images, size_hw)
+        named.append((target.name, sample if size_hw is None else resize_labels(sample, size_hw)))
+        if index % _PROGRESS_EVERY == 0 or index == len(samples):
+            listener(Progress("convert", index, len(samples)))
+    return named
+
+
+def _write_picture(sample: Sample, target: Path, images: str, size_hw: tuple[int, int] | None) -> None:
+    data = photo_bytes(sample)
+    same_kind = target.suffix.lower() == sample.image.suffix.lower()
+    try:
+        turned = is_turned(data)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{sample.image}: not a readable image ({error}); replace the file or remove it") from error
+    if (size_hw is not None and size_hw != sample.size_hw) or turned or not same_kind:
+        from PIL import Image
+
+        photo = read_photo(sample)
+        photo = photo if size_hw is None else resize(photo, size_hw)
+        Image.fromarray(photo).save(target, quality=_QUALITY)
+    elif images == "symlink" and sample.image.is_file():
+        target.symlink_to(sample.image.resolve())
+    elif images == "link" and sample.image.is_file():
+        _link(sample.image, target)
+    else:
+        target.write_bytes(data)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or a system without hard links
+        shutil.copyfile(source, target)
+
+
+def _stems(samples: Sequence[Sample]) -> list[str]:
+    """A file name for each, without extension: the picture's own, with its folders in front where two would clash."""
+    stems = [stem_of(sample.image.name) for sample in samples]
+    depth = 0
+    while True:
+        counts: dict[str, int] = {}
+        for stem in stems:
+            counts[stem.lower()] = counts.get(stem.lower(), 0) + 1
+        clashes = [index for index, stem in enumerate(stems) if counts[stem.lower()] > 1]
+        if not clashes:
+            return stems
+        depth += 1
+        for position, index in enumerate(clashes):
+            parents = [part for part in samples[index].image.parent.parts if part not in ("/", "..")]
+            front = parents[-depth] if depth <= len(parents) else str(position)
+            stems[index] = f"{front}__{stems[index]}"
+
+
+def _write_labels(
+    named: Sequence[tuple[str, Sample]], root: Path, format: str, folder_name: str, list_name: str
+) -> None:
+    stems = [stem_of(name) for name, _ in named]
+    if format == "coco":
+        _put(root / "annotations.json", coco.format_dataset(named))
+        return
+    if format == "yolo":
+        names = sorted({label.name for _, sample in named for label in sample.labels})
+        ids = {name: index for index, name in enumerate(names)}
+        _put(root / "data.yaml", yolo.format_yaml(names))
+        for stem, (_, sample) in zip(stems, named, strict=True):
+            _put(root / "labels" / f"{stem}.txt", yolo.format_labels(sample, ids))
+        return
+    for stem, (name, sample) in zip(stems, named, strict=True):
+        if format == "kitti":
+            _put(root / "label_2" / f"{stem}.txt", kitti.format_labels(sample.labels))
+        elif format == "voc":
+            text = voc.format_annotation(sample, image_name=name, folder=folder_name)
+            _put(root / "Annotations" / f"{stem}.xml", text)
+        else:
+            _put(root / f"{stem}.json", labelme.format_labels(sample, image_name=name))
+    if format == "voc":
+        _put(root / "ImageSets" / "Main" / f"{list_name}.txt", "".join(f"{stem}\n" for stem in stems))
+
+
+def _put(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _tell_extensions(names: Sequence[str], format: str, listener: Listener) -> None:
+    counts: dict[str, int] = {}
+    for name in names:
+        counts[Path(name).suffix] = counts.get(Path(name).suffix, 0) + 1
+    if format == "kitti" and len(counts) > 1:
+        found = ", ".join(f"{suffix} {count}" for suffix, count in sorted(counts.items()))
+        text = f"the pictures are of several kinds ({found}), and a TAO spec names one image_extension"
+        listener(Notice(f"{text}; convert with --image-format jpg to have one", "warning"))
