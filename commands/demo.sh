@@ -58,7 +58,8 @@ if [ -z "$photographs" ]; then
   photographs=$work/labelme
   step "photographs, labelled with labelme" python commands/demo/make_data.py "$photographs"
 fi
-step "labelme to KITTI" taolite dataset convert "$photographs" "$work/kitti" --to kitti
+step "labelme to KITTI" taolite dataset convert "$photographs" "$work/kitti" \
+  --to kitti --image-format jpg
 step "specs for these classes" python commands/demo/prepare.py "$work" ${epochs[@]+"${epochs[@]}"}
 step "KITTI to TFRecords" detectnet_v2 dataset_convert -d "$demo/specs/tfrecords.txt" -o "$demo/tfrecords/demo"
 step "train" detectnet_v2 train -e "$demo/specs/train.txt" -r "$demo/trained" -n detector --gpus 1

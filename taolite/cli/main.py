@@ -27,7 +27,7 @@ GROUPS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code (0 done, 1 something to mend, 2 wrong usage, 130 interrupted)."""
+    """Run one command; returns the exit code (0 done, 1 something to mend, 2 wrong usage)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
         prog="taolite",
@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
         return 1
     except KeyboardInterrupt:
         print("stopped by Ctrl-C; what was saved before stays", file=sys.stderr)
-        return 130
+        return 1
     except BrokenPipeError:  # the reader of our output went away, as in `taolite spec show F | head`
         sys.stderr.close()
         return 1

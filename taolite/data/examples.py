@@ -4,9 +4,9 @@ targets drawn. An example is a function of (seed, epoch, index) alone.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from taolite.boxes import Boxes
 from taolite.data.augment import Augmentation, draw_view, view_boxes, view_pixels
 from taolite.data.order import generator
+from taolite.errors import DataError
 from taolite.pictures import read_rgb
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Sample
@@ -78,6 +79,12 @@ class Examples:
         """The example that training sees of sample `index` in `epoch`. Raises DataError, PathError."""
         sample, truth = self.samples[index], self.truth(index)
         photo = read_rgb(sample.image, grey=self.preprocessing.channels == 1)
+        if photo.shape[:2] != sample.size_hw:
+            height, width = sample.size_hw
+            raise DataError(
+                f"{sample.image}: {photo.shape[1]}x{photo.shape[0]} pixels, and its record says {width}x{height}; "
+                "the image was changed after dataset_convert: convert again"
+            )
         pixels = self.preprocessing.fit_photo(photo)
         if self.augmentation is not None:
             rng = generator(self.seed, "view", epoch, index)
@@ -87,11 +94,13 @@ class Examples:
             truth = _sized(LabelledBoxes(boxes, truth.classes_n, truth.difficult_n))
         return Example(pixels, truth, self.encode(truth), str(sample.image))
 
-    @cached_property
-    def counts(self) -> dict[int, int]:
-        """How many boxes each class index has."""
-        kinds = [self.class_of(label.name) for sample in self.samples for label in sample.labels]
-        return {kind: kinds.count(kind) for kind in sorted({k for k in kinds if k is not None})}
+    def content_hash(self) -> str:
+        """64 hex digits over the samples' image names, sizes and labels, in order; pixels are not read."""
+        digest = hashlib.sha256()
+        for sample in self.samples:
+            labels = [(label.name, label.box, label.difficult) for label in sample.labels]
+            digest.update(repr((sample.image.name, sample.size_hw, labels)).encode())
+        return digest.hexdigest()
 
 
 def _sized(truth: LabelledBoxes) -> LabelledBoxes:

@@ -101,7 +101,7 @@ def train(
     start = task.start(spec, resolve=resolve, key=key)
     for text in start.notices:
         listener(Notice(text))
-    identity = RunIdentity(task.name, task.spec_text(spec), task.classes(spec), parent=start.parent)
+    identity = RunIdentity(task.name, task.spec_text(spec), task.classes(spec), examples.content_hash(), start.parent)
     with RunFolder.open(results, identity) as run, Recorder(run) as record, _stop_signals() as stop:
         both = _both(record, listener)
         trainer = Trainer(

@@ -246,6 +246,7 @@ def _augmentation(spec: DetectNetSpec) -> Augmentation:
         made = dataclasses.replace(
             made,
             hflip_probability=space.hflip_probability,
+            vflip_probability=space.vflip_probability,
             zoom_min=space.zoom_min,
             zoom_max=space.zoom_max,
             translate_max_x=space.translate_max_x,

@@ -126,9 +126,7 @@ class ModelConfig(SpecModel):
         if not self.use_batch_norm and not self.load_graph:
             yield Finding(("use_batch_norm",), "is false or absent: the network has no batch normalisation")
         if self.load_graph and not self.pretrained_model_file:
-            yield Finding(
-                ("load_graph",), "is given without a pretrained_model_file; training needs the file it is about"
-            )
+            yield Finding(("load_graph",), "is given without a pretrained_model_file; training needs one")
 
 
 class TargetClassRasterizer(SpecModel):

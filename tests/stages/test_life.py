@@ -1,0 +1,197 @@
+"""A whole life in small: train, evaluate, prune, retrain, export, evaluate the export, annotate pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from taolite.artifacts.bundle import read_bundle, weights_hash
+from taolite.artifacts.keys import Key
+from taolite.cli.main import main
+from taolite.errors import TrainingError
+from taolite.events import EpochDone, Event, Progress
+from taolite.stages.train import TrainOptions, train
+from taolite.tasks import base
+
+from .conftest import write_spec
+
+KEY = "tlt_encode"
+FLOAT32 = TrainOptions(bfloat16=False, workers=1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def detectnet(*words: object) -> int:
+    return main(["detectnet", *map(str, words), "-k", KEY])
+
+
+@pytest.fixture(scope="module")
+def trained(tiny: Path) -> Path:
+    """The run folder of a finished training of 4 epochs."""
+    results = tiny / "trained"
+    spec = write_spec(tiny, "train.txt", epochs=4)
+    assert detectnet("train", "-e", spec, "-r", results, "-n", "plate", "--gpus", 1, "--precision", "fp32") == 0
+    return results
+
+
+def test_a_run_leaves_what_tao_leaves_and_what_we_promise(trained: Path):
+    names = {str(path.relative_to(trained)) for path in trained.rglob("*") if path.is_file()}
+
+    assert {"weights/plate.tlt", "status.json", "experiment_spec.txt", "manifest.json", "metrics.jsonl"} <= names
+    assert {"plots/curves.png", "plots/first_batch.png", "model.epoch-2.tlt"} <= names
+    assert any(name.startswith("events/events.out.tfevents") for name in names)
+    lines = [json.loads(line) for line in (trained / "status.json").read_text().splitlines()]
+    assert [lines[0]["status"], lines[-1]["status"]] == ["STARTED", "SUCCESS"]
+    assert KEY not in "".join(path.read_text(errors="replace") for path in trained.rglob("*.json*"))
+
+
+def test_a_few_steps_lower_the_cost_and_evaluate_counts_every_image_once(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+):
+    code = detectnet("evaluate", "-e", trained.parent / "train.txt", "-m", trained / "weights" / "plate.tlt", "--json")
+
+    scores = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert scores["card"]["images"] == 4
+    assert scores["card"]["objects"] == {"plate": 6}
+    losses = [row["loss"] for row in map(json.loads, (trained / "metrics.jsonl").open()) if "loss" in row]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_pruned_retrained_and_exported_models_agree(trained: Path, tiny: Path, capsys: pytest.CaptureFixture[str]):
+    pruned, export = tiny / "pruned.tlt", tiny / "plate.etlt"
+    assert detectnet("prune", "-m", trained / "weights/plate.tlt", "-o", pruned, "-eq", "union", "--target", "0.5") == 0
+    spec = write_spec(tiny, "retrain.txt", model=f'pretrained_model_file: "{pruned}" load_graph: true')
+    again = tiny / "retrained"
+    assert detectnet("train", "-e", spec, "-r", again, "-n", "plate", "--precision", "fp32") == 0
+    small, large = (
+        read_bundle(path, key=Key(KEY)) for path in (again / "weights/plate.tlt", trained / "weights/plate.tlt")
+    )
+    assert sum(v.size for v in small.tensors.values()) < sum(v.size for v in large.tensors.values())
+    assert [step["stage"] for step in small.lineage] == ["train", "prune", "train"]
+
+    assert detectnet("export", "-m", again / "weights/plate.tlt", "-o", export) == 0
+    assert detectnet("export", "-m", again / "weights/plate.tlt", "-o", export) == 1  # it exists by now
+    capsys.readouterr()
+    reports = []
+    for model in (again / "weights/plate.tlt", export):
+        assert detectnet("evaluate", "-e", spec, "-m", model, "--json") == 0
+        reports.append(json.loads(capsys.readouterr().out))
+    assert reports[0]["card"] == reports[1]["card"]
+    assert reports[0]["cost"] == pytest.approx(reports[1]["cost"], rel=2e-2)  # torch ran in the processor's own type
+
+    pictures = tiny / "found"
+    assert detectnet("inference", "-i", tiny / "kitti/image_2", "-o", pictures, "-m", export) == 0
+    assert len(list((pictures / "images_annotated").glob("*.png"))) == 16
+
+
+def test_a_run_stopped_between_steps_goes_on_to_the_same_weights(tiny: Path):
+    spec = write_spec(tiny, "exact.txt", epochs=3)
+    whole = train_once(tiny / "whole", spec)
+
+    with pytest.raises(TrainingError, match=r"stopped after epoch 1, step 2 of 3; saved as .*step-000000005.ckpt"):
+        train_once(tiny / "halves", spec, stop_at=4)
+    resumed = train_once(tiny / "halves", spec, workers=3)
+
+    assert resumed == whole
+
+
+def train_once(results: Path, spec: Path, *, stop_at: int | None = None, workers: int = 1) -> str:
+    """Train in this process, a Ctrl-C in the step after `stop_at`; the hash of the final weights."""
+    steps = 0
+
+    def listen(event: Event) -> None:
+        nonlocal steps
+        if isinstance(event, Progress) and event.unit == "step":
+            steps += 1
+            if steps == stop_at:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    report = train(
+        base.find("detectnet"),
+        spec,
+        results,
+        name="m",
+        key=Key(KEY),
+        resolve=Path,
+        options=TrainOptions(bfloat16=False, workers=workers),
+        listener=listen,
+    )
+    return weights_hash(read_bundle(report.weights, key=Key(KEY)).tensors)
+
+
+def test_a_finished_run_ends_at_once_and_writes_its_model_again(tiny: Path, trained: Path, capsys):
+    before = read_bundle(trained / "weights/plate.tlt", key=Key(KEY)).tensors
+
+    code = detectnet("train", "-e", tiny / "train.txt", "-r", trained, "-n", "plate", "--precision", "fp32")
+
+    assert code == 0
+    assert "the run is complete: only the final model is written again" in capsys.readouterr().err
+    assert weights_hash(read_bundle(trained / "weights/plate.tlt", key=Key(KEY)).tensors) == weights_hash(before)
+
+
+def test_a_cost_that_is_not_finite_names_the_images_of_its_batch(tiny: Path, monkeypatch: pytest.MonkeyPatch):
+    from taolite.tasks.detectnet.loss import DetectNetObjective
+
+    real = DetectNetObjective._losses
+    monkeypatch.setattr(DetectNetObjective, "_losses", lambda *args: real(*args) * float("nan"))
+
+    with pytest.raises(TrainingError) as caught:
+        train_once(tiny / "nan", write_spec(tiny, "nan.txt"))
+
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "the cost of step 1 is nan: training stops here and nothing of this step was kept. Its images:"
+    assert len([line for line in lines if line.endswith(".png")]) == 4
+    assert lines[-1] == ("look at their labels (`taolite dataset check`), or lower training_config's max_learning_rate")
+
+
+def test_ctrl_c_saves_says_so_and_exits_with_1(tiny: Path):
+    spec, results = write_spec(tiny, "long.txt", epochs=500), tiny / "interrupted"
+    command = [sys.executable, "-m", "taolite.cli.main", "detectnet", "train", "-e", spec, "-r", results, "-k", KEY]
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 120
+    while not list(results.glob("checkpoints/*.ckpt")) and time.monotonic() < until:
+        time.sleep(0.1)
+
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+
+    assert process.returncode == 1
+    last = said.strip().splitlines()[-1]
+    assert last.startswith("error: stopped after epoch ")
+    assert last.endswith(f"Run the same command again with -r {results} to go on from there")
+    assert "Traceback" not in said
+
+
+def test_progress_speed_and_waiting_are_told_every_epoch(tiny: Path):
+    heard: list[Event] = []
+    train(
+        base.find("detectnet"),
+        write_spec(tiny, "told.txt"),
+        tiny / "told",
+        name="m",
+        key=Key(KEY),
+        resolve=Path,
+        options=FLOAT32,
+        listener=heard.append,
+    )
+
+    epochs = [event for event in heard if isinstance(event, EpochDone)]
+    assert [event.epoch for event in epochs] == [1, 2]
+    assert all(event.images_per_s > 0 and 0 <= event.data_wait <= 1 for event in epochs)
+    assert np.isclose(epochs[-1].eta_s, 0)
