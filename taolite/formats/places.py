@@ -45,11 +45,13 @@ def stem_of(name: str) -> str:
 def label_texts(
     root: Path, looks_like: Callable[[Path], bool], pictures: Pictures, *, apart_from: tuple[str, ...] = ()
 ) -> list[Path]:
-    """The text files below `root` that hold labels.
+    """The text files below `root` that hold labels; `root` itself where it is a file.
 
     In a folder where one file `looks_like` labels these are: every file that does, every empty one (a background
     image), and every one that is named as a picture is (whatever it holds, so that its bad line is reported).
     """
+    if root.is_file():
+        return [root]
     files = [path for path in files_below(root, (".txt",)) if path.name not in apart_from]
     likely = {path for path in files if looks_like(path)}
     folders = {path.parent for path in likely}

@@ -27,7 +27,8 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 def looks_like(path: Path) -> bool:
     """Whether an XML file is a VOC annotation."""
-    return b"<annotation" in path.read_bytes()[:4096]
+    with open(path, "rb") as stream:
+        return b"<annotation" in stream.read(4096)
 
 
 def read(root: Path, *, only: frozenset[str] | None, findings: Findings) -> list[Sample]:

@@ -1,0 +1,136 @@
+"""`taolite dataset ...` as it is typed: exit codes, stdout, stderr."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from taolite import formats
+from taolite.cli.main import main
+
+
+@pytest.fixture
+def kitti(tmp_path: Path) -> Path:
+    """Six 32x24 pictures with a cat each; the first has an empty box too."""
+    root = tmp_path / "kitti"
+    for folder in ("image_2", "label_2"):
+        (root / folder).mkdir(parents=True)
+    for index in range(6):
+        pixels = np.random.default_rng(index).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / f"image_2/{index}.png")
+        (root / f"label_2/{index}.txt").write_text("cat 0 0 0 2 3 20 15 0 0 0 0 0 0 0\n")
+    with open(root / "label_2/0.txt", "a") as stream:
+        stream.write("dog 0 0 0 2 3 2 15 0 0 0 0 0 0 0\n")
+    return root
+
+
+def test_convert_writes_the_other_format_and_says_what(kitti: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    code = main(["dataset", "convert", str(kitti), str(tmp_path / "voc"), "--to", "voc", "--rename", "cat=lynx"])
+
+    out, err = capsys.readouterr()
+    assert code == 0
+    assert out == f"{tmp_path}/voc: 6 images, lynx 6; 1 without area left out\n"
+    assert f"warning: {kitti}/label_2/0.txt:2: dog is left out, its box has no width or height\n" in err
+    assert formats.read(tmp_path / "voc")[0].labels[0].name == "lynx"
+
+
+def test_convert_splits_and_resizes(kitti: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    target = tmp_path / "out"
+    flags = ["--to", "yolo", "--val-split", "33", "--seed", "1", "--image-size", "64x48", "--image-format", "jpg"]
+
+    assert main(["dataset", "convert", str(kitti), str(target), *flags, "--classes", "cat"]) == 0
+
+    assert capsys.readouterr().out.splitlines() == [
+        f"{target}/train: 4 images, cat 4",
+        f"{target}/val: 2 images, cat 2",
+    ]
+    (first, *_) = formats.read(target / "val")
+    assert first.size_hw == (48, 64)
+    assert first.labels[0].box == pytest.approx((4, 6, 40, 30), abs=1e-3)
+
+
+def test_check_exits_with_1_and_lists_what_it_found(kitti: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["dataset", "check", str(kitti), "--classes", "cat;dog"]) == 1
+
+    assert capsys.readouterr().out.splitlines() == [
+        f"{kitti}/label_2/0.txt:2: dog has no width (2, 3, 2, 15); draw it again or remove it",
+        f"{kitti}: kitti, 6 images, 7 labels: 1 problem (zero-size 1)",
+    ]
+
+
+def test_check_of_a_sound_set_exits_with_0(kitti: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (kitti / "label_2/0.txt").write_text("cat 0 0 0 2 3 20 15 0 0 0 0 0 0 0\n")
+    (tmp_path / "labels.txt").write_text("cat\ndog\n")
+
+    assert main(["dataset", "check", str(kitti), "--classes", str(tmp_path / "labels.txt")]) == 0
+    assert capsys.readouterr().out == f"{kitti}: kitti, 6 images, 6 labels: no problems\n"
+
+
+def test_check_speaks_json(kitti: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["dataset", "check", str(kitti), "--json"]) == 1
+
+    report = json.loads(capsys.readouterr().out)
+    assert (report["images"], report["labels"], report["notes"]) == (6, 7, [])
+    assert report["problems"] == [
+        {
+            "kind": "zero-size",
+            "file": f"{kitti}/label_2/0.txt",
+            "line": 2,
+            "text": "dog has no width (2, 3, 2, 15); draw it again or remove it",
+        }
+    ]
+
+
+def test_stats_are_a_table_or_json(kitti: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["dataset", "stats", str(kitti)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{kitti}: 6 images (0 without labels), 7 labels",
+        "labels in an image: 1 to 2, median 1",
+        "image sizes: 32x24 (6)",
+        "percentiles 0 / 5 / 25 / 50 / 75 / 95 / 100 of boxes, pixels; area in % of the image",
+        "class  labels  images  no area  width                 height                area %",
+        "cat    6       6       0        18 18 18 18 18 18 18  12 12 12 12 12 12 12  28 28 28 28 28 28 28",
+        "dog    1       1       1",
+    ]
+    assert main(["dataset", "stats", str(kitti), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["classes"][0]["width"] == [18.0] * 7
+
+
+def test_view_draws_a_sheet(kitti: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert (
+        main(["dataset", "view", str(kitti), "-o", str(tmp_path / "sheet.png"), "--count", "4", "--columns", "2"]) == 0
+    )
+
+    with Image.open(tmp_path / "sheet.png") as image:
+        assert image.width > 2 * 32
+    assert capsys.readouterr().out == f"{tmp_path}/sheet.png: 4 of 6 images\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["stats", "nowhere"], "error: nowhere: no such file or folder\n"),
+        (
+            ["convert", "KITTI", "out", "--to", "voc", "--rename", "cat"],
+            "error: --rename cat: OLD=NEW is needed, for example --rename 'traffic light=traffic_light'\n",
+        ),
+        (
+            ["convert", "KITTI", "out", "--to", "voc", "--val-split", "100"],
+            "error: --val-split is 100; it needs to be between 0 and 100, for example 20\n",
+        ),
+        (
+            ["view", "KITTI", "-o", "sheet.doc"],
+            "error: sheet.doc: a picture is written; give it a name that ends in .png or .jpg\n",
+        ),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_code_1(
+    kitti: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+):
+    code = main(["dataset", *(str(kitti) if word == "KITTI" else word for word in arguments)])
+
+    assert (code, capsys.readouterr().err) == (1, message)
