@@ -123,20 +123,14 @@ class TensorRTEngine:
         self._gpu: Gpu = open_gpu(device)
         self.device = f"GPU {device}, {self._gpu.name} (compute capability {self._gpu.compute_capability})"
         self._blocks: dict[str, Block] = {}
-        self._log.clear()
-        with self._gpu.current():
-            if hasattr(trt, "init_libnvinfer_plugins") and backend == "tensorrt":
-                trt.init_libnvinfer_plugins(self._log.sink, "")
-            self._runtime: Any = create(trt.Runtime, self._log, title=self._title)
-            self._engine: Any = self._runtime.deserialize_cuda_engine(data)
-            if self._engine is None:
-                raise EngineError(
-                    f"{where} cannot be opened by {self._title} on {self._gpu.name}: {self._log.errors()}; "
-                    "an engine fits the version and GPU it was built for: build it again with `taolite convert`"
-                )
-            self._context: Any = self._engine.create_execution_context()
-            if self._context is None:
-                raise EngineError(f"{where} cannot be started by {self._title}: {self._log.errors()}")
+        self._runtime: Any
+        self._engine: Any
+        self._context: Any
+        try:
+            self._runtime, self._engine, self._context = self._open(data, where)
+        except EngineError:
+            self._gpu.close()
+            raise
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         shapes = {name: _tuple(self._engine.get_tensor_shape(name)) for name in names}
         ours = {name: self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT for name in names}
@@ -190,6 +184,24 @@ class TensorRTEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _open(self, data: bytes, where: str) -> tuple[Any, Any, Any]:
+        """Runtime, engine and context; the later ones live only as long as the first."""
+        self._log.clear()
+        with self._gpu.current():
+            if self.name == "tensorrt":
+                self._trt.init_libnvinfer_plugins(self._log.sink, "")
+            runtime = create(self._trt.Runtime, self._log, title=self._title)
+            engine = runtime.deserialize_cuda_engine(data)
+            if engine is None:
+                raise EngineError(
+                    f"{where} cannot be opened by {self._title} on {self._gpu.name}: {self._log.errors()}; "
+                    "an engine fits the version and GPU it was built for: build it again with `taolite convert`"
+                )
+            context = engine.create_execution_context()
+            if context is None:
+                raise EngineError(f"{where} cannot be started by {self._title}: {self._log.errors()}")
+        return runtime, engine, context
 
     def _check_bounds(self, name: str, shape: Shape) -> None:
         if name not in self._bounds:

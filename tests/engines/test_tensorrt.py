@@ -404,7 +404,7 @@ def test_a_batch_beyond_the_profile_is_refused_with_both_sizes(install):
     )
 
 
-def test_an_engine_the_library_refuses_gives_the_librarys_reason(install):
+def test_an_engine_the_library_refuses_gives_the_librarys_reason_and_the_gpu_back(install, device):
     install("10.13.3")
 
     with pytest.raises(EngineError) as caught, opened(b"ftrtstale"):
@@ -414,6 +414,7 @@ def test_an_engine_the_library_refuses_gives_the_librarys_reason(install):
         "this model cannot be opened by TensorRT 10.13.3 on Orin: The engine plan file is not compatible with this "
         "version; an engine fits the version and GPU it was built for: build it again with `taolite convert`"
     )
+    assert (device.contexts, device.detached) == (0, True)
 
 
 def test_a_run_that_fails_gives_the_librarys_reason(install):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -10,10 +13,20 @@ import pytest
 import torch
 from torch import nn
 
+from taolite.artifacts.bundle import Bundle, write_bundle
+from taolite.artifacts.container import KdfCost
+from taolite.artifacts.etlt import read_etlt
+from taolite.artifacts.keys import Key
 from taolite.engines import onnx_graph
 from taolite.engines.base import open_engine
-from taolite.errors import EngineError, ModelError
-from taolite.stages.export import to_onnx
+from taolite.engines.onnx_graph import OnnxMeta
+from taolite.errors import EngineError, ModelError, PathError, UsageError
+from taolite.events import Event, Notice
+from taolite.nn.resnet import ResNet
+from taolite.preprocessing import Preprocessing
+from taolite.stages.export import export_model, parity, to_onnx
+from taolite.tasks import base
+from taolite.tasks.detectnet.model import DetectNet, architecture
 
 COV, BBOX = "output_cov/Sigmoid", "output_bbox/BiasAdd"
 
@@ -108,3 +121,163 @@ def test_a_network_that_cannot_be_written_down_says_what_is_in_the_way():
 
     assert str(caught.value).startswith("this network cannot be written as ONNX at opset 17: ")
     assert "\n" not in str(caught.value)
+
+
+KEY = Key("tlt_encode")
+PREPROCESSING = Preprocessing(input_hw=(32, 48), fit="stretch")
+DECODING = {"scale": 35.0, "offset": 0.5, "clusterings": []}
+
+
+@pytest.fixture(scope="module")
+def network() -> DetectNet:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    made = DetectNet(ResNet(10), 2)
+    made(torch.rand(2, 3, 32, 48))  # moves the batch norms off their start
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def bundle(network: DetectNet) -> Bundle:
+    return Bundle(
+        task="detectnet",
+        architecture=architecture(network),
+        classes=("cat", "犬"),
+        preprocessing=PREPROCESSING,
+        tensors={name: tensor.numpy() for name, tensor in network.state_dict().items()},
+        lineage=({"stage": "train"},),
+        extra={"decoding": DECODING},
+    )
+
+
+@pytest.fixture(scope="module")
+def tlt(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("trained") / "model.tlt"
+    write_bundle(path, bundle, key=KEY, cost=KdfCost(memory_kib=8, iterations=1))
+    return path
+
+
+def test_a_bundle_becomes_a_sealed_model_that_answers_what_the_network_answers(tlt, network, tmp_path):
+    heard: list[Event] = []
+    output = tmp_path / "out" / "model.etlt"
+
+    report = export_model(tlt, output, key=KEY, listener=heard.append)
+
+    etlt = read_etlt(output, key=KEY)
+    photos = torch.rand(3, 3, 32, 48)
+    with open_engine(etlt.onnx, threads=1) as engine:
+        answer = engine.infer({etlt.input_name: photos.numpy()})
+    with torch.no_grad():
+        cov, bbox = network(photos)
+    np.testing.assert_allclose(answer[COV], cov.numpy(), atol=1e-5)
+    np.testing.assert_allclose(answer[BBOX], bbox.numpy(), atol=1e-5)
+    assert onnx_graph.read_meta(etlt.onnx) == OnnxMeta("detectnet", ("cat", "犬"), PREPROCESSING, DECODING)
+    assert [step["stage"] for step in etlt.meta["lineage"]] == ["train", "export"]
+    assert (etlt.meta["classes"], etlt.meta["decoding"]) == (["cat", "犬"], DECODING)
+    assert (report.sealed, report.precision, report.onnx_sha256) == (True, "fp32", onnx_graph.sha256(etlt.onnx))
+    assert set(report.differences) == {COV, BBOX}
+    assert 0 < max(report.differences.values()) < 1e-4
+    assert heard == [Notice(f"Saving exported model to {output}")]
+
+
+@pytest.fixture
+def quick(detector, monkeypatch):
+    """The stage over a network that is written down in a second; the bundle's own is used once, above."""
+
+    class QuickTask:
+        onnx_outputs = (COV, BBOX)
+
+        def network(self, bundle):
+            return copy.deepcopy(detector).eval()
+
+        def read_spec(self, path):
+            return SimpleNamespace(model={"train.txt": ("cat", "犬"), "other.txt": ("dog",)}[path.name])
+
+        def classes(self, spec):
+            return spec
+
+        def decoding(self, spec):
+            return {"scale": 40.0}
+
+    monkeypatch.setattr(base, "find", lambda name: QuickTask())
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_name_ending_in_onnx_gives_a_plain_model_in_half_precision_with_deepstreams_files(tlt, network, tmp_path):
+    report = export_model(tlt, tmp_path / "model.onnx", key=KEY, precision="fp16", gen_ds_config=True)
+
+    data = (tmp_path / "model.onnx").read_bytes()
+    assert onnx_graph.element_types(data) == {"float16"}
+    assert onnx_graph.read_meta(data).precision == "fp16"
+    assert not report.sealed
+    assert report.companions == (tmp_path / "nvinfer_config.txt", tmp_path / "labels.txt")
+    assert (tmp_path / "labels.txt").read_text() == "cat\n犬\n"
+    assert "infer-dims=3;32;48\n" in (tmp_path / "nvinfer_config.txt").read_text()
+    assert 0 < max(report.differences.values()) < 2e-2
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_output_that_exists_is_kept_unless_told_otherwise(tlt, tmp_path):
+    output = tmp_path / "model.onnx"
+    output.write_text("older")
+
+    with pytest.raises(PathError) as caught:
+        export_model(tlt, output, key=KEY)
+
+    assert str(caught.value) == (
+        f"Default output file {output} already exists; remove it, choose another, or add --force"
+    )
+    assert output.read_text() == "older"
+    export_model(tlt, output, key=KEY, overwrite=True)
+    assert output.stat().st_size > 1000
+
+
+def test_what_was_written_must_be_the_trained_network(detector, exported):
+    other = copy.deepcopy(detector).eval()
+    with torch.no_grad():
+        other.bbox.bias[3] += 0.01
+
+    with pytest.raises(ModelError) as caught:
+        parity(other, exported, PREPROCESSING)
+
+    assert str(caught.value) == (
+        "the exported model is not the trained network: output_bbox/BiasAdd differs by 0.01, and "
+        "0.001 is allowed in fp32; nothing was written. Try another --target_opset, and report it"
+    )
+    assert parity(copy.deepcopy(detector).eval(), exported, PREPROCESSING)[BBOX] < 1e-5
+
+
+def test_a_network_that_gives_no_numbers_is_not_exported(detector):
+    broken = copy.deepcopy(detector).eval()
+    with torch.no_grad():
+        broken.bbox.bias[0] = float("nan")
+    written = to_onnx(broken, channels=3, input_hw=(32, 48), output_names=(COV, BBOX))
+
+    with pytest.raises(ModelError, match="output_bbox/BiasAdd differs by nan"):
+        parity(broken, written, PREPROCESSING)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_spec_says_how_to_decode_and_must_have_the_models_classes(tlt, tmp_path):
+    export_model(tlt, tmp_path / "m.onnx", key=KEY, spec=Path("train.txt"))
+    assert onnx_graph.read_meta((tmp_path / "m.onnx").read_bytes()).decoding == {"scale": 40.0}
+
+    with pytest.raises(UsageError) as caught:
+        export_model(tlt, tmp_path / "n.onnx", key=KEY, spec=Path("other.txt"))
+
+    assert str(caught.value) == (
+        "other.txt: its target classes are dog, and the model finds cat, 犬; give the spec it was trained with"
+    )
+
+
+def test_exporting_twice_gives_the_same_model(detector, exported):
+    assert to_onnx(detector, channels=3, input_hw=(32, 48), output_names=(COV, BBOX)) == exported
+
+
+def test_a_grey_model_with_a_fixed_batch_is_proved_too():
+    grey = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Sigmoid()).eval()
+    written = to_onnx(grey, channels=1, input_hw=(32, 32), output_names=(COV,), static_batch=1)
+
+    differences = parity(grey, written, Preprocessing(input_hw=(32, 32), channels=1, offsets=(0.0,)))
+
+    assert differences[COV] < 1e-5
