@@ -211,9 +211,7 @@ def test_noise_is_taken_or_refused_as_protobuf_does(protobuf_reads: Reader, seed
     assert 20 < accepted < 230  # the noise tries both sides
 
 
-def test_noise_in_a_real_spec_is_judged_as_protobuf_and_pydantic_judge_it(
-    shared_data: Path, protobuf_reads: Reader
-) -> None:
+def test_noise_in_a_real_spec_is_judged_as_protobuf_and_pydantic_do(shared_data: Path, protobuf_reads: Reader) -> None:
     folder = shared_data / "tao_specs" / "detectnet_v2"
     original = (folder / "latonaio__detection-ai-model-learn__detectnet_train.txt").read_text()
     rng = random.Random(7)

@@ -41,7 +41,11 @@ class DataSource(SpecModel):
     tfrecords_path: str = field(min_length=1, doc="Glob of the TFRecords.")
     image_directory_path: str = field(min_length=1, doc="Folder below which the records' image paths lie.")
     source_weight: Float = field(
-        1.0, ge=0, zero_is_default=True, doc="Factor of the loss of this source's samples; 0 acts as 1."
+        1.0,
+        ge=0,
+        zero_is_default=True,
+        ignored="this version weighs every source alike",
+        doc="Factor of the loss of this source's samples; 0 acts as 1.",
     )
 
 
@@ -66,6 +70,8 @@ class DatasetConfig(SpecModel):
             yield Finding(("image_extension",), text)
         if self.dataloader_mode is not DataloaderMode.MULTISOURCE:
             yield Finding(("dataloader_mode",), f"is {self.dataloader_mode}; data is loaded as MULTISOURCE does")
+        if self.sampling_mode is SamplingMode.UNIFORM and len(self.data_sources) > 1:
+            yield Finding(("sampling_mode",), "is UNIFORM; this version mixes sources by their sizes")
         capitals = [f'"{name}"' for name in self.target_class_mapping if name != name.lower()]
         if capitals:
             text = f"has keys with capitals ({', '.join(capitals)}); records have none, so they match in lower case"
@@ -95,8 +101,18 @@ class Preprocessing(SpecModel):
     crop_bottom: UInt = field(0, unit="px", doc="Bottom edge of the crop.")
     min_bbox_width: Float = field(0.0, ge=0, unit="px", doc="Without effect: boxes under 1 px are dropped.")
     min_bbox_height: Float = field(0.0, ge=0, unit="px", doc="Without effect: boxes under 1 px are dropped.")
-    scale_width: Float = field(0.0, ge=0, doc="Resize of the padded canvas' width before the crop; 0 is none.")
-    scale_height: Float = field(0.0, ge=0, doc="Resize of the padded canvas' height before the crop; 0 is none.")
+    scale_width: Float = field(
+        0.0,
+        ge=0,
+        ignored="this version does not scale before the crop",
+        doc="Resize of the padded canvas' width before the crop; 0 is none.",
+    )
+    scale_height: Float = field(
+        0.0,
+        ge=0,
+        ignored="this version does not scale before the crop",
+        doc="Resize of the padded canvas' height before the crop; 0 is none.",
+    )
 
     @check("crop_left", "crop_top", "crop_right", "crop_bottom", "output_image_width", "output_image_height")
     def _crop_is_a_rectangle(self) -> Iterator[Finding]:
@@ -115,6 +131,12 @@ class Preprocessing(SpecModel):
         for name in ("min_bbox_width", "min_bbox_height"):
             if getattr(self, name) not in (0.0, 1.0):
                 yield Finding((name,), "is read and has no effect: boxes under 1 px are dropped, as in TAO")
+        for name in ("crop_left", "crop_top", "output_image_min"):
+            if getattr(self, name):
+                text = (
+                    "is read and has no effect: this version crops at the top left, or resizes with enable_auto_resize"
+                )
+                yield Finding((name,), text)
 
 
 class SpatialAugmentation(SpecModel):
@@ -143,6 +165,9 @@ class SpatialAugmentation(SpecModel):
         for name in ("zoom_min", "zoom_max"):
             if name not in self.model_fields_set:
                 yield Finding((name,), "is absent, which TAO refuses; 1.0 is used")
+        if self.vflip_probability:
+            text = f"is {self.vflip_probability:g}, which TAO's MULTISOURCE loader ignores; here images are flipped"
+            yield Finding(("vflip_probability",), text)
         if self.rotate_rad_max:
             yield Finding(("rotate_rad_max",), f"is {self.rotate_rad_max:g} degrees, despite its name")
 

@@ -32,7 +32,9 @@ class DetectNetSpec(SpecModel):
     cost_function_config: CostFunctionConfig = field(doc="The cost, and the classes.")
     training_config: TrainingConfig = field(doc="The training loop.")
     bbox_rasterizer_config: BboxRasterizerConfig = field(doc="From boxes to the grid the network learns.")
-    loss_mask_label_filter: ObjectiveLabelFilter | None = field(None, doc="Regions in which the loss counts less.")
+    loss_mask_label_filter: ObjectiveLabelFilter | None = field(
+        None, ignored="this version does not mask the loss", doc="Regions in which the loss counts less."
+    )
     dataset_export_config: tuple[DatasetExportSpec, ...] = field(
         (), ignored="`dataset_convert` has a spec of its own", doc="Not used by training."
     )

@@ -76,7 +76,9 @@ class BackendFloat(SpecEnum):
 class TrainingPrecision(SpecModel):
     """Type of the weights."""
 
-    backend_floatx: BackendFloat = field(BackendFloat.FLOAT32, doc="Type of the weights.")
+    backend_floatx: BackendFloat = field(
+        BackendFloat.FLOAT32, ignored="weights are float32, whatever the arithmetic", doc="Type of the weights."
+    )
 
     @check("backend_floatx")
     def _is_a_type(self) -> Iterator[Finding]:

@@ -136,7 +136,9 @@ class Optimizer(SpecModel):
 class CostScaling(SpecModel):
     """Dynamic scaling of the cost, for half precision."""
 
-    enabled: bool = field(False, doc="Whether the cost is scaled.")
+    enabled: bool = field(
+        False, ignored="training in float32 or bfloat16 needs no scaling", doc="Whether the cost is scaled."
+    )
     initial_exponent: Float = field(gt=0, doc="The first scale is 2 to this.")
     increment: Float = field(gt=0, doc="Added to the exponent after a finite step.")
     decrement: Float = field(gt=0, doc="Taken from the exponent after a step that is not finite.")
@@ -214,7 +216,9 @@ class TrainingConfig(SpecModel):
     checkpoint_interval: UInt = field(
         10, ge=1, zero_is_default=True, unit="epochs", doc="Epochs from one checkpoint to the next; 0 acts as 10."
     )
-    enable_qat: bool = field(False, doc="Train with quantisation in the loop.")
+    enable_qat: bool = field(
+        False, ignored="this version trains without quantisation", doc="Train with quantisation in the loop."
+    )
     visualizer: VisualizerConfig | None = field(None, doc="Pictures and curves of the run.")
 
     @check("num_epochs", "visualizer.infrequent_logging_frequency", "visualizer.enabled")
