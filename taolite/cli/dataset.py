@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taolite.errors import PathError, UsageError
+from taolite.errors import DataError, PathError, UsageError
 
 if TYPE_CHECKING:
     from taolite.formats.check import CheckReport
@@ -93,7 +93,12 @@ def _names(text: str) -> list[str]:
     """Names separated by commas, or the lines of a file."""
     path = Path(text)
     if path.is_file():
-        text = ",".join(path.read_text(encoding="utf-8-sig").splitlines())
+        from taolite.formats.text import read_whole
+
+        try:
+            text = ",".join(read_whole(path).splitlines())
+        except DataError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
     return [name.strip() for name in re.split(r"[,;]", text) if name.strip()]
 
 

@@ -146,7 +146,7 @@ def _measure_embedded(picture: bytes, path: Path, stem: str, findings: Findings)
         with Image.open(io.BytesIO(picture)) as image:
             extension = {"PNG": ".png", "WEBP": ".webp", "BMP": ".bmp"}.get(image.format or "", ".jpg")
             width, height = ImageOps.exif_transpose(image).size
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         findings.error("unreadable-image", path, f"the picture embedded in `imageData` is not readable ({error})")
         return path, None
     return path.with_name(stem + extension), (height, width)
@@ -259,7 +259,7 @@ def _mask_outline(text: Any, box: Box) -> list[Points] | None:
     try:
         with Image.open(io.BytesIO(base64.b64decode(str(text)))) as image:
             mask = np.array(image.convert("L")) > 0
-    except (binascii.Error, OSError, SyntaxError, ValueError):
+    except (binascii.Error, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
     if mask.shape != (int(box[3] - box[1]), int(box[2] - box[0])) or not mask.any():
         return None

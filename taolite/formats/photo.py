@@ -36,7 +36,7 @@ def read_photo(sample: Sample) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(photo_bytes(sample))) as image:
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{sample.source}: its embedded picture is damaged ({error})") from error
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from taolite.errors import DataError, UsageError
 from taolite.formats.photo import photo_bytes
 from taolite.formats.places import stem_of
-from taolite.formats.text import show
+from taolite.formats.text import read_whole, show
 from taolite.sample import Sample
 
 __all__ = ["find_list", "lists_below", "read_list", "require_list", "split_samples"]
@@ -46,8 +46,8 @@ def lists_below(root: Path) -> dict[str, Path]:
 
 
 def read_list(path: Path) -> frozenset[str]:
-    """The stems a list names. Raises DataError where it names none."""
-    text = path.read_text(encoding="utf-8-sig")
+    """The stems a list names. Raises DataError where it names none or cannot be read."""
+    text = read_whole(path)
     if path.suffix.lower() == ".csv":
         rows = list(csv.DictReader(text.splitlines()))
         column = next((name for name in ("filename", "image", "file_name") if rows and name in rows[0]), None)

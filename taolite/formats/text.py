@@ -7,9 +7,19 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from taolite.errors import DataError
 from taolite.formats.findings import Findings
 
-__all__ = ["number", "plain", "read_lines", "read_text", "show"]
+__all__ = ["number", "plain", "read_lines", "read_text", "read_whole", "show"]
+
+
+def read_whole(path: Path) -> str:
+    """A small text file the reader cannot do without (a list, class names). Raises DataError."""
+    findings = Findings()
+    text = read_text(path, findings)
+    if text is None:
+        raise DataError(str(findings.errors[0]))
+    return text
 
 
 def read_text(path: Path, findings: Findings) -> str | None:
@@ -17,7 +27,7 @@ def read_text(path: Path, findings: Findings) -> str | None:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        findings.error("missing-label", path, "this label file is missing; restore it")
+        findings.error("missing-label", path, "this file is missing; restore it")
     except UnicodeDecodeError as error:
         findings.error("unreadable-label", path, f"not UTF-8 text (byte {error.start}); save it as UTF-8")
     except OSError as error:

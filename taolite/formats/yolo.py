@@ -14,7 +14,7 @@ from taolite.errors import DataError
 from taolite.formats.findings import Findings
 from taolite.formats.places import Pictures, label_texts, measure, stem_of
 from taolite.formats.shapes import Points, around
-from taolite.formats.text import number, read_lines, show
+from taolite.formats.text import number, read_lines, read_whole, show
 from taolite.sample import Label, Sample
 
 __all__ = ["format_labels", "format_yaml", "looks_like", "read", "read_names"]
@@ -82,7 +82,7 @@ def read_names(root: Path) -> list[str]:
                 return _names_of_yaml(folder / name)
         for name in _LISTS:
             if (folder / name).is_file():
-                lines = (folder / name).read_text(encoding="utf-8-sig").splitlines()
+                lines = read_whole(folder / name).splitlines()
                 return [line.strip() for line in lines if line.strip()]
     raise DataError(f"{root}: YOLO labels are numbers, and neither data.yaml nor classes.txt names them; add one")
 
@@ -146,7 +146,7 @@ def _parse_line(
 
 
 def _names_of_yaml(path: Path) -> list[str]:
-    text = re.sub(r"(?m)(^|\s)#.*$", "", path.read_text(encoding="utf-8-sig"))
+    text = re.sub(r"(?m)(^|\s)#.*$", "", read_whole(path))
     inline = re.search(r"(?m)^names:\s*\[([^\]]*)\]", text)
     if inline:
         found = [_unquote(name) for name in inline[1].split(",") if name.strip()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from taolite import formats
-from taolite.errors import DataError, PathError, UsageError
+from taolite.errors import DataError, PathError, StorageError, UsageError
 from taolite.events import Event, Notice
 from taolite.formats.photo import read_photo
 from taolite.sample import Label, Sample
@@ -213,6 +214,19 @@ def test_nothing_is_left_behind_when_a_picture_is_missing(tmp_path: Path, scene:
     with pytest.raises(DataError, match="this image is missing"):
         formats.write(scene, tmp_path / "out" / "kitti", "kitti")
 
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, scene: list[Sample], monkeypatch: pytest.MonkeyPatch):
+    def full(path: Path, *values: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+
+    with pytest.raises(StorageError) as caught:
+        formats.write(scene, tmp_path / "out" / "kitti", "kitti")
+
+    assert str(caught.value) == f"{tmp_path}/out/kitti: No space left on device; nothing was written"
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -235,6 +235,16 @@ def test_yolo_s_class_names_are_read_as_the_tools_write_them(
     assert samples[0].labels[0].box == (25, 20, 75, 60)
 
 
+def test_lists_and_names_in_another_encoding_are_named(write_yolo: Callable[..., Path], tmp_path: Path):
+    write_yolo("0 0.5 0.5 0.5 0.5\n", names="")
+    (tmp_path / "classes.txt").write_bytes("Köter\n".encode("latin-1"))
+
+    with pytest.raises(DataError) as caught:
+        formats.read(tmp_path)
+
+    assert str(caught.value) == f"{tmp_path}/classes.txt: not UTF-8 text (byte 1); save it as UTF-8"
+
+
 def test_yolo_without_class_names_says_what_to_add(write_yolo: Callable[..., Path], tmp_path: Path):
     write_yolo("1 0.5 0.5 0.5 0.5\n", names="")
 
