@@ -25,6 +25,7 @@ __all__ = [
     "Signature",
     "describe",
     "element_types",
+    "lower_opset",
     "macs_and_parameters",
     "operators",
     "read_meta",
@@ -37,6 +38,20 @@ __all__ = [
 
 _META_KEY = "taolite"
 _META_VERSION = 1
+_OLDEST_OPSET = 11
+_UNCHANGED = {
+    "Add",
+    "AveragePool",
+    "Concat",
+    "Conv",
+    "Div",
+    "GlobalAveragePool",
+    "MaxPool",
+    "Mul",
+    "Relu",
+    "Sigmoid",
+    "Sub",
+}
 
 
 @dataclass(frozen=True)
@@ -145,6 +160,30 @@ def tidy(onnx: bytes, *, input_names: Sequence[str] | None = None, output_names:
     except (onnx_library.checker.ValidationError, onnx_library.shape_inference.InferenceError) as error:
         raise EngineError(f"this ONNX model is not valid: {_first_line(error)}; export it again") from error
     return bytes(tidied.SerializeToString(deterministic=True))
+
+
+def lower_opset(onnx: bytes, opset: int) -> bytes:
+    """The same model for older readers.
+
+    A detector consists of operators that have meant the same for float tensors since opset 11 (later versions only
+    took in more types), so it is enough to say so; others go through ONNX's own converter.
+    Raises EngineError where an operator has no counterpart at `opset`.
+    """
+    import onnx as onnx_library
+
+    if opset < _OLDEST_OPSET:
+        raise EngineError(f"opset {opset} is older than taolite writes; ask for {_OLDEST_OPSET} to 17, or later")
+    model = _load(onnx)
+    if {node.op_type for node in model.graph.node} <= _UNCHANGED:
+        for entry in model.opset_import:
+            if entry.domain in ("", "ai.onnx"):
+                entry.version = opset
+        return bytes(model.SerializeToString(deterministic=True))
+    try:
+        return bytes(onnx_library.version_converter.convert_version(model, opset).SerializeToString(deterministic=True))
+    except (RuntimeError, onnx_library.version_converter.ConvertError) as error:
+        reason = _first_line(error).rsplit(": ", 1)[-1]
+        raise EngineError(f"this model cannot be written at opset {opset}: {reason}; ask for a later one") from error
 
 
 def to_fp16(onnx: bytes) -> bytes:

@@ -40,6 +40,7 @@ __all__ = ["LIMITS", "ExportReport", "export_model", "parity", "to_onnx"]
 
 INPUT_NAME = "input_1"  # TAO's (reference/detectnet_v2.md 11.2)
 OPSET = 17  # the newest that TensorRT 8.6 on a Jetson reads
+_EXPORTERS_OPSET = 18  # the oldest that torch's exporter writes itself
 LIMITS = {"fp32": 1e-3, "fp16": 2e-2}
 """Largest difference to the trained network that is accepted, in shares of the output's largest value or of 1."""
 
@@ -173,12 +174,12 @@ def to_onnx(
         input_hw: (height, width), pixels; fixed in the model, as TensorRT profiles need it.
         output_names: of what `forward` returns, in its order.
         input_name: TAO's is `input_1`.
-        opset: 17 is what TensorRT 8.6 on a Jetson still reads; 18 and later are the exporter's own.
+        opset: 11 or later; 17 is the newest that TensorRT 8.6 on a Jetson reads, 12 is TAO's own default.
         static_batch: a batch fixed in the model; None leaves it free.
 
     Raises:
-        ModelError: the network has an operation without a counterpart at this opset. EngineError: it returns another
-        number of tensors than there are names.
+        ModelError: the network has an operation without a counterpart in ONNX. EngineError: it has one without a
+        counterpart at this opset, or returns another number of tensors than there are names.
     """
     still = copy.deepcopy(module).to("cpu", torch.float32).to(memory_format=torch.contiguous_format).eval()
     batch = static_batch or 2  # with 1 the exporter would take the batch for a constant
@@ -191,7 +192,7 @@ def to_onnx(
                 (example,),
                 dynamo=True,
                 input_names=[input_name],
-                opset_version=opset,
+                opset_version=max(opset, _EXPORTERS_OPSET),
                 dynamic_shapes=free,
                 external_data=False,
                 verbose=False,
@@ -199,11 +200,10 @@ def to_onnx(
     except torch.onnx.OnnxExporterError as error:
         reason = _innermost(error)
         raise ModelError(f"this network cannot be written as ONNX at opset {opset}: {reason}") from error
-    model = program.model_proto
-    written = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    if written != opset:
-        raise ModelError(f"this network cannot be written at opset {opset}, only at {written}; ask for that one")
-    return onnx_graph.tidy(model.SerializeToString(), input_names=[input_name], output_names=list(output_names))
+    written = program.model_proto.SerializeToString()
+    if opset < _EXPORTERS_OPSET:
+        written = onnx_graph.lower_opset(written, opset)
+    return onnx_graph.tidy(written, input_names=[input_name], output_names=list(output_names))
 
 
 def parity(

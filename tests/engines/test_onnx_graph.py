@@ -203,3 +203,29 @@ def test_a_description_that_cannot_be_read_says_why(two_heads, text, message):
 
 def test_the_hash_is_sha256(two_heads):
     assert onnx_graph.sha256(two_heads.onnx) == hashlib.sha256(two_heads.onnx).hexdigest()
+
+
+@pytest.mark.parametrize("opset", [11, 12, 13, 16])
+def test_a_detector_is_the_same_for_older_readers(two_heads, photos, opset):
+    older = onnx_graph.tidy(onnx_graph.lower_opset(two_heads.onnx, opset))  # the checker knows each version's rules
+
+    assert [entry.version for entry in onnx.load_model_from_string(older).opset_import] == [opset]
+    with open_engine(older, threads=1) as engine:
+        np.testing.assert_allclose(
+            engine.infer({"input_1": photos(2)})[BBOX], two_heads.expect(photos(2))[BBOX], atol=1e-5
+        )
+
+
+def test_an_operator_that_changed_is_converted_or_refused(two_heads):
+    model = onnx.load_model_from_string(two_heads.onnx)
+    model.graph.node[1].op_type = "HardSwish"  # since opset 14
+
+    with pytest.raises(EngineError) as caught:
+        onnx_graph.lower_opset(model.SerializeToString(), 13)
+    with pytest.raises(EngineError) as ancient:
+        onnx_graph.lower_opset(two_heads.onnx, 9)
+
+    assert str(caught.value) == (
+        "this model cannot be written at opset 13: No Previous Version of HardSwish exists; ask for a later one"
+    )
+    assert str(ancient.value) == "opset 9 is older than taolite writes; ask for 11 to 17, or later"

@@ -98,6 +98,13 @@ def test_exporting_leaves_the_network_as_it_was_and_says_nothing(detector, capfd
     assert all(torch.equal(before[name], tensor) for name, tensor in detector.state_dict().items())
 
 
+def test_taos_default_opset_12_is_written_too(detector, exported):
+    older = to_onnx(detector, channels=3, input_hw=(32, 48), output_names=(COV, BBOX), opset=12)
+
+    assert [entry.version for entry in onnx.load_model_from_string(older).opset_import] == [12]
+    assert parity(copy.deepcopy(detector).eval(), older, PREPROCESSING)[BBOX] < 1e-5
+
+
 def test_a_static_batch_is_fixed_in_the_model(detector):
     model = to_onnx(detector, channels=3, input_hw=(32, 48), output_names=(COV, BBOX), static_batch=1)
 
