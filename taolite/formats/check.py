@@ -32,7 +32,7 @@ from taolite.sample import Label, Sample
 
 __all__ = ["CheckReport", "check"]
 
-_TOLERANCE = 0.5  # pixels a box may leave the image by: roundings of other tools, not mistakes
+_TOLERANCE = 0.1  # pixels a box may leave the image by: the rounding of text formats, not a mistake
 _SAME_BOX = 0.7  # IoU of two boxes of one class from which they may be one object labelled twice
 _DISJOINT = (("train", "val"), ("train", "test"), ("val", "test"), ("trainval", "test"))
 _PROGRESS_EVERY = 20
