@@ -30,7 +30,7 @@ def read_size(path: Path) -> tuple[int, int]:
             turned = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
     except FileNotFoundError as error:
         raise PathError(f"{path}: this image is missing; restore it or remove its label") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path}: not a readable image ({error}); replace the file or remove it") from error
     return (width, height) if turned else (height, width)
 
@@ -51,7 +51,7 @@ def read_rgb(path: Path, *, grey: bool = False) -> NDArray[np.uint8]:
             pixels = np.array(upright.convert("L" if grey else "RGB"))
     except FileNotFoundError as error:
         raise PathError(f"{path}: this image is missing; restore it or remove its label") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path}: not a readable image ({error}); replace the file or remove it") from error
     return pixels[:, :, None] if grey else pixels
 
