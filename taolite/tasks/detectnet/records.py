@@ -59,7 +59,7 @@ def class_lookup(mapping: Mapping[str, str], classes: Sequence[str]) -> Callable
 def _record_files(source: DataSource, resolve: Resolve) -> list[Path]:
     pattern = resolve(source.tfrecords_path)
     found = sorted(Path(name) for name in glob.glob(str(pattern)))  # noqa: PTH207  (the pattern may be absolute)
-    files = [path for path in found if path.is_file() and tfrecord.is_record_file(path)]
+    files = [path for path in found if path.is_file() and path.suffix != ".json"]  # the converter's warning file
     if not files:
         raise PathError(
             f"{pattern}: no TFRecord file matches this pattern (tfrecords_path: {source.tfrecords_path!r}); "
