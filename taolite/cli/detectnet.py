@@ -168,7 +168,7 @@ def _inference(parser: argparse.ArgumentParser) -> None:
 def _gen_trt_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", "--model_path", required=True, metavar="MODEL", help=".etlt or .onnx")
     parser.add_argument("-e", "--experiment_spec", metavar="SPEC", help="taken for TAO's sake: the model says all")
-    parser.add_argument("--data_type", choices=("fp32", "fp16", "int8"), default="fp32", help="precision")
+    parser.add_argument("--data_type", choices=("fp32", "fp16", "int8"), help="precision; unless told, the model's")
     parser.add_argument("--engine_file", required=True, metavar="FILE", help="the engine")
     parser.add_argument("--max_batch_size", type=int, default=1, metavar="N", help="largest batch")
     parser.add_argument("--min_batch_size", type=int, default=1, metavar="N", help="smallest batch")

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from taolite.artifacts.bundle import read_bundle
 from taolite.artifacts.etlt import read_model
 from taolite.artifacts.keys import Key
-from taolite.artifacts.sidecar import read_sidecar, sidecar_path
+from taolite.artifacts.sidecar import sidecar_path
 from taolite.artifacts.sniff import Kind, sniff
 from taolite.engines import onnx_graph
 from taolite.engines.base import Engine, RuntimeName, open_engine
 from taolite.errors import EngineError, PathError
 from taolite.preprocessing import Preprocessing
 from taolite.stages.device import Device
+from taolite.stages.engine import open_built
 from taolite.stages.predict import Predict, torch_predict
 from taolite.tasks import base
 
@@ -62,8 +63,7 @@ def open_model(path: Path, *, key: Key | None, device: Device, runtime: RuntimeN
         engine = open_engine(onnx, runtime=runtime)
         return _engine_model(engine, meta.task, meta.classes, meta.preprocessing, meta.decoding)
     if kind in (Kind.TENSORRT, Kind.TENSORRT_RTX, Kind.UNKNOWN) and sidecar_path(path).is_file():
-        sidecar = read_sidecar(path)
-        engine = open_engine(path, runtime=runtime)
+        engine, sidecar = open_built(path)
         return _engine_model(engine, sidecar.task, sidecar.classes, sidecar.preprocessing, sidecar.meta["decoding"])
     bundle = read_bundle(path, key=key)  # says what it is where it is none
     task = base.find(bundle.task)

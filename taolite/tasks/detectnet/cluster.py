@@ -196,7 +196,7 @@ def _merge(
     labels, count = labels_n[members], int(labels_n.max(initial=-1)) + 1
     weights = coverage_n[members].astype(np.float64)
     boxes = boxes_n4[members].astype(np.float64)
-    total = np.bincount(labels, weights=weights, minlength=count)
+    total = np.bincount(labels, weights=weights, minlength=count).astype(np.float64)
     merged = np.stack(
         [np.bincount(labels, weights=weights * boxes[:, side], minlength=count) / total for side in range(4)], axis=1
     )
