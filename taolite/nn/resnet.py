@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from taolite.errors import ModelError
+from taolite.nn.batchnorm import BatchNorm
 
 __all__ = ["DEPTHS", "Graph", "ResNet", "sub_block_name"]
 
@@ -206,8 +207,8 @@ class ResNet(nn.Module):
         padding = (kernel - 1) // 2
         self.add_module(conv, nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=tao))
         if self.use_batch_norm:
-            eps, momentum = (1e-3, 0.01) if tao else (1e-5, 0.1)
-            self.add_module(bn, nn.BatchNorm2d(out_channels, eps=eps, momentum=momentum))
+            norm = BatchNorm(out_channels, eps=1e-3, momentum=0.01) if tao else nn.BatchNorm2d(out_channels)
+            self.add_module(bn, norm)
 
     def _conv_bn(self, x: Tensor, conv: str, bn: str) -> Tensor:
         x = cast(Tensor, self._modules[conv](x))  # type: ignore[misc]

@@ -61,7 +61,7 @@ def _fresh(layer: nn.Module, inputs: int, outputs: int) -> nn.Module:
     """A layer like `layer` with other channel counts, on its device, with its training mode and requires_grad."""
     fresh: nn.Module
     if isinstance(layer, nn.BatchNorm2d):
-        fresh = nn.BatchNorm2d(outputs, eps=layer.eps, momentum=layer.momentum, device=layer.weight.device)
+        fresh = type(layer)(outputs, eps=layer.eps, momentum=layer.momentum, device=layer.weight.device)
     else:
         assert isinstance(layer, nn.Conv2d)
         assert layer.groups == 1, "only plain convolutions are resized"

@@ -20,6 +20,7 @@ from taolite.data.examples import Examples, LabelledBoxes
 from taolite.errors import ModelError
 from taolite.metrics.match import BoxLimits, Truth
 from taolite.metrics.score import score
+from taolite.nn.batchnorm import forget_statistics
 from taolite.nn.resnet import ResNet
 from taolite.nn.weights import load_weights, preferred_graph, read_weights
 from taolite.preprocessing import Preprocessing
@@ -106,6 +107,7 @@ class DetectNetTask:
         if model.load_graph:
             bundle = read_bundle(Path(path), key=key)
             network = self._loaded_graph(spec, bundle, path)
+            forget_statistics(network)
             return Start(
                 network,
                 (f"{path}: the whole graph is taken from this file",),

@@ -1,0 +1,78 @@
+"""The moving statistics: a plain average first, Keras's moving average after that."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from taolite.nn.batchnorm import BatchNorm, forget_statistics
+
+
+def feed(norm: nn.Module, batches: list[torch.Tensor]) -> None:
+    norm.train()
+    for batch in batches:
+        norm(batch)
+
+
+def make_batches(count: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [3 + 0.1 * torch.randn(4, 2, 5, 5, generator=generator) for _ in range(count)]
+
+
+def test_the_first_batches_are_averaged_plainly():
+    norm, batches = BatchNorm(2, momentum=0.01), make_batches(7)
+
+    feed(norm, batches)
+
+    means = torch.stack([batch.mean(dim=(0, 2, 3)) for batch in batches])
+    variances = torch.stack([batch.var(dim=(0, 2, 3)) for batch in batches])
+    torch.testing.assert_close(norm.running_mean, means.mean(dim=0))
+    torch.testing.assert_close(norm.running_var, variances.mean(dim=0))
+
+
+def test_later_batches_count_by_the_momentum():
+    norm, batches = BatchNorm(2, momentum=0.25), make_batches(6)
+
+    feed(norm, batches)
+
+    mean = torch.zeros(2)
+    for n, batch in enumerate(batches, start=1):
+        share = max(0.25, 1 / n)
+        mean = (1 - share) * mean + share * batch.mean(dim=(0, 2, 3))
+    torch.testing.assert_close(norm.running_mean, mean)
+
+
+def test_outputs_are_those_of_torchs_batch_norm_in_training_and_evaluation():
+    ours, theirs, (batch, other) = BatchNorm(2, momentum=0.01), nn.BatchNorm2d(2, momentum=None), make_batches(2)
+
+    torch.testing.assert_close(ours(batch), theirs(batch))
+    torch.testing.assert_close(ours.eval()(other), theirs.eval()(other))
+
+
+def test_a_restored_norm_goes_on_counting():
+    batches = make_batches(6)
+    whole = BatchNorm(2, momentum=0.01)
+    feed(whole, batches)
+    first, second = BatchNorm(2, momentum=0.01), BatchNorm(2, momentum=0.01)
+    feed(first, batches[:3])
+    feed(second, batches[:1])
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+
+    feed(second, batches[3:])
+
+    assert torch.equal(second.running_mean, whole.running_mean)
+    assert torch.equal(second.running_var, whole.running_var)
+
+
+def test_forgetting_lets_the_next_batch_replace_the_statistics():
+    network, (old, new) = nn.Sequential(BatchNorm(2, momentum=0.01)), make_batches(2)
+    feed(network, [old] * 5)
+    before = network[0].running_mean.clone()
+
+    forget_statistics(network)
+
+    assert torch.equal(network[0].running_mean, before)
+    feed(network, [new])
+    torch.testing.assert_close(network[0].running_mean, new.mean(dim=(0, 2, 3)))
