@@ -61,6 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="GPUs to build for, as 7.5,8.6 or 75,86; needs no GPU here (tensorrt_rtx)",
     )
+    parser.add_argument("--mount", action="append", default=[], metavar="SRC:DST", help="where a container path lies")
     parser.add_argument("--json", action="store_true", help="one JSON object, for machines")
     parser.set_defaults(run=_run)
 
@@ -69,16 +70,19 @@ def _run(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
     from taolite.engines.build import choose_backend
     from taolite.stages import engine
+    from taolite.workspace.mounts import Mounts
 
+    mounts = Mounts.load(options.mount)
+    model = mounts.resolve(options.model)
     targets = capabilities(options.compute_capability)
     backend = options.backend or choose_backend(targets)
     for line in _without_effect(options, backend=backend):
         print(f"warning: {line}", file=sys.stderr)
     with Terminal() as terminal:
         report = engine.build(
-            options.model,
-            key=_key(options),
-            engine=options.engine,
+            model,
+            key=_key(options, model),
+            engine=mounts.resolve(options.engine),
             backend=backend,
             precision=options.precision,
             batch=_batch(options.max_batch),
@@ -94,14 +98,14 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _key(options: argparse.Namespace) -> Key | None:
+def _key(options: argparse.Namespace, model: Path) -> Key | None:
     """The key of -k or TAOLITE_KEY; asked for at a terminal where the model is sealed and there is none."""
     from taolite.artifacts.keys import find_key, find_key_if_given, terminal_prompt
     from taolite.artifacts.sniff import Kind, sniff
 
     key = find_key_if_given(options.key)
     prompt = terminal_prompt()
-    if key is None and prompt is not None and sniff(options.model) is Kind.ETLT:
+    if key is None and prompt is not None and sniff(model) is Kind.ETLT:
         return find_key(None, prompt=prompt)
     return key
 

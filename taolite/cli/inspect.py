@@ -15,6 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `taolite inspect`."""
     parser.add_argument("file", type=Path, help="a .tlt, .etlt, .onnx, checkpoint, engine, or anything else")
     parser.add_argument("-k", "--key", metavar="KEY", help="KEY, @FILE, or the variable TAOLITE_KEY")
+    parser.add_argument("--mount", action="append", default=[], metavar="SRC:DST", help="where a container path lies")
     parser.add_argument("--json", action="store_true", help="one JSON object, for machines")
     parser.set_defaults(run=_run)
 
@@ -22,8 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from taolite.artifacts.describe import describe
     from taolite.artifacts.keys import find_key_if_given
+    from taolite.workspace.mounts import Mounts
 
-    facts = describe(options.file, key=find_key_if_given(options.key))
+    facts = describe(Mounts.load(options.mount).resolve(options.file), key=find_key_if_given(options.key))
     print(json.dumps(facts, ensure_ascii=False, indent=2) if options.json else "\n".join(_lines(facts)))
     return 0
 
