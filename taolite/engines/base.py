@@ -1,47 +1,36 @@
-"""One way to run a network, whatever runs it: named arrays in, named arrays out.
-
-    with open_engine(onnx_bytes, runtime="openvino", threads=2) as engine:
-        outputs = engine.infer({"input_1": photos_nchw})          # {"output_cov/Sigmoid": ..., ...}
+"""One way to run a network, whatever runs it: named arrays in, named arrays out (`engines.opening` opens one).
 
 Shapes carry -1 where an axis is free (the batch, nearly always). Arrays go in as float32 and come out as float32,
 or as the integer type the network says; they are new arrays and the caller's own. Preprocessing and decoding are not
-in here. No torch, and every runtime is imported when it is asked for, so an edge box carries only its own.
+in here. No torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, TypeAlias, get_args
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.errors import EngineError, PathError, UsageError
+from taolite.errors import EngineError
 
 __all__ = [
     "Arrays",
     "Engine",
-    "Kind",
     "Precision",
     "RuntimeName",
     "Shape",
     "checked_feeds",
-    "open_engine",
-    "read_model",
-    "sniff",
 ]
 
 Shape: TypeAlias = tuple[int, ...]
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 RuntimeName: TypeAlias = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt_rtx"]
 Precision: TypeAlias = Literal["fp32", "bf16"]
-Kind: TypeAlias = Literal["onnx", "openvino", "tensorrt", "tensorrt_rtx"]
 
 OPENVINO_MAGIC = b"taolite-openvino "  # ours, before a compiled OpenVINO blob: the blob itself bears no mark
-_RTX_MAGIC = b"vtrt"  # reference/deploy.md 11
-_ONNX_IR_VERSION = 0x08  # the first field of a ModelProto, as a varint
 
 
 class Engine(Protocol):
@@ -79,87 +68,6 @@ class Engine(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-
-
-def open_engine(
-    source: Path | bytes,
-    *,
-    runtime: RuntimeName | None = None,
-    threads: int | None = None,
-    precision: Precision = "fp32",
-    device: int = 0,
-) -> Engine:
-    """Open an ONNX file, ONNX bytes or an engine that `taolite convert` built.
-
-    Args:
-        source: path of an `.onnx` or engine file, or the bytes of one. A sealed `.etlt` is opened with its key first
-            (`taolite.artifacts.etlt.read_etlt`), and its `.onnx` handed in here.
-        runtime: None chooses by content: an engine goes to the runtime that built it, ONNX to ONNX Runtime.
-        threads: CPU threads; None leaves it to the runtime. Without meaning on a GPU.
-        precision: what OpenVINO computes in; "bf16" needs a processor that has it. OpenVINO alone would choose bf16
-            silently wherever it can (reference/dependencies.md 4.3), so fp32 is pinned unless asked otherwise. The
-            other runtimes compute in the types the ONNX or the engine carries, and take only "fp32" here.
-        device: index of the GPU, for TensorRT.
-
-    Raises:
-        PathError: the file is missing. EngineError: not a model, the wrong runtime for it, a runtime that is not
-        installed, or one that refuses. UsageError: a runtime or precision that does not exist.
-    """
-    if runtime is not None and runtime not in get_args(RuntimeName):
-        raise UsageError(f"runtime {runtime!r} is not one of {', '.join(get_args(RuntimeName))}")
-    if precision not in get_args(Precision):
-        raise UsageError(f"precision {precision!r} is not one of {', '.join(get_args(Precision))}")
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads is {threads}; it needs to be 1 or more")
-    data, where = (source, "this model") if isinstance(source, bytes) else (read_model(source), str(source))
-    kind = sniff(data, where=where)
-    chosen = runtime or ("onnxruntime" if kind == "onnx" else kind)
-    if kind == "onnx" and chosen in ("tensorrt", "tensorrt_rtx"):
-        raise EngineError(f"{where} is ONNX, and {chosen} runs engines: build one with `taolite convert`")
-    if kind != "onnx" and chosen != kind:
-        raise EngineError(f"{where} is an engine of {kind} and cannot run on {chosen}; leave the runtime open")
-    if precision != "fp32" and chosen != "openvino":
-        raise EngineError(f"{chosen} computes in the types the model carries; {precision} is for openvino")
-
-    if chosen == "onnxruntime":
-        from taolite.engines.onnxruntime import OnnxRuntimeEngine
-
-        return OnnxRuntimeEngine(data, threads=threads, where=where)
-    if chosen == "openvino":
-        from taolite.engines.openvino import OpenVinoEngine
-
-        return OpenVinoEngine(data, threads=threads, precision=precision, where=where)
-    from taolite.engines.tensorrt import TensorRTEngine
-
-    return TensorRTEngine(data, backend=chosen, device=device, where=where)
-
-
-def sniff(data: bytes, *, where: str = "this model") -> Kind:
-    """What these bytes are, by their first ones: "onnx", or the runtime whose engine it is. EngineError for others."""
-    if data.startswith(OPENVINO_MAGIC):
-        return "openvino"
-    if data.startswith(_RTX_MAGIC):
-        return "tensorrt_rtx"
-    if data[1:4] == b"trt":  # "ftrt" from 8 on, "ptrt" before
-        return "tensorrt"
-    if data[:1] == bytes([_ONNX_IR_VERSION]):
-        return "onnx"
-    if not data:
-        raise EngineError(f"{where} is empty; export the model again")
-    raise EngineError(
-        f"{where} is neither ONNX nor an engine; "
-        "a sealed .etlt needs its key (`taolite convert FILE.etlt -k KEY`), anything else needs an export"
-    )
-
-
-def read_model(path: Path) -> bytes:
-    """The bytes of a model or engine file. Raises PathError where there is none, or it cannot be read."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise PathError(f"{path}: no such model or engine; check the path") from error
-    except OSError as error:
-        raise PathError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
 
 
 def checked_feeds(inputs: Mapping[str, Shape], feeds: Mapping[str, NDArray[Any]]) -> Arrays:

@@ -15,7 +15,7 @@ from taolite.artifacts.etlt import read_model
 from taolite.artifacts.keys import Key
 from taolite.artifacts.sidecar import Sidecar, check_engine, write_sidecar
 from taolite.engines import onnx_graph
-from taolite.engines.base import Engine, Shape, open_engine
+from taolite.engines.base import Engine, Shape
 from taolite.engines.build import (
     DEFAULT_WORKSPACE,
     BuildBackend,
@@ -24,6 +24,7 @@ from taolite.engines.build import (
     batch_profiles,
     build_engine,
 )
+from taolite.engines.opening import open_engine
 from taolite.errors import EngineError, UsageError
 from taolite.events import Listener, Notice, silent
 from taolite.files import write_bytes
@@ -138,7 +139,7 @@ def open_built(
 
     Args:
         model: the `.etlt` or `.onnx` it should have been built from, where that is at hand; key opens it.
-        threads, device: see `taolite.engines.base.open_engine`.
+        threads, device: see `taolite.engines.opening.open_engine`.
 
     Raises:
         EngineError: no sidecar, another file than it describes, stale (another model, or another version of the

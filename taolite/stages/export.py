@@ -27,8 +27,8 @@ from taolite.artifacts.container import artifact_hash
 from taolite.artifacts.etlt import Etlt, write_etlt
 from taolite.artifacts.keys import Key
 from taolite.engines import onnx_graph
-from taolite.engines.base import open_engine
 from taolite.engines.onnx_graph import OnnxMeta
+from taolite.engines.opening import open_engine
 from taolite.errors import ModelError, PathError, UsageError
 from taolite.events import Listener, Notice, silent
 from taolite.files import write_bytes

@@ -18,7 +18,8 @@ from taolite.artifacts.keys import Key
 from taolite.artifacts.sidecar import sidecar_path
 from taolite.artifacts.sniff import Kind, sniff
 from taolite.engines import onnx_graph
-from taolite.engines.base import Engine, RuntimeName, open_engine
+from taolite.engines.base import Engine, RuntimeName
+from taolite.engines.opening import open_engine
 from taolite.errors import EngineError, PathError
 from taolite.preprocessing import Preprocessing
 from taolite.stages.device import Device

@@ -15,8 +15,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from taolite.engines import onnx_graph
-from taolite.engines.base import open_engine, sniff
 from taolite.engines.build import Profile, batch_profiles, build_engine, choose_backend
+from taolite.engines.opening import open_engine, sniff
 from taolite.errors import EngineError
 
 RTX_TARGETS = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")

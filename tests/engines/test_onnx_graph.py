@@ -10,8 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from taolite.engines import onnx_graph
-from taolite.engines.base import open_engine
 from taolite.engines.onnx_graph import Cost, OnnxMeta
+from taolite.engines.opening import open_engine
 from taolite.errors import EngineError
 from taolite.preprocessing import Preprocessing
 

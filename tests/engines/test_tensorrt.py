@@ -22,8 +22,8 @@ import numpy as np
 import pytest
 
 from taolite.engines import onnx_graph
-from taolite.engines.base import open_engine
 from taolite.engines.build import batch_profiles, build_engine
+from taolite.engines.opening import open_engine
 from taolite.errors import EngineError
 
 VERSIONS = ["8.6.1", "10.13.3", "11.4.0"]

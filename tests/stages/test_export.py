@@ -18,8 +18,8 @@ from taolite.artifacts.container import KdfCost
 from taolite.artifacts.etlt import read_etlt
 from taolite.artifacts.keys import Key
 from taolite.engines import onnx_graph
-from taolite.engines.base import open_engine
 from taolite.engines.onnx_graph import OnnxMeta
+from taolite.engines.opening import open_engine
 from taolite.errors import EngineError, ModelError, PathError, UsageError
 from taolite.events import Event, Notice
 from taolite.nn.resnet import ResNet

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from taolite.engines import base
-from taolite.engines.base import open_engine
+from taolite.engines import opening
+from taolite.engines.opening import open_engine
 from taolite.engines.openvino import compile_openvino
 from taolite.errors import EngineError, PathError, UsageError
 
@@ -208,7 +208,7 @@ def test_the_engine_room_loads_without_torch():
 
 def test_every_kind_of_file_is_told_by_its_first_bytes():
     kinds = [
-        base.sniff(head + b"rest") for head in (b"\x08\x08", b"vtrt", b"ftrt", b"ptrt", b"taolite-openvino fp32\n")
+        opening.sniff(head + b"rest") for head in (b"\x08\x08", b"vtrt", b"ftrt", b"ptrt", b"taolite-openvino fp32\n")
     ]
 
     assert kinds == ["onnx", "tensorrt_rtx", "tensorrt", "tensorrt", "openvino"]
