@@ -9,9 +9,10 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING
 
+from taolite.cli import detectnet_flags as flags
 from taolite.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -26,32 +27,19 @@ Run = Callable[[argparse.Namespace], int]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the tasks."""
     tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True)
-    _dataset_convert(_task(tasks, "dataset_convert", "labels into TFRecords", _run_dataset_convert))
-    _train(_task(tasks, "train", "train, or go on training", _run_train))
-    _evaluate(_task(tasks, "evaluate", "score a model on the validation images", _run_evaluate))
-    _prune(_task(tasks, "prune", "remove the weakest channels of a model", _run_prune))
-    _export(_task(tasks, "export", "write the sealed .etlt, or .onnx", _run_export))
-    _inference(_task(tasks, "inference", "annotated pictures and labels", _run_inference))
-    _gen_trt_engine(_task(tasks, "gen_trt_engine", "build an engine from an export", _run_gen_trt_engine))
-
-
-Tasks: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-
-def _task(tasks: Tasks, name: str, line: str, run: Run) -> argparse.ArgumentParser:
-    """A task with the flags that TAO's entrypoint gives to every one."""
-    parser = tasks.add_parser(name, help=line, description=line)
-    parser.add_argument(
-        "--gpus", type=int, default=1, metavar="N", help="GPUs to use; the processor where there is none"
-    )
-    parser.add_argument("--gpu_index", type=int, nargs="+", metavar="I", help="which GPUs")
-    parser.add_argument("-np", "--num_processes", type=int, default=-1, metavar="N", help="taken as --gpus")
-    parser.add_argument("--use_amp", action="store_true", help="mixed precision (train)")
-    parser.add_argument("--log_file", type=Path, metavar="FILE", help="append what is printed to FILE instead")
-    parser.add_argument("-v", "--verbose", "--verbosity", action="store_true", help="say more")
-    parser.add_argument("--mount", action="append", default=[], metavar="SRC:DST", help="where a container path lies")
-    parser.set_defaults(run=lambda options: _logged(run, options))
-    return parser
+    for add_flags, run, line in (
+        (flags.dataset_convert, _run_dataset_convert, "labels into TFRecords"),
+        (flags.train, _run_train, "train, or go on training"),
+        (flags.evaluate, _run_evaluate, "score a model on the validation images"),
+        (flags.prune, _run_prune, "remove the weakest channels of a model"),
+        (flags.export, _run_export, "write the sealed .etlt, or .onnx"),
+        (flags.inference, _run_inference, "annotated pictures and labels"),
+        (flags.gen_trt_engine, _run_gen_trt_engine, "build an engine from an export"),
+    ):
+        task = tasks.add_parser(add_flags.__name__, help=line, description=line)
+        flags.common(task)
+        add_flags(task)
+        task.set_defaults(run=partial(_logged, run))
 
 
 def _logged(run: Run, options: argparse.Namespace) -> int:
@@ -69,121 +57,6 @@ def _logged(run: Run, options: argparse.Namespace) -> int:
         raise StorageError(f"--log_file {options.log_file}: cannot be written ({error.strerror})") from error
     with log, redirect_stdout(log), redirect_stderr(log):
         return run(options)
-
-
-def _key_flag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-k", "--key", metavar="KEY", help="KEY, @FILE, or the variable TAOLITE_KEY")
-
-
-def _dataset_convert(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-d", "--dataset_export_spec", required=True, metavar="SPEC", help="TAO's conversion spec")
-    parser.add_argument("-o", "--output_filename", required=True, metavar="PREFIX", help="files are PREFIX-fold-...")
-    parser.add_argument("-f", "--validation_fold", type=int, metavar="FOLD", help="the fold the sample modifier leaves")
-    parser.add_argument("-r", "--results_dir", metavar="DIR", help="where status.json is written")
-    _key_flag(parser)
-
-
-def _train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-e", "--experiment_spec_file", required=True, metavar="SPEC", help="TAO's training spec")
-    parser.add_argument("-r", "--results_dir", required=True, metavar="DIR", help="the run's folder")
-    parser.add_argument("-n", "--model_name", default="model", metavar="NAME", help="the model is weights/NAME.tlt")
-    parser.add_argument("--enable_determinism", action="store_true", help="refuse operations that vary on a GPU")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="threads that prepare images")
-    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="of convolutions")
-    _key_flag(parser)
-
-
-def _evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-e", "--experiment_spec", required=True, metavar="SPEC", help="the training spec")
-    parser.add_argument("-m", "--model_path", required=True, metavar="MODEL", help=".tlt, .etlt, .onnx or an engine")
-    parser.add_argument("-f", "--framework", choices=("tlt", "tensorrt"), default="tlt", help="told from the file")
-    parser.add_argument("--use_training_set", action="store_true", help="score the training images")
-    parser.add_argument("-r", "--results_dir", metavar="DIR", help="where status.json is written")
-    parser.add_argument("--runtime", choices=("onnxruntime", "openvino"), help="what runs an .etlt or .onnx")
-    parser.add_argument("--json", action="store_true", help="the scores as one JSON object")
-    _key_flag(parser)
-    for flag in (("-i", "--image_dir"), ("-l", "--label_dir"), ("-b", "--batch_size")):
-        parser.add_argument(*flag, help=argparse.SUPPRESS)
-
-
-def _prune(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="the trained .tlt")
-    parser.add_argument("-o", "--output_file", required=True, metavar="FILE", help="the smaller .tlt, exactly here")
-    parser.add_argument("-n", "--normalizer", choices=("max", "L2"), default="max", help="how norms are compared")
-    parser.add_argument(
-        "-eq",
-        "--equalization_criterion",
-        choices=("union", "intersection", "arithmetic_mean", "geometric_mean"),
-        default="union",
-        help="how layers that are added to each other agree",
-    )
-    parser.add_argument("-pg", "--pruning_granularity", type=int, default=8, metavar="N", help="channels in steps of N")
-    parser.add_argument("-pth", "--pruning_threshold", type=float, default=0.1, metavar="T", help="norms above T stay")
-    parser.add_argument("-nf", "--min_num_filters", type=int, default=16, metavar="N", help="no layer below N")
-    parser.add_argument("-el", "--excluded_layers", nargs="*", default=[], metavar="LAYER", help="layers left whole")
-    parser.add_argument("--target", type=float, metavar="SHARE", help="find -pth: keep at most SHARE of the parameters")
-    parser.add_argument("--results_dir", metavar="DIR", help="where status.json is written")
-    _key_flag(parser)
-
-
-def _export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="the trained .tlt")
-    parser.add_argument("-o", "--output_file", metavar="FILE", help="MODEL.etlt unless told; .onnx is not sealed")
-    parser.add_argument("-e", "--experiment_spec", metavar="SPEC", help="taken for TAO's sake: the .tlt says all")
-    parser.add_argument("--data_type", choices=("fp32", "fp16", "int8"), default="fp32", help="of the weights")
-    parser.add_argument("--engine_file", metavar="FILE", help="build an engine too")
-    parser.add_argument("--max_batch_size", type=int, default=1, metavar="N", help="of the engine")
-    parser.add_argument("--min_batch_size", type=int, default=1, metavar="N", help="of the engine")
-    parser.add_argument("--opt_batch_size", type=int, default=1, metavar="N", help="of the engine")
-    parser.add_argument(
-        "--max_workspace_size", type=int, default=2 << 30, metavar="BYTES", help="of the engine's build"
-    )
-    parser.add_argument(
-        "--static_batch_size", type=int, default=-1, metavar="N", help="a fixed batch; -1 leaves it open"
-    )
-    parser.add_argument("--target_opset", type=int, default=17, metavar="N", help="ONNX opset")
-    parser.add_argument("--gen_ds_config", action="store_true", help="nvinfer_config.txt and labels.txt beside it")
-    parser.add_argument("--force", action="store_true", help="replace the output file")
-    parser.add_argument("--backend", metavar="NAME", help="tensorrt, tensorrt_rtx or openvino, for --engine_file")
-    parser.add_argument("--results_dir", metavar="DIR", help="where status.json is written")
-    for flag in ("--cal_data_file", "--cal_image_dir", "--cal_cache_file", "--cal_json_file", "--onnx_route"):
-        parser.add_argument(flag, help=argparse.SUPPRESS)
-    for flag in ("--batches", "--batch_size"):
-        parser.add_argument(flag, type=int, help=argparse.SUPPRESS)
-    parser.add_argument("-s", "--strict_type_constraints", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--force_ptq", action="store_true", help=argparse.SUPPRESS)
-    _key_flag(parser)
-
-
-def _inference(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-e", "--experiment_spec", metavar="SPEC", help="TAO's inference spec; else the model's own")
-    parser.add_argument("-i", "--image_dir", required=True, metavar="PLACE", help="folder, picture, video or camera")
-    parser.add_argument("-r", "-o", "--results_dir", required=True, metavar="DIR", help="images_annotated/ and labels/")
-    parser.add_argument("-m", "--model_path", metavar="MODEL", help="instead of the spec's")
-    parser.add_argument("-b", "--batch_size", type=int, metavar="N", help="taken for TAO's sake: one at a time")
-    parser.add_argument("--runtime", choices=("onnxruntime", "openvino"), help="what runs an .etlt or .onnx")
-    _key_flag(parser)
-
-
-def _gen_trt_engine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-m", "--model_path", required=True, metavar="MODEL", help=".etlt or .onnx")
-    parser.add_argument("-e", "--experiment_spec", metavar="SPEC", help="taken for TAO's sake: the model says all")
-    parser.add_argument("--data_type", choices=("fp32", "fp16", "int8"), help="precision; unless told, the model's")
-    parser.add_argument("--engine_file", required=True, metavar="FILE", help="the engine")
-    parser.add_argument("--max_batch_size", type=int, default=1, metavar="N", help="largest batch")
-    parser.add_argument("--min_batch_size", type=int, default=1, metavar="N", help="smallest batch")
-    parser.add_argument("--opt_batch_size", type=int, default=1, metavar="N", help="usual batch")
-    parser.add_argument("--max_workspace_size", type=int, default=2, metavar="GIB", help="memory of the build")
-    parser.add_argument("--backend", metavar="NAME", help="tensorrt, tensorrt_rtx or openvino")
-    parser.add_argument("--compute-capability", metavar="LIST", help="GPUs to build for, as 75,86,89 (tensorrt_rtx)")
-    parser.add_argument("-r", "--results_dir", metavar="DIR", help="where status.json is written")
-    for flag in ("--cal_image_dir", "--cal_data_file", "--cal_cache_file", "--cal_json_file"):
-        parser.add_argument(flag, help=argparse.SUPPRESS)
-    for flag in ("--batches", "--batch_size"):
-        parser.add_argument(flag, type=int, help=argparse.SUPPRESS)
-    parser.add_argument("-s", "--strict_type_constraints", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--force_ptq", action="store_true", help=argparse.SUPPRESS)
-    _key_flag(parser)
 
 
 def _run_train(options: argparse.Namespace) -> int:
