@@ -1,12 +1,14 @@
 """The flags of DetectNet_v2's tasks, TAO's letter for letter (reference 2), and a few of our own.
 
-A flag that is taken and has no effect is hidden from the help; so scripts run unmodified.
+A flag that is taken and has no effect is hidden from the help and says so when given; so scripts run unmodified.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import Any
 
 __all__ = ["common", "dataset_convert", "evaluate", "export", "gen_trt_engine", "inference", "prune", "train"]
 
@@ -22,6 +24,19 @@ def common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log_file", type=Path, metavar="FILE", help="append what is printed to FILE instead")
     parser.add_argument("-v", "--verbose", "--verbosity", action="store_true", help="say more")
     parser.add_argument("--mount", action="append", default=[], metavar="SRC:DST", help="where a container path lies")
+
+
+class _NoEffect(argparse.Action):
+    """A flag of TAO's that changes nothing here, and says so when it is given."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        print(f"warning: {option_string} has no effect in this version", file=sys.stderr)
+
+
+def _without_effect(parser: argparse.ArgumentParser, *flags: str, values: int | None = None) -> None:
+    """Take `flags`, each "--long -s", with one value or `values`."""
+    for names in flags:
+        parser.add_argument(*names.split(), action=_NoEffect, nargs=values, help=argparse.SUPPRESS)
 
 
 def _key_flag(parser: argparse.ArgumentParser) -> None:
@@ -55,8 +70,7 @@ def evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runtime", choices=("onnxruntime", "openvino"), help="what runs an .etlt or .onnx")
     parser.add_argument("--json", action="store_true", help="the scores as one JSON object")
     _key_flag(parser)
-    for flag in (("-i", "--image_dir"), ("-l", "--label_dir"), ("-b", "--batch_size")):
-        parser.add_argument(*flag, help=argparse.SUPPRESS)
+    _without_effect(parser, "--image_dir -i", "--label_dir -l", "--batch_size -b")
 
 
 def prune(parser: argparse.ArgumentParser) -> None:
@@ -99,12 +113,9 @@ def export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace the output file")
     parser.add_argument("--backend", metavar="NAME", help="tensorrt, tensorrt_rtx or openvino, for --engine_file")
     parser.add_argument("--results_dir", metavar="DIR", help="where status.json is written")
-    for flag in ("--cal_data_file", "--cal_image_dir", "--cal_cache_file", "--cal_json_file", "--onnx_route"):
-        parser.add_argument(flag, help=argparse.SUPPRESS)
-    for flag in ("--batches", "--batch_size"):
-        parser.add_argument(flag, type=int, help=argparse.SUPPRESS)
-    parser.add_argument("-s", "--strict_type_constraints", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--force_ptq", action="store_true", help=argparse.SUPPRESS)
+    _without_effect(parser, "--cal_data_file", "--cal_image_dir", "--cal_cache_file", "--cal_json_file", "--onnx_route")
+    _without_effect(parser, "--batches", "--batch_size")
+    _without_effect(parser, "--strict_type_constraints -s", "--force_ptq", values=0)
     _key_flag(parser)
 
 
@@ -130,10 +141,7 @@ def gen_trt_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", metavar="NAME", help="tensorrt, tensorrt_rtx or openvino")
     parser.add_argument("--compute-capability", metavar="LIST", help="GPUs to build for, as 75,86,89 (tensorrt_rtx)")
     parser.add_argument("-r", "--results_dir", metavar="DIR", help="where status.json is written")
-    for flag in ("--cal_image_dir", "--cal_data_file", "--cal_cache_file", "--cal_json_file"):
-        parser.add_argument(flag, help=argparse.SUPPRESS)
-    for flag in ("--batches", "--batch_size"):
-        parser.add_argument(flag, type=int, help=argparse.SUPPRESS)
-    parser.add_argument("-s", "--strict_type_constraints", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--force_ptq", action="store_true", help=argparse.SUPPRESS)
+    _without_effect(parser, "--cal_image_dir", "--cal_data_file", "--cal_cache_file", "--cal_json_file")
+    _without_effect(parser, "--batches", "--batch_size")
+    _without_effect(parser, "--strict_type_constraints -s", "--force_ptq", values=0)
     _key_flag(parser)
