@@ -5,6 +5,7 @@ targets drawn. An example is a function of (seed, epoch, index) alone.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -93,6 +94,19 @@ class Examples:
             boxes = view_boxes(truth.boxes_n4, view)
             truth = _sized(LabelledBoxes(boxes, truth.classes_n, truth.difficult_n))
         return Example(pixels, truth, self.encode(truth), str(sample.image))
+
+    def label_counts(self) -> tuple[Counter[int], Counter[str]]:
+        """How many boxes each class index has, and each name that is of no class."""
+        names = Counter(label.name for sample in self.samples for label in sample.labels)
+        known: Counter[int] = Counter()
+        unknown: Counter[str] = Counter()
+        for name, count in names.items():
+            kind = self.class_of(name)
+            if kind is None:
+                unknown[name] += count
+            else:
+                known[kind] += count
+        return known, unknown
 
     def content_hash(self) -> str:
         """64 hex digits over the samples' image names, sizes and labels, in order; pixels are not read."""

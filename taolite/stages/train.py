@@ -21,7 +21,8 @@ import torch
 from taolite import __version__
 from taolite.artifacts.bundle import write_bundle
 from taolite.artifacts.keys import Key
-from taolite.errors import TrainingError
+from taolite.data.examples import Examples
+from taolite.errors import DataError, TrainingError
 from taolite.events import Event, Listener, Notice, Validated, silent
 from taolite.report import plots
 from taolite.stages import checkpoint
@@ -95,6 +96,7 @@ def train(
     held_out = task.examples(spec, split="val", resolve=resolve, augment=False)
     listener(Notice(f"Found {len(examples)} samples in training set"))
     listener(Notice(f"Found {len(held_out)} samples in validation set"))
+    _compare_labels(examples, task.classes(spec), spec_path, listener)
     torch.use_deterministic_algorithms(options.deterministic)
     device = choose(gpus=options.gpus, gpu_index=options.gpu_index, use_amp=options.use_amp, bfloat16=options.bfloat16)
     listener(Notice(device.description))
@@ -140,6 +142,24 @@ def train(
         record.finished(task.name, model=weights, parameters=parameters)
         run.record(metrics=_metrics(evaluation), parameters=parameters)
     return TrainReport(weights, evaluation, recipe.epochs, time.perf_counter() - began, parameters)
+
+
+def _compare_labels(examples: Examples, classes: Sequence[str], spec_path: Path, listener: Listener) -> None:
+    """Warn of labels that no class takes and of classes without a label. DataError where nothing is left to learn."""
+    known, unknown = examples.label_counts()
+    strangers = ", ".join(f"{name} ({count})" for name, count in sorted(unknown.items()))
+    if not known:
+        found = f"the labels are {strangers}" if unknown else "there is not one label"
+        raise DataError(
+            f"{spec_path}: no training image has an object of {', '.join(classes)}: {found}; "
+            "map the labels' names to these classes in dataset_config.target_class_mapping"
+        )
+    if unknown:
+        text = f"{spec_path}: labels that target_class_mapping does not map are left out: {strangers}"
+        listener(Notice(text, "warning"))
+    for index, name in enumerate(classes):
+        if not known[index]:
+            listener(Notice(f"{spec_path}: no training image has an object of {name}; it cannot be learned", "warning"))
 
 
 def _take_up(run: RunFolder, trainer: Trainer, key: Key, listener: Listener) -> None:

@@ -148,6 +148,16 @@ def test_class_absent_from_the_spec(say: Say, tiny: Path, tmp_path: Path):
     assert any('"car", which is no class of cost_function_config' in line for line in lines)
 
 
+def test_labels_of_which_the_spec_knows_none(say: Say, tiny: Path, tmp_path: Path):
+    spec = moved(tiny, tmp_path)
+    spec.write_text(spec.read_text().replace('"plate"', '"car"'))
+
+    assert say("train", "-e", spec, "-r", tmp_path / "run", "-k", "x") == [
+        f"error: {spec}: no training image has an object of car: the labels are plate (18); "
+        "map the labels' names to these classes in dataset_config.target_class_mapping"
+    ]
+
+
 def test_size_that_is_no_multiple_of_16(say: Say, tiny: Path, tmp_path: Path):
     spec = moved(tiny, tmp_path)
     spec.write_text(spec.read_text().replace("output_image_width: 96", "output_image_width: 100"))
