@@ -210,13 +210,21 @@ class Trainer:
             {name[len(_NETWORK) :]: value for name, value in tensors.items() if name.startswith(_NETWORK)}
         )
         self.objective.restore(state["objective"])
+        trained = self._optimizer.param_groups[0]["params"]
         moments: dict[int, dict[str, torch.Tensor]] = {}
         for name, value in tensors.items():
             if name.startswith(_ADAM):
                 index, _, moment = name[len(_ADAM) :].partition(".")
-                moments.setdefault(int(index), {})[moment] = value
+                moments.setdefault(int(index), {})[moment] = _laid_out_like(trained[int(index)], value)
         frame = self._optimizer.state_dict()
         self._optimizer.load_state_dict({"state": moments, "param_groups": frame["param_groups"]})
+
+
+def _laid_out_like(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """`value` in the parameter's memory layout: the fused optimiser walks both in the order of memory."""
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 def _not_finite(loss: float, step: int, batch: Batch) -> TrainingError:

@@ -120,13 +120,14 @@ def build(architecture: Mapping[str, Any]) -> DetectNet:
         model = DetectNet(ResNet(**values), num_classes)
         if channels is not None:
             resize(model, channels)
+        model.eval()  # shapes are asked for, not statistics
         try:
             model.forward_logits(torch.empty(1, model.backbone.in_channels, 64, 64))
         except RuntimeError as error:
             raise ModelError(f"the stored structure's channel counts do not fit together: {error}") from error
     model.to_empty(device="cpu")
     model.reset_parameters()
-    return model
+    return model.train()
 
 
 def _checked(architecture: Mapping[str, Any]) -> dict[str, Any]:
