@@ -91,7 +91,6 @@ def train(
     spec = reading.model
     for warning in reading.warnings:
         listener(Notice(f"{spec_path}: line {warning.line}: {warning.text}", "warning"))
-    recipe = task.recipe(spec)
     examples = task.examples(spec, split="train", resolve=resolve, augment=True)
     held_out = task.examples(spec, split="val", resolve=resolve, augment=False)
     listener(Notice(f"Found {len(examples)} samples in training set"))
@@ -104,12 +103,11 @@ def train(
     for text in start.notices:
         listener(Notice(text))
     identity = RunIdentity(task.name, task.spec_text(spec), task.classes(spec), examples.content_hash(), start.parent)
-    with RunFolder.open(results, identity) as run, Recorder(run) as record, _stop_signals() as stop:
-        both = _both(record, listener)
+    with RunFolder.open(results, identity) as folder, Recorder(folder) as record, _stop_signals() as stop:
         trainer = Trainer(
             start.network,
             examples=examples,
-            recipe=recipe,
+            recipe=task.recipe(spec),
             objective=task.objective(spec),
             regularised=task.regularised(start.network),
             device=device,
@@ -117,31 +115,105 @@ def train(
             listener=listener,
             should_stop=stop.is_set,
         )
-        run.record(versions=versions(), hardware=hardware(), device=device.description, seed=recipe.seed, name=name)
-        _take_up(run, trainer, key, listener)
+        run = _Run(task, spec, start, trainer, held_out, folder, key, device, options.workers, _both(record, listener))
+        folder.record(
+            versions=versions(), hardware=hardware(), device=device.description, seed=trainer.recipe.seed, name=name
+        )
+        run.take_up()
         record.started(task.name)
-        plots.first_batch_png(trainer.first_batch().examples, task.classes(spec), run.plots / "first_batch.png")
+        first = trainer.first_batch().examples
+        plots.first_batch_png(first, task.classes(spec), folder.plots / "first_batch.png")
+        evaluation = run.to_the_end(stop)
+        weights = folder.weights(name)
+        parameters = run.save_model(weights, evaluation)
+        record.finished(task.name, model=weights, parameters=parameters)
+        folder.record(metrics=_metrics(evaluation), parameters=parameters)
+    return TrainReport(weights, evaluation, trainer.recipe.epochs, time.perf_counter() - began, parameters)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run that is under way: what it trains, on what, and where it writes."""
+
+    task: Task
+    spec: Any
+    start: Start
+    trainer: Trainer
+    held_out: Examples
+    folder: RunFolder
+    key: Key
+    device: Device
+    workers: int
+    listener: Listener
+
+    def take_up(self) -> None:
+        """Go on from the folder's newest checkpoint, where there is one."""
+        trainer = self.trainer
+        path = checkpoint.restore_latest(self.folder.checkpoints, trainer, key=self.key, listener=self.listener)
+        if path is None:
+            return
+        epoch, step = divmod(trainer.step, trainer.steps_per_epoch)
+        self.folder.metrics.rewind(epoch)
+        where = f"epoch {epoch} of {trainer.recipe.epochs}" + (f", step {step} of the next" if step else "")
+        self.listener(Notice(f"{path}: this folder holds this run already; going on after {where}"))
+        if trainer.step >= trainer.total_steps:
+            self.listener(Notice("the run is complete: only the final model is written again"))
+
+    def to_the_end(self, stop: threading.Event) -> Evaluation:
+        """Train what is left, with a checkpoint every epoch; the last validation. TrainingError once `stop` is set."""
+        trainer, recipe = self.trainer, self.trainer.recipe
         evaluation = None
         while trainer.step < trainer.total_steps:
             done = trainer.run_epoch()
             if done is not None:
-                both(done)
+                self.listener(done)
                 if recipe.validates(done.epoch):
-                    evaluation = _validate(task, trainer, held_out, spec, device, options, both, done.epoch)
+                    evaluation = self.validate(done.epoch)
                 if done.epoch % recipe.checkpoint_interval == 0 and done.epoch < recipe.epochs:
-                    periodic = run.root / f"model.epoch-{done.epoch}.tlt"
-                    _save_model(task, trainer, periodic, spec, start, key, evaluation)
-                plots.curves_png(run.metrics.read(), run.plots / "curves.png")
-            saved = checkpoint.save(run.checkpoints, trainer, key=key)
+                    self.save_model(self.folder.root / f"model.epoch-{done.epoch}.tlt", evaluation)
+                plots.curves_png(self.folder.metrics.read(), self.folder.plots / "curves.png")
+            saved = checkpoint.save(self.folder.checkpoints, trainer, key=self.key)
             if stop.is_set():
-                raise _stopped(trainer, saved, results)
-        if evaluation is None:
-            evaluation = _validate(task, trainer, held_out, spec, device, options, both, recipe.epochs)
-        weights = run.weights(name)
-        parameters = _save_model(task, trainer, weights, spec, start, key, evaluation)
-        record.finished(task.name, model=weights, parameters=parameters)
-        run.record(metrics=_metrics(evaluation), parameters=parameters)
-    return TrainReport(weights, evaluation, recipe.epochs, time.perf_counter() - began, parameters)
+                epoch, step = divmod(trainer.step, trainer.steps_per_epoch)
+                raise TrainingError(
+                    f"stopped after epoch {epoch}, step {step} of {trainer.steps_per_epoch}; saved as {saved}. "
+                    f"Run the same command again with -r {self.folder.root} to go on from there"
+                )
+        return evaluation or self.validate(recipe.epochs)
+
+    def validate(self, epoch: int) -> Evaluation:
+        """Score the network as it stands on what is held out."""
+        evaluation = score_split(
+            self.task,
+            torch_predict(self.trainer.network, self.device),
+            self.held_out,
+            spec=self.spec,
+            objective=self.trainer.objective,
+            batch_size=self.trainer.recipe.batch_size,
+            workers=self.workers,
+            listener=self.listener,
+        )
+        card, epochs = evaluation.card, self.trainer.recipe.epochs
+        seconds = evaluation.seconds_per_image
+        self.listener(Validated(epoch, epochs, evaluation.cost, card.mean_ap, card.per_class, seconds))
+        return evaluation
+
+    def save_model(self, path: Path, evaluation: Evaluation | None) -> int:
+        """Seal the network as it stands; returns its number of parameters."""
+        parameters: int = sum(parameter.numel() for parameter in self.trainer.network.parameters())
+        step = {
+            "stage": "train",
+            "parent": self.start.parent,
+            "taolite": __version__,
+            "step": self.trainer.step,
+            "parameters": parameters,
+            "metrics": _metrics(evaluation) if evaluation else {},
+        }
+        lineage = (*self.start.lineage, step)
+        write_bundle(
+            path, self.task.bundle(self.trainer.network, spec=self.spec, lineage=lineage, extra={}), key=self.key
+        )
+        return parameters
 
 
 def _compare_labels(examples: Examples, classes: Sequence[str], spec_path: Path, listener: Listener) -> None:
@@ -162,66 +234,6 @@ def _compare_labels(examples: Examples, classes: Sequence[str], spec_path: Path,
             listener(Notice(f"{spec_path}: no training image has an object of {name}; it cannot be learned", "warning"))
 
 
-def _take_up(run: RunFolder, trainer: Trainer, key: Key, listener: Listener) -> None:
-    """Go on from the folder's newest checkpoint, where there is one."""
-    path = checkpoint.restore_latest(run.checkpoints, trainer, key=key, listener=listener)
-    if path is None:
-        return
-    epoch, step = divmod(trainer.step, trainer.steps_per_epoch)
-    run.metrics.rewind(epoch)
-    where = f"epoch {epoch} of {trainer.recipe.epochs}" + (f", step {step} of the next" if step else "")
-    listener(Notice(f"{path}: this folder holds this run already; going on after {where}"))
-    if trainer.step >= trainer.total_steps:
-        listener(Notice("the run is complete: only the final model is written again"))
-
-
-def _validate(
-    task: Task,
-    trainer: Trainer,
-    held_out: Any,
-    spec: Any,
-    device: Device,
-    options: TrainOptions,
-    listener: Listener,
-    epoch: int,
-) -> Evaluation:
-    evaluation = score_split(
-        task,
-        torch_predict(trainer.network, device),
-        held_out,
-        spec=spec,
-        objective=trainer.objective,
-        batch_size=trainer.recipe.batch_size,
-        workers=options.workers,
-        listener=listener,
-    )
-    card = evaluation.card
-    listener(
-        Validated(
-            epoch, trainer.recipe.epochs, evaluation.cost, card.mean_ap, card.per_class, evaluation.seconds_per_image
-        )
-    )
-    return evaluation
-
-
-def _save_model(
-    task: Task, trainer: Trainer, path: Path, spec: Any, start: Start, key: Key, evaluation: Evaluation | None
-) -> int:
-    """Seal the model as it stands; returns its number of parameters."""
-    parameters: int = sum(parameter.numel() for parameter in trainer.network.parameters())
-    step = {
-        "stage": "train",
-        "parent": start.parent,
-        "taolite": __version__,
-        "step": trainer.step,
-        "parameters": parameters,
-        "metrics": _metrics(evaluation) if evaluation else {},
-    }
-    bundle = task.bundle(trainer.network, spec=spec, lineage=(*start.lineage, step), extra={})
-    write_bundle(path, bundle, key=key)
-    return parameters
-
-
 def _metrics(evaluation: Evaluation) -> dict[str, Any]:
     card = evaluation.card
     return {
@@ -231,14 +243,6 @@ def _metrics(evaluation: Evaluation) -> dict[str, Any]:
         "VOC_AP": dict(card.voc_per_class),
         "validation_cost": evaluation.cost,
     }
-
-
-def _stopped(trainer: Trainer, saved: Path, results: Path) -> TrainingError:
-    epoch, step = divmod(trainer.step, trainer.steps_per_epoch)
-    return TrainingError(
-        f"stopped after epoch {epoch}, step {step} of {trainer.steps_per_epoch}; saved as {saved}. "
-        f"Run the same command again with -r {results} to go on from there"
-    )
 
 
 def _both(*listeners: Listener) -> Listener:
