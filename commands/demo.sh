@@ -35,7 +35,14 @@ step() {
   say "   $((SECONDS - started)) s"
 }
 # The command as one would type it: without the folder its program is in.
-show() { printf '%s' "$(basename "$1")"; shift; if [ $# -gt 0 ]; then printf ' %q' "$@"; fi; }
+show() {
+  local word
+  printf '%s' "$(basename "$1")"
+  shift
+  for word in "$@"; do
+    case "$word" in *[!A-Za-z0-9_./,:=@%+-]* | '') printf ' %q' "$word" ;; *) printf ' %s' "$word" ;; esac
+  done
+}
 
 # score NAME SPEC MODEL: evaluate, and keep what was said for the table.
 score() {

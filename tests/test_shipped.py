@@ -28,6 +28,8 @@ MODELS: dict[Kind, type[spec.SpecModel]] = {
     Kind.DETECTNET_INFERENCE: InferenceSpec,
     Kind.DATASET_EXPORT: DatasetExportSpec,
 }
+MEANT = "which TAO's MULTISOURCE loader ignores; here images are flipped"
+"""Blood cells have no upside: their specs flip vertically on purpose, where TAO would not."""
 needs_photographs = pytest.mark.skipif(
     importlib.util.find_spec("skimage") is None, reason="the photographs come with scikit-image"
 )
@@ -56,7 +58,7 @@ def test_every_shipped_spec_binds_without_a_warning_and_survives_writing(path: P
 
     reading = spec.read(path, model)
 
-    assert reading.warnings == ()
+    assert [warning for warning in reading.warnings if MEANT not in warning.text] == []
     assert spec.loads(spec.dumps(reading.model), model) == reading.model
 
 
@@ -180,12 +182,12 @@ def test_val_split_of_the_demo_holds_out_exactly_the_views_named_so(tmp_path: Pa
     plan = load_script("make_data").PLAN
     conversion = spec.load(ROOT / "specs" / "demo" / "tfrecords.txt", DatasetExportSpec)
     assert conversion.kitti_config is not None
-    names = [f"{part}-{scene.name}-{i:03d}.jpg" for part in plan for scene in plan[part] for i in range(scene.views)]
+    names = [f"{part}-{scene.name}-{i:03d}" for part in plan for scene in plan[part] for i in range(scene.views)]
 
-    kept = load_script("prepare").held_out([Path(name) for name in names], percent=conversion.kitti_config.val_split)
+    kept = load_script("prepare").first_by_name(names, percent=conversion.kitti_config.val_split)
 
     assert len(names) == 160
-    assert sorted(path.name for path in kept) == sorted(name for name in names if name.startswith("heldout-"))
+    assert kept == {name for name in names if name.startswith("heldout-")}
 
 
 def test_a_shape_is_cut_at_the_border_of_its_view() -> None:
@@ -211,6 +213,48 @@ def test_a_cut_circle_becomes_a_polygon_and_a_whole_one_stays() -> None:
     assert part == pytest.approx(0.5)
     assert cut["shape_type"] == "polygon"
     assert max(x for x, _ in cut["points"]) == 40
+
+
+def test_a_fifth_of_every_class_is_held_out_of_other_peoples_photographs() -> None:
+    fair_share = load_script("prepare").fair_share
+    names = {f"cat{i:02d}": ["cat", "cat"] for i in range(20)} | {f"dog{i:02d}": ["dog"] for i in range(10)}
+    names |= {f"both{i}": ["cat", "dog"] for i in range(5)} | {"empty0": [], "empty1": [], "rare": ["hare", "cat"]}
+
+    kept = fair_share(names)
+
+    # a photograph of both counts for dogs, which are rarer: 15 of them, 3 held out; 20 cats, 4; too few of the others
+    assert len([stem for stem in kept if stem.startswith("cat")]) == 4
+    assert len([stem for stem in kept if stem.startswith(("dog", "both"))]) == 3
+    assert len(kept) == 7
+    assert fair_share(dict(reversed(names.items()))) == kept
+
+
+def test_the_fold_that_the_specs_validate_on_is_the_one_held_out(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from taolite.formats.tfrecord import read_records
+    from taolite.stages.dataset_convert import dataset_convert
+
+    images, labels = tmp_path / "kitti" / "image_2", tmp_path / "kitti" / "label_2"
+    for folder in (images, labels):
+        folder.mkdir(parents=True)
+    for index in range(12):
+        Image.new("RGB", (64, 48)).save(images / f"photo{index:02d}.jpg")
+        name = "Dog" if index < 6 else "Hare"
+        (labels / f"photo{index:02d}.txt").write_text(f"{name} 0 0 0 4 4 40 40" + 7 * " 0" + "\n")
+
+    said = load_script("prepare").prepare(tmp_path, epochs=1)
+
+    assert said == "12 photographs, 2 of them held out for validation; objects: 6 dog, 6 hare"
+    conversion = spec.load(tmp_path / "specs" / "tfrecords.txt", DatasetExportSpec)
+    demo = "/workspace/tao-experiments/demo"
+    dataset_convert(
+        conversion, tmp_path / "tfrecords" / "demo", resolve=lambda path: Path(str(path).replace(demo, str(tmp_path)))
+    )
+    fold = sorted((tmp_path / "tfrecords").glob("*fold-000-of-002*"))
+    frames = [Path(record.frame_id).name for path in fold for record in read_records(path)]
+    assert sorted(frames) == sorted(path.stem for path in (tmp_path / "heldout").iterdir())
+    assert len(frames) == 2
 
 
 def test_specs_fitted_to_other_classes_give_each_what_the_first_class_has() -> None:

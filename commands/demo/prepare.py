@@ -5,12 +5,16 @@
 Reads the KITTI folders `kitti/image_2` and `kitti/label_2` below the given folder. The specs in `specs/demo` are the
 templates: where the data set has their classes they are copied as they are, otherwise every per-class part is written
 once for each class found, like the first class of the template. Into the given folder go `specs/*.txt` and `heldout/`,
-the photographs that TAO's `random` partition will keep for validation: the first `val_split` percent by name.
+the photographs kept for validation. Of the demonstration's own they are those named so: the first `val_split` percent
+by name, which is what TAO's `random` partition takes. That rule would hold out whole classes of other people's
+photographs (`cat_01` ... `dog_99`), so theirs are divided class by class, told to TAO as its `sequence` partition.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import shutil
 import sys
 from collections import Counter
@@ -22,10 +26,11 @@ from taolite import spec
 from taolite.errors import DataError, TaoliteError
 from taolite.tasks.detectnet.spec import BboxColor, DatasetExportSpec, DetectNetSpec, InferenceSpec
 
-__all__ = ["fit_conversion", "fit_inference", "fit_training", "held_out", "prepare"]
+__all__ = ["fit_conversion", "fit_inference", "fit_training", "first_by_name", "fair_share", "prepare"]
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "specs" / "demo"
-VAL_SPLIT_PERCENT = 20
+HELD_OUT_SHARE = 0.2
+SPLIT_FILE = "split.json"
 FEWEST_PHOTOGRAPHS = 10
 COLOURS = ((66, 133, 244), (251, 188, 5), (52, 168, 83), (234, 67, 53), (171, 71, 188), (0, 172, 193), (255, 112, 67))
 
@@ -51,41 +56,51 @@ def prepare(folder: Path, *, epochs: int | None = None) -> str:
     extensions = sorted({path.suffix for path in photographs})
     if len(extensions) > 1:
         raise DataError(f"{folder}: photographs end in {' and '.join(extensions)}; TAO reads one kind, convert them")
-    counts = _objects(folder / "kitti" / "label_2")
+    names = {path.stem: _names(folder / "kitti" / "label_2" / f"{path.stem}.txt") for path in photographs}
+    counts = Counter(name for found in names.values() for name in found)
     if not counts:
         raise DataError(f"{folder}: no photograph has a label; draw some with commands/annotate.sh")
     classes = tuple(sorted(counts))
 
     specs = folder / "specs"
     specs.mkdir(parents=True, exist_ok=True)
-    conversion = fit_conversion(
-        spec.load(TEMPLATES / "tfrecords.txt", DatasetExportSpec), classes=classes, extension=extensions[0]
-    )
+    template = spec.load(TEMPLATES / "tfrecords.txt", DatasetExportSpec)
+    assert template.kitti_config is not None, "the template has one"
+    if all(stem.startswith(("heldout-", "learning-")) for stem in names):
+        kept = first_by_name(list(names), percent=template.kitti_config.val_split)
+        conversion = fit_conversion(template, extension=extensions[0])
+    else:
+        kept = fair_share(names)
+        sequences = {"learning": [stem for stem in names if stem not in kept], "heldout": sorted(kept)}
+        (folder / "kitti" / SPLIT_FILE).write_text(json.dumps(sequences, indent=1) + "\n", encoding="utf-8")
+        conversion = fit_conversion(template, extension=extensions[0], split_file=SPLIT_FILE)
     _write(conversion, "tfrecords.txt", specs)
     for name in ("train.txt", "retrain.txt"):
-        template = spec.load(TEMPLATES / name, DetectNetSpec)
-        _write(fit_training(template, classes=classes, extension=extensions[0], epochs=epochs), name, specs)
+        training = spec.load(TEMPLATES / name, DetectNetSpec)
+        _write(fit_training(training, classes=classes, extension=extensions[0], epochs=epochs), name, specs)
     _write(
         fit_inference(spec.load(TEMPLATES / "inference.txt", InferenceSpec), classes=classes), "inference.txt", specs
     )
 
-    assert conversion.kitti_config is not None, "the template has one"
-    kept = held_out(photographs, percent=conversion.kitti_config.val_split)
     (folder / "heldout").mkdir(exist_ok=True)
-    for photograph in kept:
-        shutil.copyfile(photograph, folder / "heldout" / photograph.name)
+    for photograph in photographs:
+        if photograph.stem in kept:
+            shutil.copyfile(photograph, folder / "heldout" / photograph.name)
     objects = ", ".join(f"{counts[name]} {name}" for name in classes)
     return f"{len(photographs)} photographs, {len(kept)} of them held out for validation; objects: {objects}"
 
 
-def fit_conversion(template: DatasetExportSpec, *, classes: Sequence[str], extension: str) -> DatasetExportSpec:
-    """The conversion spec for these pictures; for other classes than the template's, with the usual 20 % held out."""
+def fit_conversion(template: DatasetExportSpec, *, extension: str, split_file: str | None = None) -> DatasetExportSpec:
+    """The conversion spec for these pictures; with a split file, for its two sequences instead of TAO's own split.
+
+    TAO deals the longest sequence first and reverses the folds, so the shorter one, held out, becomes fold 0.
+    """
     kitti = template.kitti_config
     assert kitti is not None, "the template has one"
-    percent = kitti.val_split if tuple(classes) == _template_classes() else float(VAL_SPLIT_PERCENT)
-    return template.model_copy(
-        update={"kitti_config": kitti.model_copy(update={"image_extension": extension, "val_split": percent})}
-    )
+    update: dict[str, Any] = {"image_extension": extension}
+    if split_file is not None:
+        update |= {"partition_mode": "sequence", "kitti_sequence_to_frames_file": split_file}
+    return template.model_copy(update={"kitti_config": kitti.model_copy(update=update)})
 
 
 def fit_training(
@@ -135,10 +150,31 @@ def fit_inference(template: InferenceSpec, *, classes: Sequence[str]) -> Inferen
     return template.model_copy(update={"inferencer_config": inferencer, "bbox_handler_config": drawing})
 
 
-def held_out(photographs: Sequence[Path], *, percent: float) -> list[Path]:
-    """The photographs that TAO's `random` partition puts into fold 0, which is the first of them by name."""
-    ordered = sorted(photographs, key=lambda path: path.stem)
-    return ordered[: int(percent / 100 * len(ordered))]
+def first_by_name(stems: Sequence[str], *, percent: float) -> frozenset[str]:
+    """What TAO's `random` partition puts into fold 0: the first of the names in alphabetical order."""
+    return frozenset(sorted(stems)[: int(percent / 100 * len(stems))])
+
+
+def fair_share(names: Mapping[str, Sequence[str]]) -> frozenset[str]:
+    """A fifth of the photographs of each class, always the same ones; never more than a third.
+
+    Args:
+        names: stem of a photograph -> class of each of its objects. A photograph counts for the rarest class in it.
+    """
+    counts = Counter(name for found in names.values() for name in found)
+    groups: dict[str, list[str]] = {}
+    for stem, found in names.items():
+        groups.setdefault(min(found, key=lambda name: (counts[name], name), default=""), []).append(stem)
+    kept: set[str] = set()
+    for stems in groups.values():
+        share = max(round(HELD_OUT_SHARE * len(stems)), 1 if len(stems) >= 3 else 0)
+        kept |= set(_shuffled(stems)[:share])
+    return frozenset(kept or _shuffled(list(names))[: max(1, round(HELD_OUT_SHARE * len(names)))])
+
+
+def _shuffled(stems: Sequence[str]) -> list[str]:
+    """An order that depends on each name alone, so that a photograph keeps its side when others are added."""
+    return sorted(stems, key=lambda stem: hashlib.sha256(stem.encode()).digest())
 
 
 def _for_each(classes: Sequence[str], template: Mapping[str, Value]) -> dict[str, Value]:
@@ -150,15 +186,10 @@ def _cycle(colours: Sequence[tuple[int, int, int]], count: int) -> list[tuple[in
     return [colours[index % len(colours)] for index in range(count)]
 
 
-def _objects(labels: Path) -> Counter[str]:
-    """How many objects of each class the KITTI files hold; names in lower case, as TFRecords will have them."""
-    lines = (line for path in sorted(labels.glob("*.txt")) for line in path.read_text(encoding="utf-8").splitlines())
-    return Counter(line.split()[0].lower() for line in lines if line.strip())
-
-
-def _template_classes() -> tuple[str, ...]:
-    costs = spec.load(TEMPLATES / "train.txt", DetectNetSpec).cost_function_config
-    return tuple(target.name for target in costs.target_classes)
+def _names(label_file: Path) -> list[str]:
+    """The class of each object in a KITTI file, in lower case, as TFRecords will have them; DontCare is none."""
+    lines = label_file.read_text(encoding="utf-8").splitlines()
+    return [name for name in (line.split()[0].lower() for line in lines if line.strip()) if name != "dontcare"]
 
 
 def _write(fitted: spec.SpecModel, name: str, folder: Path) -> None:
