@@ -91,7 +91,7 @@ enter_namespace() {
     for folder in data demo; do mkdir "$new$HERE/$folder"; mount --rbind "$ROOT/workspace/$folder" "$new$HERE/$folder"; done
     for folder in specs commands; do mkdir "$new$HERE/$folder"; mount --rbind "$ROOT/$folder" "$new$HERE/$folder"; done
   fi
-  exec chroot "$new" "$BASH" "$ROOT/container-login.sh" --inside -- "$@"
+  exec "$(PATH="$PATH:/usr/sbin:/sbin" command -v chroot)" "$new" "$BASH" "$ROOT/container-login.sh" --inside -- "$@"
 }
 
 # show_folder FROM TO EXCEPT: every entry of FROM is there in TO, but one.
