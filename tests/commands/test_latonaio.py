@@ -6,6 +6,7 @@ described in reference/detectnet_v2.md 13.3, and what they call is called here i
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -161,7 +162,22 @@ def test_train_prune_retrain_and_export_leave_what_the_tutorial_expects(reposito
     shutil.copyfile(repository / "data/first/weights/peoplenet.tlt", pretrained / "resnet18_peoplenet.tlt")
     for script in (("train.sh",), ("prune.sh", "train"), ("retrain.sh",), ("export.sh",)):
         enter(repository, how, str(commands / script[0]), *script[1:])
+    scores = enter(repository, how, str(commands / "evaluate.sh"), "retrain")
+    ours = str(ROOT / "specs" / "detectnet_inference.txt")  # that repository has none
+    enter(repository, how, str(commands / "infer.sh"), f"{HERE}/data/training/image_2", "", "", ours)
+    if importlib.util.find_spec("tensorrt_rtx"):
+        enter(repository, how, str(commands / "convert.sh"))
+        assert (repository / "data/engines/NEW_EXPORTED.engine").is_file()
 
     left = ("tlts/NEW_TRAINED.tlt", "pruned/NEW_PRUNED.tlt", "tlts/NEW_RETRAINED.tlt", "etlts/NEW_EXPORTED.etlt")
     assert [name for name in left if not (repository / "data" / name).is_file()] == []
     assert (repository / "data/trained/weights/resnet18_detector.tlt").is_file()
+    assert "Mean average_precision (in %):" in scores.stdout
+    assert len(list((repository / "data/inferred/images_annotated").iterdir())) == PHOTOGRAPHS
+
+    # a second round keeps what the first one made
+    enter(repository, how, str(commands / "prune.sh"), "retrain", "NEW_RETRAINED.tlt", "0.3", "tlt_encode")
+    again = enter(repository, how, str(commands / "export.sh"), "NEW_TRAINED.tlt")
+    assert "exporting /workspace/tao-experiments/data/tlts/NEW_TRAINED.tlt" in again.stderr
+    assert (repository / "data/pruned/NEW_PRUNED.tlt.1").is_file()
+    assert (repository / "data/etlts/NEW_EXPORTED.etlt.1").is_file()
