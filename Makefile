@@ -19,4 +19,4 @@ bench:
 	commands/test.sh -m bench
 
 docs:
-	commands/test.sh tests/test_docs.py tests/test_shipped.py
+	commands/test.sh --doctest-modules taolite tests/test_shipped.py
