@@ -34,7 +34,7 @@ for part in train test; do
 done
 timed detectnet_v2 train -e "$HERE/specs/$name/train.txt" -r "$here/trained" -n detector "${mount[@]}"
 timed detectnet_v2 evaluate -e "$HERE/specs/$name/train.txt" -m "$here/trained/weights/detector.tlt"
-timed detectnet_v2 prune -m "$here/trained/weights/detector.tlt" -o "$here/pruned/pruned.tlt" -eq union --target 0.12
+timed detectnet_v2 prune -m "$here/trained/weights/detector.tlt" -o "$here/pruned/pruned.tlt" -eq union -nf 96 --target 0.12
 timed detectnet_v2 train -e "$HERE/specs/$name/retrain.txt" -r "$here/retrained" -n detector
 timed detectnet_v2 evaluate -e "$HERE/specs/$name/retrain.txt" -m "$here/retrained/weights/detector.tlt"
 timed detectnet_v2 export -m "$here/retrained/weights/detector.tlt" -o "$here/retrained.etlt"

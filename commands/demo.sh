@@ -72,7 +72,7 @@ step "KITTI to TFRecords" detectnet_v2 dataset_convert -d "$demo/specs/tfrecords
 step "train" detectnet_v2 train -e "$demo/specs/train.txt" -r "$demo/trained" -n detector --gpus 1
 trained=$demo/trained/weights/detector.tlt
 step "evaluate" score trained "$demo/specs/train.txt" "$trained"
-step "prune" detectnet_v2 prune -m "$trained" -o "$demo/pruned/pruned.tlt" -eq union --target 0.2 --gpus 1
+step "prune" detectnet_v2 prune -m "$trained" -o "$demo/pruned/pruned.tlt" -eq union -nf 64 --target 0.2 --gpus 1
 step "evaluate the pruned model, before it learns again" score pruned "$demo/specs/retrain.txt" "$demo/pruned/pruned.tlt"
 step "retrain" detectnet_v2 train -e "$demo/specs/retrain.txt" -r "$demo/retrained" -n detector --gpus 1
 retrained=$demo/retrained/weights/detector.tlt

@@ -61,6 +61,15 @@ def prune(model: Path, output: Path, *, key: Key, settings: PruneSettings, liste
     if settings.target is not None:
         threshold = find_threshold(network, example, target=settings.target, **common)  # type: ignore[arg-type]
     made = plan(network, example, threshold=threshold, **common)  # type: ignore[arg-type]
+    floored = [name for name, kept in made.kept.items() if len(kept) == settings.min_filters < made.depths[name]]
+    if 2 * len(floored) > len(made.kept):
+        listener(
+            Notice(
+                f"{len(floored)} of {len(made.kept)} layers are cut to the minimum of {settings.min_filters} filters, "
+                "and such a network seldom learns its way back; a greater -nf spreads the cut",
+                "warning",
+            )
+        )
     listener(Notice("Pruning model and appending pruned nodes to new graph"))
     smaller = apply(network, made)
     step = {
