@@ -18,6 +18,7 @@ from taolite.errors import StorageError, UsageError
 if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
     from taolite.workspace.mounts import Mounts
+    from taolite.workspace.status import StatusFile
 
 __all__ = ["configure"]
 
@@ -99,10 +100,11 @@ def _run_evaluate(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
     from taolite.cli.render import evaluation_block
     from taolite.stages.evaluate import evaluate
+    from taolite.stages.record import record_scores
     from taolite.tasks import base
 
     mounts = _mounts(options)
-    with Terminal(verbose=options.verbose) as show, _status(options, mounts, "evaluation"):
+    with Terminal(verbose=options.verbose) as show, _status(options, mounts, "evaluation") as status:
         evaluation = evaluate(
             base.find("detectnet"),
             mounts.resolve(options.experiment_spec),
@@ -113,6 +115,8 @@ def _run_evaluate(options: argparse.Namespace) -> int:
             runtime=options.runtime,
             listener=show,
         )
+        if status is not None:
+            record_scores(status, evaluation.card, evaluation.cost)
     print(json.dumps(asdict(evaluation), indent=2) if options.json else evaluation_block(evaluation))
     return 0
 
@@ -276,17 +280,17 @@ def _opening_key(options: argparse.Namespace) -> Key | None:
 
 
 @contextmanager
-def _status(options: argparse.Namespace, mounts: Mounts, what: str) -> Iterator[None]:
+def _status(options: argparse.Namespace, mounts: Mounts, what: str) -> Iterator[StatusFile | None]:
     """TAO's status.json around a task, where -r or --results_dir asks for one."""
     if not options.results_dir:
-        yield
+        yield None
         return
     from taolite.workspace.status import StatusFile
 
     status = StatusFile(mounts.resolve(options.results_dir) / "status.json")
     status.write(f"Starting DetectNet_v2 {what}.", status="STARTED")
     try:
-        yield
+        yield status
     except BaseException as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         status.write(f"{what} failed: {first}", status="FAILURE")

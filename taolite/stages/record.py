@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from taolite.events import EpochDone, Event, Validated
 from taolite.workspace.run import RunFolder
+from taolite.workspace.status import StatusFile
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "record_scores"]
+
+
+class _Scores(Protocol):
+    """Scores as fractions 0..1."""
+
+    @property
+    def mean_ap(self) -> float: ...
+    @property
+    def per_class(self) -> Mapping[str, float]: ...
+
+
+def record_scores(status: StatusFile, scores: _Scores, cost: float) -> None:
+    """TAO's line of an evaluation in status.json: percent, four decimals (reference 2.3)."""
+    percent = {name: round(100 * value, 4) for name, value in scores.per_class.items()}
+    status.write(
+        "Evaluation metrics generated.",
+        kpi={"validation cost": cost, "mean average precision": round(100 * scores.mean_ap, 4)},
+        categorical={"average_precision": percent},
+    )
 
 
 class Recorder:
@@ -70,12 +91,7 @@ class Recorder:
     def _validation(self, event: Validated) -> None:
         values = {"validation_cost": event.cost, "mAP": event.mean_ap, "AP": dict(event.per_class)}
         self._run.metrics.write(event.epoch, values)
-        percent = {name: round(100 * value, 4) for name, value in event.per_class.items()}
-        self._run.status.write(
-            "Evaluation metrics generated.",
-            kpi={"validation cost": event.cost, "mean average precision": round(100 * event.mean_ap, 4)},
-            categorical={"average_precision": percent},
-        )
+        record_scores(self._run.status, event, event.cost)
         self._board.add_scalar("validation_cost", event.cost, event.epoch)
         self._board.add_scalar("mean average precision (mAP)", event.mean_ap, event.epoch)
         for name, value in event.per_class.items():

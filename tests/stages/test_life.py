@@ -63,10 +63,15 @@ def test_a_run_leaves_what_tao_leaves_and_what_we_promise(trained: Path):
 def test_a_few_steps_lower_the_cost_and_evaluate_counts_every_image_once(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ):
-    code = detectnet("evaluate", "-e", trained.parent / "train.txt", "-m", trained / "weights" / "plate.tlt", "--json")
+    spec, model, place = trained.parent / "train.txt", trained / "weights" / "plate.tlt", trained.parent / "scores"
+
+    code = detectnet("evaluate", "-e", spec, "-m", model, "--json", "-r", place)
 
     scores = json.loads(capsys.readouterr().out)
     assert code == 0
+    said = [json.loads(line) for line in (place / "status.json").read_text().splitlines()]
+    assert [line["status"] for line in said] == ["STARTED", "RUNNING", "SUCCESS"]
+    assert said[1]["kpi"]["mean average precision"] == round(100 * scores["card"]["mean_ap"], 4)
     assert scores["card"]["images"] == 4
     assert scores["card"]["objects"] == {"plate": 6}
     losses = [row["loss"] for row in map(json.loads, (trained / "metrics.jsonl").open()) if "loss" in row]
@@ -98,6 +103,21 @@ def test_pruned_retrained_and_exported_models_agree(trained: Path, tiny: Path, c
     pictures = tiny / "found"
     assert detectnet("inference", "-i", tiny / "kitti/image_2", "-o", pictures, "-m", export) == 0
     assert len(list((pictures / "images_annotated").glob("*.png"))) == 16
+
+
+def test_prune_warns_where_most_layers_hit_the_floor(trained: Path, tiny: Path, capsys: pytest.CaptureFixture[str]):
+    model = trained / "weights/plate.tlt"
+    capsys.readouterr()
+
+    assert detectnet("prune", "-m", model, "-o", tiny / "floor.tlt", "-pth", "0.999", "-nf", "16") == 0
+    assert detectnet("prune", "-m", model, "-o", tiny / "whole.tlt", "-pth", "0.0000052") == 0
+
+    said = capsys.readouterr()
+    assert [line for line in said.err.splitlines() if line.startswith("warning")] == [
+        "warning: 13 of 13 layers are cut to the minimum of 16 filters, and such a network seldom learns its way back; "
+        "a greater -nf spreads the cut"
+    ]
+    assert "Pruning ratio (pruned model / original model): 1.0000000" in said.out
 
 
 def test_a_run_stopped_between_steps_goes_on_to_the_same_weights(tiny: Path):
