@@ -61,7 +61,8 @@ def planned(model: Model, plan: InferencePlan | None) -> tuple[Model, Drawing]:
 
 @dataclass(frozen=True)
 class InferReport:
-    """What was looked at and found. `seconds_per_image` is the median of the network alone."""
+    """What was looked at and found. `seconds_per_image` is the median from picture to boxes, without
+    reading and drawing."""
 
     images: int
     detections: Mapping[str, int]

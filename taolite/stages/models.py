@@ -65,7 +65,8 @@ def open_model(path: Path, *, key: Key | None, device: Device, runtime: RuntimeN
         return _engine_model(engine, meta.task, meta.classes, meta.preprocessing, meta.decoding)
     if kind in (Kind.TENSORRT, Kind.TENSORRT_RTX, Kind.UNKNOWN) and sidecar_path(path).is_file():
         engine, sidecar = open_built(path)
-        return _engine_model(engine, sidecar.task, sidecar.classes, sidecar.preprocessing, sidecar.meta["decoding"])
+        decoding, largest = sidecar.meta["decoding"], sidecar.batch[2]
+        return _engine_model(engine, sidecar.task, sidecar.classes, sidecar.preprocessing, decoding, largest)
     bundle = read_bundle(path, key=key)  # says what it is where it is none
     task = base.find(bundle.task)
     predict = torch_predict(task.network(bundle), device)
@@ -80,13 +81,22 @@ def _engine_model(
     classes: tuple[str, ...],
     preprocessing: Preprocessing,
     decoding: Mapping[str, Any],
+    largest_batch: int | None = None,
 ) -> Model:
+    """`largest_batch` is what the engine takes at once, None for any; batches beyond it are run in parts."""
     task = base.find(task_name)
-    (input_name,) = engine.inputs
+    ((input_name, shape),) = engine.inputs.items()
+    fixed = shape[0] if shape[0] > 0 else None
 
     def predict(pixels_nchw: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        outputs = engine.infer({input_name: pixels_nchw})
-        return tuple(outputs[name] for name in task.onnx_outputs)
+        count = len(pixels_nchw)
+        part = fixed or min(largest_batch or count, count)
+        if fixed and count % fixed:  # a batch that the model fixes is filled up, and the surplus cut off again
+            pixels_nchw = np.concatenate([pixels_nchw, np.repeat(pixels_nchw[-1:], -count % fixed, axis=0)])
+        answers = [
+            engine.infer({input_name: pixels_nchw[start : start + part]}) for start in range(0, len(pixels_nchw), part)
+        ]
+        return tuple(np.concatenate([answer[name] for answer in answers])[:count] for name in task.onnx_outputs)
 
     return Model(
         task, classes, preprocessing, decoding or None, predict, f"{engine.name} {engine.version}", engine.close
