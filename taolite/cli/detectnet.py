@@ -216,6 +216,7 @@ def _refuse_int8(data_type: str) -> None:
 
 def _run_inference(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
+    from taolite.events import Notice
     from taolite.media.sources import open_source
     from taolite.stages.device import choose
     from taolite.stages.infer import infer, planned
@@ -230,6 +231,8 @@ def _run_inference(options: argparse.Namespace) -> int:
     source = open_source(mounts.resolve(options.image_dir))
     with ExitStack() as stack:
         show = stack.enter_context(Terminal(verbose=options.verbose))
+        for warning in plan.warnings if plan else ():
+            show(Notice(f"{options.experiment_spec}: {warning}", "warning"))
         device = choose(gpus=options.gpus, gpu_index=options.gpu_index)
         model = open_model(mounts.resolve(named), key=_opening_key(options), device=device, runtime=options.runtime)
         stack.callback(model.close)

@@ -22,7 +22,7 @@ def common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-np", "--num_processes", type=int, default=-1, metavar="N", help="taken as --gpus")
     parser.add_argument("--use_amp", action="store_true", help="mixed precision (train)")
     parser.add_argument("--log_file", type=Path, metavar="FILE", help="append what is printed to FILE instead")
-    parser.add_argument("-v", "--verbose", "--verbosity", action="store_true", help="say more")
+    parser.add_argument("-v", "--verbose", "--verbosity", action="store_true", help="a line of progress every second")
     parser.add_argument("--mount", action="append", default=[], metavar="SRC:DST", help="where a container path lies")
 
 

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Terminal"]
 
-_PLAIN_EVERY_S = 15.0
-
 
 class Terminal:
-    """A listener that shows what it hears; a context manager, so that a bar is taken down at the end."""
+    """A listener that shows what it hears; a context manager, so that a bar is taken down at the end.
+
+    `verbose`: where there is no terminal, a line of progress every second instead of every quarter of a minute.
+    """
 
     def __init__(self, stream: TextIO | None = None, *, verbose: bool = False) -> None:
         self._stream = stream or sys.stderr
-        self._verbose = verbose
+        self._every_s = 1.0 if verbose else 15.0
         self._bar: Bar | None = None
         self._task: tuple[str, TaskID] | None = None
         self._plain: tuple[str, float, float] = ("", 0.0, 0.0)  # task, began, last line
@@ -77,13 +78,13 @@ class Terminal:
         self._bar.update(self._task[1], completed=event.done, total=event.total, detail=event.detail)
 
     def _plain_line(self, event: Progress) -> None:
-        """A line every quarter of a minute, with the time left; short work passes in silence."""
+        """A line now and then, with the time left; short work passes in silence."""
         now = time.monotonic()
         task, began, last = self._plain
         if task != event.task or event.done <= 1:
             self._plain = (event.task, now, now)
             return
-        if now - last < _PLAIN_EVERY_S or event.done >= event.total:
+        if now - last < self._every_s or event.done >= event.total:
             return
         left = timedelta(seconds=round((now - began) / (event.done - 1) * (event.total - event.done)))
         self._plain = (task, began, now)

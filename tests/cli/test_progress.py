@@ -1,0 +1,59 @@
+"""Progress as plain lines, where there is no terminal; clocks are turned by hand."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from taolite.cli import progress
+from taolite.events import EpochDone, Notice, Progress
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def told(clock: list[float], *, verbose: bool) -> list[str]:
+    """Ten units of four seconds each."""
+    stream = io.StringIO()
+    with progress.Terminal(stream, verbose=verbose) as show:
+        for done in range(1, 11):
+            show(Progress("convert", done, 10, "image", "fine"))
+            clock[0] += 4
+    return stream.getvalue().splitlines()
+
+
+def test_a_line_now_and_then_with_the_time_left(clock: list[float]):
+    assert told(clock, verbose=False) == [
+        "convert: image 5 of 10, 0:00:20 left  fine",
+        "convert: image 9 of 10, 0:00:04 left  fine",
+    ]
+
+
+def test_verbose_is_a_line_for_every_second(clock: list[float]):
+    assert len(told(clock, verbose=True)) == 8  # the first starts the clock, the last needs no telling
+
+
+def test_an_epoch_is_one_line_with_speed_and_waiting():
+    stream = io.StringIO()
+
+    progress.Terminal(stream)(EpochDone(3, 28, 111, 0.00443, 5e-4, 4.761, 0.0012, 61.3, 1533.0))
+
+    assert stream.getvalue() == (
+        "Epoch 3/28: loss: 0.00443 learning rate: 0.0005 Train Samples / sec: 4.76 data wait: 0.1 % "
+        "Time taken: 0:01:01 ETA: 0:25:33\n"
+    )
+
+
+def test_warnings_say_that_they_are():
+    stream = io.StringIO()
+    show = progress.Terminal(stream)
+
+    show(Notice("plain"))
+    show(Notice("mind", "warning"))
+
+    assert stream.getvalue().splitlines() == ["plain", "warning: mind"]
