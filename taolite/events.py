@@ -5,7 +5,7 @@ and the command line (or a web page, or a test) decides how they look.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 __all__ = ["EpochDone", "Event", "Listener", "Notice", "Progress", "Validated", "silent"]
@@ -43,7 +43,6 @@ class EpochDone:
     data_wait: float
     seconds: float
     eta_s: float
-    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,6 @@ class Validated:
     mean_ap: float
     per_class: Mapping[str, float]
     seconds_per_image: float
-    best: bool = False
 
 
 Event: TypeAlias = Notice | Progress | EpochDone | Validated
