@@ -54,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-c", dest="calibration_cache", type=Path, metavar="FILE", help="no effect: scales are in the model"
     )
     parser.add_argument(
-        "--backend", choices=("tensorrt", "tensorrt_rtx", "openvino"), help="default: a TensorRT that is here"
+        "--backend", choices=("tensorrt", "tensorrt_rtx", "openvino"), help="default: what runs on this machine"
     )
     parser.add_argument(
         "--compute-capability",
@@ -83,7 +83,7 @@ def _run(options: argparse.Namespace) -> int:
             model,
             key=_key(options, model),
             engine=mounts.resolve(options.engine),
-            backend=backend,
+            backend=options.backend,
             precision=options.precision,
             batch=_batch(options.max_batch),
             profiles=_profiles(options.profiles) or None,

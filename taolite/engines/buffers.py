@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from taolite.errors import EngineError
 
-__all__ = ["Block", "Gpu", "open_gpu"]
+__all__ = ["Block", "Gpu", "gpu_is_here", "open_gpu"]
 
 
 @dataclass
@@ -73,6 +74,16 @@ class Gpu(Protocol):
     def close(self) -> None:
         """Give stream and context back."""
         ...
+
+
+def gpu_is_here() -> bool:
+    """Whether the NVIDIA driver of this machine counts one GPU or more; no CUDA binding is needed to ask."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int()
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
 
 
 def open_gpu(index: int = 0) -> Gpu:

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from taolite.engines import onnx_graph
 from taolite.engines.base import Shape, show_shape
-from taolite.engines.buffers import open_gpu
+from taolite.engines.buffers import gpu_is_here, open_gpu
 from taolite.engines.tensorrt import TITLES, Backend, Log, create, import_backend, log_of
 from taolite.errors import EngineError
 
@@ -147,18 +147,21 @@ def build_engine(
     )
 
 
-def choose_backend(compute_capabilities: Sequence[str] = ()) -> Backend:
-    """TensorRT where it is installed, else TensorRT-RTX, which also wins when targets are named.
+def choose_backend(compute_capabilities: Sequence[str] = ()) -> BuildBackend:
+    """What builds an engine for this machine: TensorRT, then TensorRT-RTX, where there is a GPU; OpenVINO where there
+    is none. Where GPUs are named, or nothing for this machine is installed, TensorRT-RTX, which builds for others.
 
-    Raises EngineError where neither is.
+    Raises EngineError where none of them is installed.
     """
-    order: tuple[Backend, ...] = ("tensorrt_rtx", "tensorrt") if compute_capabilities else ("tensorrt", "tensorrt_rtx")
+    order: tuple[BuildBackend, ...] = ("tensorrt_rtx", "tensorrt")
+    if not compute_capabilities:
+        order = ("tensorrt", "tensorrt_rtx") if gpu_is_here() else ("openvino", "tensorrt_rtx", "tensorrt")
     for backend in order:
         if importlib.util.find_spec(backend) is not None:
             return backend
     raise EngineError(
-        'no TensorRT is installed here: run `pip install "taolite[tensorrt]"` (Linux, x86-64; it needs no GPU to '
-        "build), or build for the CPU with --backend openvino"
+        'nothing that builds engines is installed here: run `pip install "taolite[openvino]"` for this processor, or '
+        '`pip install "taolite[tensorrt]"` (Linux, x86-64; it needs no GPU to build) for NVIDIA cards'
     )
 
 
@@ -202,8 +205,6 @@ def _with_precision(
         raise EngineError(f"this model is quantised (Q/DQ nodes) and cannot be built as {precision}; ask for int8")
     if precision == "fp32":
         raise EngineError("this model's weights are float16 already and cannot be built as fp32; ask for fp16")
-    if backend == "openvino":
-        raise EngineError("openvino computes in fp32 or bf16 on a processor, not in fp16; ask for fp32")
     return onnx_graph.to_fp16(onnx), "fp16"
 
 

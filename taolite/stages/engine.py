@@ -23,6 +23,7 @@ from taolite.engines.build import (
     Profile,
     batch_profiles,
     build_engine,
+    choose_backend,
 )
 from taolite.engines.opening import open_engine
 from taolite.errors import EngineError, UsageError
@@ -95,9 +96,18 @@ def build(
     asked = batch or (DEFAULT_BATCH if shape[0] < 0 else (shape[0],) * 3)
     if profiles is None:
         profiles = batch_profiles(onnx, smallest=asked[0], best=asked[1], largest=asked[2])
+    chosen = backend or choose_backend(compute_capabilities)
+    if backend is None and chosen == "openvino":
+        listener(
+            Notice(
+                "no NVIDIA GPU is here: the engine is for this processor (openvino); --compute-capability builds for "
+                "a card elsewhere",
+                level="warning",
+            )
+        )
     built = build_engine(
         onnx,
-        backend=backend,
+        backend=chosen,
         precision=precision,
         profiles=profiles,
         workspace_bytes=workspace_bytes,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
+from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
@@ -16,6 +19,7 @@ from taolite.cli.main import main
 from taolite.engines import onnx_graph
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.preprocessing import Preprocessing
+from taolite.stages.engine import open_built
 
 TEXT = """
 <ir_version: 8, opset_import: ["" : 17]>
@@ -28,8 +32,10 @@ net (float[N,3,16,32] input_1) => (float[N,1,16,32] cov, float[N,1,16,32] bbox)
 
 
 @pytest.fixture(autouse=True)
-def _rtx():
+def _rtx(monkeypatch):
+    """As on a machine with a GPU and TensorRT-RTX; building asks nothing else of it."""
     pytest.importorskip("tensorrt_rtx", reason="the tensorrt extra is not installed")
+    monkeypatch.setattr("taolite.engines.build.gpu_is_here", lambda: True)
 
 
 @pytest.fixture
@@ -62,6 +68,21 @@ def test_the_tutorials_call_builds_an_engine_and_says_what_it_built(etlt, capsys
         "  runs on    compute capability 7.5, 8.0, 8.6, 8.9, 12.0, 12.1\n"
     )
     assert (etlt.parent / "out.trt").read_bytes()[:4] == b"vtrt"
+
+
+def test_on_a_machine_without_a_gpu_the_same_call_builds_what_runs_there(etlt, capsys, monkeypatch):
+    pytest.importorskip("openvino")
+    monkeypatch.setattr("taolite.engines.build.gpu_is_here", lambda: False)
+
+    assert convert(etlt, "-k", "tlt_encode", "-d", "3,16,32", "-t", "fp16", "-e", "out.trt") == 0
+
+    said = capsys.readouterr()
+    assert "built by   openvino" in said.out
+    assert "no NVIDIA GPU is here: the engine is for this processor" in said.err
+    engine, _ = open_built(Path("out.trt"), threads=1)
+    with engine:
+        (cov, _) = engine.infer({"input_1": np.ones((2, 3, 16, 32), np.float32)}).values()
+    assert cov == pytest.approx(1 / (1 + math.exp(0.25)), abs=1e-3)  # the sum of the weights is -0.25
 
 
 def test_without_names_it_is_saved_engine_for_up_to_16_pictures(etlt, capsys):
