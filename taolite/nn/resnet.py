@@ -19,13 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from taolite.errors import ModelError
-from taolite.nn.batchnorm import BatchNorm
+from taolite.nn.backbone import Backbone, Walk, layer_letters, named
 
 __all__ = ["DEPTHS", "Graph", "ResNet", "sub_block_name"]
 
@@ -64,7 +63,7 @@ class SubBlock:
         return self.convs[-1][0]
 
 
-class ResNet(nn.Module):
+class ResNet(Backbone):
     """A ResNet without its classifier; the header says which layers it has and what they are called.
 
     Args:
@@ -80,6 +79,20 @@ class ResNet(nn.Module):
 
     Raises ModelError for a depth, graph, channel count, stride or block id that does not exist.
     """
+
+    arch = "resnet"
+    blocks = (0, 1, 2, 3, 4)
+    fields: ClassVar = {
+        "num_layers": int,
+        "graph": str,
+        "in_channels": int,
+        "use_batch_norm": bool,
+        "use_pooling": bool,
+        "all_projections": bool,
+        "final_stride": int,
+        "freeze_blocks": list,
+        "freeze_bn": bool,
+    }
 
     input_mean: Tensor
     input_std: Tensor
@@ -97,22 +110,16 @@ class ResNet(nn.Module):
         freeze_blocks: Collection[int] = (),
         freeze_bn: bool = False,
     ) -> None:
-        super().__init__()
-        _check("num_layers", num_layers, tuple(DEPTHS))
-        _check("graph", graph, ("tao", "torchvision"))
-        _check("in_channels", in_channels, (1, 3))
-        _check("final_stride", final_stride, (16, 32))
-        for frozen in freeze_blocks:
-            _check("freeze_blocks", frozen, (0, 1, 2, 3, 4))
+        self._check("num_layers", num_layers, tuple(DEPTHS))
+        self._check("graph", graph, ("tao", "torchvision"))
+        self._check("final_stride", final_stride, (16, 32))
+        super().__init__(in_channels=in_channels, stride=final_stride, freeze_blocks=freeze_blocks, freeze_bn=freeze_bn)
         self.num_layers = num_layers
         self.graph: Graph = graph
-        self.in_channels = in_channels
         self.use_batch_norm = use_batch_norm or graph == "torchvision"
         self.use_pooling = use_pooling or graph == "torchvision"
         self.all_projections = all_projections and graph == "tao"
-        self.freeze_blocks = tuple(sorted({int(frozen) for frozen in freeze_blocks}))
-        self.freeze_bn = freeze_bn
-        self.stride = final_stride
+        self.final_stride = final_stride
         self.sub_blocks = _sub_blocks(
             num_layers,
             graph=graph,
@@ -139,90 +146,59 @@ class ResNet(nn.Module):
     def out_channels(self) -> int:
         """Channels of the features, also after pruning."""
         last = self.sub_blocks[-1]
-        return cast(nn.Conv2d, self.get_submodule(f"{last.name}_conv_{len(last.convs)}")).out_channels
+        return self._conv(f"{last.name}_conv_{len(last.convs)}").out_channels
 
-    @property
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments as a JSON value: `ResNet(**net.config)` is this network before pruning."""
-        return {
-            "num_layers": self.num_layers,
-            "graph": self.graph,
-            "in_channels": self.in_channels,
-            "use_batch_norm": self.use_batch_norm,
-            "use_pooling": self.use_pooling,
-            "all_projections": self.all_projections,
-            "final_stride": self.stride,
-            "freeze_blocks": list(self.freeze_blocks),
-            "freeze_bn": self.freeze_bn,
-        }
+    def block_of(self, layer: str) -> int | None:
+        """0 for the stem, the stage for the convolutions of its sub-blocks."""
+        return 0 if layer == "conv1" else int(layer[len("block_")])
 
-    def forward(self, x_nchw: Tensor) -> Tensor:
-        """(N, C, H, W) RGB or grey / 255 -> (N, out_channels, ceil(H / stride), ceil(W / stride)) after relu."""
+    def walk(self, x_nchw: Tensor) -> Walk:
+        """`conv1`, `bn_conv1`, then `block_1a_conv_1`, `_bn_1`, `_relu_1`, ..., `_conv_shortcut`, `_bn_shortcut`,
+        `_relu` of every sub-block; the last relu is the features."""
         x = x_nchw
         if self.graph == "torchvision":
             x = (x - self.input_mean) / self.input_std
-        x = torch.relu(self._conv_bn(x, "conv1", "bn_conv1"))
+        x = torch.relu((yield from self._conv_bn(x, "conv1", "bn_conv1")))
         if self.use_pooling:
             x = nn.functional.max_pool2d(x, 3, stride=2, padding=1)
         for block in self.sub_blocks:
-            x = self._sub_block(x, block)
+            x = yield from self._sub_block(x, block)
         return x
 
-    def train(self, mode: bool = True) -> ResNet:
-        """Training mode; with `freeze_bn` the batch norms stay in evaluation mode."""
-        super().train(mode)
-        if self.freeze_bn:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
-        return self
-
     def reset_parameters(self) -> None:
-        """Draw fresh kernels (Glorot-uniform; torchvision's graph: He-normal over fan-out), in layer order, from
-        torch's global generator; biases 0, batch norms neutral; blocks of `freeze_blocks` marked as not training."""
-        for module in self.children():
-            if isinstance(module, nn.BatchNorm2d):
-                module.reset_parameters()
-            elif isinstance(module, nn.Conv2d):
-                if self.graph == "tao":
-                    nn.init.xavier_uniform_(module.weight)
-                else:
-                    nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        """As every backbone; torchvision's graph draws He-normal over fan-out."""
+        super().reset_parameters()
         if self.graph == "torchvision":
             for buffer, values in ((self.input_mean, IMAGENET_MEAN), (self.input_std, IMAGENET_STD)):
                 numbers = values if self.in_channels == 3 else (sum(values) / 3,)
                 buffer.copy_(torch.tensor(numbers, device="cpu").view(1, -1, 1, 1))
-        for name in self._frozen_convs():
-            self.get_submodule(name).requires_grad_(False)
 
-    def _frozen_convs(self) -> list[str]:
-        stems = ["conv1"] if 0 in self.freeze_blocks else []
-        prefixes = tuple(f"{block.name}_conv_" for block in self.sub_blocks if block.stage in self.freeze_blocks)
-        return stems + [name for name, _ in self.named_children() if prefixes and name.startswith(prefixes)]
+    def _draw(self, conv: nn.Conv2d) -> None:
+        if self.graph == "tao":
+            super()._draw(conv)
+        else:
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
 
     def _add(self, conv: str, bn: str, in_channels: int, out_channels: int, kernel: int, stride: int) -> None:
-        tao = self.graph == "tao"
-        padding = (kernel - 1) // 2
-        self.add_module(conv, nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=tao))
-        if self.use_batch_norm:
-            norm = BatchNorm(out_channels, eps=1e-3, momentum=0.01) if tao else nn.BatchNorm2d(out_channels)
-            self.add_module(bn, norm)
+        if self.graph == "tao":
+            norm = bn if self.use_batch_norm else None
+            self._add_conv(conv, in_channels, out_channels, kernel, stride, bn=norm)
+        else:
+            self._add_conv(conv, in_channels, out_channels, kernel, stride, bias=False)
+            self.add_module(bn, nn.BatchNorm2d(out_channels))
 
-    def _conv_bn(self, x: Tensor, conv: str, bn: str) -> Tensor:
-        x = cast(Tensor, self._modules[conv](x))  # type: ignore[misc]
-        return cast(Tensor, self._modules[bn](x)) if self.use_batch_norm else x  # type: ignore[misc]
+    def _conv_bn(self, x: Tensor, conv: str, bn: str) -> Walk:
+        return self._through(x, conv, bn) if self.use_batch_norm else self._through(x, conv)
 
-    def _sub_block(self, x: Tensor, block: SubBlock) -> Tensor:
+    def _sub_block(self, x: Tensor, block: SubBlock) -> Walk:
         out = x
         for i in range(1, len(block.convs) + 1):
-            out = self._conv_bn(out, f"{block.name}_conv_{i}", f"{block.name}_bn_{i}")
+            out = yield from self._conv_bn(out, f"{block.name}_conv_{i}", f"{block.name}_bn_{i}")
             if i < len(block.convs):
-                out = torch.relu(out)
+                out = yield from named(f"{block.name}_relu_{i}", torch.relu(out))
         if block.projection_stride is not None:
-            x = self._conv_bn(x, f"{block.name}_conv_shortcut", f"{block.name}_bn_shortcut")
-        return torch.relu(out + x)
+            x = yield from self._conv_bn(x, f"{block.name}_conv_shortcut", f"{block.name}_bn_shortcut")
+        return (yield from named(f"{block.name}_relu", torch.relu(out + x)))
 
 
 def _sub_blocks(
@@ -253,16 +229,4 @@ def _sub_blocks(
 
 def sub_block_name(stage: int, index: int) -> str:
     """TAO's name of sub-block `index` (from 0) of `stage` (1 to 4): `block_1a`."""
-    return f"block_{stage}{_letters(index)}"
-
-
-def _letters(index: int) -> str:
-    """0 -> a, 25 -> z, 26 -> aa, 27 -> ab, ..."""
-    last = chr(ord("a") + index % 26)
-    return last if index < 26 else _letters(index // 26 - 1) + last
-
-
-def _check(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    if value not in allowed:
-        choices = ", ".join(str(choice) for choice in allowed)
-        raise ModelError(f"ResNet: {name} is {value}; it needs to be one of {choices}")
+    return f"block_{stage}{layer_letters(index)}"

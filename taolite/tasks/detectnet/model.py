@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from taolite.errors import ModelError
-from taolite.nn.resnet import ResNet
+from taolite.nn.backbone import Backbone
+from taolite.nn.backbones import backbone_from_config
 from taolite.nn.structure import channels_of, resize
 
 __all__ = ["HEADS", "MAX_CLASSES", "DetectNet", "architecture", "build", "regularised_parameters"]
@@ -41,7 +42,7 @@ class DetectNet(nn.Module):
     Raises ModelError for a number of classes outside 1..MAX_CLASSES.
     """
 
-    def __init__(self, backbone: ResNet, num_classes: int, *, cov_bias: float = 0.0) -> None:
+    def __init__(self, backbone: Backbone, num_classes: int, *, cov_bias: float = 0.0) -> None:
         super().__init__()
         if type(num_classes) is not int or not 1 <= num_classes <= MAX_CLASSES:
             raise ModelError(f"DetectNet: num_classes is {num_classes}; it needs to be 1 to {MAX_CLASSES}")
@@ -99,7 +100,7 @@ def regularised_parameters(model: nn.Module) -> list[nn.Parameter]:
 def architecture(model: DetectNet) -> dict[str, Any]:
     """A JSON value from which `build` makes the same network with fresh weights, pruned channel counts included."""
     return {
-        "network": "resnet",
+        "network": model.backbone.arch,
         **model.backbone.config,
         "num_classes": model.num_classes,
         "channels": channels_of(model),
@@ -114,10 +115,14 @@ def build(architecture: Mapping[str, Any]) -> DetectNet:
 
     Raises ModelError where a field is missing, of the wrong type or out of range, or the counts do not fit.
     """
-    values = _checked(architecture)
-    num_classes, channels = values.pop("num_classes"), values.pop("channels")
     with torch.device("meta"):
-        model = DetectNet(ResNet(**values), num_classes)
+        backbone = backbone_from_config(architecture)
+        num_classes, channels = architecture.get("num_classes"), architecture.get("channels")
+        if type(num_classes) is not int:
+            raise ModelError(f"the stored structure's num_classes is {num_classes!r}; it needs to be of type int")
+        if channels is not None and not isinstance(channels, Mapping):
+            raise ModelError("the stored structure's channels are not a table of layers")
+        model = DetectNet(backbone, num_classes)
         if channels is not None:
             resize(model, channels)
         model.eval()  # shapes are asked for, not statistics
@@ -128,31 +133,3 @@ def build(architecture: Mapping[str, Any]) -> DetectNet:
     model.to_empty(device="cpu")
     model.reset_parameters()
     return model.train()
-
-
-def _checked(architecture: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `architecture` that the constructors take, each of the right type."""
-    fields: dict[str, type] = {
-        "num_layers": int,
-        "graph": str,
-        "in_channels": int,
-        "use_batch_norm": bool,
-        "use_pooling": bool,
-        "all_projections": bool,
-        "final_stride": int,
-        "freeze_blocks": list,
-        "freeze_bn": bool,
-        "num_classes": int,
-    }
-    if architecture.get("network") != "resnet":
-        raise ModelError(f"the stored structure is of a {architecture.get('network')!r} network; only resnet is known")
-    values: dict[str, Any] = {}
-    for name, kind in fields.items():
-        if type(architecture.get(name)) is not kind:
-            found = repr(architecture[name]) if name in architecture else "missing"
-            raise ModelError(f"the stored structure's {name} is {found}; it needs to be of type {kind.__name__}")
-        values[name] = architecture[name]
-    channels = architecture.get("channels")
-    if channels is not None and not isinstance(channels, Mapping):
-        raise ModelError("the stored structure's channels are not a table of layers")
-    return {**values, "channels": channels}

@@ -20,8 +20,9 @@ from taolite.data.examples import Examples, LabelledBoxes
 from taolite.errors import ModelError
 from taolite.metrics.match import BoxLimits, Truth
 from taolite.metrics.score import score
+from taolite.nn.backbones import build_backbone
 from taolite.nn.batchnorm import forget_statistics
-from taolite.nn.resnet import ResNet
+from taolite.nn.resnet import Graph, ResNet
 from taolite.nn.weights import load_weights, preferred_graph, read_weights
 from taolite.preprocessing import Preprocessing
 from taolite.tasks.base import FoundBoxes, InferencePlan, Outputs, Recipe, Resolve, ScoreCard, Start
@@ -117,7 +118,9 @@ class DetectNetTask:
         weights = read_weights(path, key=key)
         network = _fresh(spec, preferred_graph(weights))
         report = load_weights(network.backbone, weights)
-        text = f"{path}: {len(report.loaded)} layers loaded into the {network.backbone.graph} graph"
+        text = f"{path}: {len(report.loaded)} layers loaded"
+        if isinstance(network.backbone, ResNet):
+            text += f" into the {network.backbone.graph} graph"
         skipped = tuple(f"{path}: layer {layer} skipped: {why}" for layer, why in report.skipped.items())
         parent = weights_hash({name: value.numpy() for name, value in weights.tensors.items()})
         return Start(network, (text, *skipped), parent=parent)
@@ -286,19 +289,18 @@ def _encode(truth: LabelledBoxes, *, raster: Raster, input_hw: tuple[int, int]) 
 _STRIDE = 16  # input pixels a cell, of every ResNet here
 
 
-def _fresh(spec: DetectNetSpec, graph: Literal["tao", "torchvision"]) -> DetectNet:
+def _fresh(spec: DetectNetSpec, graph: Graph) -> DetectNet:
     model = spec.model_config_
-    if model.arch != "resnet":
-        raise ModelError(f"model_config.arch {model.arch!r} is not trained by this version; resnet is")
-    backbone = ResNet(
-        model.num_layers,
-        graph=graph,
+    backbone = build_backbone(
+        model.arch,
+        num_layers=model.num_layers,
         in_channels=spec.augmentation_config.preprocessing.output_image_channel,
         use_batch_norm=model.use_batch_norm,
         use_pooling=model.use_pooling,
         all_projections=model.all_projections,
         freeze_blocks=[int(block) for block in model.freeze_blocks],
         freeze_bn=model.freeze_bn,
+        graph=graph,
     )
     return DetectNet(backbone, len(spec.cost_function_config.target_classes))
 

@@ -140,7 +140,7 @@ def test_a_structure_that_nobody_vouches_for_is_checked_before_it_is_built():
             build(value)
         return str(caught.value)
 
-    assert message({}) == "the stored structure is of a None network; only resnet is known"
+    assert message({}) == "the stored structure's network is None; it needs to be one of resnet"
     assert message(with_(record, num_layers="18")) == (
         "the stored structure's num_layers is '18'; it needs to be of type int"
     )

@@ -1,0 +1,160 @@
+"""What every backbone is: a network of TAO's named layers whose activations can be taken one by one.
+
+Every layer with weights is a direct child and is called what TAO calls it, so that a state-dict key is
+`<layer>.<tensor>` and weights, `freeze_blocks`, `-el` lists and logs speak of the same thing. `walk` gives the
+activations by name, also those of layers without weights (`block_1a_relu_1`); the features are the last.
+
+Common to the tao networks: Glorot-uniform kernels, zero biases, batch norms with eps 1e-3 and momentum 0.01 (Keras's
+0.99), the same zeros on both sides of a padded picture (reference 5.2). Input is (N, C, H, W), RGB or grey / 255.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Generator, Iterator, Mapping
+from typing import Any, ClassVar, Self, cast
+
+from torch import Tensor, nn
+
+from taolite.errors import ModelError
+from taolite.nn.batchnorm import BatchNorm
+
+__all__ = ["Backbone", "Walk", "layer_letters", "named"]
+
+Walk = Generator[tuple[str, Tensor], None, Tensor]
+"""Yields (layer name, activation) of each layer passed, and returns the last activation: `x = yield from ...`."""
+
+
+class Backbone(nn.Module, ABC):
+    """A feature network.
+
+    A class of this kind lists its constructor's arguments in `fields` and keeps each as an attribute of that name, adds
+    its layers with `_add_conv`, answers the abstract methods, and ends its constructor with `reset_parameters()` and
+    `train()`.
+
+    Args:
+        in_channels: 3 for RGB, 1 for grey.
+        stride: input pixels a cell of the features, once the last layer is reached.
+        freeze_blocks: blocks whose convolutions do not train; their batch norms do (reference 5.5).
+        freeze_bn: batch norms use their stored statistics in training too; their gamma and beta still train.
+
+    Raises ModelError for a channel count or a block id that does not exist.
+    """
+
+    arch: ClassVar[str]
+    """The spec's name."""
+    blocks: ClassVar[tuple[int, ...]]
+    """Ids that `freeze_blocks` may hold."""
+    fields: ClassVar[Mapping[str, type]]
+    """The constructor's arguments and the JSON type of each."""
+
+    in_channels: int
+    stride: int
+    freeze_blocks: tuple[int, ...]
+    freeze_bn: bool
+
+    def __init__(self, *, in_channels: int, stride: int, freeze_blocks: Collection[int], freeze_bn: bool) -> None:
+        super().__init__()
+        self._check("in_channels", in_channels, (1, 3))
+        for frozen in freeze_blocks:
+            self._check("freeze_blocks", frozen, self.blocks)
+        self.in_channels = in_channels
+        self.stride = stride
+        self.freeze_blocks = tuple(sorted({int(frozen) for frozen in freeze_blocks}))
+        self.freeze_bn = freeze_bn
+
+    @abstractmethod
+    def walk(self, x_nchw: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """(TAO's layer name, activation) of the named layers in order; the last is the features."""
+
+    @property
+    @abstractmethod
+    def out_channels(self) -> int:
+        """Channels of the features, also after pruning."""
+
+    @abstractmethod
+    def block_of(self, layer: str) -> int | None:
+        """The block that freezes convolution `layer`; None for one that no block holds."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments as a JSON value: `type(net)(**net.config)` is this network before pruning."""
+        values = {name: getattr(self, name) for name in self.fields}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    def forward(self, x_nchw: Tensor) -> Tensor:
+        """(N, C, H, W) RGB or grey / 255 -> (N, out_channels, ceil(H / stride), ceil(W / stride))."""
+        x = x_nchw
+        for _, activation in self.walk(x_nchw):
+            x = activation
+        return x
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode; with `freeze_bn` the batch norms stay in evaluation mode."""
+        super().train(mode)
+        if self.freeze_bn:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def reset_parameters(self) -> None:
+        """Draw fresh kernels in layer order from torch's global generator; biases 0, batch norms neutral; convolutions
+        of `freeze_blocks` marked as not training."""
+        for name, module in self.named_children():
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_parameters()
+            elif isinstance(module, nn.Conv2d):
+                self._draw(module)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+                if self.block_of(name) in self.freeze_blocks:
+                    module.requires_grad_(False)
+
+    def _draw(self, conv: nn.Conv2d) -> None:
+        nn.init.xavier_uniform_(conv.weight)
+
+    def _add_conv(
+        self,
+        name: str,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int = 1,
+        *,
+        bn: str | None = None,
+        bias: bool = True,
+    ) -> None:
+        """A convolution that keeps the size at stride 1 and, where `bn` names one, the batch norm behind it."""
+        padding = (kernel - 1) // 2
+        self.add_module(name, nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=bias))
+        if bn is not None:
+            self.add_module(bn, BatchNorm(out_channels, eps=1e-3, momentum=0.01))
+
+    def _through(self, x: Tensor, *layers: str) -> Walk:
+        """Through children one after the other, each of them named on the way."""
+        for name in layers:
+            x = cast(Tensor, self._modules[name](x))  # type: ignore[misc]
+            yield name, x
+        return x
+
+    def _conv(self, name: str) -> nn.Conv2d:
+        return cast(nn.Conv2d, self.get_submodule(name))
+
+    @classmethod
+    def _check(cls, name: str, value: object, allowed: tuple[object, ...]) -> None:
+        if value not in allowed:
+            choices = ", ".join(str(choice) for choice in allowed)
+            raise ModelError(f"{cls.__name__}: {name} is {value}; it needs to be one of {choices}")
+
+
+def named(name: str, x: Tensor) -> Walk:
+    """`x` under the name of a layer that has no weights."""
+    yield name, x
+    return x
+
+
+def layer_letters(index: int) -> str:
+    """TAO's letters of the parts of a block, from 0: a, ..., z, aa, ab, ..."""
+    last = chr(ord("a") + index % 26)
+    return last if index < 26 else layer_letters(index // 26 - 1) + last

@@ -1,0 +1,66 @@
+"""The backbones by name: built from a spec's fields, or from what an artifact says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from taolite.errors import ModelError
+from taolite.nn.backbone import Backbone
+from taolite.nn.resnet import Graph, ResNet
+
+__all__ = ["BACKBONES", "backbone_from_config", "build_backbone"]
+
+BACKBONES: dict[str, type[Backbone]] = {kind.arch: kind for kind in (ResNet,)}
+"""`arch` -> its class; `taolite.nn.archs.ARCHS` has the depths."""
+
+
+def build_backbone(
+    arch: str,
+    *,
+    num_layers: int = 18,
+    in_channels: int = 3,
+    use_batch_norm: bool = True,
+    use_pooling: bool = False,
+    all_projections: bool = False,
+    freeze_blocks: Collection[int] = (),
+    freeze_bn: bool = False,
+    graph: Graph = "tao",
+) -> Backbone:
+    """The network a spec asks for, with fresh weights; arguments that `arch` has no use for are not read.
+
+    Raises ModelError for an `arch` not known here, and whatever its class says of the others.
+    """
+    options: dict[str, Any] = {
+        "num_layers": num_layers,
+        "in_channels": in_channels,
+        "use_batch_norm": use_batch_norm,
+        "use_pooling": use_pooling,
+        "all_projections": all_projections,
+        "freeze_blocks": freeze_blocks,
+        "freeze_bn": freeze_bn,
+        "graph": graph,
+    }
+    kind = _kind(arch, what="arch")
+    return kind(**{name: value for name, value in options.items() if name in kind.fields})
+
+
+def backbone_from_config(config: Mapping[str, Any]) -> Backbone:
+    """The network of which `config` holds `network` (its arch) and everything in its `.config`; more is not read.
+
+    The value may come from a file that nobody vouches for: each field is checked. Raises ModelError where one is
+    missing, of another type, or has a value that the network does not come in.
+    """
+    kind = _kind(config.get("network"), what="the stored structure's network")
+    for name, wanted in kind.fields.items():
+        if type(config.get(name)) is not wanted:
+            found = repr(config[name]) if name in config else "missing"
+            raise ModelError(f"the stored structure's {name} is {found}; it needs to be of type {wanted.__name__}")
+    return kind(**{name: config[name] for name in kind.fields})
+
+
+def _kind(arch: object, *, what: str) -> type[Backbone]:
+    kind = BACKBONES.get(arch) if isinstance(arch, str) else None
+    if kind is None:
+        raise ModelError(f"{what} is {arch!r}; it needs to be one of {', '.join(BACKBONES)}")
+    return kind
