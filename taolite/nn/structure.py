@@ -35,7 +35,7 @@ def resize(module: nn.Module, channels: Mapping[str, Sequence[int]]) -> None:
     Args:
         module: a network just built, at full width.
         channels: what `channels_of` said of the pruned one. Every layer must be named, none may be wider than in
-            `module`, and each must have one channel or more.
+            `module`, each must have one channel or more, and a depthwise convolution as many out as in.
 
     Raises ModelError for anything else, before a layer is replaced.
     """
@@ -51,6 +51,11 @@ def resize(module: nn.Module, channels: Mapping[str, Sequence[int]]) -> None:
                 f"the stored structure gives {path} the channels {list(counts)}; "
                 f"it needs two numbers from 1 to {most} (the unpruned network)"
             )
+        if _is_depthwise(module.get_submodule(path)) and counts[0] != counts[1]:
+            raise ModelError(
+                f"the stored structure gives {path} the channels {list(counts)}; a depthwise convolution makes as many "
+                "channels as it reads"
+            )
     for path, most in full.items():
         if list(channels[path]) != most:
             parent, _, name = path.rpartition(".")
@@ -64,7 +69,7 @@ def _fresh(layer: nn.Module, inputs: int, outputs: int) -> nn.Module:
         fresh = type(layer)(outputs, eps=layer.eps, momentum=layer.momentum, device=layer.weight.device)
     else:
         assert isinstance(layer, nn.Conv2d)
-        assert layer.groups == 1, "only plain convolutions are resized"
+        assert layer.groups == 1 or _is_depthwise(layer), "only plain and depthwise convolutions are resized"
         assert not isinstance(layer.padding, str)
         fresh = nn.Conv2d(
             inputs,
@@ -73,6 +78,7 @@ def _fresh(layer: nn.Module, inputs: int, outputs: int) -> nn.Module:
             (layer.stride[0], layer.stride[1]),
             (layer.padding[0], layer.padding[1]),
             (layer.dilation[0], layer.dilation[1]),
+            groups=inputs if _is_depthwise(layer) else 1,
             bias=layer.bias is not None,
             device=layer.weight.device,
         )
@@ -80,3 +86,8 @@ def _fresh(layer: nn.Module, inputs: int, outputs: int) -> nn.Module:
     for name, parameter in fresh.named_parameters():
         parameter.requires_grad_(requires_grad[name])
     return fresh.train(layer.training).to(torch.float32)
+
+
+def _is_depthwise(layer: nn.Module) -> bool:
+    """Whether `layer` has one filter for each channel it reads."""
+    return isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels == layer.out_channels > 1

@@ -1,8 +1,10 @@
 """Which convolutions must lose the same output channels: the groups of a network (reference 9.3, 9.4).
 
 torch-pruning traces the network once and finds every layer that a channel touches; of that a group keeps the
-convolutions that produce the channel. Convolutions added to each other (a ResNet stage's projection and the last
-convolution of each of its sub-blocks) make one group; so does a depthwise convolution with the one that feeds it.
+convolutions that produce the channel. Convolutions added to or multiplied with each other (a ResNet stage's projection
+and the last convolution of each of its sub-blocks; a squeeze-excite gate and what it scales) make one group; so does a
+depthwise convolution with the one that feeds it. A concatenation joins nothing: each branch is a group of its own. A
+convolution of one filter, which scales every channel by broadcasting, is in no other layer's group.
 
 A layer's name is the last part of its path, as TAO knows it (`block_1a_conv_1` for `backbone.block_1a_conv_1`), or
 the whole path where two layers would share a name.
@@ -18,6 +20,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from taolite.errors import ModelError
 
 __all__ = ["Group", "convolutions", "find_groups", "trace"]
 
@@ -45,9 +49,12 @@ def find_groups(model: nn.Module, example: Tensor, *, heads: Collection[str]) ->
     """The groups of `model`, in the order of their first members; `model` is left as it is.
 
     Args:
-        model: any network of convolutions, batch norms and element-wise operations.
+        model: any network of plain and depthwise convolutions, batch norms, element-wise operations and concatenations.
         example: an input that it accepts, on its device.
         heads: names of the layers whose outputs are the network's and never go.
+
+    Raises ModelError for a convolution in groups that is not depthwise (one filter a channel), and where only a part
+    of a layer's channels would have to agree with another layer's, as in the sum of a concatenation and a convolution.
     """
     import torch_pruning
 
@@ -56,16 +63,30 @@ def find_groups(model: nn.Module, example: Tensor, *, heads: Collection[str]) ->
     layers = convolutions(twin)
     names = {layer: name for name, layer in layers.items()}
     order = {name: i for i, name in enumerate(layers)}
-    producers = (torch_pruning.prune_conv_out_channels, torch_pruning.prune_depthwise_conv_out_channels)
+    for name, layer in layers.items():
+        if layer.groups > 1 and not layer.groups == layer.in_channels == layer.out_channels:
+            raise ModelError(
+                f"prune: {name} makes {layer.out_channels} channels of {layer.in_channels} in {layer.groups} groups; "
+                "it needs to be a plain convolution or a depthwise one with one filter a channel"
+            )
+    makers = (torch_pruning.prune_conv_out_channels, torch_pruning.prune_depthwise_conv_out_channels)
     groups: list[Group] = []
     seen: set[str] = set()
     for name, layer in layers.items():
         if name in seen or name in heads or layer not in graph.module2node:
             continue  # the last: the network has this layer and does not use it
         found = graph.get_pruning_group(layer, torch_pruning.prune_conv_out_channels, list(range(layer.out_channels)))
-        members = {names[dep.layer] for dep, _ in found if dep.handler in producers and dep.layer in names}
+        producers = [(names[dep.layer], indices) for dep, indices in found if dep.handler in makers]
+        members = {member for member, _ in producers}
+        for member, indices in producers:
+            if sorted(indices) != list(range(layer.out_channels)) or layers[member].out_channels != layer.out_channels:
+                raise ModelError(
+                    f"prune: {name} has {layer.out_channels} channels and is joined with {member}, which has "
+                    f"{layers[member].out_channels}, through a concatenation; channels of such layers cannot be cut"
+                )
         seen |= members
-        if not members & set(heads):
+        fed_by_the_input = all(layers[member].groups > 1 for member in members)
+        if not members & set(heads) and not fed_by_the_input:
             groups.append(Group(tuple(sorted(members, key=order.__getitem__)), layer.out_channels))
     return tuple(groups)
 
@@ -80,4 +101,21 @@ def trace(model: nn.Module, example: Tensor) -> Any:
     import torch_pruning
 
     with torch.enable_grad():
-        return torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example, verbose=False)
+        graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example, verbose=False)
+    for node in graph.module2node.values():
+        node.dependencies = [
+            dep
+            for dep in node.dependencies
+            if not _is_broadcast(node.module, dep.trigger) and not _is_broadcast(dep.target.module, dep.handler)
+        ]
+    return graph
+
+
+def _is_broadcast(layer: Any, function: Any) -> bool:
+    """Whether `function` prunes the outputs of a `layer` with a single one: it fits any number of other channels, and
+    torch-pruning would take them for the same."""
+    import torch_pruning
+
+    if isinstance(layer, nn.Conv2d):
+        return layer.out_channels == 1 and function == torch_pruning.prune_conv_out_channels
+    return isinstance(layer, nn.BatchNorm2d) and layer.num_features == 1

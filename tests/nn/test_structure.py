@@ -83,3 +83,16 @@ def test_counts_that_no_pruning_can_have_made_are_refused_before_anything_change
 
     assert str(caught.value) == message
     assert channels_of(network) == before
+
+
+def test_a_depthwise_layer_stays_one_and_is_refused_other_counts_in_than_out():
+    network = nn.ModuleDict({"dw": nn.Conv2d(8, 8, 3, groups=8)})
+
+    with pytest.raises(ModelError) as caught:
+        resize(network, {"dw": [8, 5]})
+    resize(network, {"dw": [5, 5]})
+
+    assert str(caught.value) == (
+        "the stored structure gives dw the channels [8, 5]; a depthwise convolution makes as many channels as it reads"
+    )
+    assert (network["dw"].groups, network["dw"].weight.shape) == (5, (5, 1, 3, 3))
