@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "taolite"
 LEVELS = (
     {"errors", "files", "boxes", "sample", "events", "pictures", "preprocessing"},
     {"spec", "formats", "artifacts", "workspace"},
-    {"nn", "data", "metrics", "pruning", "engines", "media"},
+    {"nn", "data", "metrics", "pruning", "quant", "engines", "media"},
     {"tasks", "report"},
     {"stages"},
     {"cli"},
@@ -28,7 +28,11 @@ TORCH = {"torch", "torchvision", "torch_pruning"}
 TORCH_FREE = (
     "taolite",
     *(f"taolite.{name}{tail}" for name in (*LEVELS[0], *LEVELS[1]) for tail in ("", ".*")),
-    *(f"taolite.{name}{tail}" for name in ("engines", "media", "metrics", "report", "cli") for tail in ("", ".*")),
+    *(
+        f"taolite.{name}{tail}"
+        for name in ("engines", "media", "metrics", "quant", "report", "cli")
+        for tail in ("", ".*")
+    ),
     "taolite.tasks.*.spec",
     "taolite.tasks.*.decode",
 )
