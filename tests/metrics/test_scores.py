@@ -140,11 +140,11 @@ def test_tao_measures_rounded_inclusive_pixels():
 
     by_tao = match([labels], [boxes], num_classes=1, iou_thresholds=[0.5], convention="tao")
     continuous = match([labels], [boxes], num_classes=1, iou_thresholds=[0.5], convention="continuous")
-    half_to_even = match([labels], [found((0.5, -0.5, 8.5, 4.4, 0.9))], num_classes=1, iou_thresholds=[0.45])
+    half_to_even = match([labels], [found((0.5, 0.5, 9.0, 8.5, 0.9))], num_classes=1, iou_thresholds=[0.85])
 
     assert by_tao[0].correct_d.tolist() == [True]
     assert continuous[0].correct_d.tolist() == [False]
-    assert half_to_even[0].correct_d.tolist() == [True]  # rounds to 0, 0, 8, 4: 45 of 100 pixels
+    assert half_to_even[0].correct_d.tolist() == [True]  # rounds to 0, 0, 9, 8: 90 of 100 pixels; up it would be 81
 
 
 def test_boxes_outside_the_limits_count_neither_way():
@@ -155,6 +155,20 @@ def test_boxes_outside_the_limits_count_neither_way():
     matches = match([labels], [boxes], num_classes=1, iou_thresholds=[0.5], limits=limits)
 
     assert (matches[0].truths, matches[0].correct_d.tolist()) == (1, [True])
+
+
+def test_the_limits_themselves_still_count_and_are_held_against_unrounded_sizes():
+    limits = [BoxLimits(min_height=5, max_height=150, min_width=6, max_width=160)]
+    inside = [(0, 0, 6, 5), (0, 0, 160, 150)]
+    outside = [(0, 0, 5.9, 5), (0, 0, 6, 4.9), (0, 0, 160.1, 150), (0, 0, 160, 150.1)]
+
+    counted = [
+        match([truth(box)], [found((*box, 0.9))], num_classes=1, iou_thresholds=[0.5], limits=limits)[0]
+        for box in [*inside, *outside]
+    ]
+
+    assert [one.truths for one in counted] == [1, 1, 0, 0, 0, 0]
+    assert [len(one.scores_d) for one in counted] == [1, 1, 0, 0, 0, 0]
 
 
 def test_a_difficult_object_is_no_miss_and_finding_it_no_mistake():

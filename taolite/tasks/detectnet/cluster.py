@@ -210,13 +210,17 @@ def _merge(
 
 
 def _neighbours(boxes_n4: Boxes, *, eps: float) -> NDArray[np.bool_]:
-    """(N, N) bool: 1 - IoU is at most `eps`. Only one triangle is computed; the matrix is symmetric to the bit."""
+    """(N, N) bool: 1 - IoU is at most `eps`, or it is the box itself, whose IoU the epsilon keeps just below 1.
+
+    Only one triangle is computed; the matrix is symmetric to the bit.
+    """
     boxes = np.asarray(boxes_n4, dtype=np.float64)
     near = np.empty((len(boxes), len(boxes)), dtype=np.bool_)
     for start, stop in _blocks(len(boxes)):
         part = 1.0 - _iou(boxes[start:stop], boxes[start:], plus=0.0, epsilon=_EPSILON) <= eps + _EPS_SLACK
         near[start:stop, start:] = part
         near[start:, start:stop] = part.T
+    np.fill_diagonal(near, True)
     return near
 
 

@@ -65,6 +65,33 @@ def test_dbscan_gives_scikit_learns_labels():
         assert labels.tolist() == oracle.labels_.tolist()
 
 
+def test_the_union_of_a_distance_is_a_hundred_thousandth_of_a_pixel_larger():
+    # a box of one pixel and its double: 1 - 1 / 1.00001 is 0.0000099999
+    boxes, weights = np.float32([[0, 0, 1, 1]] * 2), np.float32([1, 1])
+
+    assert dbscan(boxes, weights, eps=1.0e-5, min_samples=1).tolist() == [0, 0]
+    assert dbscan(boxes, weights, eps=0.9e-5, min_samples=1).tolist() == [0, 1]  # each its own neighbour still
+
+
+def test_a_distance_that_is_eps_on_paper_is_within_it():
+    # 10 of 260 square pixels; in floating point 1 - intersection / union comes out a bit above the same on paper
+    boxes, union = np.float32([[0, 0, 1, 10], [0, 0, 26, 10]]), 260 + 1e-5
+    eps = (union - 10) / union
+    assert 1 - 10 / union > eps
+
+    assert dbscan(boxes, np.float32([1, 1]), eps=eps, min_samples=1).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(("written", "acts_as"), [(0, 1), (0.05, 1), (1, 1), (1.9, 1), (2.9, 2), (3, 3)])
+def test_min_samples_is_cut_to_a_whole_number_of_1_or_more(written, acts_as):
+    pile = np.float32([[0, 0, 100, 100]] * 4)
+    rule = Clustering(dbscan_eps=0.3, dbscan_min_samples=written)
+
+    enough, little = (cluster(pile, np.full(4, total / 4, np.float32), rule)[0] for total in (acts_as, acts_as - 0.01))
+
+    assert (len(enough), len(little)) == (1, 0)
+
+
 def test_no_candidates_make_no_clusters():
     empty, none = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
 
@@ -175,7 +202,7 @@ def test_a_cell_at_the_coverage_threshold_is_no_candidate():
     cov = np.full((1, *GRID_HW), 0.25, np.float32)
     planes = encode_grid([(100, 50, 180, 130)])
 
-    at = decode(cov, planes, input_hw=INPUT_HW, clusterings=[Clustering(coverage_threshold=0.25)])
+    at = decode(cov, planes, input_hw=INPUT_HW, clusterings=[Clustering(coverage_threshold=0.25, dbscan_eps=0.1)])
     below = decode(cov, planes, input_hw=INPUT_HW, clusterings=[Clustering(coverage_threshold=0.2, dbscan_eps=0.1)])
 
     assert (len(at), len(below)) == (0, 1)

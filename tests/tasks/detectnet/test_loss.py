@@ -70,6 +70,31 @@ def test_clamping_does_not_normalise_again_and_nothing_learned_changes_nothing()
     assert balance((0.0, 0.0), (1.0, 10.0), (0.3, 0.7), least=0.0, most=1.0) == [0.3, 0.7]
 
 
+def test_the_lower_bound_comes_before_the_upper_one():
+    assert balance((2.0, 1.0), (1.0, 10.0), (0.5, 0.5), least=0.6, most=0.4) == [0.4, 0.4]
+
+
+def test_a_coverage_that_could_not_be_more_wrong_costs_the_logarithm_of_the_guard():
+    # -ln(1e-5) = 11.51293; the object, t = 1 and p = 0, weighs .05; the background, t = 0 and p = 1, weighs .95
+    objective = DetectNetObjective(
+        [ClassWeights("cat", 1.0, 0.05, (1.0, 0.0), (1.0, 1.0))], autoweight=False, least=0.0, most=1.0
+    )
+    boxes = {"bbox": torch.zeros(1, 1, 4, 1, 1), "norm": torch.zeros(1, 1, 1, 1)}
+
+    missed, invented = (
+        float(
+            objective.cost(
+                (torch.full((1, 1, 1, 1), 1.0 - t), torch.zeros(1, 4, 1, 1)),
+                {"cov": torch.full((1, 1, 1, 1), t), **boxes},
+            ).total
+        )
+        for t in (1.0, 0.0)
+    )
+
+    assert missed == pytest.approx(0.05 * 11.51293, rel=1e-4)
+    assert invented == pytest.approx(0.95 * 11.51293, rel=1e-4)
+
+
 def test_an_epoch_balances_by_its_own_sums_and_validation_does_not_count():
     objective, (outputs, targets) = make_objective(), make_batch()
     objective.cost(outputs, targets)

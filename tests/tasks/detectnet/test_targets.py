@@ -52,6 +52,64 @@ def test_a_small_object_still_covers_its_least_radius():
     assert targets.cov.sum() == pytest.approx(np.pi, abs=0.15)
 
 
+def test_a_sample_point_on_the_ellipse_is_outside_it():
+    # centre (8.125, 5.125) cells, semi-axes .4 * 2.5 = 1. The nearest points of the cells (9, 5) and (8, 6) are exactly
+    # one cell away. Of cell (7, 5), whose points lie 1, .75, .5, .25 left of the centre, 0 + 3 + 4 + 4 are inside
+    targets = rasterize(
+        np.float32([[90, 42, 170, 122]]), np.array([0]), raster=Raster((USUAL,), 0.0), input_hw=(384, 1248), stride=16
+    )
+
+    assert targets.cov[0, 5, 8] == 15 / 16  # all but (8.875, 5.875), 1.06 cells away
+    assert targets.cov[0, 5, 9] == targets.cov[0, 6, 8] == 0
+    assert targets.cov[0, 5, 7] == 11 / 16
+
+
+def test_the_weight_of_the_box_cost_never_passes_the_coverage():
+    # semi-axes .1: 4 * .1 * .1 = .04, and 1 / .04 would be 25; centre on the point (8.125, 5.125), 1 of 16 covered
+    tiny = Ellipse(0.5, 0.5, 0.4, 0.4, 0.05)
+
+    targets = rasterize(
+        np.float32([[128, 80, 132, 84]]), np.array([0]), raster=Raster((tiny,), 0.0), input_hw=(384, 1248), stride=16
+    )
+
+    assert targets.cov.sum() == targets.cov[0, 5, 8] == 1 / 16
+    assert targets.norm[0, 5, 8] == 1 / 16
+
+
+def test_a_box_thinner_than_a_tenth_of_a_cell_has_its_own_distances():
+    # 1 pixel wide, 100 high; the semi-axis in x is grown to 1 cell, and cell (5, 4) has its point at (80.5, 64.5)
+    box = np.float32([[87.5, 16, 88.5, 116]])
+
+    targets = rasterize(box, np.array([0]), raster=Raster((USUAL,), 0.4), input_hw=(128, 128), stride=16)
+
+    assert targets.bbox[0, :, 4, 5].tolist() == pytest.approx([-7 / 35, 48.5 / 35, 8 / 35, 51.5 / 35])
+    assert np.isfinite(targets.bbox).all()
+
+
+def test_a_stride_that_does_not_divide_the_input_has_a_last_cell_that_reaches_beyond_it():
+    targets = rasterize(
+        np.zeros((0, 4), np.float32), np.zeros(0, np.int64), raster=Raster((USUAL,), 0.4), input_hw=(80, 48), stride=32
+    )
+
+    assert (targets.cov.shape, targets.bbox.shape, targets.norm.shape) == ((1, 3, 2), (1, 4, 3, 2), (1, 3, 2))
+
+
+def test_the_deadzone_of_a_later_box_erases_what_it_covers_as_much_of():
+    # both 80 px wide, centres (4.125, 4.125) and (5.125, 4.125) cells, semi-axes 1, deadzone semi-axes 1.6 of 2.5
+    boxes = np.float32([[26, 26, 106, 106], [42, 26, 122, 106.01]])
+
+    first, both = (
+        rasterize(boxes[:n], np.zeros(n, np.int64), raster=Raster((USUAL,), 0.4), input_hw=(160, 160), stride=16)
+        for n in (1, 2)
+    )
+
+    assert (first.cov[0, 4, 3:6] * 16).tolist() == [11, 15, 0]
+    # cell 4 is the later box's: its deadzone covers all of it. Of cell 3 it covers 7 of 16, less than the 11 there
+    assert (both.cov[0, 4, 3:6] * 16).tolist() == [11, 11, 15]
+    right_edges = both.bbox[0, 2, 4, 3:6] * 35 + [48.5, 64.5, 80.5]
+    assert right_edges.tolist() == pytest.approx([106, 122, 122])
+
+
 def test_classes_have_planes_of_their_own_and_boxes_beyond_the_image_are_cut():
     raster = Raster((USUAL, USUAL), 0.4)
     boxes = np.float32([[-40, 10, 40, 90], [100, 100, 400, 180]])
