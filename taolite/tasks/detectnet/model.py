@@ -92,7 +92,7 @@ class DetectNet(nn.Module):
 def regularised_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Kernels and biases of every convolution, heads included, batch norms not (reference 5.6), in layer order.
 
-    Frozen kernels are among them: they add a constant to the penalty and receive no gradient.
+    Frozen kernels are among them; the loop, which they would give a constant and no gradient, leaves them out.
     """
     return [p for layer in model.modules() if isinstance(layer, nn.Conv2d) for p in layer.parameters(recurse=False)]
 

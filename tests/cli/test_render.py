@@ -1,0 +1,55 @@
+"""The lines that users of TAO look for (reference 2.3 and 8.7)."""
+
+from __future__ import annotations
+
+from taolite.cli.render import evaluation_block, validation_lines
+from taolite.events import Validated
+from taolite.stages.evaluate import Evaluation
+from taolite.tasks.base import ScoreCard
+
+BLOCK = """
+Validation cost: 0.000123
+Mean average_precision (in %): 76.4810
+
++------------+--------------------------+
+| class name | average precision (in %) |
++------------+--------------------------+
+|    cat     |    76.48102498012345     |
++------------+--------------------------+
+
+Median Inference Time: 0.012345"""
+
+
+def test_a_validation_in_training_is_taos_block():
+    event = Validated(20, 120, 0.000123, 0.7648102498012345, {"cat": 0.7648102498012345}, 0.012345)
+
+    assert validation_lines(event) == f"\nEpoch 20/120\n=========================\n{BLOCK}"
+
+
+def test_evaluate_prints_taos_block_sorted_by_class_and_vocs_below():
+    card = ScoreCard(0.5, {"dog": 0.25, "cat": 0.75}, 0.625, {"dog": 0.5, "cat": 0.75}, {"dog": 3, "cat": 4}, 5)
+
+    lines = evaluation_block(Evaluation(card, 1.5, 0.01)).splitlines()
+
+    assert lines == [
+        "",
+        "Validation cost: 1.500000",
+        "Mean average_precision (in %): 50.0000",
+        "",
+        "+------------+--------------------------+",
+        "| class name | average precision (in %) |",
+        "+------------+--------------------------+",
+        "|    cat     |           75.0           |",
+        "|    dog     |           25.0           |",
+        "+------------+--------------------------+",
+        "",
+        "Median Inference Time: 0.010000",
+        "PASCAL VOC's metric on the same 5 images:",
+        "+------------+----------------------------------+---------+",
+        "| class name | AP at IoU 0.5, all points (in %) | objects |",
+        "+------------+----------------------------------+---------+",
+        "|    cat     |             75.0000              |    4    |",
+        "|    dog     |             50.0000              |    3    |",
+        "|    mean    |             62.5000              |    7    |",
+        "+------------+----------------------------------+---------+",
+    ]

@@ -1,0 +1,75 @@
+"""The regulariser's share of cost and gradient (reference 7.3), by hand and by autograd."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from taolite.data.examples import Example, LabelledBoxes
+from taolite.data.loading import Batch
+from taolite.events import silent
+from taolite.stages.device import Device
+from taolite.stages.loop import Trainer
+from taolite.tasks.base import Cost, Recipe
+
+NOTHING = LabelledBoxes(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
+
+
+class Mean:
+    """The mean of the output is the cost."""
+
+    def cost(self, outputs, targets):
+        return Cost(outputs[0].mean())
+
+    def end_epoch(self):
+        pass
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.frozen = nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 1)
+        self.frozen.requires_grad_(False)
+        with torch.no_grad():
+            for parameter, value in zip(self.parameters(), (3.0, -2.0, 5.0, 7.0), strict=True):
+                parameter.fill_(value)
+
+    def forward(self, x):
+        return (self.conv(x) + self.frozen(x),)
+
+
+def one_step(kind, weight):
+    """Loss, and the gradients of kernel and bias, of one step on a pixel of 0.5."""
+    net = Net()
+    recipe = Recipe(0, 1, 1, lambda progress: 1e-3, 0.9, 0.999, 1e-8, kind, weight, 1, lambda epoch: False)
+    trainer = Trainer(
+        net,
+        examples=[None],
+        recipe=recipe,
+        objective=Mean(),
+        regularised=list(net.parameters()),
+        device=Device(torch.device("cpu"), None, ""),
+        workers=1,
+        listener=silent,
+    )
+    example = Example(np.zeros((1, 1, 1), np.uint8), NOTHING, {}, "a")
+    loss = trainer._train_step(Batch(torch.full((1, 1, 1, 1), 0.5), {}, (example,)))
+    return loss, float(net.conv.weight.grad), float(net.conv.bias.grad)
+
+
+# The cost is (3 * .5 - 2) + (5 * .5 + 7) = 9, its gradient .5 by the kernel and 1 by the bias. Frozen 5 and 7 stay out.
+@pytest.mark.parametrize(
+    ("kind", "penalty", "slopes"),
+    [
+        ("none", 0.0, (0.0, 0.0)),
+        ("l1", 0.1 * (3 + 2), (0.1, -0.1)),
+        ("l2", 0.1 * (9 + 4), (0.1 * 2 * 3, 0.1 * 2 * -2)),  # no half
+    ],
+)
+def test_a_regulariser_adds_its_sum_to_the_loss_and_its_slope_to_the_gradient(kind, penalty, slopes):
+    loss, kernel, bias = one_step(kind, 0.1)
+
+    assert loss == pytest.approx(9 + penalty)
+    assert (kernel, bias) == (pytest.approx(0.5 + slopes[0]), pytest.approx(1 + slopes[1]))

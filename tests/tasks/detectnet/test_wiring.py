@@ -1,0 +1,154 @@
+"""What a spec's numbers become in cost, schedule, score and class lookup (reference 4.4, 7.2, 8.5, 8.8)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from taolite import spec as specs
+from taolite.data.examples import LabelledBoxes
+from taolite.tasks import base
+from taolite.tasks.detectnet.decode import Found
+from taolite.tasks.detectnet.records import class_lookup
+from taolite.tasks.detectnet.spec import DetectNetSpec
+
+TASK = base.find("detectnet")
+SPEC = """
+dataset_config {
+  data_sources { tfrecords_path: "a/*" image_directory_path: "b" }
+  image_extension: "jpg"
+  target_class_mapping { key: "Kitten" value: "cat" }
+  target_class_mapping { key: "dog" value: "dog" }
+  validation_fold: 0
+}
+augmentation_config {
+  preprocessing { output_image_width: 96 output_image_height: 64 output_image_channel: 3 }
+  spatial_augmentation { zoom_min: 1 zoom_max: 1 }
+}
+postprocessing_config {
+  target_class_config { key: "dog" value { clustering_config {
+    clustering_algorithm: NMS coverage_threshold: 0.1 nms_iou_threshold: 0.4 nms_confidence_threshold: 0.2 } } }
+  target_class_config { key: "cat" value { clustering_config {
+    coverage_threshold: 0.005 minimum_bounding_box_height: 20 dbscan_eps: 0.15 dbscan_min_samples: 0.05
+    dbscan_confidence_threshold: 0.9 } } }
+}
+model_config { arch: "resnet" num_layers: 10 objective_set { bbox { scale: 35 offset: 0.5 } cov { } } }
+evaluation_config {
+  validation_period_during_training: 10 first_validation_epoch: 20
+  minimum_detection_ground_truth_overlap { key: "dog" value: 0.9 }
+  minimum_detection_ground_truth_overlap { key: "cat" value: 0.4 }
+  evaluation_box_config { key: "dog" value { maximum_height: 999 maximum_width: 999 } }
+  evaluation_box_config { key: "cat" value {
+    minimum_height: 10 maximum_height: 30 minimum_width: 20 maximum_width: 60 } }
+  average_precision_mode: SAMPLE
+}
+cost_function_config {
+  target_classes { name: "cat" class_weight: 4 coverage_foreground_weight: 0.05
+    objectives { name: "bbox" initial_weight: 10 weight_target: 7 }
+    objectives { name: "cov" initial_weight: 1 weight_target: 2 } }
+  target_classes { name: "dog" class_weight: 1 coverage_foreground_weight: 0.5
+    objectives { name: "cov" initial_weight: 1 weight_target: 1 }
+    objectives { name: "bbox" initial_weight: 1 weight_target: 1 } }
+  enable_autoweighting: true min_objective_weight: 0.0001 max_objective_weight: 0.9999
+}
+training_config {
+  batch_size_per_gpu: 2 num_epochs: 45
+  learning_rate { soft_start_annealing_schedule {
+    min_learning_rate: 5e-06 max_learning_rate: 5e-04 soft_start: 0.1 annealing: 0.7 } }
+  regularizer { type: L2 weight: 0.25 }
+  optimizer { adam { epsilon: 1e-8 beta1: 0.9 beta2: 0.999 } }
+  cost_scaling { initial_exponent: 20 increment: 0.005 decrement: 1 }
+}
+bbox_rasterizer_config {
+  target_class_config { key: "dog" value {
+    cov_center_x: 0.5 cov_center_y: 0.5 cov_radius_x: 1.0 cov_radius_y: 1.0 bbox_min_radius: 1.0 } }
+  target_class_config { key: "cat" value {
+    cov_center_x: 0.1 cov_center_y: 0.2 cov_radius_x: 0.3 cov_radius_y: 0.4 bbox_min_radius: 0.5 } }
+  deadzone_radius: 0.4
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def spec() -> DetectNetSpec:
+    return specs.loads(SPEC, DetectNetSpec)
+
+
+def test_epochs_validate_from_the_first_on_every_period_and_at_the_end(spec):
+    recipe = TASK.recipe(spec)
+
+    assert [epoch for epoch in range(1, 46) if recipe.validates(epoch)] == [20, 30, 40, 45]
+
+
+def test_a_regulariser_keeps_its_type_and_weight(spec):
+    recipe = TASK.recipe(spec)
+
+    assert (recipe.regularizer, recipe.regularizer_weight) == ("l2", 0.25)
+
+
+def test_objectives_are_told_apart_by_name_and_classes_by_their_order_in_the_cost(spec):
+    objective = TASK.objective(spec)
+
+    assert objective.weights.tolist() == [pytest.approx([1 / 11, 10 / 11]), [0.5, 0.5]]
+    # The whole input is missed: t = 1, p = 0.5 in class 0 alone, boxes a unit off. cat: .8 * (1/11 * ln 2 * .05 +
+    # 10/11 * 1), dog, whose coverage is t = 0, p = 0.5: .2 * (.5 * ln 2 * .5)
+    targets = {
+        "cov": torch.tensor([1.0, 0.0]).view(1, 2, 1, 1),
+        "bbox": torch.ones(1, 2, 4, 1, 1),
+        "norm": torch.tensor([1.0, 0.0]).view(1, 2, 1, 1),
+    }
+    cost = objective.cost((torch.full((1, 2, 1, 1), 0.5), torch.zeros(1, 8, 1, 1)), targets)
+    ln2 = 0.693147
+    wanted = 0.8 * (ln2 * 0.05 / 11 + 10 / 11) + 0.2 * 0.5 * ln2 * 0.5
+    assert float(cost.total) == pytest.approx(wanted, rel=1e-4)
+    # After the epoch: cat's u = 2 / (.05 ln 2), 7 / 1; dog's bbox cost nothing, so all weight goes to cov, clamped
+    objective.end_epoch()
+    u = 2 / (0.05 * ln2), 7.0
+    assert objective.weights[0].tolist() == pytest.approx([u[0] / sum(u), u[1] / sum(u)], rel=1e-4)
+    assert objective.weights[1].tolist() == pytest.approx([0.9999, 0.0001])
+
+
+def test_the_ellipses_stand_in_the_order_of_the_classes(spec):
+    from taolite.tasks.detectnet.task import _raster
+
+    raster = _raster(spec)
+
+    assert [dataclasses.astuple(ellipse) for ellipse in raster.ellipses] == [
+        (0.1, 0.2, 0.3, 0.4, 0.5),
+        (0.5, 0.5, 1.0, 1.0, 1.0),
+    ]
+    assert (raster.deadzone_radius, raster.scale, raster.offset) == (0.4, 35, 0.5)
+
+
+def test_each_class_is_clustered_by_its_own_thresholds_which_are_not_swapped(spec):
+    cat, dog = TASK.decoding(spec)["clusterings"]
+
+    assert (cat["algorithm"], cat["dbscan_confidence_threshold"], cat["nms_confidence_threshold"]) == ("dbscan", 0.9, 0)
+    assert (cat["coverage_threshold"], cat["minimum_height"], cat["dbscan_eps"]) == (0.005, 20, 0.15)
+    assert (dog["algorithm"], dog["nms_confidence_threshold"], dog["nms_iou_threshold"]) == ("nms", 0.2, 0.4)
+    assert dog["dbscan_confidence_threshold"] == 0
+
+
+def test_overlaps_and_sizes_are_those_of_the_class(spec):
+    # cat counts 20 to 60 wide and 10 to 30 high at an overlap of .4; dog counts at any size, at .9
+    wide, high = (0, 0, 50, 20), (100, 0, 120, 50)
+    truth = LabelledBoxes(np.float32([wide, high, wide, high]), np.array([0, 0, 1, 1]), np.zeros(4, bool))
+    half = np.float32([(0, 0, 50, 10), high, (0, 0, 50, 10), high])
+    found = Found(half, np.float32([0.9, 0.8, 0.7, 0.6]), np.array([0, 0, 1, 1]))
+
+    card = TASK.score([truth], [found], spec=spec)
+
+    # cat: the high box is left out on both sides, half the wide one (51 * 11 of 51 * 21 pixels) is enough
+    # dog: wrong, then right, of 2: precision .5 up to recall .5, six of the eleven points
+    assert card.per_class == {"cat": pytest.approx(1.0), "dog": pytest.approx(6 * 0.5 / 11)}
+    assert card.mean_ap == pytest.approx((1 + 3 / 11) / 2)
+    assert card.objects == {"cat": 2, "dog": 2}
+
+
+def test_names_are_looked_up_in_any_case_and_a_class_needs_no_entry_of_its_own():
+    look_up = class_lookup({"Kitten": "cat", "dog": "dog", "van": "car"}, ["cat", "dog"])
+
+    assert [look_up(name) for name in ("kitten", "KITTEN", "cat", "dog", "van", "horse")] == [0, 0, 0, 1, None, None]
