@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from taolite.errors import DataError, PathError
 
-__all__ = ["EXTENSIONS", "read_rgb", "read_size"]
+__all__ = ["EXTENSIONS", "read_rgb", "read_size", "to_grey"]
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 _ORIENTATION = 0x0112  # the EXIF tag
@@ -54,6 +54,13 @@ def read_rgb(path: Path, *, grey: bool = False) -> NDArray[np.uint8]:
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path}: not a readable image ({error}); replace the file or remove it") from error
     return pixels[:, :, None] if grey else pixels
+
+
+def to_grey(image_hwc: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB -> (H, W, 1), the same values that `read_rgb(grey=True)` gives."""
+    from PIL import Image
+
+    return np.array(Image.fromarray(image_hwc).convert("L"))[:, :, None]
 
 
 def _to_eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:

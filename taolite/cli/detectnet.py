@@ -220,29 +220,51 @@ def _run_inference(options: argparse.Namespace) -> int:
     from taolite.media.sources import open_source
     from taolite.stages.device import choose
     from taolite.stages.infer import infer, planned
-    from taolite.stages.models import open_model
+    from taolite.stages.models import open_engine_plan, open_model
     from taolite.tasks.detectnet.inference import load_plan
 
     mounts = _mounts(options)
     plan = load_plan(mounts.resolve(options.experiment_spec)) if options.experiment_spec else None
     named = options.model_path or (plan.model if plan else "")
-    if not named:
+    engine = plan.engine if plan and not options.model_path else None
+    if not named and engine is None:
         raise UsageError("no model: give -m MODEL, or an inference spec (-e) with tlt_config or tensorrt_config")
+    batch_size = _positive("-b", options.batch_size) or (plan.batch_size if plan else 1)
     source = open_source(mounts.resolve(options.image_dir))
     with ExitStack() as stack:
         show = stack.enter_context(Terminal(verbose=options.verbose))
         for warning in plan.warnings if plan else ():
             show(Notice(f"{options.experiment_spec}: {warning}", "warning"))
-        device = choose(gpus=options.gpus, gpu_index=options.gpu_index)
-        model = open_model(mounts.resolve(named), key=_opening_key(options), device=device, runtime=options.runtime)
+        for note in plan.notes if plan else ():
+            show(Notice(note))
+        device = choose(gpus=options.gpus, gpu_index=options.gpu_index or ([plan.gpu_index] if plan else None))
+        key, runtime = _opening_key(options), options.runtime
+        if engine is not None:
+            model = open_engine_plan(
+                engine,
+                resolve=mounts.resolve,
+                key=key,
+                device=device,
+                runtime=runtime,
+                batch_size=batch_size,
+                listener=show,
+            )
+        else:
+            model = open_model(mounts.resolve(named), key=key, device=device, runtime=runtime)
         stack.callback(model.close)
         model, drawing = planned(model, plan)
         output = mounts.resolve(options.results_dir)
-        report = infer(model, source, output, drawing=drawing, listener=show)
+        report = infer(model, source, output, drawing=drawing, batch_size=batch_size, listener=show)
     found = ", ".join(f"{name} {count}" for name, count in report.detections.items())
     print(f"{report.images} pictures: {found} ({model.runs_on}, {1000 * report.seconds_per_image:.1f} ms a picture)")
     print(f"results: {report.folder}")
     return 0
+
+
+def _positive(flag: str, number: int | None) -> int | None:
+    if number is not None and number < 1:
+        raise UsageError(f"{flag} {number}: needs to be 1 or more")
+    return number
 
 
 def _run_dataset_convert(options: argparse.Namespace) -> int:

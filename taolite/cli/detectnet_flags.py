@@ -124,7 +124,7 @@ def inference(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-i", "--image_dir", required=True, metavar="PLACE", help="folder, picture, video or camera")
     parser.add_argument("-r", "-o", "--results_dir", required=True, metavar="DIR", help="images_annotated/ and labels/")
     parser.add_argument("-m", "--model_path", metavar="MODEL", help="instead of the spec's")
-    parser.add_argument("-b", "--batch_size", type=int, metavar="N", help="taken for TAO's sake: one at a time")
+    parser.add_argument("-b", "--batch_size", type=int, metavar="N", help="pictures at once, instead of the spec's")
     parser.add_argument("--runtime", choices=("onnxruntime", "openvino"), help="what runs an .etlt or .onnx")
     _key_flag(parser)
 

@@ -101,7 +101,7 @@ def open_gpu(index: int = 0) -> Gpu:
     raise EngineError(
         f"a TensorRT engine runs on an NVIDIA GPU, and GPU {index} cannot be reached ({'; '.join(reasons)}). "
         'Install the driver and `pip install "taolite[cuda]"` (on a Jetson "taolite[jetson]"), '
-        "or run the exported model on the CPU: --backend openvino or onnxruntime"
+        "or run the model it was built from on the processor: -m MODEL.etlt --runtime openvino (or onnxruntime)"
     )
 
 

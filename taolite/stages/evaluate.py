@@ -66,7 +66,7 @@ def evaluate(
             examples,
             spec=spec,
             objective=task.objective(spec),
-            batch_size=task.recipe(spec).batch_size,
+            batch_size=model.batch or task.recipe(spec).batch_size,
             listener=listener,
         )
     finally:

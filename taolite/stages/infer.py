@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from taolite.errors import ModelError
 from taolite.events import Listener, Notice, Progress, silent
 from taolite.media.overlay import draw_boxes, palette
 from taolite.media.sinks import KittiFolder, PictureFolder, VideoFile
-from taolite.media.sources import Source
+from taolite.media.sources import Frame, Source
+from taolite.pictures import to_grey
 from taolite.sample import Detection
 from taolite.stages.models import Model
 from taolite.tasks.base import InferencePlan
@@ -70,9 +72,18 @@ class InferReport:
     seconds_per_image: float
 
 
-def infer(model: Model, source: Source, output: Path, *, drawing: Drawing, listener: Listener = silent) -> InferReport:
-    """Look at every frame of `source`; results go to `output`/images_annotated (a video: one file) and
-    `output`/labels (reference 12). Raises DataError, ModelError, StorageError."""
+def infer(
+    model: Model,
+    source: Source,
+    output: Path,
+    *,
+    drawing: Drawing,
+    batch_size: int = 1,
+    listener: Listener = silent,
+) -> InferReport:
+    """Look at every frame of `source`, `batch_size` at once (a camera's one by one); results go to
+    `output`/images_annotated (a video: one file) and `output`/labels (reference 12).
+    Raises DataError, ModelError, StorageError."""
     assert model.decoding is not None, "the caller gives a model whose decoding is known"
     colours = dict(zip(model.classes, palette(len(model.classes)), strict=True)) | dict(drawing.colours)
     counts = dict.fromkeys(model.classes, 0)
@@ -88,37 +99,46 @@ def infer(model: Model, source: Source, output: Path, *, drawing: Drawing, liste
         if drawing.overlay and source.kind == "video":
             name = f"{source.paths[0].stem}.mp4"
             video = stack.enter_context(VideoFile(output / "images_annotated" / name, fps=source.fps or 25.0))
-        for frame in source:
+        for frames in _batches(source, 1 if source.kind == "camera" else batch_size):
             began = time.perf_counter()
-            found = _look(model, frame.image_hwc)
-            seconds.append(time.perf_counter() - began)
-            shown = [one for one in found if drawing.shown is None or one.name in drawing.shown]
-            for one in shown:
-                counts[one.name] += 1
-            if drawing.overlay:
-                annotated = _draw(frame.image_hwc, shown, drawing, colours)
-                if video is not None:
-                    video.write(annotated)
-                else:
-                    pictures.write(frame.name, annotated)
-            if drawing.labels:
-                renamed = [Detection(drawing.names.get(one.name, one.name), one.box, one.score) for one in shown]
-                labels.write(frame.name, renamed)
+            batch = _look(model, [frame.image_hwc for frame in frames])
+            seconds += [(time.perf_counter() - began) / len(frames)] * len(frames)
+            for frame, found in zip(frames, batch, strict=True):
+                shown = [one for one in found if drawing.shown is None or one.name in drawing.shown]
+                for one in shown:
+                    counts[one.name] += 1
+                if drawing.overlay:
+                    annotated = _draw(frame.image_hwc, shown, drawing, colours)
+                    if video is not None:
+                        video.write(annotated)
+                    else:
+                        pictures.write(frame.name, annotated)
+                if drawing.labels:
+                    renamed = [Detection(drawing.names.get(one.name, one.name), one.box, one.score) for one in shown]
+                    labels.write(frame.name, renamed)
             listener(Progress("inference", len(seconds), source.total or len(seconds)))
     return InferReport(len(seconds), counts, output, float(np.median(seconds)))
 
 
-def _look(model: Model, image_hwc: NDArray[np.uint8]) -> list[Detection]:
-    """What the model finds, best first, in pixels of the picture."""
+def _batches(source: Source, size: int) -> Iterator[list[Frame]]:
+    """The frames in groups of `size`, the last one as small as it comes."""
+    frames = iter(source)
+    while group := list(islice(frames, size)):
+        yield group
+
+
+def _look(model: Model, images: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
+    """What the model finds in each (H, W, 3) picture, best first, in pixels of the picture."""
     assert model.decoding is not None
     prep = model.preprocessing
-    if prep.channels == 1:
-        image_hwc = (image_hwc @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)[:, :, None]
-    outputs = model.predict(prep.apply(image_hwc)[None])
-    found = model.task.decode(tuple(output[0] for output in outputs), model.decoding, preprocessing=prep)
-    boxes = prep.boxes_to_photo(found.boxes_n4, photo_hw=(image_hwc.shape[0], image_hwc.shape[1]))
-    rows = zip(found.classes_n, boxes.tolist(), found.scores_n, strict=True)
-    return [Detection(model.classes[kind], (x1, y1, x2, y2), float(score)) for kind, (x1, y1, x2, y2), score in rows]
+    outputs = model.predict(np.stack([prep.apply(to_grey(one) if prep.channels == 1 else one) for one in images]))
+    looked = []
+    for index, image_hwc in enumerate(images):
+        found = model.task.decode(tuple(output[index] for output in outputs), model.decoding, preprocessing=prep)
+        boxes = prep.boxes_to_photo(found.boxes_n4, photo_hw=(image_hwc.shape[0], image_hwc.shape[1]))
+        rows = zip(found.classes_n, boxes.tolist(), found.scores_n, strict=True)
+        looked.append([Detection(model.classes[kind], tuple(box), float(score)) for kind, box, score in rows])
+    return looked
 
 
 def _draw(

@@ -27,7 +27,18 @@ if TYPE_CHECKING:
     from taolite.preprocessing import Preprocessing
     from taolite.spec import Reading
 
-__all__ = ["Cost", "FoundBoxes", "InferencePlan", "Objective", "Recipe", "ScoreCard", "Start", "Task", "find"]
+__all__ = [
+    "Cost",
+    "EnginePlan",
+    "FoundBoxes",
+    "InferencePlan",
+    "Objective",
+    "Recipe",
+    "ScoreCard",
+    "Start",
+    "Task",
+    "find",
+]
 
 Outputs = tuple[NDArray[np.float32], ...]  # what the network gives for one image, in the order of `onnx_outputs`
 Resolve = Callable[[str], Path]  # a path as the spec spells it -> a path of this machine
@@ -69,11 +80,28 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class EnginePlan:
+    """An engine as an inference spec asks for it; paths as the spec spells them, "" for none. `file` is run where it
+    exists; otherwise one is built from `source`, for `precision`, and kept at `file` where `save` says so."""
+
+    file: str
+    source: str
+    parser: str  # "ETLT", or a format that nothing here reads
+    precision: Literal["fp32", "fp16", "int8"]
+    save: bool
+    calibration_cache: str
+
+
+@dataclass(frozen=True)
 class InferencePlan:
-    """What an inference spec decides, whatever the task. `model` is a path as the spec spells it, "" for none;
-    `decoding` replaces settings of the model's own; names and colours by class; `shown` None is all classes."""
+    """What an inference spec decides, whatever the task. `model` is the path of a trained model as the spec spells it,
+    "" for none, `engine` what takes its place; `decoding` replaces settings of the model's own; names and colours by
+    class; `shown` None is all classes; `notes` are lines for the reader, `warnings` what they should act on."""
 
     model: str
+    engine: EnginePlan | None
+    batch_size: int
+    gpu_index: int
     classes: tuple[str, ...]
     input_hw: tuple[int, int]
     channels: int
@@ -84,6 +112,7 @@ class InferencePlan:
     labels: bool
     overlay: bool
     linewidth: int | None
+    notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
 

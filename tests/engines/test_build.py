@@ -277,7 +277,9 @@ def test_an_engine_opened_without_a_gpu_says_what_is_missing(two_heads):
     assert str(caught.value).startswith(
         "a TensorRT engine runs on an NVIDIA GPU, and GPU 0 cannot be reached (pycuda is not installed; cuda-python: "
     )
-    assert str(caught.value).endswith("or run the exported model on the CPU: --backend openvino or onnxruntime")
+    assert str(caught.value).endswith(
+        "or run the model it was built from on the processor: -m MODEL.etlt --runtime openvino (or onnxruntime)"
+    )
 
 
 @pytest.mark.gpu

@@ -462,7 +462,7 @@ def test_a_machine_without_bindings_is_told_what_to_install(install, monkeypatch
     assert str(caught.value) == (
         "a TensorRT engine runs on an NVIDIA GPU, and GPU 0 cannot be reached (pycuda is not installed; cuda-python "
         'is not installed). Install the driver and `pip install "taolite[cuda]"` (on a Jetson "taolite[jetson]"), '
-        "or run the exported model on the CPU: --backend openvino or onnxruntime"
+        "or run the model it was built from on the processor: -m MODEL.etlt --runtime openvino (or onnxruntime)"
     )
 
 

@@ -61,8 +61,10 @@ class Clustering:
         return asdict(self)
 
     @staticmethod
-    def from_spec(config: ClusteringConfig) -> Clustering:
-        """The spec's `clustering_config`."""
+    def from_spec(
+        config: ClusteringConfig, *, confidence_model: Literal["aggregate_cov", "mean_cov"] = "aggregate_cov"
+    ) -> Clustering:
+        """The spec's `clustering_config`, and an inference spec's `confidence_model` beside it."""
         algorithms: dict[str, Literal["dbscan", "nms", "hybrid"]] = {
             "DBSCAN": "dbscan",
             "NMS": "nms",
@@ -77,6 +79,7 @@ class Clustering:
             dbscan_confidence_threshold=config.dbscan_confidence_threshold,
             nms_iou_threshold=config.nms_iou_threshold,
             nms_confidence_threshold=config.nms_confidence_threshold,
+            confidence_model=confidence_model,
         )
 
     @staticmethod

@@ -84,6 +84,7 @@ def decode(
     clusterings: Sequence[Clustering],
     scale: float = SCALE,
     offset: float = OFFSET,
+    stride: int | None = None,
     clip: bool = True,
 ) -> Found:
     """The objects of one image.
@@ -95,6 +96,7 @@ def decode(
         clusterings: one for each of the C classes, in the network's order.
         scale: pixels of one unit of the box planes.
         offset: pixels from a cell's top-left corner to its reference point.
+        stride: pixels from cell to cell that the caller counts on; None takes the model's, which is known anyway.
         clip: cut candidates at the input's edges before they are clustered, as TAO's evaluation does; False clusters
             them as they are, as TAO's inference does. What comes back lies inside the input either way.
 
@@ -102,9 +104,15 @@ def decode(
         Found, by descending score; equal scores stay in order of class. All arrays are new.
 
     Raises:
-        ModelError: the outputs do not fit each other or the classes, or hold values that are not finite.
+        ModelError: the outputs do not fit each other, the classes or the stride, or hold values that are not finite.
     """
     _check_outputs(cov_chw, bbox_chw, num_classes=len(clusterings))
+    pitch = round(input_hw[1] / cov_chw.shape[2])
+    if stride is not None and pitch != stride:
+        raise ModelError(
+            f"stride is {stride}, and the cells of this model are {pitch} pixels apart; "
+            "write that number, or leave the field out"
+        )
     cov_chw = np.asarray(cov_chw, dtype=np.float32)
     grid_chw4 = decode_grid(bbox_chw, input_hw=input_hw, scale=scale, offset=offset, clip=clip)
     boxes: list[Boxes] = [np.zeros((0, 4), dtype=np.float32)]

@@ -26,7 +26,7 @@ from taolite.nn.resnet import Graph, ResNet
 from taolite.nn.weights import load_weights, preferred_graph, read_weights
 from taolite.preprocessing import Preprocessing
 from taolite.tasks.base import FoundBoxes, InferencePlan, Outputs, Recipe, Resolve, ScoreCard, Start
-from taolite.tasks.detectnet.decode import Clustering, decode
+from taolite.tasks.detectnet.decode import OFFSET, SCALE, Clustering, decode
 from taolite.tasks.detectnet.inference import load_plan
 from taolite.tasks.detectnet.loss import ClassWeights, DetectNetObjective
 from taolite.tasks.detectnet.model import HEADS, DetectNet, architecture, build, regularised_parameters
@@ -208,8 +208,9 @@ class DetectNetTask:
             outputs[1],
             input_hw=preprocessing.input_hw,
             clusterings=[Clustering.from_json(row) for row in decoding["clusterings"]],
-            scale=decoding["scale"],
-            offset=decoding["offset"],
+            scale=decoding.get("scale", SCALE),
+            offset=decoding.get("offset", OFFSET),
+            stride=decoding.get("stride"),
         )
 
     def score(self, truths: Sequence[Any], founds: Sequence[FoundBoxes], *, spec: DetectNetSpec) -> ScoreCard:

@@ -76,7 +76,8 @@ class TensorRTConfig(SpecModel):
 
     def spec_notes(self) -> Iterator[Finding]:
         if self.parser is not ModelParser.ETLT:
-            yield Finding(("parser",), f"is {self.parser}, which is not read here; an engine or an .etlt is")
+            text = f"is {self.parser}, which nothing here builds from; trt_engine is run where it exists"
+            yield Finding(("parser",), text)
 
 
 class InferencerConfig(SpecModel):
@@ -117,7 +118,9 @@ class ClasswiseBboxHandler(SpecModel):
     """What is kept and drawn of one class."""
 
     clustering_config: InferenceClusteringConfig | None = field(None, doc="How candidates become detections.")
-    confidence_model: str = field("", doc="Without effect: the confidence is that of the clustering.")
+    confidence_model: str = field(
+        "", doc="Confidence of a DBSCAN cluster: aggregate_cov (also where empty) sums coverages, mean_cov levels them."
+    )
     output_map: str = field("", doc='Name the class is written by; "" is its own.')
     bbox_color: BboxColor | None = field(None, doc="Colour of its boxes.")
     confidence_threshold: Float | None = field(
@@ -131,6 +134,12 @@ class ClasswiseBboxHandler(SpecModel):
         if self.confidence_threshold is None or clustering.dbscan_confidence_threshold:
             return clustering
         return clustering.model_copy(update={"dbscan_confidence_threshold": self.confidence_threshold})
+
+    @check("confidence_model")
+    def _confidence_is_a_formula(self) -> Iterator[Finding]:
+        if self.confidence_model not in ("", "aggregate_cov", "mean_cov"):
+            text = f'is "{self.confidence_model}"; it needs to be aggregate_cov or mean_cov'
+            yield Finding(("confidence_model",), text)
 
     def spec_notes(self) -> Iterator[Finding]:
         if self.clustering_config is None:
@@ -157,6 +166,12 @@ class InferenceSpec(SpecModel):
 
     inferencer_config: InferencerConfig = field(doc="The model and its input.")
     bbox_handler_config: BboxHandlerConfig = field(doc="What is written and drawn.")
+
+    def spec_notes(self) -> Iterator[Finding]:
+        for name in self.bbox_handler_config.postproc_classes:
+            if name not in self.inferencer_config.target_classes:
+                text = f'names "{name}", which is none of target_classes; nothing is drawn or written for it'
+                yield Finding(("bbox_handler_config", "postproc_classes"), text)
 
     @check("inferencer_config.target_classes", "bbox_handler_config.classwise_bbox_handler_config")
     def _every_class_is_handled(self) -> Iterator[Finding]:
