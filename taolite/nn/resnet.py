@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from taolite.nn.backbone import Backbone, Walk, layer_letters, named
+from taolite.nn.fake_quant import Shortcut
 
 __all__ = ["DEPTHS", "Graph", "ResNet", "sub_block_name"]
 
@@ -135,6 +136,7 @@ class ResNet(Backbone):
             if block.projection_stride is not None:
                 names = f"{block.name}_conv_shortcut", f"{block.name}_bn_shortcut"
                 self._add(*names, block.in_channels, block.out_channels, 1, block.projection_stride)
+            self.add_module(f"{block.name}_shortcut", Shortcut())
         if graph == "torchvision":
             # Constants of the graph, so not part of the state dict.
             self.register_buffer("input_mean", torch.empty(1, in_channels, 1, 1), persistent=False)
@@ -198,6 +200,7 @@ class ResNet(Backbone):
                 out = yield from named(f"{block.name}_relu_{i}", torch.relu(out))
         if block.projection_stride is not None:
             x = yield from self._conv_bn(x, f"{block.name}_conv_shortcut", f"{block.name}_bn_shortcut")
+        x = self._modules[f"{block.name}_shortcut"](x)  # type: ignore[misc]
         return (yield from named(f"{block.name}_relu", torch.relu(out + x)))
 
 

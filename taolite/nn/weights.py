@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from taolite.errors import DamagedError, ForeignError, ModelError, PathError, TruncatedError, UsageError
+from taolite.nn.fake_quant import ActivationQuantizer
 from taolite.nn.keras import read_keras
 from taolite.nn.resnet import DEPTHS, Graph, sub_block_name
 
@@ -245,7 +246,11 @@ def _read_tlt(path: Path, key: Key | None) -> Weights:
 
     bundle = read_bundle(path, key=key)
     graph: Graph = "torchvision" if bundle.architecture.get("graph") == "torchvision" else "tao"
-    tensors = {".".join(name.split(".")[-2:]): torch.as_tensor(value) for name, value in bundle.tensors.items()}
+    tensors = {
+        ".".join(name.split(".")[-2:]): torch.as_tensor(value)
+        for name, value in bundle.tensors.items()
+        if name.rpartition(".")[2] not in ActivationQuantizer.STATE
+    }
     return Weights(str(path), tensors, graph, _depth(tensors))
 
 

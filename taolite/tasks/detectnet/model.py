@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from taolite.errors import ModelError
 from taolite.nn.backbone import Backbone
 from taolite.nn.backbones import backbone_from_config
+from taolite.nn.fake_quant import is_quantized, quantize
 from taolite.nn.structure import channels_of, resize
 
 __all__ = ["HEADS", "MAX_CLASSES", "DetectNet", "architecture", "build", "regularised_parameters"]
@@ -98,12 +99,14 @@ def regularised_parameters(model: nn.Module) -> list[nn.Parameter]:
 
 
 def architecture(model: DetectNet) -> dict[str, Any]:
-    """A JSON value from which `build` makes the same network with fresh weights, pruned channel counts included."""
+    """A JSON value from which `build` makes the same network with fresh weights, pruned channel counts and
+    whether its backbone is quantised included."""
     return {
         "network": model.backbone.arch,
         **model.backbone.config,
         "num_classes": model.num_classes,
         "channels": channels_of(model),
+        "quantized": is_quantized(model),
     }
 
 
@@ -132,4 +135,6 @@ def build(architecture: Mapping[str, Any]) -> DetectNet:
             raise ModelError(f"the stored structure's channel counts do not fit together: {error}") from error
     model.to_empty(device="cpu")
     model.reset_parameters()
+    if architecture.get("quantized", False):  # files from before quantisation-aware training do not say
+        quantize(model.backbone)
     return model.train()

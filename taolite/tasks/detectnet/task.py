@@ -22,6 +22,7 @@ from taolite.metrics.match import BoxLimits, Truth
 from taolite.metrics.score import score
 from taolite.nn.backbones import build_backbone
 from taolite.nn.batchnorm import forget_statistics
+from taolite.nn.fake_quant import forget_ranges, is_quantized, quantize, strip
 from taolite.nn.resnet import Graph, ResNet
 from taolite.nn.weights import load_weights, preferred_graph, read_weights
 from taolite.preprocessing import Preprocessing
@@ -99,6 +100,9 @@ class DetectNetTask:
         )
 
     def start(self, spec: DetectNetSpec, *, resolve: Resolve, key: Key | None) -> Start:
+        return _as_quantised_as_asked(spec, self._float_or_loaded(spec, resolve=resolve, key=key))
+
+    def _float_or_loaded(self, spec: DetectNetSpec, *, resolve: Resolve, key: Key | None) -> Start:
         model = spec.model_config_
         torch.manual_seed(spec.random_seed)
         if not model.pretrained_model_file:
@@ -304,6 +308,23 @@ def _fresh(spec: DetectNetSpec, graph: Graph) -> DetectNet:
         graph=graph,
     )
     return DetectNet(backbone, len(spec.cost_function_config.target_classes))
+
+
+def _as_quantised_as_asked(spec: DetectNetSpec, start: Start) -> Start:
+    """`start` with its backbone quantised where `enable_qat` says so, and only there; ranges are learned anew."""
+    network, was = start.network, is_quantized(start.network)
+    assert isinstance(network, DetectNet)
+    if spec.training_config.enable_qat:
+        count = quantize(network.backbone)
+        forget_ranges(network)
+        goes_on = "goes on" if was else "begins"
+        text = f"enable_qat: training {goes_on} with 8-bit kernels and inputs in {count} convolutions; heads stay float"
+    elif was:
+        network = strip(network)
+        text = "enable_qat is false and the loaded model is quantised: its quantisation is taken off"
+    else:
+        return start
+    return dataclasses.replace(start, network=network, notices=(*start.notices, text))
 
 
 def _tensors(network: torch.nn.Module) -> dict[str, NDArray[Any]]:

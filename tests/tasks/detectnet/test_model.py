@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from taolite.errors import ModelError
-from taolite.nn.backbones import BACKBONES
+from taolite.nn.fake_quant import QuantConv2d, is_quantized, quantize, ranges, strip
 from taolite.nn.resnet import ResNet
 from taolite.pruning.plan import apply, plan
 from taolite.tasks.detectnet.model import HEADS, DetectNet, architecture, build, regularised_parameters
@@ -141,7 +141,7 @@ def test_a_structure_that_nobody_vouches_for_is_checked_before_it_is_built():
             build(value)
         return str(caught.value)
 
-    assert message({}) == f"the stored structure's network is None; it needs to be one of {', '.join(BACKBONES)}"
+    assert message({}) == "the stored structure's network is None; it needs to be one of resnet"
     assert message(with_(record, num_layers="18")) == (
         "the stored structure's num_layers is '18'; it needs to be of type int"
     )
@@ -193,3 +193,48 @@ def test_the_onnx_of_a_pruned_network_gives_the_same_numbers(tmp_path, graph):
             expected = model(x)
         for found, wanted in zip(session.run(None, {session.get_inputs()[0].name: x.numpy()}), expected, strict=True):
             np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
+
+
+def test_a_quantised_network_is_built_again_from_its_architecture_and_state():
+    torch.manual_seed(0)
+    network = DetectNet(ResNet(10), 2)
+    quantize(network.backbone)
+    network(torch.rand(2, 3, 64, 64))
+    network.eval()
+
+    again = build(json.loads(json.dumps(architecture(network))))
+    again.load_state_dict(network.state_dict())
+
+    x = torch.rand(1, 3, 64, 64)
+    assert not isinstance(network.output_cov, QuantConv2d)
+    assert ranges(again) == ranges(network)
+    assert all(torch.equal(a, b) for a, b in zip(again.eval()(x), network(x), strict=True))
+
+
+def test_an_architecture_of_before_quantisation_builds_a_float_network():
+    described = architecture(DetectNet(ResNet(10), 1))
+    del described["quantized"]
+
+    assert not is_quantized(build(described))
+
+
+def test_pruning_a_quantised_network_cuts_what_it_cuts_of_the_float_one():
+    torch.manual_seed(0)
+    network = DetectNet(ResNet(10), 1)
+    quantize(network.backbone)
+    x = torch.rand(2, 3, 64, 64)
+    network(x)
+    network.eval()
+    options = {"threshold": 0.97, "min_filters": 8, "heads": HEADS}
+
+    made = plan(network, x, **options)
+    smaller = apply(network, made)
+
+    assert made.kept == plan(strip(network), x, **options).kept
+    assert made.ratio < 0.9
+    assert ranges(smaller) == ranges(network)
+    for ours, floats in zip(strip(smaller)(x), apply(strip(network), made)(x), strict=True):
+        assert torch.equal(ours, floats)
+    again = build(architecture(smaller))
+    again.load_state_dict(smaller.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(again.eval()(x), smaller(x), strict=True))

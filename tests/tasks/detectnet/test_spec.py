@@ -320,9 +320,7 @@ def test_the_early_stopping_schedule_needs_a_patience_that_fits_the_run() -> Non
             "augmentation_config.spatial_augmentation.vflip_probability is 0.5, which TAO's MULTISOURCE loader ignores; "
             "here images are flipped",
         ]),
-        ("num_epochs: 120", "num_epochs: 120 enable_qat: true", [
-            "training_config.enable_qat is read and has no effect: this version trains without quantisation",
-        ]),
+        ("num_epochs: 120", "num_epochs: 120 enable_qat: true", []),
         ("output_image_channel: 3", "output_image_channel: 3 output_image_min: 64", [
             "augmentation_config.preprocessing.output_image_min is read and has no effect: "
             "this version crops at the top left, or resizes with enable_auto_resize",

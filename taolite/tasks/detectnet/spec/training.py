@@ -216,9 +216,7 @@ class TrainingConfig(SpecModel):
     checkpoint_interval: UInt = field(
         10, ge=1, zero_is_default=True, unit="epochs", doc="Epochs from one checkpoint to the next; 0 acts as 10."
     )
-    enable_qat: bool = field(
-        False, ignored="this version trains without quantisation", doc="Train with quantisation in the loop."
-    )
+    enable_qat: bool = field(False, doc="Train with 8-bit kernels and activations in the loop, for an int8 export.")
     visualizer: VisualizerConfig | None = field(None, doc="Pictures and curves of the run.")
 
     @check("num_epochs", "visualizer.infrequent_logging_frequency", "visualizer.enabled")
