@@ -32,7 +32,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class EpochDone:
-    """One epoch of training, counted from 1. Times in seconds; `data_wait` is the share (0..1) spent on loading."""
+    """One epoch of training, counted from 1. Times in seconds; `data_wait` is the share (0..1) spent on loading.
+    `cost_exponent` None is a cost that is not scaled; `overflows` counts the run's steps that scaling lost."""
 
     epoch: int
     epochs: int
@@ -43,6 +44,8 @@ class EpochDone:
     data_wait: float
     seconds: float
     eta_s: float
+    cost_exponent: float | None = None
+    overflows: int = 0
 
 
 @dataclass(frozen=True)

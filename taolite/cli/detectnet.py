@@ -70,7 +70,7 @@ def _run_train(options: argparse.Namespace) -> int:
         gpus=options.gpus,
         gpu_index=options.gpu_index,
         use_amp=options.use_amp,
-        bfloat16={"auto": None, "fp32": False, "bf16": True}[options.precision],
+        precision=options.precision,
         deterministic=options.enable_determinism,
         workers=options.workers,
     )

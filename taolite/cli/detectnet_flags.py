@@ -55,9 +55,9 @@ def train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-e", "--experiment_spec_file", required=True, metavar="SPEC", help="TAO's training spec")
     parser.add_argument("-r", "--results_dir", required=True, metavar="DIR", help="the run's folder")
     parser.add_argument("-n", "--model_name", default="model", metavar="NAME", help="the model is weights/NAME.tlt")
-    parser.add_argument("--enable_determinism", action="store_true", help="refuse operations that vary on a GPU")
+    parser.add_argument("--enable_determinism", action="store_true", help="the same bits again, on a GPU too")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="threads that prepare images")
-    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="of convolutions")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of convolutions")
     _key_flag(parser)
 
 

@@ -1,21 +1,27 @@
 """Where a run computes, in which number format, and the one line that says so.
 
-On a processor with AMX or AVX512-BF16 the network runs in bfloat16 (docs/decisions/0004-bfloat16-on-cpu.md); weights,
-cost, optimiser and batch-norm statistics stay float32.
+On a processor with AMX or AVX512-BF16 the network runs in bfloat16 (docs/decisions/0004-bfloat16-on-cpu.md), on a GPU
+in float32 unless mixed precision is asked for; weights, cost, optimiser and batch-norm statistics stay float32.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import torch
 
 from taolite.errors import UsageError
 
-__all__ = ["Device", "choose"]
+__all__ = ["Device", "Precision", "choose", "set_deterministic"]
+
+Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16"]
+_TYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+_NAMES = {None: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 
 
 @dataclass(frozen=True)
@@ -46,31 +52,71 @@ class Device:
 
 
 def choose(
-    *, gpus: int = 1, gpu_index: Sequence[int] | None = None, use_amp: bool = False, bfloat16: bool | None = None
+    *,
+    gpus: int = 1,
+    gpu_index: Sequence[int] | None = None,
+    precision: Precision = "auto",
+    use_amp: bool = False,
+    float16: bool = False,
 ) -> Device:
     """The device for `--gpus` and `--gpu_index`; the processor where there is no GPU.
 
-    `bfloat16` None means: where the processor computes it fast; on a GPU it takes `use_amp`.
+    Args:
+        gpus, gpu_index: how many and which; a processor has none to choose from.
+        precision: the type of convolutions. "auto" is bfloat16 on a processor that computes it fast, else float32.
+        use_amp: with "auto" on a GPU, bfloat16 where the GPU has it, else float16.
+        float16: with "auto", float16 on a GPU and bfloat16 on any processor.
+
+    Raises UsageError where the GPUs asked for are not there, or a processor is asked for float16.
     """
     if gpus < 1:
         raise UsageError(f"--gpus {gpus}: at least 1 is needed; with no GPU the run takes the processor")
+    if gpu_index is not None and (len(set(gpu_index)) != gpus or len(gpu_index) != gpus):
+        raise UsageError(
+            f"--gpus {gpus} --gpu_index {list(gpu_index)}: give {gpus} different numbers, one for each GPU"
+        )
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not found:
-        fast = has_fast_bfloat16() if bfloat16 is None else bfloat16
-        kind = "bfloat16" if fast else "float32"
+        reduced = _on_processor(precision, float16)
         threads = torch.get_num_threads()
-        line = f"no GPU here: computing on the processor, {threads} thread{'s' if threads != 1 else ''}, {kind}"
-        return Device(torch.device("cpu"), torch.bfloat16 if fast else None, line)
+        line = f"no GPU here: computing on the processor, {threads} thread{'s' if threads != 1 else ''}, "
+        return Device(torch.device("cpu"), reduced, line + _NAMES[reduced])
     indices = list(gpu_index) if gpu_index is not None else list(range(gpus))
-    missing = [index for index in indices if not 0 <= index < found]
-    if missing or len(indices) != gpus:
+    if any(not 0 <= index < found for index in indices):
         raise UsageError(f"--gpus {gpus} --gpu_index {indices}: this machine has GPUs 0 to {found - 1}")
     if gpus > 1:
         raise UsageError(f"--gpus {gpus}: this version trains on one GPU at a time; use --gpus 1")
-    reduced = use_amp or bool(bfloat16)
     place = torch.device("cuda", indices[0])
-    name = torch.cuda.get_device_name(place)
-    return Device(place, torch.bfloat16 if reduced else None, f"computing on GPU {indices[0]}: {name}")
+    reduced = _on_gpu(precision, use_amp=use_amp, float16=float16)
+    line = f"computing on GPU {indices[0]}: {torch.cuda.get_device_name(place)}, {_NAMES[reduced]}"
+    return Device(place, reduced, line)
+
+
+def set_deterministic(wanted: bool) -> None:
+    """Same inputs, same bits, on a GPU too; an operation that cannot promise it then raises. To be called before the
+    first use of the GPU."""
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(wanted)
+    torch.backends.cudnn.deterministic = wanted
+
+
+def _on_processor(precision: Precision, float16: bool) -> torch.dtype | None:
+    if precision == "fp16":
+        raise UsageError("--precision fp16: there is no GPU here, and a processor trains in bf16 or fp32")
+    if precision != "auto":
+        return _TYPES[precision]
+    return torch.bfloat16 if float16 or has_fast_bfloat16() else None
+
+
+def _on_gpu(precision: Precision, *, use_amp: bool, float16: bool) -> torch.dtype | None:
+    if precision != "auto":
+        return _TYPES[precision]
+    if float16:
+        return torch.float16
+    if use_amp:
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return None
 
 
 def has_fast_bfloat16() -> bool:

@@ -1,8 +1,9 @@
 """The training loop: steps over batches, and nothing that a task or a file format would have to know.
 
 Sample order, augmentation, learning rate and per-step randomness are functions of (seed, epoch, index, step); what
-else there is (weights, batch norms, Adam's moments, the objective's balance) is in `Trainer.tensors` and `.state`, so
-a run restored from those goes on as if it had never stopped, from the middle of an epoch too.
+else there is (weights, batch norms, Adam's moments, the state of objective, schedule and cost scale) is in
+`Trainer.tensors` and `.state`, so a run restored from those goes on as if it had never stopped, from the middle of an
+epoch too.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from taolite.data.order import epoch_order, seed_for
 from taolite.errors import TrainingError
 from taolite.events import EpochDone, Listener, Progress
 from taolite.stages.device import Device
-from taolite.tasks.base import Objective, Recipe
+from taolite.stages.scaling import FLOAT16, CostScale
+from taolite.tasks.base import Objective, Recipe, Schedule
 
 __all__ = ["Trainer"]
 
@@ -51,6 +53,7 @@ class Trainer:
         examples: Examples,
         recipe: Recipe,
         objective: Objective,
+        schedule: Schedule,
         regularised: Sequence[nn.Parameter],
         device: Device,
         workers: int,
@@ -61,6 +64,7 @@ class Trainer:
         self.examples = examples
         self.recipe = recipe
         self.objective = objective
+        self.schedule = schedule
         self._regularised: list[torch.Tensor] = [parameter for parameter in regularised if parameter.requires_grad]
         self._device = device
         self._workers = workers
@@ -70,17 +74,24 @@ class Trainer:
         self._optimizer = torch.optim.Adam(
             trained, lr=0.0, betas=(recipe.beta1, recipe.beta2), eps=recipe.epsilon, fused=True
         )
+        scaling = recipe.cost_scaling or (FLOAT16 if device.autocast is torch.float16 else None)
+        self.cost_scale = CostScale(scaling) if scaling else None
         self.steps_per_epoch = -(-len(examples) // recipe.batch_size)
         self.step = 0
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole run."""
+        """Steps of the whole run, unless the schedule ends it earlier."""
         return self.steps_per_epoch * self.recipe.epochs
+
+    @property
+    def finished(self) -> bool:
+        """Whether no step is left to do."""
+        return self.step >= self.total_steps or self.schedule.stopped
 
     def learning_rate(self, step: int) -> float:
         """The rate of a step, from 0."""
-        return self.recipe.learning_rate(step / self.total_steps)
+        return self.schedule.rate(step / self.steps_per_epoch)
 
     def first_batch(self) -> Batch:
         """The batch of step 0, for a look at what training sees."""
@@ -122,6 +133,8 @@ class Trainer:
             data_wait=tally.waited_s / seconds,
             seconds=seconds,
             eta_s=seconds / tally.steps * left,
+            cost_exponent=self.cost_scale.exponent if self.cost_scale else None,
+            overflows=self.cost_scale.overflows if self.cost_scale else 0,
         )
 
     def _batches(self, epoch: int, done: int) -> Iterator[Batch]:
@@ -152,14 +165,23 @@ class Trainer:
         if not math.isfinite(loss):
             raise _not_finite(loss, self.step, batch)
         self._optimizer.zero_grad(set_to_none=True)
-        cost.total.backward()  # type: ignore[no-untyped-call]
-        self._add_penalty_gradient()
+        if self._backward(cost.total):
+            self._add_penalty_gradient()
         rate = self.learning_rate(self.step)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
         self.step += 1
         return loss
+
+    def _backward(self, cost: torch.Tensor) -> bool:
+        """Compute the gradients; all zero, and False, where scaling made one overflow."""
+        if self.cost_scale is None:
+            cost.backward()  # type: ignore[no-untyped-call]
+            return True
+        (cost * self.cost_scale.factor).backward()  # type: ignore[no-untyped-call]
+        trained = self._optimizer.param_groups[0]["params"]
+        return self.cost_scale.unscale([parameter.grad for parameter in trained if parameter.grad is not None])
 
     def _penalty(self) -> float:
         """The regulariser's share of the cost (reference 7.3)."""
@@ -195,6 +217,8 @@ class Trainer:
             "step": self.step,
             "steps_per_epoch": self.steps_per_epoch,
             "objective": self.objective.state(),
+            "schedule": self.schedule.state(),
+            "cost_scale": self.cost_scale.state() if self.cost_scale else None,
             "computed_on": self._device.fingerprint(),
         }
 
@@ -210,6 +234,9 @@ class Trainer:
             {name[len(_NETWORK) :]: value for name, value in tensors.items() if name.startswith(_NETWORK)}
         )
         self.objective.restore(state["objective"])
+        self.schedule.restore(state["schedule"])
+        if self.cost_scale is not None and state["cost_scale"]:
+            self.cost_scale.restore(state["cost_scale"])
         trained = self._optimizer.param_groups[0]["params"]
         moments: dict[int, dict[str, torch.Tensor]] = {}
         for name, value in tensors.items():

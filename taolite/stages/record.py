@@ -68,7 +68,7 @@ class Recorder:
         self._run.status.write(f"{what} training job complete.", status="SUCCESS")
 
     def _epoch(self, event: EpochDone) -> None:
-        values = {
+        values: dict[str, float] = {
             "loss": event.loss,
             "learning_rate": event.learning_rate,
             "images_per_s": event.images_per_s,
@@ -76,6 +76,8 @@ class Recorder:
             "seconds": event.seconds,
             "step": event.step,
         }
+        if event.cost_exponent is not None:
+            values |= {"cost_exponent": event.cost_exponent, "overflows": event.overflows}
         self._run.metrics.write(event.epoch, values)
         self._run.status.write(
             "Training loop in progress",

@@ -16,8 +16,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
-
 from taolite import __version__
 from taolite.artifacts.bundle import write_bundle
 from taolite.artifacts.keys import Key
@@ -26,7 +24,7 @@ from taolite.errors import DataError, TrainingError
 from taolite.events import Event, Listener, Notice, Validated, silent
 from taolite.report import plots
 from taolite.stages import checkpoint
-from taolite.stages.device import Device, choose
+from taolite.stages.device import Device, Precision, choose, set_deterministic
 from taolite.stages.evaluate import Evaluation, score_split
 from taolite.stages.loop import Trainer
 from taolite.stages.predict import torch_predict
@@ -45,7 +43,7 @@ class TrainOptions:
     gpus: int = 1
     gpu_index: Sequence[int] | None = None
     use_amp: bool = False
-    bfloat16: bool | None = None
+    precision: Precision = "auto"
     deterministic: bool = False
     workers: int = 2
 
@@ -96,8 +94,15 @@ def train(
     listener(Notice(f"Found {len(examples)} samples in training set"))
     listener(Notice(f"Found {len(held_out)} samples in validation set"))
     _compare_labels(examples, task.classes(spec), spec_path, listener)
-    torch.use_deterministic_algorithms(options.deterministic)
-    device = choose(gpus=options.gpus, gpu_index=options.gpu_index, use_amp=options.use_amp, bfloat16=options.bfloat16)
+    set_deterministic(options.deterministic)
+    recipe = task.recipe(spec)
+    device = choose(
+        gpus=options.gpus,
+        gpu_index=options.gpu_index,
+        precision=options.precision,
+        use_amp=options.use_amp,
+        float16=recipe.float16,
+    )
     listener(Notice(device.description))
     start = task.start(spec, resolve=resolve, key=key)
     for text in start.notices:
@@ -107,8 +112,9 @@ def train(
         trainer = Trainer(
             start.network,
             examples=examples,
-            recipe=task.recipe(spec),
+            recipe=recipe,
             objective=task.objective(spec),
+            schedule=task.schedule(spec),
             regularised=task.regularised(start.network),
             device=device,
             workers=options.workers,
@@ -128,7 +134,8 @@ def train(
         parameters = run.save_model(weights, evaluation)
         record.finished(task.name, model=weights, parameters=parameters)
         folder.record(metrics=_metrics(evaluation), parameters=parameters)
-    return TrainReport(weights, evaluation, trainer.recipe.epochs, time.perf_counter() - began, parameters)
+    epochs = trainer.step // trainer.steps_per_epoch
+    return TrainReport(weights, evaluation, epochs, time.perf_counter() - began, parameters)
 
 
 @dataclass(frozen=True)
@@ -156,19 +163,21 @@ class _Run:
         self.folder.metrics.rewind(epoch)
         where = f"epoch {epoch} of {trainer.recipe.epochs}" + (f", step {step} of the next" if step else "")
         self.listener(Notice(f"{path}: this folder holds this run already; going on after {where}"))
-        if trainer.step >= trainer.total_steps:
+        if trainer.finished:
             self.listener(Notice("the run is complete: only the final model is written again"))
 
     def to_the_end(self, stop: threading.Event) -> Evaluation:
         """Train what is left, with a checkpoint every epoch; the last validation. TrainingError once `stop` is set."""
         trainer, recipe = self.trainer, self.trainer.recipe
         evaluation = None
-        while trainer.step < trainer.total_steps:
+        while not trainer.finished:
             done = trainer.run_epoch()
             if done is not None:
                 self.listener(done)
                 if recipe.validates(done.epoch):
                     evaluation = self.validate(done.epoch)
+                    if said := trainer.schedule.validated(done.epoch, evaluation.cost):
+                        self.listener(Notice(f"epoch {done.epoch}: {said}"))
                 if done.epoch % recipe.checkpoint_interval == 0 and done.epoch < recipe.epochs:
                     self.save_model(self.folder.root / f"model.epoch-{done.epoch}.tlt", evaluation)
                 plots.curves_png(self.folder.metrics.read(), self.folder.plots / "curves.png")
@@ -179,7 +188,7 @@ class _Run:
                     f"stopped after epoch {epoch}, step {step} of {trainer.steps_per_epoch}; saved as {saved}. "
                     f"Run the same command again with -r {self.folder.root} to go on from there"
                 )
-        return evaluation or self.validate(recipe.epochs)
+        return evaluation or self.validate(trainer.step // trainer.steps_per_epoch)
 
     def validate(self, epoch: int) -> Evaluation:
         """Score the network as it stands on what is held out."""

@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cost",
+    "CostScaling",
     "EnginePlan",
     "FoundBoxes",
     "InferencePlan",
     "Objective",
     "Recipe",
+    "Schedule",
     "ScoreCard",
     "Start",
     "Task",
@@ -45,13 +47,21 @@ Resolve = Callable[[str], Path]  # a path as the spec spells it -> a path of thi
 
 
 @dataclass(frozen=True)
+class CostScaling:
+    """The cost is multiplied by 2 ** exponent; what the exponent starts at, gains a finite step, loses at another."""
+
+    initial_exponent: float
+    increment: float
+    decrement: float
+
+
+@dataclass(frozen=True)
 class Recipe:
     """What the training loop needs to know of a spec, whatever the task."""
 
     seed: int
     epochs: int
     batch_size: int  # images a process and step
-    learning_rate: Callable[[float], float]  # progress 0..1 over the whole run -> rate
     beta1: float
     beta2: float
     epsilon: float
@@ -59,6 +69,8 @@ class Recipe:
     regularizer_weight: float
     checkpoint_interval: int  # epochs
     validates: Callable[[int], bool]  # epoch, from 1 -> is it followed by a validation
+    float16: bool = False  # the spec asks for half precision
+    cost_scaling: CostScaling | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +148,36 @@ class Objective(Protocol):
         ...
 
 
+class Schedule(Protocol):
+    """The learning rate over a run, and whether it ends early. Time is in epochs, `elapsed` with fractions."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run ends here, before its last epoch."""
+        ...
+
+    @property
+    def led_by_cost(self) -> bool:
+        """Whether validation costs change its course."""
+        ...
+
+    def rate(self, elapsed: float) -> float:
+        """The learning rate of the step that begins `elapsed` epochs after the start."""
+        ...
+
+    def validated(self, epoch: int, cost: float) -> str:
+        """Hear of a validation after `epoch`, from 1; what follows from it in words, "" where nothing does."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Everything `restore` needs, as a JSON value."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up the state that `state` gave."""
+        ...
+
+
 class FoundBoxes(Protocol):
     """What was found in one image, best first; boxes in pixels of the network input."""
 
@@ -183,6 +225,10 @@ class Task(Protocol):
 
     def recipe(self, spec: Any) -> Recipe:
         """The training settings."""
+        ...
+
+    def schedule(self, spec: Any) -> Schedule:
+        """A fresh schedule of the learning rate."""
         ...
 
     def examples(self, spec: Any, *, split: Literal["train", "val"], resolve: Resolve, augment: bool) -> Examples:

@@ -25,7 +25,7 @@ from taolite.tasks import base
 from .conftest import write_spec
 
 KEY = "tlt_encode"
-FLOAT32 = TrainOptions(bfloat16=False, workers=1)
+FLOAT32 = TrainOptions(precision="fp32", workers=1)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -149,7 +149,7 @@ def train_once(results: Path, spec: Path, *, stop_at: int | None = None, workers
         name="m",
         key=Key(KEY),
         resolve=Path,
-        options=TrainOptions(bfloat16=False, workers=workers),
+        options=TrainOptions(precision="fp32", workers=workers),
         listener=listen,
     )
     return weights_hash(read_bundle(report.weights, key=Key(KEY)).tensors)

@@ -1,29 +1,106 @@
-"""Learning rates as functions of progress through the run (reference 7.7)."""
+"""The two learning-rate schedules (reference 7.7); `taolite.tasks.base.Schedule` says what each method promises."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["soft_start_annealing"]
+__all__ = ["EarlyStopping", "SoftStart"]
 
 
-def soft_start_annealing(*, least: float, most: float, soft_start: float, annealing: float) -> Callable[[float], float]:
-    """The rate over progress 0..1: log-linear from `least` up to `most` until `soft_start`, down again from
-    `annealing` to the end.
+@dataclass(frozen=True)
+class SoftStart:
+    """Log-linear from `least` up to `most` until the share `soft_start` of `epochs`, down again from `annealing` on.
 
-    >>> rate = soft_start_annealing(least=5e-6, most=5e-4, soft_start=0.1, annealing=0.7)
-    >>> [round(rate(p), 9) for p in (0.05, 0.5)]
+    >>> schedule = SoftStart(least=5e-6, most=5e-4, soft_start=0.1, annealing=0.7, epochs=120)
+    >>> [round(schedule.rate(elapsed), 9) for elapsed in (6, 60)]
     [5e-05, 0.0005]
     """
 
-    def rate(progress: float) -> float:
-        if progress < soft_start:
-            share = progress / soft_start
-        elif progress > annealing:
-            share = (1 - progress) / (1 - annealing)
+    least: float
+    most: float
+    soft_start: float
+    annealing: float
+    epochs: int
+    stopped = False
+    led_by_cost = False
+
+    def rate(self, elapsed: float) -> float:
+        progress = elapsed / self.epochs
+        if progress < self.soft_start:
+            share = progress / self.soft_start
+        elif progress > self.annealing:
+            share = (1 - progress) / (1 - self.annealing)
         else:
             share = 1.0
-        return math.exp(math.log(least) + share * (math.log(most) - math.log(least)))
+        return _between(self.least, self.most, share)
 
-    return rate
+    def validated(self, epoch: int, cost: float) -> str:
+        return ""
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        pass
+
+
+class EarlyStopping:
+    """Log-linear up over `soft_start_epochs`, then constant until the validation cost has not fallen for `patience`
+    epochs; then down over `annealing_epochs`; the run stops when patience runs out once more after that.
+
+    With `annealing_epochs` 0 the rate stays at `most`, as in TAO.
+    """
+
+    led_by_cost = True
+
+    def __init__(
+        self, *, least: float, most: float, soft_start_epochs: int, annealing_epochs: int, patience: int
+    ) -> None:
+        self._range = (least, most)
+        self._soft_start = soft_start_epochs
+        self._annealing = annealing_epochs
+        self._patience = patience
+        self._best: tuple[float, int] | None = None  # cost, epoch
+        self._annealed_from: int | None = None  # epoch
+        self.stopped = False
+
+    def rate(self, elapsed: float) -> float:
+        if self._annealed_from is None:
+            share = min(elapsed / self._soft_start, 1.0) if self._soft_start else 1.0
+        else:
+            share = max(1 - (elapsed - self._annealed_from) / self._annealing, 0.0) if self._annealing else 1.0
+        return _between(*self._range, share)
+
+    def validated(self, epoch: int, cost: float) -> str:
+        if self._best is None or cost < self._best[0]:
+            self._best = (cost, epoch)
+            return ""
+        best, since = self._best
+        waited = epoch - since
+        if waited < self._patience:
+            return ""
+        said = f"validation cost has not been below {best:.6f} for {waited} epochs (patience {self._patience})"
+        if self._annealed_from is None:
+            self._annealed_from, self._best = epoch, (cost, epoch)
+            return f"{said}: the learning rate goes down over {self._annealing} epochs from here"
+        if epoch - self._annealed_from > self._annealing:
+            self.stopped = True
+            return f"{said} after annealing: training stops here"
+        return ""
+
+    def state(self) -> dict[str, Any]:
+        best = [self._best[0].hex(), self._best[1]] if self._best else None
+        return {"best": best, "annealed_from": self._annealed_from, "stopped": self.stopped}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        best = state["best"]
+        self._best = (float.fromhex(best[0]), int(best[1])) if best else None
+        self._annealed_from, self.stopped = state["annealed_from"], bool(state["stopped"])
+
+
+def _between(least: float, most: float, share: float) -> float:
+    """`least` at share 0, `most` at 1, log-linear between."""
+    return math.exp(math.log(least) + share * (math.log(most) - math.log(least)))

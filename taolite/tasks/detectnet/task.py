@@ -26,14 +26,25 @@ from taolite.nn.fake_quant import forget_ranges, is_quantized, quantize, strip
 from taolite.nn.resnet import Graph, ResNet
 from taolite.nn.weights import load_weights, preferred_graph, read_weights
 from taolite.preprocessing import Preprocessing
-from taolite.tasks.base import FoundBoxes, InferencePlan, Outputs, Recipe, Resolve, ScoreCard, Start
+from taolite.tasks.base import (
+    CostScaling,
+    FoundBoxes,
+    InferencePlan,
+    Outputs,
+    Recipe,
+    Resolve,
+    Schedule,
+    ScoreCard,
+    Start,
+)
 from taolite.tasks.detectnet.decode import OFFSET, SCALE, Clustering, decode
 from taolite.tasks.detectnet.inference import load_plan
 from taolite.tasks.detectnet.loss import ClassWeights, DetectNetObjective
 from taolite.tasks.detectnet.model import HEADS, DetectNet, architecture, build, regularised_parameters
 from taolite.tasks.detectnet.records import class_lookup, split_samples
-from taolite.tasks.detectnet.schedule import soft_start_annealing
+from taolite.tasks.detectnet.schedule import EarlyStopping, SoftStart
 from taolite.tasks.detectnet.spec import DetectNetSpec
+from taolite.tasks.detectnet.spec.network import BackendFloat
 from taolite.tasks.detectnet.targets import Ellipse, Raster, rasterize
 
 __all__ = ["TASK"]
@@ -59,24 +70,12 @@ class DetectNetTask:
 
     def recipe(self, spec: DetectNetSpec) -> Recipe:
         training, evaluation = spec.training_config, spec.evaluation_config
-        schedule = training.learning_rate.soft_start_annealing_schedule
-        if schedule is None:
-            raise ModelError(
-                "learning_rate: early_stopping_annealing_schedule is not trained by this version; "
-                "write a soft_start_annealing_schedule"
-            )
         first, period = evaluation.first_validation_epoch, evaluation.validation_period_during_training
-        epochs = training.num_epochs
+        epochs, scaling, precision = training.num_epochs, training.cost_scaling, spec.model_config_.training_precision
         return Recipe(
             seed=spec.random_seed,
             epochs=epochs,
             batch_size=training.batch_size_per_gpu,
-            learning_rate=soft_start_annealing(
-                least=schedule.min_learning_rate,
-                most=schedule.max_learning_rate,
-                soft_start=schedule.soft_start,
-                annealing=schedule.annealing,
-            ),
             beta1=training.optimizer.adam.beta1,
             beta2=training.optimizer.adam.beta2,
             epsilon=training.optimizer.adam.epsilon,
@@ -84,6 +83,30 @@ class DetectNetTask:
             regularizer_weight=training.regularizer.weight,
             checkpoint_interval=training.checkpoint_interval,
             validates=lambda epoch: epoch == epochs or (epoch >= first and (epoch - first) % period == 0),
+            float16=precision is not None and precision.backend_floatx is BackendFloat.FLOAT16,
+            cost_scaling=CostScaling(scaling.initial_exponent, scaling.increment, scaling.decrement)
+            if scaling.enabled
+            else None,
+        )
+
+    def schedule(self, spec: DetectNetSpec) -> Schedule:
+        config = spec.training_config.learning_rate
+        if (soft := config.soft_start_annealing_schedule) is not None:
+            return SoftStart(
+                least=soft.min_learning_rate,
+                most=soft.max_learning_rate,
+                soft_start=soft.soft_start,
+                annealing=soft.annealing,
+                epochs=spec.training_config.num_epochs,
+            )
+        early = config.early_stopping_annealing_schedule
+        assert early is not None, "the spec has one of the two"
+        return EarlyStopping(
+            least=early.min_learning_rate,
+            most=early.max_learning_rate,
+            soft_start_epochs=early.soft_start_epochs,
+            annealing_epochs=early.annealing_epochs,
+            patience=early.patience_steps,
         )
 
     def examples(

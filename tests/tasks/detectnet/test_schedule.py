@@ -1,19 +1,87 @@
+"""The rate at hand-computed points; early stopping walked through epoch by epoch."""
+
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
 
-from taolite.tasks.detectnet.schedule import soft_start_annealing
+from taolite.tasks.detectnet.schedule import EarlyStopping, SoftStart
+
+HALF = math.sqrt(1e-5 * 1e-3)  # half way on the logarithmic scale
 
 
-def test_the_rate_rises_holds_and_falls_log_linearly():
-    rate = soft_start_annealing(least=5e-6, most=5e-4, soft_start=0.1, annealing=0.7)
-
-    assert rate(0.05) == pytest.approx(5e-5)  # reference 13.5 item 6
-    assert [rate(0.0), rate(0.1), rate(0.7), rate(1.0)] == pytest.approx([5e-6, 5e-4, 5e-4, 5e-6])
-    assert rate(0.85) == pytest.approx(math.sqrt(5e-6 * 5e-4))
+def early(**changed: float) -> EarlyStopping:
+    settings = {"least": 1e-5, "most": 1e-3, "soft_start_epochs": 4, "annealing_epochs": 3, "patience": 2}
+    return EarlyStopping(**{**settings, **changed})  # type: ignore[arg-type]
 
 
-def test_no_soft_start_begins_at_the_top():
-    assert soft_start_annealing(least=1e-6, most=1e-3, soft_start=0.0, annealing=0.5)(0.0) == pytest.approx(1e-3)
+@pytest.mark.parametrize(("epochs", "wanted"), [(0, 5e-6), (6, 5e-5), (12, 5e-4), (84, 5e-4), (102, 5e-5), (120, 5e-6)])
+def test_soft_start_rises_and_falls_log_linearly(epochs: int, wanted: float):
+    schedule = SoftStart(least=5e-6, most=5e-4, soft_start=0.1, annealing=0.7, epochs=120)
+
+    assert schedule.rate(epochs) == pytest.approx(wanted)
+
+
+def test_a_soft_start_of_zero_begins_at_the_largest_rate():
+    assert SoftStart(least=1e-6, most=1e-3, soft_start=0.0, annealing=0.5, epochs=9).rate(0) == pytest.approx(1e-3)
+    assert early(soft_start_epochs=0).rate(0) == pytest.approx(1e-3)
+
+
+def test_early_stopping_holds_the_rate_while_the_cost_falls():
+    schedule = early()
+    for epoch, cost in enumerate((5.0, 4.0, 3.0, 2.9, 2.8, 2.7, 2.6), start=1):
+        assert schedule.validated(epoch, cost) == ""
+
+    assert [schedule.rate(elapsed) for elapsed in (0, 2, 4, 50)] == pytest.approx([1e-5, HALF, 1e-3, 1e-3])
+
+
+def test_early_stopping_anneals_when_patience_ends_and_stops_when_it_ends_again_after_annealing():
+    schedule = early()
+    said = [schedule.validated(epoch, cost) for epoch, cost in ((10, 1.0), (11, 1.0), (12, 1.2))]
+
+    assert said == [
+        "",
+        "",  # equal is no improvement, and one epoch is less than two
+        "validation cost has not been below 1.000000 for 2 epochs (patience 2): the learning rate goes down over 3 "
+        "epochs from here",
+    ]
+    assert [schedule.rate(elapsed) for elapsed in (12, 13.5, 15, 20)] == pytest.approx([1e-3, HALF, 1e-5, 1e-5])
+    # the best cost is now 1.2 of epoch 12; annealing must be over (more than 3 epochs) before patience can stop it
+    assert [schedule.validated(epoch, 1.3) for epoch in (13, 14, 15)] == ["", "", ""]
+    assert not schedule.stopped
+    assert schedule.validated(16, 1.3) == (
+        "validation cost has not been below 1.200000 for 4 epochs (patience 2) after annealing: training stops here"
+    )
+    assert schedule.stopped
+
+
+def test_a_better_cost_after_annealing_renews_the_patience():
+    schedule = early()
+    for epoch, cost in ((1, 1.0), (3, 1.0), (7, 0.9), (8, 0.95)):
+        schedule.validated(epoch, cost)
+    assert not schedule.stopped
+
+    schedule.validated(9, 0.95)
+
+    assert schedule.stopped
+
+
+def test_without_annealing_epochs_the_rate_stays():
+    schedule = early(annealing_epochs=0)
+    schedule.validated(1, 1.0)
+    schedule.validated(5, 1.0)
+
+    assert schedule.rate(30) == pytest.approx(1e-3)
+
+
+def test_a_restored_schedule_goes_on_where_it_was():
+    schedule, other = early(), early()
+    schedule.validated(2, 0.1)
+    schedule.validated(4, 1 / 3)
+
+    other.restore(json.loads(json.dumps(schedule.state())))
+
+    assert other.state() == schedule.state()
+    assert [other.rate(e) for e in (4, 5.25)] == [schedule.rate(e) for e in (4, 5.25)]

@@ -74,10 +74,10 @@ class BackendFloat(SpecEnum):
 
 
 class TrainingPrecision(SpecModel):
-    """Type of the weights."""
+    """Type of the arithmetic; weights are kept in float32."""
 
     backend_floatx: BackendFloat = field(
-        BackendFloat.FLOAT32, ignored="weights are float32, whatever the arithmetic", doc="Type of the weights."
+        BackendFloat.FLOAT32, doc="FLOAT16: convolutions in float16 on a GPU, in bfloat16 on a processor."
     )
 
     @check("backend_floatx")

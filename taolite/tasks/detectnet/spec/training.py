@@ -134,11 +134,9 @@ class Optimizer(SpecModel):
 
 
 class CostScaling(SpecModel):
-    """Dynamic scaling of the cost, for half precision."""
+    """Dynamic scaling of the cost, for half precision: times 2 to an exponent."""
 
-    enabled: bool = field(
-        False, ignored="training in float32 or bfloat16 needs no scaling", doc="Whether the cost is scaled."
-    )
+    enabled: bool = field(False, doc="Whether the cost is scaled.")
     initial_exponent: Float = field(gt=0, doc="The first scale is 2 to this.")
     increment: Float = field(gt=0, doc="Added to the exponent after a finite step.")
     decrement: Float = field(gt=0, doc="Taken from the exponent after a step that is not finite.")
