@@ -96,9 +96,10 @@ def insert_qdq(
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def layers(onnx: bytes) -> tuple[str, ...]:
-    """The layers that can be quantised, in the graph's order, named as the network names them: `block_1a_conv_1`."""
-    return tuple(layer.name for layer in _read(onnx)[1])
+def layers(onnx: bytes) -> dict[str, tuple[str, str]]:
+    """The layers that can be quantised, in the graph's order, named as the network names them (`block_1a_conv_1`),
+    each with the tensors it reads and gives."""
+    return {layer.name: (layer.node.input[0], layer.node.output[0]) for layer in _read(onnx)[1]}
 
 
 def quantised_tensors(onnx: bytes, *, excluded: Collection[str] = ()) -> tuple[str, ...]:
@@ -156,7 +157,7 @@ class _Added:
 
 def _scales(largest: Any) -> NDArray[np.float32]:
     """range / 127 in float32; 1 for a range of 0, because a scale of 0 has no inverse."""
-    scales = np.asarray(largest, np.float32) / np.float32(LEVELS)
+    scales = (np.asarray(largest, np.float64) / LEVELS).astype(np.float32)
     return np.asarray(np.where(scales > 0, scales, 1), np.float32)
 
 

@@ -151,7 +151,12 @@ def test_an_excluded_layer_and_one_without_a_range_stay_float(residual):
 
 
 def test_layers_and_the_tensors_they_need_are_told(residual):
-    assert layers(residual.onnx) == ("stem", "block", "output_cov", "output_bbox")
+    assert layers(residual.onnx) == {
+        "stem": ("input_1", "a"),
+        "block": ("ra", "b"),
+        "output_cov": ("rs", "logits"),
+        "output_bbox": ("rs", "bbox"),
+    }
     assert quantised_tensors(residual.onnx) == ("input_1", "ra", "rs")
     assert quantised_tensors(residual.onnx, excluded=("output_cov", "output_bbox")) == ("input_1", "ra")
 

@@ -1,0 +1,94 @@
+"""TAO's calibration tensorfile: batches of network inputs in HDF5 (reference/deploy.md 4.4).
+
+Group `_tensorfile_array_key__<i>` for each batch, in it the dataset `_tensorfile_array_key_`: (N, C, H, W) float32,
+gzip. The file's attributes `count` and `shape` are the number of batches and the shape of each.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taolite.errors import DamagedError, DataError, PathError, StorageError
+
+__all__ = ["read_tensorfile", "tensorfile_shape", "write_tensorfile"]
+
+_KEY = "_tensorfile_array_key_"
+
+
+def write_tensorfile(path: Path, batches: Iterable[NDArray[np.float32]]) -> int:
+    """Write the batches, all of one shape, as they come; gives their number.
+
+    The file appears when it is whole. Raises PathError where there is one already, DataError where there are no
+    batches or one has another shape, StorageError where it cannot be written.
+    """
+    import h5py
+
+    if path.exists():
+        raise PathError(
+            f"A previously generated tensorfile already exists in the output path. {path}: remove it, or choose another"
+        )
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    count, shape = 0, None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with h5py.File(partial, "w") as file:
+            for batch in batches:
+                if shape is not None and batch.shape != shape:
+                    raise DataError(f"{path}: batch {count} is {batch.shape}, and the ones before are {shape}")
+                shape = batch.shape
+                file.create_group(f"{_KEY}_{count}").create_dataset(_KEY, data=batch.astype("f4"), compression="gzip")
+                count += 1
+            if shape is None:
+                raise DataError(f"{path}: there are no batches to write")
+            file.attrs["count"], file.attrs["shape"] = count, shape
+        partial.replace(path)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error}); nothing was kept") from error
+    finally:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            partial.unlink()
+    return count
+
+
+def tensorfile_shape(path: Path) -> tuple[int, tuple[int, ...]]:
+    """How many batches, and the shape of each. Raises PathError, DamagedError."""
+    with _open(path) as file:
+        try:
+            return int(file.attrs["count"]), tuple(int(size) for size in file.attrs["shape"])
+        except KeyError as error:
+            raise _foreign(path) from error
+
+
+def read_tensorfile(path: Path, *, batches: int | None = None) -> Iterator[NDArray[np.float32]]:
+    """The first `batches` batches, or all, one at a time. Raises PathError, DamagedError."""
+    count, _ = tensorfile_shape(path)
+    with _open(path) as file:
+        for index in range(count if batches is None else min(batches, count)):
+            try:
+                yield np.asarray(file[f"{_KEY}_{index}"][_KEY], dtype=np.float32)
+            except (KeyError, OSError) as error:
+                raise _foreign(path) from error
+
+
+def _open(path: Path) -> Any:
+    import h5py
+
+    if not path.is_file():
+        raise PathError(f"{path}: there is no such tensorfile; `detectnet_v2 calibration_tensorfile` writes one")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise _foreign(path) from error
+
+
+def _foreign(path: Path) -> DamagedError:
+    return DamagedError(
+        f"{path}: not a whole calibration tensorfile; write it again with `detectnet_v2 calibration_tensorfile`"
+    )
