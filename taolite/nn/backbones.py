@@ -7,11 +7,15 @@ from typing import Any
 
 from taolite.errors import ModelError
 from taolite.nn.backbone import Backbone
+from taolite.nn.darknet import DarkNet
+from taolite.nn.googlenet import GoogLeNet
 from taolite.nn.resnet import Graph, ResNet
+from taolite.nn.squeezenet import SqueezeNet
+from taolite.nn.vgg import VGG
 
 __all__ = ["BACKBONES", "backbone_from_config", "build_backbone"]
 
-BACKBONES: dict[str, type[Backbone]] = {kind.arch: kind for kind in (ResNet,)}
+BACKBONES: dict[str, type[Backbone]] = {kind.arch: kind for kind in (ResNet, VGG, DarkNet, SqueezeNet, GoogLeNet)}
 """`arch` -> its class; `taolite.nn.archs.ARCHS` has the depths."""
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from taolite.errors import ModelError
+from taolite.nn.backbones import BACKBONES
 from taolite.nn.fake_quant import QuantConv2d, is_quantized, quantize, ranges, strip
 from taolite.nn.resnet import ResNet
 from taolite.pruning.plan import apply, plan
@@ -141,7 +142,7 @@ def test_a_structure_that_nobody_vouches_for_is_checked_before_it_is_built():
             build(value)
         return str(caught.value)
 
-    assert message({}) == "the stored structure's network is None; it needs to be one of resnet"
+    assert message({}) == f"the stored structure's network is None; it needs to be one of {', '.join(BACKBONES)}"
     assert message(with_(record, num_layers="18")) == (
         "the stored structure's num_layers is '18'; it needs to be of type int"
     )

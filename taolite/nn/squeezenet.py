@@ -1,0 +1,78 @@
+"""SqueezeNet as TAO has it (reference 5.3): `conv1` and eight fire modules, stride 16, never a batch norm.
+
+A fire module squeezes by a 1x1 convolution and expands by a 1x1 and a 3x3 side by side, which are concatenated:
+`fire2_squeeze_conv`, `fire2_squeeze`, `fire2_expand_conv1x1`, `fire2_expand_1x1`, `fire2_expand_conv3x3`,
+`fire2_expand_3x3`, `fire2`. 3x3/2 max-pools `pool1`, `pool4` and `pool8` stand behind `conv1`, `fire4` and `fire8`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn, relu
+
+from taolite.nn.backbone import Backbone, Walk, named
+
+__all__ = ["SqueezeNet"]
+
+SQUEEZE = {2: 16, 3: 16, 4: 32, 5: 32, 6: 48, 7: 48, 8: 64, 9: 64}
+"""Squeezed channels of each fire module; both expansions have four times as many."""
+
+POOLED = (4, 8)
+
+
+class SqueezeNet(Backbone):
+    """A SqueezeNet without its classifier.
+
+    Args:
+        in_channels, freeze_blocks, freeze_bn: as `Backbone`; block 0 is `conv1`, 1 to 8 are fire modules 2 to 9.
+    """
+
+    arch = "squeezenet"
+    blocks = (0, 1, 2, 3, 4, 5, 6, 7, 8)
+    fields: ClassVar = {"in_channels": int, "freeze_blocks": list, "freeze_bn": bool}
+
+    def __init__(self, *, in_channels: int = 3, freeze_blocks: Collection[int] = (), freeze_bn: bool = False) -> None:
+        super().__init__(in_channels=in_channels, stride=16, freeze_blocks=freeze_blocks, freeze_bn=freeze_bn)
+        self._add_conv("conv1", in_channels, 96, 7, 2)
+        channels = 96
+        for fire, squeeze in SQUEEZE.items():
+            self._add_conv(f"fire{fire}_squeeze_conv", channels, squeeze, 1)
+            self._add_conv(f"fire{fire}_expand_conv1x1", squeeze, 4 * squeeze, 1)
+            self._add_conv(f"fire{fire}_expand_conv3x3", squeeze, 4 * squeeze, 3)
+            channels = 8 * squeeze
+        self.reset_parameters()
+        self.train()
+
+    @property
+    def out_channels(self) -> int:
+        return sum(self._conv(f"fire9_expand_conv{kernel}").out_channels for kernel in ("1x1", "3x3"))
+
+    def block_of(self, layer: str) -> int | None:
+        return 0 if layer == "conv1" else int(layer[len("fire")]) - 1
+
+    def walk(self, x_nchw: Tensor) -> Walk:
+        x = yield from self._relu(x_nchw, "conv1", "conv1_relu")
+        x = yield from named("pool1", _pool(x))
+        for fire in SQUEEZE:
+            x = yield from self._fire(x, f"fire{fire}")
+            if fire in POOLED:
+                x = yield from named(f"pool{fire}", _pool(x))
+        return x
+
+    def _fire(self, x: Tensor, fire: str) -> Walk:
+        x = yield from self._relu(x, f"{fire}_squeeze_conv", f"{fire}_squeeze")
+        one = yield from self._relu(x, f"{fire}_expand_conv1x1", f"{fire}_expand_1x1")
+        three = yield from self._relu(x, f"{fire}_expand_conv3x3", f"{fire}_expand_3x3")
+        return (yield from named(fire, torch.cat((one, three), dim=1)))
+
+    def _relu(self, x: Tensor, conv: str, activation: str) -> Walk:
+        x = yield from self._through(x, conv)
+        return (yield from named(activation, relu(x)))
+
+
+def _pool(x: Tensor) -> Tensor:
+    # TAO pads with zeros; behind a ReLU that is the same.
+    return nn.functional.max_pool2d(x, 3, stride=2, padding=1)

@@ -1,0 +1,86 @@
+"""VGG 16 and 19 as TAO has them (reference 5.3): five blocks of 3x3 convolutions, stride 16, no fully connected layers.
+
+Layers are `block_1a_conv_1`, `block_1a_bn_1`, `block_1a_relu`, `block_1b_conv_1`, ... Without pooling the first
+convolution of blocks 2 to 5 has stride 2; with it blocks 1 to 4 end in a 2x2 max-pool, `block1_pool`, ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import ClassVar
+
+from torch import Tensor, nn, relu
+
+from taolite.nn.backbone import Backbone, Walk, layer_letters, named
+
+__all__ = ["VGG"]
+
+REPEATS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+WIDTHS = (64, 128, 256, 512, 512)
+
+
+class VGG(Backbone):
+    """A VGG without its classifier.
+
+    Args:
+        num_layers: 16 or 19, the fully connected ones counted.
+        use_batch_norm: a batch norm behind every convolution.
+        use_pooling: max-pools instead of strides. They round a grid down where strides round it up.
+        in_channels, freeze_blocks, freeze_bn: as `Backbone`; the blocks are 1 to 5.
+    """
+
+    arch = "vgg"
+    blocks = (1, 2, 3, 4, 5)
+    fields: ClassVar = {
+        "num_layers": int,
+        "in_channels": int,
+        "use_batch_norm": bool,
+        "use_pooling": bool,
+        "freeze_blocks": list,
+        "freeze_bn": bool,
+    }
+
+    def __init__(
+        self,
+        num_layers: int = 16,
+        *,
+        in_channels: int = 3,
+        use_batch_norm: bool = True,
+        use_pooling: bool = False,
+        freeze_blocks: Collection[int] = (),
+        freeze_bn: bool = False,
+    ) -> None:
+        self._check("num_layers", num_layers, tuple(REPEATS))
+        super().__init__(in_channels=in_channels, stride=16, freeze_blocks=freeze_blocks, freeze_bn=freeze_bn)
+        self.num_layers = num_layers
+        self.use_batch_norm = use_batch_norm
+        self.use_pooling = use_pooling
+        channels = in_channels
+        for block, width in enumerate(WIDTHS, start=1):
+            for part in self._parts(block):
+                stride = 2 if block > 1 and part.endswith("a") and not use_pooling else 1
+                bn = f"{part}_bn_1" if use_batch_norm else None
+                self._add_conv(f"{part}_conv_1", channels, width, 3, stride, bn=bn)
+                channels = width
+        self.reset_parameters()
+        self.train()
+
+    @property
+    def out_channels(self) -> int:
+        return self._conv(f"{self._parts(5)[-1]}_conv_1").out_channels
+
+    def block_of(self, layer: str) -> int | None:
+        return int(layer[len("block_")])
+
+    def walk(self, x_nchw: Tensor) -> Walk:
+        x = x_nchw
+        for block in self.blocks:
+            for part in self._parts(block):
+                x = yield from self._through(x, f"{part}_conv_1", *([f"{part}_bn_1"] if self.use_batch_norm else []))
+                x = yield from named(f"{part}_relu", relu(x))
+            if self.use_pooling and block < 5:
+                x = yield from named(f"block{block}_pool", nn.functional.max_pool2d(x, 2))
+        return x
+
+    def _parts(self, block: int) -> list[str]:
+        return [f"block_{block}{layer_letters(i)}" for i in range(REPEATS[self.num_layers][block - 1])]
