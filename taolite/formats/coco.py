@@ -81,6 +81,10 @@ def load(path: Path, findings: Findings) -> CocoFile | None:
             field = "file_name" if key == "images" else "name"
             text = f"{len(data[key]) - len(table)} of its {key} lack `id` or `{field}`, or share an id"
             findings.error("unreadable-label", path, text)
+    for key in ("images", "categories"):
+        if data["annotations"] and not data[key]:
+            findings.error("unreadable-label", path, f"`{key}` is empty, and `annotations` names some")
+            return None
     coco = CocoFile(path, images, names)
     for entry in data["annotations"]:
         label = _read_annotation(entry, coco, findings)

@@ -17,6 +17,7 @@ from taolite.events import Listener, Notice
 from taolite.formats import coco, kitti
 from taolite.formats.findings import SHOWN, Findings
 from taolite.formats.places import measure
+from taolite.formats.text import show
 from taolite.formats.tfrecord import Record
 from taolite.pictures import EXTENSIONS
 from taolite.sample import Label
@@ -155,6 +156,14 @@ class KittiSource:
             raise DataError(f"{path}: not JSON ({error})") from error
         if not _is_table_of_names(table):
             raise DataError(f'{path}: one object is needed, sequence -> frames, e.g. {{"0001": ["000000", "000001"]}}')
+        frames = Counter(frame for names in table.values() for frame in names)
+        if not frames:
+            raise DataError(f"{path}: it names no frame")
+        twice = [frame for frame, count in frames.items() if count > 1]
+        if twice:
+            listed = ", ".join(twice[:3]) + (f" and {len(twice) - 3} more" if len(twice) > 3 else "")
+            text = f"{path}: named more than once, and so perhaps in two folds: {listed}"
+            self._listener(Notice(text, "warning"))
         return sequence_folds(table, partitions=self._config.num_partitions)
 
 
@@ -164,7 +173,9 @@ class CocoSource:
     Raises PathError for a missing annotation file; what it holds is checked as records are taken.
     """
 
-    def __init__(self, config: COCOConfig, resolve: Resolve) -> None:
+    def __init__(self, config: COCOConfig, resolve: Resolve, listener: Listener) -> None:
+        self._listener = listener
+        self._categories: tuple[Path, set[str]] | None = None  # of the first file
         self.root = resolve(config.root_directory_path)
         self._folds = [
             (folder, self.root / name)
@@ -182,9 +193,10 @@ class CocoSource:
         dataset = coco.load(path, findings)
         if dataset is None:
             return
-        for key, table in (("images", dataset.images), ("categories", dataset.names)):
-            if not table:
-                findings.error("unreadable-label", path, f"`{key}` is empty")
+        if not any(dataset.labels.values()):
+            text = "it has no annotation: of background alone nothing is learned; take its fold out of coco_config"
+            findings.error("unreadable-label", path, text)
+        self._compare(dataset)
         for image_id, entry in dataset.images.items():
             height, width = entry.get("height"), entry.get("width")
             if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
@@ -192,12 +204,29 @@ class CocoSource:
                 findings.error("bad-image", path, text)
                 continue
             frame_id = str(PurePosixPath(folder, str(entry["file_name"])).with_suffix(""))
-            yield Record(frame_id, (height, width), tuple(self._usable(dataset.labels[image_id])))
+            yield Record(frame_id, (height, width), tuple(self._usable(dataset.labels[image_id], path)))
 
-    def _usable(self, labels: Sequence[Label]) -> Iterator[Label]:
+    def _compare(self, dataset: coco.CocoFile) -> None:
+        """Warn of image extensions that a training spec cannot name at once, and of classes that only one file has."""
+        suffixes = Counter(PurePosixPath(str(entry["file_name"])).suffix for entry in dataset.images.values())
+        if len(suffixes) > 1:
+            listed = ", ".join(f"{count} in {suffix or 'nothing'}" for suffix, count in sorted(suffixes.items()))
+            text = f"{dataset.path}: file names end {listed}; a training spec takes one image_extension"
+            self._listener(Notice(text, "warning"))
+        names = set(dataset.names.values())
+        first, known = self._categories = self._categories or (dataset.path, names)
+        if names != known:
+            listed = ", ".join(show(name) for name in sorted(names ^ known))
+            text = f"{dataset.path}: its categories are not those of {first}; only one of the two has {listed}"
+            self._listener(Notice(text, "warning"))
+
+    def _usable(self, labels: Sequence[Label], path: Path) -> Iterator[Label]:
+        """Labels whose box encloses something. TAO names a dropped one by its id, which two files may share."""
         for label in labels:
             if is_empty(label):
-                self.dropped[label.attributes["id"]] = [int(value) for value in label.box]
+                name = label.attributes["id"]
+                name = f"{path}_{name}" if name in self.dropped else name
+                self.dropped[name] = [int(value) for value in label.box]
                 continue
             name = label.name.replace(" ", "")
             self.class_map[name] = name.lower()

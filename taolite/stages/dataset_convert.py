@@ -118,7 +118,7 @@ def _open(spec: DatasetExportSpec, resolve: Resolve, listener: Listener) -> tupl
         return source, spec.kitti_config.num_partitions, [spec.kitti_config.num_shards] * len(source.sizes)
     if spec.coco_config is not None:
         listener(Notice("Instantiating a coco converter"))
-        source = CocoSource(spec.coco_config, resolve)
+        source = CocoSource(spec.coco_config, resolve, listener)
         shards = list(spec.coco_config.num_shards) or [0]
         shards = shards * len(source.sizes) if len(shards) == 1 else shards
         return source, spec.coco_config.num_partitions, shards
@@ -128,18 +128,21 @@ def _open(spec: DatasetExportSpec, resolve: Resolve, listener: Listener) -> tupl
 def _encode(source: Source, modifier: SampleModifier, listener: Listener) -> list[_Fold]:
     """Every fold, checked and serialized. Raises one DataError for the problems of all folds."""
     findings, folds = Findings(), [_Fold() for _ in source.sizes]
-    done, total = 0, sum(source.sizes)
+    done, total, dropped, added = 0, sum(source.sizes), 0, 0
     for number, fold in enumerate(folds):
         for record in source.records(number, findings):
             names = tuple(label.name for label in record.labels)
             copies = modifier.copies(names, fold=number)
             fold.payloads += [tfrecord.encode(record)] * copies
             fold.names += [names] * copies
+            dropped, added = dropped + (copies == 0), added + max(copies - 1, 0)
             done += 1
             if total and (done % _PROGRESS_EVERY == 0 or done == total):
                 listener(Progress("dataset_convert", done, total))
     if findings.errors:
         raise problems_error(source.root, sorted(findings.errors))
+    if dropped or added:
+        listener(Notice(f"sample_modifier_config leaves out {dropped} of {done} images and adds {added} copies"))
     if not any(fold.payloads for fold in folds):
         raise DataError(f"{source.root}: no image is left to write; is sample_modifier_config too strict?")
     return folds

@@ -240,6 +240,56 @@ def test_sequences_come_from_their_file(tmp_path: Path):
     assert next(read_records(report.files[0])).frame_id == "image_2/c"
 
 
+def test_a_sequence_file_that_cannot_be_meant_says_what_is_wrong(tmp_path: Path):
+    root = make_kitti(tmp_path / "data", {"a": CAT, "b": CAT})
+    spec = kitti_spec(root, kitti_sequence_to_frames_file='"map.json"', partition_mode='"sequence"')
+
+    def message(text: str) -> str:
+        (root / "map.json").write_text(text)
+        with pytest.raises(DataError) as caught:
+            dataset_convert(spec, tmp_path / "k")
+        return str(caught.value)
+
+    assert message("{") == f"{root}/map.json: not JSON (Expecting property name enclosed in double quotes: line 1 " + (
+        "column 2 (char 1))"
+    )
+    assert message('["a"]') == (
+        f'{root}/map.json: one object is needed, sequence -> frames, e.g. {{"0001": ["000000", "000001"]}}'
+    )
+    assert message('{"one": []}') == f"{root}/map.json: it names no frame"
+    (root / "map.json").unlink()
+    with pytest.raises(PathError, match=r"map\.json: this file is missing"):
+        dataset_convert(spec, tmp_path / "k")
+
+
+def test_a_frame_of_two_sequences_is_pointed_out(tmp_path: Path):
+    root = make_kitti(tmp_path / "data", {"a": CAT, "b": CAT})
+    (root / "map.json").write_text(json.dumps({"one": ["a", "b"], "two": ["b"]}))
+    spec = kitti_spec(root, kitti_sequence_to_frames_file='"map.json"', partition_mode='"sequence"')
+    events: list[Event] = []
+
+    dataset_convert(spec, tmp_path / "k", listener=events.append)
+
+    assert notices(events, "warning") == [f"{root}/map.json: named more than once, and so perhaps in two folds: b"]
+
+
+@pytest.mark.parametrize(("partitions", "names"), [("0", ["k"]), ("1", ["k-fold-000-of-001"])])
+def test_one_partition_takes_every_sequence(tmp_path: Path, partitions: str, names: list[str]):
+    root = make_kitti(tmp_path / "data", {"a": CAT, "b": CAT})
+    (root / "map.json").write_text(json.dumps({"one": ["a"], "two": ["b"]}))
+    spec = kitti_spec(
+        root,
+        kitti_sequence_to_frames_file='"map.json"',
+        partition_mode='"sequence"',
+        num_partitions=partitions,
+        num_shards="0",
+    )
+
+    report = dataset_convert(spec, tmp_path / "k")
+
+    assert ([path.name for path in report.files], report.images) == (names, (2,))
+
+
 @pytest.fixture
 def write_coco(tmp_path: Path) -> Callable[..., DatasetExportSpec]:
     def write(*boxes: list[float]) -> DatasetExportSpec:
@@ -265,8 +315,53 @@ def test_coco_files_become_folds_in_their_order(tmp_path: Path, write_coco: Call
         [("images/val/val.one", (50, 100), (Label("trafficlight", (10.5, 20, 40.5, 30)),))],
         [("images/train/train.one", (50, 100), (Label("trafficlight", (10.5, 20, 40.5, 30)),))],
     ]
-    assert report.dropped == {"41": [1, 1, 1, 10]}
+    # both files drop an annotation 41
+    assert report.dropped == {"41": [1, 1, 1, 10], f"{tmp_path}/train.json_41": [1, 1, 1, 10]}
     assert report.class_map == {"TrafficLight": "trafficlight"}
+
+
+def test_coco_files_that_do_not_go_together_are_pointed_out(
+    tmp_path: Path, write_coco: Callable[..., DatasetExportSpec]
+):
+    spec = write_coco([10, 20, 30, 10])
+    train = json.loads((tmp_path / "train.json").read_text())
+    train["categories"][0]["name"] = "Traffic Lights"
+    train["images"].append({"id": 8, "file_name": "two.PNG", "width": 100, "height": 50})
+    (tmp_path / "train.json").write_text(json.dumps(train))
+    events: list[Event] = []
+
+    report = dataset_convert(spec, tmp_path / "c", listener=events.append)
+
+    assert report.objects == {"trafficlight": 1, "trafficlights": 1}
+    assert notices(events, "warning") == [
+        f"{tmp_path}/train.json: file names end 1 in .PNG, 1 in .jpg; a training spec takes one image_extension",
+        f"{tmp_path}/train.json: its categories are not those of {tmp_path}/val.json; only one of the two has "
+        "`Traffic Light`, `Traffic Lights`",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [
+        ("images", "`images` is empty, and `annotations` names some"),
+        ("categories", "`categories` is empty, and `annotations` names some"),
+        (
+            "annotations",
+            "it has no annotation: of background alone nothing is learned; take its fold out of coco_config",
+        ),
+    ],
+)
+def test_a_coco_file_without_one_of_its_tables_is_refused(
+    tmp_path: Path, write_coco: Callable[..., DatasetExportSpec], key: str, problem: str
+):
+    spec = write_coco([10, 20, 30, 10])
+    train = json.loads((tmp_path / "train.json").read_text())
+    (tmp_path / "train.json").write_text(json.dumps({**train, key: []}))
+
+    with pytest.raises(DataError) as caught:
+        dataset_convert(spec, tmp_path / "c")
+
+    assert str(caught.value) == f"{tmp_path}/train.json: {problem}"
 
 
 def modifier(**fields: object) -> SampleModifier:
