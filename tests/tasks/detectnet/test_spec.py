@@ -316,6 +316,10 @@ def test_the_early_stopping_schedule_needs_a_patience_that_fits_the_run() -> Non
             'postprocessing_config.target_class_config["cat"].clustering_config.dbscan_min_samples is more than 1, '
             "which TAO 5.0 refuses; it is used as written",
         ]),
+        ("dbscan_eps: 0.15", "", [
+            'postprocessing_config.target_class_config["cat"].clustering_config.dbscan_eps is absent or 0: '
+            "no two candidates are neighbours, and nothing is joined; 0.15 to 0.3 is usual",
+        ]),
         ("zoom_min: 1 zoom_max: 1", "zoom_min: 1 zoom_max: 1 vflip_probability: 0.5", [
             "augmentation_config.spatial_augmentation.vflip_probability is 0.5, which TAO's MULTISOURCE loader ignores; "
             "here images are flipped",
