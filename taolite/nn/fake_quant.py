@@ -81,15 +81,15 @@ class QuantConv2d(nn.Conv2d):
 
     def forward(self, x_nchw: Tensor) -> Tensor:
         """As `nn.Conv2d`, of the rounded input with the rounded kernel; bias and sums are float."""
-        return self._conv_forward(self.quantizer(x_nchw), fake_quantize_kernel(self.weight), self.bias)
+        answer: Tensor = self._conv_forward(self.quantizer(x_nchw), fake_quantize_kernel(self.weight), self.bias)
+        return answer
 
 
 def fake_quantize_kernel(kernel_oihw: Tensor) -> Tensor:
     """The kernel rounded to 255 steps from -127 to 127, of max |w| / 127 for each output channel."""
     scale_o = _scale(kernel_oihw.detach().abs().amax(dim=(1, 2, 3)))
     zeros_o = torch.zeros_like(scale_o, dtype=torch.int32)
-    rounded: Tensor = torch.fake_quantize_per_channel_affine(kernel_oihw, scale_o, zeros_o, 0, -127, 127)
-    return rounded
+    return torch.fake_quantize_per_channel_affine(kernel_oihw, scale_o, zeros_o, 0, -127, 127)
 
 
 def quantize(network: nn.Module) -> int:
