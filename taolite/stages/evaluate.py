@@ -74,6 +74,8 @@ def evaluate(
         if framework == "tensorrt" and not model.runs_on.startswith("tensorrt"):
             listener(Notice(f"-f tensorrt: {model.runs_on} stands in for TensorRT here", "warning"))
         examples = task.examples(spec, split=split, resolve=resolve, augment=False)
+        for text in examples.notices:
+            listener(Notice(text, "warning"))
         return score_split(
             task,
             model.predict,

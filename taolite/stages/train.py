@@ -91,6 +91,8 @@ def train(
         listener(Notice(f"{spec_path}: line {warning.line}: {warning.text}", "warning"))
     examples = task.examples(spec, split="train", resolve=resolve, augment=True)
     held_out = task.examples(spec, split="val", resolve=resolve, augment=False)
+    for text in dict.fromkeys((*examples.notices, *held_out.notices)):
+        listener(Notice(text, "warning"))
     listener(Notice(f"Found {len(examples)} samples in training set"))
     listener(Notice(f"Found {len(held_out)} samples in validation set"))
     _compare_labels(examples, task.classes(spec), spec_path, listener)

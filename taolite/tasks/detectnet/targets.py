@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,7 @@ class Targets:
 
 
 def rasterize(
-    boxes_n4: Boxes, classes_n: NDArray[np.int64], *, raster: Raster, input_hw: tuple[int, int], stride: int
+    boxes_n4: Boxes, classes_n: NDArray[np.integer[Any]], *, raster: Raster, input_hw: tuple[int, int], stride: int
 ) -> Targets:
     """Draw every box on the planes of its class, lower boxes (greater y2) over higher ones.
 
