@@ -6,15 +6,13 @@ Each task parses, makes one library call and renders the report. torch is import
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING
 
 from taolite.cli import detectnet_flags as flags
-from taolite.cli.parsing import TaoParser
 from taolite.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -22,50 +20,33 @@ if TYPE_CHECKING:
     from taolite.workspace.mounts import Mounts
     from taolite.workspace.status import StatusFile
 
-__all__ = ["add_tasks", "configure", "run_evaluate", "run_gen_trt_engine", "run_inference"]
+__all__ = ["configure"]
 
 Run = Callable[[argparse.Namespace], int]
 
 
-AddFlags = Callable[[argparse.ArgumentParser], None]
-
-
-def configure(parser: TaoParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
     """Add the tasks."""
-    add_tasks(
-        parser,
-        flags.common,
-        (
-            (flags.dataset_convert, _run_dataset_convert, "labels into TFRecords"),
-            (flags.train, _run_train, "train, or go on training"),
-            (flags.evaluate, run_evaluate, "score a model on the validation images"),
-            (flags.prune, _run_prune, "remove the weakest channels of a model"),
-            (flags.export, _run_export, "write the sealed .etlt, or .onnx"),
-            (flags.inference, run_inference, "annotated pictures and labels"),
-            (flags.gen_trt_engine, run_gen_trt_engine, "build an engine from an export"),
-        ),
-    )
-
-
-def add_tasks(parser: TaoParser, common: AddFlags, rows: Sequence[tuple[AddFlags, Run, str]]) -> None:
-    """Add a sub-command for each row: its flags (their function's name is the task's), what it runs, its help."""
     tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True)
-    parser.tasks = [add_flags.__name__ for add_flags, _, _ in rows]
-    for add_flags, run, line in rows:
+    for add_flags, run, line in (
+        (flags.dataset_convert, _run_dataset_convert, "labels into TFRecords"),
+        (flags.train, _run_train, "train, or go on training"),
+        (flags.evaluate, _run_evaluate, "score a model on the validation images"),
+        (flags.prune, _run_prune, "remove the weakest channels of a model"),
+        (flags.export, _run_export, "write the sealed .etlt, or .onnx"),
+        (flags.inference, _run_inference, "annotated pictures and labels"),
+        (flags.gen_trt_engine, _run_gen_trt_engine, "build an engine from an export"),
+    ):
         task = tasks.add_parser(add_flags.__name__, help=line, description=line)
-        common(task)
+        flags.common(task)
         add_flags(task)
         task.set_defaults(run=partial(_logged, run))
 
 
 def _logged(run: Run, options: argparse.Namespace) -> int:
     """Run a task, its output appended to --log_file where there is one."""
-    if options.gpus < 1:
-        raise UsageError(f"--gpus {options.gpus}: At least 1 GPU required to run any task; leave the flag out for one")
-    if options.task != "train" and max(options.gpus, options.num_processes) > 1:
-        raise UsageError(f"Please use only 1 GPU for the task {options.task}; leave --gpus and -np at 1")
-    if options.launch_cuda_blocking:
-        os.environ["CUDA_LAUNCH_BLOCKING"] = "1"
+    if options.gpus > 1 and options.task != "train":
+        raise UsageError(f"--gpus {options.gpus}: {options.task} takes one device; leave --gpus at 1")
     if options.use_amp and options.task != "train":
         raise UsageError("--use_amp: mixed precision is for train only; leave it out")
     if options.log_file is None:
@@ -112,14 +93,14 @@ def _run_train(options: argparse.Namespace) -> int:
     return 0
 
 
-def run_evaluate(options: argparse.Namespace) -> int:
+def _run_evaluate(options: argparse.Namespace) -> int:
     import json
     from dataclasses import asdict
 
     from taolite.cli.progress import Terminal
     from taolite.cli.render import evaluation_block
     from taolite.stages.evaluate import evaluate
-    from taolite.stages.record import record_scores, write_results
+    from taolite.stages.record import record_scores
     from taolite.tasks import base
 
     mounts = _mounts(options)
@@ -132,13 +113,10 @@ def run_evaluate(options: argparse.Namespace) -> int:
             resolve=mounts.resolve,
             split="train" if options.use_training_set else "val",
             runtime=options.runtime,
-            framework=options.framework,
-            batch_size=_positive("-b", options.batch_size),
             listener=show,
         )
         if status is not None:
             record_scores(status, evaluation.card, evaluation.cost)
-            write_results(mounts.resolve(options.results_dir) / "results.json", evaluation.card)
     print(json.dumps(asdict(evaluation), indent=2) if options.json else evaluation_block(evaluation))
     return 0
 
@@ -203,10 +181,7 @@ def _run_export(options: argparse.Namespace) -> int:
     return 0
 
 
-def run_gen_trt_engine(options: argparse.Namespace) -> int:
-    if options.engine_file is None:
-        print("warning: no --engine_file, so no engine is built", file=sys.stderr)
-        return 0
+def _run_gen_trt_engine(options: argparse.Namespace) -> int:
     mounts = _mounts(options)
     with _status(options, mounts, "gen_trt_engine"):
         _build_engine(options, mounts, _opening_key(options), workspace_bytes=options.max_workspace_size << 30)
@@ -239,7 +214,7 @@ def _refuse_int8(data_type: str) -> None:
         raise UsageError("--data_type int8: this version does not calibrate; use fp16, or fp32")
 
 
-def run_inference(options: argparse.Namespace) -> int:
+def _run_inference(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
     from taolite.events import Notice
     from taolite.media.sources import open_source

@@ -10,10 +10,13 @@ Common to the tao networks: Glorot-uniform kernels, zero biases, batch norms wit
 
 from __future__ import annotations
 
+import copy
+import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Generator, Iterator, Mapping
 from typing import Any, ClassVar, Self, cast
 
+import torch
 from torch import Tensor, nn
 
 from taolite.errors import ModelError
@@ -23,6 +26,8 @@ __all__ = ["Backbone", "Walk", "layer_letters", "named"]
 
 Walk = Generator[tuple[str, Tensor], None, Tensor]
 """Yields (layer name, activation) of each layer passed, and returns the last activation: `x = yield from ...`."""
+
+_PROBE = 256  # pixels, wide enough for every network
 
 
 class Backbone(nn.Module, ABC):
@@ -88,6 +93,34 @@ class Backbone(nn.Module, ABC):
         for _, activation in self.walk(x_nchw):
             x = activation
         return x
+
+    def shapes(self, input_hw: tuple[int, int]) -> dict[str, tuple[int, int, int]]:
+        """(channels, rows, columns) of every named activation for one image of `input_hw`; nothing is computed."""
+        traced = copy.deepcopy(self).to("meta").eval()
+        x = torch.empty(1, self.in_channels, *input_hw, device="meta")
+        return {name: (a.shape[1], a.shape[2], a.shape[3]) for name, a in traced.walk(x)}
+
+    def find(self, part: str) -> str:
+        """The one named layer that `part` is the name of, or a part of the name of.
+
+        Raises ModelError, with the nearest names, where there is none or more than one.
+        """
+        names = list(self.shapes((_PROBE, _PROBE)))
+        found = [part] if part in names else [name for name in names if part in name]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            near = difflib.get_close_matches(part, names, n=3, cutoff=0.3) or names[-1:]
+            raise ModelError(f"{self.arch}: no layer's name holds {part!r}; the nearest are {', '.join(near)}")
+        some = ", ".join(found[:4]) + (", ..." if len(found) > 4 else "")
+        raise ModelError(f"{self.arch}: {len(found)} layers' names hold {part!r} ({some}); write one of them in full")
+
+    def cut(self, layer: str) -> None:
+        """Drop, in place, the layers with weights that `walk` passes after `layer`; walks must end there from now."""
+        names = list(self.shapes((_PROBE, _PROBE)))
+        for name in names[names.index(layer) + 1 :]:
+            if name in self._modules:
+                delattr(self, name)
 
     def train(self, mode: bool = True) -> Self:
         """Training mode; with `freeze_bn` the batch norms stay in evaluation mode."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -10,11 +9,10 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from taolite.events import EpochDone, Event, Validated
-from taolite.files import write_text
 from taolite.workspace.run import RunFolder
 from taolite.workspace.status import StatusFile
 
-__all__ = ["Recorder", "record_scores", "write_results"]
+__all__ = ["Recorder", "record_scores"]
 
 
 class _Scores(Protocol):
@@ -34,12 +32,6 @@ def record_scores(status: StatusFile, scores: _Scores, cost: float) -> None:
         kpi={"validation cost": cost, "mean average precision": round(100 * scores.mean_ap, 4)},
         categorical={"average_precision": percent},
     )
-
-
-def write_results(path: Path, scores: _Scores) -> None:
-    """TAO Deploy's results.json: the AP of each class, 0..1 (reference/deploy.md 6.1), and their mean beside it."""
-    values = {f"AP_{name}": value for name, value in scores.per_class.items()} | {"mAP": scores.mean_ap}
-    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
 
 class Recorder:

@@ -89,10 +89,10 @@ def train(
     spec = reading.model
     for warning in reading.warnings:
         listener(Notice(f"{spec_path}: line {warning.line}: {warning.text}", "warning"))
-    examples = task.examples(spec, split="train", resolve=resolve, augment=True)
-    held_out = task.examples(spec, split="val", resolve=resolve, augment=False)
-    for text in dict.fromkeys((*examples.notices, *held_out.notices)):
-        listener(Notice(text, "warning"))
+    start = task.start(spec, resolve=resolve, key=key)
+    grid_hw = task.grid_hw(start.network, spec)
+    examples = task.examples(spec, split="train", resolve=resolve, augment=True, grid_hw=grid_hw)
+    held_out = task.examples(spec, split="val", resolve=resolve, augment=False, grid_hw=grid_hw)
     listener(Notice(f"Found {len(examples)} samples in training set"))
     listener(Notice(f"Found {len(held_out)} samples in validation set"))
     _compare_labels(examples, task.classes(spec), spec_path, listener)
@@ -106,7 +106,6 @@ def train(
         float16=recipe.float16,
     )
     listener(Notice(device.description))
-    start = task.start(spec, resolve=resolve, key=key)
     for text in start.notices:
         listener(Notice(text))
     identity = RunIdentity(task.name, task.spec_text(spec), task.classes(spec), examples.content_hash(), start.parent)

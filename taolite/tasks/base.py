@@ -231,8 +231,25 @@ class Task(Protocol):
         """A fresh schedule of the learning rate."""
         ...
 
-    def examples(self, spec: Any, *, split: Literal["train", "val"], resolve: Resolve, augment: bool) -> Examples:
-        """Images with targets; raises DataError where a split is empty or a file cannot be used."""
+    def preprocessing(self, spec: Any) -> Preprocessing:
+        """How pictures become the network's input."""
+        ...
+
+    def grid_hw(self, network: torch.nn.Module, spec: Any) -> tuple[int, int]:
+        """(rows, columns) of the outputs for the spec's input size; raises ModelError where the input is too small."""
+        ...
+
+    def examples(
+        self,
+        spec: Any,
+        *,
+        split: Literal["train", "val"],
+        resolve: Resolve,
+        augment: bool,
+        grid_hw: tuple[int, int] | None = None,
+    ) -> Examples:
+        """Images with targets for outputs of `grid_hw`, without any where that is None; raises DataError where a split
+        is empty or a file cannot be used."""
         ...
 
     def start(self, spec: Any, *, resolve: Resolve, key: Key | None) -> Start:

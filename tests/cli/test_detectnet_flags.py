@@ -8,12 +8,11 @@ import shlex
 import pytest
 
 from taolite.cli import detectnet
-from taolite.cli.parsing import TaoParser
 
 
 @pytest.fixture
 def parser() -> argparse.ArgumentParser:
-    made = TaoParser()
+    made = argparse.ArgumentParser()
     detectnet.configure(made)
     return made
 

@@ -7,15 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from taolite.data.examples import Example
+from taolite.data.examples import Example, LabelledBoxes
 from taolite.data.loading import Batch
 from taolite.events import silent
-from taolite.sample import Truth
 from taolite.stages.device import Device
 from taolite.stages.loop import Trainer
 from taolite.tasks.base import Cost, Recipe
 
-NOTHING = Truth(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
+NOTHING = LabelledBoxes(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
 
 
 class Mean:

@@ -1,4 +1,4 @@
-"""The DetectNet_v2 network: a backbone and two 1x1 heads on its grid, one cell per `stride` pixels.
+"""The DetectNet_v2 network: any backbone and two 1x1 heads on its grid, or on that of a layer inside it.
 
 `output_cov` says for each class how much a cell is covered by an object (0..1), `output_bbox` holds the four
 distances left, top, right, bottom of class c in channels 4c .. 4c+3 (class-major, linear; reference 5.1).
@@ -12,6 +12,7 @@ Shapes: N images, C classes, H x W input pixels, h x w grid cells.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from taolite.errors import ModelError
 from taolite.nn.backbone import Backbone
 from taolite.nn.backbones import backbone_from_config
-from taolite.nn.fake_quant import is_quantized, quantize
+from taolite.nn.fake_quant import is_quantized, quantize, strip
 from taolite.nn.structure import channels_of, resize
 
 __all__ = ["HEADS", "MAX_CLASSES", "DetectNet", "architecture", "build", "regularised_parameters"]
@@ -31,6 +32,8 @@ HEADS = ("output_cov", "output_bbox")
 MAX_CLASSES = 4096
 """Bound on what a file may ask for."""
 
+_PROBE = 256  # pixels, wide enough for every backbone
+
 
 class DetectNet(nn.Module):
     """Backbone and heads.
@@ -39,24 +42,48 @@ class DetectNet(nn.Module):
         backbone: the feature network; owned by this one from now on.
         num_classes: C, one or more.
         cov_bias: where the coverage logits start; TAO's 0 begins at coverage 0.5 everywhere, -4 at 0.018.
+        inputs: for each head of HEADS the name of the layer it sits on, or a part that no other has; "" or absent is
+            the last. What the backbone computes behind both is dropped.
 
-    Raises ModelError for a number of classes outside 1..MAX_CLASSES.
+    Raises ModelError for a number of classes outside 1..MAX_CLASSES, and for layers that do not exist or whose grids
+    differ.
     """
 
-    def __init__(self, backbone: Backbone, num_classes: int, *, cov_bias: float = 0.0) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        num_classes: int,
+        *,
+        cov_bias: float = 0.0,
+        inputs: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
         if type(num_classes) is not int or not 1 <= num_classes <= MAX_CLASSES:
             raise ModelError(f"DetectNet: num_classes is {num_classes}; it needs to be 1 to {MAX_CLASSES}")
         self.backbone = backbone
         self.num_classes = num_classes
-        self.output_cov = nn.Conv2d(backbone.out_channels, num_classes, 1)
-        self.output_bbox = nn.Conv2d(backbone.out_channels, 4 * num_classes, 1)
+        self.inputs = _resolve(backbone, inputs)
+        channels = [backbone.out_channels] * 2
+        if self.inputs:
+            shapes = backbone.shapes((_PROBE, _PROBE))
+            channels = [shapes[layer][0] for layer in self.inputs.values()]
+            backbone.cut(max(self.inputs.values(), key=list(shapes).index))
+        self.output_cov = nn.Conv2d(channels[0], num_classes, 1)
+        self.output_bbox = nn.Conv2d(channels[1], 4 * num_classes, 1)
         self._reset_heads(cov_bias)
 
-    @property
-    def stride(self) -> int:
-        """Input pixels per grid cell."""
-        return self.backbone.stride
+    def grid_hw(self, input_hw: tuple[int, int]) -> tuple[int, int]:
+        """(rows, columns) of the outputs for an input of `input_hw` pixels; nothing is computed.
+
+        Raises ModelError for an input smaller than one cell.
+        """
+        arch, stride = self.backbone.arch, self.backbone.stride
+        if min(input_hw) < stride:
+            size = f"{input_hw[1]} x {input_hw[0]}"
+            raise ModelError(f"{arch} sees {stride} x {stride} pixels a cell; an input of {size} is smaller than one")
+        traced = strip(self).to("meta").eval()
+        cov, _ = traced(torch.empty(1, self.backbone.in_channels, *input_hw, device="meta"))
+        return cov.shape[2], cov.shape[3]
 
     def forward(self, x_nchw: Tensor) -> tuple[Tensor, Tensor]:
         """Input (N, 3 or 1, H, W), RGB or grey / 255 -> cov (N, C, h, w) in 0..1 and bbox (N, 4C, h, w), float32."""
@@ -68,26 +95,54 @@ class DetectNet(nn.Module):
 
         The heads run in float32 under autocast too: bfloat16 would round a distance of 350 pixels to one of 1.4.
         """
-        features = self.backbone(x_nchw)
-        device = features.device.type
+        cov, bbox = self._features(x_nchw)
+        device = cov.device.type
         if device != "meta" and torch.is_autocast_enabled(device):
             with torch.autocast(device, enabled=False):
-                return self._heads(features.float())
-        return self._heads(features)
+                return self._heads(cov.float(), bbox.float())
+        return self._heads(cov, bbox)
 
     def reset_parameters(self) -> None:
         """Draw a fresh network from torch's global generator, in layer order."""
         self.backbone.reset_parameters()
         self._reset_heads(0.0)
 
-    def _heads(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        return self.output_cov(features).float(), self.output_bbox(features).float()
+    def _features(self, x_nchw: Tensor) -> tuple[Tensor, Tensor]:
+        """What the two heads read."""
+        if not self.inputs:
+            features = self.backbone(x_nchw)
+            return features, features
+        wanted = set(self.inputs.values())
+        seen: dict[str, Tensor] = {}
+        for name, activation in self.backbone.walk(x_nchw):
+            if name in wanted:
+                seen[name] = activation
+            if len(seen) == len(wanted):
+                break
+        cov, bbox = (seen[self.inputs[head]] for head in HEADS)
+        return cov, bbox
+
+    def _heads(self, cov: Tensor, bbox: Tensor) -> tuple[Tensor, Tensor]:
+        return self.output_cov(cov).float(), self.output_bbox(bbox).float()
 
     def _reset_heads(self, cov_bias: float) -> None:
         for head, bias in ((self.output_cov, cov_bias), (self.output_bbox, 0.0)):
             assert head.bias is not None
             nn.init.xavier_uniform_(head.weight)
             nn.init.constant_(head.bias, bias)
+
+
+def _resolve(backbone: Backbone, inputs: Mapping[str, str]) -> dict[str, str]:
+    """The layer of each head; nothing where both sit on the last."""
+    if not any(inputs.values()):
+        return {}
+    shapes = backbone.shapes((_PROBE, _PROBE))
+    found = {head: backbone.find(part) if (part := inputs.get(head, "")) else list(shapes)[-1] for head in HEADS}
+    cov, bbox = (shapes[layer][1:] for layer in found.values())
+    if cov != bbox:
+        on = " and ".join(f"{head} on {layer}" for head, layer in found.items())
+        raise ModelError(f"DetectNet: {on} have grids of different size; put both on layers of the same stride")
+    return found
 
 
 def regularised_parameters(model: nn.Module) -> list[nn.Parameter]:
@@ -105,6 +160,7 @@ def architecture(model: DetectNet) -> dict[str, Any]:
         "network": model.backbone.arch,
         **model.backbone.config,
         "num_classes": model.num_classes,
+        **({"inputs": model.inputs} if model.inputs else {}),
         "channels": channels_of(model),
         "quantized": is_quantized(model),
     }
@@ -125,12 +181,12 @@ def build(architecture: Mapping[str, Any]) -> DetectNet:
             raise ModelError(f"the stored structure's num_classes is {num_classes!r}; it needs to be of type int")
         if channels is not None and not isinstance(channels, Mapping):
             raise ModelError("the stored structure's channels are not a table of layers")
-        model = DetectNet(backbone, num_classes)
+        model = DetectNet(backbone, num_classes, inputs=_checked_inputs(architecture))
         if channels is not None:
             resize(model, channels)
         model.eval()  # shapes are asked for, not statistics
         try:
-            model.forward_logits(torch.empty(1, model.backbone.in_channels, 64, 64))
+            model.forward_logits(torch.empty(1, model.backbone.in_channels, _PROBE, _PROBE))
         except RuntimeError as error:
             raise ModelError(f"the stored structure's channel counts do not fit together: {error}") from error
     model.to_empty(device="cpu")
@@ -138,3 +194,10 @@ def build(architecture: Mapping[str, Any]) -> DetectNet:
     if architecture.get("quantized", False):  # files from before quantisation-aware training do not say
         quantize(model.backbone)
     return model.train()
+
+
+def _checked_inputs(architecture: Mapping[str, Any]) -> Mapping[str, str]:
+    inputs = architecture.get("inputs", {})
+    if not isinstance(inputs, Mapping) or not all(head in HEADS and type(inputs[head]) is str for head in inputs):
+        raise ModelError(f"the stored structure's inputs are {inputs!r}; they need to be a layer's name for each head")
+    return inputs

@@ -1,8 +1,9 @@
 """Boxes -> what the network should say, cell by cell (reference 5.4 and 6).
 
-The grid has one cell per `stride` input pixels; K classes, h x w cells. Every class is drawn on planes of its own:
-`cov` how much of the cell a (shrunken, elliptic) object covers, `bbox` the distances from the cell's reference point
-to the left, top, right, bottom edges divided by `scale`, `norm` the weight of the bbox cost. NumPy only.
+The grid is the network's, h x w cells of one size that cover the input together; K classes. Every class is drawn on
+planes of its own: `cov` how much of the cell a (shrunken, elliptic) object covers, `bbox` the distances from the cell's
+reference point to the left, top, right, bottom edges divided by `scale`, `norm` the weight of the bbox cost. NumPy
+only.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,12 @@ class Targets:
 
 
 def rasterize(
-    boxes_n4: Boxes, classes_n: NDArray[np.integer[Any]], *, raster: Raster, input_hw: tuple[int, int], stride: int
+    boxes_n4: Boxes,
+    classes_n: NDArray[np.int64],
+    *,
+    raster: Raster,
+    input_hw: tuple[int, int],
+    grid_hw: tuple[int, int],
 ) -> Targets:
     """Draw every box on the planes of its class, lower boxes (greater y2) over higher ones.
 
@@ -63,17 +68,17 @@ def rasterize(
         classes_n: (N,) index of each box's class, 0 <= class < K.
         raster: the spec's rasteriser settings.
         input_hw: (height, width) of the network input, pixels.
-        stride: input pixels a cell.
+        grid_hw: (rows, columns) of the network's outputs; a cell has input_hw / grid_hw pixels, as in decoding.
     """
     count = len(raster.ellipses)
-    height, width = math.ceil(input_hw[0] / stride), math.ceil(input_hw[1] / stride)
-    cov = np.zeros((count, height, width), np.float32)
-    norm = np.zeros((count, height, width), np.float32)
-    bbox = np.zeros((count, 4, height, width), np.float32)
+    stride_hw = input_hw[0] / grid_hw[0], input_hw[1] / grid_hw[1]
+    cov = np.zeros((count, *grid_hw), np.float32)
+    norm = np.zeros((count, *grid_hw), np.float32)
+    bbox = np.zeros((count, 4, *grid_hw), np.float32)
     for index in np.argsort(boxes_n4[:, 3], kind="stable"):
         kind = int(classes_n[index])
         box = boxes_n4[index].astype(np.float64)
-        _draw(box, raster.ellipses[kind], raster, stride, cov[kind], bbox[kind], norm[kind])
+        _draw(box, raster.ellipses[kind], raster, stride_hw, cov[kind], bbox[kind], norm[kind])
     return Targets(cov, bbox, norm)
 
 
@@ -102,13 +107,15 @@ def _draw(
     box: NDArray[np.float64],
     ellipse: Ellipse,
     raster: Raster,
-    stride: int,
+    stride_hw: tuple[float, float],
     cov_hw: NDArray[np.float32],
     bbox_4hw: NDArray[np.float32],
     norm_hw: NDArray[np.float32],
 ) -> None:
     """Draw one box onto the planes of its class, in place; only the cells its deadzone can reach are touched."""
-    cx, cy, cov_x, cov_y, dead_x, dead_y = semi_axes((box / stride).tolist(), ellipse, raster.deadzone_radius)
+    stride_y, stride_x = stride_hw
+    in_cells = (box / (stride_x, stride_y, stride_x, stride_y)).tolist()
+    cx, cy, cov_x, cov_y, dead_x, dead_y = semi_axes(in_cells, ellipse, raster.deadzone_radius)
     height, width = cov_hw.shape
     left, right = max(math.floor(cx - dead_x), 0), min(math.ceil(cx + dead_x), width)
     top, bottom = max(math.floor(cy - dead_y), 0), min(math.ceil(cy + dead_y), height)
@@ -126,8 +133,8 @@ def _draw(
     bbox[:, erased] = 0
 
     drawn = (covered > 0) & (covered >= cov)
-    gx = (columns * stride + raster.offset)[None, :]
-    gy = (rows * stride + raster.offset)[:, None]
+    gx = (columns * stride_x + raster.offset)[None, :]
+    gy = (rows * stride_y + raster.offset)[:, None]
     x1, y1, x2, y2 = box
     distances = np.broadcast_arrays(gx - x1, gy - y1, x2 - gx, y2 - gy)
     cov[drawn] = covered[drawn]

@@ -86,7 +86,7 @@ def test_2_a_hundred_images_at_14_percent_are_14_and_86_in_ten_shards_each():
 def test_3_a_box_encodes_to_its_distances_and_decodes_back():
     raster = Raster((Ellipse(0.5, 0.5, 0.4, 0.4, 1.0),), 0.4)
 
-    planes = rasterize(np.float32([BOX]), np.array([0]), raster=raster, input_hw=INPUT_HW, stride=STRIDE).bbox[0]
+    planes = rasterize(np.float32([BOX]), np.array([0]), raster=raster, input_hw=INPUT_HW, grid_hw=(24, 78)).bbox[0]
 
     # the reference point of cell (8, 5) is (128.5, 80.5)
     assert planes[:, 5, 8] == pytest.approx([28.5 / 35, 30.5 / 35, 51.5 / 35, 49.5 / 35])
@@ -99,7 +99,7 @@ def test_4_the_box_is_drawn_with_the_axes_that_the_reference_works_out():
 
     axes = semi_axes([edge / STRIDE for edge in BOX], ellipse, 0.4)
     targets = rasterize(
-        np.float32([BOX]), np.array([0]), raster=Raster((ellipse,), 0.4), input_hw=INPUT_HW, stride=STRIDE
+        np.float32([BOX]), np.array([0]), raster=Raster((ellipse,), 0.4), input_hw=INPUT_HW, grid_hw=(24, 78)
     )
 
     assert axes == pytest.approx((8.75, 5.625, 1.0, 1.0, 1.6, 1.6))

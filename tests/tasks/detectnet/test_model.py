@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
@@ -8,9 +9,11 @@ import torch
 from torch import nn
 
 from taolite.errors import ModelError
-from taolite.nn.backbones import BACKBONES
+from taolite.nn.backbones import BACKBONES, build_backbone
+from taolite.nn.darknet import DarkNet
 from taolite.nn.fake_quant import QuantConv2d, is_quantized, quantize, ranges, strip
 from taolite.nn.resnet import ResNet
+from taolite.nn.vgg import VGG
 from taolite.pruning.plan import apply, plan
 from taolite.tasks.detectnet.model import HEADS, DetectNet, architecture, build, regularised_parameters
 
@@ -44,7 +47,7 @@ def test_the_outputs_are_coverage_and_four_distances_for_each_class_on_the_grid(
         cov, bbox = model(x)
         logits, same = model.forward_logits(x)
 
-    assert (cov.shape, bbox.shape, model.stride) == ((2, 3, 3, 4), (2, 12, 3, 4), 16)
+    assert (cov.shape, bbox.shape, model.grid_hw((48, 64))) == ((2, 3, 3, 4), (2, 12, 3, 4), (3, 4))
     assert ((cov > 0) & (cov < 1)).all()
     torch.testing.assert_close(cov, 1 / (1 + torch.exp(-logits)))
     assert torch.equal(bbox, same)
@@ -239,3 +242,93 @@ def test_pruning_a_quantised_network_cuts_what_it_cuts_of_the_float_one():
     again = build(architecture(smaller))
     again.load_state_dict(smaller.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(again.eval()(x), smaller(x), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("arch", "num_layers", "grid"),
+    [("vgg", 16, (5, 7)), ("darknet", 19, (2, 3)), ("darknet", 53, (3, 4)), ("squeezenet", 0, (5, 7))],
+)
+def test_the_grid_is_that_of_the_outputs_whatever_the_backbone(arch, num_layers, grid):
+    with torch.device("meta"):
+        model = DetectNet(build_backbone(arch, num_layers=num_layers), 2)
+
+    cov, bbox = model.eval()(torch.empty(1, 3, 80, 112, device="meta"))
+
+    assert model.grid_hw((80, 112)) == grid == cov.shape[2:] == bbox.shape[2:]
+
+
+def test_an_input_smaller_than_a_cell_is_refused():
+    with torch.device("meta"):
+        model = DetectNet(DarkNet(53), 1)
+
+    with pytest.raises(ModelError) as caught:
+        model.grid_hw((16, 64))
+
+    assert str(caught.value) == "darknet sees 32 x 32 pixels a cell; an input of 64 x 16 is smaller than one"
+
+
+def test_heads_sit_on_the_layers_that_the_spec_names_and_what_lies_behind_is_dropped():
+    torch.manual_seed(3)
+    whole = ResNet(18).eval()
+    model = DetectNet(
+        copy.deepcopy(whole), 2, inputs={"output_cov": "3b_relu_1", "output_bbox": "block_3a_bn_2"}
+    ).eval()
+    x = torch.rand(1, 3, 64, 96)
+
+    with torch.no_grad():
+        activations = dict(whole.walk(x))
+        logits, bbox = model.forward_logits(x)
+        wanted = model.output_cov(activations["block_3b_relu_1"]), model.output_bbox(activations["block_3a_bn_2"])
+
+    assert model.inputs == {"output_cov": "block_3b_relu_1", "output_bbox": "block_3a_bn_2"}
+    assert torch.equal(logits, wanted[0])
+    assert torch.equal(bbox, wanted[1])
+    assert not {"block_3b_conv_2", "block_4a_conv_1"} & {name for name, _ in model.backbone.named_children()}
+    logits, bbox = model.train().forward_logits(x.expand(2, -1, -1, -1))
+    (logits.sum() + bbox.sum()).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_heads_on_a_finer_grid_are_pruned_and_come_back_from_json():
+    torch.manual_seed(3)
+    dense = DetectNet(VGG(16), 1, inputs={"output_cov": "block_3c_relu", "output_bbox": "block_3c_relu"})
+    x = torch.rand(1, 3, 64, 96)
+    pruned = apply(dense, plan(dense, x, threshold=0.99, min_filters=8, heads=HEADS)).eval()
+
+    record = json.loads(json.dumps(architecture(pruned)))
+    rebuilt = build(record).eval()
+    rebuilt.load_state_dict(pruned.state_dict(), strict=True)
+
+    assert dense.grid_hw((64, 96)) == rebuilt.grid_hw((64, 96)) == (16, 24)
+    assert record["channels"]["output_cov"][0] < 256
+    with torch.no_grad():
+        for a, b in zip(rebuilt(x), pruned(x), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_a_head_with_no_layer_of_its_own_is_said_with_the_nearest():
+    def message(**inputs):
+        with pytest.raises(ModelError) as caught, torch.device("meta"):
+            DetectNet(ResNet(10), 1, inputs=inputs)
+        return str(caught.value)
+
+    assert message(output_cov="block_4a_relu3") == (
+        "resnet: no layer's name holds 'block_4a_relu3'; the nearest are block_4a_relu, block_4a_relu_1, block_3a_relu"
+    )
+    assert message(output_cov="4a_relu") == (
+        "resnet: 2 layers' names hold '4a_relu' (block_4a_relu_1, block_4a_relu); write one of them in full"
+    )
+    assert message(output_cov="block_2a_relu") == (
+        "DetectNet: output_cov on block_2a_relu and output_bbox on block_4a_relu have grids of different size; "
+        "put both on layers of the same stride"
+    )
+
+
+def test_head_inputs_of_a_file_are_checked():
+    with torch.device("meta"):
+        record = architecture(DetectNet(ResNet(10), 1))
+
+    assert "inputs" not in record
+    for value in ([1], {"output_cov": 3}, {"conv1": "bn_conv1"}):
+        with pytest.raises(ModelError, match="the stored structure's inputs are "):
+            build(with_(record, inputs=value))

@@ -25,7 +25,7 @@ def test_a_cell_encodes_the_distances_that_the_reference_works_out():
     raster = Raster((USUAL,), 0.4)
 
     targets = rasterize(
-        np.float32([[100, 50, 180, 130]]), np.array([0]), raster=raster, input_hw=(384, 1248), stride=16
+        np.float32([[100, 50, 180, 130]]), np.array([0]), raster=raster, input_hw=(384, 1248), grid_hw=(24, 78)
     )
 
     assert targets.bbox[0, :, 5, 8] == pytest.approx([0.814, 0.871, 1.471, 1.414], abs=5e-4)
@@ -35,7 +35,7 @@ def test_a_cell_encodes_the_distances_that_the_reference_works_out():
 
 def test_what_is_drawn_decodes_to_the_box_it_was_drawn_from():
     box = np.float32([[100, 50, 180, 130]])
-    targets = rasterize(box, np.array([0]), raster=Raster((USUAL,), 0.4), input_hw=(384, 1248), stride=16)
+    targets = rasterize(box, np.array([0]), raster=Raster((USUAL,), 0.4), input_hw=(384, 1248), grid_hw=(24, 78))
 
     decoded = decode_grid(targets.bbox, input_hw=(384, 1248))[0][targets.cov[0] > 0]
 
@@ -46,7 +46,7 @@ def test_what_is_drawn_decodes_to_the_box_it_was_drawn_from():
 def test_a_small_object_still_covers_its_least_radius():
     # half extents .25 cells, radius .4 -> .1 cells, grown to 1 cell: the ellipse has an area of pi cells
     targets = rasterize(
-        np.float32([[60, 60, 68, 68]]), np.array([0]), raster=Raster((USUAL,), 0.4), input_hw=(128, 128), stride=16
+        np.float32([[60, 60, 68, 68]]), np.array([0]), raster=Raster((USUAL,), 0.4), input_hw=(128, 128), grid_hw=(8, 8)
     )
 
     assert targets.cov.sum() == pytest.approx(np.pi, abs=0.15)
@@ -56,7 +56,11 @@ def test_a_sample_point_on_the_ellipse_is_outside_it():
     # centre (8.125, 5.125) cells, semi-axes .4 * 2.5 = 1. The nearest points of the cells (9, 5) and (8, 6) are exactly
     # one cell away. Of cell (7, 5), whose points lie 1, .75, .5, .25 left of the centre, 0 + 3 + 4 + 4 are inside
     targets = rasterize(
-        np.float32([[90, 42, 170, 122]]), np.array([0]), raster=Raster((USUAL,), 0.0), input_hw=(384, 1248), stride=16
+        np.float32([[90, 42, 170, 122]]),
+        np.array([0]),
+        raster=Raster((USUAL,), 0.0),
+        input_hw=(384, 1248),
+        grid_hw=(24, 78),
     )
 
     assert targets.cov[0, 5, 8] == 15 / 16  # all but (8.875, 5.875), 1.06 cells away
@@ -69,7 +73,11 @@ def test_the_weight_of_the_box_cost_never_passes_the_coverage():
     tiny = Ellipse(0.5, 0.5, 0.4, 0.4, 0.05)
 
     targets = rasterize(
-        np.float32([[128, 80, 132, 84]]), np.array([0]), raster=Raster((tiny,), 0.0), input_hw=(384, 1248), stride=16
+        np.float32([[128, 80, 132, 84]]),
+        np.array([0]),
+        raster=Raster((tiny,), 0.0),
+        input_hw=(384, 1248),
+        grid_hw=(24, 78),
     )
 
     assert targets.cov.sum() == targets.cov[0, 5, 8] == 1 / 16
@@ -80,18 +88,22 @@ def test_a_box_thinner_than_a_tenth_of_a_cell_has_its_own_distances():
     # 1 pixel wide, 100 high; the semi-axis in x is grown to 1 cell, and cell (5, 4) has its point at (80.5, 64.5)
     box = np.float32([[87.5, 16, 88.5, 116]])
 
-    targets = rasterize(box, np.array([0]), raster=Raster((USUAL,), 0.4), input_hw=(128, 128), stride=16)
+    targets = rasterize(box, np.array([0]), raster=Raster((USUAL,), 0.4), input_hw=(128, 128), grid_hw=(8, 8))
 
     assert targets.bbox[0, :, 4, 5].tolist() == pytest.approx([-7 / 35, 48.5 / 35, 8 / 35, 51.5 / 35])
     assert np.isfinite(targets.bbox).all()
 
 
-def test_a_stride_that_does_not_divide_the_input_has_a_last_cell_that_reaches_beyond_it():
-    targets = rasterize(
-        np.zeros((0, 4), np.float32), np.zeros(0, np.int64), raster=Raster((USUAL,), 0.4), input_hw=(80, 48), stride=32
-    )
+def test_a_grid_that_does_not_divide_the_input_has_the_cells_that_decoding_takes_it_to_have():
+    # DarkNet-19's pools make 2 x 3 cells of 80 x 112 pixels: 40 and 37.33 pixels a cell, not 32.
+    box = np.float32([[40, 42, 104, 78]])
+    targets = rasterize(box, np.array([0]), raster=Raster((USUAL,), 0.4), input_hw=(80, 112), grid_hw=(2, 3))
 
-    assert (targets.cov.shape, targets.bbox.shape, targets.norm.shape) == ((1, 3, 2), (1, 4, 3, 2), (1, 3, 2))
+    assert targets.cov.shape == (1, 2, 3)
+    rows, columns = np.nonzero(targets.cov[0])
+    assert {(1, 1), (1, 2)} <= set(zip(rows.tolist(), columns.tolist(), strict=True))
+    decoded = decode_grid(targets.bbox.reshape(4, 2, 3), input_hw=(80, 112))[0]
+    np.testing.assert_allclose(decoded[rows, columns], np.repeat(box, len(rows), axis=0), atol=1e-4)
 
 
 def test_the_deadzone_of_a_later_box_erases_what_it_covers_as_much_of():
@@ -99,7 +111,7 @@ def test_the_deadzone_of_a_later_box_erases_what_it_covers_as_much_of():
     boxes = np.float32([[26, 26, 106, 106], [42, 26, 122, 106.01]])
 
     first, both = (
-        rasterize(boxes[:n], np.zeros(n, np.int64), raster=Raster((USUAL,), 0.4), input_hw=(160, 160), stride=16)
+        rasterize(boxes[:n], np.zeros(n, np.int64), raster=Raster((USUAL,), 0.4), input_hw=(160, 160), grid_hw=(10, 10))
         for n in (1, 2)
     )
 
@@ -114,7 +126,7 @@ def test_classes_have_planes_of_their_own_and_boxes_beyond_the_image_are_cut():
     raster = Raster((USUAL, USUAL), 0.4)
     boxes = np.float32([[-40, 10, 40, 90], [100, 100, 400, 180]])
 
-    targets = rasterize(boxes, np.array([1, 0]), raster=raster, input_hw=(128, 128), stride=16)
+    targets = rasterize(boxes, np.array([1, 0]), raster=raster, input_hw=(128, 128), grid_hw=(8, 8))
 
     assert targets.cov[1].any()
     assert not targets.cov[0].any()  # its centre lies at x 250, far outside: the ellipse does not reach in
@@ -130,7 +142,7 @@ def test_crowded_scenes_equal_a_slow_drawing(seed):
     ellipses = (Ellipse(0.5, 0.5, 0.4, 0.6, 1.0), Ellipse(0.3, 0.7, 1.0, 0.8, 0.5))
     raster = Raster(ellipses, 0.67, scale=35.0, offset=0.5)
 
-    fast = rasterize(boxes, classes, raster=raster, input_hw=(144, 176), stride=16)
+    fast = rasterize(boxes, classes, raster=raster, input_hw=(144, 176), grid_hw=(9, 11))
     slow = _slow(boxes, classes, raster, (9, 11), 16)
 
     np.testing.assert_array_equal(fast.cov, slow[0])
