@@ -14,6 +14,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from taolite.nn.backbone import Backbone, Walk, named
+from taolite.nn.fake_quant import Shortcut
 
 __all__ = ["DarkNet"]
 
@@ -62,6 +63,10 @@ class DarkNet(Backbone):
                 name, channels, width, kernel, stride, bn=f"{name}_bn" if use_batch_norm else None, bias=False
             )
             channels = width
+        if num_layers == 53:
+            for stage, units in enumerate(UNITS, start=1):
+                for unit in range(1, units + 1):
+                    self.add_module(f"b{stage}_shortcut{unit}", Shortcut())
         self.reset_parameters()
         self.train()
 
@@ -80,6 +85,7 @@ class DarkNet(Backbone):
                 for unit in range(1, UNITS[stage - 1] + 1):
                     inner = yield from self._leaky(x, f"b{stage}_conv{unit}_1")
                     inner = yield from self._leaky(inner, f"b{stage}_conv{unit}_2")
+                    x = self._modules[f"b{stage}_shortcut{unit}"](x)  # type: ignore[misc]
                     x = yield from named(f"b{stage}_add{unit}", x + inner)
             else:
                 x = yield from named(f"maxpool_{stage}", nn.functional.max_pool2d(x, 2))

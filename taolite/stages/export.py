@@ -32,6 +32,7 @@ from taolite.engines.opening import open_engine
 from taolite.errors import ModelError, PathError, UsageError
 from taolite.events import Listener, Notice, silent
 from taolite.files import write_bytes
+from taolite.nn.fake_quant import strip
 from taolite.preprocessing import Preprocessing
 from taolite.stages import deepstream
 from taolite.tasks import base
@@ -106,7 +107,7 @@ def export_model(
         raise PathError(f"Default output file {target} already exists; remove it, choose another, or add --force")
     bundle = read_bundle(model, key=key)
     task = base.find(bundle.task)
-    network = task.network(bundle)
+    network = strip(task.network(bundle))
     meta = OnnxMeta(
         task=bundle.task,
         classes=bundle.classes,

@@ -9,6 +9,7 @@ import torch
 
 from taolite.artifacts.bundle import read_bundle, weights_hash
 from taolite.artifacts.keys import Key
+from taolite.engines.onnx_graph import element_types, operators
 from taolite.errors import TrainingError
 from taolite.nn.fake_quant import is_quantized, ranges
 from taolite.stages.prune import PruneSettings, prune
@@ -118,3 +119,11 @@ def test_random_numbers_of_a_run_do_not_depend_on_quantisation(tiny: Path):
     assert is_quantized(quantised)
     for (name, ours), (same, theirs) in zip(quantised.named_parameters(), floats.named_parameters(), strict=True):
         assert (name, torch.equal(ours, theirs)) == (same, True)
+
+
+def test_a_quantised_model_exports_in_fp32_without_its_quantisation(trained: Path, tiny: Path):
+    assert detectnet("export", "-m", trained, "-o", tiny / "qat_fp32.onnx") == 0
+
+    written = (tiny / "qat_fp32.onnx").read_bytes()
+    assert operators(written) <= {"Conv", "Relu", "Add", "Sigmoid"}
+    assert element_types(written) == {"float32"}

@@ -1,0 +1,73 @@
+"""Ranges learned by layer find their tensors in the ONNX, on every kind of residual network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from taolite.errors import ModelError
+from taolite.nn.darknet import DarkNet
+from taolite.nn.fake_quant import quantize, ranges, strip
+from taolite.nn.resnet import ResNet
+from taolite.quant import layers, quantised_tensors
+from taolite.quant.learned import learned_ranges
+from taolite.stages.export import to_onnx
+
+torch.set_num_threads(1)
+
+NETWORKS = {
+    "tao": lambda: ResNet(18),
+    "torchvision": lambda: ResNet(18, graph="torchvision"),
+    "bottlenecks, all projected": lambda: ResNet(50, all_projections=True),
+    "no batch norm": lambda: ResNet(10, use_batch_norm=False),
+    "darknet": lambda: DarkNet(53),
+}
+
+
+def quantised(network):
+    torch.manual_seed(0)
+    quantize(network)
+    network(torch.rand(2, 3, 64, 64))
+    return network.eval()
+
+
+def written(network) -> bytes:
+    return to_onnx(strip(network), channels=3, input_hw=(64, 64), output_names=("features",))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_tensor_that_int8_rounds_has_the_range_of_the_layer_that_reads_it(name):
+    network = quantised(NETWORKS[name]())
+    onnx = written(network)
+
+    found = learned_ranges(onnx, ranges(network))
+
+    assert set(found) == set(quantised_tensors(onnx))
+    for layer, (read, _) in layers(onnx).items():
+        assert found[read] == ranges(network)[layer]
+
+
+def test_a_projected_shortcut_has_the_range_of_what_its_convolution_gives():
+    network = quantised(ResNet(10))
+    onnx = written(network)
+
+    found = learned_ranges(onnx, ranges(network))
+
+    for stage in "1234":
+        (_, given) = layers(onnx)[f"block_{stage}a_conv_shortcut"]
+        assert found[given] == ranges(network)[f"block_{stage}a_shortcut"]
+
+
+def test_a_network_that_was_trained_with_other_rounding_is_refused():
+    network = quantised(ResNet(10))
+    onnx = written(network)
+    read = layers(onnx)["block_2a_conv_2"][0]
+    learned = {name: value for name, value in ranges(network).items() if name != "block_2a_conv_2"}
+
+    with pytest.raises(ModelError) as caught:
+        learned_ranges(onnx, learned)
+
+    assert str(caught.value) == (
+        f"this network was not trained with the rounding that int8 has: at {read} only one of the two rounds; "
+        "export with --force_ptq, which finds ranges with images"
+    )
