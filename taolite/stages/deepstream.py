@@ -1,57 +1,95 @@
 """The two files that DeepStream's `nvinfer` wants beside a model: `nvinfer_config.txt` and `labels.txt`.
 
-Same keys, order and form as TAO's `--gen_ds_config` (reference/detectnet_v2.md 11.5): lines to be put below
-`[property]`, without that header. Two things differ: the model is named as ONNX, because DeepStream opens no `.etlt`
-of ours, and the key is not written down. nvinfer computes net-scale-factor * (value - offset) and stretches the
-picture to infer-dims (reference/deploy.md 8.6); the numbers come from the model's own Preprocessing.
+TAO's keys of `--gen_ds_config` in TAO's order (reference/detectnet_v2.md 11.5), then those that it leaves to its
+reader: precision, clustering and thresholds (reference/deploy.md 8.2, 8.3). The header `[property]` makes the file one
+that DeepStream reads as it is. The model is named as ONNX, because DeepStream opens no `.etlt` of ours, and no key is
+written down. nvinfer computes net-scale-factor * (value - offset) and resizes the picture to infer-dims
+(reference/deploy.md 8.6); the numbers come from the model's own Preprocessing and decoding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.files import write_text
 
 __all__ = ["config_text", "remarks", "write_config"]
 
+_NETWORK_MODES = {"fp32": 0, "int8": 1, "fp16": 2}
+_CLUSTER_MODES = {"dbscan": 1, "nms": 2, "hybrid": 3}
+_PARSER = {"scale": 35.0, "offset": 0.5}
+"""What DeepStream's built-in parser computes boxes with (reference/deploy.md 8.4)."""
 
-def write_config(model: Path, meta: OnnxMeta, *, outputs: Sequence[str]) -> tuple[Path, Path]:
+
+def write_config(
+    model: Path,
+    meta: OnnxMeta,
+    *,
+    outputs: Sequence[str],
+    precision: Literal["fp32", "fp16", "int8"] = "fp32",
+    calibration_cache: Path | None = None,
+) -> tuple[Path, Path]:
     """Write both files into the folder of `model`, replacing older ones; their paths, config first."""
     config, labels = model.with_name("nvinfer_config.txt"), model.with_name("labels.txt")
-    write_text(config, config_text(meta, onnx_name=model.with_suffix(".onnx").name, outputs=outputs))
+    text = config_text(
+        meta,
+        onnx_name=model.with_suffix(".onnx").name,
+        outputs=outputs,
+        precision=precision,
+        calibration_cache=str(calibration_cache) if calibration_cache else "",
+    )
+    write_text(config, text)
     write_text(labels, "".join(f"{name}\n" for name in meta.classes))
     return config, labels
 
 
-def config_text(meta: OnnxMeta, *, onnx_name: str, outputs: Sequence[str]) -> str:
-    """The lines of `nvinfer_config.txt` for a detector."""
+def config_text(
+    meta: OnnxMeta,
+    *,
+    onnx_name: str,
+    outputs: Sequence[str],
+    precision: Literal["fp32", "fp16", "int8"] = "fp32",
+    calibration_cache: str = "",
+) -> str:
+    """`nvinfer_config.txt` for a detector; `calibration_cache` is a path as DeepStream is to read it, "" for none."""
     preprocessing = meta.preprocessing
     height, width = preprocessing.input_hw
     offsets = ";".join(str(float(value)) for value in preprocessing.offsets[: preprocessing.channels])
-    return "\n".join(
-        [
-            f"net-scale-factor={preprocessing.scale}",
-            f"offsets={offsets}",
-            f"infer-dims={preprocessing.channels};{height};{width}",
-            "# DeepStream reads plain ONNX and no .etlt of taolite: export once more with -o NAME.onnx.",
-            f"onnx-file={onnx_name}",
-            "# tlt-model-key= is not needed with onnx-file; taolite writes no key into a file.",
-            "labelfile-path=labels.txt",
-            "network-type=0",
-            f"num-detected-classes={len(meta.classes)}",
-            f"output-blob-names={';'.join(outputs)}",
-            f"model-color-format={2 if preprocessing.channels == 1 else 0}",
-            "maintain-aspect-ratio=0",
-            "output-tensor-meta=0",
-            "",
-        ]
-    )
+    rows = _clusterings(meta)
+    lines = [
+        "[property]",
+        f"net-scale-factor={preprocessing.scale}",
+        f"offsets={offsets}",
+        f"infer-dims={preprocessing.channels};{height};{width}",
+        "# DeepStream reads plain ONNX and no .etlt of taolite: export once more with -o NAME.onnx.",
+        f"onnx-file={onnx_name}",
+        "# tlt-model-key= is not needed with onnx-file; taolite writes no key into a file.",
+        "labelfile-path=labels.txt",
+        "network-type=0",
+        f"num-detected-classes={len(meta.classes)}",
+        f"output-blob-names={';'.join(outputs)}",
+        f"model-color-format={2 if preprocessing.channels == 1 else 0}",
+        f"maintain-aspect-ratio={0 if preprocessing.fit in ('crop', 'stretch') else 1}",
+        "symmetric-padding=0",
+        "output-tensor-meta=0",
+        "gie-unique-id=1",
+        "batch-size=1",
+        f"network-mode={_NETWORK_MODES[precision]}",
+    ]
+    if precision == "int8" and calibration_cache:
+        lines.append(f"int8-calib-file={calibration_cache}")
+    if rows:
+        lines.append(f"cluster-mode={_CLUSTER_MODES[rows[0]['algorithm']]}")
+    for index, row in enumerate(rows):
+        lines += ["", f"[class-attrs-{index}]", *_thresholds(row)]
+    return "\n".join([*lines, ""])
 
 
 def remarks(model: Path, meta: OnnxMeta) -> tuple[str, ...]:
-    """What its reader should know: the model DeepStream cannot open, and pictures it would fit differently."""
+    """What its reader should know: where DeepStream cannot do, or would do differently, what the model was made for."""
     found = []
     if model.suffix != ".onnx":
         found.append(f"DeepStream cannot open {model.name}; for it, export once more with -o {model.stem}.onnx")
@@ -61,4 +99,42 @@ def remarks(model: Path, meta: OnnxMeta) -> tuple[str, ...]:
             f"this model was trained on photos cut or padded to {width}x{height}, and DeepStream stretches pictures of "
             "another size; train with enable_auto_resize, or feed DeepStream this size"
         )
+    for name, value in _PARSER.items():
+        own = meta.decoding.get(name, value)
+        if own != value:
+            found.append(
+                f"this model's bbox {name} is {own:g}, and DeepStream's built-in parser computes with {value:g}: its "
+                "boxes will be wrong; train with that value, or give nvinfer a parse-bbox-func-name of your own"
+            )
+    rows = _clusterings(meta)
+    if len({row["algorithm"] for row in rows}) > 1:
+        found.append(
+            f"the classes are clustered differently, and DeepStream has one cluster-mode for all: it is "
+            f"{rows[0]['algorithm']}, as for {meta.classes[0]}"
+        )
+    if any(row["confidence_model"] == "mean_cov" for row in rows):
+        found.append("confidence_model mean_cov is not DeepStream's: it compares the sum of a cluster's coverages")
     return tuple(found)
+
+
+def _clusterings(meta: OnnxMeta) -> list[Mapping[str, Any]]:
+    """How each class is clustered, in the model's order; none where the model does not say."""
+    return list(meta.decoding.get("clusterings", []))
+
+
+def _thresholds(row: Mapping[str, Any]) -> list[str]:
+    """The keys of one class. NMS looks at coverages alone, so its two thresholds are one."""
+    suppress = f"nms-iou-threshold={row['nms_iou_threshold'] or 0.3}"
+    if row["algorithm"] == "nms":
+        return [
+            f"pre-cluster-threshold={max(row['coverage_threshold'], row['nms_confidence_threshold'])}",
+            suppress,
+        ]
+    lines = [
+        f"pre-cluster-threshold={row['coverage_threshold']}",
+        f"eps={row['dbscan_eps']}",
+        f"minBoxes={max(int(row['dbscan_min_samples']), 1)}",
+        f"dbscan-min-score={row['dbscan_confidence_threshold']}",
+        f"detected-min-h={int(row['minimum_height'])}",
+    ]
+    return [*lines, suppress] if row["algorithm"] == "hybrid" else lines

@@ -139,7 +139,7 @@ def export_model(
         write_bytes(target, onnx)
     companions: tuple[Path, ...] = ()
     if gen_ds_config:
-        companions = deepstream.write_config(target, meta, outputs=task.onnx_outputs)
+        companions = deepstream.write_config(target, meta, outputs=task.onnx_outputs, precision=precision)
         for remark in deepstream.remarks(target, meta):
             listener(Notice(remark, level="warning"))
     return ExportReport(
