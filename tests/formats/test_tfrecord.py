@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from taolite.errors import DataError, PathError
 from taolite.formats import tfrecord
+from taolite.formats.kitti import WORLD
 from taolite.formats.tfrecord import Record, read_records, write_records
 from taolite.sample import Label
 
@@ -72,6 +74,43 @@ def test_we_read_the_frames_tensorboard_writes(tmp_path: Path):
     assert list(read_records(tmp_path / "foreign")) == [
         Record("image/a", (64, 32), (Label("cat", (1.5, 2.0, 3.0, 4.0), truncated=0.25, occluded=1),))
     ]
+
+
+def test_the_features_of_a_record_have_taos_names_and_kinds():
+    edges, parts = ("x1", "y1", "x2", "y2"), ("h", "w", "l", "x", "y", "z", "rot_y")
+    world = dict(zip(WORLD, map(str, range(5, 12)), strict=True))
+    van = Label("van", (1.0, 2.0, 3.0, 4.0), truncated=0.25, occluded=3, alpha=-1.5, attributes=world)
+
+    assert _features(tfrecord.encode(Record("image_2/a", (64, 32), (van,)))) == {
+        "frame/id": (1, b"\x0a\x09image_2/a"),
+        "frame/height": (3, bytes([10, 1, 64])),
+        "frame/width": (3, bytes([10, 1, 32])),
+        "target/object_class": (1, b"\x0a\x03van"),
+        "target/truncation": (2, _floats(0.25)),
+        "target/occlusion": (3, bytes([10, 1, 3])),
+        "target/observation_angle": (2, _floats(-1.5)),
+        **{f"target/coordinates_{edge}": (2, _floats(n)) for n, edge in enumerate(edges, start=1)},
+        **{f"target/world_bbox_{part}": (2, _floats(n)) for n, part in enumerate(parts, start=5)},
+    }
+
+
+def _floats(value: float) -> bytes:
+    """A packed list of one float."""
+    return _tagged(1, struct.pack("<f", value))
+
+
+def _features(payload: bytes) -> dict[str, tuple[int, bytes]]:
+    """Name -> kind (1 bytes, 2 floats, 3 whole numbers) and list of every feature, read from the wire."""
+
+    def fields(data: bytes) -> Iterator[tuple[int, bytes]]:
+        while data:
+            size, used = (data[1], 2) if data[1] < 128 else (data[1] & 127 | data[2] << 7, 3)
+            yield data[0] >> 3, data[used : used + size]
+            data = data[used + size :]
+
+    ((_, features),) = fields(payload)
+    entries = [dict(fields(entry)) for _, entry in fields(features)]
+    return {entry[1].decode(): next(fields(entry[2])) for entry in entries}
 
 
 def _tagged(number: int, data: bytes) -> bytes:
