@@ -127,3 +127,12 @@ def test_a_quantised_model_exports_in_fp32_without_its_quantisation(trained: Pat
     written = (tiny / "qat_fp32.onnx").read_bytes()
     assert operators(written) <= {"Conv", "Relu", "Add", "Sigmoid"}
     assert element_types(written) == {"float32"}
+
+
+def test_a_published_retraining_spec_with_enable_qat_is_read_without_a_word_about_it(shared_data: Path):
+    name = "shokoufeh-monjezi__objectdetection-quickdep__detectnet_v2_retrain_resnet18_kitti_qat.txt"
+
+    reading = TASK.read_spec(shared_data / "tao_specs" / "detectnet_v2" / name)
+
+    assert reading.model.training_config.enable_qat
+    assert [warning.text for warning in reading.warnings if "qat" in warning.text] == []
