@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["EpochDone", "Event", "Listener", "Notice", "Progress", "Validated", "silent"]
+__all__ = ["EpochDone", "Event", "Listener", "Notice", "Progress", "Stepped", "Validated", "silent"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,14 @@ class Progress:
     total: int
     unit: str = "image"
     detail: str = ""
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A point of a run's curves: readings by name after `step` steps."""
+
+    step: int
+    values: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -54,13 +62,14 @@ class Validated:
 
     epoch: int
     epochs: int
+    step: int
     cost: float
     mean_ap: float
     per_class: Mapping[str, float]
     seconds_per_image: float
 
 
-Event: TypeAlias = Notice | Progress | EpochDone | Validated
+Event: TypeAlias = Notice | Progress | Stepped | EpochDone | Validated
 Listener: TypeAlias = Callable[[Event], None]
 
 

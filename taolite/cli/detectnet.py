@@ -6,10 +6,14 @@ Each task parses, makes one library call and renders the report. torch is import
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taolite.cli import detectnet_flags as flags
@@ -45,10 +49,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _logged(run: Run, options: argparse.Namespace) -> int:
     """Run a task, its output appended to --log_file where there is one."""
+    if options.num_processes >= 0 and options.num_processes != options.gpus:
+        raise UsageError(
+            f"--num_processes {options.num_processes} with --gpus {options.gpus}: a process needs a GPU of its own; "
+            "give both the same number, or leave --num_processes out"
+        )
+    if options.launch_cuda_blocking:
+        os.environ["CUDA_LAUNCH_BLOCKING"] = "1"  # read when torch is imported, by the task
     if options.gpus > 1 and options.task != "train":
         raise UsageError(f"--gpus {options.gpus}: {options.task} takes one device; leave --gpus at 1")
     if options.use_amp and options.task != "train":
         raise UsageError("--use_amp: mixed precision is for train only; leave it out")
+    if options.task in ("train", "evaluate"):
+        run = partial(_timed, run)
     if options.log_file is None:
         return run(options)
     try:
@@ -58,6 +71,15 @@ def _logged(run: Run, options: argparse.Namespace) -> int:
         raise StorageError(f"--log_file {options.log_file}: cannot be written ({error.strerror})") from error
     with log, redirect_stdout(log), redirect_stderr(log):
         return run(options)
+
+
+def _timed(run: Run, options: argparse.Namespace) -> int:
+    """Run a task and say how long it took, in TAO's words; stdout is the report's alone."""
+    began = time.monotonic()
+    code = run(options)
+    taken = timedelta(seconds=time.monotonic() - began)
+    print(f"Time taken to run detectnet_v2 {options.task}:main: {taken}.", file=sys.stderr)
+    return code
 
 
 def _run_train(options: argparse.Namespace) -> int:
@@ -73,12 +95,16 @@ def _run_train(options: argparse.Namespace) -> int:
         precision=options.precision,
         deterministic=options.enable_determinism,
         workers=options.workers,
+        mlflow=options.mlflow or os.environ.get("MLFLOW_TRACKING_URI", ""),
     )
+    task = base.find("detectnet")
+    named = options.experiment_spec_file
+    results = options.results_dir or str(Path.home() / f"experiments/drivenet_{datetime.now():%Y%m%d_%H%M%S}")
     with Terminal(verbose=options.verbose) as show:
         report = train(
-            base.find("detectnet"),
-            mounts.resolve(options.experiment_spec_file),
-            mounts.resolve(options.results_dir),
+            task,
+            mounts.resolve(named) if named else task.default_spec,
+            mounts.resolve(results),
             name=options.model_name,
             key=_sealing_key(options),
             resolve=mounts.resolve,
@@ -90,6 +116,8 @@ def _run_train(options: argparse.Namespace) -> int:
         f"mAP {100 * card.mean_ap:.2f} % (VOC, all points: {100 * card.voc_mean_ap:.2f} %) after {report.epochs} epochs"
     )
     print(f"model: {report.weights} ({report.parameters:,} parameters)")
+    best = report.best
+    print(f"best validation: epoch {best.epoch}, mAP {100 * best.mean_ap:.2f} %: {best.weights}")
     return 0
 
 
@@ -218,6 +246,8 @@ def _run_inference(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
     from taolite.events import Notice
     from taolite.media.sources import open_source
+    from taolite.sinks.base import guarded
+    from taolite.sinks.wandb import open_wandb
     from taolite.stages.device import choose
     from taolite.stages.infer import infer, planned
     from taolite.stages.models import open_engine_plan, open_model
@@ -254,7 +284,13 @@ def _run_inference(options: argparse.Namespace) -> int:
         stack.callback(model.close)
         model, drawing = planned(model, plan)
         output = mounts.resolve(options.results_dir)
-        report = infer(model, source, output, drawing=drawing, batch_size=batch_size, listener=show)
+        sinks = []
+        if plan and (wandb := plan.wandb) is not None:
+            sinks.append(
+                guarded("wandb", lambda: open_wandb(wandb, output, {}), lambda text: show(Notice(text, "warning")))
+            )
+            stack.callback(sinks[0].close)
+        report = infer(model, source, output, drawing=drawing, batch_size=batch_size, sinks=sinks, listener=show)
     found = ", ".join(f"{name} {count}" for name, count in report.detections.items())
     print(f"{report.images} pictures: {found} ({model.runs_on}, {1000 * report.seconds_per_image:.1f} ms a picture)")
     print(f"results: {report.folder}")

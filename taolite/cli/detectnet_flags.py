@@ -19,24 +19,28 @@ def common(parser: argparse.ArgumentParser) -> None:
         "--gpus", type=int, default=1, metavar="N", help="GPUs to use; the processor where there is none"
     )
     parser.add_argument("--gpu_index", type=int, nargs="+", metavar="I", help="which GPUs")
-    parser.add_argument("-np", "--num_processes", type=int, default=-1, metavar="N", help="taken as --gpus")
+    parser.add_argument("-np", "--num_processes", type=int, default=-1, metavar="N", help="as many as --gpus")
     parser.add_argument("--use_amp", action="store_true", help="mixed precision (train)")
     parser.add_argument("--log_file", type=Path, metavar="FILE", help="append what is printed to FILE instead")
     parser.add_argument("-v", "--verbose", "--verbosity", action="store_true", help="a line of progress every second")
+    parser.add_argument("--launch_cuda_blocking", action="store_true", help=argparse.SUPPRESS)
+    _without_effect(parser, "--multi-node", values=0, why="no mpirun is started here: a run is on one machine")
+    _without_effect(parser, "--mpirun-arg", why="no mpirun is started here: a run is on one machine")
     parser.add_argument("--mount", action="append", default=[], metavar="SRC:DST", help="where a container path lies")
 
 
 class _NoEffect(argparse.Action):
-    """A flag of TAO's that changes nothing here, and says so when it is given."""
+    """A flag of TAO's that changes nothing here, and says so, and `const` why, when it is given."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        print(f"warning: {option_string} has no effect in this version", file=sys.stderr)
+        print(f"warning: {option_string} has no effect{self.const}", file=sys.stderr)
 
 
-def _without_effect(parser: argparse.ArgumentParser, *flags: str, values: int | None = None) -> None:
+def _without_effect(parser: argparse.ArgumentParser, *flags: str, values: int | None = None, why: str = "") -> None:
     """Take `flags`, each "--long -s", with one value or `values`."""
+    said = f": {why}" if why else " in this version"
     for names in flags:
-        parser.add_argument(*names.split(), action=_NoEffect, nargs=values, help=argparse.SUPPRESS)
+        parser.add_argument(*names.split(), action=_NoEffect, nargs=values, const=said, help=argparse.SUPPRESS)
 
 
 def _key_flag(parser: argparse.ArgumentParser) -> None:
@@ -52,11 +56,12 @@ def dataset_convert(parser: argparse.ArgumentParser) -> None:
 
 
 def train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-e", "--experiment_spec_file", required=True, metavar="SPEC", help="TAO's training spec")
-    parser.add_argument("-r", "--results_dir", required=True, metavar="DIR", help="the run's folder")
+    parser.add_argument("-e", "--experiment_spec_file", metavar="SPEC", help="training spec; else TAO's built-in one")
+    parser.add_argument("-r", "--results_dir", metavar="DIR", help="the run's folder; else ~/experiments/drivenet_DATE")
     parser.add_argument("-n", "--model_name", default="model", metavar="NAME", help="the model is weights/NAME.tlt")
     parser.add_argument("--enable_determinism", action="store_true", help="the same bits again, on a GPU too")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="threads that prepare images")
+    parser.add_argument("--mlflow", metavar="URI", help="log to this MLflow too; else MLFLOW_TRACKING_URI's, if set")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of convolutions")
     _key_flag(parser)
 

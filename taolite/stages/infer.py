@@ -19,6 +19,7 @@ from taolite.media.sinks import KittiFolder, PictureFolder, VideoFile
 from taolite.media.sources import Frame, Source
 from taolite.pictures import to_grey
 from taolite.sample import Detection
+from taolite.sinks.base import Sink
 from taolite.stages.models import Model
 from taolite.tasks.base import InferencePlan
 
@@ -79,10 +80,11 @@ def infer(
     *,
     drawing: Drawing,
     batch_size: int = 1,
+    sinks: Sequence[Sink] = (),
     listener: Listener = silent,
 ) -> InferReport:
     """Look at every frame of `source`, `batch_size` at once (a camera's one by one); results go to
-    `output`/images_annotated (a video: one file) and `output`/labels (reference 12).
+    `output`/images_annotated (a video: one file) and `output`/labels (reference 12); `sinks` get the pictures too.
     Raises DataError, ModelError, StorageError."""
     assert model.decoding is not None, "the caller gives a model whose decoding is known"
     colours = dict(zip(model.classes, palette(len(model.classes)), strict=True)) | dict(drawing.colours)
@@ -103,7 +105,7 @@ def infer(
             began = time.perf_counter()
             batch = _look(model, [frame.image_hwc for frame in frames])
             seconds += [(time.perf_counter() - began) / len(frames)] * len(frames)
-            for frame, found in zip(frames, batch, strict=True):
+            for looked_at, (frame, found) in enumerate(zip(frames, batch, strict=True), len(seconds) - len(frames)):
                 shown = [one for one in found if drawing.shown is None or one.name in drawing.shown]
                 for one in shown:
                     counts[one.name] += 1
@@ -113,6 +115,8 @@ def infer(
                         video.write(annotated)
                     else:
                         pictures.write(frame.name, annotated)
+                    for sink in sinks:
+                        sink.pictures({f"inference/{frame.name}": annotated}, looked_at)
                 if drawing.labels:
                     renamed = [Detection(drawing.names.get(one.name, one.name), one.box, one.score) for one in shown]
                     labels.write(frame.name, renamed)

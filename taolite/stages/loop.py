@@ -21,7 +21,7 @@ from taolite.data.examples import Examples
 from taolite.data.loading import Batch, batches
 from taolite.data.order import epoch_order, seed_for
 from taolite.errors import TrainingError
-from taolite.events import EpochDone, Listener, Progress
+from taolite.events import EpochDone, Listener, Progress, Stepped
 from taolite.stages.device import Device
 from taolite.stages.scaling import FLOAT16, CostScale
 from taolite.tasks.base import Objective, Recipe, Schedule
@@ -44,7 +44,8 @@ class _Tally:
 
 
 class Trainer:
-    """A network in training. `step` counts finished steps of the whole run; `epoch` finished epochs."""
+    """A network in training. `step` counts finished steps of the whole run; `points` of an epoch are told as
+    `Stepped`, every `point_every` steps."""
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class Trainer:
         device: Device,
         workers: int,
         listener: Listener,
+        points: int = 10,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.network = network.to(device.place, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -77,6 +79,8 @@ class Trainer:
         scaling = recipe.cost_scaling or (FLOAT16 if device.autocast is torch.float16 else None)
         self.cost_scale = CostScale(scaling) if scaling else None
         self.steps_per_epoch = -(-len(examples) // recipe.batch_size)
+        self.point_every = max(1, self.steps_per_epoch // points)
+        self._parts: Mapping[str, float] = {}
         self.step = 0
 
     @property
@@ -114,6 +118,8 @@ class Trainer:
             tally.images += len(batch.examples)
             if self._should_stop() and done + tally.steps < self.steps_per_epoch:
                 return None
+            if self.step % self.point_every == 0 or self.step % self.steps_per_epoch == 0:
+                self._listen(Stepped(self.step, self._readings(loss)))
             detail = f"loss {loss:.5f}"
             self._listen(
                 Progress(
@@ -171,8 +177,15 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
+        self._parts = cost.parts
         self.step += 1
         return loss
+
+    def _readings(self, loss: float) -> dict[str, float]:
+        """What the step that has just been done adds to the curves."""
+        parts = {f"cost/{name}": value for name, value in self._parts.items()}
+        scale = {"cost_scaling_exponent": self.cost_scale.exponent} if self.cost_scale else {}
+        return {"loss": loss, "learning_rate": self.learning_rate(self.step - 1), **parts, **scale}
 
     def _backward(self, cost: torch.Tensor) -> bool:
         """Compute the gradients; all zero, and False, where scaling made one overflow."""

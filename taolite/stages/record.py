@@ -1,14 +1,16 @@
-"""What a run writes down as it goes: status.json for TAO's readers, metrics.jsonl for ours, TensorBoard's events."""
+"""What a run writes down as it goes: status.json for TAO's readers, metrics.jsonl for ours, curves for the sinks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Protocol
 
-from taolite.events import EpochDone, Event, Validated
+from taolite.events import EpochDone, Event, Stepped, Validated
+from taolite.sinks.base import Sink
+from taolite.sinks.tensorboard import Board
 from taolite.workspace.run import RunFolder
 from taolite.workspace.status import StatusFile
 
@@ -35,24 +37,34 @@ def record_scores(status: StatusFile, scores: _Scores, cost: float) -> None:
 
 
 class Recorder:
-    """A listener that keeps what it hears; open while the run is. The folder is the run's."""
+    """A listener that keeps what it hears; open while the run is. The folder is the run's, the sinks become its own.
 
-    def __init__(self, run: RunFolder) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+    `costs`: validation costs also go to val/events by epoch, as TAO's early stopping writes them.
+    """
 
+    def __init__(self, run: RunFolder, sinks: Sequence[Sink], *, costs: bool = False) -> None:
         self._run = run
-        self._board: Any = SummaryWriter(str(run.root / "events"))
+        self._sinks = [Board(run.root / "events"), *sinks]
+        self._costs = Board(run.root / "val" / "events") if costs else None
+
+    @property
+    def sinks(self) -> Sequence[Sink]:
+        """Everything that shows the run."""
+        return self._sinks
 
     def __enter__(self) -> Recorder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._board.close()
+        for sink in [*self._sinks, *([self._costs] if self._costs else [])]:
+            sink.close()
         if error is not None:
             self._run.status.write(str(error).splitlines()[0] if str(error) else kind.__name__, status="FAILURE")  # type: ignore[union-attr]
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, EpochDone):
+        if isinstance(event, Stepped):
+            self._scalars(event.values, event.step)
+        elif isinstance(event, EpochDone):
             self._epoch(event)
         elif isinstance(event, Validated):
             self._validation(event)
@@ -87,14 +99,18 @@ class Recorder:
             eta=str(timedelta(seconds=event.eta_s)),
             graphical={"loss": event.loss, "learning_rate": event.learning_rate},
         )
-        for name in ("loss", "learning_rate", "images_per_s"):
-            self._board.add_scalar(name, values[name], event.step)
+        self._scalars({"epoch": event.epoch, "images_per_s": event.images_per_s}, event.step)
 
     def _validation(self, event: Validated) -> None:
         values = {"validation_cost": event.cost, "mAP": event.mean_ap, "AP": dict(event.per_class)}
         self._run.metrics.write(event.epoch, values)
         record_scores(self._run.status, event, event.cost)
-        self._board.add_scalar("validation_cost", event.cost, event.epoch)
-        self._board.add_scalar("mean average precision (mAP)", event.mean_ap, event.epoch)
-        for name, value in event.per_class.items():
-            self._board.add_scalar(f"{name}_AP", value, event.epoch)
+        per_class = {f"{name}_AP (in %)": value for name, value in event.per_class.items()}  # fractions, as TAO's are
+        scores = {"validation_cost": event.cost, "mean average precision (mAP) (in %)": event.mean_ap, **per_class}
+        self._scalars(scores, event.step)
+        if self._costs is not None:
+            self._costs.scalars({"validation_cost": event.cost}, event.epoch)
+
+    def _scalars(self, values: Mapping[str, float], step: int) -> None:
+        for sink in self._sinks:
+            sink.scalars(values, step)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,17 +23,21 @@ from taolite.data.examples import Examples
 from taolite.errors import DataError, TrainingError
 from taolite.events import Event, Listener, Notice, Validated, silent
 from taolite.report import plots
-from taolite.stages import checkpoint
+from taolite.sinks.base import Sink, guarded
+from taolite.sinks.clearml import open_clearml
+from taolite.sinks.mlflow import open_mlflow
+from taolite.sinks.wandb import open_wandb
+from taolite.stages import checkpoint, showing
 from taolite.stages.device import Device, Precision, choose, set_deterministic
 from taolite.stages.evaluate import Evaluation, score_split
 from taolite.stages.loop import Trainer
 from taolite.stages.predict import torch_predict
 from taolite.stages.record import Recorder
-from taolite.tasks.base import Resolve, Start, Task
+from taolite.tasks.base import Resolve, Start, Task, Watch
 from taolite.workspace.manifest import hardware, versions
 from taolite.workspace.run import RunFolder, RunIdentity
 
-__all__ = ["TrainOptions", "TrainReport", "train"]
+__all__ = ["Best", "TrainOptions", "TrainReport", "train"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,16 @@ class TrainOptions:
     precision: Precision = "auto"
     deterministic: bool = False
     workers: int = 2
+    mlflow: str = ""  # tracking URI
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best validation of a run, and the weights it was of. Fractions 0..1."""
+
+    weights: Path
+    epoch: int
+    mean_ap: float
 
 
 @dataclass(frozen=True)
@@ -54,6 +68,7 @@ class TrainReport:
 
     weights: Path
     evaluation: Evaluation
+    best: Best
     epochs: int
     seconds: float
     parameters: int
@@ -85,6 +100,7 @@ def train(
     Raises SpecError, DataError, PathError, ArtifactError, ModelError, TrainingError, StorageError.
     """
     began = time.perf_counter()
+    listener(Notice(f"Loading experiment spec at {spec_path}."))
     reading = task.read_spec(spec_path)
     spec = reading.model
     for warning in reading.warnings:
@@ -93,11 +109,18 @@ def train(
     grid_hw = task.grid_hw(start.network, spec)
     examples = task.examples(spec, split="train", resolve=resolve, augment=True, grid_hw=grid_hw)
     held_out = task.examples(spec, split="val", resolve=resolve, augment=False, grid_hw=grid_hw)
+    recipe, schedule, watch = task.recipe(spec), task.schedule(spec), task.watch(spec)
+    if len(examples) % recipe.batch_size:
+        listener(
+            Notice(
+                f"Cannot iterate over exactly {len(examples)} samples with a batch size of {recipe.batch_size}; "
+                "each epoch will therefore take one extra step."
+            )
+        )
     listener(Notice(f"Found {len(examples)} samples in training set"))
     listener(Notice(f"Found {len(held_out)} samples in validation set"))
     _compare_labels(examples, task.classes(spec), spec_path, listener)
     set_deterministic(options.deterministic)
-    recipe = task.recipe(spec)
     device = choose(
         gpus=options.gpus,
         gpu_index=options.gpu_index,
@@ -109,34 +132,67 @@ def train(
     for text in start.notices:
         listener(Notice(text))
     identity = RunIdentity(task.name, task.spec_text(spec), task.classes(spec), examples.content_hash(), start.parent)
-    with RunFolder.open(results, identity) as folder, Recorder(folder) as record, _stop_signals() as stop:
+    facts = {
+        "spec": spec_path.name,
+        "epochs": recipe.epochs,
+        "batch_size": recipe.batch_size,
+        "seed": recipe.seed,
+        "classes": ", ".join(task.classes(spec)),
+        "device": device.description,
+    }
+    with (
+        RunFolder.open(results, identity) as folder,
+        Recorder(
+            folder, _services(watch, name, folder.root, facts, options, listener), costs=schedule.led_by_cost
+        ) as record,
+        _stop_signals() as stop,
+    ):
         trainer = Trainer(
             start.network,
             examples=examples,
             recipe=recipe,
             objective=task.objective(spec),
-            schedule=task.schedule(spec),
+            schedule=schedule,
             regularised=task.regularised(start.network),
             device=device,
             workers=options.workers,
-            listener=listener,
+            listener=_both(record, listener),
+            points=watch.points,
             should_stop=stop.is_set,
         )
-        run = _Run(task, spec, start, trainer, held_out, folder, key, device, options.workers, _both(record, listener))
+        listener(Notice(f"Checkpoint interval: {recipe.checkpoint_interval}"))
+        listener(Notice(f"Scalars logged at every {trainer.point_every} steps"))
+        if watch.every_epochs:
+            listener(Notice(f"Images logged at every {watch.every_epochs * trainer.steps_per_epoch} steps"))
+        run = _Run(
+            task,
+            spec,
+            start,
+            trainer,
+            held_out,
+            folder,
+            folder.weights(name),
+            key,
+            device,
+            options.workers,
+            watch,
+            record.sinks,
+            _both(record, listener),
+        )
         folder.record(
             versions=versions(), hardware=hardware(), device=device.description, seed=trainer.recipe.seed, name=name
         )
         run.take_up()
-        record.started(task.name)
+        record.started(task.title)
         first = trainer.first_batch().examples
         plots.first_batch_png(first, task.classes(spec), folder.plots / "first_batch.png")
         evaluation = run.to_the_end(stop)
-        weights = folder.weights(name)
+        weights = run.weights
         parameters = run.save_model(weights, evaluation)
-        record.finished(task.name, model=weights, parameters=parameters)
+        record.finished(task.title, model=weights, parameters=parameters)
         folder.record(metrics=_metrics(evaluation), parameters=parameters)
     epochs = trainer.step // trainer.steps_per_epoch
-    return TrainReport(weights, evaluation, epochs, time.perf_counter() - began, parameters)
+    return TrainReport(weights, evaluation, run.best(), epochs, time.perf_counter() - began, parameters)
 
 
 @dataclass(frozen=True)
@@ -149,9 +205,12 @@ class _Run:
     trainer: Trainer
     held_out: Examples
     folder: RunFolder
+    weights: Path
     key: Key
     device: Device
     workers: int
+    watch: Watch
+    sinks: Sequence[Sink]
     listener: Listener
 
     def take_up(self) -> None:
@@ -179,7 +238,10 @@ class _Run:
                     evaluation = self.validate(done.epoch)
                     if said := trainer.schedule.validated(done.epoch, evaluation.cost):
                         self.listener(Notice(f"epoch {done.epoch}: {said}"))
+                if self.watch.every_epochs and done.epoch % self.watch.every_epochs == 0:
+                    self.show()
                 if done.epoch % recipe.checkpoint_interval == 0 and done.epoch < recipe.epochs:
+                    self.listener(Notice(f"Saving checkpoints for step-{trainer.step}."))
                     self.save_model(self.folder.root / f"model.epoch-{done.epoch}.tlt", evaluation)
                 plots.curves_png(self.folder.metrics.read(), self.folder.plots / "curves.png")
             saved = checkpoint.save(self.folder.checkpoints, trainer, key=self.key)
@@ -192,7 +254,7 @@ class _Run:
         return evaluation or self.validate(trainer.step // trainer.steps_per_epoch)
 
     def validate(self, epoch: int) -> Evaluation:
-        """Score the network as it stands on what is held out."""
+        """Score the network as it stands on what is held out; the best so far is kept beside the last."""
         evaluation = score_split(
             self.task,
             torch_predict(self.trainer.network, self.device),
@@ -205,8 +267,27 @@ class _Run:
         )
         card, epochs = evaluation.card, self.trainer.recipe.epochs
         seconds = evaluation.seconds_per_image
-        self.listener(Validated(epoch, epochs, evaluation.cost, card.mean_ap, card.per_class, seconds))
+        step, cost = self.trainer.step, evaluation.cost
+        self.listener(Validated(epoch, epochs, step, cost, card.mean_ap, card.per_class, seconds))
+        if self.best().epoch == epoch:
+            self.save_model(self.best().weights, evaluation)
         return evaluation
+
+    def best(self) -> Best:
+        """The best validation so far: the highest mean AP, then the lowest cost, then the earliest."""
+        rows = [row for row in self.folder.metrics.read() if row.get("mAP") is not None]
+        row = min(rows, key=lambda row: (-row["mAP"], row["validation_cost"], row["epoch"]))
+        return Best(self.weights.with_name(f"{self.weights.stem}.best.tlt"), row["epoch"], row["mAP"])
+
+    def show(self) -> None:
+        """Give the sinks pictures and histograms of the network as it stands."""
+        predict = torch_predict(self.trainer.network, self.device)
+        classes, step = self.task.classes(self.spec), self.trainer.step
+        pictures = showing.detections(self.task, predict, self.held_out, classes=classes, watch=self.watch)
+        histograms = showing.weights(self.trainer.network)
+        for sink in self.sinks:
+            sink.pictures(pictures, step)
+            sink.histograms(histograms, step)
 
     def save_model(self, path: Path, evaluation: Evaluation | None) -> int:
         """Seal the network as it stands; returns its number of parameters."""
@@ -242,6 +323,24 @@ def _compare_labels(examples: Examples, classes: Sequence[str], spec_path: Path,
     for index, name in enumerate(classes):
         if not known[index]:
             listener(Notice(f"{spec_path}: no training image has an object of {name}; it cannot be learned", "warning"))
+
+
+def _services(
+    watch: Watch, name: str, root: Path, facts: Mapping[str, Any], options: TrainOptions, listener: Listener
+) -> list[Sink]:
+    """The services that spec and options ask for; one that fails is a warning."""
+
+    def warn(text: str) -> None:
+        listener(Notice(text, "warning"))
+
+    opened: list[Sink] = []
+    if (wandb := watch.wandb) is not None:
+        opened.append(guarded("wandb", lambda: open_wandb(wandb, root, facts), warn))
+    if (clearml := watch.clearml) is not None:
+        opened.append(guarded("clearml", lambda: open_clearml(clearml, facts), warn))
+    if options.mlflow:
+        opened.append(guarded("mlflow", lambda: open_mlflow(options.mlflow, name, facts), warn))
+    return opened
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, Any]:

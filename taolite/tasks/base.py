@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from taolite.boxes import Boxes
     from taolite.data.examples import Examples
     from taolite.preprocessing import Preprocessing
+    from taolite.sinks.clearml import ClearmlSettings
+    from taolite.sinks.wandb import WandbSettings
     from taolite.spec import Reading
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "ScoreCard",
     "Start",
     "Task",
+    "Watch",
     "find",
 ]
 
@@ -71,6 +74,19 @@ class Recipe:
     validates: Callable[[int], bool]  # epoch, from 1 -> is it followed by a validation
     float16: bool = False  # the spec asks for half precision
     cost_scaling: CostScaling | None = None
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is shown of a run under way: `points` of its curves an epoch; every `every_epochs` epochs the weights'
+    histograms and `pictures` held-out images with what `decoding` finds in them, never where that is None."""
+
+    points: int
+    every_epochs: int | None
+    pictures: int
+    decoding: Mapping[str, Any]
+    wandb: WandbSettings | None = None
+    clearml: ClearmlSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +142,7 @@ class InferencePlan:
     linewidth: int | None
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    wandb: WandbSettings | None = None  # annotated pictures are sent there
 
 
 class Objective(Protocol):
@@ -205,6 +222,8 @@ class Task(Protocol):
     """One folder below `tasks/`; stateless, shared by all stages."""
 
     name: str
+    title: str  # as TAO writes it
+    default_spec: Path  # what trains where no spec is named
     onnx_outputs: tuple[str, ...]  # in the order the network returns them
 
     def read_spec(self, path: Path) -> Reading[Any]:
@@ -225,6 +244,10 @@ class Task(Protocol):
 
     def recipe(self, spec: Any) -> Recipe:
         """The training settings."""
+        ...
+
+    def watch(self, spec: Any) -> Watch:
+        """What is shown of a run under way."""
         ...
 
     def schedule(self, spec: Any) -> Schedule:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 
 import pytest
@@ -63,3 +64,33 @@ def test_a_flag_without_effect_says_so(parser: argparse.ArgumentParser, capsys: 
         "warning: --cal_cache_file has no effect in this version",
         "warning: -s has no effect in this version",
     ]
+
+
+def test_flags_of_taos_launcher_are_taken_and_say_that_no_mpirun_runs(
+    parser: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str]
+):
+    parser.parse_args(shlex.split("train -e s -r r -k k --multi-node --mpirun-arg '-x NCCL_IB_HCA=mlx5'"))
+
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: --multi-node has no effect: no mpirun is started here: a run is on one machine",
+        "warning: --mpirun-arg has no effect: no mpirun is started here: a run is on one machine",
+    ]
+
+
+def test_more_processes_than_gpus_are_refused(capsys: pytest.CaptureFixture[str]):
+    from taolite.cli.main import main
+
+    assert main(shlex.split("detectnet train -e s -r r -k k -np 2")) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "error: --num_processes 2 with --gpus 1: a process needs a GPU of its own; give both the same number, or leave "
+        "--num_processes out"
+    ]
+
+
+def test_cuda_blocking_is_set_before_anything_runs(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUDA_LAUNCH_BLOCKING", "0")
+    options = argparse.Namespace(
+        task="prune", gpus=1, num_processes=-1, use_amp=False, log_file=None, launch_cuda_blocking=True
+    )
+
+    assert detectnet._logged(lambda _: int(os.environ["CUDA_LAUNCH_BLOCKING"]), options) == 1

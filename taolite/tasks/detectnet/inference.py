@@ -9,6 +9,7 @@ from taolite import spec as specs
 from taolite.tasks.base import EnginePlan, InferencePlan
 from taolite.tasks.detectnet.decode import Clustering
 from taolite.tasks.detectnet.spec import BackendDataType, ClasswiseBboxHandler, InferenceSpec, TensorRTConfig
+from taolite.tasks.detectnet.watch import wandb_settings
 
 __all__ = ["load_plan"]
 
@@ -52,6 +53,7 @@ def load_plan(path: Path) -> InferencePlan:
             for name in rows
             if name not in own
         ),
+        wandb=wandb_settings(handler.wandb_config, "detectnet_v2_inference"),
         warnings=tuple(f"line {warning.line}: {warning.text}" for warning in reading.warnings),
     )
 

@@ -107,6 +107,13 @@ class DetectNet(nn.Module):
         self.backbone.reset_parameters()
         self._reset_heads(0.0)
 
+    def renew_heads(self, num_classes: int) -> None:
+        """Replace the heads by fresh ones for another number of classes, on the features as they are."""
+        self.num_classes = num_classes
+        self.output_cov = nn.Conv2d(self.output_cov.in_channels, num_classes, 1)
+        self.output_bbox = nn.Conv2d(self.output_bbox.in_channels, 4 * num_classes, 1)
+        self._reset_heads(0.0)
+
     def _features(self, x_nchw: Tensor) -> tuple[Tensor, Tensor]:
         """What the two heads read."""
         if not self.inputs:

@@ -36,6 +36,7 @@ from taolite.tasks.base import (
     Schedule,
     ScoreCard,
     Start,
+    Watch,
 )
 from taolite.tasks.detectnet.decode import OFFSET, SCALE, Clustering, decode
 from taolite.tasks.detectnet.inference import load_plan
@@ -46,6 +47,7 @@ from taolite.tasks.detectnet.schedule import EarlyStopping, SoftStart
 from taolite.tasks.detectnet.spec import DetectNetSpec
 from taolite.tasks.detectnet.spec.network import BackendFloat
 from taolite.tasks.detectnet.targets import Ellipse, Raster, rasterize
+from taolite.tasks.detectnet.watch import watch
 
 __all__ = ["TASK"]
 
@@ -54,6 +56,8 @@ class DetectNetTask:
     """Stateless; see the protocol for what each method promises."""
 
     name = "detectnet"
+    title = "DetectNet_v2"
+    default_spec = Path(__file__).with_name("default_spec.txt")
     onnx_outputs = ("output_cov/Sigmoid", "output_bbox/BiasAdd")
 
     def read_spec(self, path: Path) -> specs.Reading[DetectNetSpec]:
@@ -88,6 +92,9 @@ class DetectNetTask:
             if scaling.enabled
             else None,
         )
+
+    def watch(self, spec: DetectNetSpec) -> Watch:
+        return watch(spec, self.decoding(spec))
 
     def schedule(self, spec: DetectNetSpec) -> Schedule:
         config = spec.training_config.learning_rate
@@ -152,11 +159,11 @@ class DetectNetTask:
         path = source if source.startswith("torchvision://") else str(resolve(source))
         if model.load_graph:
             bundle = read_bundle(Path(path), key=key)
-            network = self._loaded_graph(spec, bundle, path)
+            network, notices = self._loaded_graph(spec, bundle, path)
             forget_statistics(network)
             return Start(
                 network,
-                (f"{path}: the whole graph is taken from this file",),
+                (f"{path}: the whole graph is taken from this file", *notices),
                 bundle.lineage,
                 weights_hash(bundle.tensors),
             )
@@ -170,14 +177,23 @@ class DetectNetTask:
         parent = weights_hash({name: value.numpy() for name, value in weights.tensors.items()})
         return Start(network, (text, *skipped), parent=parent)
 
-    def _loaded_graph(self, spec: DetectNetSpec, bundle: Bundle, path: str) -> torch.nn.Module:
-        wanted = self.classes(spec)
-        if len(bundle.classes) != len(wanted):
+    def _loaded_graph(self, spec: DetectNetSpec, bundle: Bundle, path: str) -> tuple[torch.nn.Module, tuple[str, ...]]:
+        """The network of `bundle`, with fresh heads where its classes are not the spec's and that is allowed."""
+        wanted, network = self.classes(spec), self.network(bundle)
+        if len(bundle.classes) == len(wanted):
+            return network, ()
+        difference = (
+            f"{path} finds {len(bundle.classes)} classes ({', '.join(bundle.classes)}) and the spec asks for "
+            f"{len(wanted)} ({', '.join(wanted)})"
+        )
+        if not spec.model_config_.allow_loaded_model_modification:
             raise ModelError(
-                f"{path} finds {len(bundle.classes)} classes ({', '.join(bundle.classes)}) and the spec asks for "
-                f"{len(wanted)} ({', '.join(wanted)}); with load_graph the two must agree"
+                f"{difference}; with load_graph the two must agree, or allow_loaded_model_modification: true "
+                "puts fresh heads on it"
             )
-        return self.network(bundle)
+        assert isinstance(network, DetectNet)
+        network.renew_heads(len(wanted))
+        return network, (f"{difference}: its heads are replaced by fresh ones, which begin at random",)
 
     def objective(self, spec: DetectNetSpec) -> DetectNetObjective:
         config = spec.cost_function_config

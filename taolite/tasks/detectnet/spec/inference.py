@@ -156,9 +156,7 @@ class BboxHandlerConfig(SpecModel):
         min_length=1, doc="What is kept and drawn of each class; `default` is for those without an entry."
     )
     postproc_classes: tuple[str, ...] = field((), doc="Classes that are written and drawn; none given is all.")
-    wandb_config: WandBConfig | None = field(
-        None, ignored="pictures are not sent anywhere; they are in the output folder", doc="Without effect."
-    )
+    wandb_config: WandBConfig | None = field(None, doc="Annotated pictures are sent to Weights & Biases.")
 
 
 class InferenceSpec(SpecModel):

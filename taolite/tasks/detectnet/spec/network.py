@@ -90,8 +90,10 @@ class ModelConfig(SpecModel):
     """The network."""
 
     pretrained_model_file: str = field("", doc='Weights to start from; "" starts from random ones.')
-    freeze_pretrained_layers: bool = field(False, doc="Without effect, but asks for a pretrained file.")
-    allow_loaded_model_modification: bool = field(False, doc="With load_graph: missing heads may be added.")
+    freeze_pretrained_layers: bool = field(False, doc="Asks for a pretrained file, and no more, as in TAO.")
+    allow_loaded_model_modification: bool = field(
+        False, doc="With load_graph: heads for other classes are replaced by fresh ones."
+    )
     num_layers: Int = field(18, ge=1, zero_is_default=True, doc="Depth of the backbone; 0 acts as 18.")
     use_pooling: bool = field(False, doc="Max-pooling after the first convolution instead of strides.")
     use_batch_norm: bool = field(False, doc="Batch normalisation; absent is none.")

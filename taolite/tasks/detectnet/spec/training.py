@@ -157,36 +157,36 @@ class WandBMode(SpecEnum):
 
 
 class WandBConfig(SpecModel):
-    """Weights & Biases."""
+    """Weights & Biases: a run is started where this is given, unless it says `enabled: false`."""
 
-    enabled: bool = field(False, doc="Without effect.")
-    key: str = field("", doc="Without effect.")
-    project: str = field("", doc="Without effect.")
-    entity: str = field("", doc="Without effect.")
-    reinit: bool = field(False, doc="Without effect.")
-    name: str = field("", doc="Without effect.")
-    tags: tuple[str, ...] = field((), doc="Without effect.")
-    wandb_dir: str = field("", doc="Without effect.")
-    notes: str = field("", doc="Without effect.")
-    mode: WandBMode = field(WandBMode.ONLINE, doc="Without effect.")
+    enabled: bool = field(False, doc="Written out as false, nothing is started; absent acts as true, as in TAO.")
+    key: str = field("", ignored="a spec is copied into every model; set WANDB_API_KEY instead", doc="Without effect.")
+    project: str = field("", doc="The project.")
+    entity: str = field("", doc="The team or user.")
+    reinit: bool = field(False, doc="Without effect: every training is a run of its own.")
+    name: str = field("", doc="The run's name, before its date; absent is `model`.")
+    tags: tuple[str, ...] = field((), doc="The run's tags.")
+    wandb_dir: str = field("", doc="Where its files go; absent is the results folder.")
+    notes: str = field("", doc="The run's notes.")
+    mode: WandBMode = field(WandBMode.ONLINE, doc="Absent, the variable WANDB_MODE decides.")
 
 
 class ClearMLConfig(SpecModel):
-    """ClearML."""
+    """ClearML: a task is started where this is given."""
 
-    project: str = field("", doc="Without effect.")
-    task: str = field("", doc="Without effect.")
-    tags: tuple[str, ...] = field((), doc="Without effect.")
-    reuse_last_task_id: bool = field(False, doc="Without effect.")
-    continue_last_task: bool = field(False, doc="Without effect.")
-    deferred_init: bool = field(False, doc="Without effect.")
+    project: str = field("", doc="The project.")
+    task: str = field("", doc="The task's name.")
+    tags: tuple[str, ...] = field((), doc="The task's tags.")
+    reuse_last_task_id: bool = field(False, doc="Write over the last task of this name.")
+    continue_last_task: bool = field(False, doc="Go on with the last task of this name.")
+    deferred_init: bool = field(False, doc="Do not wait for the server.")
 
 
 class VisualizerConfig(SpecModel):
     """Pictures and curves of a run."""
 
     enabled: bool = field(False, doc="Images and histograms in TensorBoard.")
-    num_images: UInt = field(0, doc="Images in each summary.")
+    num_images: UInt = field(0, doc="Validation images in each summary.")
     scalar_logging_frequency: UInt = field(
         10, ge=1, zero_is_default=True, unit="points per epoch", doc="Points of a curve in an epoch; 0 acts as 10."
     )
@@ -194,12 +194,8 @@ class VisualizerConfig(SpecModel):
         1, ge=1, zero_is_default=True, unit="epochs", doc="Epochs from one set of images to the next; 0 acts as 1."
     )
     target_class_config: dict[str, VisualizerClass] = field({}, doc="What of each class is drawn.")
-    wandb_config: WandBConfig | None = field(
-        None, ignored="runs are not sent anywhere; see the run folder's plots", doc="Without effect."
-    )
-    clearml_config: ClearMLConfig | None = field(
-        None, ignored="runs are not sent anywhere; see the run folder's plots", doc="Without effect."
-    )
+    wandb_config: WandBConfig | None = field(None, doc="Weights & Biases.")
+    clearml_config: ClearMLConfig | None = field(None, doc="ClearML.")
 
 
 class TrainingConfig(SpecModel):

@@ -1,0 +1,74 @@
+"""ClearML, for `clearml_config` (reference 1.13). The command line is not sent: the key may be on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taolite.errors import UsageError
+from taolite.sinks.base import Pixels, Sink
+
+__all__ = ["ClearmlSettings", "open_clearml"]
+
+
+@dataclass(frozen=True)
+class ClearmlSettings:
+    """The fields of `clearml_config`."""
+
+    project: str = ""
+    task: str = ""
+    tags: tuple[str, ...] = ()
+    reuse_last_task_id: bool = False
+    continue_last_task: bool = False
+    deferred_init: bool = False
+
+
+def open_clearml(settings: ClearmlSettings, config: Mapping[str, Any]) -> Sink:
+    """A task on the server of ~/clearml.conf, or offline with CLEARML_OFFLINE_MODE=1.
+
+    Raises UsageError where the package is missing.
+    """
+    try:
+        from clearml import Task
+    except ImportError as error:
+        raise UsageError('clearml is not installed; pip install "taolite[clearml]"') from error
+    task = Task.init(
+        project_name=settings.project or "taolite",
+        task_name=settings.task or "detectnet_v2_train",
+        tags=list(settings.tags) or None,
+        reuse_last_task_id=settings.reuse_last_task_id,
+        continue_last_task=settings.continue_last_task,
+        deferred_init=settings.deferred_init,
+        auto_connect_arg_parser=False,
+        auto_connect_frameworks=False,
+        auto_connect_streams=False,
+        auto_resource_monitoring=False,
+    )
+    task.connect(dict(config))
+    return _Clearml(task)
+
+
+class _Clearml:
+    def __init__(self, task: Any) -> None:
+        self._task, self._logger = task, task.get_logger()
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        for name, value in values.items():
+            self._logger.report_scalar(title=name, series=name, value=value, iteration=step)
+
+    def pictures(self, pictures: Mapping[str, Pixels], step: int) -> None:
+        for name, pixels in pictures.items():
+            self._logger.report_image(title=name, series=name, iteration=step, image=pixels)
+
+    def histograms(self, values: Mapping[str, NDArray[np.float32]], step: int) -> None:
+        for name, array in values.items():
+            counts, edges = np.histogram(array, bins=64)
+            labels = [f"{edge:.4g}" for edge in edges[:-1]]
+            self._logger.report_histogram(title=name, series=name, values=counts, iteration=step, xlabels=labels)
+
+    def close(self) -> None:
+        self._task.close()

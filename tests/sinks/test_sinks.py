@@ -1,0 +1,157 @@
+"""Sinks on the real libraries, offline; skipped where one is not installed."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from taolite.sinks.base import Sink, guarded
+from taolite.sinks.clearml import ClearmlSettings, open_clearml
+from taolite.sinks.mlflow import open_mlflow
+from taolite.sinks.tensorboard import Board
+from taolite.sinks.wandb import WandbSettings, open_wandb
+
+SECRET = "hunter2hunter2"
+PIXELS = np.full((24, 32, 3), 200, np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def key_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["detectnet_v2", "train", "-k", SECRET])
+
+
+def feed(sink: Sink) -> None:
+    sink.scalars({"loss": 0.75, "mean average precision (mAP) (in %)": 0.5}, 3)
+    sink.pictures({"detections/1": PIXELS}, 3)
+    sink.histograms({"weights/conv1": np.arange(10, dtype=np.float32)}, 3)
+    sink.close()
+
+
+def contents(folder: Path) -> bytes:
+    """All bytes of all files below, zip archives opened."""
+    read = b""
+    for path in folder.rglob("*"):
+        if path.suffix == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                read += b"".join(archive.read(name) for name in archive.namelist())
+        elif path.is_file():
+            read += path.read_bytes()
+    return read
+
+
+def test_tensorboard_files_hold_numbers_pictures_and_histograms(tmp_path: Path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    feed(Board(tmp_path))
+
+    read = EventAccumulator(str(tmp_path)).Reload()
+    assert [(e.step, e.value) for e in read.Scalars("loss")] == [(3, 0.75)]
+    assert (read.Images("detections/1")[0].height, read.Images("detections/1")[0].width) == (24, 32)
+    assert read.Histograms("weights/conv1")[0].histogram_value.num == 10
+
+
+def test_mlflow_keeps_numbers_with_names_that_it_takes_and_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    uri = tmp_path.as_uri()
+
+    feed(open_mlflow(uri, "plates", {"epochs": 12}))
+
+    client = mlflow.MlflowClient(uri)
+    (run,) = client.search_runs([client.get_experiment_by_name("taolite").experiment_id])
+    assert run.info.run_name == "plates"
+    assert list(tmp_path.rglob("images/*.png"))
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"epochs": "12"}
+    assert run.data.metrics == {"loss": 0.75, "mean average precision _mAP_ _in _": 0.5}
+
+
+@pytest.mark.slow
+def test_wandb_offline_keeps_numbers_and_pictures_and_not_the_command_line(tmp_path: Path):
+    pytest.importorskip("wandb")
+    settings = WandbSettings("plates", project="p", tags=("a", "b"), notes="n", mode="offline")
+
+    feed(open_wandb(settings, tmp_path, {"epochs": 12}))
+
+    kept = contents(tmp_path)
+    assert b"plates_" in kept
+    assert b"loss" in kept
+    assert list(tmp_path.glob("wandb/offline-run-*/files/media/images/detections/*.png"))
+    assert SECRET.encode() not in kept
+
+
+@pytest.mark.slow
+def test_clearml_offline_keeps_numbers_and_not_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    clearml = pytest.importorskip("clearml")
+    monkeypatch.setenv("CLEARML_CACHE_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(clearml.Task, "_Task__main_task", None, raising=False)
+    clearml.Task.set_offline(True)
+
+    feed(open_clearml(ClearmlSettings(project="p", task="plates", tags=("a",)), {"epochs": 12}))
+
+    kept = contents(tmp_path)
+    assert b"plates" in kept
+    assert b"loss" in kept
+    assert SECRET.encode() not in kept
+
+
+def test_without_a_login_wandb_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("wandb")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    said: list[str] = []
+
+    sink = guarded("wandb", lambda: open_wandb(WandbSettings("plates"), tmp_path, {}), said.append)
+    feed(sink)
+
+    assert said == [
+        "wandb: no login; set WANDB_API_KEY, run `wandb login`, or ask for `mode: OFFLINE`; the run goes on without it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("library", "opens"),
+    [
+        ("wandb", lambda folder: open_wandb(WandbSettings("m"), folder, {})),
+        ("clearml", lambda folder: open_clearml(ClearmlSettings(), {})),
+        ("mlflow", lambda folder: open_mlflow(str(folder), "m", {})),
+    ],
+)
+def test_a_library_that_is_missing_is_named_with_its_extra_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str, opens: Callable[[Path], Sink]
+):
+    monkeypatch.setitem(sys.modules, library, None)
+    said: list[str] = []
+
+    feed(guarded(library, lambda: opens(tmp_path), said.append))
+
+    wanted = f'{library}: {library} is not installed; pip install "taolite[{library}]"; the run goes on without it'
+    assert said == [wanted]
+
+
+def test_a_sink_that_fails_half_way_is_told_once():
+    class Broken:
+        calls = 0
+
+        def scalars(self, values: object, step: int) -> None:
+            Broken.calls += 1
+            raise OSError("connection lost\nand a long trace")
+
+        pictures = histograms = scalars
+
+        def close(self) -> None:
+            Broken.calls += 1
+
+    said: list[str] = []
+
+    feed(guarded("server", Broken, said.append))
+
+    assert said == ["server: connection lost; the run goes on without it"]
+    assert Broken.calls == 1
