@@ -129,10 +129,11 @@ def test_5_networks_have_the_parameters_of_the_reference(num_layers, classes, al
 
 
 def test_6_the_users_learning_rate_at_a_twentieth_of_the_run(user_spec: DetectNetSpec):
-    rate = base.find("detectnet").recipe(user_spec).learning_rate
+    rate = base.find("detectnet").schedule(user_spec).rate
+    elapsed = 0.05 * user_spec.training_config.num_epochs
 
-    assert rate(0.05) == pytest.approx(math.exp((math.log(5e-6) + math.log(5e-4)) / 2))
-    assert rate(0.05) == pytest.approx(5e-5)
+    assert rate(elapsed) == pytest.approx(math.exp((math.log(5e-6) + math.log(5e-4)) / 2))
+    assert rate(elapsed) == pytest.approx(5e-5)
 
 
 def test_7_the_objectives_are_balanced_by_what_they_cost():
