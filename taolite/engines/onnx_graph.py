@@ -180,10 +180,16 @@ def lower_opset(onnx: bytes, opset: int) -> bytes:
                 entry.version = opset
         return bytes(model.SerializeToString(deterministic=True))
     try:
-        return bytes(onnx_library.version_converter.convert_version(model, opset).SerializeToString(deterministic=True))
+        lowered = onnx_library.version_converter.convert_version(model, opset)
     except (RuntimeError, onnx_library.version_converter.ConvertError) as error:
         reason = _first_line(error).rsplit(": ", 1)[-1]
         raise EngineError(f"this model cannot be written at opset {opset}: {reason}; ask for a later one") from error
+    for node in lowered.graph.node:
+        # The converter leaves this attribute of opset 18 behind; 0, its default, is what older readers do.
+        kept = [a for a in node.attribute if (a.name, a.i) != ("noop_with_empty_axes", 0)]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+    return bytes(lowered.SerializeToString(deterministic=True))
 
 
 def to_fp16(onnx: bytes) -> bytes:

@@ -13,8 +13,8 @@ from __future__ import annotations
 import copy
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Generator, Iterator, Mapping
-from typing import Any, ClassVar, Self, cast
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,15 @@ from torch import Tensor, nn
 from taolite.errors import ModelError
 from taolite.nn.batchnorm import BatchNorm
 
-__all__ = ["Backbone", "Walk", "layer_letters", "named"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Backbone", "Graph", "Walk", "layer_letters", "named"]
+
+Graph = Literal["tao", "torchvision", "tensorflow"]
+"""Whose graph a network is, under TAO's layer names: pretrained weights mean what they were trained to mean in one
+only (docs/decisions/0002)."""
+
+# ImageNet statistics of RGB / 255 that torchvision's weights were trained with.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Walk = Generator[tuple[str, Tensor], None, Tensor]
 """Yields (layer name, activation) of each layer passed, and returns the last activation: `x = yield from ...`."""
@@ -53,10 +61,15 @@ class Backbone(nn.Module, ABC):
     fields: ClassVar[Mapping[str, type]]
     """The constructor's arguments and the JSON type of each."""
 
+    graph: Graph = "tao"
     in_channels: int
     stride: int
     freeze_blocks: tuple[int, ...]
     freeze_bn: bool
+
+    input_mean: Tensor
+    input_std: Tensor
+    _input_statistics: tuple[Sequence[float], Sequence[float]] | None = None
 
     def __init__(self, *, in_channels: int, stride: int, freeze_blocks: Collection[int], freeze_bn: bool) -> None:
         super().__init__()
@@ -143,6 +156,10 @@ class Backbone(nn.Module, ABC):
                     nn.init.zeros_(module.bias)
                 if self.block_of(name) in self.freeze_blocks:
                     module.requires_grad_(False)
+        if self._input_statistics is not None:
+            for buffer, values in zip((self.input_mean, self.input_std), self._input_statistics, strict=True):
+                numbers = values if self.in_channels == 3 else (sum(values) / 3,)
+                buffer.copy_(torch.tensor(numbers, device="cpu").view(1, -1, 1, 1))
 
     def _draw(self, conv: nn.Conv2d) -> None:
         nn.init.xavier_uniform_(conv.weight)
@@ -163,6 +180,16 @@ class Backbone(nn.Module, ABC):
         self.add_module(name, nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=bias))
         if bn is not None:
             self.add_module(bn, BatchNorm(out_channels, eps=1e-3, momentum=0.01))
+
+    def _normalise_inputs(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Have `_normalised` take RGB / 255 to (x - mean) / std; grey takes the averages over the colours."""
+        self._input_statistics = mean, std
+        # Constants of the graph, so not part of the state dict.
+        self.register_buffer("input_mean", torch.empty(1, self.in_channels, 1, 1), persistent=False)
+        self.register_buffer("input_std", torch.empty(1, self.in_channels, 1, 1), persistent=False)
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        return x if self._input_statistics is None else (x - self.input_mean) / self.input_std
 
     def _through(self, x: Tensor, *layers: str) -> Walk:
         """Through children one after the other, each of them named on the way."""

@@ -6,16 +6,20 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from taolite.errors import ModelError
-from taolite.nn.backbone import Backbone
+from taolite.nn.backbone import Backbone, Graph
 from taolite.nn.darknet import DarkNet
+from taolite.nn.efficientnet import EfficientNetB0
 from taolite.nn.googlenet import GoogLeNet
-from taolite.nn.resnet import Graph, ResNet
+from taolite.nn.mobilenet import MobileNetV1, MobileNetV2
+from taolite.nn.resnet import ResNet
 from taolite.nn.squeezenet import SqueezeNet
 from taolite.nn.vgg import VGG
 
 __all__ = ["BACKBONES", "backbone_from_config", "build_backbone"]
 
-BACKBONES: dict[str, type[Backbone]] = {kind.arch: kind for kind in (ResNet, VGG, DarkNet, SqueezeNet, GoogLeNet)}
+_KINDS = (ResNet, VGG, DarkNet, MobileNetV1, MobileNetV2, SqueezeNet, GoogLeNet, EfficientNetB0)
+
+BACKBONES: dict[str, type[Backbone]] = {kind.arch: kind for kind in _KINDS}
 """`arch` -> its class; `taolite.nn.archs.ARCHS` has the depths."""
 
 

@@ -3,7 +3,7 @@
 Only numbers are read, never the model's configuration, which can hold code. Under `model_weights` (or at the top, in
 a file of weights alone) there is a group for each layer, and in it datasets named `.../kernel:0`, `bias:0`, `gamma:0`,
 `beta:0`, `moving_mean:0`, `moving_variance:0`. Keras kernels are (height, width, in, out), ours (out, in, height,
-width).
+width); a `depthwise_kernel:0` is (height, width, channels, 1), ours (channels, 1, height, width).
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ __all__ = ["read_keras"]
 
 TENSOR_NAMES = {
     "kernel": "weight",
+    "depthwise_kernel": "weight",
     "bias": "bias",
     "gamma": "weight",
     "beta": "bias",
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
+
+AXES = {"kernel": (3, 2, 0, 1), "depthwise_kernel": (2, 3, 0, 1)}
+"""Of Keras's axes, ours in order."""
 
 
 def read_keras(path: Path) -> dict[str, Tensor]:
@@ -49,10 +53,10 @@ def read_keras(path: Path) -> dict[str, Tensor]:
             return
         # layer/scope/kernel:0; a model inside the model has its layers' names one step further in.
         layer = parts[0] if len(parts) <= 3 else parts[-2]
-        if kind == "kernel" and item.ndim != 4:
+        if kind in AXES and item.ndim != 4:
             return
         values = torch.from_numpy(np.asarray(item[()], np.float32))
-        tensors[f"{layer}.{TENSOR_NAMES[kind]}"] = values.permute(3, 2, 0, 1) if kind == "kernel" else values
+        tensors[f"{layer}.{TENSOR_NAMES[kind]}"] = values.permute(AXES[kind]) if kind in AXES else values
 
     try:
         with h5py.File(path, "r") as file:

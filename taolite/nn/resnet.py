@@ -19,17 +19,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from taolite.nn.backbone import Backbone, Walk, layer_letters, named
+from taolite.nn.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, Graph, Walk, layer_letters, named
 from taolite.nn.fake_quant import Shortcut
 
-__all__ = ["DEPTHS", "Graph", "ResNet", "sub_block_name"]
-
-Graph = Literal["tao", "torchvision"]
+__all__ = ["DEPTHS", "ResNet", "sub_block_name"]
 
 DEPTHS: dict[int, tuple[int, int, int, int]] = {
     10: (1, 1, 1, 1),
@@ -43,10 +41,6 @@ DEPTHS: dict[int, tuple[int, int, int, int]] = {
 """Sub-blocks of the four stages, by `num_layers`. From 50 up the sub-blocks are bottlenecks."""
 
 WIDTHS = (64, 128, 256, 512)
-
-# ImageNet statistics of RGB / 255 that torchvision's weights were trained with; grey takes their averages.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -95,9 +89,6 @@ class ResNet(Backbone):
         "freeze_bn": bool,
     }
 
-    input_mean: Tensor
-    input_std: Tensor
-
     def __init__(
         self,
         num_layers: int = 18,
@@ -138,9 +129,7 @@ class ResNet(Backbone):
                 self._add(*names, block.in_channels, block.out_channels, 1, block.projection_stride)
             self.add_module(f"{block.name}_shortcut", Shortcut())
         if graph == "torchvision":
-            # Constants of the graph, so not part of the state dict.
-            self.register_buffer("input_mean", torch.empty(1, in_channels, 1, 1), persistent=False)
-            self.register_buffer("input_std", torch.empty(1, in_channels, 1, 1), persistent=False)
+            self._normalise_inputs(IMAGENET_MEAN, IMAGENET_STD)
         self.reset_parameters()
         self.train()
 
@@ -157,23 +146,12 @@ class ResNet(Backbone):
     def walk(self, x_nchw: Tensor) -> Walk:
         """`conv1`, `bn_conv1`, then `block_1a_conv_1`, `_bn_1`, `_relu_1`, ..., `_conv_shortcut`, `_bn_shortcut`,
         `_relu` of every sub-block; the last relu is the features."""
-        x = x_nchw
-        if self.graph == "torchvision":
-            x = (x - self.input_mean) / self.input_std
-        x = torch.relu((yield from self._conv_bn(x, "conv1", "bn_conv1")))
+        x = torch.relu((yield from self._conv_bn(self._normalised(x_nchw), "conv1", "bn_conv1")))
         if self.use_pooling:
             x = nn.functional.max_pool2d(x, 3, stride=2, padding=1)
         for block in self.sub_blocks:
             x = yield from self._sub_block(x, block)
         return x
-
-    def reset_parameters(self) -> None:
-        """As every backbone; torchvision's graph draws He-normal over fan-out."""
-        super().reset_parameters()
-        if self.graph == "torchvision":
-            for buffer, values in ((self.input_mean, IMAGENET_MEAN), (self.input_std, IMAGENET_STD)):
-                numbers = values if self.in_channels == 3 else (sum(values) / 3,)
-                buffer.copy_(torch.tensor(numbers, device="cpu").view(1, -1, 1, 1))
 
     def _draw(self, conv: nn.Conv2d) -> None:
         if self.graph == "tao":

@@ -1,9 +1,9 @@
 """Pretrained weights: read from a file of several kinds, under TAO's layer names, and copied in layer by layer.
 
-Kinds: a torchvision ResNet state dict (`.pth`, read without running any code in it, or `.safetensors`), a taolite
-`.tlt`, a Keras `.hdf5` of TAO 5 or NGC, and `torchvision://resnet18`, the only one that may use the network. A
-torchvision state dict's names are carried over
-(`layer1.0.conv1` is `block_1a_conv_1`, `layer1.0.downsample.0` is `block_1a_conv_shortcut`, `bn1` is `bn_conv1`).
+Kinds: a state dict of torchvision's, or of another layout in `nn.layer_names` (`.pth`, read without running any code in
+it, or `.safetensors`), a taolite `.tlt`, a Keras `.hdf5` of TAO 5 or NGC, and `torchvision://resnet18`, the only one
+that may use the network. Names are carried over to TAO's (`layer1.0.conv1` is `block_1a_conv_1`). A `.safetensors` file
+whose metadata says `padding: TensorFlow SAME` holds values that were trained in TensorFlow.
 
 Copying follows TAO (reference 10.1): a layer of the same name and shapes gets the values, any other keeps its own;
 heads always start afresh, because `load_weights` is given the backbone. Half-precision values are widened.
@@ -24,9 +24,11 @@ import torch
 from torch import Tensor, nn
 
 from taolite.errors import DamagedError, ForeignError, ModelError, PathError, TruncatedError, UsageError
+from taolite.nn.backbone import Graph
 from taolite.nn.fake_quant import ActivationQuantizer
 from taolite.nn.keras import read_keras
-from taolite.nn.resnet import DEPTHS, Graph, sub_block_name
+from taolite.nn.layer_names import recognise
+from taolite.nn.resnet import DEPTHS
 
 if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
@@ -40,14 +42,15 @@ TORCHVISION = "torchvision://"
 class Weights:
     """Tensors by `layer.tensor` (`block_1a_conv_1.weight`) on the CPU, and what is known of the network they are from.
 
-    `graph` is the variant of `nn.resnet.ResNet` in which they mean what they were trained to mean; `num_layers` is
-    None where the names do not tell.
+    `graph` is the variant of the network in which they mean what they were trained to mean. `num_layers` (of a ResNet)
+    and `arch` are None where the names do not tell.
     """
 
     source: str
     tensors: Mapping[str, Tensor]
     graph: Graph
     num_layers: int | None
+    arch: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ def read_weights(path: Path | str, *, key: Key | None = None) -> Weights:
     of any other file by its bytes.
 
     Args:
-        path: a state dict, a `.tlt`, a Keras `.hdf5`, or `torchvision://resnet{18,34,50,101,152}`.
+        path: a state dict, a `.tlt`, a Keras `.hdf5`, or `torchvision://` and one of resnet18, 34, 50, 101, 152,
+            mobilenet_v2, efficientnet_b0.
         key: opens a `.tlt`; not used otherwise.
 
     Raises PathError (missing, or a download that failed), UsageError (an unknown torchvision name), ForeignError (a
@@ -80,7 +84,7 @@ def read_weights(path: Path | str, *, key: Key | None = None) -> Weights:
     if suffix in (".pth", ".pt"):
         return _named(text, _read_pth(path))
     if suffix == ".safetensors":
-        return _named(text, _read_safetensors(path))
+        return _named(text, *_read_safetensors(path))
     from taolite.artifacts.sniff import Kind, sniff, wrong_kind
 
     kind = sniff(path)
@@ -156,46 +160,30 @@ def _shape(tensor: Tensor) -> str:
     return "x".join(str(size) for size in tensor.shape)
 
 
-def _named(source: str, state: Mapping[str, Tensor]) -> Weights:
-    """Carry a state dict over to TAO's layer names; `fc` is left out.
-
-    A state dict that has TAO's names already passes as it is; it is of the tao graph if `conv1` has a bias.
-    """
+def _named(source: str, state: Mapping[str, Tensor], padding: str = "") -> Weights:
+    """Carry a state dict over to TAO's layer names; classifiers are left out. `padding`: what its file says of that."""
     names = {name.removeprefix("module.").removeprefix("backbone."): tensor for name, tensor in state.items()}
-    if "block_1a_conv_1.weight" in names:
-        graph: Graph = "tao" if "conv1.bias" in names else "torchvision"
-        return Weights(source, names, graph, _depth(names))
-    tensors = {tao: tensor for name, tensor in names.items() if (tao := _tao_name(name)) is not None}
-    if "conv1.weight" not in tensors or "block_1a_conv_1.weight" not in tensors:
+    if (layout := recognise(names)) is None:
         some = ", ".join(list(state)[:3]) or "nothing"
         raise ForeignError(
-            f"{source}: this is no ResNet state dict (it holds {some}, ...); it needs torchvision's names, such as "
-            "conv1.weight and layer1.0.conv1.weight"
+            f"{source}: this is no state dict of a network known here (it holds {some}, ...); it needs the names of "
+            "torchvision's ResNet, MobileNet v2 or EfficientNet B0, such as conv1.weight and layer1.0.conv1.weight"
         )
-    return Weights(source, tensors, "torchvision", _depth(tensors))
+    tensors = {tao: tensor for name, tensor in names.items() if (tao := layout.tao_name(name)) is not None}
+    graph: Graph = "tensorflow" if padding.startswith("TensorFlow") else layout.graph
+    return Weights(source, tensors, graph, _depth(tensors), layout.arch)
 
 
 def _keras(source: str, tensors: Mapping[str, Tensor]) -> Weights:
     """A Keras model's layers have TAO's names and are of TAO's graph."""
-    if "conv1.weight" not in tensors or "block_1a_conv_1.weight" not in tensors:
+    layout = recognise(tensors)
+    if layout is None:
         some = ", ".join(list(tensors)[:3]) or "no convolutions"
         raise ForeignError(
-            f"{source}: this Keras file holds no TAO ResNet (it holds {some}, ...); its layers need to be called "
-            "conv1, block_1a_conv_1, ..."
+            f"{source}: this Keras file holds no backbone of TAO's (it holds {some}, ...); its layers need to be "
+            "called as TAO calls them, such as conv1 and block_1a_conv_1"
         )
-    return Weights(source, tensors, "tao", _depth(tensors))
-
-
-def _tao_name(name: str) -> str | None:
-    """`layer3.1.bn2.bias` -> `block_3b_bn_2.bias`; None for what is not of the backbone."""
-    if stem := re.fullmatch(r"(conv1|bn1)\.(\w+)", name):
-        return f"{'conv1' if stem[1] == 'conv1' else 'bn_conv1'}.{stem[2]}"
-    if inner := re.fullmatch(r"layer([1-4])\.(\d{1,3})\.(conv|bn)([1-3])\.(\w+)", name):
-        return f"{sub_block_name(int(inner[1]), int(inner[2]))}_{inner[3]}_{inner[4]}.{inner[5]}"
-    if shortcut := re.fullmatch(r"layer([1-4])\.(\d{1,3})\.downsample\.([01])\.(\w+)", name):
-        kind = "conv" if shortcut[3] == "0" else "bn"
-        return f"{sub_block_name(int(shortcut[1]), int(shortcut[2]))}_{kind}_shortcut.{shortcut[4]}"
-    return None
+    return Weights(source, tensors, "tao", _depth(tensors), layout.arch)
 
 
 def _depth(tensors: Mapping[str, Tensor]) -> int | None:
@@ -231,12 +219,14 @@ def _read_pth(path: Path) -> Mapping[str, Tensor]:
     return {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
 
 
-def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def _read_safetensors(path: Path) -> tuple[Mapping[str, Tensor], str]:
+    """The tensors, and what the metadata says of `padding`."""
+    from safetensors import SafetensorError, safe_open
 
     try:
-        return dict(load_file(path))
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not iterable)
+            return tensors, (file.metadata() or {}).get("padding", "")
     except SafetensorError as error:
         raise DamagedError(f"{path}: this is no whole safetensors file ({error}); copy or download it again") from error
 
@@ -245,21 +235,22 @@ def _read_tlt(path: Path, key: Key | None) -> Weights:
     from taolite.artifacts.bundle import read_bundle
 
     bundle = read_bundle(path, key=key)
-    graph: Graph = "torchvision" if bundle.architecture.get("graph") == "torchvision" else "tao"
+    graph = bundle.architecture.get("graph", "tao")
+    arch = bundle.architecture.get("network")
     tensors = {
         ".".join(name.split(".")[-2:]): torch.as_tensor(value)
         for name, value in bundle.tensors.items()
         if name.rpartition(".")[2] not in ActivationQuantizer.STATE
     }
-    return Weights(str(path), tensors, graph, _depth(tensors))
+    return Weights(str(path), tensors, graph, _depth(tensors), arch)
 
 
 def _download(source: str) -> Mapping[str, Tensor]:
     """torchvision's first ImageNet weights of that network, kept in torch's own cache after the first time."""
     name = source.removeprefix(TORCHVISION)
-    known = {f"resnet{n}" for n in (18, 34, 50, 101, 152)}
+    known = [*(f"resnet{n}" for n in (18, 34, 50, 101, 152)), "mobilenet_v2", "efficientnet_b0"]
     if name not in known:
-        raise UsageError(f"{source}: torchvision has no such ResNet; it needs to be one of {', '.join(sorted(known))}")
+        raise UsageError(f"{source}: this network is not known here; it needs to be one of {', '.join(known)}")
     from torchvision.models import get_model_weights
 
     url = get_model_weights(name)["IMAGENET1K_V1"].url

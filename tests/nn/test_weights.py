@@ -14,7 +14,8 @@ from taolite.artifacts.container import KdfCost
 from taolite.artifacts.keys import Key
 from taolite.artifacts.sniff import Kind, wrong_kind
 from taolite.errors import ForeignError, ModelError, PathError, TaoliteError, WrongKeyError
-from taolite.nn.resnet import IMAGENET_MEAN, IMAGENET_STD, ResNet
+from taolite.nn.backbone import IMAGENET_MEAN, IMAGENET_STD
+from taolite.nn.resnet import ResNet
 from taolite.nn.weights import Weights, load_weights, preferred_graph, read_weights
 from taolite.preprocessing import Preprocessing
 
@@ -227,8 +228,8 @@ def test_what_cannot_be_read_says_what_it_is_and_what_to_do(tmp_path):
     )
     assert message("vgg.pth") == (
         "ForeignError",
-        "vgg.pth: this is no ResNet state dict (it holds features.0.weight, ...); it needs torchvision's names, such "
-        "as conv1.weight and layer1.0.conv1.weight",
+        "vgg.pth: this is no state dict of a network known here (it holds features.0.weight, ...); it needs the names "
+        "of torchvision's ResNet, MobileNet v2 or EfficientNet B0, such as conv1.weight and layer1.0.conv1.weight",
     )
     assert message("list.pth") == (
         "ForeignError",
@@ -242,8 +243,8 @@ def test_what_cannot_be_read_says_what_it_is_and_what_to_do(tmp_path):
     assert message("model.onnx") == ("ForeignError", str(wrong_kind("model.onnx", Kind.UNKNOWN, needed=needed)))
     assert message("torchvision://vgg16") == (
         "UsageError",
-        "torchvision://vgg16: torchvision has no such ResNet; it needs to be one of resnet101, resnet152, resnet18, "
-        "resnet34, resnet50",
+        "torchvision://vgg16: this network is not known here; it needs to be one of resnet18, resnet34, resnet50, "
+        "resnet101, resnet152, mobilenet_v2, efficientnet_b0",
     )
 
 
@@ -314,8 +315,8 @@ def test_a_keras_file_of_another_network_says_so(tmp_path):
         read_weights(tmp_path / "vgg.hdf5")
 
     assert str(caught.value) == (
-        f"{tmp_path}/vgg.hdf5: this Keras file holds no TAO ResNet (it holds block_1a.weight, ...); its layers need to "
-        "be called conv1, block_1a_conv_1, ..."
+        f"{tmp_path}/vgg.hdf5: this Keras file holds no backbone of TAO's (it holds block_1a.weight, ...); its "
+        "layers need to be called as TAO calls them, such as conv1 and block_1a_conv_1"
     )
 
 

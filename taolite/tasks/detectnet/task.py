@@ -20,10 +20,10 @@ from taolite.data.examples import Examples, LabelledBoxes
 from taolite.errors import ModelError
 from taolite.metrics.match import BoxLimits, Truth
 from taolite.metrics.score import score
+from taolite.nn.backbone import Graph
 from taolite.nn.backbones import build_backbone
 from taolite.nn.batchnorm import forget_statistics
 from taolite.nn.fake_quant import forget_ranges, is_quantized, quantize, strip
-from taolite.nn.resnet import Graph, ResNet
 from taolite.nn.weights import load_weights, preferred_graph, read_weights
 from taolite.preprocessing import Preprocessing
 from taolite.tasks.base import (
@@ -168,11 +168,13 @@ class DetectNetTask:
                 weights_hash(bundle.tensors),
             )
         weights = read_weights(path, key=key)
+        if weights.arch not in (None, model.arch):
+            raise ModelError(
+                f"{path} holds weights of {weights.arch} and the spec's arch is {model.arch}; the two must agree"
+            )
         network = _fresh(spec, preferred_graph(weights))
         report = load_weights(network.backbone, weights)
-        text = f"{path}: {len(report.loaded)} layers loaded"
-        if isinstance(network.backbone, ResNet):
-            text += f" into the {network.backbone.graph} graph"
+        text = f"{path}: {len(report.loaded)} layers loaded into the {network.backbone.graph} graph"
         skipped = tuple(f"{path}: layer {layer} skipped: {why}" for layer, why in report.skipped.items())
         parent = weights_hash({name: value.numpy() for name, value in weights.tensors.items()})
         return Start(network, (text, *skipped), parent=parent)
