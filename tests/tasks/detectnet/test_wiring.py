@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from taolite import spec as specs
 from taolite.data.examples import LabelledBoxes
+from taolite.errors import ModelError
 from taolite.tasks import base
 from taolite.tasks.detectnet.decode import Found
 from taolite.tasks.detectnet.records import class_lookup
@@ -152,3 +154,23 @@ def test_names_are_looked_up_in_any_case_and_a_class_needs_no_entry_of_its_own()
     look_up = class_lookup({"Kitten": "cat", "dog": "dog", "van": "car"}, ["cat", "dog"])
 
     assert [look_up(name) for name in ("kitten", "KITTEN", "cat", "dog", "van", "horse")] == [0, 0, 0, 1, None, None]
+
+
+def test_published_weights_start_a_detector_of_their_arch_and_of_no_other(shared_data):
+    path = shared_data / "pretrained" / "mobilenet_v2.safetensors"
+
+    def start(arch):
+        text = SPEC.replace('arch: "resnet" num_layers: 10', f'arch: "{arch}" pretrained_model_file: "{path}"')
+        return TASK.start(specs.loads(text, DetectNetSpec), resolve=Path, key=None)
+
+    started = start("mobilenet_v2")
+    with pytest.raises(ModelError) as caught:
+        start("squeezenet")
+
+    # conv1, expanded_conv's two and three in each of 12 blocks, and as many batch norms.
+    assert started.notices[0] == f"{path}: {2 * (1 + 2 + 3 * 12)} layers loaded into the tensorflow graph"
+    assert started.network.backbone.arch == "mobilenet_v2"
+    assert (
+        str(caught.value)
+        == f"{path} holds weights of mobilenet_v2 and the spec's arch is squeezenet; the two must agree"
+    )
