@@ -7,7 +7,7 @@ import io
 import pytest
 
 from taolite.cli import progress
-from taolite.events import EpochDone, Notice, Progress
+from taolite.events import EpochDone, Notice, Progress, Stepped
 
 
 @pytest.fixture
@@ -47,6 +47,18 @@ def test_an_epoch_is_one_line_with_speed_and_waiting():
         "Epoch 3/28: loss: 0.00443 learning rate: 0.0005 Train Samples / sec: 4.76 data wait: 0.1 % "
         "Time taken: 0:01:01 ETA: 0:25:33\n"
     )
+
+
+def test_points_of_a_curve_leave_a_bar_in_its_place(monkeypatch: pytest.MonkeyPatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    with progress.Terminal(stream) as show:
+        show(Progress("epoch 1/2", 1, 3, "step"))
+        bar = show._bar
+        show(Stepped(1, {"loss": 0.5}))
+
+        assert bar is not None
+        assert show._bar is bar
 
 
 def test_warnings_say_that_they_are():

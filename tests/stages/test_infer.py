@@ -293,3 +293,15 @@ def test_the_plan_takes_mean_cov_and_refuses_other_confidence_models(place: Path
 
     with pytest.raises(SpecError, match='confidence_model is "mlp"; it needs to be aggregate_cov or mean_cov'):
         load_plan(write_spec(place, "", ("aggregate_cov", "mlp")))
+
+
+@pytest.mark.slow
+def test_annotated_pictures_go_to_weights_and_biases_where_the_spec_asks_for_it(place: Path):
+    pytest.importorskip("wandb")
+    write_spec(place, "", ("overlay_linewidth: 2", 'wandb_config { project: "p" mode: OFFLINE }'))
+
+    assert inference(place) == 0
+
+    written = list((place / "out" / "images_annotated").iterdir())
+    sent = list((place / "out").glob("wandb/offline-run-*/files/media/images/inference/*.png"))
+    assert len(sent) == len(written) > 0

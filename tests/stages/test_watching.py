@@ -20,7 +20,7 @@ from .test_training_settings import KEY, changed, run, same
 VISUALIZER = """checkpoint_interval: 2
   visualizer { enabled: true num_images: 2 scalar_logging_frequency: 2 infrequent_logging_frequency: 2
     target_class_config { key: "plate" value { coverage_threshold: 0.02 } }
-    wandb_config { project: "plates" mode: DISABLED } }"""
+    wandb_config { project: "plates" key: "hunter2hunter2" mode: DISABLED } }"""
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,14 @@ def test_the_lines_that_users_look_for_are_said(watched: tuple[Path, Bundle, lis
         assert line in said
     lines = [json.loads(line)["message"] for line in (watched[0] / "status.json").open()]
     assert (lines[0], lines[-1]) == ("Starting DetectNet_v2 Training job", "DetectNet_v2 training job complete.")
+
+
+def test_a_services_key_in_a_spec_is_not_copied(watched: tuple[Path, Bundle, list[str]]):
+    folder, model, said = watched
+
+    assert any("set WANDB_API_KEY instead" in line for line in said)
+    assert "hunter2" not in model.spec
+    assert not [path for path in folder.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
 
 
 def test_an_epoch_that_the_batch_does_not_divide_is_told(tiny: Path, capsys: pytest.CaptureFixture[str]):

@@ -67,7 +67,7 @@ class DetectNetTask:
         return load_plan(path)
 
     def spec_text(self, spec: DetectNetSpec) -> str:
-        return specs.dumps(spec, defaults=True)
+        return specs.dumps(_without_secrets(spec), defaults=True)
 
     def classes(self, spec: DetectNetSpec) -> tuple[str, ...]:
         return tuple(target.name for target in spec.cost_function_config.target_classes)
@@ -294,6 +294,16 @@ class DetectNetTask:
         voc = score(labelled, founds, names=names, mode="AREA")
         objects = {one.name: one.truths for one in voc.classes}
         return ScoreCard(tao.mean, tao.per_class, voc.mean, voc.per_class, objects, len(truths))
+
+
+def _without_secrets(spec: DetectNetSpec) -> DetectNetSpec:
+    """The spec without the key of its `wandb_config`: its text goes into every model and run folder."""
+    training = spec.training_config
+    if training.visualizer is None or training.visualizer.wandb_config is None:
+        return spec
+    wandb = training.visualizer.wandb_config.model_copy(update={"key": ""})
+    visualizer = training.visualizer.model_copy(update={"wandb_config": wandb})
+    return spec.model_copy(update={"training_config": training.model_copy(update={"visualizer": visualizer})})
 
 
 _REGULARIZERS: dict[str, Literal["none", "l1", "l2"]] = {"NO_REG": "none", "L1": "l1", "L2": "l2"}
