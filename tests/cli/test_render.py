@@ -21,7 +21,7 @@ Median Inference Time: 0.012345"""
 
 
 def test_a_validation_in_training_is_taos_block():
-    event = Validated(20, 120, 0.000123, 0.7648102498012345, {"cat": 0.7648102498012345}, 0.012345)
+    event = Validated(20, 120, 400, 0.000123, 0.7648102498012345, {"cat": 0.7648102498012345}, 0.012345)
 
     assert validation_lines(event) == f"\nEpoch 20/120\n=========================\n{BLOCK}"
 
