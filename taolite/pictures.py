@@ -48,12 +48,12 @@ def read_rgb(path: Path, *, grey: bool = False) -> NDArray[np.uint8]:
             upright = ImageOps.exif_transpose(image)
             if upright.mode in ("I;16", "I", "F"):
                 upright = Image.fromarray(_to_eight_bits(np.asarray(upright)))
-            pixels = np.array(upright.convert("L" if grey else "RGB"))
+            pixels = np.array(upright.convert("RGB"))
     except FileNotFoundError as error:
         raise PathError(f"{path}: this image is missing; restore it or remove its label") from error
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path}: not a readable image ({error}); replace the file or remove it") from error
-    return pixels[:, :, None] if grey else pixels
+    return to_grey(pixels) if grey else pixels
 
 
 def to_grey(image_hwc: NDArray[np.uint8]) -> NDArray[np.uint8]:

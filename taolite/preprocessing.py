@@ -1,9 +1,13 @@
 """From photograph to network input: one value, stored in every artifact, used by train, evaluate, calibrate, infer
 and the DeepStream config alike.
 
-`fit` says how a photo of another size becomes the input: `crop` lays it top-left on the input, cut or padded with
-zeros at the right and bottom (TAO's default, reference/detectnet_v2.md 4.2), `stretch` resizes it whole without
-keeping its aspect (`enable_auto_resize`, and TAO's inference).
+A photo is resized, and a window of the input's size is taken out of it, filled up with zeros at the right and bottom
+(reference/detectnet_v2.md 4.2). `fit` says how:
+
+    crop     the window lies at `crop_at` of the photo, which `photo_scale` may resize first (TAO's default)
+    stretch  resized to the input, whatever its aspect (`enable_auto_resize`, and TAO's inference)
+    aspect   resized until its shorter side is `least_side`, or its longer one `most_side`, or it fills the input
+             (`output_image_min`, `output_image_max`)
 """
 
 from __future__ import annotations
@@ -25,9 +29,13 @@ class Preprocessing:
 
     input_hw: tuple[int, int]
     channels: int = 3
-    fit: Literal["crop", "stretch"] = "crop"
+    fit: Literal["crop", "stretch", "aspect"] = "crop"
     scale: float = 1 / 255
     offsets: tuple[float, ...] = (0.0, 0.0, 0.0)
+    crop_at: tuple[int, int] = (0, 0)  # left, top: pixels of the resized photo
+    photo_scale: tuple[float, float] = (1.0, 1.0)  # of width, of height
+    least_side: int = 0  # pixels, 0 as large as fits
+    most_side: int = 0  # pixels, 0 for no limit
 
     def apply(self, photo_hwc: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(H, W, C) uint8 photo -> (C, height, width) float32 input, contiguous."""
@@ -37,27 +45,45 @@ class Preprocessing:
 
     def fit_photo(self, photo_hwc: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(H, W, C) uint8 -> (height, width, C) uint8 at input size, before scale and offsets."""
-        height, width = self.input_hw
-        if photo_hwc.shape[:2] == (height, width):
-            return photo_hwc
-        if self.fit == "stretch":
-            return resize(photo_hwc, self.input_hw)
+        (height, width), (left, top) = self.input_hw, self._corner()
+        photo_hw = (photo_hwc.shape[0], photo_hwc.shape[1])
+        resized_hw = self._resized(photo_hw)
+        photo = photo_hwc if resized_hw == photo_hw else resize(photo_hwc, resized_hw)
+        part = photo[top : top + height, left : left + width]
+        if part.shape[:2] == (height, width):
+            return part
         canvas = np.zeros((height, width, photo_hwc.shape[2]), dtype=np.uint8)
-        part = photo_hwc[:height, :width]
         canvas[: part.shape[0], : part.shape[1]] = part
         return canvas
 
     def boxes_to_input(self, boxes_n4: Boxes, *, photo_hw: tuple[int, int]) -> Boxes:
         """Boxes in photo pixels -> boxes in input pixels; not clipped."""
-        if self.fit == "stretch":
-            return scale_boxes(boxes_n4, from_hw=photo_hw, to_hw=self.input_hw)
-        return boxes_n4.copy()
+        resized = scale_boxes(boxes_n4, from_hw=photo_hw, to_hw=self._resized(photo_hw))
+        return resized - np.array(self._corner() * 2, np.float32)
 
     def boxes_to_photo(self, boxes_n4: Boxes, *, photo_hw: tuple[int, int]) -> Boxes:
         """Boxes in input pixels -> boxes in photo pixels, clipped to the photo."""
+        resized = boxes_n4 + np.array(self._corner() * 2, np.float32)
+        return clip_boxes(scale_boxes(resized, from_hw=self._resized(photo_hw), to_hw=photo_hw), hw=photo_hw)
+
+    def _corner(self) -> tuple[int, int]:
+        """Left and top of the input's window in the resized photo."""
+        return self.crop_at if self.fit == "crop" else (0, 0)
+
+    def _resized(self, photo_hw: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) that a photo has before the input's window is taken out of it."""
         if self.fit == "stretch":
-            boxes_n4 = scale_boxes(boxes_n4, from_hw=self.input_hw, to_hw=photo_hw)
-        return clip_boxes(boxes_n4, hw=photo_hw)
+            return self.input_hw
+        height, width = photo_hw
+        scale_x, scale_y = self.photo_scale
+        if self.fit == "aspect":
+            factor = min(self.input_hw[0] / height, self.input_hw[1] / width)
+            if self.least_side:
+                factor = min(factor, self.least_side / min(photo_hw))
+            if self.most_side:
+                factor = min(factor, self.most_side / max(photo_hw))
+            scale_x = scale_y = factor
+        return max(round(height * scale_y), 1), max(round(width * scale_x), 1)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value; `from_json` gives the same Preprocessing back."""
@@ -65,9 +91,9 @@ class Preprocessing:
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> Preprocessing:
-        """The Preprocessing that `to_json` wrote."""
-        height, width = value["input_hw"]
-        return Preprocessing(**{**value, "input_hw": (height, width), "offsets": tuple(value["offsets"])})
+        """The Preprocessing that `to_json` wrote; what an older version did not know of has its default."""
+        known: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in value.items()}
+        return Preprocessing(**known)
 
 
 def resize(image_hwc: NDArray[np.uint8], to_hw: tuple[int, int]) -> NDArray[np.uint8]:

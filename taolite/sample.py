@@ -1,4 +1,5 @@
-"""The value everything meets on: one image and what is labelled in it; and one detection, what a model says.
+"""The values everything meets on: an image and what is labelled in it, the same labels as arrays in another frame,
+and one detection, what a model says.
 
 Readers of every format give samples, writers take them, training and scoring see nothing else.
 """
@@ -8,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from taolite.boxes import Boxes
 
-__all__ = ["Detection", "Label", "Sample"]
+__all__ = ["Detection", "Label", "Sample", "Truth"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,22 @@ class Sample:
     def boxes_n4(self) -> Boxes:
         """(N, 4) float32, in the order of `labels`."""
         return np.array([label.box for label in self.labels], dtype=np.float32).reshape(-1, 4)
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is labelled in one image, as training and scoring see it: `boxes_n4` (N, 4) float32 in pixels of one frame,
+    `classes_n` (N,) indices of the task's classes. Boxes marked in `difficult_n` (N,) bool, None for none, are no
+    misses, and what finds them counts neither way (VOC)."""
+
+    boxes_n4: Boxes
+    classes_n: NDArray[np.integer[Any]]
+    difficult_n: NDArray[np.bool_] | None = None
+
+    def only(self, keep_n: NDArray[np.bool_]) -> Truth:
+        """The boxes where `keep_n` (N,) is true."""
+        difficult = None if self.difficult_n is None else self.difficult_n[keep_n]
+        return Truth(self.boxes_n4[keep_n], self.classes_n[keep_n], difficult)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taolite.cli import detectnet_flags as flags
+from taolite.cli.parsing import TaoParser
 from taolite.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -24,31 +25,48 @@ if TYPE_CHECKING:
     from taolite.workspace.mounts import Mounts
     from taolite.workspace.status import StatusFile
 
-__all__ = ["configure"]
+__all__ = ["add_tasks", "configure", "run_evaluate", "run_gen_trt_engine", "run_inference"]
 
 Run = Callable[[argparse.Namespace], int]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+AddFlags = Callable[[argparse.ArgumentParser], None]
+
+
+def configure(parser: TaoParser) -> None:
     """Add the tasks."""
+    add_tasks(
+        parser,
+        flags.common,
+        (
+            (flags.dataset_convert, _run_dataset_convert, "labels into TFRecords"),
+            (flags.train, _run_train, "train, or go on training"),
+            (flags.evaluate, run_evaluate, "score a model on the validation images"),
+            (flags.prune, _run_prune, "remove the weakest channels of a model"),
+            (flags.export, _run_export, "write the sealed .etlt, or .onnx"),
+            (flags.inference, run_inference, "annotated pictures and labels"),
+            (flags.gen_trt_engine, run_gen_trt_engine, "build an engine from an export"),
+        ),
+    )
+
+
+def add_tasks(parser: TaoParser, common: AddFlags, rows: Sequence[tuple[AddFlags, Run, str]]) -> None:
+    """Add a sub-command for each row: its flags (their function's name is the task's), what it runs, its help."""
     tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True)
-    for add_flags, run, line in (
-        (flags.dataset_convert, _run_dataset_convert, "labels into TFRecords"),
-        (flags.train, _run_train, "train, or go on training"),
-        (flags.evaluate, _run_evaluate, "score a model on the validation images"),
-        (flags.prune, _run_prune, "remove the weakest channels of a model"),
-        (flags.export, _run_export, "write the sealed .etlt, or .onnx"),
-        (flags.inference, _run_inference, "annotated pictures and labels"),
-        (flags.gen_trt_engine, _run_gen_trt_engine, "build an engine from an export"),
-    ):
+    parser.tasks = [add_flags.__name__ for add_flags, _, _ in rows]
+    for add_flags, run, line in rows:
         task = tasks.add_parser(add_flags.__name__, help=line, description=line)
-        flags.common(task)
+        common(task)
         add_flags(task)
         task.set_defaults(run=partial(_logged, run))
 
 
 def _logged(run: Run, options: argparse.Namespace) -> int:
     """Run a task, its output appended to --log_file where there is one."""
+    if options.gpus < 1:
+        raise UsageError(f"--gpus {options.gpus}: At least 1 GPU required to run any task; leave the flag out for one")
+    if options.task != "train" and max(options.gpus, options.num_processes) > 1:
+        raise UsageError(f"Please use only 1 GPU for the task {options.task}; leave --gpus and -np at 1")
     if options.num_processes >= 0 and options.num_processes != options.gpus:
         raise UsageError(
             f"--num_processes {options.num_processes} with --gpus {options.gpus}: a process needs a GPU of its own; "
@@ -56,8 +74,6 @@ def _logged(run: Run, options: argparse.Namespace) -> int:
         )
     if options.launch_cuda_blocking:
         os.environ["CUDA_LAUNCH_BLOCKING"] = "1"  # read when torch is imported, by the task
-    if options.gpus > 1 and options.task != "train":
-        raise UsageError(f"--gpus {options.gpus}: {options.task} takes one device; leave --gpus at 1")
     if options.use_amp and options.task != "train":
         raise UsageError("--use_amp: mixed precision is for train only; leave it out")
     if options.task in ("train", "evaluate"):
@@ -121,14 +137,14 @@ def _run_train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _run_evaluate(options: argparse.Namespace) -> int:
+def run_evaluate(options: argparse.Namespace) -> int:
     import json
     from dataclasses import asdict
 
     from taolite.cli.progress import Terminal
     from taolite.cli.render import evaluation_block
     from taolite.stages.evaluate import evaluate
-    from taolite.stages.record import record_scores
+    from taolite.stages.record import record_scores, write_results
     from taolite.tasks import base
 
     mounts = _mounts(options)
@@ -141,10 +157,13 @@ def _run_evaluate(options: argparse.Namespace) -> int:
             resolve=mounts.resolve,
             split="train" if options.use_training_set else "val",
             runtime=options.runtime,
+            framework=options.framework,
+            batch_size=_positive("-b", options.batch_size),
             listener=show,
         )
         if status is not None:
             record_scores(status, evaluation.card, evaluation.cost)
+            write_results(mounts.resolve(options.results_dir) / "results.json", evaluation.card)
     print(json.dumps(asdict(evaluation), indent=2) if options.json else evaluation_block(evaluation))
     return 0
 
@@ -209,7 +228,10 @@ def _run_export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _run_gen_trt_engine(options: argparse.Namespace) -> int:
+def run_gen_trt_engine(options: argparse.Namespace) -> int:
+    if options.engine_file is None:
+        print("warning: no --engine_file, so no engine is built", file=sys.stderr)
+        return 0
     mounts = _mounts(options)
     with _status(options, mounts, "gen_trt_engine"):
         _build_engine(options, mounts, _opening_key(options), workspace_bytes=options.max_workspace_size << 30)
@@ -242,7 +264,7 @@ def _refuse_int8(data_type: str) -> None:
         raise UsageError("--data_type int8: this version does not calibrate; use fp16, or fp32")
 
 
-def _run_inference(options: argparse.Namespace) -> int:
+def run_inference(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
     from taolite.events import Notice
     from taolite.media.sources import open_source

@@ -10,7 +10,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["common", "dataset_convert", "evaluate", "export", "gen_trt_engine", "inference", "prune", "train"]
+__all__ = [
+    "common",
+    "dataset_convert",
+    "deploy_common",
+    "evaluate",
+    "export",
+    "gen_trt_engine",
+    "inference",
+    "prune",
+    "train",
+]
 
 
 def common(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +37,15 @@ def common(parser: argparse.ArgumentParser) -> None:
     _without_effect(parser, "--multi-node", values=0, why="no mpirun is started here: a run is on one machine")
     _without_effect(parser, "--mpirun-arg", why="no mpirun is started here: a run is on one machine")
     parser.add_argument("--mount", action="append", default=[], metavar="SRC:DST", help="where a container path lies")
+
+
+def deploy_common(parser: argparse.ArgumentParser) -> None:
+    """What TAO Deploy's entrypoint gives to every task (reference/deploy.md 2.1)."""
+    parser.add_argument("--gpu_index", type=int, nargs=1, metavar="I", help="which GPU")
+    parser.add_argument("--log_file", type=Path, metavar="FILE", help="append what is printed to FILE instead")
+    parser.add_argument("-v", "--verbose", action="store_true", help="a line of progress every second")
+    parser.add_argument("--mount", action="append", default=[], metavar="SRC:DST", help="where a container path lies")
+    parser.set_defaults(gpus=1, num_processes=-1, use_amp=False, launch_cuda_blocking=False)
 
 
 class _NoEffect(argparse.Action):
@@ -66,16 +85,22 @@ def train(parser: argparse.ArgumentParser) -> None:
     _key_flag(parser)
 
 
-def evaluate(parser: argparse.ArgumentParser) -> None:
+def evaluate(parser: argparse.ArgumentParser, *, deploy: bool = False) -> None:
+    """`deploy`: as TAO Deploy has it, where -r is required (reference/deploy.md 2.4)."""
     parser.add_argument("-e", "--experiment_spec", required=True, metavar="SPEC", help="the training spec")
     parser.add_argument("-m", "--model_path", required=True, metavar="MODEL", help=".tlt, .etlt, .onnx or an engine")
-    parser.add_argument("-f", "--framework", choices=("tlt", "tensorrt"), default="tlt", help="told from the file")
+    parser.add_argument("-f", "--framework", choices=("tlt", "tensorrt"), default="tlt", help="tensorrt: an engine")
     parser.add_argument("--use_training_set", action="store_true", help="score the training images")
-    parser.add_argument("-r", "--results_dir", metavar="DIR", help="where status.json is written")
+    parser.add_argument(
+        "-b", "--batch_size", type=int, metavar="N", help="images at once; unless told, as -m or -e say"
+    )
+    parser.add_argument(
+        "-r", "--results_dir", required=deploy, metavar="DIR", help="where status.json and results.json are written"
+    )
     parser.add_argument("--runtime", choices=("onnxruntime", "openvino"), help="what runs an .etlt or .onnx")
     parser.add_argument("--json", action="store_true", help="the scores as one JSON object")
     _key_flag(parser)
-    _without_effect(parser, "--image_dir -i", "--label_dir -l", "--batch_size -b")
+    _without_effect(parser, "--image_dir -i", "--label_dir -l")
 
 
 def prune(parser: argparse.ArgumentParser) -> None:
@@ -124,28 +149,39 @@ def export(parser: argparse.ArgumentParser) -> None:
     _key_flag(parser)
 
 
-def inference(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-e", "--experiment_spec", metavar="SPEC", help="TAO's inference spec; else the model's own")
+def inference(parser: argparse.ArgumentParser, *, deploy: bool = False) -> None:
+    """`deploy`: as TAO Deploy has it: -e and -m are required (reference/deploy.md 2.5)."""
+    parser.add_argument(
+        "-e", "--experiment_spec", required=deploy, metavar="SPEC", help="TAO's inference spec; else the model's own"
+    )
     parser.add_argument("-i", "--image_dir", required=True, metavar="PLACE", help="folder, picture, video or camera")
     parser.add_argument("-r", "-o", "--results_dir", required=True, metavar="DIR", help="images_annotated/ and labels/")
-    parser.add_argument("-m", "--model_path", metavar="MODEL", help="instead of the spec's")
+    parser.add_argument("-m", "--model_path", required=deploy, metavar="MODEL", help="instead of the spec's")
     parser.add_argument("-b", "--batch_size", type=int, metavar="N", help="pictures at once, instead of the spec's")
     parser.add_argument("--runtime", choices=("onnxruntime", "openvino"), help="what runs an .etlt or .onnx")
     _key_flag(parser)
 
 
-def gen_trt_engine(parser: argparse.ArgumentParser) -> None:
+def gen_trt_engine(parser: argparse.ArgumentParser, *, deploy: bool = False) -> None:
+    """`deploy`: as TAO Deploy has it: -e and -r are required, and fp32 is the default (reference/deploy.md 2.3)."""
     parser.add_argument("-m", "--model_path", required=True, metavar="MODEL", help=".etlt or .onnx")
-    parser.add_argument("-e", "--experiment_spec", metavar="SPEC", help="taken for TAO's sake: the model says all")
-    parser.add_argument("--data_type", choices=("fp32", "fp16", "int8"), help="precision; unless told, the model's")
-    parser.add_argument("--engine_file", required=True, metavar="FILE", help="the engine")
+    parser.add_argument(
+        "-e", "--experiment_spec", required=deploy, metavar="SPEC", help="taken for TAO's sake: the model says all"
+    )
+    parser.add_argument(
+        "--data_type",
+        choices=("fp32", "fp16", "int8"),
+        default="fp32" if deploy else None,
+        help="precision; fp32 unless told" if deploy else "precision; unless told, the model's",
+    )
+    parser.add_argument("--engine_file", required=not deploy, metavar="FILE", help="the engine")
     parser.add_argument("--max_batch_size", type=int, default=1, metavar="N", help="largest batch")
     parser.add_argument("--min_batch_size", type=int, default=1, metavar="N", help="smallest batch")
     parser.add_argument("--opt_batch_size", type=int, default=1, metavar="N", help="usual batch")
     parser.add_argument("--max_workspace_size", type=int, default=2, metavar="GIB", help="memory of the build")
     parser.add_argument("--backend", metavar="NAME", help="tensorrt, tensorrt_rtx or openvino")
     parser.add_argument("--compute-capability", metavar="LIST", help="GPUs to build for, as 75,86,89 (tensorrt_rtx)")
-    parser.add_argument("-r", "--results_dir", metavar="DIR", help="where status.json is written")
+    parser.add_argument("-r", "--results_dir", required=deploy, metavar="DIR", help="where status.json is written")
     _without_effect(parser, "--cal_image_dir", "--cal_data_file", "--cal_cache_file", "--cal_json_file")
     _without_effect(parser, "--batches", "--batch_size")
     _without_effect(parser, "--strict_type_constraints -s", "--force_ptq", values=0)

@@ -74,7 +74,11 @@ def _row(name: str, text: str) -> str:
 
 def _input(preprocessing: Mapping[str, Any]) -> str:
     height, width = preprocessing["input_hw"]
-    fit = {"crop": "larger photos are cut, smaller ones padded", "stretch": "photos are stretched to it"}
+    fit = {
+        "crop": "larger photos are cut, smaller ones padded",
+        "stretch": "photos are stretched to it",
+        "aspect": "photos are resized with their aspect and padded",
+    }
     return f"{preprocessing['channels']} x {height} x {width} (channels, height, width); {fit[preprocessing['fit']]}"
 
 

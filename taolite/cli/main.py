@@ -1,4 +1,5 @@
 """The front door: `taolite GROUP COMMAND`, and the container's own names `detectnet_v2` and `tao-converter`.
+The container has `tao` too; outside it is `taolite tao`, because `tao` may be NVIDIA's launcher there.
 
 Only the module of the group that was asked for is imported, so help answers at once and loads no torch.
 argparse, because TAO's flags are argparse's: `-eq`, `-pth`, `--gpu_index 0 1`, unique prefixes.
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from taolite import __version__
+from taolite.cli.parsing import TaoParser
 from taolite.errors import TaoliteError
 
 __all__ = ["detectnet_v2", "main", "tao_converter"]
@@ -21,6 +23,8 @@ GROUPS = {
     "detectnet": ("taolite.cli.detectnet", "DetectNet_v2: dataset_convert, train, evaluate, prune, export ..."),
     "dataset": ("taolite.cli.dataset", "labels and images: convert, check, stats, view"),
     "spec": ("taolite.cli.spec", "spec files: check, show, schema"),
+    "deploy": ("taolite.cli.deploy", "TAO Deploy's tasks and flags: gen_trt_engine, evaluate, inference"),
+    "tao": ("taolite.cli.tao", "command lines of NVIDIA's launcher: tao detectnet_v2 TASK ..., tao info, tao list"),
     "convert": ("taolite.cli.convert", "an .etlt (or .onnx) into an engine, with tao-converter's flags"),
     "inspect": ("taolite.cli.inspect", "what an artifact holds: kind, classes, size, lineage"),
 }
@@ -34,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="NVIDIA TAO's DetectNet_v2 life cycle, spec files and flags unmodified, on PyTorch.",
     )
     parser.add_argument("--version", action="version", version=f"taolite {__version__}")
-    groups = parser.add_subparsers(dest="group", metavar="GROUP", required=True)
+    groups = parser.add_subparsers(dest="group", metavar="GROUP", required=True, parser_class=TaoParser)
     asked = next((word for word in arguments if not word.startswith("-")), None)
     for name, (module, line) in GROUPS.items():
         group = groups.add_parser(name, help=line, description=line)

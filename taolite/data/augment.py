@@ -1,14 +1,19 @@
 """Random views of a photograph: one affine warp and one colour matrix, drawn once per sample and epoch.
 
-Distributions and order are those of TAO's MULTISOURCE loader (reference 4.6): hflip, translate, zoom, rotate, then
-contrast, hue and saturation, brightness. zoom > 1 shows more (content shrinks), rotation is in degrees, what the
-warp uncovers is 0.5 grey. Boxes follow by two opposite corners, as TAO's do. NumPy and OpenCV.
+Distributions and orders are those of TAO's loaders (reference 4.6):
+
+    MULTISOURCE  hflip, translate, zoom (above 1 shows more), rotate; then contrast, hue and saturation, brightness;
+                 what the warp uncovers is 0.5 grey
+    DEFAULT      hflip, rotate, zoom (above 1 shows less), translate; then hue and saturation, contrast, brightness,
+                 drawn for each channel; what the warp uncovers is black
+
+Boxes follow by two opposite corners, as TAO's do. NumPy and OpenCV.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +23,7 @@ from taolite.boxes import Boxes
 __all__ = ["Augmentation", "View", "draw_view", "view_boxes", "view_pixels"]
 
 Matrix = NDArray[np.float64]
-_GREY = 0.5
+_UNCOVERED = {"MULTISOURCE": 0.5, "DEFAULT": 0.0}
 _K = np.array([[0.299] * 3, [0.587] * 3, [0.114] * 3])
 _P = np.array([[0.701, -0.299, -0.299], [-0.587, 0.413, -0.587], [-0.114, -0.114, 0.886]])
 _Q = np.array([[0.168, -0.328, 1.25], [0.330, 0.035, -1.05], [-0.497, 0.292, -0.203]])
@@ -26,8 +31,10 @@ _Q = np.array([[0.168, -0.328, 1.25], [0.330, 0.035, -1.05], [-0.497, 0.292, -0.
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The spec's `spatial_augmentation` and `color_augmentation`, defaults filled in; all zero changes nothing."""
+    """The spec's `spatial_augmentation` and `color_augmentation`, defaults filled in; all zero changes nothing.
+    `loader` is the one of TAO's to follow."""
 
+    loader: Literal["MULTISOURCE", "DEFAULT"] = "MULTISOURCE"
     hflip_probability: float = 0.0
     vflip_probability: float = 0.0
     zoom_min: float = 1.0
@@ -45,47 +52,63 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class View:
-    """`warp` (3, 3) takes input pixels to view pixels; `colour` (3, 4) takes (r, g, b, 1) in 0..1 to new (r, g, b)."""
+    """`warp` (3, 3) takes input pixels to view pixels; `colour` (3, 4) takes (r, g, b, 1) in 0..1 to new (r, g, b).
+    `uncovered` in 0..1 is what pixels from beyond the input are, before their colour changes."""
 
     warp: Matrix
     colour: Matrix
+    uncovered: float = _UNCOVERED["MULTISOURCE"]
 
 
 def draw_view(settings: Augmentation, *, hw: tuple[int, int], rng: np.random.Generator) -> View:
-    """Draw one view of an input of size `hw`. Every call draws the same count of numbers, whatever the settings."""
+    """Draw one view of an input of size `hw`. A loader draws the same count of numbers whatever the settings, so that
+    one of them changes nothing but its own operation."""
     height, width = hw
-    warp = np.eye(3)
+    flip = np.eye(3)
     if rng.random() < settings.hflip_probability:
-        warp = _matrix(-1, 0, width, 0, 1, 0) @ warp
+        flip = _matrix(-1, 0, width, 0, 1, 0) @ flip
     if rng.random() < settings.vflip_probability:
-        warp = _matrix(1, 0, 0, 0, -1, height) @ warp
-    reach_x, reach_y = int(settings.translate_max_x), int(settings.translate_max_y)
-    shift_x, shift_y = int(rng.integers(-reach_x, reach_x + 1)), int(rng.integers(-reach_y, reach_y + 1))
-    warp = _matrix(1, 0, shift_x, 0, 1, shift_y) @ warp
+        flip = _matrix(1, 0, 0, 0, -1, height) @ flip
+    shift_x, shift_y = _draw_shift(settings.translate_max_x, rng), _draw_shift(settings.translate_max_y, rng)
+    translate = _matrix(1, 0, shift_x, 0, 1, shift_y)
     ratio = rng.uniform(settings.zoom_min, settings.zoom_max)
-    room_x, room_y = width * (1 - 1 / ratio), height * (1 - 1 / ratio)
-    warp = _matrix(1 / ratio, 0, rng.random() * room_x, 0, 1 / ratio, rng.random() * room_y) @ warp
+    growth = ratio if settings.loader == "DEFAULT" else 1 / ratio
+    room_x, room_y = width * (1 - growth), height * (1 - growth)
+    zoom = _matrix(growth, 0, rng.random() * room_x, 0, growth, rng.random() * room_y)
     turns, angle = rng.random() < settings.rotate_probability, rng.uniform(-1, 1) * settings.rotate_max_degrees
-    if turns and angle:
-        cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
-        to_centre = _matrix(1, 0, -width / 2, 0, 1, -height / 2)
-        warp = np.linalg.inv(to_centre) @ _matrix(cos, -sin, 0, sin, cos, 0) @ to_centre @ warp
-    return View(warp, _draw_colour(settings, rng))
+    rotate = _rotation(angle, hw) if turns and angle else np.eye(3)
+    warps = {"MULTISOURCE": rotate @ zoom @ translate @ flip, "DEFAULT": translate @ zoom @ rotate @ flip}
+    return View(warps[settings.loader], _draw_colour(settings, rng), _UNCOVERED[settings.loader])
+
+
+def _draw_shift(most: float, rng: np.random.Generator) -> int:
+    """A whole number of pixels from -int(most) to int(most)."""
+    reach = int(most)
+    return int(rng.random() * (2 * reach + 1)) - reach
+
+
+def _rotation(degrees: float, hw: tuple[int, int]) -> Matrix:
+    """A turn about the centre of an image of size `hw`."""
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    to_centre = _matrix(1, 0, -hw[1] / 2, 0, 1, -hw[0] / 2)
+    turn: Matrix = np.linalg.inv(to_centre) @ _matrix(cos, -sin, 0, sin, cos, 0) @ to_centre
+    return turn
 
 
 def _draw_colour(settings: Augmentation, rng: np.random.Generator) -> Matrix:
     contrast = _truncated_normal(rng) * settings.contrast_scale_max / 2
     hue = np.deg2rad(_truncated_normal(rng) * settings.hue_rotation_max / 2)
     saturation = 1 + rng.uniform(-1, 1) * settings.saturation_shift_max
-    brightness = _truncated_normal(rng) * settings.color_shift_stddev
+    draws = 3 if settings.loader == "DEFAULT" else 1  # of the brightness: one a channel, or one for all
+    brightness = np.array([_truncated_normal(rng) for _ in range(draws)]) * settings.color_shift_stddev
     turn = (_K + saturation * np.cos(hue) * _P + saturation * np.sin(hue) * _Q).T  # column-vector form
-    linear = turn * (1 + contrast)
-    shift = turn @ np.full(3, -contrast * settings.contrast_center) + brightness
-    return np.hstack([linear, shift[:, None]])
+    centre = np.full(3, -contrast * settings.contrast_center)
+    shift = (centre if settings.loader == "DEFAULT" else turn @ centre) + brightness
+    return np.hstack([turn * (1 + contrast), shift[:, None]])
 
 
 def _truncated_normal(rng: np.random.Generator) -> float:
-    """A standard normal draw, cut at +-2 by folding the tail back in through the inverse of its own distribution."""
+    """A standard normal draw within +-2: the first of eight that is, so that the count of draws is fixed."""
     draws = rng.standard_normal(8)
     within = draws[np.abs(draws) <= 2]
     return float(within[0]) if len(within) else 0.0  # eight misses in a row: one in 5e10
@@ -104,9 +127,9 @@ def view_pixels(image_hwc: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
     if not np.array_equal(view.warp, np.eye(3)):
         half = _matrix(1, 0, 0.5, 0, 1, 0.5)  # pixel centres lie at .5; OpenCV puts them at whole numbers
         warp = (np.linalg.inv(half) @ view.warp @ half)[:2]
-        grey = [round(255 * _GREY)] * channels
+        beyond = [round(255 * view.uncovered)] * channels
         image = cv2.warpAffine(
-            image, warp, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=grey
+            image, warp, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=beyond
         ).reshape(height, width, channels)
     if channels == 3 and not np.allclose(view.colour, np.eye(3, 4), atol=1e-9):
         matrix = view.colour.copy()

@@ -8,30 +8,46 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.boxes import Boxes
+from taolite.boxes import clip_boxes
 from taolite.data.augment import Augmentation, draw_view, view_boxes, view_pixels
-from taolite.data.order import generator
+from taolite.data.order import epoch_order, even_order, generator
 from taolite.errors import DataError
 from taolite.pictures import read_rgb
 from taolite.preprocessing import Preprocessing
-from taolite.sample import Sample
+from taolite.sample import Sample, Truth
 
-__all__ = ["Encoder", "Example", "Examples", "LabelledBoxes"]
-
-_LEAST_SIDE = 1.0  # input pixels; thinner boxes teach nothing (reference 4.3)
+__all__ = ["BoxRule", "Encoder", "Example", "Examples", "Source"]
 
 
 @dataclass(frozen=True)
-class LabelledBoxes:
-    """Ground truth of one image: boxes (N, 4) in pixels, class indices (N,), and which are difficult (N,)."""
+class BoxRule:
+    """Which boxes are worth learning: cut at the input's edges with `cut`, then at least this wide and high (pixels);
+    thinner ones teach nothing (reference 4.3)."""
 
-    boxes_n4: Boxes
-    classes_n: NDArray[np.int64]
-    difficult_n: NDArray[np.bool_]
+    least_width: float = 1.0
+    least_height: float = 1.0
+    cut: bool = False
+
+    def apply(self, truth: Truth, *, hw: tuple[int, int]) -> Truth:
+        """`truth` on an input of size `hw`, cut and sorted out; what is left has an area."""
+        if self.cut:
+            truth = Truth(clip_boxes(truth.boxes_n4, hw=hw), truth.classes_n, truth.difficult_n)
+        sides = truth.boxes_n4[:, 2:] - truth.boxes_n4[:, :2]
+        enough = (sides >= (self.least_width, self.least_height)) & (sides > 0)
+        return truth.only(np.asarray(enough.all(axis=1)))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Samples of one origin; `weight` multiplies the cost of each."""
+
+    samples: Sequence[Sample]
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -39,12 +55,13 @@ class Example:
     """One network input: pixels (H, W, C) uint8, its boxes in input pixels, and the targets drawn from them."""
 
     pixels: NDArray[np.uint8]
-    truth: LabelledBoxes
+    truth: Truth
     targets: Mapping[str, NDArray[np.float32]]
     name: str
 
 
-Encoder = Callable[[LabelledBoxes], Mapping[str, NDArray[np.float32]]]
+Encoder = Callable[[Truth, float], Mapping[str, NDArray[np.float32]]]
+"""(what is to be found in input pixels, weight of this sample's cost) -> targets by name."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +69,46 @@ class Examples:
     """A split of a data set.
 
     `class_of` maps a label's name to its class index, or None where the spec does not ask for it. `augmentation` is
-    None for evaluation: then the view is the fitted photograph itself.
+    None for evaluation: then the view is the fitted photograph itself. With `evenly` the sources take turns, large or
+    small; without, every sample comes once an epoch. `fitted_rule` chooses boxes before augmentation, `view_rule`
+    after. `notices` are for the user, before the split is used.
     """
 
-    samples: Sequence[Sample]
+    sources: Sequence[Source]
     class_of: Callable[[str], int | None]
     preprocessing: Preprocessing
     encode: Encoder
     augmentation: Augmentation | None = None
     seed: int = 0
+    evenly: bool = False
+    fitted_rule: BoxRule = BoxRule()
+    view_rule: BoxRule = BoxRule()
+    notices: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def truth(self, index: int) -> LabelledBoxes:
-        """The labels of one sample in input pixels, before augmentation; boxes under one pixel are left out."""
+    @cached_property
+    def samples(self) -> tuple[Sample, ...]:
+        """All samples, source by source: what an index counts."""
+        return tuple(sample for source in self.sources for sample in source.samples)
+
+    @cached_property
+    def _weights(self) -> tuple[float, ...]:
+        return tuple(source.weight for source in self.sources for _ in source.samples)
+
+    def order(self, epoch: int, *, batch_size: int) -> NDArray[np.int64]:
+        """The indices of one epoch, whole batches of them; a function of (seed, epoch)."""
+        sizes = [len(source.samples) for source in self.sources if source.samples]
+        if self.evenly and len(sizes) > 1:
+            return even_order(sizes, seed=self.seed, epoch=epoch, batch_size=batch_size)
+        return epoch_order(len(self), seed=self.seed, epoch=epoch, batch_size=batch_size)
+
+    def truth(self, index: int) -> Truth:
+        """What is to be found in one sample, in input pixels, before augmentation."""
+        return self.view_rule.apply(self._fitted_truth(index), hw=self.preprocessing.input_hw)
+
+    def _fitted_truth(self, index: int) -> Truth:
         sample = self.samples[index]
         known = [(label, self.class_of(label.name)) for label in sample.labels]
         kept = [(label, kind) for label, kind in known if kind is not None]
@@ -74,11 +116,11 @@ class Examples:
         boxes = self.preprocessing.boxes_to_input(boxes, photo_hw=sample.size_hw)
         classes = np.array([kind for _, kind in kept], np.int64)
         difficult = np.array([label.difficult for label, _ in kept], np.bool_)
-        return _sized(LabelledBoxes(boxes, classes, difficult))
+        return self.fitted_rule.apply(Truth(boxes, classes, difficult), hw=self.preprocessing.input_hw)
 
     def example(self, index: int, *, epoch: int = 0) -> Example:
         """The example that training sees of sample `index` in `epoch`. Raises DataError, PathError."""
-        sample, truth = self.samples[index], self.truth(index)
+        sample, truth = self.samples[index], self._fitted_truth(index)
         photo = read_rgb(sample.image, grey=self.preprocessing.channels == 1)
         if photo.shape[:2] != sample.size_hw:
             height, width = sample.size_hw
@@ -86,14 +128,13 @@ class Examples:
                 f"{sample.image}: {photo.shape[1]}x{photo.shape[0]} pixels, and its record says {width}x{height}; "
                 "the image was changed after dataset_convert: convert again"
             )
-        pixels = self.preprocessing.fit_photo(photo)
+        pixels, hw = self.preprocessing.fit_photo(photo), self.preprocessing.input_hw
         if self.augmentation is not None:
-            rng = generator(self.seed, "view", epoch, index)
-            view = draw_view(self.augmentation, hw=self.preprocessing.input_hw, rng=rng)
+            view = draw_view(self.augmentation, hw=hw, rng=generator(self.seed, "view", epoch, index))
             pixels = view_pixels(pixels, view)
-            boxes = view_boxes(truth.boxes_n4, view)
-            truth = _sized(LabelledBoxes(boxes, truth.classes_n, truth.difficult_n))
-        return Example(pixels, truth, self.encode(truth), str(sample.image))
+            truth = Truth(view_boxes(truth.boxes_n4, view), truth.classes_n, truth.difficult_n)
+        truth = self.view_rule.apply(truth, hw=hw)
+        return Example(pixels, truth, self.encode(truth, self._weights[index]), str(sample.image))
 
     def label_counts(self) -> tuple[Counter[int], Counter[str]]:
         """How many boxes each class index has, and each name that is of no class."""
@@ -115,10 +156,3 @@ class Examples:
             labels = [(label.name, label.box, label.difficult) for label in sample.labels]
             digest.update(repr((sample.image.name, sample.size_hw, labels)).encode())
         return digest.hexdigest()
-
-
-def _sized(truth: LabelledBoxes) -> LabelledBoxes:
-    """`truth` without the boxes that are thinner than a pixel."""
-    sides = truth.boxes_n4[:, 2:] - truth.boxes_n4[:, :2]
-    keep = (sides >= _LEAST_SIDE).all(axis=1)
-    return LabelledBoxes(truth.boxes_n4[keep], truth.classes_n[keep], truth.difficult_n[keep])

@@ -7,11 +7,12 @@ Seeds are blake2b of the words joined, because Python's own hash differs from pr
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["epoch_order", "generator", "seed_for"]
+__all__ = ["epoch_order", "even_order", "generator", "seed_for"]
 
 
 def seed_for(*words: int | str) -> int:
@@ -31,3 +32,23 @@ def epoch_order(count: int, *, seed: int, epoch: int, batch_size: int) -> NDArra
     order = generator(seed, "order", epoch).permutation(count)
     steps = -(-count // batch_size)
     return np.resize(order, steps * batch_size)
+
+
+def even_order(sizes: Sequence[int], *, seed: int, epoch: int, batch_size: int) -> NDArray[np.int64]:
+    """The indices of one epoch in which every source has the same share, (steps * batch_size,), as many as
+    `epoch_order` gives. Source s has the indices that follow those of the sources before it.
+
+    The places of all epochs are counted through and dealt to the sources in turn. Each source fills its places from
+    an endless row of permutations, so all its samples come equally often over the epochs.
+    """
+    count, sources = sum(sizes), len(sizes)
+    places = -(-count // batch_size) * batch_size
+    place = np.arange(places, dtype=np.int64) + epoch * places
+    order = np.empty(places, np.int64)
+    for source, size in enumerate(sizes):
+        own = place % sources == source
+        turns, within = np.divmod(place[own] // sources, size)
+        rows = {turn: generator(seed, "source", source, turn).permutation(size) for turn in np.unique(turns).tolist()}
+        picked = [rows[turn][at] for turn, at in zip(turns.tolist(), within.tolist(), strict=True)]
+        order[own] = sum(sizes[:source]) + np.array(picked, np.int64)
+    return generator(seed, "order", epoch).permutation(order)

@@ -4,7 +4,7 @@ NumPy only; knows no task: anything with `boxes_n4`, `scores_n` and `classes_n` 
 """
 
 from taolite.metrics.coco import CocoScores, coco_map
-from taolite.metrics.match import BoxLimits, ClassMatches, FoundLike, Truth, match
+from taolite.metrics.match import BoxLimits, ClassMatches, FoundLike, match
 from taolite.metrics.precision import Mode, average_precision, precision_recall
 from taolite.metrics.score import ClassScore, Scores, score, score_matches
 
@@ -16,7 +16,6 @@ __all__ = [
     "FoundLike",
     "Mode",
     "Scores",
-    "Truth",
     "average_precision",
     "coco_map",
     "match",

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from taolite.errors import UsageError
-from taolite.metrics.match import FoundLike, Truth
+from taolite.metrics.match import FoundLike
+from taolite.sample import Truth
 
 __all__ = ["CocoScores", "coco_map"]
 

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.boxes import Boxes, iou_matrix
+from taolite.sample import Truth
 
-__all__ = ["BoxLimits", "ClassMatches", "Convention", "FoundLike", "Truth", "match"]
+__all__ = ["BoxLimits", "ClassMatches", "Convention", "FoundLike", "match"]
 
 Convention: TypeAlias = Literal["tao", "continuous"]
 
@@ -37,16 +38,6 @@ class FoundLike(Protocol):
 
     @property
     def classes_n(self) -> NDArray[np.integer[Any]]: ...
-
-
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """What is labelled in one image: `boxes_n4` (N, 4) float32 in the frame of the detections, `classes_n` (N,)
-    indices. Boxes marked in `difficult_n` (N,) bool are no misses, and what finds them counts neither way (VOC)."""
-
-    boxes_n4: Boxes
-    classes_n: NDArray[np.integer[Any]]
-    difficult_n: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +100,7 @@ def match(
     wanted_c = np.zeros(num_classes, dtype=np.int64)
     images = [_Detections.none()]
     for truth, found in zip(truths, founds, strict=True):
-        truth = _countable(truth, limits)
+        truth = truth.only(_allowed(truth.boxes_n4, truth.classes_n, limits))
         wanted_c += np.bincount(truth.classes_n[~_difficult(truth)], minlength=num_classes)
         images.append(_match_image(truth, found, thresholds_c, limits=limits, convention=convention))
     scores = np.concatenate([image.scores for image in images])
@@ -167,11 +158,6 @@ def _iou(found_n4: Boxes, true_m4: Boxes, convention: Convention) -> NDArray[np.
     if convention == "tao":
         return iou_matrix(np.rint(found_n4), np.rint(true_m4), plus=1.0)
     return iou_matrix(found_n4, true_m4)
-
-
-def _countable(truth: Truth, limits: Sequence[BoxLimits] | None) -> Truth:
-    keep = _allowed(truth.boxes_n4, truth.classes_n, limits)
-    return Truth(truth.boxes_n4[keep], truth.classes_n[keep], _difficult(truth)[keep])
 
 
 def _allowed(

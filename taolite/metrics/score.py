@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.metrics.match import BoxLimits, ClassMatches, Convention, FoundLike, Truth, match
+from taolite.metrics.match import BoxLimits, ClassMatches, Convention, FoundLike, match
 from taolite.metrics.precision import Mode, average_precision, precision_recall
+from taolite.sample import Truth
 
 __all__ = ["ClassScore", "Scores", "score", "score_matches"]
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.boxes import Boxes, scale_boxes
+from taolite.boxes import scale_boxes
 from taolite.files import open_atomic
 from taolite.media.overlay import Colour, contact_sheet, draw_boxes, palette
 from taolite.metrics.score import Scores
 from taolite.preprocessing import resize
+from taolite.sample import Truth
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,20 +45,13 @@ _CJK_FAMILIES = (
 )
 
 
-class _Truth(Protocol):
-    @property
-    def boxes_n4(self) -> Boxes: ...
-    @property
-    def classes_n(self) -> NDArray[np.int64]: ...
-
-
 class TrainingExample(Protocol):
     """What training sees of one image: (H, W, C) uint8 pixels, labels in their frame, targets drawn from them."""
 
     @property
     def pixels(self) -> NDArray[np.uint8]: ...
     @property
-    def truth(self) -> _Truth: ...
+    def truth(self) -> Truth: ...
     @property
     def targets(self) -> Mapping[str, NDArray[np.float32]]: ...
     @property

@@ -72,7 +72,7 @@ def config_text(
         f"num-detected-classes={len(meta.classes)}",
         f"output-blob-names={';'.join(outputs)}",
         f"model-color-format={2 if preprocessing.channels == 1 else 0}",
-        f"maintain-aspect-ratio={0 if preprocessing.fit in ('crop', 'stretch') else 1}",
+        f"maintain-aspect-ratio={int(preprocessing.fit == 'aspect')}",
         "symmetric-padding=0",
         "output-tensor-meta=0",
         "gie-unique-id=1",
@@ -114,6 +114,11 @@ def remarks(model: Path, meta: OnnxMeta) -> tuple[str, ...]:
         )
     if any(row["confidence_model"] == "mean_cov" for row in rows):
         found.append("confidence_model mean_cov is not DeepStream's: it compares the sum of a cluster's coverages")
+    if meta.preprocessing.least_side or meta.preprocessing.most_side:
+        found.append(
+            "this model was trained with output_image_min, and DeepStream resizes pictures until they fill the input; "
+            "where photos did not fill it, objects look larger to it"
+        )
     return tuple(found)
 
 

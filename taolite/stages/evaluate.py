@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from taolite.artifacts.keys import Key
+from taolite.artifacts.sniff import Kind, sniff
 from taolite.data.examples import Examples
 from taolite.data.loading import batches
 from taolite.engines.base import RuntimeName
-from taolite.errors import ModelError
+from taolite.errors import ModelError, UsageError
 from taolite.events import Listener, Notice, Progress, silent
 from taolite.stages.device import choose
 from taolite.stages.models import open_model
@@ -42,14 +43,25 @@ def evaluate(
     resolve: Resolve,
     split: Literal["train", "val"] = "val",
     runtime: RuntimeName | None = None,
+    framework: Literal["tlt", "tensorrt"] = "tlt",
+    batch_size: int | None = None,
     listener: Listener = silent,
 ) -> Evaluation:
     """Score the model or engine at `model_path` on a split of the spec's data, without augmentation.
 
-    Raises SpecError, PathError, DataError, ArtifactError, EngineError, ModelError.
+    Args:
+        framework: "tensorrt" wants an engine; an export stands in for it, with a warning, a trained model does not.
+        batch_size: images at once; None is the most an engine takes, or the spec's.
+
+    Raises SpecError, PathError, DataError, ArtifactError, EngineError, ModelError, UsageError.
     """
     spec = task.read_spec(spec_path).model
     device = choose()
+    if framework == "tensorrt" and model_path.is_file() and sniff(model_path) is Kind.BUNDLE:
+        raise UsageError(
+            f"{model_path}: -f tensorrt needs an engine, and this is a trained model; leave -f out, or export it and "
+            "build an engine of it with `taolite convert`"
+        )
     model = open_model(model_path, key=key, device=device, runtime=runtime)
     try:
         wanted = task.classes(spec)
@@ -59,17 +71,21 @@ def evaluate(
                 f"{len(wanted)} ({', '.join(wanted)})"
             )
         listener(Notice(f"{model_path}: {model.runs_on}"))
+        if framework == "tensorrt" and not model.runs_on.startswith("tensorrt"):
+            listener(Notice(f"-f tensorrt: {model.runs_on} stands in for TensorRT here", "warning"))
         prep = task.preprocessing(spec)
         blank = np.zeros((1, prep.channels, *prep.input_hw), np.float32)
         grid_hw = model.predict(blank)[0].shape[2:]
         examples = task.examples(spec, split=split, resolve=resolve, augment=False, grid_hw=grid_hw)
+        for text in examples.notices:
+            listener(Notice(text, "warning"))
         return score_split(
             task,
             model.predict,
             examples,
             spec=spec,
             objective=task.objective(spec),
-            batch_size=model.batch or task.recipe(spec).batch_size,
+            batch_size=batch_size or model.batch or task.recipe(spec).batch_size,
             listener=listener,
         )
     finally:

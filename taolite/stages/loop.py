@@ -19,7 +19,7 @@ from torch import nn
 
 from taolite.data.examples import Examples
 from taolite.data.loading import Batch, batches
-from taolite.data.order import epoch_order, seed_for
+from taolite.data.order import seed_for
 from taolite.errors import TrainingError
 from taolite.events import EpochDone, Listener, Progress, Stepped
 from taolite.stages.device import Device
@@ -99,8 +99,9 @@ class Trainer:
 
     def first_batch(self) -> Batch:
         """The batch of step 0, for a look at what training sees."""
-        order = epoch_order(len(self.examples), seed=self.recipe.seed, epoch=0, batch_size=self.recipe.batch_size)
-        return next(batches(self.examples, order[: self.recipe.batch_size].tolist(), batch_size=self.recipe.batch_size))
+        size = self.recipe.batch_size
+        order = self.examples.order(0, batch_size=size)
+        return next(batches(self.examples, order[:size].tolist(), batch_size=size))
 
     def run_epoch(self) -> EpochDone | None:
         """Train to the end of the current epoch; from its middle if that is where the state was taken.
@@ -145,7 +146,7 @@ class Trainer:
 
     def _batches(self, epoch: int, done: int) -> Iterator[Batch]:
         size = self.recipe.batch_size
-        order = epoch_order(len(self.examples), seed=self.recipe.seed, epoch=epoch, batch_size=size)
+        order = self.examples.order(epoch, batch_size=size)
         return batches(
             self.examples, order[done * size :].tolist(), batch_size=size, epoch=epoch, workers=self._workers
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -9,12 +10,13 @@ from types import TracebackType
 from typing import Protocol
 
 from taolite.events import EpochDone, Event, Stepped, Validated
+from taolite.files import write_text
 from taolite.sinks.base import Sink
 from taolite.sinks.tensorboard import Board
 from taolite.workspace.run import RunFolder
 from taolite.workspace.status import StatusFile
 
-__all__ = ["Recorder", "record_scores"]
+__all__ = ["Recorder", "record_scores", "write_results"]
 
 
 class _Scores(Protocol):
@@ -34,6 +36,12 @@ def record_scores(status: StatusFile, scores: _Scores, cost: float) -> None:
         kpi={"validation cost": cost, "mean average precision": round(100 * scores.mean_ap, 4)},
         categorical={"average_precision": percent},
     )
+
+
+def write_results(path: Path, scores: _Scores) -> None:
+    """TAO Deploy's results.json: the AP of each class, 0..1 (reference/deploy.md 6.1), and their mean beside it."""
+    values = {f"AP_{name}": value for name, value in scores.per_class.items()} | {"mAP": scores.mean_ap}
+    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
 
 class Recorder:

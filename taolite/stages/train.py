@@ -117,6 +117,8 @@ def train(
                 "each epoch will therefore take one extra step."
             )
         )
+    for text in dict.fromkeys((*examples.notices, *held_out.notices)):
+        listener(Notice(text, "warning"))
     listener(Notice(f"Found {len(examples)} samples in training set"))
     listener(Notice(f"Found {len(held_out)} samples in validation set"))
     _compare_labels(examples, task.classes(spec), spec_path, listener)

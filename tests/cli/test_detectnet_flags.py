@@ -9,11 +9,12 @@ import shlex
 import pytest
 
 from taolite.cli import detectnet
+from taolite.cli.parsing import TaoParser
 
 
 @pytest.fixture
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser()
+    made = TaoParser()
     detectnet.configure(made)
     return made
 

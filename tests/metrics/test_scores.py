@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from taolite.errors import UsageError
-from taolite.metrics import BoxLimits, ClassMatches, Truth, average_precision, coco_map, match, score, score_matches
+from taolite.metrics import BoxLimits, ClassMatches, average_precision, coco_map, match, score, score_matches
+from taolite.sample import Truth
 
 
 @dataclass

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from taolite.media import palette
-from taolite.metrics import Truth, score
+from taolite.metrics import score
 from taolite.report import curves_png, first_batch_png, precision_recall_png
 from taolite.report.plots import _on_paper
+from taolite.sample import Truth
 
 
 @dataclass

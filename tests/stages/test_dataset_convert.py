@@ -140,18 +140,22 @@ def test_the_console_lines_are_taos(tmp_path: Path):
 
 
 def test_a_box_that_encloses_no_whole_pixel_is_dropped_and_listed(tmp_path: Path):
-    thin = "Cat 0 0 0 10.2 5 10.9 9 0 0 0 0 0 0 0"
-    root = make_kitti(tmp_path / "data", {"a": f"{CAT}\n{thin}", "b": CAT})
+    thin, flat = "Cat 0 0 0 10.2 5 10.9 9 0 0 0 0 0 0 0", "Cat 0 0 0 -5 -0.9 9 0.9 0 0 0 0 0 0 0"
+    root = make_kitti(tmp_path / "data", {"a": f"{CAT}\n{thin}", "b": f"{flat}\n{CAT}"})
     events: list[Event] = []
 
     report = dataset_convert(kitti_spec(root), tmp_path / "k", listener=events.append)
 
     assert report.objects == {"cat": 2}
     assert report.warning_file == tmp_path / "k_warning.json"
-    assert json.loads(report.warning_file.read_text()) == {f"{root}/label_2/a.txt_1": [10, 5, 10, 9]}
+    assert json.loads(report.warning_file.read_text()) == {
+        f"{root}/label_2/a.txt_1": [10, 5, 10, 9],
+        f"{root}/label_2/b.txt_0": [-5, 0, 9, 0],
+    }
     assert notices(events, "warning") == [
         f"{root}/label_2/a.txt:2: Cat has an empty box and is left out",
-        f"1 object with an empty box left out; {tmp_path}/k_warning.json lists them",
+        f"{root}/label_2/b.txt:1: Cat has an empty box and is left out",
+        f"2 objects with an empty box left out; {tmp_path}/k_warning.json lists them",
     ]
 
 
@@ -364,12 +368,12 @@ def test_a_coco_file_without_one_of_its_tables_is_refused(
     assert str(caught.value) == f"{tmp_path}/train.json: {problem}"
 
 
-def modifier(**fields: object) -> SampleModifier:
+def modifier(*, folds: int = 2, validation_fold: int | None = 0, **fields: object) -> SampleModifier:
     config = SampleModifierConfig(
         source_to_target_class_mapping={"Car": "car", "van": "car", "bike": "bike"},
         **fields,  # type: ignore[arg-type]
     )
-    return SampleModifier(config, folds=2, validation_fold=0)
+    return SampleModifier(config, folds=folds, validation_fold=validation_fold)
 
 
 def test_a_sample_of_one_filtered_class_is_dropped_outside_the_validation_fold():
@@ -390,11 +394,34 @@ def test_a_sample_where_a_rare_class_outweighs_a_dominant_one_is_doubled():
     assert rule.copies(["bike"], fold=1) == 4  # against no car at all
 
 
-def test_the_cap_is_shared_by_the_training_folds():
-    rule = modifier(max_training_samples=2)
+def test_a_ratio_is_1_unless_given_and_dominant_classes_are_never_rare():
+    rule = modifier(dominant_target_classes=("car",), num_duplicates=2)
+    both = modifier(dominant_target_classes=("car", "bike"), num_duplicates=2)
 
-    assert [rule.copies(["car"], fold=1) for _ in range(3)] == [1, 1, 0]
-    assert [rule.copies(["car"], fold=0) for _ in range(3)] == [1, 1, 1]
+    assert rule.copies(["bike", "car"], fold=1) == 1  # 1 is not more than 1 * 1.0
+    assert rule.copies(["bike", "bike", "car"], fold=1) == 3
+    assert both.copies(["car", "car", "bike"], fold=1) == 1
+
+
+@pytest.mark.parametrize(
+    ("folds", "validation_fold", "cap"),
+    [(2, 0, 7), (3, 0, 3), (3, None, 2), (0, None, 7)],  # 7 // 1, 7 // 2, 7 // 3, 7 // 1
+)
+def test_the_cap_is_divided_by_the_training_folds_and_cuts_copies_too(
+    folds: int, validation_fold: int | None, cap: int
+):
+    rule = modifier(
+        folds=folds,
+        validation_fold=validation_fold,
+        max_training_samples=7,
+        dominant_target_classes=("car",),
+        num_duplicates=1,
+    )
+
+    for fold in range(max(folds, 1)):
+        copies = [rule.copies(["bike"], fold=fold) for _ in range(5)]
+        left_alone = fold == validation_fold
+        assert copies == [1] * 5 if left_alone else [min(2, max(cap - 2 * k, 0)) for k in range(5)]
 
 
 def test_a_validation_fold_that_is_not_there_is_refused(tmp_path: Path):

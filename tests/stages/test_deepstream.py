@@ -33,6 +33,7 @@ _KEYS = {  # reference/deploy.md 8.2 and 8.3
     """,
 }
 KEYS = {section: keys.split() for section, keys in _KEYS.items()}
+ASPECT = OnnxMeta("detectnet", ("car",), Preprocessing(input_hw=(16, 32), fit="aspect", least_side=12))
 OUTPUTS = ("output_cov/Sigmoid", "output_bbox/BiasAdd")
 COLOUR = OnnxMeta("detectnet", ("car", "人"), Preprocessing(input_hw=(384, 1248), fit="stretch"))
 GREY = OnnxMeta("detectnet", ("car",), Preprocessing(input_hw=(16, 32), channels=1, scale=0.5, offsets=(10.0,)))
@@ -70,11 +71,23 @@ def test_a_grey_model_has_one_offset_and_colour_format_2():
     assert {"net-scale-factor=0.5", "offsets=10.0", "infer-dims=1;16;32", "model-color-format=2"} <= set(lines)
 
 
+def test_a_model_that_keeps_the_aspect_says_so():
+    assert "maintain-aspect-ratio=1" in deepstream.config_text(ASPECT, onnx_name="m.onnx", outputs=OUTPUTS).splitlines()
+
+
 @pytest.mark.parametrize(
     ("model", "meta", "remarks"),
     [
         ("m.onnx", COLOUR, ()),
         ("m.etlt", COLOUR, ("DeepStream cannot open m.etlt; for it, export once more with -o m.onnx",)),
+        (
+            "m.onnx",
+            ASPECT,
+            (
+                "this model was trained with output_image_min, and DeepStream resizes pictures until they fill the "
+                "input; where photos did not fill it, objects look larger to it",
+            ),
+        ),
         (
             "m.onnx",
             GREY,

@@ -7,14 +7,16 @@ import pytest
 import torch
 from torch import nn
 
-from taolite.data.examples import Example, LabelledBoxes
+from taolite.data.examples import Example
 from taolite.data.loading import Batch
 from taolite.events import silent
+from taolite.sample import Truth
 from taolite.stages.device import Device
 from taolite.stages.loop import Trainer
 from taolite.tasks.base import Cost, Recipe
+from taolite.tasks.detectnet.schedule import SoftStart
 
-NOTHING = LabelledBoxes(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
+NOTHING = Truth(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
 
 
 class Mean:
@@ -43,12 +45,13 @@ class Net(nn.Module):
 def one_step(kind, weight):
     """Loss, and the gradients of kernel and bias, of one step on a pixel of 0.5."""
     net = Net()
-    recipe = Recipe(0, 1, 1, lambda progress: 1e-3, 0.9, 0.999, 1e-8, kind, weight, 1, lambda epoch: False)
+    recipe = Recipe(0, 1, 1, 0.9, 0.999, 1e-8, kind, weight, 1, lambda epoch: False)
     trainer = Trainer(
         net,
         examples=[None],
         recipe=recipe,
         objective=Mean(),
+        schedule=SoftStart(least=1e-3, most=1e-3, soft_start=0.1, annealing=0.7, epochs=1),
         regularised=list(net.parameters()),
         device=Device(torch.device("cpu"), None, ""),
         workers=1,

@@ -12,7 +12,7 @@ import torch
 
 from taolite.tasks.base import Cost
 
-__all__ = ["ClassWeights", "DetectNetObjective", "balance"]
+__all__ = ["OBJECTIVES", "ClassWeights", "DetectNetObjective", "balance"]
 
 _LOG_GUARD = 1e-5
 OBJECTIVES = ("cov", "bbox")
@@ -51,7 +51,8 @@ class DetectNetObjective:
 
         Args:
             outputs: cov (N, K, h, w) after the sigmoid and bbox (N, 4K, h, w), float32.
-            targets: cov (N, K, h, w), bbox (N, K, 4, h, w), norm (N, K, h, w), float32.
+            targets: cov (N, K, h, w), bbox (N, K, 4, h, w), norm (N, K, h, w), float32; where the cost is masked or
+                weighted, also mask (N, K, 2, h, w), its factors for cov and bbox.
         """
         losses = self._losses(outputs, targets)
         if torch.is_grad_enabled():
@@ -69,9 +70,12 @@ class DetectNetObjective:
         fore_k11 = foreground[None, :, None, None]
         weight = torch.where(wanted > 0.5, fore_k11, 1 - fore_k11)
         entropy = wanted * torch.log(cov + _LOG_GUARD) + (1 - wanted) * torch.log(1 - cov + _LOG_GUARD)
+        norm = targets["norm"]
+        if (mask := targets.get("mask")) is not None:
+            weight, norm = weight * mask[:, :, 0], norm * mask[:, :, 1]
         cov_loss = -(entropy * weight).mean(dim=(0, 2, 3))
         shaped = bbox.view(bbox.shape[0], -1, 4, *bbox.shape[2:])
-        box_loss = ((shaped - targets["bbox"]).abs() * targets["norm"][:, :, None]).mean(dim=(0, 2, 3, 4))
+        box_loss = ((shaped - targets["bbox"]).abs() * norm[:, :, None]).mean(dim=(0, 2, 3, 4))
         return torch.stack([cov_loss, box_loss], dim=1)
 
     def end_epoch(self) -> None:

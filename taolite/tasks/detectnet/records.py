@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from taolite.data.examples import Source
 from taolite.errors import DataError, PathError
 from taolite.formats import tfrecord
 from taolite.sample import Sample
@@ -14,35 +15,34 @@ from taolite.sample import Sample
 if TYPE_CHECKING:
     from taolite.tasks.detectnet.spec import DatasetConfig, DataSource
 
-__all__ = ["class_lookup", "split_samples"]
+__all__ = ["class_lookup", "split_sources"]
 
 Resolve = Callable[[str], Path]
+Split = Literal["train", "val"]
 
 
-def split_samples(dataset: DatasetConfig, split: Literal["train", "val"], *, resolve: Resolve) -> list[Sample]:
-    """The samples of a split, in the order of files and records.
+def split_sources(dataset: DatasetConfig, split: Split, *, resolve: Resolve) -> tuple[list[Source], list[str]]:
+    """The samples of a split, source by source in the order of files and records, and what to warn of: files that
+    match a pattern and are no records (reference 13.1, 30). Empty shards have no samples.
 
     Raises:
-        PathError: a pattern that matches no file, an image folder that is missing.
+        PathError: a pattern that matches no record file, an image folder that is missing.
         DataError: a split without a record, a damaged record.
     """
-    if dataset.validation_data_source is not None:
-        sources = [dataset.validation_data_source] if split == "val" else list(dataset.data_sources)
-        chosen = [(source, _record_files(source, resolve)) for source in sources]
-    else:
-        mark = None if dataset.validation_fold is None else f"fold-{dataset.validation_fold:03d}-of-"
-        chosen = [
-            (source, [path for path in _record_files(source, resolve) if _in_split(path, mark, split)])
-            for source in dataset.data_sources
-        ]
-    samples = [
-        sample
-        for source, files in chosen
-        for sample in _source_samples(source, files, dataset.image_extension, resolve)
-    ]
-    if not samples:
+    mark = None if dataset.validation_fold is None else f"fold-{dataset.validation_fold:03d}-of-"
+    configs = dataset.data_sources
+    if dataset.validation_data_source is not None and split == "val":
+        configs, mark = (dataset.validation_data_source,), ""  # part of every path: all of it is held out
+    sources, foreign = [], []
+    for config in configs:
+        records, others = _record_files(config, resolve)
+        chosen = [path for path in records if _in_split(path, mark, split)]
+        samples = _source_samples(config, chosen, dataset.image_extension, resolve)
+        sources.append(Source(samples, config.source_weight))
+        foreign += others
+    if not any(source.samples for source in sources):
         raise DataError(_nothing_in(dataset, split))
-    return samples
+    return sources, [f"{path}: matches tfrecords_path and is no TFRecord file; it is left out" for path in foreign]
 
 
 def class_lookup(mapping: Mapping[str, str], classes: Sequence[str]) -> Callable[[str], int | None]:
@@ -56,20 +56,23 @@ def class_lookup(mapping: Mapping[str, str], classes: Sequence[str]) -> Callable
     return lambda name: table.get(name.lower())
 
 
-def _record_files(source: DataSource, resolve: Resolve) -> list[Path]:
+def _record_files(source: DataSource, resolve: Resolve) -> tuple[list[Path], list[Path]]:
+    """The record files that a source's pattern matches, and the foreign ones, but for the converter's own report.
+    A file with a shard's name counts as records, so that damage in its first bytes is not passed over."""
     pattern = resolve(source.tfrecords_path)
     found = sorted(Path(name) for name in glob.glob(str(pattern)))  # noqa: PTH207  (the pattern may be absolute)
-    files = [path for path in found if path.is_file() and path.suffix != ".json"]  # the converter's warning file
-    if not files:
+    files = [path for path in found if path.is_file() and not path.name.endswith("_warning.json")]
+    records = [path for path in files if "-of-" in path.name or tfrecord.is_record_file(path)]
+    if not records:
         raise PathError(
             f"{pattern}: no TFRecord file matches this pattern (tfrecords_path: {source.tfrecords_path!r}); "
             "run dataset_convert first, or mend the path"
         )
-    return files
+    return records, [path for path in files if path not in records]
 
 
-def _in_split(path: Path, mark: str | None, split: Literal["train", "val"]) -> bool:
-    held_out = mark is not None and mark in path.name
+def _in_split(path: Path, mark: str | None, split: Split) -> bool:
+    held_out = mark is not None and mark in str(path)
     return held_out if split == "val" else not held_out
 
 
@@ -89,13 +92,17 @@ def _source_samples(source: DataSource, files: Sequence[Path], extension: str, r
 def _nothing_in(dataset: DatasetConfig, split: str) -> str:
     patterns = ", ".join(source.tfrecords_path for source in dataset.data_sources)
     if split == "train":
+        if dataset.validation_fold is None:
+            return f"no training record in {patterns}: the files are empty; run dataset_convert again"
         return (
             f"no training record in {patterns}: every file belongs to validation_fold {dataset.validation_fold}; "
             "choose another fold, or convert with a smaller val_split"
         )
     if dataset.validation_fold is None and dataset.validation_data_source is None:
         return "dataset_config has neither validation_fold nor validation_data_source; set one of them"
+    if dataset.validation_data_source is not None:
+        return f"no validation record in {dataset.validation_data_source.tfrecords_path}; convert into it first"
     return (
-        f"no validation record in {patterns}: no file name holds 'fold-{dataset.validation_fold or 0:03d}-of-'; "
+        f"no validation record in {patterns}: no path holds 'fold-{dataset.validation_fold or 0:03d}-of-'; "
         "set validation_fold to a fold that was written, or convert with a val_split above 0"
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,7 @@ class Targets:
 
 def rasterize(
     boxes_n4: Boxes,
-    classes_n: NDArray[np.int64],
+    classes_n: NDArray[np.integer[Any]],
     *,
     raster: Raster,
     input_hw: tuple[int, int],

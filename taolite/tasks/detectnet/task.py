@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from taolite import spec as specs
 from taolite.artifacts.bundle import Bundle, read_bundle, weights_hash
 from taolite.artifacts.keys import Key
-from taolite.data.augment import Augmentation
-from taolite.data.examples import Examples, LabelledBoxes
+from taolite.data.examples import Examples
 from taolite.errors import ModelError
-from taolite.metrics.match import BoxLimits, Truth
+from taolite.metrics.match import BoxLimits
 from taolite.metrics.score import score
 from taolite.nn.backbone import Graph
 from taolite.nn.backbones import build_backbone
@@ -26,6 +23,7 @@ from taolite.nn.batchnorm import forget_statistics
 from taolite.nn.fake_quant import forget_ranges, is_quantized, quantize, strip
 from taolite.nn.weights import load_weights, preferred_graph, read_weights
 from taolite.preprocessing import Preprocessing
+from taolite.sample import Truth
 from taolite.tasks.base import (
     CostScaling,
     FoundBoxes,
@@ -39,14 +37,13 @@ from taolite.tasks.base import (
     Watch,
 )
 from taolite.tasks.detectnet.decode import OFFSET, SCALE, Clustering, decode
+from taolite.tasks.detectnet.examples import spec_examples, spec_preprocessing
 from taolite.tasks.detectnet.inference import load_plan
 from taolite.tasks.detectnet.loss import ClassWeights, DetectNetObjective
 from taolite.tasks.detectnet.model import HEADS, DetectNet, architecture, build, regularised_parameters
-from taolite.tasks.detectnet.records import class_lookup, split_samples
 from taolite.tasks.detectnet.schedule import EarlyStopping, SoftStart
 from taolite.tasks.detectnet.spec import DetectNetSpec
 from taolite.tasks.detectnet.spec.network import BackendFloat
-from taolite.tasks.detectnet.targets import Ellipse, Raster, rasterize
 from taolite.tasks.detectnet.watch import watch
 
 __all__ = ["TASK"]
@@ -117,12 +114,7 @@ class DetectNetTask:
         )
 
     def preprocessing(self, spec: DetectNetSpec) -> Preprocessing:
-        config = spec.augmentation_config.preprocessing
-        return Preprocessing(
-            input_hw=(config.output_image_height, config.output_image_width),
-            channels=config.output_image_channel,
-            fit="stretch" if config.enable_auto_resize else "crop",
-        )
+        return spec_preprocessing(spec)
 
     def grid_hw(self, network: torch.nn.Module, spec: DetectNetSpec) -> tuple[int, int]:
         assert isinstance(network, DetectNet)
@@ -137,15 +129,7 @@ class DetectNetTask:
         augment: bool,
         grid_hw: tuple[int, int] | None = None,
     ) -> Examples:
-        preprocessing = self.preprocessing(spec)
-        return Examples(
-            samples=split_samples(spec.dataset_config, split, resolve=resolve),
-            class_of=class_lookup(spec.dataset_config.target_class_mapping, self.classes(spec)),
-            preprocessing=preprocessing,
-            encode=partial(_encode, raster=_raster(spec), input_hw=preprocessing.input_hw, grid_hw=grid_hw),
-            augmentation=_augmentation(spec) if augment else None,
-            seed=spec.random_seed,
-        )
+        return spec_examples(spec, split, resolve=resolve, augment=augment, grid_hw=grid_hw)
 
     def start(self, spec: DetectNetSpec, *, resolve: Resolve, key: Key | None) -> Start:
         return _as_quantised_as_asked(spec, self._float_or_loaded(spec, resolve=resolve, key=key))
@@ -276,22 +260,21 @@ class DetectNetTask:
             stride=decoding.get("stride"),
         )
 
-    def score(self, truths: Sequence[Any], founds: Sequence[FoundBoxes], *, spec: DetectNetSpec) -> ScoreCard:
+    def score(self, truths: Sequence[Truth], founds: Sequence[FoundBoxes], *, spec: DetectNetSpec) -> ScoreCard:
         names, config = self.classes(spec), spec.evaluation_config
-        labelled = [Truth(truth.boxes_n4, truth.classes_n, truth.difficult_n) for truth in truths]
         limits = [
             BoxLimits(box.minimum_height, box.maximum_height, box.minimum_width, box.maximum_width)
             for box in (config.evaluation_box_config[name] for name in names)
         ]
         tao = score(
-            labelled,
+            truths,
             founds,
             names=names,
             mode=config.average_precision_mode.value,
             iou_thresholds=[config.minimum_detection_ground_truth_overlap[name] for name in names],
             limits=limits,
         )
-        voc = score(labelled, founds, names=names, mode="AREA")
+        voc = score(truths, founds, names=names, mode="AREA")
         objects = {one.name: one.truths for one in voc.classes}
         return ScoreCard(tao.mean, tao.per_class, voc.mean, voc.per_class, objects, len(truths))
 
@@ -307,52 +290,6 @@ def _without_secrets(spec: DetectNetSpec) -> DetectNetSpec:
 
 
 _REGULARIZERS: dict[str, Literal["none", "l1", "l2"]] = {"NO_REG": "none", "L1": "l1", "L2": "l2"}
-
-
-def _augmentation(spec: DetectNetSpec) -> Augmentation:
-    space, colour = spec.augmentation_config.spatial_augmentation, spec.augmentation_config.color_augmentation
-    made = Augmentation()
-    if space is not None:
-        made = dataclasses.replace(
-            made,
-            hflip_probability=space.hflip_probability,
-            vflip_probability=space.vflip_probability,
-            zoom_min=space.zoom_min,
-            zoom_max=space.zoom_max,
-            translate_max_x=space.translate_max_x,
-            translate_max_y=space.translate_max_y,
-            rotate_max_degrees=space.rotate_rad_max,
-            rotate_probability=space.rotate_probability,
-        )
-    if colour is not None:
-        made = dataclasses.replace(
-            made,
-            color_shift_stddev=colour.color_shift_stddev,
-            hue_rotation_max=colour.hue_rotation_max,
-            saturation_shift_max=colour.saturation_shift_max,
-            contrast_scale_max=colour.contrast_scale_max,
-            contrast_center=colour.contrast_center,
-        )
-    return made
-
-
-def _raster(spec: DetectNetSpec) -> Raster:
-    config, bbox = spec.bbox_rasterizer_config, spec.model_config_.objective_set.bbox
-    rows = (config.target_class_config[target.name] for target in spec.cost_function_config.target_classes)
-    ellipses = tuple(
-        Ellipse(row.cov_center_x, row.cov_center_y, row.cov_radius_x, row.cov_radius_y, row.bbox_min_radius)
-        for row in rows
-    )
-    return Raster(ellipses, config.deadzone_radius, bbox.scale, bbox.offset)
-
-
-def _encode(
-    truth: LabelledBoxes, *, raster: Raster, input_hw: tuple[int, int], grid_hw: tuple[int, int] | None
-) -> dict[str, NDArray[np.float32]]:
-    if grid_hw is None:
-        return {}
-    targets = rasterize(truth.boxes_n4, truth.classes_n, raster=raster, input_hw=input_hw, grid_hw=grid_hw)
-    return {"cov": targets.cov, "bbox": targets.bbox, "norm": targets.norm}
 
 
 def _fresh(spec: DetectNetSpec, graph: Graph) -> DetectNet:

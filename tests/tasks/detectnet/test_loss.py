@@ -58,6 +58,25 @@ def test_the_cost_is_the_sum_that_the_reference_writes_down():
     assert sum(cost.parts.values()) == pytest.approx(total, rel=1e-5)
 
 
+def test_a_mask_multiplies_each_cell_of_its_class_and_objective():
+    objective, (outputs, targets) = make_objective(), make_batch()
+    factors = torch.ones(2, 2, 2, 3, 4)
+    factors[1, 0, 0, 2, 1] = 0.0  # coverage of the first class, one cell
+    factors[0, 1, 1] = 0.5  # boxes of the second class, one whole image
+
+    plain = objective.cost(outputs, targets)
+    whole = objective.cost(outputs, {**targets, "mask": torch.ones(2, 2, 2, 3, 4)})
+    masked = objective.cost(outputs, {**targets, "mask": factors})
+
+    assert float(whole.total) == float(plain.total)
+    t, p = float(targets["cov"][1, 0, 2, 1]), float(outputs[0][1, 0, 2, 1])
+    cell = -(t * math.log(p + 1e-5) + (1 - t) * math.log(1 - p + 1e-5)) * (0.05 if t > 0.5 else 0.95)
+    assert plain.parts["cov"] - masked.parts["cov"] == pytest.approx(4 / 5 * 1 / 11 * cell / 24, rel=1e-3)
+    gaps = (outputs[1].view(2, 2, 4, 3, 4)[0, 1] - targets["bbox"][0, 1]).abs() * targets["norm"][0, 1]
+    lost = 0.5 * float(gaps.sum()) / (2 * 4 * 3 * 4)
+    assert plain.parts["bbox"] - masked.parts["bbox"] == pytest.approx(1 / 5 * 1 / 2 * lost, rel=1e-3)
+
+
 def test_balancing_gives_each_objective_its_share():
     # reference 13.5 item 7: sums 2 and 1, targets 1 and 10: u = .5 and 10
     assert balance((2.0, 1.0), (1.0, 10.0), (0.5, 0.5), least=0.0, most=1.0) == pytest.approx(

@@ -245,7 +245,7 @@ def test_float_and_whole_dbscan_min_samples_are_both_kept() -> None:
          'bbox_rasterizer_config.target_class_config["cat"].bbox_min_radius is missing; it needs to be more than 0 and 1 or less'),
         ("deadzone_radius: 0.4", "deadzone_radius: 1.1",
          "bbox_rasterizer_config.deadzone_radius is 1.1; it needs to be from 0 to 1"),
-        ("dataset_config {", "loss_mask_label_filter { objective_label_filter_configs { target_class_names: 'dog' } }\ndataset_config {",
+        ("dataset_config {", "loss_mask_label_filter { objective_label_filter_configs { label_filter { source_class_label_filter { } } target_class_names: 'dog' } }\ndataset_config {",
          'loss_mask_label_filter.objective_label_filter_configs.target_class_names is "dog"; '
          "it needs to be a class that target_class_mapping maps to"),
     ],
@@ -254,6 +254,25 @@ def test_each_rule_of_a_training_spec_has_its_one_message(old: str, new: str, pr
     assert LEAST.count(old) == 1
 
     assert problems(LEAST.replace(old, new)) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("label_filter", "problem"),
+    [
+        ("", "label_filter has no label filter; "
+         "add `bbox_dimensions_label_filter` or `bbox_crop_label_filter` or `source_class_label_filter`"),
+        ("bbox_dimensions_label_filter { min_width: 9 max_width: 9 }",
+         "label_filter.bbox_dimensions_label_filter.max_width is 9; it needs to be more than min_width, 9"),
+        ("bbox_crop_label_filter { crop_top: 50 crop_bottom: 40 }",
+         "label_filter.bbox_crop_label_filter.crop_bottom is 40; it needs to be more than crop_top, 50"),
+    ],
+)  # fmt: skip
+def test_a_label_filter_is_one_of_three_and_its_bounds_grow(label_filter: str, problem: str) -> None:
+    row = f"objective_label_filter_configs {{ label_filter {{ {label_filter} }} }}"
+
+    assert problems(LEAST + f"loss_mask_label_filter {{ {row} }}") == [
+        f"loss_mask_label_filter.objective_label_filter_configs.{problem}"
+    ]
 
 
 def test_the_early_stopping_schedule_needs_a_patience_that_fits_the_run() -> None:
@@ -320,14 +339,30 @@ def test_the_early_stopping_schedule_needs_a_patience_that_fits_the_run() -> Non
             'postprocessing_config.target_class_config["cat"].clustering_config.dbscan_eps is absent or 0: '
             "no two candidates are neighbours, and nothing is joined; 0.15 to 0.3 is usual",
         ]),
+        ("validation_fold: 0", "validation_fold: 0 dataloader_mode: LEGACY sampling_mode: UNIFORM", [
+            "dataset_config.sampling_mode is UNIFORM, which only the loader MULTISOURCE obeys; with LEGACY sizes decide",
+        ]),
+        ("output_image_channel: 3", "output_image_channel: 3 min_bbox_width: 1 min_bbox_height: 8", [
+            "augmentation_config.preprocessing.min_bbox_height has no effect with the loader MULTISOURCE: "
+            "boxes under 1 px are dropped; DEFAULT obeys it",
+        ]),
+        ("output_image_channel: 3", "output_image_channel: 3 enable_auto_resize: true scale_width: 2", [
+            "augmentation_config.preprocessing.scale_width has no effect beside enable_auto_resize, "
+            "which resizes the whole image",
+        ]),
+        ("dataset_config {", "loss_mask_label_filter { objective_label_filter_configs { label_filter { "
+         "source_class_label_filter { source_class_names: ['cat', 'dontcare'] } } } }\ndataset_config {", [
+            "loss_mask_label_filter.objective_label_filter_configs.label_filter.source_class_label_filter"
+            '.source_class_names is "dontcare", which is no target class and picks no box; name what it is mapped to',
+        ]),
         ("zoom_min: 1 zoom_max: 1", "zoom_min: 1 zoom_max: 1 vflip_probability: 0.5", [
             "augmentation_config.spatial_augmentation.vflip_probability is 0.5, which TAO's MULTISOURCE loader ignores; "
             "here images are flipped",
         ]),
         ("num_epochs: 120", "num_epochs: 120 enable_qat: true", []),
         ("output_image_channel: 3", "output_image_channel: 3 output_image_min: 64", [
-            "augmentation_config.preprocessing.output_image_min is read and has no effect: "
-            "this version crops at the top left, or resizes with enable_auto_resize",
+            "augmentation_config.preprocessing.output_image_min is above 0; "
+            "there is neither crop nor augmentation with it, as in TAO",
         ]),
         ("num_epochs: 120", "num_epochs: 12", [
             "evaluation_config.first_validation_epoch is after the last epoch; only the last is validated",

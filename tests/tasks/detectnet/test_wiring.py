@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from taolite import spec as specs
-from taolite.data.examples import LabelledBoxes
 from taolite.errors import ModelError
+from taolite.sample import Truth
 from taolite.tasks import base
 from taolite.tasks.detectnet.decode import Found
 from taolite.tasks.detectnet.records import class_lookup
@@ -114,9 +114,9 @@ def test_objectives_are_told_apart_by_name_and_classes_by_their_order_in_the_cos
 
 
 def test_the_ellipses_stand_in_the_order_of_the_classes(spec):
-    from taolite.tasks.detectnet.task import _raster
+    from taolite.tasks.detectnet.examples import spec_raster
 
-    raster = _raster(spec)
+    raster = spec_raster(spec)
 
     assert [dataclasses.astuple(ellipse) for ellipse in raster.ellipses] == [
         (0.1, 0.2, 0.3, 0.4, 0.5),
@@ -137,7 +137,7 @@ def test_each_class_is_clustered_by_its_own_thresholds_which_are_not_swapped(spe
 def test_overlaps_and_sizes_are_those_of_the_class(spec):
     # cat counts 20 to 60 wide and 10 to 30 high at an overlap of .4; dog counts at any size, at .9
     wide, high, half, stray = (0, 0, 50, 20), (100, 0, 120, 50), (0, 0, 50, 10), (300, 0, 320, 50)
-    truth = LabelledBoxes(np.float32([wide, high, wide, high]), np.array([0, 0, 1, 1]), np.zeros(4, bool))
+    truth = Truth(np.float32([wide, high, wide, high]), np.array([0, 0, 1, 1]), np.zeros(4, bool))
     boxes = np.float32([half, stray, half, stray, high])
     found = Found(boxes, np.float32([0.9, 0.8, 0.7, 0.6, 0.5]), np.array([0, 0, 1, 1, 1]))
 

@@ -44,7 +44,6 @@ class DataSource(SpecModel):
         1.0,
         ge=0,
         zero_is_default=True,
-        ignored="this version weighs every source alike",
         doc="Factor of the loss of this source's samples; 0 acts as 1.",
     )
 
@@ -68,10 +67,9 @@ class DatasetConfig(SpecModel):
         if self.image_extension.startswith("."):
             text = f'is "{self.image_extension}"; it is taken without its dot'
             yield Finding(("image_extension",), text)
-        if self.dataloader_mode is not DataloaderMode.MULTISOURCE:
-            yield Finding(("dataloader_mode",), f"is {self.dataloader_mode}; data is loaded as MULTISOURCE does")
-        if self.sampling_mode is SamplingMode.UNIFORM and len(self.data_sources) > 1:
-            yield Finding(("sampling_mode",), "is UNIFORM; this version mixes sources by their sizes")
+        if self.sampling_mode is SamplingMode.UNIFORM and self.dataloader_mode is not DataloaderMode.MULTISOURCE:
+            text = f"is UNIFORM, which only the loader MULTISOURCE obeys; with {self.dataloader_mode} sizes decide"
+            yield Finding(("sampling_mode",), text)
         capitals = [f'"{name}"' for name in self.target_class_mapping if name != name.lower()]
         if capitals:
             text = f"has keys with capitals ({', '.join(capitals)}); records have none, so they match in lower case"
@@ -90,7 +88,7 @@ class Preprocessing(SpecModel):
     output_image_min: UInt = field(
         0,
         unit="px",
-        doc="Above 0: resize the shorter side to this, keeping the aspect, without augmentation; 0 is off.",
+        doc="Above 0: resize the shorter side to this, keeping the aspect, without crop and augmentation; 0 is off.",
     )
     output_image_max: UInt = field(0, unit="px", doc="Cap of the longer side with output_image_min; 0 is none.")
     enable_auto_resize: bool = field(False, doc="Stretch every image to the output size instead of crop and pad.")
@@ -99,24 +97,23 @@ class Preprocessing(SpecModel):
     crop_top: UInt = field(0, unit="px", doc="Top edge of the crop.")
     crop_right: UInt = field(0, unit="px", doc="Right edge of the crop.")
     crop_bottom: UInt = field(0, unit="px", doc="Bottom edge of the crop.")
-    min_bbox_width: Float = field(0.0, ge=0, unit="px", doc="Without effect: boxes under 1 px are dropped.")
-    min_bbox_height: Float = field(0.0, ge=0, unit="px", doc="Without effect: boxes under 1 px are dropped.")
-    scale_width: Float = field(
-        0.0,
-        ge=0,
-        ignored="this version does not scale before the crop",
-        doc="Resize of the padded canvas' width before the crop; 0 is none.",
+    min_bbox_width: Float = field(
+        0.0, ge=0, unit="px", doc="Thinner boxes are dropped by the loaders DEFAULT and LEGACY; by MULTISOURCE below 1."
     )
-    scale_height: Float = field(
-        0.0,
-        ge=0,
-        ignored="this version does not scale before the crop",
-        doc="Resize of the padded canvas' height before the crop; 0 is none.",
+    min_bbox_height: Float = field(
+        0.0, ge=0, unit="px", doc="Lower boxes are dropped by the loaders DEFAULT and LEGACY; by MULTISOURCE below 1."
     )
+    scale_width: Float = field(0.0, ge=0, doc="Factor of the image's width before the crop; 0 is none.")
+    scale_height: Float = field(0.0, ge=0, doc="Factor of the image's height before the crop; 0 is none.")
+
+    @property
+    def crops(self) -> bool:
+        """Whether a crop is given."""
+        return bool(self.crop_left or self.crop_top or self.crop_right or self.crop_bottom)
 
     @check("crop_left", "crop_top", "crop_right", "crop_bottom", "output_image_width", "output_image_height")
     def _crop_is_a_rectangle(self) -> Iterator[Finding]:
-        if not (self.crop_left or self.crop_top or self.crop_right or self.crop_bottom):
+        if not self.crops:
             return
         for low, high, size in (
             ("crop_left", "crop_right", "output_image_width"),
@@ -128,15 +125,14 @@ class Preprocessing(SpecModel):
                 yield Finding((high,), text)
 
     def spec_notes(self) -> Iterator[Finding]:
-        for name in ("min_bbox_width", "min_bbox_height"):
-            if getattr(self, name) not in (0.0, 1.0):
-                yield Finding((name,), "is read and has no effect: boxes under 1 px are dropped, as in TAO")
-        for name in ("crop_left", "crop_top", "output_image_min"):
+        mode = "output_image_min" if self.output_image_min else "enable_auto_resize"
+        if not getattr(self, mode):
+            return
+        for name in ("crop_left", "crop_top", "scale_width", "scale_height"):
             if getattr(self, name):
-                text = (
-                    "is read and has no effect: this version crops at the top left, or resizes with enable_auto_resize"
-                )
-                yield Finding((name,), text)
+                yield Finding((name,), f"has no effect beside {mode}, which resizes the whole image")
+        if self.output_image_min and self.enable_auto_resize:
+            yield Finding(("enable_auto_resize",), "has no effect beside output_image_min, which keeps the aspect")
 
 
 class SpatialAugmentation(SpecModel):
@@ -144,13 +140,17 @@ class SpatialAugmentation(SpecModel):
 
     hflip_probability: Float = field(0.0, ge=0, le=1, doc="Chance of mirroring left to right.")
     vflip_probability: Float = field(0.0, ge=0, le=1, doc="Chance of mirroring top to bottom.")
-    zoom_min: Float = field(1.0, gt=0, doc="Least zoom; above 1 the content shrinks.")
+    zoom_min: Float = field(
+        1.0, gt=0, doc="Least zoom; above 1 the content shrinks with MULTISOURCE and grows with DEFAULT and LEGACY."
+    )
     zoom_max: Float = field(1.0, gt=0, doc="Largest zoom.")
     translate_max_x: Float = field(
         0.0, ge=0, unit="px", doc="Largest shift to either side; truncated to a whole number."
     )
     translate_max_y: Float = field(0.0, ge=0, unit="px", doc="Largest shift up or down; truncated to a whole number.")
-    rotate_rad_max: Float = field(0.0, ge=0, unit="degrees", doc="Largest angle; degrees, despite its name.")
+    rotate_rad_max: Float = field(
+        0.0, ge=0, doc="Largest angle; degrees with MULTISOURCE, despite its name, radians with DEFAULT and LEGACY."
+    )
     rotate_probability: Float = field(
         1.0, ge=0, le=1, zero_is_default=True, doc="Chance of rotating; 0 acts as 1, as in TAO."
     )
@@ -165,11 +165,6 @@ class SpatialAugmentation(SpecModel):
         for name in ("zoom_min", "zoom_max"):
             if name not in self.model_fields_set:
                 yield Finding((name,), "is absent, which TAO refuses; 1.0 is used")
-        if self.vflip_probability:
-            text = f"is {self.vflip_probability:g}, which TAO's MULTISOURCE loader ignores; here images are flipped"
-            yield Finding(("vflip_probability",), text)
-        if self.rotate_rad_max:
-            yield Finding(("rotate_rad_max",), f"is {self.rotate_rad_max:g} degrees, despite its name")
 
 
 class ColorAugmentation(SpecModel):
@@ -196,3 +191,6 @@ class AugmentationConfig(SpecModel):
             yield Finding(("spatial_augmentation",), "is absent, which TAO refuses; images are not moved or flipped")
         if self.color_augmentation and self.preprocessing.output_image_channel == 1:
             yield Finding(("color_augmentation",), "has no effect on grey images")
+        if self.preprocessing.output_image_min and (self.spatial_augmentation or self.color_augmentation):
+            text = "is above 0; there is neither crop nor augmentation with it, as in TAO"
+            yield Finding(("preprocessing", "output_image_min"), text)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from taolite.spec import Finding, Key, SpecModel, UInt, check, field
 from taolite.tasks.detectnet.spec.clustering import PostProcessingConfig
 from taolite.tasks.detectnet.spec.convert import DatasetExportSpec
-from taolite.tasks.detectnet.spec.dataset import AugmentationConfig, DatasetConfig
+from taolite.tasks.detectnet.spec.dataset import AugmentationConfig, DataloaderMode, DatasetConfig
 from taolite.tasks.detectnet.spec.network import (
     BboxRasterizerConfig,
     CostFunctionConfig,
@@ -32,9 +32,7 @@ class DetectNetSpec(SpecModel):
     cost_function_config: CostFunctionConfig = field(doc="The cost, and the classes.")
     training_config: TrainingConfig = field(doc="The training loop.")
     bbox_rasterizer_config: BboxRasterizerConfig = field(doc="From boxes to the grid the network learns.")
-    loss_mask_label_filter: ObjectiveLabelFilter | None = field(
-        None, ignored="this version does not mask the loss", doc="Regions in which the loss counts less."
-    )
+    loss_mask_label_filter: ObjectiveLabelFilter | None = field(None, doc="Regions in which the loss counts less.")
     dataset_export_config: tuple[DatasetExportSpec, ...] = field(
         (), ignored="`dataset_convert` has a spec of its own", doc="Not used by training."
     )
@@ -125,9 +123,38 @@ class DetectNetSpec(SpecModel):
             if name not in mapped:
                 text = f'is "{name}", and nothing in target_class_mapping maps to it'
                 yield Finding(("cost_function_config", "target_classes", index, "name"), text)
+        if dataset.dataloader_mode is DataloaderMode.MULTISOURCE:
+            yield from self._multisource_notes()
+        yield from self._filter_notes()
         if self.evaluation_config.first_validation_epoch > self.training_config.num_epochs:
             text = "is after the last epoch; only the last is validated"
             yield Finding(("evaluation_config", "first_validation_epoch"), text)
+
+    def _multisource_notes(self) -> Iterator[Finding]:
+        """What the loader MULTISOURCE takes otherwise than its name says."""
+        config = self.augmentation_config
+        for name in ("min_bbox_width", "min_bbox_height"):
+            if getattr(config.preprocessing, name) not in (0.0, 1.0):
+                text = "has no effect with the loader MULTISOURCE: boxes under 1 px are dropped; DEFAULT obeys it"
+                yield Finding(("augmentation_config", "preprocessing", name), text)
+        space, at = config.spatial_augmentation, ("augmentation_config", "spatial_augmentation")
+        if space and space.vflip_probability:
+            text = f"is {space.vflip_probability:g}, which TAO's MULTISOURCE loader ignores; here images are flipped"
+            yield Finding((*at, "vflip_probability"), text)
+        if space and space.rotate_rad_max:
+            text = f"is {space.rotate_rad_max:g} degrees, despite its name"
+            yield Finding((*at, "rotate_rad_max"), text)
+
+    def _filter_notes(self) -> Iterator[Finding]:
+        """Names by which `source_class_label_filter` picks nothing, because labels are mapped before."""
+        configs = self.loss_mask_label_filter.objective_label_filter_configs if self.loss_mask_label_filter else ()
+        for index, config in enumerate(configs):
+            named = config.label_filter.source_class_label_filter
+            for place, name in enumerate(named.source_class_names if named else ()):
+                if name not in self.classes:
+                    text = f'is "{name}", which is no target class and picks no box; name what it is mapped to'
+                    at = ("label_filter", "source_class_label_filter", "source_class_names", place)
+                    yield Finding(("loss_mask_label_filter", "objective_label_filter_configs", index, *at), text)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ __all__ = [
     "BboxRasterizerConfig",
     "CostFunctionConfig",
     "CovObjective",
+    "LabelFilter",
     "ModelConfig",
     "Objective",
     "ObjectiveLabelFilter",
@@ -207,6 +208,14 @@ class CostFunctionConfig(SpecModel):
             yield Finding(("max_objective_weight",), text)
 
 
+def _grows(filter_: SpecModel, *bounds: tuple[str, str]) -> Iterator[Finding]:
+    """A finding for every upper bound that is set and does not lie above its lower one."""
+    for low, high in bounds:
+        if getattr(filter_, high) and getattr(filter_, high) <= getattr(filter_, low):
+            text = f"is {getattr(filter_, high):g}; it needs to be more than {low}, {getattr(filter_, low):g}"
+            yield Finding((high,), text)
+
+
 class BboxDimensionsLabelFilter(SpecModel):
     """Boxes of a size; bounds are inclusive, 0 is none."""
 
@@ -217,14 +226,11 @@ class BboxDimensionsLabelFilter(SpecModel):
 
     @check("min_width", "min_height", "max_width", "max_height")
     def _bounds_grow(self) -> Iterator[Finding]:
-        for low, high in (("min_width", "max_width"), ("min_height", "max_height")):
-            if getattr(self, high) and getattr(self, high) <= getattr(self, low):
-                text = f"is {getattr(self, high):g}; it needs to be more than {low}, {getattr(self, low):g}"
-                yield Finding((high,), text)
+        yield from _grows(self, ("min_width", "max_width"), ("min_height", "max_height"))
 
 
 class BboxCropLabelFilter(SpecModel):
-    """Boxes that overlap a rectangle; with any edge 0 or absent, all boxes."""
+    """Boxes that overlap a region of the network's input; an edge of 0 does not bound it."""
 
     crop_left: Float = field(0.0, ge=0, unit="px", doc="Left edge.")
     crop_right: Float = field(0.0, ge=0, unit="px", doc="Right edge.")
@@ -233,12 +239,7 @@ class BboxCropLabelFilter(SpecModel):
 
     @check("crop_left", "crop_right", "crop_top", "crop_bottom")
     def _is_a_rectangle(self) -> Iterator[Finding]:
-        if not (self.crop_left and self.crop_right and self.crop_top and self.crop_bottom):
-            return
-        for low, high in (("crop_left", "crop_right"), ("crop_top", "crop_bottom")):
-            if getattr(self, high) <= getattr(self, low):
-                text = f"is {getattr(self, high):g}; it needs to be more than {low}, {getattr(self, low):g}"
-                yield Finding((high,), text)
+        yield from _grows(self, ("crop_left", "crop_right"), ("crop_top", "crop_bottom"))
 
 
 class SourceClassLabelFilter(SpecModel):
@@ -247,19 +248,26 @@ class SourceClassLabelFilter(SpecModel):
     source_class_names: tuple[str, ...] = field((), doc="Names after target_class_mapping.")
 
 
-class ObjectiveLabelFilterConfig(SpecModel):
-    """Which boxes mask the loss, of which classes and objectives."""
+class LabelFilter(SpecModel):
+    """Which boxes."""
 
     one_of: ClassVar = (
         OneOf(
             "label filter",
             ("bbox_dimensions_label_filter", "bbox_crop_label_filter", "source_class_label_filter"),
+            required=True,
         ),
     )
 
     bbox_dimensions_label_filter: BboxDimensionsLabelFilter | None = field(None, doc="Boxes of a size.")
     bbox_crop_label_filter: BboxCropLabelFilter | None = field(None, doc="Boxes that overlap a rectangle.")
     source_class_label_filter: SourceClassLabelFilter | None = field(None, doc="Boxes of some classes.")
+
+
+class ObjectiveLabelFilterConfig(SpecModel):
+    """Which boxes mask the loss, of which classes and objectives."""
+
+    label_filter: LabelFilter = field(doc="Which boxes.")
     target_class_names: tuple[str, ...] = field((), doc="Classes whose loss is masked; none given is all.")
     objective_names: tuple[Literal["cov", "bbox"], ...] = field((), doc="Objectives masked; none given is all.")
 

@@ -1,0 +1,36 @@
+"""`taolite deploy TASK`, behind `tao deploy detectnet_v2 TASK`: TAO Deploy's own flag set (reference/deploy.md 2)."""
+
+from __future__ import annotations
+
+import argparse
+
+from taolite.cli import detectnet, detectnet_flags
+from taolite.cli.parsing import TaoParser
+
+__all__ = ["configure"]
+
+
+def configure(parser: TaoParser) -> None:
+    """Add the tasks."""
+    detectnet.add_tasks(
+        parser,
+        detectnet_flags.deploy_common,
+        (
+            (gen_trt_engine, detectnet.run_gen_trt_engine, "build an engine from an export"),
+            (evaluate, detectnet.run_evaluate, "score an engine on the validation images"),
+            (inference, detectnet.run_inference, "annotated pictures and labels"),
+        ),
+    )
+
+
+def gen_trt_engine(parser: argparse.ArgumentParser) -> None:
+    detectnet_flags.gen_trt_engine(parser, deploy=True)
+
+
+def evaluate(parser: argparse.ArgumentParser) -> None:
+    detectnet_flags.evaluate(parser, deploy=True)
+    parser.set_defaults(framework="tensorrt")
+
+
+def inference(parser: argparse.ArgumentParser) -> None:
+    detectnet_flags.inference(parser, deploy=True)

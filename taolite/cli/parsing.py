@@ -1,0 +1,32 @@
+"""argparse as TAO's users know it: unique prefixes of TAO's flags stay unique beside ours, and common flags may stand
+before the task as well as behind it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Collection, Sequence
+from typing import Any
+
+__all__ = ["TaoParser"]
+
+_OURS = {"mount", "json", "runtime", "backend", "compute_capability", "workers", "precision", "target", "force"}
+"""Where flags of our own are kept; `--m` means TAO's `--model` and never `--mount`."""
+
+
+class TaoParser(argparse.ArgumentParser):
+    """`tasks` are the words that name a task; what stands before the first of them is moved behind it."""
+
+    tasks: Collection[str] = ()
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """See ArgumentParser; TAO itself looks for the task in the first place only."""
+        words = list(sys.argv[1:] if args is None else args)
+        at = next((index for index, word in enumerate(words) if word in self.tasks), 0)
+        return super().parse_known_args([*words[at : at + 1], *words[:at], *words[at + 1 :]], namespace)
+
+    def _get_option_tuples(self, option_string: str) -> list[Any]:
+        """What an abbreviation can mean: every flag once, and our own only where none of TAO's fits."""
+        flags = {id(one[0]): one for one in super()._get_option_tuples(option_string)}
+        return [one for one in flags.values() if one[0].dest not in _OURS] or list(flags.values())

@@ -1,0 +1,171 @@
+"""What the spec says about data, as values of the data room: sources, preprocessing, augmentation, targets, masks."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taolite.data.augment import Augmentation
+from taolite.data.examples import BoxRule, Examples
+from taolite.preprocessing import Preprocessing
+from taolite.sample import Truth
+from taolite.tasks.base import Resolve
+from taolite.tasks.detectnet.loss import OBJECTIVES
+from taolite.tasks.detectnet.masks import ClassFilter, Filter, LossMask, RegionFilter, SizeFilter, draw_mask
+from taolite.tasks.detectnet.records import Split, class_lookup, split_sources
+from taolite.tasks.detectnet.spec import DataloaderMode, DetectNetSpec, LabelFilter, SamplingMode
+from taolite.tasks.detectnet.targets import Ellipse, Raster, rasterize
+
+__all__ = ["spec_examples", "spec_preprocessing", "spec_raster"]
+
+
+def spec_examples(
+    spec: DetectNetSpec, split: Split, *, resolve: Resolve, augment: bool, grid_hw: tuple[int, int] | None
+) -> Examples:
+    """The images of a split, with targets for outputs of `grid_hw` where it is given. Raises DataError, PathError."""
+    data, preprocessing = spec.dataset_config, spec_preprocessing(spec)
+    sources, notices = split_sources(data, split, resolve=resolve)
+    multisource = data.dataloader_mode is DataloaderMode.MULTISOURCE
+    fitted_rule, view_rule = _box_rules(spec)
+    encode = partial(
+        _encode,
+        raster=spec_raster(spec),
+        input_hw=preprocessing.input_hw,
+        grid_hw=grid_hw,
+        mask=_loss_mask(spec),
+        weighted=any(source.weight != 1 for source in sources),
+    )
+    return Examples(
+        sources=sources,
+        class_of=class_lookup(data.target_class_mapping, spec.classes),
+        preprocessing=preprocessing,
+        encode=encode,
+        augmentation=_augmentation(spec) if augment and preprocessing.fit != "aspect" else None,
+        seed=spec.random_seed,
+        evenly=multisource and data.sampling_mode is SamplingMode.UNIFORM,
+        fitted_rule=fitted_rule,
+        view_rule=view_rule,
+        notices=tuple(notices),
+    )
+
+
+def spec_preprocessing(spec: DetectNetSpec) -> Preprocessing:
+    """From photograph to network input."""
+    config = spec.augmentation_config.preprocessing
+    made = Preprocessing(
+        input_hw=(config.output_image_height, config.output_image_width), channels=config.output_image_channel
+    )
+    if config.output_image_min:
+        return dataclasses.replace(
+            made, fit="aspect", least_side=config.output_image_min, most_side=config.output_image_max
+        )
+    if config.enable_auto_resize:
+        return dataclasses.replace(made, fit="stretch")
+    return dataclasses.replace(
+        made,
+        crop_at=(config.crop_left, config.crop_top),
+        photo_scale=(config.scale_width or 1.0, config.scale_height or 1.0),
+    )
+
+
+def _box_rules(spec: DetectNetSpec) -> tuple[BoxRule, BoxRule]:
+    """Which boxes are kept before augmentation, and which after (reference 4.3)."""
+    config = spec.augmentation_config.preprocessing
+    if spec.dataset_config.dataloader_mode is DataloaderMode.MULTISOURCE:
+        return BoxRule(cut=config.crops), BoxRule()
+    return BoxRule(0.0, 0.0), BoxRule(config.min_bbox_width, config.min_bbox_height, cut=True)
+
+
+def _augmentation(spec: DetectNetSpec) -> Augmentation:
+    space, colour = spec.augmentation_config.spatial_augmentation, spec.augmentation_config.color_augmentation
+    multisource = spec.dataset_config.dataloader_mode is DataloaderMode.MULTISOURCE
+    made = Augmentation(loader="MULTISOURCE" if multisource else "DEFAULT")
+    if space is not None:
+        made = dataclasses.replace(
+            made,
+            hflip_probability=space.hflip_probability,
+            vflip_probability=space.vflip_probability,
+            zoom_min=space.zoom_min,
+            zoom_max=space.zoom_max,
+            translate_max_x=space.translate_max_x,
+            translate_max_y=space.translate_max_y,
+            rotate_max_degrees=space.rotate_rad_max if multisource else math.degrees(space.rotate_rad_max),
+            rotate_probability=space.rotate_probability,
+        )
+    if colour is not None:
+        made = dataclasses.replace(
+            made,
+            color_shift_stddev=colour.color_shift_stddev,
+            hue_rotation_max=colour.hue_rotation_max,
+            saturation_shift_max=colour.saturation_shift_max,
+            contrast_scale_max=colour.contrast_scale_max,
+            contrast_center=colour.contrast_center,
+        )
+    return made
+
+
+def spec_raster(spec: DetectNetSpec) -> Raster:
+    """How boxes are drawn on the grid."""
+    config, bbox = spec.bbox_rasterizer_config, spec.model_config_.objective_set.bbox
+    rows = (config.target_class_config[name] for name in spec.classes)
+    ellipses = tuple(
+        Ellipse(row.cov_center_x, row.cov_center_y, row.cov_radius_x, row.cov_radius_y, row.bbox_min_radius)
+        for row in rows
+    )
+    return Raster(ellipses, config.deadzone_radius, bbox.scale, bbox.offset)
+
+
+def _loss_mask(spec: DetectNetSpec) -> LossMask | None:
+    config = spec.loss_mask_label_filter
+    if config is None or not config.objective_label_filter_configs:
+        return None
+    classes = spec.classes
+    rows = [(row, _filter(row.label_filter, classes)) for row in config.objective_label_filter_configs]
+
+    def chosen(name: str, objective: str) -> tuple[Filter, ...]:
+        return tuple(
+            picked
+            for row, picked in rows
+            if name in (row.target_class_names or classes) and objective in (row.objective_names or OBJECTIVES)
+        )
+
+    filters = tuple((chosen(name, "cov"), chosen(name, "bbox")) for name in classes)
+    return LossMask(filters, config.mask_multiplier, config.preserve_ground_truth)
+
+
+def _filter(config: LabelFilter, classes: Sequence[str]) -> Filter:
+    size, region = config.bbox_dimensions_label_filter, config.bbox_crop_label_filter
+    if size is not None:
+        return SizeFilter(size.min_width, size.min_height, size.max_width, size.max_height)
+    if region is not None:
+        return RegionFilter(region.crop_left, region.crop_top, region.crop_right, region.crop_bottom)
+    assert config.source_class_label_filter is not None, "the spec's check saw one of the three"
+    names = config.source_class_label_filter.source_class_names
+    return ClassFilter(tuple(classes.index(name) for name in names if name in classes))
+
+
+def _encode(
+    truth: Truth,
+    weight: float,
+    *,
+    raster: Raster,
+    input_hw: tuple[int, int],
+    grid_hw: tuple[int, int] | None,
+    mask: LossMask | None,
+    weighted: bool,
+) -> dict[str, NDArray[np.float32]]:
+    """Targets of one input. Factors of its cost are among them where the data set has any."""
+    if grid_hw is None:
+        return {}
+    targets = rasterize(truth.boxes_n4, truth.classes_n, raster=raster, input_hw=input_hw, grid_hw=grid_hw)
+    made = {"cov": targets.cov, "bbox": targets.bbox, "norm": targets.norm}
+    if mask is not None:
+        made["mask"] = weight * draw_mask(truth, targets.cov, mask=mask, input_hw=input_hw)
+    elif weighted:
+        made["mask"] = np.full((len(targets.cov), len(OBJECTIVES), *grid_hw), weight, np.float32)
+    return made
