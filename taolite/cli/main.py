@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import sys
 from collections.abc import Sequence
 
 from taolite import __version__
 from taolite.cli.parsing import TaoParser
-from taolite.errors import TaoliteError
+from taolite.errors import PathError, TaoliteError
 
 __all__ = ["detectnet_v2", "main", "tao_converter"]
 
@@ -63,7 +64,16 @@ def _run(options: argparse.Namespace) -> int:
         code = options.run(options)
         return int(code or 0)
     except TaoliteError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}{_container_hint(error, options)}", file=sys.stderr)
+        return 1
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's; it is not imported here to compare
+            raise
+        print(
+            "error: Ran out of GPU memory, please lower the batch size, use a smaller input resolution, or use a "
+            "smaller backbone",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("stopped by Ctrl-C; what was saved before stays", file=sys.stderr)
@@ -71,6 +81,20 @@ def _run(options: argparse.Namespace) -> int:
     except BrokenPipeError:  # the reader of our output went away, as in `taolite spec show F | head`
         sys.stderr.close()
         return 1
+
+
+def _container_hint(error: TaoliteError, options: argparse.Namespace) -> str:
+    """What the mounts map knows of the first path that a PathError names; "" where it has nothing to do with it."""
+    named = re.search(r"/[^\s:;,]+", str(error)) if isinstance(error, PathError) else None
+    if named is None:
+        return ""
+    from taolite.workspace.mounts import Mounts
+
+    try:
+        hint = Mounts.load(getattr(options, "mount", ())).explain(named[0])
+    except TaoliteError:  # the map itself is what is wrong, and `error` says so
+        return ""
+    return f"; {hint}" if hint else ""
 
 
 if __name__ == "__main__":

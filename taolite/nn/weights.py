@@ -79,7 +79,7 @@ def read_weights(path: Path | str, *, key: Key | None = None) -> Weights:
         return _named(text, _download(text))
     path = Path(path)
     if not path.is_file():
-        raise PathError(f"{path}: there is no such file; pretrained weights were to be read from it")
+        raise PathError(f"Pretrained model file not found: {path}; check pretrained_model_file")
     suffix = path.suffix.lower()
     if suffix in (".pth", ".pt"):
         return _named(text, _read_pth(path))

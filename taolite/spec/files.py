@@ -25,9 +25,7 @@ def read_text(path: Path | str) -> str:
 
 
 def _missing(path: Path) -> str:
-    head = f"{path}: there is no spec file here"
-    if path.is_absolute() and not Path(*path.parts[:2]).exists():
-        return f"{head}; if this is a path of the container, say where it lies with --mount SOURCE:DESTINATION"
+    head = f"Specfile not found at: {path}"
     if not path.parent.is_dir():
         return f"{head}; its folder {path.parent} does not exist either"
     return f"{head}; check the name, or look into {path.parent}"

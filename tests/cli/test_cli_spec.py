@@ -40,7 +40,7 @@ def test_check_reports_every_file_and_fails_when_one_does(folder: Path, capsys: 
         "  line 4:14: kitti_config.val_split is 140; it needs to be from 0 to 100",
         "other.txt: this is a spec for classification, which this version does not read; "
         "it reads those of DetectNet_v2: train and evaluate, inference, dataset_convert",
-        "none.txt: there is no spec file here; check the name, or look into .",
+        "Specfile not found at: none.txt; check the name, or look into .",
     ]
 
 

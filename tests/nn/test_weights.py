@@ -220,7 +220,7 @@ def test_what_cannot_be_read_says_what_it_is_and_what_to_do(tmp_path):
 
     assert message("none.pth") == (
         "PathError",
-        "none.pth: there is no such file; pretrained weights were to be read from it",
+        "Pretrained model file not found: none.pth; check pretrained_model_file",
     )
     assert message("short.pth") == (
         "TruncatedError",

@@ -65,7 +65,7 @@ def _record_files(source: DataSource, resolve: Resolve) -> tuple[list[Path], lis
     records = [path for path in files if "-of-" in path.name or tfrecord.is_record_file(path)]
     if not records:
         raise PathError(
-            f"{pattern}: no TFRecord file matches this pattern (tfrecords_path: {source.tfrecords_path!r}); "
+            f"No files match pattern {pattern} (tfrecords_path: {source.tfrecords_path!r}); "
             "run dataset_convert first, or mend the path"
         )
     return records, [path for path in files if path not in records]
