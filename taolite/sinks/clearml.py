@@ -1,7 +1,10 @@
-"""ClearML, for `clearml_config` (reference 1.13). The command line is not sent: the key may be on it."""
+"""ClearML, for `clearml_config` (reference 1.13). The command line is not sent: the key may be on it. ClearML reads it
+in a thread of its own, so `sys.argv` is without arguments until the sink is closed.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +39,17 @@ def open_clearml(settings: ClearmlSettings, config: Mapping[str, Any]) -> Sink:
         from clearml import Task
     except ImportError as error:
         raise UsageError('clearml is not installed; pip install "taolite[clearml]"') from error
-    task = Task.init(
+    arguments = sys.argv[1:]
+    del sys.argv[1:]
+    try:
+        return _Clearml(_begin(Task, settings, config), arguments)
+    except BaseException:
+        sys.argv[1:] = arguments
+        raise
+
+
+def _begin(library: Any, settings: ClearmlSettings, config: Mapping[str, Any]) -> Any:
+    task = library.init(
         project_name=settings.project or "taolite",
         task_name=settings.task or "detectnet_v2_train",
         tags=list(settings.tags) or None,
@@ -49,12 +62,12 @@ def open_clearml(settings: ClearmlSettings, config: Mapping[str, Any]) -> Sink:
         auto_resource_monitoring=False,
     )
     task.connect(dict(config))
-    return _Clearml(task)
+    return task
 
 
 class _Clearml:
-    def __init__(self, task: Any) -> None:
-        self._task, self._logger = task, task.get_logger()
+    def __init__(self, task: Any, arguments: list[str]) -> None:
+        self._task, self._logger, self._arguments = task, task.get_logger(), arguments
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         for name, value in values.items():
@@ -71,4 +84,7 @@ class _Clearml:
             self._logger.report_histogram(title=name, series=name, values=counts, iteration=step, xlabels=labels)
 
     def close(self) -> None:
-        self._task.close()
+        try:
+            self._task.close()
+        finally:
+            sys.argv[1:] = self._arguments

@@ -102,6 +102,7 @@ def test_clearml_offline_keeps_numbers_and_not_the_command_line(tmp_path: Path, 
     assert b"plates" in kept
     assert b"loss" in kept
     assert SECRET.encode() not in kept
+    assert sys.argv[-1] == SECRET  # and it is there again for whoever reads it
 
 
 def test_without_a_login_wandb_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
