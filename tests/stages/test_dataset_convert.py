@@ -419,9 +419,8 @@ def test_the_cap_is_divided_by_the_training_folds_and_cuts_copies_too(
     )
 
     for fold in range(max(folds, 1)):
-        copies = [rule.copies(["bike"], fold=fold) for _ in range(5)]
-        left_alone = fold == validation_fold
-        assert copies == [1] * 5 if left_alone else [min(2, max(cap - 2 * k, 0)) for k in range(5)]
+        expected = [1] * 5 if fold == validation_fold else [min(2, max(cap - 2 * k, 0)) for k in range(5)]
+        assert [rule.copies(["bike"], fold=fold) for _ in range(5)] == expected
 
 
 def test_a_validation_fold_that_is_not_there_is_refused(tmp_path: Path):
