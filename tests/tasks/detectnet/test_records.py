@@ -119,7 +119,7 @@ def test_a_split_without_a_record_is_an_error_with_the_way_out(root: Path, lines
 def test_a_pattern_that_matches_only_foreign_files_is_an_error(root: Path):
     (root / "b/records/b").write_text("no longer records")
 
-    with pytest.raises(PathError, match="no TFRecord file matches this pattern"):
+    with pytest.raises(PathError, match="No files match pattern"):
         split_sources(config(root, B), "train", resolve=Path)
 
 
