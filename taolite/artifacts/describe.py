@@ -100,6 +100,7 @@ def _engine(path: Path) -> dict[str, Any]:
         "preprocessing": sidecar.preprocessing.to_json(),
         "backend": f"{sidecar.backend} {sidecar.backend_version}",
         "precision": sidecar.precision,
+        "calibration": sidecar.meta.get("calibration", {}),
         "batch": list(sidecar.batch),
         "gpus": list(sidecar.gpus),
         "onnx_sha256": sidecar.onnx_sha256,
@@ -109,5 +110,5 @@ def _engine(path: Path) -> dict[str, Any]:
 
 def _known(meta: Mapping[str, Any]) -> dict[str, Any]:
     """The parts of an exported model's record that are for people."""
-    names = ("task", "classes", "preprocessing", "precision", "opset", "parent", "lineage", "decoding")
+    names = ("task", "classes", "preprocessing", "precision", "opset", "parent", "lineage", "decoding", "calibration")
     return {name: meta[name] for name in names if name in meta}

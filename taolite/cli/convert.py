@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
     from taolite.engines.build import Profile
     from taolite.stages.engine import EngineReport
+    from taolite.workspace.mounts import Mounts
 
 __all__ = ["capabilities", "configure", "engine_text"]
 
@@ -51,7 +52,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-b", dest="calibration_batch", type=int, metavar="N", help="no effect: nothing is calibrated here"
     )
     parser.add_argument(
-        "-c", dest="calibration_cache", type=Path, metavar="FILE", help="no effect: scales are in the model"
+        "-c",
+        dest="calibration_cache",
+        type=Path,
+        metavar="FILE",
+        help="ranges that turn an fp32 model into int8 (cal.bin)",
     )
     parser.add_argument(
         "--backend", choices=("tensorrt", "tensorrt_rtx", "openvino"), help="default: what runs on this machine"
@@ -92,6 +97,7 @@ def _run(options: argparse.Namespace) -> int:
             workspace_bytes=_positive("-w", options.workspace),
             compute_capabilities=targets,
             dla_core=options.dla_core if backend == "tensorrt" else None,
+            calibration=_cache(options, mounts),
             listener=terminal,
         )
     print(json.dumps(_facts(report), indent=2) if options.json else engine_text(report))
@@ -119,8 +125,6 @@ def _without_effect(options: argparse.Namespace, *, backend: str) -> list[str]:
         lines.append("-s has no effect: engines are built in exactly the types of the model")
     if options.calibration_batch is not None:
         lines.append("-b has no effect: nothing is calibrated here")
-    if options.calibration_cache is not None:
-        lines.append("-c has no effect: the scales of an int8 model are in its ONNX")
     if options.dla_core is not None and backend != "tensorrt":
         lines.append(f"-u has no effect: {backend} has no DLA")
     if options.max_batch is not None and options.profiles:
@@ -128,6 +132,14 @@ def _without_effect(options: argparse.Namespace, *, backend: str) -> list[str]:
     if backend == "openvino" and (options.max_batch is not None or options.profiles):
         lines.append("-m and -p have no effect: an openvino engine takes every batch the model takes")
     return lines
+
+
+def _cache(options: argparse.Namespace, mounts: Mounts) -> Path | None:
+    """The cache of -c; for int8, tao-converter's ./cal.bin where that exists."""
+    if options.calibration_cache is not None:
+        return mounts.resolve(options.calibration_cache)
+    usual = Path("cal.bin")
+    return usual if options.precision == "int8" and usual.is_file() else None
 
 
 def _batch(largest: int | None) -> tuple[int, int, int] | None:

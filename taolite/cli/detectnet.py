@@ -21,7 +21,10 @@ from taolite.cli.parsing import TaoParser
 from taolite.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from taolite.artifacts.keys import Key
+    from taolite.stages.calibrate import CalibrationOptions
     from taolite.workspace.mounts import Mounts
     from taolite.workspace.status import StatusFile
 
@@ -44,6 +47,7 @@ def configure(parser: TaoParser) -> None:
             (flags.evaluate, run_evaluate, "score a model on the validation images"),
             (flags.prune, _run_prune, "remove the weakest channels of a model"),
             (flags.export, _run_export, "write the sealed .etlt, or .onnx"),
+            (flags.calibration_tensorfile, _run_calibration_tensorfile, "training images into a tensorfile for int8"),
             (flags.inference, run_inference, "annotated pictures and labels"),
             (flags.gen_trt_engine, run_gen_trt_engine, "build an engine from an export"),
         ),
@@ -197,9 +201,9 @@ def _run_prune(options: argparse.Namespace) -> int:
 
 def _run_export(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
+    from taolite.cli.render import int8_block
     from taolite.stages.export import export_model
 
-    _refuse_int8(options.data_type)
     mounts = _mounts(options)
     key = _sealing_key(options)
     with Terminal(verbose=options.verbose) as show, _status(options, mounts, "export"):
@@ -209,6 +213,8 @@ def _run_export(options: argparse.Namespace) -> int:
             key=key,
             spec=mounts.resolve(options.experiment_spec) if options.experiment_spec else None,
             precision=options.data_type,
+            calibration=_calibration_options(options, mounts),
+            resolve=mounts.resolve,
             opset=options.target_opset,
             static_batch=options.static_batch_size if options.static_batch_size > 0 else None,
             gen_ds_config=options.gen_ds_config,
@@ -220,6 +226,8 @@ def _run_export(options: argparse.Namespace) -> int:
     print(f"exported: {report.output} ({sealed}, {report.precision}, {report.onnx_bytes / 1e6:.2f} MB of ONNX)")
     print(f"the export differs from the trained network by {worst:.1e} at most, on the images it was proved with")
     print(f"{report.parameters:,} parameters, {report.macs / 1e9:.2f} GMACs an image")
+    if report.int8 is not None:
+        print(int8_block(report.int8))
     for path in report.companions:
         print(f"DeepStream: {path}")
     if options.engine_file:
@@ -229,13 +237,57 @@ def _run_export(options: argparse.Namespace) -> int:
 
 
 def run_gen_trt_engine(options: argparse.Namespace) -> int:
+    mounts = _mounts(options)
     if options.engine_file is None:
+        if options.data_type == "int8":
+            _calibrate(options, mounts, _opening_key(options))
         print("warning: no --engine_file, so no engine is built", file=sys.stderr)
         return 0
-    mounts = _mounts(options)
     with _status(options, mounts, "gen_trt_engine"):
         _build_engine(options, mounts, _opening_key(options), workspace_bytes=options.max_workspace_size << 30)
     return 0
+
+
+def _run_calibration_tensorfile(options: argparse.Namespace) -> int:
+    from taolite.cli.progress import Terminal
+    from taolite.stages.calibrate import calibration_tensorfile
+    from taolite.tasks import base
+
+    mounts = _mounts(options)
+    output = mounts.resolve(options.output_path)
+    with Terminal(verbose=options.verbose) as show, _status(options, mounts, "calibration tensorfile"):
+        count = calibration_tensorfile(
+            base.find("detectnet"),
+            mounts.resolve(options.experiment_spec_file),
+            output,
+            resolve=mounts.resolve,
+            max_batches=options.max_batches,
+            split="val" if options.use_validation_set else "train",
+            listener=show,
+        )
+    print(f"{output}: {count} batches; `export -e SPEC --data_type int8` calibrates without this file")
+    return 0
+
+
+def _calibration_options(options: argparse.Namespace, mounts: Mounts) -> CalibrationOptions:
+    from taolite.stages.calibrate import CalibrationOptions
+
+    def place(word: str | None) -> Path | None:
+        return mounts.resolve(word) if word else None
+
+    return CalibrationOptions(
+        cache=mounts.resolve(options.cal_cache_file or "cal.bin"),
+        data_file=place(options.cal_data_file),
+        image_dir=place(options.cal_image_dir),
+        spec=place(options.experiment_spec),
+        batches=options.batches,
+        batch_size=options.batch_size,
+        json_file=place(options.cal_json_file),
+        method=options.int8_calibrator,
+        percentile=options.int8_percentile,
+        excluded=tuple(options.int8_float_layers),
+        tensorrt=options.int8_trt_version,
+    )
 
 
 def _build_engine(options: argparse.Namespace, mounts: Mounts, key: Key | None, *, workspace_bytes: int) -> None:
@@ -243,7 +295,9 @@ def _build_engine(options: argparse.Namespace, mounts: Mounts, key: Key | None, 
     from taolite.cli.progress import Terminal
     from taolite.stages.engine import build
 
-    _refuse_int8(options.data_type)
+    calibration = mounts.resolve(options.cal_cache_file) if options.cal_cache_file else None
+    if options.data_type == "int8":
+        calibration = _calibrate(options, mounts, key) or calibration
     with Terminal(verbose=options.verbose) as show:
         report = build(
             mounts.resolve(options.model_path),
@@ -254,14 +308,29 @@ def _build_engine(options: argparse.Namespace, mounts: Mounts, key: Key | None, 
             batch=(options.min_batch_size, options.opt_batch_size, options.max_batch_size),
             workspace_bytes=workspace_bytes,
             compute_capabilities=capabilities(options.compute_capability),
+            calibration=calibration,
+            excluded=tuple(options.int8_float_layers),
             listener=show,
         )
     print(engine_text(report))
 
 
-def _refuse_int8(data_type: str) -> None:
-    if data_type == "int8":
-        raise UsageError("--data_type int8: this version does not calibrate; use fp16, or fp32")
+def _calibrate(options: argparse.Namespace, mounts: Mounts, key: Key | None) -> Path | None:
+    """The cache with the ranges of a float model, made where there is none; None for a model that is int8 already."""
+    from taolite.cli.progress import Terminal
+    from taolite.stages.calibrate import calibrate_model
+
+    settings = _calibration_options(options, mounts)
+    with Terminal(verbose=options.verbose) as show:
+        needed = calibrate_model(
+            mounts.resolve(options.model_path),
+            key=key,
+            options=settings,
+            resolve=mounts.resolve,
+            force_ptq=options.force_ptq,
+            listener=show,
+        )
+    return settings.cache if needed else None
 
 
 def run_inference(options: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "calibration_tensorfile",
     "common",
     "dataset_convert",
     "deploy_common",
@@ -126,7 +127,9 @@ def prune(parser: argparse.ArgumentParser) -> None:
 def export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="the trained .tlt")
     parser.add_argument("-o", "--output_file", metavar="FILE", help="MODEL.etlt unless told; .onnx is not sealed")
-    parser.add_argument("-e", "--experiment_spec", metavar="SPEC", help="taken for TAO's sake: the .tlt says all")
+    parser.add_argument(
+        "-e", "--experiment_spec", metavar="SPEC", help="its post-processing; int8: its training images"
+    )
     parser.add_argument("--data_type", choices=("fp32", "fp16", "int8"), default="fp32", help="of the weights")
     parser.add_argument("--engine_file", metavar="FILE", help="build an engine too")
     parser.add_argument("--max_batch_size", type=int, default=1, metavar="N", help="of the engine")
@@ -143,9 +146,36 @@ def export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace the output file")
     parser.add_argument("--backend", metavar="NAME", help="tensorrt, tensorrt_rtx or openvino, for --engine_file")
     parser.add_argument("--results_dir", metavar="DIR", help="where status.json is written")
-    _without_effect(parser, "--cal_data_file", "--cal_image_dir", "--cal_cache_file", "--cal_json_file", "--onnx_route")
-    _without_effect(parser, "--batches", "--batch_size")
-    _without_effect(parser, "--strict_type_constraints -s", "--force_ptq", values=0)
+    _calibration(parser, batch_size=16)
+    _without_effect(parser, "--onnx_route")
+    _without_effect(parser, "--strict_type_constraints -s", values=0)
+    _key_flag(parser)
+
+
+def _calibration(parser: argparse.ArgumentParser, *, batch_size: int) -> None:
+    """Where an int8 model's ranges come from, for those who make one."""
+    parser.add_argument("--cal_data_file", metavar="FILE", help="int8: a tensorfile; written where there is none")
+    parser.add_argument("--cal_image_dir", metavar="DIR", help="int8: pictures; else -e SPEC's training images")
+    parser.add_argument("--cal_cache_file", metavar="FILE", help="int8: ranges, used or else written (cal.bin)")
+    parser.add_argument("--cal_json_file", metavar="FILE", help="int8: the ranges as TAO's tensor scales")
+    parser.add_argument("--batches", type=int, default=10, metavar="N", help="int8: batches to calibrate with")
+    parser.add_argument("--batch_size", type=int, default=batch_size, metavar="N", help="int8: images in each")
+    parser.add_argument("--force_ptq", action="store_true", help="int8: calibrate, whatever training found")
+    ours = parser.add_argument_group("int8, beyond TAO")
+    ours.add_argument(
+        "--int8-calibrator", choices=("minmax", "entropy", "percentile"), default="minmax", help="how ranges are found"
+    )
+    ours.add_argument("--int8-percentile", type=float, default=99.99, metavar="P", help="of the calibrator percentile")
+    ours.add_argument("--int8-float-layers", nargs="*", default=[], metavar="LAYER", help="layers that stay float")
+    ours.add_argument("--int8-trt-version", default="8.6.1", metavar="X.Y.Z", help="what --cal_cache_file is for")
+
+
+def calibration_tensorfile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-e", "--experiment_spec_file", required=True, metavar="SPEC", help="the training spec")
+    parser.add_argument("-o", "--output_path", required=True, metavar="FILE", help="the tensorfile (HDF5)")
+    parser.add_argument("-m", "--max_batches", type=int, default=-1, metavar="N", help="so many; -1 is all")
+    parser.add_argument("--use_validation_set", action="store_true", help="validation instead of training images")
+    parser.add_argument("-r", "--results_dir", metavar="DIR", help="where status.json is written")
     _key_flag(parser)
 
 
@@ -165,9 +195,7 @@ def inference(parser: argparse.ArgumentParser, *, deploy: bool = False) -> None:
 def gen_trt_engine(parser: argparse.ArgumentParser, *, deploy: bool = False) -> None:
     """`deploy`: as TAO Deploy has it: -e and -r are required, and fp32 is the default (reference/deploy.md 2.3)."""
     parser.add_argument("-m", "--model_path", required=True, metavar="MODEL", help=".etlt or .onnx")
-    parser.add_argument(
-        "-e", "--experiment_spec", required=deploy, metavar="SPEC", help="taken for TAO's sake: the model says all"
-    )
+    parser.add_argument("-e", "--experiment_spec", required=deploy, metavar="SPEC", help="int8: its training images")
     parser.add_argument(
         "--data_type",
         choices=("fp32", "fp16", "int8"),
@@ -182,7 +210,6 @@ def gen_trt_engine(parser: argparse.ArgumentParser, *, deploy: bool = False) -> 
     parser.add_argument("--backend", metavar="NAME", help="tensorrt, tensorrt_rtx or openvino")
     parser.add_argument("--compute-capability", metavar="LIST", help="GPUs to build for, as 75,86,89 (tensorrt_rtx)")
     parser.add_argument("-r", "--results_dir", required=deploy, metavar="DIR", help="where status.json is written")
-    _without_effect(parser, "--cal_image_dir", "--cal_data_file", "--cal_cache_file", "--cal_json_file")
-    _without_effect(parser, "--batches", "--batch_size")
-    _without_effect(parser, "--strict_type_constraints -s", "--force_ptq", values=0)
+    _calibration(parser, batch_size=1)
+    _without_effect(parser, "--strict_type_constraints -s", values=0)
     _key_flag(parser)

@@ -41,6 +41,8 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     for name in ("writer", "task", "backend", "precision", "opset"):
         if name in facts:
             yield _row("written by" if name == "writer" else name, str(facts[name]))
+    if facts.get("calibration"):
+        yield _row("calibrated", _short(facts["calibration"]))
     if "input_name" in facts:
         yield _row("input name", facts["input_name"])
     if "preprocessing" in facts:

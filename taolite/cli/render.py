@@ -10,8 +10,11 @@ from taolite.events import EpochDone, Validated
 
 if TYPE_CHECKING:
     from taolite.stages.evaluate import Evaluation
+    from taolite.stages.export import Int8Report
 
-__all__ = ["epoch_line", "evaluation_block", "table", "validation_lines"]
+__all__ = ["epoch_line", "evaluation_block", "int8_block", "table", "validation_lines"]
+
+_COSTLY = 5  # layers of an int8 model that are named
 
 
 def epoch_line(event: EpochDone) -> str:
@@ -37,6 +40,18 @@ def evaluation_block(evaluation: Evaluation) -> str:
     rows.append(("mean", f"{100 * card.voc_mean_ap:.4f}", str(sum(card.objects.values()))))
     voc = table(("class name", "AP at IoU 0.5, all points (in %)", "objects"), rows)
     return f"{tao}\nPASCAL VOC's metric on the same {card.images} images:\n{voc}"
+
+
+def int8_block(report: Int8Report) -> str:
+    """What int8 costs each output, the layers that cost most, and where the ranges are."""
+    outputs = ", ".join(f"{name} {decibel:.1f} dB" for name, decibel in report.sqnr.items())
+    layers = ", ".join(f"{cost.layer} {cost.worst:.1f}" for cost in report.layers[:_COSTLY])
+    return (
+        f"int8 against fp32, signal to noise on {report.measured_on}: {outputs}\n"
+        f"costliest layers, each alone in int8: {layers} dB (--int8-float-layers NAME keeps one in float)\n"
+        f"ranges: {report.cache} (for TensorRT up to 10 and DeepStream, beside an fp32 .onnx)\n"
+        "what it costs in mAP: evaluate -e SPEC -m the exported file"
+    )
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -198,8 +198,8 @@ def _with_precision(
         return onnx, has
     if precision == "int8":
         raise EngineError(
-            "int8 needs a model with calibrated Q/DQ nodes, and this one has none; "
-            "build fp32 or fp16, or export a quantised ONNX first"
+            "int8 needs a model with calibrated Q/DQ nodes, and this one has none; export it with --data_type int8, "
+            "give a calibration cache, or build fp32 or fp16"
         )
     if has == "int8":
         raise EngineError(f"this model is quantised (Q/DQ nodes) and cannot be built as {precision}; ask for int8")

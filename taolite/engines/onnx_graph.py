@@ -64,6 +64,7 @@ class OnnxMeta:
         preprocessing: from photograph to input.
         decoding: what the task's decoder needs (stride, scale, offset, thresholds ...); JSON values only.
         precision: "fp32", "fp16" or "int8", the type of the weights.
+        calibration: how the ranges of an int8 model were found (method, images ...); JSON values only.
     """
 
     task: str
@@ -71,6 +72,7 @@ class OnnxMeta:
     preprocessing: Preprocessing
     decoding: Mapping[str, Any] = field(default_factory=dict)
     precision: str = "fp32"
+    calibration: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value; `from_json` gives the same OnnxMeta back."""
@@ -81,6 +83,7 @@ class OnnxMeta:
             "preprocessing": self.preprocessing.to_json(),
             "decoding": dict(self.decoding),
             "precision": self.precision,
+            **({"calibration": dict(self.calibration)} if self.calibration else {}),
         }
 
     @staticmethod
@@ -98,6 +101,7 @@ class OnnxMeta:
                 preprocessing=Preprocessing.from_json(value["preprocessing"]),
                 decoding=dict(value["decoding"]),
                 precision=str(value["precision"]),
+                calibration=dict(value.get("calibration", {})),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise EngineError(

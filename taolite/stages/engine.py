@@ -29,6 +29,7 @@ from taolite.engines.opening import open_engine
 from taolite.errors import EngineError, UsageError
 from taolite.events import Listener, Notice, silent
 from taolite.files import write_bytes
+from taolite.stages.calibrate import quantise, read_ranges
 
 __all__ = ["DEFAULT_BATCH", "EngineReport", "build", "open_built"]
 
@@ -65,6 +66,8 @@ def build(
     workspace_bytes: int = DEFAULT_WORKSPACE,
     compute_capabilities: Sequence[str] = (),
     dla_core: int | None = None,
+    calibration: Path | None = None,
+    excluded: tuple[str, ...] = (),
     listener: Listener = silent,
 ) -> EngineReport:
     """Build an engine from the `.etlt` or `.onnx` at `model`; an older engine of this name is replaced.
@@ -76,13 +79,17 @@ def build(
         profiles: shapes of each input, instead of `batch`.
         input_chw, output_names: what the caller takes the model for; checked, where given.
         backend, precision, workspace_bytes, compute_capabilities, dla_core: see `taolite.engines.build.build_engine`.
+        calibration: a calibration cache, which turns a float32 model into INT8 where `precision` asks for it, but
+            for the layers `excluded`.
 
     Raises:
         PathError, ArtifactError: the model cannot be opened. EngineError: it cannot be built, with the reason.
         UsageError: `input_chw` or `output_names` are not the model's. StorageError: the engine cannot be written.
+        ModelError, DataError: the calibration cache is another model's, or none.
     """
     started = time.monotonic()
-    onnx = read_model(model, key=key).onnx
+    source = read_model(model, key=key).onnx
+    onnx = source if calibration is None else _calibrated(source, calibration, precision, excluded, listener)
     signature = onnx_graph.signature(onnx)
     (shape,) = signature.inputs.values()
     _check_input(shape, input_chw, model)
@@ -118,7 +125,7 @@ def build(
         listener(Notice(f"{built.backend} {built.version}: {warning}", level="warning"))
     write_bytes(engine, built.data)
     sidecar = Sidecar(
-        onnx_sha256=onnx_graph.sha256(onnx),
+        onnx_sha256=onnx_graph.sha256(source),
         backend=built.backend,
         backend_version=built.version,
         precision=built.precision,
@@ -127,7 +134,7 @@ def build(
         preprocessing=meta.preprocessing,
         task=meta.task,
         gpus=built.gpus,
-        meta={"decoding": dict(meta.decoding)},
+        meta={"decoding": dict(meta.decoding)} | ({"calibration": dict(meta.calibration)} if meta.calibration else {}),
     )
     return EngineReport(
         engine=engine,
@@ -170,6 +177,20 @@ def _installed(backend: str) -> str:
     from taolite.engines.tensorrt import import_backend
 
     return str(import_backend("tensorrt_rtx" if backend == "tensorrt_rtx" else "tensorrt").__version__)
+
+
+def _calibrated(
+    onnx: bytes, cache: Path, precision: BuildPrecision | None, excluded: tuple[str, ...], listener: Listener
+) -> bytes:
+    """The model in INT8 by the ranges of `cache`; as it is where it is quantised already, or another type is asked."""
+    types = onnx_graph.element_types(onnx)
+    if precision != "int8" or "int8" in types:
+        reason = "the model is quantised already" if "int8" in types else "it is for int8 only"
+        listener(Notice(f"the calibration cache {cache} is not used: {reason}", level="warning"))
+        return onnx
+    if "float16" in types:
+        raise EngineError("this model's weights are float16; int8 is built from a model exported in fp32")
+    return quantise(onnx, read_ranges(cache, onnx, listener=listener), excluded=excluded)
 
 
 def _check_input(shape: Shape, wanted: tuple[int, int, int] | None, model: Path) -> None:

@@ -1,14 +1,15 @@
 """export: a trained bundle -> ONNX that proves it is the same network -> `.etlt` sealed with the key, or `.onnx`.
 
 The proof: the same inputs (noise, and a smooth picture) go through the trained network and through what was written,
-and no output may differ by more than `LIMITS`. What the model has to say of itself (classes, preprocessing, decoding)
-travels inside it.
+and no output may differ by more than `LIMITS`. INT8 has no such limit: what rounding costs each output, and which
+layers cost most, is reported. What the model has to say of itself (classes, preprocessing, decoding) travels inside it.
 """
 
 from __future__ import annotations
 
 import copy
 import logging
+import os
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,14 +31,16 @@ from taolite.engines import onnx_graph
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.engines.opening import open_engine
 from taolite.errors import ModelError, PathError, UsageError
-from taolite.events import Listener, Notice, silent
+from taolite.events import Listener, Notice, Progress, silent
 from taolite.files import write_bytes
 from taolite.nn.fake_quant import strip
 from taolite.preprocessing import Preprocessing
+from taolite.quant.sensitivity import LayerCost, layer_costs, output_sqnr
 from taolite.stages import deepstream
+from taolite.stages.calibrate import CalibrationOptions, find_ranges, quantise
 from taolite.tasks import base
 
-__all__ = ["LIMITS", "ExportReport", "export_model", "parity", "to_onnx"]
+__all__ = ["LIMITS", "ExportReport", "Int8Report", "export_model", "parity", "to_onnx"]
 
 INPUT_NAME = "input_1"  # TAO's (reference/detectnet_v2.md 11.2)
 OPSET = 17  # the newest that TensorRT 8.6 on a Jetson reads
@@ -57,6 +60,7 @@ class ExportReport:
         onnx_bytes, onnx_sha256: of the ONNX inside.
         companions: the DeepStream config and labels, where they were asked for.
         seconds: the whole stage took.
+        int8: what rounding costs; None in other precisions.
     """
 
     output: Path
@@ -70,6 +74,25 @@ class ExportReport:
     onnx_sha256: str
     companions: tuple[Path, ...]
     seconds: float
+    int8: Int8Report | None = None
+
+
+@dataclass(frozen=True)
+class Int8Report:
+    """What INT8 costs, against the same network in float, in dB of signal to noise (6 dB are one bit).
+
+    Attributes:
+        sqnr: output name -> dB, the whole network in INT8.
+        layers: every layer alone in INT8, the costliest first.
+        measured_on: "calibration images", or "test patterns" where a cache gave the ranges.
+        record: how the ranges were found; cache: where they are kept.
+    """
+
+    sqnr: Mapping[str, float]
+    layers: tuple[LayerCost, ...]
+    measured_on: str
+    record: Mapping[str, Any]
+    cache: Path
 
 
 def export_model(
@@ -78,7 +101,9 @@ def export_model(
     *,
     key: Key,
     spec: Path | None = None,
-    precision: Literal["fp32", "fp16"] = "fp32",
+    precision: Literal["fp32", "fp16", "int8"] = "fp32",
+    calibration: CalibrationOptions | None = None,
+    resolve: base.Resolve = Path,
     opset: int = OPSET,
     static_batch: int | None = None,
     gen_ds_config: bool = False,
@@ -91,7 +116,8 @@ def export_model(
         output: sealed with the key, or plain where its name ends in `.onnx`; None is `model` with `.etlt`.
         spec: a train / evaluate spec whose post-processing replaces what the model was trained with; its classes must
             be the model's.
-        precision: of the weights. Inputs and outputs are float32 in either.
+        precision: of the weights. Inputs and outputs are float32 in all.
+        calibration: for int8, where its images come from; their paths in a spec go through `resolve`.
         opset: see `to_onnx`.
         static_batch: a batch fixed in the model; None leaves it free.
         gen_ds_config: write `nvinfer_config.txt` and `labels.txt` beside it.
@@ -126,20 +152,33 @@ def export_model(
     onnx = onnx_graph.write_meta(plain, meta)
     if precision == "fp16":
         onnx = onnx_graph.to_fp16(onnx)
-    differences = parity(network, onnx, bundle.preprocessing, precision=precision)
+    differences = parity(network, onnx, bundle.preprocessing, precision="fp16" if precision == "fp16" else "fp32")
     cost = onnx_graph.macs_and_parameters(onnx, (static_batch or 1, *_chw(bundle.preprocessing)))
+    int8 = None
+    if precision == "int8":
+        onnx, int8 = _to_int8(onnx, task, meta.preprocessing, calibration or CalibrationOptions(), resolve, listener)
 
     listener(Notice(f"Saving exported model to {target}"))
     sealed = target.suffix != ".onnx"
     if sealed:
-        step = {"stage": "export", "parent": artifact_hash(model), "taolite": __version__, "precision": precision}
+        step: dict[str, Any] = {
+            "stage": "export",
+            "parent": artifact_hash(model),
+            "taolite": __version__,
+            "precision": precision,
+        }
+        if int8 is not None:
+            step["calibration"] = onnx_graph.describe(onnx)["calibration"]
         record = {**onnx_graph.describe(onnx), "opset": opset, "lineage": [*bundle.lineage, step]}
         write_etlt(target, Etlt(onnx=onnx, input_name=INPUT_NAME, meta=record), key=key)
     else:
         write_bytes(target, onnx)
     companions: tuple[Path, ...] = ()
     if gen_ds_config:
-        companions = deepstream.write_config(target, meta, outputs=task.onnx_outputs, precision=precision)
+        cache = Path(os.path.relpath(int8.cache, target.parent)) if int8 is not None else None
+        companions = deepstream.write_config(
+            target, meta, outputs=task.onnx_outputs, precision=precision, calibration_cache=cache
+        )
         for remark in deepstream.remarks(target, meta):
             listener(Notice(remark, level="warning"))
     return ExportReport(
@@ -154,6 +193,7 @@ def export_model(
         onnx_sha256=onnx_graph.sha256(onnx),
         companions=companions,
         seconds=time.monotonic() - started,
+        int8=int8,
     )
 
 
@@ -237,6 +277,40 @@ def parity(
                 + ("Export fp32 instead" if precision == "fp16" else "Try another --target_opset, and report it")
             )
     return differences
+
+
+def _to_int8(
+    onnx: bytes,
+    task: base.Task,
+    preprocessing: Preprocessing,
+    options: CalibrationOptions,
+    resolve: base.Resolve,
+    listener: Listener,
+) -> tuple[bytes, Int8Report]:
+    """The model in INT8, and what that costs it."""
+    calibration = find_ranges(
+        onnx, preprocessing=preprocessing, task=task, options=options, resolve=resolve, listener=listener
+    )
+    quantised = quantise(onnx, calibration, excluded=options.excluded)
+    photos, measured_on = calibration.samples, "calibration images"
+    if photos is None:
+        (shape,) = onnx_graph.signature(onnx).inputs.values()
+        proofs, measured_on = _proof_inputs(preprocessing), "test patterns"
+        photos = np.resize(proofs, (shape[0] if shape[0] > 0 else len(proofs), *proofs.shape[1:]))
+    costs = layer_costs(
+        onnx,
+        calibration.ranges,
+        photos,
+        excluded=options.excluded,
+        tick=lambda done, total: listener(Progress("cost of each layer in int8", done, total, unit="layer")),
+    )
+    return quantised, Int8Report(
+        sqnr=output_sqnr(onnx, quantised, photos),
+        layers=tuple(costs),
+        measured_on=measured_on,
+        record=calibration.record,
+        cache=options.cache,
+    )
 
 
 def _proof_inputs(preprocessing: Preprocessing) -> NDArray[np.float32]:

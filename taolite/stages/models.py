@@ -121,9 +121,6 @@ def open_engine_plan(
     if source is None:
         missing = f"{file} (trt_engine) does not exist" if file else "it names no trt_engine"
         raise UsageError(f"tensorrt_config: {missing}, and there is no etlt_model to build an engine from; name one")
-    if plan.calibration_cache:
-        text = "calibrator_config has no effect: the scales of an int8 model are in the model"
-        listener(Notice(text, "warning"))
     with TemporaryDirectory() as folder:
         target = file if file is not None and plan.save else Path(folder) / "engine"
         build(
@@ -132,6 +129,7 @@ def open_engine_plan(
             engine=target,
             precision=plan.precision,
             batch=(1, batch_size, batch_size),
+            calibration=resolve(plan.calibration_cache) if plan.calibration_cache else None,
             listener=listener,
         )
         listener(Notice(f"built {target}" if target == file else "built an engine for this run alone"))

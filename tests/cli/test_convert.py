@@ -116,9 +116,9 @@ def test_flags_without_effect_are_each_named(etlt, capsys):
         "warning: -i nhwc has no effect: this model's layout is NCHW",
         "warning: -s has no effect: engines are built in exactly the types of the model",
         "warning: -b has no effect: nothing is calibrated here",
-        "warning: -c has no effect: the scales of an int8 model are in its ONNX",
         "warning: -u has no effect: tensorrt_rtx has no DLA",
         "warning: -m has no effect beside -p, which gives the batch",
+        "warning: the calibration cache cal.bin is not used: it is for int8 only",
     ]
 
 
@@ -134,7 +134,7 @@ def test_flags_without_effect_are_each_named(etlt, capsys):
         (
             ("-t", "int8"),
             "int8 needs a model with calibrated Q/DQ nodes, and this one has none; "
-            "build fp32 or fp16, or export a quantised ONNX first",
+            "export it with --data_type int8, give a calibration cache, or build fp32 or fp16",
         ),
         (("-m", "0"), "-m 0: needs to be 1 or more"),
         (("-w", "0"), "-w 0: needs to be 1 or more"),

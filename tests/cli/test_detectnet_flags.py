@@ -59,10 +59,10 @@ def test_prunes_defaults_are_taos(parser: argparse.ArgumentParser):
 
 
 def test_a_flag_without_effect_says_so(parser: argparse.ArgumentParser, capsys: pytest.CaptureFixture[str]):
-    parser.parse_args(shlex.split("export -m a -k k --cal_cache_file cal.bin -s"))
+    parser.parse_args(shlex.split("export -m a -k k --onnx_route keras2onnx -s"))
 
     assert capsys.readouterr().err.splitlines() == [
-        "warning: --cal_cache_file has no effect in this version",
+        "warning: --onnx_route has no effect in this version",
         "warning: -s has no effect in this version",
     ]
 

@@ -129,7 +129,7 @@ def test_a_quantised_model_is_built_as_it_is(two_heads):
             None,
             {"precision": "int8"},
             "int8 needs a model with calibrated Q/DQ nodes, and this one has none; "
-            "build fp32 or fp16, or export a quantised ONNX first",
+            "export it with --data_type int8, give a calibration cache, or build fp32 or fp16",
         ),
         (
             with_qdq,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from taolite.artifacts.bundle import Bundle, write_bundle
@@ -24,6 +26,8 @@ from taolite.errors import EngineError, ModelError, PathError, UsageError
 from taolite.events import Event, Notice
 from taolite.nn.resnet import ResNet
 from taolite.preprocessing import Preprocessing
+from taolite.quant.cache import parse_cache
+from taolite.stages.calibrate import CalibrationOptions
 from taolite.stages.export import export_model, parity, to_onnx
 from taolite.tasks import base
 from taolite.tasks.detectnet.model import DetectNet, architecture
@@ -237,6 +241,35 @@ def test_an_output_that_exists_is_kept_unless_told_otherwise(tlt, tmp_path):
     assert output.read_text() == "older"
     export_model(tlt, output, key=KEY, overwrite=True)
     assert output.stat().st_size > 1000
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_int8_export_carries_its_calibration_and_says_what_it_costs(tlt, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for index in range(3):
+        noise = np.random.default_rng(index).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(pictures / f"{index}.png")
+    settings = CalibrationOptions(cache=tmp_path / "cal.bin", image_dir=pictures, batches=1, batch_size=3)
+
+    report = export_model(tlt, tmp_path / "m.etlt", key=KEY, precision="int8", calibration=settings, gen_ds_config=True)
+    again = export_model(
+        tlt, tmp_path / "n.etlt", key=KEY, precision="int8", calibration=replace(settings, image_dir=None)
+    )
+
+    etlt = read_etlt(tmp_path / "m.etlt", key=KEY)
+    assert onnx_graph.element_types(etlt.onnx) == {"float32", "int8"}
+    assert (etlt.meta["precision"], etlt.meta["calibration"]["images"]) == ("int8", 3)
+    assert etlt.meta["lineage"][-1]["calibration"] == etlt.meta["calibration"]
+    assert report.int8 is not None
+    assert again.int8 is not None
+    assert max(report.differences.values()) < 1e-4  # of the float model, before rounding
+    assert all(30 < decibel < 80 for decibel in report.int8.sqnr.values())
+    assert {cost.layer for cost in report.int8.layers} == {"stem", "cov", "bbox"}
+    assert (report.int8.measured_on, again.int8.measured_on) == ("calibration images", "test patterns")
+    assert read_etlt(tmp_path / "n.etlt", key=KEY).onnx == etlt.onnx
+    assert "network-mode=1\nint8-calib-file=cal.bin\n" in (tmp_path / "nvinfer_config.txt").read_text()
+    assert parse_cache((tmp_path / "cal.bin").read_text()).ranges["input_1"] == pytest.approx(1.0)
 
 
 def test_what_was_written_must_be_the_trained_network(detector, exported):

@@ -105,6 +105,32 @@ def test_pruned_retrained_and_exported_models_agree(trained: Path, tiny: Path, c
     assert len(list((pictures / "images_annotated").glob("*.png"))) == 16
 
 
+def test_an_int8_model_scores_as_the_float_one_does_and_its_cache_makes_another(
+    trained: Path, tiny: Path, capsys: pytest.CaptureFixture[str]
+):
+    spec, model, cache = tiny / "train.txt", trained / "weights/plate.tlt", tiny / "cal.bin"
+    rounded, plain, engine = tiny / "int8.etlt", tiny / "float.etlt", tiny / "int8.engine"
+    words = ("--data_type", "int8", "--cal_cache_file", cache, "--batches", 3, "--batch_size", 4)
+    assert detectnet("export", "-m", model, "-o", rounded, "-e", spec, *words) == 0
+    assert "costliest layers, each alone in int8: " in capsys.readouterr().out
+    assert detectnet("export", "-m", model, "-o", plain) == 0
+    assert detectnet("gen_trt_engine", "-m", plain, "--engine_file", engine, *words, "--backend", "openvino") == 0
+    assert f"{cache}: its ranges are used, no image is looked at" in capsys.readouterr().err
+
+    costs = []
+    for each in (plain, rounded, engine):
+        assert detectnet("evaluate", "-e", spec, "-m", each, "--json") == 0
+        costs.append(json.loads(capsys.readouterr().out)["cost"])
+    assert main(["inspect", str(rounded), "-k", KEY]) == 0
+
+    assert costs[1:] == pytest.approx([costs[0]] * 2, rel=0.1)
+    assert costs[1] != costs[0]
+    said = capsys.readouterr().out
+    assert "  precision   int8\n" in said
+    assert "  calibrated  data_sha256 " in said
+    assert "images 12, method minmax, source the training images of train.txt" in said
+
+
 def test_prune_warns_where_most_layers_hit_the_floor(trained: Path, tiny: Path, capsys: pytest.CaptureFixture[str]):
     model = trained / "weights/plate.tlt"
     capsys.readouterr()

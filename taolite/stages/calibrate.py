@@ -1,0 +1,385 @@
+"""calibrate: images -> the ranges of a model's activations -> INT8, and the files that keep the ranges.
+
+Images come from a tensorfile, a folder or a spec's training set, drawn by a fixed seed and preprocessed as the model
+was trained. Ranges are kept as TensorRT's calibration cache, with `NAME.json` beside it that says which model and
+images they are of: a cache of another model is refused, not silently used. Nothing is ever calibrated on noise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taolite.artifacts.container import artifact_hash, read_file
+from taolite.artifacts.etlt import read_model
+from taolite.artifacts.keys import Key
+from taolite.data.loading import batches as load_batches
+from taolite.data.order import epoch_order, generator
+from taolite.engines import onnx_graph
+from taolite.errors import DataError, EngineError, ModelError, PathError, UsageError
+from taolite.events import Listener, Notice, Progress, silent
+from taolite.files import write_text
+from taolite.pictures import EXTENSIONS, read_rgb
+from taolite.preprocessing import Preprocessing
+from taolite.quant import insert_qdq, quantised_tensors
+from taolite.quant.cache import DEFAULT_TENSORRT, cache_text, parse_cache
+from taolite.quant.calibrate import Method, calibrate
+from taolite.quant.tensorfile import read_tensorfile, tensorfile_shape, write_tensorfile
+from taolite.tasks import base
+
+__all__ = [
+    "Calibration",
+    "CalibrationOptions",
+    "calibrate_model",
+    "calibration_tensorfile",
+    "find_ranges",
+    "quantise",
+    "read_ranges",
+    "write_ranges",
+]
+
+_SAMPLES = 2  # images kept to measure what rounding costs
+
+
+@dataclass(frozen=True)
+class CalibrationOptions:
+    """How `export` and `gen_trt_engine` calibrate, in TAO's flags (reference 2.7).
+
+    Attributes:
+        cache: used where it exists, without a look at an image; else written.
+        data_file: a tensorfile; where there is none yet, it is written from the images of the next two.
+        image_dir: a folder of pictures, with those below.
+        spec: a training spec, for its training images.
+        batches, batch_size: so many images are drawn; from a tensorfile, so many of its batches.
+        json_file: where the ranges are written as TAO's tensor scales.
+        method, percentile: see `taolite.quant.calibrate.calibrate`.
+        excluded: layers that stay float.
+        tensorrt: the version that the cache is for.
+    """
+
+    cache: Path = Path("cal.bin")
+    data_file: Path | None = None
+    image_dir: Path | None = None
+    spec: Path | None = None
+    batches: int = 10
+    batch_size: int = 16
+    json_file: Path | None = None
+    method: Method = "minmax"
+    percentile: float = 99.99
+    excluded: tuple[str, ...] = ()
+    tensorrt: str = DEFAULT_TENSORRT
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Ranges by tensor name; a JSON record of how they were found; and a few of the images, (N, C, H, W) float32, or
+    None where a cache gave the ranges."""
+
+    ranges: Mapping[str, float]
+    record: Mapping[str, Any]
+    samples: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """Network inputs to calibrate with. `each` gives the same (C, H, W) float32 at every call."""
+
+    source: str
+    count: int
+    sha256: str
+    each: Callable[[], Iterator[NDArray[np.float32]]]
+
+
+def find_ranges(
+    onnx: bytes,
+    *,
+    preprocessing: Preprocessing,
+    task: base.Task,
+    options: CalibrationOptions,
+    resolve: base.Resolve,
+    listener: Listener = silent,
+) -> Calibration:
+    """The ranges of a float32 model: those of the cache where it exists, else found with images and kept there.
+
+    Raises:
+        UsageError: nothing to calibrate with. DataError: too few images, or a tensorfile of another input size.
+        ModelError: the cache is another model's. PathError, SpecError: see the readers.
+    """
+    if options.cache.exists():
+        return read_ranges(options.cache, onnx, listener=listener)
+    inputs = _inputs(preprocessing, task, options, resolve, listener)
+    (shape,) = onnx_graph.signature(onnx).inputs.values()
+    size = max(shape[0], 1)
+    passes = 1 if options.method == "minmax" else 2
+    listener(Notice(f"calibrating ({options.method}) with {inputs.count} images: {inputs.source}"))
+    ranges = calibrate(
+        onnx,
+        lambda: _grouped(inputs.each(), size),
+        method=options.method,
+        percentile=options.percentile,
+        tick=lambda done: listener(Progress("calibrate", done, inputs.count * passes)),
+    )
+    record = {
+        "method": options.method,
+        "images": inputs.count,
+        "source": inputs.source,
+        "data_sha256": inputs.sha256,
+        **({"percentile": options.percentile} if options.method == "percentile" else {}),
+    }
+    samples = np.stack(list(islice(inputs.each(), _SAMPLES)))
+    calibration = Calibration(
+        ranges, record, np.resize(samples, (shape[0], *samples.shape[1:])) if size > 1 else samples
+    )
+    write_ranges(options.cache, calibration, onnx, tensorrt=options.tensorrt, json_file=options.json_file)
+    return calibration
+
+
+def read_ranges(cache: Path, onnx: bytes, *, listener: Listener = silent) -> Calibration:
+    """The ranges of a calibration cache, for this model.
+
+    Raises PathError: there is no such file. DataError: it is no cache. ModelError: it is of another model.
+    """
+    read = parse_cache(read_file(cache).decode("utf-8", "replace"), where=str(cache))
+    beside = _record_path(cache)
+    record: dict[str, Any] = json.loads(read_file(beside)) if beside.is_file() else {"method": read.header}
+    if record.pop("weights_sha256", _weights_sha256(onnx)) != _weights_sha256(onnx):
+        raise ModelError(
+            f"{cache}: its ranges are of another model, as {beside.name} says; remove both files to calibrate again, "
+            "or name another --cal_cache_file"
+        )
+    wanted = quantised_tensors(onnx)
+    missing = [name for name in wanted if name not in read.ranges]
+    if len(missing) == len(wanted):
+        raise ModelError(f"{cache}: no tensor of it is in this model; its ranges are of another one")
+    if missing:
+        names = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
+        listener(Notice(f"{cache}: no range for {names}; the layers that read them stay float", "warning"))
+    listener(Notice(f"{cache}: its ranges are used, no image is looked at"))
+    return Calibration(read.ranges, record)
+
+
+def write_ranges(
+    cache: Path,
+    calibration: Calibration,
+    onnx: bytes,
+    *,
+    tensorrt: str = DEFAULT_TENSORRT,
+    json_file: Path | None = None,
+) -> None:
+    """Keep the ranges of `onnx`: as TensorRT's cache, its record beside it, and as TAO's JSON where a name is given.
+
+    The cache holds every tensor of the float model, for TensorRT up to 10 and DeepStream, which quantise that one.
+    """
+    write_text(cache, cache_text(calibration.ranges, tensorrt=tensorrt))
+    record = {**calibration.record, "weights_sha256": _weights_sha256(onnx)}
+    write_text(_record_path(cache), json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    if json_file is not None:
+        scales = {"tensor_scales": dict(calibration.ranges)}
+        write_text(json_file, json.dumps(scales, indent=4, ensure_ascii=False) + "\n")
+
+
+def quantise(onnx: bytes, calibration: Calibration, *, excluded: tuple[str, ...] = ()) -> bytes:
+    """The model in INT8 (see `taolite.quant.insert_qdq`), saying of itself that it is, and how it was calibrated."""
+    quantised = insert_qdq(onnx, calibration.ranges, excluded=excluded)
+    meta = onnx_graph.read_meta(onnx)
+    if meta is None:
+        return quantised
+    record = {**calibration.record, **({"excluded": list(excluded)} if excluded else {})}
+    return onnx_graph.write_meta(quantised, replace(meta, precision="int8", calibration=record))
+
+
+def calibrate_model(
+    model: Path,
+    *,
+    key: Key | None,
+    options: CalibrationOptions,
+    resolve: base.Resolve,
+    force_ptq: bool = False,
+    listener: Listener = silent,
+) -> bool:
+    """See to it that `options.cache` holds ranges for the `.etlt` or `.onnx` at `model`; False where the model is
+    quantised already and needs none.
+
+    Where `options.json_file` exists it gives them, as after quantisation-aware training, unless `force_ptq`.
+    Raises PathError: ranges from a JSON file, and the cache exists, as in TAO. EngineError: an ONNX of others.
+    Otherwise as `find_ranges`.
+    """
+    onnx = read_model(model, key=key).onnx
+    if "int8" in onnx_graph.element_types(onnx):
+        return False
+    meta = onnx_graph.read_meta(onnx)
+    if meta is None:
+        raise EngineError(f"{model}: this ONNX does not say how photos are prepared for it; export it with taolite")
+    if options.json_file is not None and options.json_file.is_file() and not force_ptq:
+        if options.cache.exists():
+            raise PathError(
+                f"{options.cache} already exists; the ranges come from {options.json_file}: remove it first"
+            )
+        calibration = Calibration(_tensor_scales(options.json_file), {"method": options.json_file.name})
+        write_ranges(options.cache, calibration, onnx, tensorrt=options.tensorrt)
+        return True
+    find_ranges(
+        onnx,
+        preprocessing=meta.preprocessing,
+        task=base.find(meta.task),
+        options=options,
+        resolve=resolve,
+        listener=listener,
+    )
+    return True
+
+
+def calibration_tensorfile(
+    task: base.Task,
+    spec_path: Path,
+    output: Path,
+    *,
+    resolve: base.Resolve,
+    max_batches: int = -1,
+    split: Literal["train", "val"] = "train",
+    listener: Listener = silent,
+) -> int:
+    """Write network inputs of a spec's data as a tensorfile, without augmentation; gives the number of batches.
+
+    Training images are shuffled by the spec's seed. Batches are of batch_size_per_gpu; what does not fill one is left
+    out. `max_batches` -1 is all of them. Raises DataError: fewer than asked for. PathError: the file exists.
+    """
+    spec = task.read_spec(spec_path).model
+    recipe = task.recipe(spec)
+    examples = task.examples(spec, split=split, resolve=resolve, augment=False)
+    there = len(examples) // recipe.batch_size
+    count = there if max_batches == -1 else max_batches
+    if not 0 < count <= there:
+        raise DataError(f"The dataset contains {there} minibatches, while the requested amount is {max_batches}.")
+    order = range(len(examples))
+    if split == "train":
+        order = epoch_order(len(examples), seed=recipe.seed, epoch=0, batch_size=recipe.batch_size).tolist()
+
+    def pixels() -> Iterator[NDArray[np.float32]]:
+        loaded = load_batches(examples, order[: count * recipe.batch_size], batch_size=recipe.batch_size)
+        for number, batch in enumerate(loaded, start=1):
+            yield batch.pixels.contiguous().numpy()
+            listener(Progress("Writing calibration tensorfile", number, count, unit="batch"))
+
+    return write_tensorfile(output, pixels())
+
+
+def _inputs(
+    preprocessing: Preprocessing,
+    task: base.Task,
+    options: CalibrationOptions,
+    resolve: base.Resolve,
+    listener: Listener,
+) -> _Inputs:
+    """The first of tensorfile, folder and spec that is there."""
+    tensorfile = options.data_file
+    if tensorfile is not None and tensorfile.exists():
+        return _from_tensorfile(tensorfile, preprocessing, options)
+    if options.image_dir is not None:
+        found = _from_folder(options.image_dir, preprocessing, options)
+    elif options.spec is not None:
+        found = _from_spec(options.spec, preprocessing, task, options, resolve)
+    else:
+        missing = f"{tensorfile} does not exist, and there is no other source" if tensorfile else "there are none"
+        raise UsageError(
+            f"int8 needs images to calibrate with, and {missing}: give -e SPEC for its training images, "
+            "--cal_image_dir FOLDER, or --cal_data_file FILE"
+        )
+    if tensorfile is None:
+        return found
+    write_tensorfile(tensorfile, _grouped(found.each(), options.batch_size))
+    listener(Notice(f"wrote {tensorfile} ({options.batches} batches of {options.batch_size})"))
+    return found
+
+
+def _from_tensorfile(path: Path, preprocessing: Preprocessing, options: CalibrationOptions) -> _Inputs:
+    count, shape = tensorfile_shape(path)
+    wanted = (preprocessing.channels, *preprocessing.input_hw)
+    if shape[1:] != wanted:
+        raise DataError(f"{path}: its inputs are {shape[1:]} (C, H, W), and the model takes {wanted}; write it again")
+    if options.batches > count:
+        raise DataError(
+            f"{path}: The dataset contains {count} minibatches, while the requested amount is {options.batches}."
+        )
+    each = min(options.batch_size, shape[0])
+
+    def images() -> Iterator[NDArray[np.float32]]:
+        for batch in read_tensorfile(path, batches=options.batches):
+            yield from batch[:each]
+
+    return _Inputs(f"the tensorfile {path.name}", options.batches * each, artifact_hash(path), images)
+
+
+def _from_folder(folder: Path, preprocessing: Preprocessing, options: CalibrationOptions) -> _Inputs:
+    if not folder.is_dir():
+        raise PathError(f"{folder}: there is no such folder; give one with pictures as --cal_image_dir")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
+    return _drawn(f"the pictures in {folder.name}", paths, 0, preprocessing, options)
+
+
+def _from_spec(
+    spec: Path, preprocessing: Preprocessing, task: base.Task, options: CalibrationOptions, resolve: base.Resolve
+) -> _Inputs:
+    read = task.read_spec(spec).model
+    examples = task.examples(read, split="train", resolve=resolve, augment=False)
+    paths = [sample.image for sample in examples.samples]
+    return _drawn(f"the training images of {spec.name}", paths, task.recipe(read).seed, preprocessing, options)
+
+
+def _drawn(
+    source: str, paths: list[Path], seed: int, preprocessing: Preprocessing, options: CalibrationOptions
+) -> _Inputs:
+    """batches x batch_size of the pictures, the same ones at every run."""
+    count = options.batches * options.batch_size
+    if not 0 < count <= len(paths):
+        raise DataError(
+            f"Not enough number of images provided: {source} are {len(paths)}, and --batches {options.batches} x "
+            f"--batch_size {options.batch_size} are {count}; lower one of them"
+        )
+    chosen = [paths[index] for index in generator(seed, "calibration").permutation(len(paths))[:count]]
+    digest = hashlib.sha256()
+    for path in chosen:
+        digest.update(hashlib.sha256(read_file(path)).digest())
+
+    def images() -> Iterator[NDArray[np.float32]]:
+        for path in chosen:
+            yield preprocessing.apply(read_rgb(path, grey=preprocessing.channels == 1))
+
+    return _Inputs(source, count, digest.hexdigest(), images)
+
+
+def _grouped(images: Iterator[NDArray[np.float32]], size: int) -> Iterator[NDArray[np.float32]]:
+    """(size, C, H, W) batches; the last one is filled up with its own images."""
+    while group := list(islice(images, size)):
+        yield np.resize(np.stack(group), (size, *group[0].shape))
+
+
+def _tensor_scales(path: Path) -> dict[str, float]:
+    try:
+        return {str(name): float(value) for name, value in json.loads(read_file(path))["tensor_scales"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path}: no JSON with tensor_scales in it ({error}); `export --cal_json_file` writes it"
+        ) from error
+
+
+def _record_path(cache: Path) -> Path:
+    return cache.with_name(cache.name + ".json")
+
+
+def _weights_sha256(onnx: bytes) -> str:
+    """Of the names and values of all weights: opset, batch and what the model says of itself do not count."""
+    import onnx as onnx_library
+
+    digest = hashlib.sha256()
+    for tensor in sorted(onnx_library.load_model_from_string(onnx).graph.initializer, key=lambda tensor: tensor.name):
+        digest.update(tensor.SerializeToString(deterministic=True))
+    return digest.hexdigest()
