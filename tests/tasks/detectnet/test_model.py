@@ -9,13 +9,16 @@ import torch
 from torch import nn
 
 from taolite.errors import ModelError
+from taolite.nn.archs import ARCHS
 from taolite.nn.backbones import BACKBONES, build_backbone
 from taolite.nn.darknet import DarkNet
 from taolite.nn.fake_quant import QuantConv2d, is_quantized, quantize, ranges, strip
 from taolite.nn.resnet import ResNet
 from taolite.nn.vgg import VGG
 from taolite.pruning.plan import apply, plan
+from taolite.tasks.detectnet.loss import ClassWeights, DetectNetObjective
 from taolite.tasks.detectnet.model import HEADS, DetectNet, architecture, build, regularised_parameters
+from taolite.tasks.detectnet.targets import Ellipse, Raster, rasterize
 
 torch.set_num_threads(1)
 
@@ -332,3 +335,29 @@ def test_head_inputs_of_a_file_are_checked():
     for value in ([1], {"output_cov": 3}, {"conv1": "bn_conv1"}):
         with pytest.raises(ModelError, match="the stored structure's inputs are "):
             build(with_(record, inputs=value))
+
+
+@pytest.mark.parametrize("arch", [arch for arch in ARCHS if arch != "resnet"])
+def test_a_few_steps_on_one_batch_lower_the_cost(arch):
+    torch.manual_seed(4)
+    depth = min(ARCHS[arch], default=0)
+    model = DetectNet(build_backbone(arch, num_layers=depth), 1)
+    raster = Raster((Ellipse(0.5, 0.5, 0.8, 0.8, 1.0),), 0.4, scale=35.0, offset=0.5)
+    boxes, grid_hw = np.float32([[8, 16, 48, 60]]), model.grid_hw((64, 96))
+    targets = rasterize(boxes, np.array([0]), raster=raster, input_hw=(64, 96), grid_hw=grid_hw)
+    planes = {name: torch.from_numpy(value)[None] for name, value in vars(targets).items()}
+    pixels = torch.rand(1, 3, 64, 96).expand(2, -1, -1, -1)
+    planes = {name: value.expand(2, *value.shape[1:]) for name, value in planes.items()}
+    row = ClassWeights("plate", 1.0, 0.5, (1.0, 10.0), (1.0, 10.0))
+    objective = DetectNetObjective([row], autoweight=False, least=0.0, most=1.0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+
+    costs = []
+    for _ in range(12):
+        cost = objective.cost(model(pixels), planes)
+        optimizer.zero_grad()
+        cost.total.backward()
+        optimizer.step()
+        costs.append(float(cost.total.detach()))
+
+    assert sum(costs[-4:]) / 4 < 0.9 * costs[0]

@@ -6,12 +6,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
 from taolite import spec
 from taolite.errors import SpecError
+from taolite.nn.archs import ARCHS
 from taolite.spec import SpecModel
 from taolite.spec.shape import Shape, shapes
 from taolite.spec.text import Scalar, parse
@@ -24,6 +26,7 @@ from taolite.tasks.detectnet.spec import (
     DetectNetSpec,
     InferenceSpec,
     RegularizerType,
+    network,
 )
 
 FOLDERS: dict[str, type[SpecModel]] = {
@@ -195,6 +198,8 @@ def test_float_and_whole_dbscan_min_samples_are_both_kept() -> None:
          "`mobilenet_v1`, `mobilenet_v2`, `squeezenet`, `googlenet` or `efficientnet_b0`; did you mean `resnet`?"),
         ('arch: "resnet"', 'arch: "resnet" num_layers: 20',
          "model_config.num_layers is 20; a resnet has 10, 18, 34, 50, 101, 152 or 200"),
+        ('arch: "resnet"', 'arch: "darknet"', "model_config.num_layers is 18; a darknet has 19 or 53"),
+        ('arch: "resnet"', 'arch: "vgg" num_layers: 18', "model_config.num_layers is 18; a vgg has 16 or 19"),
         ('arch: "resnet"', 'arch: "resnet" freeze_blocks: 0',
          "model_config.freeze_blocks is given without a pretrained_model_file; name the file it is about"),
         ('arch: "resnet"', 'arch: "resnet" training_precision { backend_floatx: INVALID }',
@@ -323,6 +328,10 @@ def test_the_early_stopping_schedule_needs_a_patience_that_fits_the_run() -> Non
         ]),
         ("use_batch_norm: true", "", [
             "model_config.use_batch_norm is false or absent: the network has no batch normalisation",
+        ]),
+        ('arch: "resnet"', 'arch: "googlenet" use_pooling: true all_projections: true', [
+            "model_config.use_pooling has no effect on a googlenet, only on resnet or vgg",
+            "model_config.all_projections has no effect on a googlenet, only on resnet",
         ]),
         ('arch: "resnet"', 'arch: "resnet" load_graph: true', [
             "model_config.load_graph is given without a pretrained_model_file; training needs one",
@@ -530,3 +539,11 @@ def test_every_field_has_a_sentence() -> None:
         for name, info in model.model_fields.items():
             assert info.description, (model, name)
             assert info.description.endswith("."), (model, name)
+
+
+def test_every_arch_of_the_spec_can_be_built():
+    from taolite.nn.backbones import BACKBONES
+
+    archs = get_args(network.ModelConfig.model_fields["arch"].annotation)
+
+    assert set(archs) == set(ARCHS) == set(BACKBONES)

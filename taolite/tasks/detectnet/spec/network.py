@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
+from taolite.nn.archs import ARCHS
 from taolite.spec import Finding, Float, Int, OneOf, SpecEnum, SpecModel, check, field
 
 __all__ = [
@@ -29,7 +30,8 @@ __all__ = [
     "TrainingPrecision",
 ]
 
-RESNETS = (10, 18, 34, 50, 101, 152, 200)
+_READ_BY = {"use_pooling": ("resnet", "vgg"), "all_projections": ("resnet",)}
+_FIXED_BATCH_NORM = ("squeezenet", "efficientnet_b0")  # the one never has it, the other always
 
 
 class Activation(SpecModel):
@@ -95,8 +97,8 @@ class ModelConfig(SpecModel):
     allow_loaded_model_modification: bool = field(
         False, doc="With load_graph: heads for other classes are replaced by fresh ones."
     )
-    num_layers: Int = field(18, ge=1, zero_is_default=True, doc="Depth of the backbone; 0 acts as 18.")
-    use_pooling: bool = field(False, doc="Max-pooling after the first convolution instead of strides.")
+    num_layers: Int = field(18, ge=1, zero_is_default=True, doc="Depth of a resnet, vgg or darknet; 0 acts as 18.")
+    use_pooling: bool = field(False, doc="A resnet's or vgg's max-pooling instead of strides.")
     use_batch_norm: bool = field(False, doc="Batch normalisation; absent is none.")
     dropout_rate: Float = field(0.0, ge=0, le=1, ignored="TAO's networks have no dropout", doc="Without effect.")
     activation: Activation | None = field(
@@ -114,7 +116,7 @@ class ModelConfig(SpecModel):
 
     @check("arch", "num_layers")
     def _depth_exists(self) -> Iterator[Finding]:
-        depths = {"resnet": RESNETS, "vgg": (16, 19)}.get(self.arch)
+        depths = ARCHS[self.arch]
         if depths and self.num_layers not in depths and not self.load_graph:
             known = ", ".join(str(depth) for depth in depths[:-1]) + f" or {depths[-1]}"
             yield Finding(("num_layers",), f"is {self.num_layers}; a {self.arch} has {known}")
@@ -128,8 +130,12 @@ class ModelConfig(SpecModel):
                 yield Finding((name,), "is given without a pretrained_model_file; name the file it is about")
 
     def spec_notes(self) -> Iterator[Finding]:
-        if not self.use_batch_norm and not self.load_graph:
-            yield Finding(("use_batch_norm",), "is false or absent: the network has no batch normalisation")
+        if not self.load_graph:
+            if not self.use_batch_norm and self.arch not in _FIXED_BATCH_NORM:
+                yield Finding(("use_batch_norm",), "is false or absent: the network has no batch normalisation")
+            for name, archs in _READ_BY.items():
+                if getattr(self, name) and self.arch not in archs:
+                    yield Finding((name,), f"has no effect on a {self.arch}, only on {' or '.join(archs)}")
         if self.load_graph and not self.pretrained_model_file:
             yield Finding(("load_graph",), "is given without a pretrained_model_file; training needs one")
 
