@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["configure"]
 
-_SCHEMAS = ("detectnet", "inference", "dataset_convert")
+_SCHEMAS = ("detectnet", "inference", "dataset_convert", "classification")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -85,10 +85,11 @@ def _show(options: argparse.Namespace) -> int:
 
 def _schema(options: argparse.Namespace) -> int:
     from taolite import spec
+    from taolite.tasks.classification.spec import ClassificationSpec
     from taolite.tasks.detectnet.spec import DatasetExportSpec, DetectNetSpec, InferenceSpec
 
     models: dict[str, type[SpecModel]] = dict(
-        zip(_SCHEMAS, (DetectNetSpec, InferenceSpec, DatasetExportSpec), strict=True)
+        zip(_SCHEMAS, (DetectNetSpec, InferenceSpec, DatasetExportSpec, ClassificationSpec), strict=True)
     )
     print(json.dumps(spec.json_schema(models[options.kind]), indent=2, ensure_ascii=False))
     return 0
@@ -98,16 +99,18 @@ def _model_of(kind: Kind, file: Path) -> type[SpecModel]:
     """The model that reads a spec of `kind`. Raises UsageError for a kind that this version does not read."""
     from taolite.errors import UsageError
     from taolite.spec import Kind
+    from taolite.tasks.classification.spec import ClassificationSpec
     from taolite.tasks.detectnet.spec import DatasetExportSpec, DetectNetSpec, InferenceSpec
 
     models: dict[Kind, type[SpecModel]] = {
         Kind.DETECTNET: DetectNetSpec,
         Kind.DETECTNET_INFERENCE: InferenceSpec,
         Kind.DATASET_EXPORT: DatasetExportSpec,
+        Kind.CLASSIFICATION: ClassificationSpec,
     }
     if kind in models:
         return models[kind]
-    read = "it reads those of DetectNet_v2: train and evaluate, inference, dataset_convert"
+    read = "it reads those of DetectNet_v2 (train and evaluate, inference, dataset_convert) and of classification"
     if kind is Kind.UNKNOWN:
         raise UsageError(f"{file}: this version knows no spec with these blocks; {read}")
     raise UsageError(f"{file}: this is a spec for {kind.value}, which this version does not read; {read}")

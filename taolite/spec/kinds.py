@@ -33,7 +33,7 @@ class Kind(str, Enum):
     @property
     def is_read(self) -> bool:
         """Whether this version reads specs of this kind."""
-        return self in (Kind.DETECTNET, Kind.DETECTNET_INFERENCE, Kind.DATASET_EXPORT)
+        return self in (Kind.DETECTNET, Kind.DETECTNET_INFERENCE, Kind.DATASET_EXPORT, Kind.CLASSIFICATION)
 
 
 # The first of these that the file has decides.

@@ -9,9 +9,18 @@ import pytest
 
 from taolite import spec
 from taolite.cli.main import main
+from taolite.tasks.classification.spec import ClassificationSpec
 from taolite.tasks.detectnet.spec import DatasetExportSpec
 
 GOOD = 'kitti_config {\n  partition_mode: "random"\n  num_partitions: 2\n  val_split: 14\n}\n'
+CLASSIFICATION = """model_config { arch: "resnet" use_batch_norm: true input_image_size: "3,224,224" }
+train_config {
+  train_dataset_path: "train" val_dataset_path: "val" preprocess_mode: "torch"
+  batch_size_per_gpu: 8 n_epochs: 5 n_workers: 2
+  optimizer { sgd { lr: 0.01 } } lr_config { cosine { learning_rate: 0.01 } }
+  reg_config { type: "None" scope: "Conv2D" weight_decay: 1e-4 }
+}
+"""
 
 
 @pytest.fixture
@@ -25,7 +34,7 @@ def test_check_reports_every_file_and_fails_when_one_does(folder: Path, capsys: 
     (folder / "good.txt").write_text(GOOD)
     (folder / "twice.txt").write_text(GOOD + "kitti_config { val_split: 20 }\n")
     (folder / "bad.txt").write_text(GOOD.replace("14", "140").replace("num_partitions", "partitions"))
-    (folder / "other.txt").write_text("train_config { }\nmodel_config { }\n")
+    (folder / "other.txt").write_text("ssd_config { }\n")
 
     code = main(["spec", "check", "good.txt", "twice.txt", "bad.txt", "other.txt", "none.txt"])
 
@@ -38,10 +47,21 @@ def test_check_reports_every_file_and_fails_when_one_does(folder: Path, capsys: 
         "  line 1:1: kitti_config.num_partitions is 0; it needs to be 2 for the mode `random`",
         "  line 3:3: kitti_config.partitions is not a field here; did you mean `num_partitions`?",
         "  line 4:14: kitti_config.val_split is 140; it needs to be from 0 to 100",
-        "other.txt: this is a spec for classification, which this version does not read; "
-        "it reads those of DetectNet_v2: train and evaluate, inference, dataset_convert",
+        "other.txt: this is a spec for SSD, which this version does not read; "
+        "it reads those of DetectNet_v2 (train and evaluate, inference, dataset_convert) and of classification",
         "Specfile not found at: none.txt; check the name, or look into .",
     ]
+
+
+def test_a_classification_spec_is_checked_and_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "good.txt").write_text(CLASSIFICATION)
+
+    assert main(["spec", "check", "good.txt"]) == 0
+    assert main(["spec", "show", "good.txt"]) == 0
+    said, _, shown = capsys.readouterr().out.partition("\n")
+    assert said == "good.txt: good, a classification spec"
+    assert "  n_layers: 18\n" in shown
+    assert spec.loads(shown, ClassificationSpec) == spec.loads(CLASSIFICATION, ClassificationSpec)
 
 
 def test_check_of_good_files_ends_well(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,7 +105,12 @@ def test_show_of_a_bad_file_is_one_message(folder: Path, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize(
     ("arguments", "field"),
-    [([], "training_config"), (["inference"], "inferencer_config"), (["dataset_convert"], "kitti_config")],
+    [
+        ([], "training_config"),
+        (["inference"], "inferencer_config"),
+        (["dataset_convert"], "kitti_config"),
+        (["classification"], "train_config"),
+    ],
 )
 def test_schema_is_a_json_schema(arguments: list[str], field: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["spec", "schema", *arguments]) == 0

@@ -14,6 +14,7 @@ import pytest
 from taolite import spec
 from taolite.errors import SpecError
 from taolite.spec.text import Block, parse
+from taolite.tasks.classification.spec import ClassificationSpec
 from taolite.tasks.detectnet.spec import DatasetExportSpec, DetectNetSpec, InferenceSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid:DeprecationWarning")  # protobuf's, on escapes such as \\q
@@ -183,7 +184,12 @@ def test_protobuf_takes_and_refuses_the_same(protobuf_reads: Reader, text: str) 
 
 @pytest.mark.parametrize(
     ("folder", "model"),
-    [("detectnet_v2", DetectNetSpec), ("detectnet_v2_inference", InferenceSpec), ("tfrecords", DatasetExportSpec)],
+    [
+        ("detectnet_v2", DetectNetSpec),
+        ("detectnet_v2_inference", InferenceSpec),
+        ("tfrecords", DatasetExportSpec),
+        ("classification", ClassificationSpec),
+    ],
 )
 def test_every_real_file_reads_as_protobuf_reads_it(
     shared_data: Path, protobuf_reads: Reader, folder: str, model: type[spec.SpecModel]

@@ -1,0 +1,105 @@
+"""The three learning-rate schedules (reference/tao_classification_ssd.md 3.1); `taolite.tasks.base.Schedule` says what
+each method promises. None hears of validations, so none has a state.
+
+Rates are those of a step; `epochs` is the whole run. TAO rounds a `step_size` down to whole steps, which no rate here
+does: a run of N steps differs by less than a share 1 / N of the exponent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from taolite.tasks.base import Schedule
+from taolite.tasks.classification.spec import LearningRate
+
+__all__ = ["Cosine", "SoftAnneal", "Step", "schedule_of"]
+
+_LEAST = 3e-4  # where TAO's soft start begins, whatever the rate it leads to
+
+
+def schedule_of(config: LearningRate, *, epochs: int, processes: int = 1) -> Schedule:
+    """The schedule that a spec's `lr_config` names; its rates are multiplied by `processes`, as in TAO."""
+    if config.step:
+        return Step(config.step.learning_rate * processes, config.step.step_size / 100, config.step.gamma, epochs)
+    if config.cosine:
+        base = config.cosine.learning_rate * processes
+        return Cosine(base * config.cosine.min_lr_ratio, base, config.cosine.soft_start, epochs)
+    assert config.soft_anneal is not None, "a spec has one of the three"
+    return SoftAnneal(
+        config.soft_anneal.learning_rate * processes,
+        config.soft_anneal.soft_start,
+        config.soft_anneal.annealing_points,
+        config.soft_anneal.annealing_divider,
+        epochs,
+    )
+
+
+class _Fixed:
+    """A schedule that is fixed in advance."""
+
+    stopped = False
+    led_by_cost = False
+
+    def validated(self, epoch: int, cost: float) -> str:
+        return ""
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Step(_Fixed):
+    """`base`, multiplied by `gamma` over each share `step_size` (0..1) of the run: smoothly, not in stairs.
+
+    >>> schedule = Step(base=0.1, step_size=0.5, gamma=0.01, epochs=10)
+    >>> [round(schedule.rate(elapsed), 6) for elapsed in (0, 2.5, 5, 10)]
+    [0.1, 0.01, 0.001, 1e-05]
+    """
+
+    base: float
+    step_size: float
+    gamma: float
+    epochs: int
+
+    def rate(self, elapsed: float) -> float:
+        return float(self.base * self.gamma ** (elapsed / self.epochs / self.step_size))
+
+
+@dataclass(frozen=True)
+class SoftAnneal(_Fixed):
+    """Linear from 3e-4 to `base` over the share `soft_start`, then divided by `divider` at each of `points`."""
+
+    base: float
+    soft_start: float
+    points: tuple[float, ...]
+    divider: float
+    epochs: int
+
+    def rate(self, elapsed: float) -> float:
+        progress = elapsed / self.epochs
+        if progress < self.soft_start:
+            return _LEAST + (self.base - _LEAST) * progress / self.soft_start
+        return float(self.base / self.divider ** sum(progress > point for point in self.points))
+
+
+@dataclass(frozen=True)
+class Cosine(_Fixed):
+    """Linear from `least` to `base` over the share `soft_start`, then half a cosine down, which begins at
+    `soft_start` and is as long as the whole run: with a soft start it ends above `least`, as in TAO."""
+
+    least: float
+    base: float
+    soft_start: float
+    epochs: int
+
+    def rate(self, elapsed: float) -> float:
+        progress = elapsed / self.epochs
+        if progress < self.soft_start:
+            return self.least + (self.base - self.least) * progress / self.soft_start
+        return self.least + (self.base - self.least) * (1 + math.cos(math.pi * (progress - self.soft_start))) / 2

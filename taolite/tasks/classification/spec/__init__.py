@@ -1,0 +1,54 @@
+"""The spec file of classification as frozen models: TAO's spelling, ranges and defaults
+(reference/tao_classification_ssd.md 3).
+
+`ClassificationSpec` is the spec of every command. The attribute `model_config_` is TAO's `model_config`. No torch.
+"""
+
+from taolite.tasks.classification.spec.experiment import ClassificationSpec, EvalConfig
+from taolite.tasks.classification.spec.network import (
+    DEPTHS,
+    LAST_BLOCK,
+    Activation,
+    Arch,
+    BatchNormConfig,
+    InterpolationMethod,
+    ModelConfig,
+)
+from taolite.tasks.classification.spec.training import (
+    SGD,
+    Adam,
+    Cosine,
+    LearningRate,
+    Optimizer,
+    PreprocessMode,
+    Regularizer,
+    RMSprop,
+    SoftAnneal,
+    Step,
+    TrainConfig,
+    VisualizerConfig,
+)
+
+__all__ = [
+    "DEPTHS",
+    "LAST_BLOCK",
+    "SGD",
+    "Activation",
+    "Adam",
+    "Arch",
+    "BatchNormConfig",
+    "ClassificationSpec",
+    "Cosine",
+    "EvalConfig",
+    "InterpolationMethod",
+    "LearningRate",
+    "ModelConfig",
+    "Optimizer",
+    "PreprocessMode",
+    "RMSprop",
+    "Regularizer",
+    "SoftAnneal",
+    "Step",
+    "TrainConfig",
+    "VisualizerConfig",
+]
