@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from taolite.scorecard import Metric
+
 __all__ = ["EpochDone", "Event", "Listener", "Notice", "Progress", "Stepped", "Validated", "silent"]
 
 
@@ -58,14 +60,13 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class Validated:
-    """Scores of one validation, as fractions 0..1; `per_class` in the order of the classes."""
+    """What one validation came to, by the task's own metric."""
 
     epoch: int
     epochs: int
     step: int
     cost: float
-    mean_ap: float
-    per_class: Mapping[str, float]
+    metric: Metric
     seconds_per_image: float
 
 

@@ -6,6 +6,7 @@ A photo is resized, and a window of the input's size is taken out of it, filled 
 
     crop     the window lies at `crop_at` of the photo, which `photo_scale` may resize first (TAO's default)
     stretch  resized to the input, whatever its aspect (`enable_auto_resize`, and TAO's inference)
+    cover    resized until its shorter side is `least_side`, the window cut from the middle (classification)
     aspect   resized until its shorter side is `least_side`, or its longer one `most_side`, or it fills the input
              (`output_image_min`, `output_image_max`)
 """
@@ -25,13 +26,16 @@ __all__ = ["Preprocessing", "resize"]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Input pixels are `scale * (value - offset)` of RGB (or grey) values 0..255, laid out CHW float32."""
+    """Input pixels are `scale * (value - offset) / std` of RGB (or grey) values 0..255, laid out CHW float32; `bgr`
+    turns the channels round first, and `offsets` and `stds` are in that order then."""
 
     input_hw: tuple[int, int]
     channels: int = 3
-    fit: Literal["crop", "stretch", "aspect"] = "crop"
+    fit: Literal["crop", "stretch", "aspect", "cover"] = "crop"
     scale: float = 1 / 255
     offsets: tuple[float, ...] = (0.0, 0.0, 0.0)
+    stds: tuple[float, ...] = (1.0, 1.0, 1.0)
+    bgr: bool = False
     crop_at: tuple[int, int] = (0, 0)  # left, top: pixels of the resized photo
     photo_scale: tuple[float, float] = (1.0, 1.0)  # of width, of height
     least_side: int = 0  # pixels, 0 as large as fits
@@ -39,14 +43,21 @@ class Preprocessing:
 
     def apply(self, photo_hwc: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(H, W, C) uint8 photo -> (C, height, width) float32 input, contiguous."""
-        fitted = self.fit_photo(photo_hwc).astype(np.float32)
-        values = (fitted - np.array(self.offsets[: self.channels], np.float32)) * np.float32(self.scale)
-        return np.ascontiguousarray(values.transpose(2, 0, 1))
+        return np.ascontiguousarray(self.normalise(self.fit_photo(photo_hwc)).transpose(2, 0, 1))
+
+    def normalise(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(..., C) uint8 RGB or grey -> (..., C) float32 as the network takes them."""
+        values = (pixels[..., ::-1] if self.bgr else pixels).astype(np.float32)
+        if any(self.offsets):
+            values -= np.array(self.offsets[: self.channels], np.float32)
+        same = len(set(self.stds)) == 1  # one factor is much faster than one a channel
+        values *= np.float32(self.scale) / np.array(self.stds[:1] if same else self.stds[: self.channels], np.float32)
+        return values
 
     def fit_photo(self, photo_hwc: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(H, W, C) uint8 -> (height, width, C) uint8 at input size, before scale and offsets."""
-        (height, width), (left, top) = self.input_hw, self._corner()
         photo_hw = (photo_hwc.shape[0], photo_hwc.shape[1])
+        (height, width), (left, top) = self.input_hw, self._corner(photo_hw)
         resized_hw = self._resized(photo_hw)
         photo = photo_hwc if resized_hw == photo_hw else resize(photo_hwc, resized_hw)
         part = photo[top : top + height, left : left + width]
@@ -59,15 +70,18 @@ class Preprocessing:
     def boxes_to_input(self, boxes_n4: Boxes, *, photo_hw: tuple[int, int]) -> Boxes:
         """Boxes in photo pixels -> boxes in input pixels; not clipped."""
         resized = scale_boxes(boxes_n4, from_hw=photo_hw, to_hw=self._resized(photo_hw))
-        return resized - np.array(self._corner() * 2, np.float32)
+        return resized - np.array(self._corner(photo_hw) * 2, np.float32)
 
     def boxes_to_photo(self, boxes_n4: Boxes, *, photo_hw: tuple[int, int]) -> Boxes:
         """Boxes in input pixels -> boxes in photo pixels, clipped to the photo."""
-        resized = boxes_n4 + np.array(self._corner() * 2, np.float32)
+        resized = boxes_n4 + np.array(self._corner(photo_hw) * 2, np.float32)
         return clip_boxes(scale_boxes(resized, from_hw=self._resized(photo_hw), to_hw=photo_hw), hw=photo_hw)
 
-    def _corner(self) -> tuple[int, int]:
+    def _corner(self, photo_hw: tuple[int, int]) -> tuple[int, int]:
         """Left and top of the input's window in the resized photo."""
+        if self.fit == "cover":
+            height, width = self._resized(photo_hw)
+            return round((width - self.input_hw[1]) / 2), round((height - self.input_hw[0]) / 2)
         return self.crop_at if self.fit == "crop" else (0, 0)
 
     def _resized(self, photo_hw: tuple[int, int]) -> tuple[int, int]:
@@ -76,6 +90,8 @@ class Preprocessing:
             return self.input_hw
         height, width = photo_hw
         scale_x, scale_y = self.photo_scale
+        if self.fit == "cover":
+            scale_x = scale_y = max(self.least_side, *self.input_hw) / min(photo_hw)
         if self.fit == "aspect":
             factor = min(self.input_hw[0] / height, self.input_hw[1] / width)
             if self.least_side:

@@ -72,9 +72,9 @@ class Truth:
 
 @dataclass(frozen=True)
 class Detection:
-    """One object a model found: `box` in pixels of the picture the caller gave, `score` as the task defines it
-    (DetectNet with DBSCAN: the summed coverage of the cluster, which passes 1)."""
+    """What a model found: `box` in pixels of the picture the caller gave, None where it speaks of the whole picture;
+    `score` as the task defines it (DetectNet with DBSCAN: the summed coverage of the cluster, which passes 1)."""
 
     name: str
-    box: tuple[float, float, float, float]
+    box: tuple[float, float, float, float] | None
     score: float

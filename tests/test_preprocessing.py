@@ -79,3 +79,27 @@ def test_what_an_older_version_wrote_reads_as_it_did():
     old = {"input_hw": [48, 64], "channels": 1, "fit": "crop", "scale": 0.5, "offsets": [1.0, 2.0, 3.0]}
 
     assert Preprocessing.from_json(old) == Preprocessing((48, 64), 1, "crop", 0.5, (1.0, 2.0, 3.0))
+
+
+def test_covering_cuts_the_middle_and_normalises_each_channel_in_its_order():
+    # 4 x 8 pixels, red 100 on the left half and 200 on the right; the shorter side stays 4, columns 2 to 5 are cut
+    photo = np.zeros((4, 8, 3), np.uint8)
+    photo[:, :4, 0], photo[:, 4:, 0], photo[..., 2] = 100, 200, 30
+    prep = Preprocessing((4, 4), fit="cover", scale=0.5, offsets=(10.0, 0.0, 20.0), stds=(2.0, 1.0, 4.0), bgr=True)
+
+    blue, green, red = prep.apply(photo)
+
+    assert np.unique(blue).tolist() == [0.5 * (30 - 10) / 2]
+    assert np.unique(green).tolist() == [0.0]
+    assert red.tolist() == [[0.5 * (100 - 20) / 4] * 2 + [0.5 * (200 - 20) / 4] * 2] * 4
+    boxes = np.float32([[2, 0, 4, 4]])
+    assert prep.boxes_to_input(boxes, photo_hw=(4, 8)).tolist() == [[0, 0, 2, 4]]
+    assert Preprocessing.from_json(prep.to_json()) == prep
+
+
+def test_covering_resizes_the_shorter_side_to_what_is_asked():
+    prep = Preprocessing((32, 32), fit="cover", least_side=64)
+
+    # 100 x 50 is resized to 128 x 64; the window of 32 begins at 48 and 16
+    assert prep.boxes_to_input(np.float32([[0, 0, 100, 50]]), photo_hw=(50, 100)).tolist() == [[-48, -16, 80, 48]]
+    assert prep.fit_photo(np.zeros((50, 100, 3), np.uint8)).shape == (32, 32, 3)

@@ -133,11 +133,12 @@ def _run_train(options: argparse.Namespace) -> int:
         )
     card = report.evaluation.card
     print(
-        f"mAP {100 * card.mean_ap:.2f} % (VOC, all points: {100 * card.voc_mean_ap:.2f} %) after {report.epochs} epochs"
+        f"mAP {100 * card.main.value:.2f} % (VOC, all points: {100 * card.beside['VOC'].value:.2f} %) "
+        f"after {report.epochs} epochs"
     )
     print(f"model: {report.weights} ({report.parameters:,} parameters)")
     best = report.best
-    print(f"best validation: epoch {best.epoch}, mAP {100 * best.mean_ap:.2f} %: {best.weights}")
+    print(f"best validation: epoch {best.epoch}, mAP {100 * best.value:.2f} %: {best.weights}")
     return 0
 
 
@@ -166,8 +167,8 @@ def run_evaluate(options: argparse.Namespace) -> int:
             listener=show,
         )
         if status is not None:
-            record_scores(status, evaluation.card, evaluation.cost)
-            write_results(mounts.resolve(options.results_dir) / "results.json", evaluation.card)
+            record_scores(status, evaluation.card.main, evaluation.cost)
+            write_results(mounts.resolve(options.results_dir) / "results.json", evaluation.card.main)
     print(json.dumps(asdict(evaluation), indent=2) if options.json else evaluation_block(evaluation))
     return 0
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from taolite.events import EpochDone, Validated
+from taolite.scorecard import Metric
 
 if TYPE_CHECKING:
     from taolite.stages.evaluate import Evaluation
@@ -29,15 +30,15 @@ def epoch_line(event: EpochDone) -> str:
 def validation_lines(event: Validated) -> str:
     """The block TAO prints after a validation in training (reference 8.7)."""
     head = f"\nEpoch {event.epoch}/{event.epochs}\n=========================\n"
-    return head + _scores(event.cost, event.mean_ap, event.per_class, event.seconds_per_image)
+    return head + _scores(event.cost, event.metric, event.seconds_per_image)
 
 
 def evaluation_block(evaluation: Evaluation) -> str:
     """TAO's block, and VOC's all-point AP at IoU 0.5 with the number of labelled objects beside it."""
     card = evaluation.card
-    tao = _scores(evaluation.cost, card.mean_ap, card.per_class, evaluation.seconds_per_image)
-    rows = [(name, f"{100 * ap:.4f}", str(card.objects[name])) for name, ap in sorted(card.voc_per_class.items())]
-    rows.append(("mean", f"{100 * card.voc_mean_ap:.4f}", str(sum(card.objects.values()))))
+    tao, beside = _scores(evaluation.cost, card.main, evaluation.seconds_per_image), card.beside["VOC"]
+    rows = [(name, f"{100 * ap:.4f}", str(card.objects[name])) for name, ap in sorted(beside.per_class.items())]
+    rows.append(("mean", f"{100 * beside.value:.4f}", str(sum(card.objects.values()))))
     voc = table(("class name", "AP at IoU 0.5, all points (in %)", "objects"), rows)
     return f"{tao}\nPASCAL VOC's metric on the same {card.images} images:\n{voc}"
 
@@ -63,12 +64,12 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join([rule, title, rule, *lines, rule])
 
 
-def _scores(cost: float, mean_ap: float, per_class: Mapping[str, float], seconds: float) -> str:
-    rows = [(name, str(100 * ap)) for name, ap in sorted(per_class.items())]
+def _scores(cost: float, metric: Metric, seconds: float) -> str:
+    rows = [(name, str(100 * value)) for name, value in sorted(metric.per_class.items())]
     return (
         f"\nValidation cost: {cost:f}\n"
-        f"Mean average_precision (in %): {100 * mean_ap:.4f}\n\n"
-        f"{table(('class name', 'average precision (in %)'), rows)}\n\n"
+        f"{metric.words.heading} (in %): {100 * metric.value:.4f}\n\n"
+        f"{table(('class name', f'{metric.words.of_class_long} (in %)'), rows)}\n\n"
         f"Median Inference Time: {seconds:f}"
     )
 

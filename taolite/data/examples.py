@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.boxes import clip_boxes
-from taolite.data.augment import Augmentation, draw_view, view_boxes, view_pixels
 from taolite.data.order import epoch_order, even_order, generator
 from taolite.errors import DataError
 from taolite.pictures import read_rgb
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Sample, Truth
 
-__all__ = ["BoxRule", "Encoder", "Example", "Examples", "Source"]
+__all__ = ["Augment", "BoxRule", "Encoder", "Example", "Examples", "Source", "fit_truth"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,12 @@ class BoxRule:
         return truth.only(np.asarray(enough.all(axis=1)))
 
 
+def fit_truth(truth: Truth, preprocessing: Preprocessing, photo_hw: tuple[int, int], rule: BoxRule) -> Truth:
+    """What a photo shows, in pixels of the input it is fitted to, by `rule`."""
+    boxes = preprocessing.boxes_to_input(truth.boxes_n4, photo_hw=photo_hw)
+    return rule.apply(Truth(boxes, truth.classes_n, truth.difficult_n), hw=preprocessing.input_hw)
+
+
 @dataclass(frozen=True)
 class Source:
     """Samples of one origin; `weight` multiplies the cost of each."""
@@ -60,6 +65,9 @@ class Example:
     name: str
 
 
+Augment = Callable[[NDArray[np.uint8], Truth, np.random.Generator], tuple[NDArray[np.uint8], Truth]]
+"""(a photo, what is in it in its pixels, where randomness comes from) -> an input (H, W, C) and what is in that."""
+
 Encoder = Callable[[Truth, float], Mapping[str, NDArray[np.float32]]]
 """(what is to be found in input pixels, weight of this sample's cost) -> targets by name."""
 
@@ -68,8 +76,8 @@ Encoder = Callable[[Truth, float], Mapping[str, NDArray[np.float32]]]
 class Examples:
     """A split of a data set.
 
-    `class_of` maps a label's name to its class index, or None where the spec does not ask for it. `augmentation` is
-    None for evaluation: then the view is the fitted photograph itself. With `evenly` the sources take turns, large or
+    `class_of` maps a label's name to its class index, or None where the spec does not ask for it. `augment` is None
+    for evaluation: then the input is the fitted photograph itself. With `evenly` the sources take turns, large or
     small; without, every sample comes once an epoch. `fitted_rule` chooses boxes before augmentation, `view_rule`
     after. `notices` are for the user, before the split is used.
     """
@@ -78,7 +86,7 @@ class Examples:
     class_of: Callable[[str], int | None]
     preprocessing: Preprocessing
     encode: Encoder
-    augmentation: Augmentation | None = None
+    augment: Augment | None = None
     seed: int = 0
     evenly: bool = False
     fitted_rule: BoxRule = BoxRule()
@@ -106,21 +114,20 @@ class Examples:
 
     def truth(self, index: int) -> Truth:
         """What is to be found in one sample, in input pixels, before augmentation."""
-        return self.view_rule.apply(self._fitted_truth(index), hw=self.preprocessing.input_hw)
+        fitted = fit_truth(self._labelled(index), self.preprocessing, self.samples[index].size_hw, self.fitted_rule)
+        return self.view_rule.apply(fitted, hw=self.preprocessing.input_hw)
 
-    def _fitted_truth(self, index: int) -> Truth:
-        sample = self.samples[index]
-        known = [(label, self.class_of(label.name)) for label in sample.labels]
+    def _labelled(self, index: int) -> Truth:
+        """What is to be found in one sample, in pixels of its photo."""
+        known = [(label, self.class_of(label.name)) for label in self.samples[index].labels]
         kept = [(label, kind) for label, kind in known if kind is not None]
         boxes = np.array([label.box for label, _ in kept], np.float32).reshape(-1, 4)
-        boxes = self.preprocessing.boxes_to_input(boxes, photo_hw=sample.size_hw)
         classes = np.array([kind for _, kind in kept], np.int64)
-        difficult = np.array([label.difficult for label, _ in kept], np.bool_)
-        return self.fitted_rule.apply(Truth(boxes, classes, difficult), hw=self.preprocessing.input_hw)
+        return Truth(boxes, classes, np.array([label.difficult for label, _ in kept], np.bool_))
 
     def example(self, index: int, *, epoch: int = 0) -> Example:
         """The example that training sees of sample `index` in `epoch`. Raises DataError, PathError."""
-        sample, truth = self.samples[index], self._fitted_truth(index)
+        sample, truth = self.samples[index], self._labelled(index)
         photo = read_rgb(sample.image, grey=self.preprocessing.channels == 1)
         if photo.shape[:2] != sample.size_hw:
             height, width = sample.size_hw
@@ -128,12 +135,12 @@ class Examples:
                 f"{sample.image}: {photo.shape[1]}x{photo.shape[0]} pixels, and its record says {width}x{height}; "
                 "the image was changed after dataset_convert: convert again"
             )
-        pixels, hw = self.preprocessing.fit_photo(photo), self.preprocessing.input_hw
-        if self.augmentation is not None:
-            view = draw_view(self.augmentation, hw=hw, rng=generator(self.seed, "view", epoch, index))
-            pixels = view_pixels(pixels, view)
-            truth = Truth(view_boxes(truth.boxes_n4, view), truth.classes_n, truth.difficult_n)
-        truth = self.view_rule.apply(truth, hw=hw)
+        if self.augment is not None:
+            pixels, truth = self.augment(photo, truth, generator(self.seed, "view", epoch, index))
+        else:
+            pixels = self.preprocessing.fit_photo(photo)
+            truth = fit_truth(truth, self.preprocessing, sample.size_hw, self.fitted_rule)
+        truth = self.view_rule.apply(truth, hw=self.preprocessing.input_hw)
         return Example(pixels, truth, self.encode(truth, self._weights[index]), str(sample.image))
 
     def label_counts(self) -> tuple[Counter[int], Counter[str]]:

@@ -56,9 +56,7 @@ def batches(
 def _collate(examples: Examples, indices: Sequence[int], epoch: int) -> Batch:
     made = tuple(examples.example(int(index), epoch=epoch) for index in indices)
     prep = examples.preprocessing
-    stacked = torch.from_numpy(np.stack([example.pixels for example in made])).permute(0, 3, 1, 2)
-    offsets = torch.tensor(prep.offsets[: prep.channels]).view(1, -1, 1, 1)
-    pixels = stacked.float().sub_(offsets).mul_(prep.scale)
+    pixels = torch.from_numpy(prep.normalise(np.stack([example.pixels for example in made]))).permute(0, 3, 1, 2)
     names = made[0].targets
     targets = {name: torch.from_numpy(np.stack([example.targets[name] for example in made])) for name in names}
     return Batch(pixels, targets, made)

@@ -11,21 +11,23 @@ from __future__ import annotations
 import colorsys
 import importlib.util
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from taolite.boxes import Boxes, clip_boxes
+from taolite.sample import Detection
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont
 
-__all__ = ["Colour", "contact_sheet", "draw_boxes", "palette"]
+__all__ = ["Colour", "contact_sheet", "draw_boxes", "draw_detections", "palette"]
 
 Colour: TypeAlias = tuple[int, int, int]
 Picture: TypeAlias = NDArray[np.uint8]
@@ -105,6 +107,47 @@ def draw_boxes(
     for index in reversed(big_first):  # small objects choose first
         if texts[index]:
             tags.append(_draw_tag(draw, texts[index], colors[index], index, outer, tags, hw=(height, width)))
+    return np.array(canvas, dtype=np.uint8)
+
+
+def draw_detections(
+    image_hwc: Picture,
+    detections: Sequence[Detection],
+    colours: Mapping[str, Colour],
+    *,
+    names: Mapping[str, str] = MappingProxyType({}),
+    linewidth: int | None = None,
+) -> Picture:
+    """A copy of the image with everything that was found in it: objects in named frames, what is said of the whole
+    picture in lines at its top left.
+
+    Args:
+        image_hwc: (H, W, 3) uint8 RGB; boxes are in its pixels.
+        colours: by class; names: what to write instead of a class; linewidth: see `draw_boxes`.
+    """
+    placed = [(one, one.box) for one in detections if one.box is not None]
+    texts = [f"{names.get(one.name, one.name)}:{one.score:.3f}" for one, _ in placed]
+    boxes = np.array([box for _, box in placed], np.float32).reshape(-1, 4)
+    drawn = draw_boxes(image_hwc, boxes, texts, [colours[one.name] for one, _ in placed], linewidth=linewidth)
+    lines = [
+        (f"{names.get(one.name, one.name)}:{one.score:.3f}", colours[one.name]) for one in detections if not one.box
+    ]
+    return _draw_lines(drawn, lines) if lines else drawn
+
+
+def _draw_lines(image_hwc: Picture, lines: Sequence[tuple[str, Colour]]) -> Picture:
+    """A copy of the image with tags below each other from its top left; those that do not fit are left out."""
+    from PIL import Image, ImageDraw
+
+    canvas = Image.fromarray(image_hwc)
+    draw = ImageDraw.Draw(canvas, "RGBA")
+    size, top = max(10, round(_side(image_hwc.shape[:2]) / 24)), 0.0
+    for text, colour in lines:
+        wide, high = _tag_size(text, size)
+        if top + high > image_hwc.shape[0]:
+            break
+        _write_tag(draw, text, colour, (0.0, top, wide, top + high), size)
+        top += high
     return np.array(canvas, dtype=np.uint8)
 
 
@@ -207,11 +250,17 @@ def _draw_tag(
     if tags:
         cost += 3 * (_overlap(spots, np.array(tags)) / (wide * high)).sum(axis=1)
     left, top, right, bottom = (float(value) for value in spots[int(cost.argmin())])
+    _write_tag(draw, text, colour, (left, top, right, bottom), size)
+    return left, top, right, bottom
+
+
+def _write_tag(draw: ImageDraw, text: str, colour: Colour, place: tuple[float, float, float, float], size: int) -> None:
+    """Fill the rectangle `place` with the colour and write the text into it, `size` pixels high."""
+    left, top, right, bottom = place
     draw.rectangle((left, top, right - 1, bottom - 1), fill=(*colour, 235))
     red, green, blue = colour
     ink = _INK_ON_LIGHT if 0.299 * red + 0.587 * green + 0.114 * blue > 120 else _INK_ON_DARK
     draw.text((left + _pad(size), (top + bottom) / 2), text, font=_font(text, size), fill=(*ink, 255), anchor="lm")
-    return left, top, right, bottom
 
 
 def _overlap(first_n4: NDArray[np.float64], second_m4: NDArray[np.float64]) -> NDArray[np.float64]:

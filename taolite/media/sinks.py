@@ -178,6 +178,7 @@ def format_detection(detection: Detection) -> str:
             f"class name {detection.name!r} cannot stand in a KITTI file, whose columns are separated by blanks; "
             "give the class another name with output_map"
         )
+    assert detection.box is not None, "a KITTI line is about an object, not about the whole picture"
     box = " ".join(f"{value:.3f}" for value in detection.box)
     return f"{detection.name} 0.00 0 0.00 {box} {' '.join(['0.00'] * 7)} {detection.score:.3f}"
 

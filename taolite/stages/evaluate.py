@@ -17,10 +17,11 @@ from taolite.data.loading import batches
 from taolite.engines.base import RuntimeName
 from taolite.errors import ModelError, UsageError
 from taolite.events import Listener, Notice, Progress, silent
+from taolite.scorecard import ScoreCard
 from taolite.stages.device import choose
 from taolite.stages.models import open_model
 from taolite.stages.predict import Predict
-from taolite.tasks.base import FoundBoxes, Objective, Resolve, ScoreCard, Task
+from taolite.tasks.base import Objective, Resolve, Task
 
 __all__ = ["Evaluation", "evaluate", "score_split"]
 
@@ -75,8 +76,8 @@ def evaluate(
             listener(Notice(f"-f tensorrt: {model.runs_on} stands in for TensorRT here", "warning"))
         prep = task.preprocessing(spec)
         blank = np.zeros((1, prep.channels, *prep.input_hw), np.float32)
-        grid_hw = model.predict(blank)[0].shape[2:]
-        examples = task.examples(spec, split=split, resolve=resolve, augment=False, grid_hw=grid_hw)
+        shapes = tuple(output.shape[1:] for output in model.predict(blank))
+        examples = task.examples(spec, split=split, resolve=resolve, augment=False, output_shapes=shapes)
         for text in examples.notices:
             listener(Notice(text, "warning"))
         return score_split(
@@ -105,7 +106,7 @@ def score_split(
 ) -> Evaluation:
     """Every image of `examples` once, the last batch as small as it comes (TAO drops or repeats some, compat)."""
     decoding = task.decoding(spec)
-    found: list[FoundBoxes] = []
+    found: list[Any] = []
     truths = []
     costs: list[tuple[float, int]] = []
     seconds: list[float] = []

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from taolite.errors import ModelError
 from taolite.events import Listener, Notice, Progress, silent
-from taolite.media.overlay import draw_boxes, palette
+from taolite.media.overlay import draw_detections, palette
 from taolite.media.sinks import KittiFolder, PictureFolder, VideoFile
 from taolite.media.sources import Frame, Source
 from taolite.pictures import to_grey
@@ -118,7 +118,7 @@ def infer(
                     for sink in sinks:
                         sink.pictures({f"inference/{frame.name}": annotated}, looked_at)
                 if drawing.labels:
-                    renamed = [Detection(drawing.names.get(one.name, one.name), one.box, one.score) for one in shown]
+                    renamed = [replace(one, name=drawing.names.get(one.name, one.name)) for one in shown]
                     labels.write(frame.name, renamed)
             listener(Progress("inference", len(seconds), source.total or len(seconds)))
     return InferReport(len(seconds), counts, output, float(np.median(seconds)))
@@ -139,9 +139,10 @@ def _look(model: Model, images: Sequence[NDArray[np.uint8]]) -> list[list[Detect
     looked = []
     for index, image_hwc in enumerate(images):
         found = model.task.decode(tuple(output[index] for output in outputs), model.decoding, preprocessing=prep)
-        boxes = prep.boxes_to_photo(found.boxes_n4, photo_hw=(image_hwc.shape[0], image_hwc.shape[1]))
-        rows = zip(found.classes_n, boxes.tolist(), found.scores_n, strict=True)
-        looked.append([Detection(model.classes[kind], tuple(box), float(score)) for kind, box, score in rows])
+        named = model.task.detections(found, model.classes)
+        boxes = np.array([one.box for one in named if one.box], np.float32).reshape(-1, 4)
+        placed = iter(prep.boxes_to_photo(boxes, photo_hw=(image_hwc.shape[0], image_hwc.shape[1])).tolist())
+        looked.append([replace(one, box=tuple(next(placed))) if one.box else one for one in named])
     return looked
 
 
@@ -151,6 +152,4 @@ def _draw(
     drawing: Drawing,
     colours: Mapping[str, tuple[int, int, int]],
 ) -> NDArray[np.uint8]:
-    boxes = np.array([one.box for one in found], np.float32).reshape(-1, 4)
-    texts = [f"{drawing.names.get(one.name, one.name)}:{one.score:.3f}" for one in found]
-    return draw_boxes(image_hwc, boxes, texts, [colours[one.name] for one in found], linewidth=drawing.linewidth)
+    return draw_detections(image_hwc, found, colours, names=drawing.names, linewidth=drawing.linewidth)

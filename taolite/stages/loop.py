@@ -1,7 +1,7 @@
 """The training loop: steps over batches, and nothing that a task or a file format would have to know.
 
 Sample order, augmentation, learning rate and per-step randomness are functions of (seed, epoch, index, step); what
-else there is (weights, batch norms, Adam's moments, the state of objective, schedule and cost scale) is in
+else there is (weights, batch norms, the optimiser's moments, the state of objective, schedule and cost scale) is in
 `Trainer.tensors` and `.state`, so a run restored from those goes on as if it had never stopped, from the middle of an
 epoch too.
 """
@@ -28,7 +28,7 @@ from taolite.tasks.base import Objective, Recipe, Schedule
 
 __all__ = ["Trainer"]
 
-_ADAM = "adam."
+_OPTIMIZER = "optimizer."
 _NETWORK = "network."
 
 
@@ -55,6 +55,7 @@ class Trainer:
         recipe: Recipe,
         objective: Objective,
         schedule: Schedule,
+        groups: list[dict[str, Any]],
         regularised: Sequence[nn.Parameter],
         device: Device,
         workers: int,
@@ -72,10 +73,7 @@ class Trainer:
         self._workers = workers
         self._listen = listener
         self._should_stop = should_stop
-        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        self._optimizer = torch.optim.Adam(
-            trained, lr=0.0, betas=(recipe.beta1, recipe.beta2), eps=recipe.epsilon, fused=True
-        )
+        self._optimizer = recipe.optimizer(groups)
         scaling = recipe.cost_scaling or (FLOAT16 if device.autocast is torch.float16 else None)
         self.cost_scale = CostScale(scaling) if scaling else None
         self.steps_per_epoch = -(-len(examples) // recipe.batch_size)
@@ -164,7 +162,11 @@ class Trainer:
     def _train_step(self, batch: Batch) -> float:
         torch.manual_seed(seed_for(self.recipe.seed, "step", self.step))
         pixels = self._device.to_device(batch.pixels)
-        targets = {name: self._device.to_device(value) for name, value in batch.targets.items()}
+        targets: Mapping[str, torch.Tensor] = {
+            name: self._device.to_device(value) for name, value in batch.targets.items()
+        }
+        if self.recipe.mix is not None:
+            pixels, targets = self.recipe.mix(pixels, targets)
         with self._device.reduced():
             outputs = self.network(pixels)
         cost = self.objective.cost(outputs, targets)
@@ -176,7 +178,7 @@ class Trainer:
             self._add_penalty_gradient()
         rate = self.learning_rate(self.step)
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate"]
         self._optimizer.step()
         self._parts = cost.parts
         self.step += 1
@@ -194,8 +196,11 @@ class Trainer:
             cost.backward()  # type: ignore[no-untyped-call]
             return True
         (cost * self.cost_scale.factor).backward()  # type: ignore[no-untyped-call]
-        trained = self._optimizer.param_groups[0]["params"]
-        return self.cost_scale.unscale([parameter.grad for parameter in trained if parameter.grad is not None])
+        return self.cost_scale.unscale([one.grad for one in self._trained() if one.grad is not None])
+
+    def _trained(self) -> list[nn.Parameter]:
+        """Every trained parameter, in the order of the optimiser's state."""
+        return [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
 
     def _penalty(self) -> float:
         """The regulariser's share of the cost (reference 7.3)."""
@@ -219,10 +224,10 @@ class Trainer:
                 parameter.grad.add_(slope, alpha=weight)
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Every tensor of the state, by name: the network's under `network.`, Adam's under `adam.`."""
+        """Every tensor of the state, by name: the network's under `network.`, the optimiser's under `optimizer.`."""
         saved = {_NETWORK + name: value for name, value in self.network.state_dict().items()}
         for index, moments in self._optimizer.state_dict()["state"].items():
-            saved |= {f"{_ADAM}{index}.{name}": torch.as_tensor(value) for name, value in moments.items()}
+            saved |= {f"{_OPTIMIZER}{index}.{name}": torch.as_tensor(value) for name, value in moments.items()}
         return saved
 
     def state(self) -> dict[str, Any]:
@@ -251,11 +256,11 @@ class Trainer:
         self.schedule.restore(state["schedule"])
         if self.cost_scale is not None and state["cost_scale"]:
             self.cost_scale.restore(state["cost_scale"])
-        trained = self._optimizer.param_groups[0]["params"]
+        trained = self._trained()
         moments: dict[int, dict[str, torch.Tensor]] = {}
         for name, value in tensors.items():
-            if name.startswith(_ADAM):
-                index, _, moment = name[len(_ADAM) :].partition(".")
+            if name.startswith(_OPTIMIZER):
+                index, _, moment = name[len(_OPTIMIZER) :].partition(".")
                 moments.setdefault(int(index), {})[moment] = _laid_out_like(trained[int(index)], value)
         frame = self._optimizer.state_dict()
         self._optimizer.load_state_dict({"state": moments, "param_groups": frame["param_groups"]})

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
 
 from taolite.events import EpochDone, Event, Stepped, Validated
 from taolite.files import write_text
+from taolite.scorecard import Metric
 from taolite.sinks.base import Sink
 from taolite.sinks.tensorboard import Board
 from taolite.workspace.run import RunFolder
@@ -19,29 +19,22 @@ from taolite.workspace.status import StatusFile
 __all__ = ["Recorder", "record_scores", "write_results"]
 
 
-class _Scores(Protocol):
-    """Scores as fractions 0..1."""
-
-    @property
-    def mean_ap(self) -> float: ...
-    @property
-    def per_class(self) -> Mapping[str, float]: ...
-
-
-def record_scores(status: StatusFile, scores: _Scores, cost: float) -> None:
+def record_scores(status: StatusFile, metric: Metric, cost: float) -> None:
     """TAO's line of an evaluation in status.json: percent, four decimals (reference 2.3)."""
-    percent = {name: round(100 * value, 4) for name, value in scores.per_class.items()}
+    percent = {name: round(100 * value, 4) for name, value in metric.per_class.items()}
     status.write(
         "Evaluation metrics generated.",
-        kpi={"validation cost": cost, "mean average precision": round(100 * scores.mean_ap, 4)},
-        categorical={"average_precision": percent},
+        kpi={"validation cost": cost, metric.words.long: round(100 * metric.value, 4)},
+        categorical={metric.words.of_class_long.replace(" ", "_"): percent},
     )
 
 
-def write_results(path: Path, scores: _Scores) -> None:
+def write_results(path: Path, metric: Metric) -> None:
     """TAO Deploy's results.json: the AP of each class, 0..1 (reference/deploy.md 6.1), and their mean beside it."""
-    values = {f"AP_{name}": value for name, value in scores.per_class.items()} | {"mAP": scores.mean_ap}
-    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+    words = metric.words
+    values = {f"{words.of_class}_{name}": value for name, value in metric.per_class.items()}
+    text = json.dumps(values | {words.short: metric.value}, indent=2, ensure_ascii=False)
+    write_text(path, text + "\n")
 
 
 class Recorder:
@@ -110,12 +103,13 @@ class Recorder:
         self._scalars({"epoch": event.epoch, "images_per_s": event.images_per_s}, event.step)
 
     def _validation(self, event: Validated) -> None:
-        values = {"validation_cost": event.cost, "mAP": event.mean_ap, "AP": dict(event.per_class)}
-        self._run.metrics.write(event.epoch, values)
-        record_scores(self._run.status, event, event.cost)
-        per_class = {f"{name}_AP (in %)": value for name, value in event.per_class.items()}  # fractions, as TAO's are
-        scores = {"validation_cost": event.cost, "mean average precision (mAP) (in %)": event.mean_ap, **per_class}
-        self._scalars(scores, event.step)
+        metric, words = event.metric, event.metric.words
+        values = {words.short: metric.value, words.of_class: dict(metric.per_class)}
+        self._run.metrics.write(event.epoch, {"validation_cost": event.cost, **values})
+        record_scores(self._run.status, metric, event.cost)
+        per_class = {f"{name}_{words.of_class} (in %)": value for name, value in metric.per_class.items()}
+        mean = {f"{words.long} ({words.short}) (in %)": metric.value}  # fractions, as TAO's are
+        self._scalars({"validation_cost": event.cost, **mean, **per_class}, event.step)
         if self._costs is not None:
             self._costs.scalars({"validation_cost": event.cost}, event.epoch)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from taolite.data.examples import Examples
 from taolite.data.loading import batches
-from taolite.media.overlay import draw_boxes, palette
+from taolite.media.overlay import draw_detections, palette
 from taolite.sinks.base import Pixels
 from taolite.stages.predict import Predict
 from taolite.tasks.base import Task, Watch
@@ -22,15 +22,14 @@ def detections(
     task: Task, predict: Predict, examples: Examples, *, classes: tuple[str, ...], watch: Watch
 ) -> dict[str, Pixels]:
     """The first `watch.pictures` of `examples` by name, at the network's size, with the boxes of `watch.decoding`."""
-    colours = palette(len(classes))
+    colours = dict(zip(classes, palette(len(classes)), strict=True))
     drawn: dict[str, Pixels] = {}
     for batch in batches(examples, range(min(watch.pictures, len(examples))), batch_size=1):
         example = batch.examples[0]
         outputs = tuple(output[0] for output in predict(batch.pixels.contiguous().numpy()))
         found = task.decode(outputs, watch.decoding, preprocessing=examples.preprocessing)
         pixels = example.pixels if example.pixels.shape[2] == 3 else example.pixels.repeat(3, axis=2)
-        texts = [f"{classes[kind]} {score:.2f}" for kind, score in zip(found.classes_n, found.scores_n, strict=True)]
-        picture = draw_boxes(pixels, found.boxes_n4, texts, [colours[kind] for kind in found.classes_n])
+        picture = draw_detections(pixels, task.detections(found, classes), colours)
         drawn[f"detections/{len(drawn)}_{Path(example.name).stem}"] = picture
     return drawn
 

@@ -55,11 +55,11 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class Best:
-    """The best validation of a run, and the weights it was of. Fractions 0..1."""
+    """The best validation of a run, and the weights it was of; `value` is the task's metric, 0..1."""
 
     weights: Path
     epoch: int
-    mean_ap: float
+    value: float
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,9 @@ def train(
     for warning in reading.warnings:
         listener(Notice(f"{spec_path}: line {warning.line}: {warning.text}", "warning"))
     start = task.start(spec, resolve=resolve, key=key)
-    grid_hw = task.grid_hw(start.network, spec)
-    examples = task.examples(spec, split="train", resolve=resolve, augment=True, grid_hw=grid_hw)
-    held_out = task.examples(spec, split="val", resolve=resolve, augment=False, grid_hw=grid_hw)
+    shapes = task.output_shapes(start.network, spec)
+    examples = task.examples(spec, split="train", resolve=resolve, augment=True, output_shapes=shapes)
+    held_out = task.examples(spec, split="val", resolve=resolve, augment=False, output_shapes=shapes)
     recipe, schedule, watch = task.recipe(spec), task.schedule(spec), task.watch(spec)
     if len(examples) % recipe.batch_size:
         listener(
@@ -155,6 +155,7 @@ def train(
             recipe=recipe,
             objective=task.objective(spec),
             schedule=schedule,
+            groups=task.parameter_groups(start.network, spec),
             regularised=task.regularised(start.network),
             device=device,
             workers=options.workers,
@@ -267,19 +268,19 @@ class _Run:
             workers=self.workers,
             listener=self.listener,
         )
-        card, epochs = evaluation.card, self.trainer.recipe.epochs
-        seconds = evaluation.seconds_per_image
-        step, cost = self.trainer.step, evaluation.cost
-        self.listener(Validated(epoch, epochs, step, cost, card.mean_ap, card.per_class, seconds))
+        epochs, step = self.trainer.recipe.epochs, self.trainer.step
+        cost, seconds = evaluation.cost, evaluation.seconds_per_image
+        self.listener(Validated(epoch, epochs, step, cost, evaluation.card.main, seconds))
         if self.best().epoch == epoch:
             self.save_model(self.best().weights, evaluation)
         return evaluation
 
     def best(self) -> Best:
-        """The best validation so far: the highest mean AP, then the lowest cost, then the earliest."""
-        rows = [row for row in self.folder.metrics.read() if row.get("mAP") is not None]
-        row = min(rows, key=lambda row: (-row["mAP"], row["validation_cost"], row["epoch"]))
-        return Best(self.weights.with_name(f"{self.weights.stem}.best.tlt"), row["epoch"], row["mAP"])
+        """The best validation so far: the highest by the task's metric, then the lowest cost, then the earliest."""
+        name = self.task.metric.short
+        rows = [row for row in self.folder.metrics.read() if row.get(name) is not None]
+        row = min(rows, key=lambda row: (-row[name], row["validation_cost"], row["epoch"]))
+        return Best(self.weights.with_name(f"{self.weights.stem}.best.tlt"), row["epoch"], row[name])
 
     def show(self) -> None:
         """Give the sinks pictures and histograms of the network as it stands."""
@@ -347,13 +348,11 @@ def _services(
 
 def _metrics(evaluation: Evaluation) -> dict[str, Any]:
     card = evaluation.card
-    return {
-        "mAP": card.mean_ap,
-        "AP": dict(card.per_class),
-        "VOC_mAP": card.voc_mean_ap,
-        "VOC_AP": dict(card.voc_per_class),
-        "validation_cost": evaluation.cost,
-    }
+    found: dict[str, Any] = {"validation_cost": evaluation.cost}
+    for prefix, metric in (("", card.main), *((f"{name}_", metric) for name, metric in card.beside.items())):
+        found[prefix + metric.words.short] = metric.value
+        found[prefix + metric.words.of_class] = dict(metric.per_class)
+    return found
 
 
 def _both(*listeners: Listener) -> Listener:

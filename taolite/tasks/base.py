@@ -16,15 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.errors import UsageError
+from taolite.scorecard import ScoreCard, Words
 
 if TYPE_CHECKING:
     import torch
 
     from taolite.artifacts.bundle import Bundle
     from taolite.artifacts.keys import Key
-    from taolite.boxes import Boxes
     from taolite.data.examples import Examples
     from taolite.preprocessing import Preprocessing
+    from taolite.sample import Detection
     from taolite.sinks.clearml import ClearmlSettings
     from taolite.sinks.wandb import WandbSettings
     from taolite.spec import Reading
@@ -33,12 +34,10 @@ __all__ = [
     "Cost",
     "CostScaling",
     "EnginePlan",
-    "FoundBoxes",
     "InferencePlan",
     "Objective",
     "Recipe",
     "Schedule",
-    "ScoreCard",
     "Start",
     "Task",
     "Watch",
@@ -47,6 +46,11 @@ __all__ = [
 
 Outputs = tuple[NDArray[np.float32], ...]  # what the network gives for one image, in the order of `onnx_outputs`
 Resolve = Callable[[str], Path]  # a path as the spec spells it -> a path of this machine
+
+
+Mix = Callable[["torch.Tensor", Mapping[str, "torch.Tensor"]], "tuple[torch.Tensor, Mapping[str, torch.Tensor]]"]
+"""A batch's pixels and targets -> others made of them, drawn from torch's generator, which is seeded for the step."""
+Shapes = tuple[tuple[int, ...], ...]  # of what the network gives for one image, in the order of `onnx_outputs`
 
 
 @dataclass(frozen=True)
@@ -65,15 +69,14 @@ class Recipe:
     seed: int
     epochs: int
     batch_size: int  # images a process and step
-    beta1: float
-    beta2: float
-    epsilon: float
+    optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer]  # of parameter groups, see Task.parameter_groups
     regularizer: Literal["none", "l1", "l2"]
     regularizer_weight: float
     checkpoint_interval: int  # epochs
     validates: Callable[[int], bool]  # epoch, from 1 -> is it followed by a validation
     float16: bool = False  # the spec asks for half precision
     cost_scaling: CostScaling | None = None
+    mix: Mix | None = None
 
 
 @dataclass(frozen=True)
@@ -195,34 +198,12 @@ class Schedule(Protocol):
         ...
 
 
-class FoundBoxes(Protocol):
-    """What was found in one image, best first; boxes in pixels of the network input."""
-
-    @property
-    def boxes_n4(self) -> Boxes: ...
-    @property
-    def scores_n(self) -> NDArray[np.float32]: ...
-    @property
-    def classes_n(self) -> NDArray[np.int64]: ...
-
-
-@dataclass(frozen=True)
-class ScoreCard:
-    """One evaluation: TAO's own metric, and PASCAL VOC's all-point AP at IoU 0.5 beside it. Fractions 0..1."""
-
-    mean_ap: float
-    per_class: Mapping[str, float]
-    voc_mean_ap: float
-    voc_per_class: Mapping[str, float]
-    objects: Mapping[str, int]
-    images: int
-
-
 class Task(Protocol):
     """One folder below `tasks/`; stateless, shared by all stages."""
 
     name: str
     title: str  # as TAO writes it
+    metric: Words  # the main one of its score cards
     default_spec: Path  # what trains where no spec is named
     onnx_outputs: tuple[str, ...]  # in the order the network returns them
 
@@ -258,8 +239,8 @@ class Task(Protocol):
         """How pictures become the network's input."""
         ...
 
-    def grid_hw(self, network: torch.nn.Module, spec: Any) -> tuple[int, int]:
-        """(rows, columns) of the outputs for the spec's input size; raises ModelError where the input is too small."""
+    def output_shapes(self, network: torch.nn.Module, spec: Any) -> Shapes:
+        """Of the outputs for one image of the spec's input size; raises ModelError where the input is too small."""
         ...
 
     def examples(
@@ -269,10 +250,10 @@ class Task(Protocol):
         split: Literal["train", "val"],
         resolve: Resolve,
         augment: bool,
-        grid_hw: tuple[int, int] | None = None,
+        output_shapes: Shapes | None = None,
     ) -> Examples:
-        """Images with targets for outputs of `grid_hw`, without any where that is None; raises DataError where a split
-        is empty or a file cannot be used."""
+        """Images with targets for outputs of these shapes, without any where that is None; raises DataError where a
+        split is empty or a file cannot be used."""
         ...
 
     def start(self, spec: Any, *, resolve: Resolve, key: Key | None) -> Start:
@@ -281,6 +262,10 @@ class Task(Protocol):
 
     def objective(self, spec: Any) -> Objective:
         """A fresh cost."""
+        ...
+
+    def parameter_groups(self, network: torch.nn.Module, spec: Any) -> list[dict[str, Any]]:
+        """The optimiser's groups of trained parameters, each with its `rate`: the factor of the schedule's."""
         ...
 
     def regularised(self, network: torch.nn.Module) -> Sequence[torch.nn.Parameter]:
@@ -305,15 +290,19 @@ class Task(Protocol):
         """Names of the layers whose outputs pruning leaves alone."""
         ...
 
-    def decode(self, outputs: Outputs, decoding: Mapping[str, Any], *, preprocessing: Preprocessing) -> FoundBoxes:
-        """Raw outputs of one image -> what was found, in pixels of the network input. NumPy only."""
+    def decode(self, outputs: Outputs, decoding: Mapping[str, Any], *, preprocessing: Preprocessing) -> Any:
+        """Raw outputs of one image -> what was found, as `detections` and `score` take it. NumPy only."""
+        ...
+
+    def detections(self, found: Any, classes: Sequence[str]) -> list[Detection]:
+        """What `decode` gave, by name, best first; boxes stay in pixels of the network input."""
         ...
 
     def decoding(self, spec: Any) -> dict[str, Any]:
         """The settings `decode` needs, as a JSON value; stored in every artifact."""
         ...
 
-    def score(self, truths: Sequence[Any], founds: Sequence[FoundBoxes], *, spec: Any) -> ScoreCard:
+    def score(self, truths: Sequence[Any], founds: Sequence[Any], *, spec: Any) -> ScoreCard:
         """Compare what was found with what is there, image by image."""
         ...
 

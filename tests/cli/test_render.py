@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from taolite.cli.render import evaluation_block, validation_lines
 from taolite.events import Validated
+from taolite.scorecard import AP, Metric, ScoreCard
 from taolite.stages.evaluate import Evaluation
-from taolite.tasks.base import ScoreCard
 
 BLOCK = """
 Validation cost: 0.000123
@@ -21,13 +21,18 @@ Median Inference Time: 0.012345"""
 
 
 def test_a_validation_in_training_is_taos_block():
-    event = Validated(20, 120, 400, 0.000123, 0.7648102498012345, {"cat": 0.7648102498012345}, 0.012345)
+    event = Validated(20, 120, 400, 0.000123, Metric(AP, 0.7648102498012345, {"cat": 0.7648102498012345}), 0.012345)
 
     assert validation_lines(event) == f"\nEpoch 20/120\n=========================\n{BLOCK}"
 
 
 def test_evaluate_prints_taos_block_sorted_by_class_and_vocs_below():
-    card = ScoreCard(0.5, {"dog": 0.25, "cat": 0.75}, 0.625, {"dog": 0.5, "cat": 0.75}, {"dog": 3, "cat": 4}, 5)
+    card = ScoreCard(
+        Metric(AP, 0.5, {"dog": 0.25, "cat": 0.75}),
+        {"VOC": Metric(AP, 0.625, {"dog": 0.5, "cat": 0.75})},
+        {"dog": 3, "cat": 4},
+        5,
+    )
 
     lines = evaluation_block(Evaluation(card, 1.5, 0.01)).splitlines()
 

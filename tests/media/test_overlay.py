@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 
 from taolite.media import contact_sheet, draw_boxes, palette
-from taolite.media.overlay import _font, _tag_size
+from taolite.media.overlay import _font, _tag_size, draw_detections
+from taolite.sample import Detection
 
 RED = (200, 0, 0)
 GREY = 90
@@ -123,3 +124,17 @@ def test_titles_stand_below_their_pictures_and_are_cut_to_fit():
     assert (caption < 100).any()
     assert (caption[:, :8] > 200).all()
     assert (caption[:, -8:] > 200).all()
+
+
+def test_what_is_said_of_the_whole_picture_stands_at_its_top_left_and_objects_keep_their_frames():
+    grey = np.full((120, 200, 3), 90, np.uint8)
+    found = [Detection("cat", None, 0.9), Detection("dog", (120, 60, 180, 110), 0.8)]
+
+    drawn = draw_detections(grey, found, {"cat": (255, 0, 0), "dog": (0, 255, 0)})
+
+    reds, greens = (np.argwhere((drawn == colour).all(axis=2)) for colour in ((255, 0, 0), (0, 255, 0)))
+    assert drawn[2, 2, 0] > 200
+    assert drawn[2, 2, 1] < 60  # the tag is red over grey
+    assert len(reds) + len(greens) > 0
+    assert (drawn[60:111, 119:182] != 90).any()
+    assert (drawn[80:, :100] == 90).all()

@@ -71,7 +71,7 @@ def test_a_few_steps_lower_the_cost_and_evaluate_counts_every_image_once(
     assert code == 0
     said = [json.loads(line) for line in (place / "status.json").read_text().splitlines()]
     assert [line["status"] for line in said] == ["STARTED", "RUNNING", "SUCCESS"]
-    assert said[1]["kpi"]["mean average precision"] == round(100 * scores["card"]["mean_ap"], 4)
+    assert said[1]["kpi"]["mean average precision"] == round(100 * scores["card"]["main"]["value"], 4)
     assert scores["card"]["images"] == 4
     assert scores["card"]["objects"] == {"plate": 6}
     losses = [row["loss"] for row in map(json.loads, (trained / "metrics.jsonl").open()) if "loss" in row]

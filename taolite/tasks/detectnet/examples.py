@@ -10,8 +10,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.data.augment import Augmentation
-from taolite.data.examples import BoxRule, Examples
+from taolite.data.augment import Augmentation, draw_view, view_boxes, view_pixels
+from taolite.data.examples import BoxRule, Examples, fit_truth
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Truth
 from taolite.tasks.base import Resolve
@@ -45,13 +45,31 @@ def spec_examples(
         class_of=class_lookup(data.target_class_mapping, spec.classes),
         preprocessing=preprocessing,
         encode=encode,
-        augmentation=_augmentation(spec) if augment and preprocessing.fit != "aspect" else None,
+        augment=partial(_augment, settings=_augmentation(spec), preprocessing=preprocessing, rule=fitted_rule)
+        if augment and preprocessing.fit != "aspect"
+        else None,
         seed=spec.random_seed,
         evenly=multisource and data.sampling_mode is SamplingMode.UNIFORM,
         fitted_rule=fitted_rule,
         view_rule=view_rule,
         notices=tuple(notices),
     )
+
+
+def _augment(
+    photo: NDArray[np.uint8],
+    truth: Truth,
+    rng: np.random.Generator,
+    *,
+    settings: Augmentation,
+    preprocessing: Preprocessing,
+    rule: BoxRule,
+) -> tuple[NDArray[np.uint8], Truth]:
+    """TAO fits the photo first and warps what came out, so what was cut off does not come back."""
+    view = draw_view(settings, hw=preprocessing.input_hw, rng=rng)
+    fitted = fit_truth(truth, preprocessing, (photo.shape[0], photo.shape[1]), rule)
+    boxes = view_boxes(fitted.boxes_n4, view)
+    return view_pixels(preprocessing.fit_photo(photo), view), Truth(boxes, fitted.classes_n, fitted.difficult_n)
 
 
 def spec_preprocessing(spec: DetectNetSpec) -> Preprocessing:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,26 +24,27 @@ from taolite.nn.batchnorm import forget_statistics
 from taolite.nn.fake_quant import forget_ranges, is_quantized, quantize, strip
 from taolite.nn.weights import load_weights, preferred_graph, read_weights
 from taolite.preprocessing import Preprocessing
-from taolite.sample import Truth
+from taolite.sample import Detection, Truth
+from taolite.scorecard import AP, Metric, ScoreCard
 from taolite.tasks.base import (
     CostScaling,
-    FoundBoxes,
     InferencePlan,
     Outputs,
     Recipe,
     Resolve,
     Schedule,
-    ScoreCard,
+    Shapes,
     Start,
     Watch,
 )
-from taolite.tasks.detectnet.decode import OFFSET, SCALE, Clustering, decode
+from taolite.tasks.boxes import boxes_by_name
+from taolite.tasks.detectnet.decode import OFFSET, SCALE, Clustering, Found, decode
 from taolite.tasks.detectnet.examples import spec_examples, spec_preprocessing
 from taolite.tasks.detectnet.inference import load_plan
 from taolite.tasks.detectnet.loss import ClassWeights, DetectNetObjective
 from taolite.tasks.detectnet.model import HEADS, DetectNet, architecture, build, regularised_parameters
 from taolite.tasks.detectnet.schedule import EarlyStopping, SoftStart
-from taolite.tasks.detectnet.spec import DetectNetSpec
+from taolite.tasks.detectnet.spec import Adam, DetectNetSpec
 from taolite.tasks.detectnet.spec.network import BackendFloat
 from taolite.tasks.detectnet.watch import watch
 
@@ -54,6 +56,7 @@ class DetectNetTask:
 
     name = "detectnet"
     title = "DetectNet_v2"
+    metric = AP
     default_spec = Path(__file__).with_name("default_spec.txt")
     onnx_outputs = ("output_cov/Sigmoid", "output_bbox/BiasAdd")
 
@@ -77,9 +80,7 @@ class DetectNetTask:
             seed=spec.random_seed,
             epochs=epochs,
             batch_size=training.batch_size_per_gpu,
-            beta1=training.optimizer.adam.beta1,
-            beta2=training.optimizer.adam.beta2,
-            epsilon=training.optimizer.adam.epsilon,
+            optimizer=_adam(training.optimizer.adam),
             regularizer=_REGULARIZERS[training.regularizer.type.value],
             regularizer_weight=training.regularizer.weight,
             checkpoint_interval=training.checkpoint_interval,
@@ -116,9 +117,10 @@ class DetectNetTask:
     def preprocessing(self, spec: DetectNetSpec) -> Preprocessing:
         return spec_preprocessing(spec)
 
-    def grid_hw(self, network: torch.nn.Module, spec: DetectNetSpec) -> tuple[int, int]:
+    def output_shapes(self, network: torch.nn.Module, spec: DetectNetSpec) -> Shapes:
         assert isinstance(network, DetectNet)
-        return network.grid_hw(self.preprocessing(spec).input_hw)
+        grid_hw, classes = network.grid_hw(self.preprocessing(spec).input_hw), network.num_classes
+        return (classes, *grid_hw), (4 * classes, *grid_hw)
 
     def examples(
         self,
@@ -127,8 +129,9 @@ class DetectNetTask:
         split: Literal["train", "val"],
         resolve: Resolve,
         augment: bool,
-        grid_hw: tuple[int, int] | None = None,
+        output_shapes: Shapes | None = None,
     ) -> Examples:
+        grid_hw = None if output_shapes is None else (output_shapes[0][1], output_shapes[0][2])
         return spec_examples(spec, split, resolve=resolve, augment=augment, grid_hw=grid_hw)
 
     def start(self, spec: DetectNetSpec, *, resolve: Resolve, key: Key | None) -> Start:
@@ -202,6 +205,9 @@ class DetectNetTask:
             most=config.max_objective_weight,
         )
 
+    def parameter_groups(self, network: torch.nn.Module, spec: DetectNetSpec) -> list[dict[str, Any]]:
+        return [{"params": [one for one in network.parameters() if one.requires_grad], "rate": 1.0}]
+
     def regularised(self, network: torch.nn.Module) -> Sequence[torch.nn.Parameter]:
         return regularised_parameters(network)
 
@@ -249,7 +255,7 @@ class DetectNetTask:
             "offset": bbox.offset,
         }
 
-    def decode(self, outputs: Outputs, decoding: Mapping[str, Any], *, preprocessing: Preprocessing) -> FoundBoxes:
+    def decode(self, outputs: Outputs, decoding: Mapping[str, Any], *, preprocessing: Preprocessing) -> Found:
         return decode(
             outputs[0],
             outputs[1],
@@ -260,7 +266,10 @@ class DetectNetTask:
             stride=decoding.get("stride"),
         )
 
-    def score(self, truths: Sequence[Truth], founds: Sequence[FoundBoxes], *, spec: DetectNetSpec) -> ScoreCard:
+    def detections(self, found: Found, classes: Sequence[str]) -> list[Detection]:
+        return boxes_by_name(found, classes)
+
+    def score(self, truths: Sequence[Truth], founds: Sequence[Found], *, spec: DetectNetSpec) -> ScoreCard:
         names, config = self.classes(spec), spec.evaluation_config
         limits = [
             BoxLimits(box.minimum_height, box.maximum_height, box.minimum_width, box.maximum_width)
@@ -276,7 +285,8 @@ class DetectNetTask:
         )
         voc = score(truths, founds, names=names, mode="AREA")
         objects = {one.name: one.truths for one in voc.classes}
-        return ScoreCard(tao.mean, tao.per_class, voc.mean, voc.per_class, objects, len(truths))
+        beside = {"VOC": Metric(AP, voc.mean, voc.per_class)}
+        return ScoreCard(Metric(AP, tao.mean, tao.per_class), beside, objects, len(truths))
 
 
 def _without_secrets(spec: DetectNetSpec) -> DetectNetSpec:
@@ -287,6 +297,10 @@ def _without_secrets(spec: DetectNetSpec) -> DetectNetSpec:
     wandb = training.visualizer.wandb_config.model_copy(update={"key": ""})
     visualizer = training.visualizer.model_copy(update={"wandb_config": wandb})
     return spec.model_copy(update={"training_config": training.model_copy(update={"visualizer": visualizer})})
+
+
+def _adam(config: Adam) -> Callable[[list[dict[str, Any]]], torch.optim.Optimizer]:
+    return partial(torch.optim.Adam, lr=0.0, betas=(config.beta1, config.beta2), eps=config.epsilon, fused=True)
 
 
 _REGULARIZERS: dict[str, Literal["none", "l1", "l2"]] = {"NO_REG": "none", "L1": "l1", "L2": "l2"}

@@ -144,8 +144,8 @@ def test_overlaps_and_sizes_are_those_of_the_class(spec):
 
     # cat: high boxes are left out on both sides, half the wide one (51 * 11 of 51 * 21 pixels) is enough
     # dog: wrong, wrong, right, of 2: precision 1/3 up to recall .5, six of the eleven points
-    assert card.per_class == {"cat": pytest.approx(1.0), "dog": pytest.approx(2 / 11)}
-    assert card.mean_ap == pytest.approx((1 + 2 / 11) / 2)
+    assert card.main.per_class == {"cat": pytest.approx(1.0), "dog": pytest.approx(2 / 11)}
+    assert card.main.value == pytest.approx((1 + 2 / 11) / 2)
     assert card.objects == {"cat": 2, "dog": 2}
 
 

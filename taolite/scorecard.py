@@ -1,0 +1,51 @@
+"""How good a model is, as values that events, stages and tasks meet on: fractions 0..1 throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["ACCURACY", "AP", "Metric", "ScoreCard", "Words"]
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a metric is called: in tables and curves, in status.json, above the printed table, and of one class."""
+
+    short: str
+    long: str
+    heading: str
+    of_class: str
+    of_class_long: str
+
+
+AP = Words("mAP", "mean average precision", "Mean average_precision", "AP", "average precision")
+ACCURACY = Words("accuracy", "accuracy", "Accuracy", "class_accuracy", "accuracy")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure, and the same of every class in the order of the classes."""
+
+    words: Words
+    value: float
+    per_class: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ScoreCard:
+    """One evaluation.
+
+    Attributes:
+        main: the task's own metric, by which the best weights are chosen.
+        beside: others, by name.
+        objects: how many labelled objects each class has.
+        images: how many were looked at.
+        confusion: (K, K) counts, truth by row, for tasks that answer with one class; else empty.
+    """
+
+    main: Metric
+    beside: Mapping[str, Metric]
+    objects: Mapping[str, int]
+    images: int
+    confusion: tuple[tuple[int, ...], ...] = field(default=())
