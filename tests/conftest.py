@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,3 +20,30 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"the shared data sets are not at {SHARED}")
     return SHARED
+
+
+@pytest.fixture
+def write_keras() -> Callable[..., Path]:
+    """write(path, state_dict, layers=(), top="model_weights"): the network as Keras 2 saves it, its convolutions told
+    from its batch norms by their shapes; `layers` are groups without weights, `top` the group that holds all."""
+    h5py = pytest.importorskip("h5py")
+
+    def write(path: Path, state: Mapping[str, Any], *, layers: Sequence[str] = (), top: str = "model_weights") -> Path:
+        norms = {name.split(".")[-2] for name in state if name.endswith("running_mean")}
+        ends = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+        with h5py.File(path, "w") as file:
+            for name, tensor in state.items():
+                layer, end = name.split(".")[-2:]
+                if end == "num_batches_tracked":
+                    continue
+                values, kind = tensor.detach().numpy(), ends[end] if layer in norms else end
+                if kind == "weight":
+                    depthwise = any(part in layer for part in ("dw", "depthwise"))
+                    values = values.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))
+                    kind = "depthwise_kernel" if depthwise else "kernel"
+                file[f"{top}/{layer}/{layer}/{kind}:0"] = values
+            for layer in layers:
+                file.create_group(f"{top}/{layer}")
+        return path
+
+    return write

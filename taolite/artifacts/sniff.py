@@ -50,7 +50,8 @@ _WAY_OUT = {
     Kind.CHECKPOINT: "it resumes a run of `train`; the finished model is weights/NAME.tlt of that run",
     Kind.ETLT: "an exported model cannot be trained further; take the .tlt it was exported from",
     Kind.HDF5: (
-        "a Keras model is read only where pretrained weights are asked for (pretrained_model_file); "
+        "a Keras model is read only where pretrained weights are asked for (pretrained_model_file; load_graph: true "
+        "takes its heads too); "
         "to run it, export it to plain .onnx in a TAO 5 container"
     ),
     Kind.TORCH: "PyTorch weights are read only where pretrained weights are asked for (pretrained_model_file)",

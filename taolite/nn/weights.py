@@ -17,6 +17,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 from taolite.errors import DamagedError, ForeignError, ModelError, PathError, TruncatedError, UsageError
 from taolite.nn.backbone import Graph
 from taolite.nn.fake_quant import ActivationQuantizer
-from taolite.nn.keras import read_keras
+from taolite.nn.keras import KerasFile, read_keras
 from taolite.nn.layer_names import recognise
 from taolite.nn.resnet import DEPTHS
 
@@ -42,8 +43,8 @@ TORCHVISION = "torchvision://"
 class Weights:
     """Tensors by `layer.tensor` (`block_1a_conv_1.weight`) on the CPU, and what is known of the network they are from.
 
-    `graph` is the variant of the network in which they mean what they were trained to mean. `num_layers` (of a ResNet)
-    and `arch` are None where the names do not tell.
+    `graph` is the variant of the network in which they mean what they were trained to mean. `num_layers` and `arch` are
+    None where the names do not tell. `layers` names all layers, those without weights too, where the file does (Keras).
     """
 
     source: str
@@ -51,14 +52,17 @@ class Weights:
     graph: Graph
     num_layers: int | None
     arch: str | None = None
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Names of layers whose values were loaded, and for each that was not: the reason. In the file's order."""
+    """Names of layers whose values were loaded, and for each that was not: the reason. In the file's order. `fresh` are
+    the network's own that nothing was loaded into."""
 
     loaded: tuple[str, ...]
     skipped: Mapping[str, str]
+    fresh: tuple[str, ...] = ()
 
 
 def read_weights(path: Path | str, *, key: Key | None = None) -> Weights:
@@ -104,8 +108,9 @@ def load_weights(module: nn.Module, weights: Weights) -> LoadReport:
     """Copy into `module`, in place, every layer of `weights` that it has with the same shapes.
 
     A layer is copied whole or not at all. Differences that lose nothing are bridged: convolutions that have a bias here
-    and none in the file get zeros, and a grey `conv1` gets the sum of the RGB kernels (a grey photo is three equal
-    channels; under the torchvision graph's normalisation, which differs by channel, this is close, not exact).
+    and none in the file get zeros, one that has none here leaves the file's to the moving mean of the batch norm behind
+    it, and a grey `conv1` gets the sum of the RGB kernels (a grey photo is three equal channels; under the torchvision
+    graph's normalisation, which differs by channel, this is close, not exact).
 
     Args:
         module: the network to fill, usually `DetectNet.backbone`; its layers are direct children.
@@ -119,6 +124,7 @@ def load_weights(module: nn.Module, weights: Weights) -> LoadReport:
         if part != "num_batches_tracked":
             layers.setdefault(layer, {})[part] = tensor
     own = dict(module.named_children())
+    _fold_biases(own, layers)
     loaded: list[str] = []
     skipped: dict[str, str] = {}
     for layer, values in layers.items():
@@ -133,7 +139,19 @@ def load_weights(module: nn.Module, weights: Weights) -> LoadReport:
             f"{weights.source}: none of its layers fits this network ({layer}: {reason}). A pruned model needs "
             "load_graph: true; otherwise choose weights of the same arch and num_layers"
         )
-    return LoadReport(tuple(loaded), skipped)
+    fresh = (name for name, layer in own.items() if layer.state_dict() and name not in loaded)
+    return LoadReport(tuple(loaded), skipped, tuple(fresh))
+
+
+def _fold_biases(own: Mapping[str, nn.Module], layers: Mapping[str, dict[str, Tensor]]) -> None:
+    """Take from `layers` the biases that the convolutions of `own` do not have, and off the means of the batch norms,
+    each added to its network behind its convolution: x + b - mean is x - (mean - b)."""
+    for (name, conv), (bn_name, bn) in pairwise(own.items()):
+        values, norm = layers.get(name, {}), layers.get(bn_name, {})
+        if not (isinstance(conv, nn.Conv2d) and conv.bias is None and isinstance(bn, nn.BatchNorm2d)):
+            continue
+        if "bias" in values and "running_mean" in norm and values["bias"].shape == norm["running_mean"].shape:
+            norm["running_mean"] = norm["running_mean"] - values.pop("bias")
 
 
 def _copy_layer(layer: nn.Module, values: Mapping[str, Tensor]) -> str | None:
@@ -171,23 +189,27 @@ def _named(source: str, state: Mapping[str, Tensor], padding: str = "") -> Weigh
         )
     tensors = {tao: tensor for name, tensor in names.items() if (tao := layout.tao_name(name)) is not None}
     graph: Graph = "tensorflow" if padding.startswith("TensorFlow") else layout.graph
-    return Weights(source, tensors, graph, _depth(tensors), layout.arch)
+    return Weights(source, tensors, graph, _depth(layout.arch, tensors), layout.arch)
 
 
-def _keras(source: str, tensors: Mapping[str, Tensor]) -> Weights:
+def _keras(source: str, file: KerasFile) -> Weights:
     """A Keras model's layers have TAO's names and are of TAO's graph."""
-    layout = recognise(tensors)
+    layout = recognise(file.tensors)
     if layout is None:
-        some = ", ".join(list(tensors)[:3]) or "no convolutions"
+        some = ", ".join(list(file.tensors)[:3]) or "no convolutions"
         raise ForeignError(
             f"{source}: this Keras file holds no backbone of TAO's (it holds {some}, ...); its layers need to be "
             "called as TAO calls them, such as conv1 and block_1a_conv_1"
         )
-    return Weights(source, tensors, "tao", _depth(tensors), layout.arch)
+    return Weights(source, file.tensors, "tao", _depth(layout.arch, file.tensors), layout.arch, file.layers)
 
 
-def _depth(tensors: Mapping[str, Tensor]) -> int | None:
+def _depth(arch: str | None, tensors: Mapping[str, Tensor]) -> int | None:
     """`num_layers` from the layer names, where it is one that we know."""
+    if arch == "vgg":
+        return 19 if "block_3d_conv_1.weight" in tensors else 16
+    if arch == "darknet":
+        return 53 if "b1_conv1_1.weight" in tensors else 19
     repeats = tuple(
         sum(bool(re.fullmatch(rf"block_{stage}[a-z]+_conv_1\.weight", name)) for name in tensors)
         for stage in range(1, 5)
@@ -242,7 +264,7 @@ def _read_tlt(path: Path, key: Key | None) -> Weights:
         for name, value in bundle.tensors.items()
         if name.rpartition(".")[2] not in ActivationQuantizer.STATE
     }
-    return Weights(str(path), tensors, graph, _depth(tensors), arch)
+    return Weights(str(path), tensors, graph, _depth(arch, tensors), arch)
 
 
 def _download(source: str) -> Mapping[str, Tensor]:

@@ -86,6 +86,7 @@ def test_a_file_of_another_program_comes_with_advice(capsys, tmp_path):
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "  kind        an HDF5 file"
     assert lines[-1] == (
-        "  advice      a Keras model is read only where pretrained weights are asked for (pretrained_model_file); "
+        "  advice      a Keras model is read only where pretrained weights are asked for (pretrained_model_file; "
+        "load_graph: true takes its heads too); "
         "to run it, export it to plain .onnx in a TAO 5 container"
     )

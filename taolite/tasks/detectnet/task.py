@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from taolite import spec as specs
 from taolite.artifacts.bundle import Bundle, read_bundle, weights_hash
 from taolite.artifacts.keys import Key
+from taolite.artifacts.sniff import Kind, sniff
 from taolite.data.examples import Examples
 from taolite.errors import ModelError
 from taolite.metrics.match import BoxLimits
@@ -22,7 +23,7 @@ from taolite.nn.backbone import Graph
 from taolite.nn.backbones import build_backbone
 from taolite.nn.batchnorm import forget_statistics
 from taolite.nn.fake_quant import forget_ranges, is_quantized, quantize, strip
-from taolite.nn.weights import load_weights, preferred_graph, read_weights
+from taolite.nn.weights import Weights, load_weights, preferred_graph, read_weights
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Detection, Truth
 from taolite.scorecard import AP, Metric, ScoreCard
@@ -41,6 +42,7 @@ from taolite.tasks.boxes import boxes_by_name
 from taolite.tasks.detectnet.decode import OFFSET, SCALE, Clustering, Found, decode
 from taolite.tasks.detectnet.examples import spec_examples, spec_preprocessing
 from taolite.tasks.detectnet.inference import load_plan
+from taolite.tasks.detectnet.keras_graph import has_heads, is_quantised, network_from_keras
 from taolite.tasks.detectnet.loss import ClassWeights, DetectNetObjective
 from taolite.tasks.detectnet.model import HEADS, DetectNet, architecture, build, regularised_parameters
 from taolite.tasks.detectnet.schedule import EarlyStopping, SoftStart
@@ -145,15 +147,9 @@ class DetectNetTask:
         source = model.pretrained_model_file
         path = source if source.startswith("torchvision://") else str(resolve(source))
         if model.load_graph:
-            bundle = read_bundle(Path(path), key=key)
-            network, notices = self._loaded_graph(spec, bundle, path)
-            forget_statistics(network)
-            return Start(
-                network,
-                (f"{path}: the whole graph is taken from this file", *notices),
-                bundle.lineage,
-                weights_hash(bundle.tensors),
-            )
+            start = self._loaded_graph(spec, Path(path), key)
+            forget_statistics(start.network)
+            return start
         weights = read_weights(path, key=key)
         if weights.arch not in (None, model.arch):
             raise ModelError(
@@ -162,27 +158,53 @@ class DetectNetTask:
         network = _fresh(spec, preferred_graph(weights))
         report = load_weights(network.backbone, weights)
         text = f"{path}: {len(report.loaded)} layers loaded into the {network.backbone.graph} graph"
-        skipped = tuple(f"{path}: layer {layer} skipped: {why}" for layer, why in report.skipped.items())
-        parent = weights_hash({name: value.numpy() for name, value in weights.tensors.items()})
-        return Start(network, (text, *skipped), parent=parent)
-
-    def _loaded_graph(self, spec: DetectNetSpec, bundle: Bundle, path: str) -> tuple[torch.nn.Module, tuple[str, ...]]:
-        """The network of `bundle`, with fresh heads where its classes are not the spec's and that is allowed."""
-        wanted, network = self.classes(spec), self.network(bundle)
-        if len(bundle.classes) == len(wanted):
-            return network, ()
-        difference = (
-            f"{path} finds {len(bundle.classes)} classes ({', '.join(bundle.classes)}) and the spec asks for "
-            f"{len(wanted)} ({', '.join(wanted)})"
+        if report.fresh:
+            some = ", ".join(report.fresh[:3]) + (", ..." if len(report.fresh) > 3 else "")
+            text += f"; {len(report.fresh)} begin at random ({some}). A pruned model needs load_graph: true"
+        skipped = tuple(
+            f"{path}: layer {layer} skipped: {'heads begin at random without load_graph' if layer in HEADS else why}"
+            for layer, why in report.skipped.items()
         )
-        if not spec.model_config_.allow_loaded_model_modification:
-            raise ModelError(
-                f"{difference}; with load_graph the two must agree, or allow_loaded_model_modification: true "
-                "puts fresh heads on it"
-            )
+        return Start(network, (text, *skipped), parent=_hash_of(weights))
+
+    def _loaded_graph(self, spec: DetectNetSpec, path: Path, key: Key | None) -> Start:
+        """The network of a `.tlt` or a Keras file, with fresh heads where its classes are not the spec's and that is
+        allowed."""
+        if path.is_file() and sniff(path) is Kind.HDF5:
+            start, found = self._keras_graph(spec, path)
+        else:
+            bundle = read_bundle(path, key=key)
+            start = Start(self.network(bundle), (), bundle.lineage, weights_hash(bundle.tensors))
+            found = f"{len(bundle.classes)} classes ({', '.join(bundle.classes)})"
+        network, wanted = start.network, self.classes(spec)
         assert isinstance(network, DetectNet)
-        network.renew_heads(len(wanted))
-        return network, (f"{difference}: its heads are replaced by fresh ones, which begin at random",)
+        notices = [f"{path}: the whole graph is taken from this file", *start.notices]
+        if network.num_classes != len(wanted):
+            difference = f"{path} finds {found} and the spec asks for {len(wanted)} ({', '.join(wanted)})"
+            if not spec.model_config_.allow_loaded_model_modification:
+                raise ModelError(
+                    f"{difference}; with load_graph the two must agree, or allow_loaded_model_modification: true "
+                    "puts fresh heads on it"
+                )
+            network.renew_heads(len(wanted))
+            notices.append(f"{difference}: its heads are replaced by fresh ones, which begin at random")
+        return dataclasses.replace(start, notices=tuple(notices))
+
+    def _keras_graph(self, spec: DetectNetSpec, path: Path) -> tuple[Start, str]:
+        """The network of a Keras file, and what is known of its classes."""
+        weights, notices = read_weights(path), []
+        if not has_heads(weights):
+            if not spec.model_config_.allow_loaded_model_modification:
+                raise ModelError(
+                    f"{path}: Objective head is missing from model (a backbone alone), and model modification is not "
+                    "allowed. Take load_graph out of the spec, or put in allow_loaded_model_modification: true"
+                )
+            notices.append("it has no heads and gets fresh ones, which begin at random")
+        if is_quantised(weights):
+            notices.append("it was trained with TAO's quantisation, which is taken off, and its ReLU6 becomes ReLU")
+        network = network_from_keras(weights, num_classes=len(self.classes(spec)), inputs=_head_inputs(spec))
+        found = f"{network.num_classes} classes, of which it does not hold the names,"
+        return Start(network, tuple(f"{path}: {text}" for text in notices), parent=_hash_of(weights)), found
 
     def objective(self, spec: DetectNetSpec) -> DetectNetObjective:
         config = spec.cost_function_config
@@ -319,12 +341,16 @@ def _fresh(spec: DetectNetSpec, graph: Graph) -> DetectNet:
         freeze_bn=model.freeze_bn,
         graph=graph,
     )
-    heads = model.objective_set
-    return DetectNet(
-        backbone,
-        len(spec.cost_function_config.target_classes),
-        inputs={"output_cov": heads.cov.input, "output_bbox": heads.bbox.input},
-    )
+    return DetectNet(backbone, len(spec.cost_function_config.target_classes), inputs=_head_inputs(spec))
+
+
+def _head_inputs(spec: DetectNetSpec) -> dict[str, str]:
+    heads = spec.model_config_.objective_set
+    return {"output_cov": heads.cov.input, "output_bbox": heads.bbox.input}
+
+
+def _hash_of(weights: Weights) -> str:
+    return weights_hash({name: value.numpy() for name, value in weights.tensors.items()})
 
 
 def _as_quantised_as_asked(spec: DetectNetSpec, start: Start) -> Start:
