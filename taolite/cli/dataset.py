@@ -78,7 +78,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--from", dest="format", choices=_FORMATS, help="the format to read; recognised if left out")
+    choices = (*_FORMATS, "folders")
+    text = "the format to read, recognised if left out; folders: one folder of pictures for each class"
+    parser.add_argument("--from", dest="format", choices=choices, help=text)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -12,14 +12,16 @@ from taolite.errors import DataError, PathError, UsageError
 from taolite.events import Listener, Notice, silent
 from taolite.formats import coco, kitti, labelme, voc, yolo
 from taolite.formats.findings import SHOWN, Findings, problems_error
+from taolite.formats.folders import collect_folders
 from taolite.formats.places import Pictures, files_below, stem_of
 from taolite.formats.split import find_list, read_list, require_list
 from taolite.formats.text import show
 from taolite.sample import Sample
 
-__all__ = ["FORMATS", "collect", "detect", "read"]
+__all__ = ["CLASS_FOLDERS", "FORMATS", "collect", "detect", "read"]
 
 FORMATS = ("labelme", "kitti", "voc", "coco", "yolo")
+CLASS_FOLDERS = "folders"  # read, where it is named, and not written
 _LOOKS = {
     ".json": {"coco": coco.looks_like, "labelme": labelme.looks_like},
     ".xml": {"voc": voc.looks_like},
@@ -40,9 +42,10 @@ def read(
 
     Args:
         path: a folder, or one label file.
-        format: one of `FORMATS`; recognised from the files where it is None.
+        format: one of `FORMATS`, recognised from the files where it is None; or `folders`, one folder a class.
         split: a list file (stems, names, paths, VOC's, or a CSV with `filename`), or the name of one that the data
-            set brings along (`train` -> `ImageSets/Main/train.txt`, `train.txt`), of a folder (YOLO) or of a COCO file.
+            set brings along (`train` -> `ImageSets/Main/train.txt`, `train.txt`), of a folder (YOLO, class folders)
+            or of a COCO file.
         strict: whether a bad line or missing picture stops the read. Otherwise that sample is left out, and a
             warning says so.
         listener: takes the warnings.
@@ -85,8 +88,10 @@ def collect(
     if not path.exists():
         raise PathError(f"{path}: no such file or folder")
     name = detect(path) if format is None else format
+    if name == CLASS_FOLDERS:
+        return collect_folders(path / (split or ""), findings=findings)
     if name not in FORMATS:
-        raise UsageError(f"format {show(name)} is not one of {', '.join(FORMATS)}")
+        raise UsageError(f"format {show(name)} is not one of {', '.join((*FORMATS, CLASS_FOLDERS))}")
     listed = find_list(path, split) if split is not None else None
     if listed is not None:
         only = read_list(listed)
