@@ -34,6 +34,7 @@ def build_backbone(
     freeze_blocks: Collection[int] = (),
     freeze_bn: bool = False,
     graph: Graph = "tao",
+    final_stride: int = 16,
 ) -> Backbone:
     """The network a spec asks for, with fresh weights; arguments that `arch` has no use for are not read.
 
@@ -48,6 +49,7 @@ def build_backbone(
         "freeze_blocks": freeze_blocks,
         "freeze_bn": freeze_bn,
         "graph": graph,
+        "final_stride": final_stride,
     }
     kind = _kind(arch, what="arch")
     return kind(**{name: value for name, value in options.items() if name in kind.fields})

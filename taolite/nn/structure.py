@@ -1,7 +1,8 @@
 """The channel counts of a network as JSON, and a network cut to such counts: how a pruned model is stored and rebuilt.
 
 Counts are keyed by the module's path, as in the state dict: `{"backbone.conv1": [3, 40], "backbone.bn_conv1": [40, 40],
-...}`, each [in, out]. They come out of files, so `resize` believes none of them before it has checked it.
+...}`, each [in, out], of a linear layer its features. They come out of files, so `resize` believes none of them before
+it has checked it.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ __all__ = ["channels_of", "resize"]
 
 
 def channels_of(module: nn.Module) -> dict[str, list[int]]:
-    """[in, out] channels of every convolution and batch norm of `module`, by path, in layer order."""
+    """[in, out] channels of every convolution, batch norm and linear layer of `module`, by path, in layer order."""
     channels: dict[str, list[int]] = {}
     for path, layer in module.named_modules():
         if isinstance(layer, nn.Conv2d):
             channels[path] = [layer.in_channels, layer.out_channels]
         elif isinstance(layer, nn.BatchNorm2d):
             channels[path] = [layer.num_features, layer.num_features]
+        elif isinstance(layer, nn.Linear):
+            channels[path] = [layer.in_features, layer.out_features]
     return channels
 
 
@@ -67,6 +70,8 @@ def _fresh(layer: nn.Module, inputs: int, outputs: int) -> nn.Module:
     fresh: nn.Module
     if isinstance(layer, nn.BatchNorm2d):
         fresh = type(layer)(outputs, eps=layer.eps, momentum=layer.momentum, device=layer.weight.device)
+    elif isinstance(layer, nn.Linear):
+        fresh = nn.Linear(inputs, outputs, bias=layer.bias is not None, device=layer.weight.device)
     else:
         assert isinstance(layer, nn.Conv2d)
         assert layer.groups == 1 or _is_depthwise(layer), "only plain and depthwise convolutions are resized"

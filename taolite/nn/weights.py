@@ -1,9 +1,10 @@
 """Pretrained weights: read from a file of several kinds, under TAO's layer names, and copied in layer by layer.
 
-Kinds: a state dict of torchvision's, or of another layout in `nn.layer_names` (`.pth`, read without running any code in
-it, or `.safetensors`), a taolite `.tlt`, a Keras `.hdf5` of TAO 5 or NGC, and `torchvision://resnet18`, the only one
-that may use the network. Names are carried over to TAO's (`layer1.0.conv1` is `block_1a_conv_1`). A `.safetensors` file
-whose metadata says `padding: TensorFlow SAME` holds values that were trained in TensorFlow.
+Kinds: a state dict of torchvision's, or of another layout in `nn.layer_names` (`.pth`, `.pt` or `.pth.tar`, read
+without running any code in it, or `.safetensors`), a taolite `.tlt`, a Keras `.hdf5` of TAO 5 or NGC, and
+`torchvision://resnet18`, the only one that may use the network. Names are carried over to TAO's (`layer1.0.conv1` is
+`block_1a_conv_1`). A `.safetensors` file whose metadata says `padding: TensorFlow SAME` holds values that were trained
+in TensorFlow. `read_state_dict` leaves a state dict's names as they are.
 
 Copying follows TAO (reference 10.1): a layer of the same name and shapes gets the values, any other keeps its own;
 heads always start afresh, because `load_weights` is given the backbone. Half-precision values are widened.
@@ -15,11 +16,11 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -34,9 +35,23 @@ from taolite.nn.resnet import DEPTHS
 if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
 
-__all__ = ["LoadReport", "Weights", "load_weights", "preferred_graph", "read_weights"]
+__all__ = ["LoadReport", "StateDict", "Weights", "load_weights", "preferred_graph", "read_state_dict", "read_weights"]
 
 TORCHVISION = "torchvision://"
+KNOWN = (*(f"resnet{n}" for n in (18, 34, 50, 101, 152)), "mobilenet_v2", "efficientnet_b0")
+"""torchvision's networks that have TAO's layer names here."""
+
+PICKLED = (".pth", ".pt", ".tar")
+
+
+@dataclass(frozen=True)
+class StateDict:
+    """Tensors under a file's own names, less a leading `module.`, and the plain values beside them: a checkpoint's
+    `arch`, `classes`, `epoch`, ..., or a `.safetensors` file's metadata."""
+
+    source: str
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -66,8 +81,8 @@ class LoadReport:
 
 
 def read_weights(path: Path | str, *, key: Key | None = None) -> Weights:
-    """Read pretrained weights; the kind is told by `torchvision://`, the endings `.pth`, `.pt` and `.safetensors`, and
-    of any other file by its bytes.
+    """Read pretrained weights; the kind is told by `torchvision://`, the endings `.pth`, `.pt`, `.tar` and
+    `.safetensors`, and of any other file by its bytes.
 
     Args:
         path: a state dict, a `.tlt`, a Keras `.hdf5`, or `torchvision://` and one of resnet18, 34, 50, 101, 152,
@@ -80,15 +95,11 @@ def read_weights(path: Path | str, *, key: Key | None = None) -> Weights:
     """
     text = str(path)
     if text.startswith(TORCHVISION):
-        return _named(text, _download(text))
+        return _named(StateDict(text, _download(text, KNOWN), {}))
     path = Path(path)
-    if not path.is_file():
-        raise PathError(f"Pretrained model file not found: {path}; check pretrained_model_file")
-    suffix = path.suffix.lower()
-    if suffix in (".pth", ".pt"):
-        return _named(text, _read_pth(path))
-    if suffix == ".safetensors":
-        return _named(text, *_read_safetensors(path))
+    _must_exist(path)
+    if path.suffix.lower() in (*PICKLED, ".safetensors"):
+        return _named(read_state_dict(path))
     from taolite.artifacts.sniff import Kind, sniff, wrong_kind
 
     kind = sniff(path)
@@ -97,6 +108,30 @@ def read_weights(path: Path | str, *, key: Key | None = None) -> Weights:
     if kind is Kind.BUNDLE:
         return _read_tlt(path, key)
     raise wrong_kind(text, kind, needed="a file of pretrained weights (.tlt, .hdf5, .pth or .safetensors)")
+
+
+def read_state_dict(path: Path | str) -> StateDict:
+    """Read a state dict under its own names: a `.pth`, `.pt` or `.pth.tar` (jetson-inference's checkpoints among
+    them), a `.safetensors`, or `torchvision://` and the name of any classification network of torchvision's.
+
+    Raises PathError (missing, or a download that failed), UsageError (an unknown name), ForeignError (another kind of
+    file, or a pickle of more than tensors and plain values), TruncatedError, DamagedError.
+    """
+    text = str(path)
+    if text.startswith(TORCHVISION):
+        from torchvision import models
+
+        return StateDict(text, _download(text, models.list_models(module=models)), {})
+    path = Path(path)
+    _must_exist(path)
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
+        tensors, facts = _read_safetensors(path)
+    elif suffix in PICKLED:
+        tensors, facts = _read_pth(path)
+    else:
+        raise ForeignError(f"{path}: a state dict ends in .pth, .pt, .pth.tar or .safetensors")
+    return StateDict(text, {name.removeprefix("module."): tensor for name, tensor in tensors.items()}, facts)
 
 
 def preferred_graph(weights: Weights) -> Graph:
@@ -178,17 +213,23 @@ def _shape(tensor: Tensor) -> str:
     return "x".join(str(size) for size in tensor.shape)
 
 
-def _named(source: str, state: Mapping[str, Tensor], padding: str = "") -> Weights:
-    """Carry a state dict over to TAO's layer names; classifiers are left out. `padding`: what its file says of that."""
-    names = {name.removeprefix("module.").removeprefix("backbone."): tensor for name, tensor in state.items()}
+def _must_exist(path: Path) -> None:
+    if not path.is_file():
+        raise PathError(f"Pretrained model file not found: {path}; check pretrained_model_file")
+
+
+def _named(state: StateDict) -> Weights:
+    """Carry a state dict over to TAO's layer names; classifiers are left out."""
+    source = state.source
+    names = {name.removeprefix("backbone."): tensor for name, tensor in state.tensors.items()}
     if (layout := recognise(names)) is None:
-        some = ", ".join(list(state)[:3]) or "nothing"
+        some = ", ".join(list(state.tensors)[:3]) or "nothing"
         raise ForeignError(
             f"{source}: this is no state dict of a network known here (it holds {some}, ...); it needs the names of "
             "torchvision's ResNet, MobileNet v2 or EfficientNet B0, such as conv1.weight and layer1.0.conv1.weight"
         )
     tensors = {tao: tensor for name, tensor in names.items() if (tao := layout.tao_name(name)) is not None}
-    graph: Graph = "tensorflow" if padding.startswith("TensorFlow") else layout.graph
+    graph: Graph = "tensorflow" if str(state.facts.get("padding", "")).startswith("TensorFlow") else layout.graph
     return Weights(source, tensors, graph, _depth(layout.arch, tensors), layout.arch)
 
 
@@ -218,7 +259,8 @@ def _depth(arch: str | None, tensors: Mapping[str, Tensor]) -> int | None:
     return next((n for n, known in DEPTHS.items() if known == repeats and (n >= 50) == bottleneck), None)
 
 
-def _read_pth(path: Path) -> Mapping[str, Tensor]:
+def _read_pth(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+    """The tensors, and the plain values of a checkpoint that holds more than a state dict."""
     with open(path, "rb") as stream:
         zipped = stream.read(4) == b"PK\x03\x04"
     if zipped and not zipfile.is_zipfile(path):
@@ -234,21 +276,29 @@ def _read_pth(path: Path) -> Mapping[str, Tensor]:
         ) from error
     except (RuntimeError, zipfile.BadZipFile) as error:
         raise DamagedError(f"{path}: this checkpoint is damaged; copy or download it again") from error
+    facts: dict[str, Any] = {}
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
+        facts = {str(name): value for name, value in state.items() if _is_plain(value)}
         state = state["state_dict"]
     if not isinstance(state, Mapping):
         raise ForeignError(f"{path}: this holds a {type(state).__name__}; a state dict (names to tensors) is needed")
-    return {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    tensors = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    return tensors, facts
 
 
-def _read_safetensors(path: Path) -> tuple[Mapping[str, Tensor], str]:
-    """The tensors, and what the metadata says of `padding`."""
+def _is_plain(value: object) -> bool:
+    """Whether `value` is a word or a number, or a list of such."""
+    return isinstance(value, (str, int, float)) or (isinstance(value, list) and all(map(_is_plain, value)))
+
+
+def _read_safetensors(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+    """The tensors and the metadata."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not iterable)
-            return tensors, (file.metadata() or {}).get("padding", "")
+            return tensors, file.metadata() or {}
     except SafetensorError as error:
         raise DamagedError(f"{path}: this is no whole safetensors file ({error}); copy or download it again") from error
 
@@ -267,15 +317,14 @@ def _read_tlt(path: Path, key: Key | None) -> Weights:
     return Weights(str(path), tensors, graph, _depth(arch, tensors), arch)
 
 
-def _download(source: str) -> Mapping[str, Tensor]:
+def _download(source: str, known: Collection[str]) -> Mapping[str, Tensor]:
     """torchvision's first ImageNet weights of that network, kept in torch's own cache after the first time."""
     name = source.removeprefix(TORCHVISION)
-    known = [*(f"resnet{n}" for n in (18, 34, 50, 101, 152)), "mobilenet_v2", "efficientnet_b0"]
     if name not in known:
         raise UsageError(f"{source}: this network is not known here; it needs to be one of {', '.join(known)}")
     from torchvision.models import get_model_weights
 
-    url = get_model_weights(name)["IMAGENET1K_V1"].url
+    url = next(iter(get_model_weights(name))).url
     try:
         state = torch.hub.load_state_dict_from_url(
             url, map_location="cpu", progress=False, check_hash=True, weights_only=True

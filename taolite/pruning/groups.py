@@ -49,15 +49,19 @@ def find_groups(model: nn.Module, example: Tensor, *, heads: Collection[str]) ->
     """The groups of `model`, in the order of their first members; `model` is left as it is.
 
     Args:
-        model: any network of plain and depthwise convolutions, batch norms, element-wise operations and concatenations.
+        model: any network of plain and depthwise convolutions, batch norms, element-wise operations and
+            concatenations, with linear layers behind them.
         example: an input that it accepts, on its device.
         heads: names of the layers whose outputs are the network's and never go.
 
-    Raises ModelError for a convolution in groups that is not depthwise (one filter a channel), and where only a part
-    of a layer's channels would have to agree with another layer's, as in the sum of a concatenation and a convolution.
+    Raises ModelError for a convolution in groups that is not depthwise (one filter a channel), for weights in other
+    layers than convolutions, batch norms and linear ones, for a network that shuffles its channels, and where only a
+    part of a layer's channels would have to agree with another layer's, as in the sum of a concatenation and a
+    convolution.
     """
     import torch_pruning
 
+    _refuse_other_weights(model)
     twin = traceable(model)
     graph = trace(twin, example)
     layers = convolutions(twin)
@@ -91,17 +95,32 @@ def find_groups(model: nn.Module, example: Tensor, *, heads: Collection[str]) ->
     return tuple(groups)
 
 
+def _refuse_other_weights(model: nn.Module) -> None:
+    """Raises ModelError for a layer whose weights would not be cut with the channels that it reads."""
+    for path, layer in model.named_modules():
+        if list(layer.parameters(recurse=False)) and not isinstance(layer, (nn.Conv2d, nn.BatchNorm2d, nn.Linear)):
+            raise ModelError(
+                f"prune: {path or 'this network'} is a {type(layer).__name__}; a network with weights in other layers "
+                "than convolutions, batch norms and linear ones, such as a transformer, cannot be cut"
+            )
+
+
 def traceable(model: nn.Module) -> nn.Module:
     """A copy in evaluation mode whose every parameter takes part in autograd, which the tracing follows."""
     return copy.deepcopy(model).eval().requires_grad_(True)
 
 
 def trace(model: nn.Module, example: Tensor) -> Any:
-    """torch-pruning's DependencyGraph of `model`, which must be `traceable`."""
+    """torch-pruning's DependencyGraph of a `traceable` model; raises ModelError for shuffled channels."""
     import torch_pruning
 
     with torch.enable_grad():
-        graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example, verbose=False)
+        try:
+            graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example, verbose=False)
+        except ZeroDivisionError as error:  # in its bookkeeping of a reshape to (groups, channels / groups)
+            raise ModelError(
+                "prune: this network shuffles its channels, as ShuffleNet does; it cannot be cut"
+            ) from error
     for node in graph.module2node.values():
         node.dependencies = [
             dep

@@ -1,0 +1,171 @@
+"""torchvision's classification networks by name, whole: what `--arch resnet18` or `--arch convnext_tiny` names.
+
+Layer names, and so the keys below `network.`, are torchvision's; a state dict of torchvision's or of jetson-inference's
+fills them. Input is (N, 3, H, W) RGB / 255, which the network normalises as its published weights need it. What those
+of googlenet and inception_v3 do beside that (torchvision's `transform_input`) is always done.
+
+Shapes: N images, K classes, H x W input pixels.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from types import MethodType
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from taolite.errors import ModelError
+from taolite.nn.backbone import IMAGENET_MEAN, IMAGENET_STD
+from taolite.nn.weights import LoadReport, StateDict
+
+__all__ = ["TorchvisionNetwork", "load_state_dict", "torchvision_archs"]
+
+AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
+"""Modules that only training uses."""
+
+SIZED = {"vit": "image_size", "maxvit": "input_size"}
+"""Networks whose parameters are for one input size, and what their constructors call it."""
+
+MAX_INPUT = 4096  # pixels; bound on what a file may ask for
+
+
+@cache
+def torchvision_archs() -> tuple[str, ...]:
+    """The names of torchvision's classification networks, those of the installed version."""
+    from torchvision import models
+
+    return tuple(models.list_models(module=models))
+
+
+class TorchvisionNetwork(nn.Module):
+    """A network of torchvision's with K classes, with fresh weights from torch's global generator.
+
+    Args:
+        arch: one of `torchvision_archs()`.
+        num_classes: K, one or more.
+        input_size: pixels, height and width of the input; read where parameters depend on it (vit, maxvit).
+        auxiliaries: with the auxiliary classifiers of googlenet or inception_v3 (inputs of 299 pixels or more), which
+            give logits in training.
+
+    Raises ModelError for an unknown name and for a size that the network does not come in.
+    """
+
+    input_mean: Tensor
+    input_std: Tensor
+
+    def __init__(self, arch: str, num_classes: int, *, input_size: int = 224, auxiliaries: bool = False) -> None:
+        super().__init__()
+        if arch not in torchvision_archs():
+            raise ModelError(f"arch is {arch!r}; it needs to be one of torchvision's: {', '.join(torchvision_archs())}")
+        if not 1 <= input_size <= MAX_INPUT:
+            raise ModelError(f"{arch}: the input is {input_size} pixels wide; it needs to be 1 to {MAX_INPUT}")
+        self.arch = arch
+        self.input_size = input_size
+        self.auxiliaries = auxiliaries and arch in AUXILIARY
+        self.network = _torchvision(arch, num_classes, input_size, self.auxiliaries)
+        # Constants of the graph, so not part of the state dict.
+        for name, values in zip(("input_mean", "input_std"), _input_statistics(arch), strict=True):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, x_nchw: Tensor) -> tuple[Tensor, ...]:
+        """(N, 3, H, W) RGB / 255 -> (logits (N, K),), in training followed by those of the auxiliary classifiers."""
+        answer = self.network((x_nchw - self.input_mean) / self.input_std)
+        return (answer,) if isinstance(answer, Tensor) else tuple(answer)
+
+    @property
+    def head(self) -> str:
+        """The path of the layer that gives the logits: the last linear one, in a squeezenet the last convolution."""
+        kind = nn.Conv2d if self.arch.startswith("squeezenet") else nn.Linear
+        paths = [path for path, layer in self.named_modules() if isinstance(layer, kind)]
+        return str(paths[-1])
+
+    def renew_head(self, num_classes: int) -> None:
+        """Replace the last layer by a fresh one for another number of classes; auxiliary classifiers are dropped."""
+        self.drop_auxiliaries()
+        parent, _, name = self.head.rpartition(".")
+        old = self.get_submodule(self.head)
+        if isinstance(old, nn.Linear):
+            fresh: nn.Module = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
+        else:
+            fresh = nn.Conv2d(cast(nn.Conv2d, old).in_channels, num_classes, 1)
+        setattr(self.get_submodule(parent), name, fresh)
+
+    def drop_auxiliaries(self) -> None:
+        """Remove, in place, what only training uses."""
+        if self.auxiliaries:
+            for name in AUXILIARY[self.arch]:
+                setattr(self.network, name, None)
+            self.network.aux_logits = False
+            self.auxiliaries = False
+
+
+def load_state_dict(network: TorchvisionNetwork, state: StateDict) -> LoadReport:
+    """Copy `state` into `network`, in place: all of it but the head and auxiliary classifiers, which keep their own
+    values where the file's are of another shape or missing.
+
+    Raises ModelError where the file does not hold the rest: it is of another network.
+    """
+    values = {_todays_name(network.arch, name): tensor for name, tensor in state.tensors.items()}
+    may_differ = (network.head, *(f"network.{name}" for name in AUXILIARY.get(network.arch, ())))
+    taken: dict[str, Tensor] = {}
+    skipped: dict[str, str] = {}
+    own = network.state_dict()
+    for path, target in own.items():
+        name = path.removeprefix("network.")
+        found = values.get(name)
+        if found is None and name.endswith("num_batches_tracked"):
+            continue
+        if found is not None and found.shape == target.shape:
+            taken[path] = found
+            continue
+        what = "missing" if found is None else f"of shape {_shape(found)} and {_shape(target)} is needed"
+        if not path.startswith(may_differ):
+            raise ModelError(f"{state.source} holds no {network.arch}: {name} is {what}; name the arch that it holds")
+        skipped[name.rpartition(".")[0]] = f"its {name.rpartition('.')[2]} is {what}"
+    network.load_state_dict({path: taken.get(path, target) for path, target in own.items()})
+    loaded = dict.fromkeys(path.removeprefix("network.").rpartition(".")[0] for path in taken)
+    return LoadReport(tuple(layer for layer in loaded if layer not in skipped), skipped)
+
+
+def _torchvision(arch: str, num_classes: int, input_size: int, auxiliaries: bool) -> Any:
+    from torchvision.models import get_model
+
+    options: dict[str, Any] = {}
+    for family, name in SIZED.items():
+        if arch.startswith(f"{family}_"):
+            options[name] = input_size if family == "vit" else (input_size, input_size)
+    if arch in AUXILIARY:
+        options |= {"aux_logits": auxiliaries, "transform_input": True, "init_weights": True}
+    try:
+        network = get_model(arch, weights=None, num_classes=num_classes, **options)
+    except (ValueError, AssertionError) as error:  # a size that patches or windows do not divide
+        raise ModelError(f"{arch} does not come for inputs of {input_size} x {input_size} pixels: {error}") from error
+    if arch.startswith("mnasnet"):  # its own asks for a version number that only PyTorch's own files carry
+        network._load_from_state_dict = MethodType(nn.Module._load_from_state_dict, network)
+    return network
+
+
+@cache
+def _input_statistics(arch: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of RGB / 255 that the first published weights of `arch` were trained with."""
+    from torchvision.models import get_model_weights
+
+    published = next(iter(get_model_weights(arch)), None)
+    if published is None:
+        return IMAGENET_MEAN, IMAGENET_STD
+    transforms = published.transforms()
+    return tuple(transforms.mean), tuple(transforms.std)
+
+
+def _todays_name(arch: str, name: str) -> str:
+    """The published DenseNets have names of an older torchvision: `denselayer1.norm.1.weight`."""
+    if not arch.startswith("densenet"):
+        return name
+    return re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.", r"\1\2.", name)
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(str(size) for size in tensor.shape) or "one number"
