@@ -1,8 +1,16 @@
-"""Scores of detections: matching, average precision by TAO's rules and by everyone's, COCO's mAP on request.
+"""Scores of detections: matching, average precision by TAO's rules and by everyone's, COCO's mAP on request; and of
+classifiers: accuracy, confusion, tags.
 
 NumPy only; knows no task: anything with `boxes_n4`, `scores_n` and `classes_n` can be scored.
 """
 
+from taolite.metrics.classes import (
+    ClassificationScores,
+    TagScores,
+    classification_report,
+    score_classes,
+    score_tags,
+)
 from taolite.metrics.coco import CocoScores, coco_map
 from taolite.metrics.match import BoxLimits, ClassMatches, FoundLike, match
 from taolite.metrics.precision import Mode, average_precision, precision_recall
@@ -12,14 +20,19 @@ __all__ = [
     "BoxLimits",
     "ClassMatches",
     "ClassScore",
+    "ClassificationScores",
     "CocoScores",
     "FoundLike",
     "Mode",
     "Scores",
+    "TagScores",
     "average_precision",
+    "classification_report",
     "coco_map",
     "match",
     "precision_recall",
     "score",
+    "score_classes",
     "score_matches",
+    "score_tags",
 ]

@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["curves_png", "first_batch_png", "precision_recall_png"]
+__all__ = ["confusion_png", "curves_png", "first_batch_png", "precision_recall_png"]
 
 _SHOWN = 12  # examples of a first batch
 _CELL_AREA = 480 * 360  # pixels an example takes on the sheet
 _TINT = 0.55  # opacity of full coverage
 _MANY_POINTS = 60  # beyond this, markers would hide the line
+_COUNTED = 20  # classes up to which a confusion matrix has its counts written in
 _DPI = 110
 _INK, _FAINT = "#333333", "#d9d9d9"
 _LOSS, _COST, _RATE = "#0072b2", "#d55e00", "#666666"
@@ -122,6 +123,50 @@ def precision_recall_png(scores: Scores, path: Path) -> None:
         axes.set_xlabel("recall: share of the objects that were found")
         _dress(axes, "precision: share of the finds that are right", place="lower left")
         axes.set_title(f"mean average precision {scores.mean:.3f} ({scores.mode})", color=_INK, size=11)
+
+
+def confusion_png(confusion_kk: NDArray[np.int64], names: Sequence[str], path: Path) -> None:
+    """The confusion matrix: rows are what pictures are, columns what they were taken for; dark is a large share of its
+    row. Right answers are blue, mistakes orange, so that a few mistakes are seen beside a dark diagonal.
+
+    Args:
+        confusion_kk: (K, K) counts, K at least 1. They are written into the cells of up to 20 classes.
+        names: of the K classes; beyond 60, only every second, third ... is written.
+        path: the PNG to write. Raises StorageError where it cannot be.
+    """
+    classes = len(names)
+    row_shares_kk = confusion_kk / np.maximum(confusion_kk.sum(axis=1, keepdims=True), 1)
+    right = np.eye(classes, dtype=bool)
+    ink = np.where(right[:, :, None], np.array(_shares(_LOSS)), np.array(_shares(_COST)))
+    # a root lifts the few mistakes of a good classifier above what the eye takes for white
+    image = 1 - np.sqrt(row_shares_kk)[:, :, None] * (1 - ink)
+    longest = max(len(name) for name in names)
+    side = min(max(3.2, 0.34 * classes), 13.0) + min(0.075 * longest, 2.4)
+    with _figure((side + 0.4, side + 0.5), path) as figure:
+        axes = figure.subplots()
+        axes.imshow(image, interpolation="nearest", aspect="equal")
+        every = -(-classes // 60)
+        ticks = list(range(0, classes, every))
+        size = 9 if classes <= 20 else 7 if classes <= 40 else 5.5
+        axes.set_xticks(ticks, [names[k] for k in ticks], rotation=0 if longest * classes <= 24 else 90, size=size)
+        axes.set_yticks(ticks, [names[k] for k in ticks], size=size)
+        axes.tick_params(colors=_INK, length=0)
+        for edge in axes.spines.values():
+            edge.set_color(_FAINT)
+        if classes <= _COUNTED:
+            axes.set_xticks(np.arange(1, classes) - 0.5, minor=True)
+            axes.set_yticks(np.arange(1, classes) - 0.5, minor=True)
+            axes.grid(which="minor", color=_FAINT, linewidth=0.6)
+            axes.tick_params(which="minor", length=0)
+            for row, column in zip(*np.nonzero(confusion_kk), strict=True):
+                colour = "white" if row_shares_kk[row, column] > 0.4 else _INK
+                axes.text(column, row, str(confusion_kk[row, column]), ha="center", va="center", color=colour, size=8)
+        axes.set_xlabel("taken for", color=_INK)
+        axes.set_ylabel("is", color=_INK)
+        total, hits = int(confusion_kk.sum()), int(np.trace(confusion_kk))
+        share = f"{100 * hits / total:.2f} % right" if total else "no picture"
+        axes.set_title(f"{share} ({hits} of {total})", color=_INK, size=11)
+        figure.tight_layout()
 
 
 def first_batch_png(examples: Sequence[TrainingExample], names: Sequence[str], path: Path) -> None:
@@ -251,3 +296,8 @@ def _on_paper(colour: Colour) -> str:
     light = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
     factor = min(1.0, 150 / light) if light else 1.0
     return "#" + "".join(f"{round(value * factor):02x}" for value in colour)
+
+
+def _shares(colour: str) -> tuple[float, ...]:
+    """`#0072b2` as three shares 0..1."""
+    return tuple(int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))

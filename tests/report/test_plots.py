@@ -11,7 +11,7 @@ from PIL import Image
 
 from taolite.media import palette
 from taolite.metrics import score
-from taolite.report import curves_png, first_batch_png, precision_recall_png
+from taolite.report import confusion_png, curves_png, first_batch_png, precision_recall_png
 from taolite.report.plots import _on_paper
 from taolite.sample import Truth
 
@@ -86,6 +86,30 @@ def test_precision_over_recall_has_a_line_a_class(tmp_path):
 
     for colour in palette(2):
         assert count(tmp_path / "pr.png", rgb(_on_paper(colour))) > 100
+
+
+@pytest.mark.parametrize("classes", [1, 2, 20, 100])
+def test_a_confusion_matrix_has_a_square_of_its_share_s_colour_for_each_cell(classes, tmp_path):
+    confusion = np.diag(np.full(classes, 4))
+    confusion[0, classes - 1] += 4  # half of the first class is taken for the last
+
+    confusion_png(
+        confusion, [f"{'犬' * (number % 3)}{number}" for number in range(classes)], tmp_path / "confusion.png"
+    )
+
+    blue, orange = rgb("#0072b2"), rgb("#d55e00")
+    half = [round(255 - 0.5**0.5 * (255 - value)) for value in orange]
+    right, wrong = count(tmp_path / "confusion.png", np.array(blue)), count(tmp_path / "confusion.png", np.array(half))
+    if classes == 1:
+        assert (right > 1000, wrong) == (True, 0)
+    else:  # the diagonal but for its first cell; numbers and edges take a little
+        assert right / wrong == pytest.approx(classes - 1, rel=0.3)
+
+
+def test_a_confusion_matrix_of_nothing_is_drawn(tmp_path):
+    confusion_png(np.zeros((3, 3), np.int64), ["a", "b", "c"], tmp_path / "confusion.png")
+
+    assert count(tmp_path / "confusion.png", np.array(rgb("#0072b2"))) == 0
 
 
 def test_the_first_batch_shows_pictures_labels_and_coverage(tmp_path):
