@@ -233,6 +233,8 @@ def _run_export(options: argparse.Namespace) -> int:
         print(f"DeepStream: {path}")
     if options.engine_file:
         options.model_path, options.compute_capability = str(report.output), None
+        if report.int8 is not None:
+            options.cal_cache_file = None  # the model holds its ranges
         _build_engine(options, mounts, key, workspace_bytes=options.max_workspace_size)
     return 0
 
@@ -287,6 +289,7 @@ def _calibration_options(options: argparse.Namespace, mounts: Mounts) -> Calibra
         method=options.int8_calibrator,
         percentile=options.int8_percentile,
         excluded=tuple(options.int8_float_layers),
+        force_ptq=options.force_ptq,
         tensorrt=options.int8_trt_version,
     )
 
@@ -328,7 +331,6 @@ def _calibrate(options: argparse.Namespace, mounts: Mounts, key: Key | None) -> 
             key=key,
             options=settings,
             resolve=mounts.resolve,
-            force_ptq=options.force_ptq,
             listener=show,
         )
     return settings.cache if needed else None

@@ -23,9 +23,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from taolite.artifacts.describe import describe
     from taolite.artifacts.keys import find_key_if_given
+    from taolite.engines import onnx_graph
     from taolite.workspace.mounts import Mounts
 
-    facts = describe(Mounts.load(options.mount).resolve(options.file), key=find_key_if_given(options.key))
+    path = Mounts.load(options.mount).resolve(options.file)
+    facts = describe(path, key=find_key_if_given(options.key))
+    if facts["kind"] == "onnx":
+        facts |= onnx_graph.describe(path.read_bytes())
     print(json.dumps(facts, ensure_ascii=False, indent=2) if options.json else "\n".join(_lines(facts)))
     return 0
 

@@ -46,13 +46,14 @@ def evaluation_block(evaluation: Evaluation) -> str:
 def int8_block(report: Int8Report) -> str:
     """What int8 costs each output, the layers that cost most, and where the ranges are."""
     outputs = ", ".join(f"{name} {decibel:.1f} dB" for name, decibel in report.sqnr.items())
-    layers = ", ".join(f"{cost.layer} {cost.worst:.1f}" for cost in report.layers[:_COSTLY])
-    return (
-        f"int8 against fp32, signal to noise on {report.measured_on}: {outputs}\n"
-        f"costliest layers, each alone in int8: {layers} dB (--int8-float-layers NAME keeps one in float)\n"
-        f"ranges: {report.cache} (for TensorRT up to 10 and DeepStream, beside an fp32 .onnx)\n"
-        "what it costs in mAP: evaluate -e SPEC -m the exported file"
-    )
+    lines = [f"int8 against fp32, signal to noise on {report.measured_on}: {outputs}"]
+    if report.layers:
+        layers = ", ".join(f"{cost.layer} {cost.worst:.1f}" for cost in report.layers[:_COSTLY])
+        keeps = "(--int8-float-layers NAME keeps one in float)"
+        lines.append(f"costliest layers, each alone in int8: {layers} dB {keeps}")
+    lines.append(f"ranges: {report.cache} (for TensorRT up to 10 and DeepStream, beside an fp32 .onnx)")
+    lines.append("what it costs in mAP: evaluate -e SPEC -m the exported file")
+    return "\n".join(lines)
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, silu
 
 from taolite.nn.backbone import Graph, Walk, layer_letters, named
+from taolite.nn.fake_quant import Shortcut
 from taolite.nn.separable import SeparableBackbone
 
 __all__ = ["EfficientNetB0"]
@@ -100,6 +101,8 @@ class EfficientNetB0(SeparableBackbone):
             self._add_conv(f"{name}_se_reduce", inner, unit.inputs // 4, 1)
             self._add_conv(f"{name}_se_expand", unit.inputs // 4, inner, 1)
             self._add(f"{name}_project_conv", f"{name}_project_bn", inner, unit.outputs, 1)
+            if unit.has_skip:
+                self.add_module(f"{name}_shortcut", Shortcut())
         self._add("top_conv", "top_bn", self.units[-1].outputs, 1280, 1)
         self.reset_parameters()
         self.train()
@@ -130,7 +133,7 @@ class EfficientNetB0(SeparableBackbone):
         if unit.has_skip:
             if self.training:
                 x = x * dropout(x.new_ones(len(x), 1, 1, 1), unit.drop)
-            x = yield from named(f"{name}_add", x + inputs)
+            x = yield from named(f"{name}_add", x + self.get_submodule(f"{name}_shortcut")(inputs))
         return x
 
     def _swish(self, x: Tensor, conv: str, bn: str, activation: str) -> Walk:

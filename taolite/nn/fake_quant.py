@@ -15,6 +15,7 @@ would rename the layers and stand in the way of pruning.
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from typing import ClassVar, TypeVar
 
 import torch
@@ -27,6 +28,7 @@ __all__ = [
     "fake_quantize_kernel",
     "forget_ranges",
     "is_quantized",
+    "kernel_integers",
     "quantize",
     "ranges",
     "strip",
@@ -87,9 +89,17 @@ class QuantConv2d(nn.Conv2d):
 
 def fake_quantize_kernel(kernel_oihw: Tensor) -> Tensor:
     """The kernel rounded to 255 steps from -127 to 127, of max |w| / 127 for each output channel."""
-    scale_o = _scale(kernel_oihw.detach().abs().amax(dim=(1, 2, 3)))
+    scale_o = _kernel_scales(kernel_oihw)
     zeros_o = torch.zeros_like(scale_o, dtype=torch.int32)
     return torch.fake_quantize_per_channel_affine(kernel_oihw, scale_o, zeros_o, 0, -127, 127)
+
+
+def kernel_integers(kernel_oihw: Tensor) -> Tensor:
+    """The steps that `fake_quantize_kernel` rounds to: int8, the largest of a channel 127 or -127.
+
+    Channels whose weights are all below 1.5e-5 have the smallest scale there is, and smaller integers."""
+    scale_o = _kernel_scales(kernel_oihw)
+    return (fake_quantize_kernel(kernel_oihw.detach()) / scale_o[:, None, None, None]).round().to(torch.int8)
 
 
 def quantize(network: nn.Module) -> int:
@@ -106,18 +116,21 @@ def quantize(network: nn.Module) -> int:
     return sum(isinstance(layer, QuantConv2d) for layer in network.modules())
 
 
-def strip(network: nn.Module, *, round_kernels: bool = False) -> nn.Module:
+def strip(network: nn.Module, *, round_kernels: bool = False, only: Collection[str] | None = None) -> nn.Module:
     """A copy of `network` without quantisation; with `round_kernels` its kernels keep the values they were rounded to.
 
-    A rounded kernel's largest |w| is its scale times 127, so whoever quantises it again finds the same integers."""
+    With `only`, just the convolutions of these names (the last part of their paths) lose it. A rounded kernel's largest
+    |w| is its scale times 127, so whoever quantises it again finds the same integers."""
     twin = copy.deepcopy(network)
     for parent in list(twin.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, QuantConv2d):
+                if only is not None and name not in only:
+                    continue
                 if round_kernels:
                     child.weight.data = fake_quantize_kernel(child.weight.data)
                 setattr(parent, name, _conv_like(child, nn.Conv2d).train(child.training))
-            elif isinstance(child, ActivationQuantizer) and not isinstance(parent, QuantConv2d):
+            elif isinstance(child, ActivationQuantizer) and only is None and not isinstance(parent, QuantConv2d):
                 setattr(parent, name, Shortcut().train(child.training))
     return twin
 
@@ -141,6 +154,10 @@ def forget_ranges(network: nn.Module) -> None:
     for layer in network.modules():
         if isinstance(layer, ActivationQuantizer):
             layer.batches.zero_()
+
+
+def _kernel_scales(kernel_oihw: Tensor) -> Tensor:
+    return _scale(kernel_oihw.detach().abs().amax(dim=(1, 2, 3)))
 
 
 def _scale(largest: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from taolite.nn.backbone import Graph, Walk, named
+from taolite.nn.fake_quant import Shortcut
 from taolite.nn.separable import SeparableBackbone
 
 __all__ = ["MobileNetV1", "MobileNetV2"]
@@ -171,6 +172,8 @@ class MobileNetV2(_MobileNet):
                 self._add(f"{name}_expand", f"{name}_expand_bn", channels, inner, 1)
             self._add(f"{name}_depthwise", f"{name}_depthwise_bn", inner, inner, 3, stride, depthwise=True)
             self._add(f"{name}_project", f"{name}_project_bn", inner, width, 1)
+            if self._has_skip(block):
+                self.add_module(f"{name}_shortcut", Shortcut())
             channels = width
         if self.final_stride == 32:
             self._add("conv_1", "conv_1_bn", channels, 1280, 1)
@@ -183,9 +186,12 @@ class MobileNetV2(_MobileNet):
         x = yield from self._conv_bn(x, f"{name}_depthwise", f"{name}_depthwise_bn")
         x = yield from self._relu(f"{name}_{self._relu_name}", x)
         x = yield from self._conv_bn(x, f"{name}_project", f"{name}_project_bn")
-        if block > 0 and self._widths[block] == (self._widths[block - 1][0], 1):
-            x = yield from named(f"{name}_add", inputs + x)
+        if self._has_skip(block):
+            x = yield from named(f"{name}_add", self.get_submodule(f"{name}_shortcut")(inputs) + x)
         return x
+
+    def _has_skip(self, block: int) -> bool:
+        return block > 0 and self._widths[block] == (self._widths[block - 1][0], 1)
 
     @property
     def _widths(self) -> tuple[tuple[int, int], ...]:

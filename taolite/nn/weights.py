@@ -72,8 +72,8 @@ class Weights:
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Names of layers whose values were loaded, and for each that was not: the reason. In the file's order. `fresh` are
-    the network's own that nothing was loaded into."""
+    """Names of layers whose values were loaded, and for each that was not: the reason. In the file's order; by name for
+    a bundle and a `.safetensors` file, which have none. `fresh` are the network's own that nothing was loaded into."""
 
     loaded: tuple[str, ...]
     skipped: Mapping[str, str]
@@ -297,7 +297,7 @@ def _read_safetensors(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, An
 
     try:
         with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not iterable)
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
             return tensors, file.metadata() or {}
     except SafetensorError as error:
         raise DamagedError(f"{path}: this is no whole safetensors file ({error}); copy or download it again") from error
@@ -311,7 +311,7 @@ def _read_tlt(path: Path, key: Key | None) -> Weights:
     arch = bundle.architecture.get("network")
     tensors = {
         ".".join(name.split(".")[-2:]): torch.as_tensor(value)
-        for name, value in bundle.tensors.items()
+        for name, value in sorted(bundle.tensors.items())  # a bundle has no order of its own
         if name.rpartition(".")[2] not in ActivationQuantizer.STATE
     }
     return Weights(str(path), tensors, graph, _depth(arch, tensors), arch)

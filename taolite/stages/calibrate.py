@@ -62,6 +62,7 @@ class CalibrationOptions:
         json_file: where the ranges are written as TAO's tensor scales.
         method, percentile: see `taolite.quant.calibrate.calibrate`.
         excluded: layers that stay float.
+        force_ptq: leave aside what quantisation-aware training learned.
         tensorrt: the version that the cache is for.
     """
 
@@ -75,6 +76,7 @@ class CalibrationOptions:
     method: Method = "minmax"
     percentile: float = 99.99
     excluded: tuple[str, ...] = ()
+    force_ptq: bool = False
     tensorrt: str = DEFAULT_TENSORRT
 
 
@@ -202,13 +204,12 @@ def calibrate_model(
     key: Key | None,
     options: CalibrationOptions,
     resolve: base.Resolve,
-    force_ptq: bool = False,
     listener: Listener = silent,
 ) -> bool:
     """See to it that `options.cache` holds ranges for the `.etlt` or `.onnx` at `model`; False where the model is
     quantised already and needs none.
 
-    Where `options.json_file` exists it gives them, as after quantisation-aware training, unless `force_ptq`.
+    Where `options.json_file` exists it gives them, as after quantisation-aware training, unless `options.force_ptq`.
     Raises PathError: ranges from a JSON file, and the cache exists, as in TAO. EngineError: an ONNX of others.
     Otherwise as `find_ranges`.
     """
@@ -218,7 +219,7 @@ def calibrate_model(
     meta = onnx_graph.read_meta(onnx)
     if meta is None:
         raise EngineError(f"{model}: this ONNX does not say how photos are prepared for it; export it with taolite")
-    if options.json_file is not None and options.json_file.is_file() and not force_ptq:
+    if options.json_file is not None and options.json_file.is_file() and not options.force_ptq:
         if options.cache.exists():
             raise PathError(
                 f"{options.cache} already exists; the ranges come from {options.json_file}: remove it first"

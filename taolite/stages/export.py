@@ -2,7 +2,8 @@
 
 The proof: the same inputs (noise, and a smooth picture) go through the trained network and through what was written,
 and no output may differ by more than `LIMITS`. INT8 has no such limit: what rounding costs each output, and which
-layers cost most, is reported. What the model has to say of itself (classes, preprocessing, decoding) travels inside it.
+layers cost most, is reported; after quantisation-aware training it has a proof of its own (`stages.learned_int8`).
+What the model has to say of itself (classes, preprocessing, decoding) travels inside it.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ from taolite.engines.opening import open_engine
 from taolite.errors import ModelError, PathError, UsageError
 from taolite.events import Listener, Notice, Progress, silent
 from taolite.files import write_bytes
-from taolite.nn.fake_quant import strip
+from taolite.nn.fake_quant import is_quantized, strip
 from taolite.preprocessing import Preprocessing
 from taolite.quant.sensitivity import LayerCost, layer_costs, output_sqnr
 from taolite.stages import deepstream
-from taolite.stages.calibrate import CalibrationOptions, find_ranges, quantise
+from taolite.stages.calibrate import CalibrationOptions, find_ranges, quantise, write_ranges
+from taolite.stages.learned_int8 import learned_calibration, prove_integers, prove_rounding, refuse_existing_cache
 from taolite.tasks import base
 
 __all__ = ["LIMITS", "ExportReport", "Int8Report", "export_model", "parity", "to_onnx"]
@@ -55,7 +57,8 @@ class ExportReport:
 
     Attributes:
         output: the file; sealed tells whether it needs the key.
-        differences: output name -> largest absolute difference to the trained network, on the proof's inputs.
+        differences: output name -> largest absolute difference to the trained network, on the proof's inputs; of the
+            float model before it is calibrated, but of the INT8 model where training learned its rounding.
         macs: multiply-accumulates of one image; parameters: numbers in the graph, BatchNorm folded.
         onnx_bytes, onnx_sha256: of the ONNX inside.
         companions: the DeepStream config and labels, where they were asked for.
@@ -83,8 +86,8 @@ class Int8Report:
 
     Attributes:
         sqnr: output name -> dB, the whole network in INT8.
-        layers: every layer alone in INT8, the costliest first.
-        measured_on: "calibration images", or "test patterns" where a cache gave the ranges.
+        layers: every layer alone in INT8, the costliest first; none where training learned the rounding.
+        measured_on: "calibration images", or "test patterns" where a cache or training gave the ranges.
         record: how the ranges were found; cache: where they are kept.
     """
 
@@ -131,32 +134,51 @@ def export_model(
     target = output or model.with_suffix(".etlt")
     if target.exists() and not overwrite:
         raise PathError(f"Default output file {target} already exists; remove it, choose another, or add --force")
+    options = calibration or CalibrationOptions()
     bundle = read_bundle(model, key=key)
     task = base.find(bundle.task)
-    network = strip(task.network(bundle))
+    trained = task.network(bundle)
+    learned = precision == "int8" and is_quantized(trained) and not options.force_ptq
+    if learned and not overwrite:
+        refuse_existing_cache(options.cache)
+    partly = strip(trained, only=options.excluded) if learned else trained
+    network = strip(partly, round_kernels=learned)
     meta = OnnxMeta(
         task=bundle.task,
         classes=bundle.classes,
         preprocessing=bundle.preprocessing,
         decoding=_decoding(task, bundle.classes, bundle.extra, spec),
     )
-    plain = to_onnx(
-        network,
-        channels=bundle.preprocessing.channels,
-        input_hw=bundle.preprocessing.input_hw,
-        output_names=task.onnx_outputs,
-        input_name=INPUT_NAME,
-        opset=opset,
-        static_batch=static_batch,
-    )
-    onnx = onnx_graph.write_meta(plain, meta)
+
+    def written(module: torch.nn.Module) -> bytes:
+        plain = to_onnx(
+            module,
+            channels=bundle.preprocessing.channels,
+            input_hw=bundle.preprocessing.input_hw,
+            output_names=task.onnx_outputs,
+            opset=opset,
+            static_batch=static_batch,
+        )
+        return onnx_graph.write_meta(plain, meta)
+
+    onnx = written(network)
     if precision == "fp16":
         onnx = onnx_graph.to_fp16(onnx)
     differences = parity(network, onnx, bundle.preprocessing, precision="fp16" if precision == "fp16" else "fp32")
     cost = onnx_graph.macs_and_parameters(onnx, (static_batch or 1, *_chw(bundle.preprocessing)))
     int8 = None
-    if precision == "int8":
-        onnx, int8 = _to_int8(onnx, task, meta.preprocessing, calibration or CalibrationOptions(), resolve, listener)
+    if learned:
+        onnx, int8, differences = _trained_int8(
+            trained,
+            partly,
+            unrounded=written(strip(trained)),
+            rounded=onnx,
+            heads=tuple(task.heads()),
+            preprocessing=bundle.preprocessing,
+            options=options,
+        )
+    elif precision == "int8":
+        onnx, int8 = _to_int8(onnx, task, meta.preprocessing, options, resolve, listener)
 
     listener(Notice(f"Saving exported model to {target}"))
     sealed = target.suffix != ".onnx"
@@ -294,9 +316,7 @@ def _to_int8(
     quantised = quantise(onnx, calibration, excluded=options.excluded)
     photos, measured_on = calibration.samples, "calibration images"
     if photos is None:
-        (shape,) = onnx_graph.signature(onnx).inputs.values()
-        proofs, measured_on = _proof_inputs(preprocessing), "test patterns"
-        photos = np.resize(proofs, (shape[0] if shape[0] > 0 else len(proofs), *proofs.shape[1:]))
+        photos, measured_on = _proof_batch(onnx, preprocessing), "test patterns"
     costs = layer_costs(
         onnx,
         calibration.ranges,
@@ -311,6 +331,44 @@ def _to_int8(
         record=calibration.record,
         cache=options.cache,
     )
+
+
+def _trained_int8(
+    trained: torch.nn.Module,
+    partly: torch.nn.Module,
+    *,
+    unrounded: bytes,
+    rounded: bytes,
+    heads: tuple[str, ...],
+    preprocessing: Preprocessing,
+    options: CalibrationOptions,
+) -> tuple[bytes, Int8Report, dict[str, float]]:
+    """The model in INT8 as quantisation-aware training left it, what that costs, and how far it is from `partly`.
+
+    `partly` is `trained` but for the layers that are to stay float, `rounded` its ONNX with rounded kernels, and
+    `unrounded` that of `trained` without quantisation, which is what an fp32 export writes.
+    """
+    calibration = learned_calibration(trained, rounded, heads=heads)
+    quantised = quantise(rounded, calibration, excluded=(*options.excluded, *heads))
+    prove_integers(partly, quantised)
+    inputs = _proof_batch(rounded, preprocessing)
+    differences = prove_rounding(partly, strip(trained), quantised, inputs)
+    write_ranges(options.cache, calibration, unrounded, tensorrt=options.tensorrt, json_file=options.json_file)
+    report = Int8Report(
+        sqnr=output_sqnr(unrounded, quantised, inputs),
+        layers=(),
+        measured_on="test patterns",
+        record=calibration.record,
+        cache=options.cache,
+    )
+    return quantised, report, differences
+
+
+def _proof_batch(onnx: bytes, preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """`_proof_inputs`, as many as the model takes at once."""
+    (shape,) = onnx_graph.signature(onnx).inputs.values()
+    proofs = _proof_inputs(preprocessing)
+    return np.resize(proofs, (shape[0] if shape[0] > 0 else len(proofs), *proofs.shape[1:]))
 
 
 def _proof_inputs(preprocessing: Preprocessing) -> NDArray[np.float32]:

@@ -273,8 +273,8 @@ def test_tensor_scales_of_a_json_file_become_a_cache_and_never_replace_one(folde
     assert calibrate_model(model, key=None, options=settings, resolve=Path)
     with pytest.raises(PathError) as caught:
         calibrate_model(model, key=None, options=settings, resolve=Path)
-    other = replace(settings, cache=tmp_path / "ptq.bin")
-    assert calibrate_model(model, key=None, options=other, resolve=Path, force_ptq=True)
+    other = replace(settings, cache=tmp_path / "ptq.bin", force_ptq=True)
+    assert calibrate_model(model, key=None, options=other, resolve=Path)
 
     assert parse_cache((tmp_path / "cal.bin").read_text()).ranges == pytest.approx({"input_1": 1.0, "r": 2.54})
     assert str(caught.value) == (

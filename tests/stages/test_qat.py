@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 
 from taolite.artifacts.bundle import read_bundle, weights_hash
 from taolite.artifacts.keys import Key
+from taolite.cli.main import main
 from taolite.engines.onnx_graph import element_types, operators
-from taolite.errors import TrainingError
-from taolite.nn.fake_quant import is_quantized, ranges
+from taolite.errors import ModelError, PathError, TrainingError
+from taolite.nn.fake_quant import QuantConv2d, fake_quantize_kernel, is_quantized, ranges, strip
+from taolite.quant import insert_qdq
+from taolite.quant.cache import parse_cache
+from taolite.stages.calibrate import CalibrationOptions, read_ranges
+from taolite.stages.export import export_model, to_onnx
+from taolite.stages.learned_int8 import learned_calibration, prove_integers, prove_rounding
 from taolite.stages.prune import PruneSettings, prune
 from taolite.tasks import base
 
@@ -20,6 +30,17 @@ from .test_life import detectnet, train_once
 
 KEY = Key("tlt_encode")
 TASK = base.find("detectnet")
+ENGINE_SPEC = """
+inferencer_config {{
+  target_classes: "plate" image_width: 96 image_height: 64 image_channels: 3 batch_size: 4
+  tensorrt_config {{ parser: ETLT backend_data_type: INT8 trt_engine: "{engine}" }}
+}}
+bbox_handler_config {{
+  kitti_dump: true
+  classwise_bbox_handler_config {{ key: "default" value {{ clustering_config {{
+    clustering_algorithm: NMS coverage_threshold: 0.3 nms_iou_threshold: 0.3 nms_confidence_threshold: 0.3 }} }} }}
+}}
+"""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -105,10 +126,10 @@ def test_a_quantised_model_gives_its_weights_to_a_float_one_layer_by_layer(train
     start = TASK.start(TASK.read_spec(path).model, resolve=Path, key=KEY)
 
     assert start.notices[0] == f"{trained}: 26 layers loaded into the tao graph"
-    assert set(start.notices[1:]) == {
+    assert list(start.notices[1:]) == [
         f"{trained}: layer {head} skipped: heads begin at random without load_graph"
         for head in ("output_bbox", "output_cov")
-    }
+    ]
 
 
 def test_random_numbers_of_a_run_do_not_depend_on_quantisation(tiny: Path):
@@ -137,3 +158,158 @@ def test_a_published_retraining_spec_with_enable_qat_is_read_without_a_word_abou
 
     assert reading.model.training_config.enable_qat
     assert [warning.text for warning in reading.warnings if "qat" in warning.text] == []
+
+
+def test_an_int8_export_rounds_as_training_did_and_needs_no_images(trained: Path, tiny: Path):
+    options = CalibrationOptions(cache=tiny / "qat.bin", json_file=tiny / "qat.json")
+
+    report = export_model(trained, tiny / "qat_int8.onnx", key=KEY, precision="int8", calibration=options)
+
+    written = onnx.load(str(tiny / "qat_int8.onnx"))
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in written.graph.initializer}
+    network = TASK.network(read_bundle(trained, key=KEY))
+    quantised = [name for name, layer in network.named_modules() if isinstance(layer, QuantConv2d)]
+    for name in quantised:
+        kernel = network.get_submodule(name).weight.detach()
+        norm = network.get_submodule(name.replace("_conv_", "_bn_").replace(".conv1", ".bn_conv1"))
+        sign_o = norm.weight.detach().sign().numpy()[:, None, None, None]
+        steps_o = np.abs(kernel.numpy()).max(axis=(1, 2, 3), keepdims=True) / 127
+        integers = stored[f"{name}.weight_quantized"]
+        assert integers.dtype == np.int8
+        np.testing.assert_array_equal(integers * sign_o, np.round(fake_quantize_kernel(kernel).numpy() / steps_o))
+        assert np.abs(integers * sign_o - kernel.numpy() / steps_o).max() <= 0.5 + 1e-4  # the nearest, but for ties
+    assert len(quantised) == sum(name.endswith(".weight_quantized") for name in stored)
+    assert set(report.differences) == set(TASK.onnx_outputs)
+    scales = json.loads((tiny / "qat.json").read_text())["tensor_scales"]
+    assert scales["input_1"] == pytest.approx(ranges(network)["backbone.conv1"])
+    assert stored["input_1_scale"] == np.float32(scales["input_1"]) / np.float32(127)
+    assert parse_cache((tiny / "qat.bin").read_text()).ranges == pytest.approx(scales)
+
+
+def test_the_cache_of_a_quantised_model_serves_its_fp32_export(trained: Path, tiny: Path):
+    cache = tiny / "qat_for_fp32.bin"
+    export_model(trained, tiny / "q8.onnx", key=KEY, precision="int8", calibration=CalibrationOptions(cache=cache))
+    export_model(trained, tiny / "q32.onnx", key=KEY)
+
+    read = read_ranges(cache, (tiny / "q32.onnx").read_bytes())
+
+    assert read.record["method"] == "quantisation-aware training"
+    assert read.ranges["input_1"] == pytest.approx(
+        ranges(TASK.network(read_bundle(trained, key=KEY)))["backbone.conv1"]
+    )
+
+
+def test_a_layer_that_is_to_stay_float_has_its_own_kernel_and_the_rest_is_proved_as_ever(trained: Path, tiny: Path):
+    layer = "block_2a_conv_1"
+    options = CalibrationOptions(cache=tiny / "part.bin", excluded=(layer,))
+
+    report = export_model(trained, tiny / "part.onnx", key=KEY, precision="int8", calibration=options)
+
+    stored = {tensor.name: tensor for tensor in onnx.load(str(tiny / "part.onnx")).graph.initializer}
+    network = TASK.network(read_bundle(trained, key=KEY))
+    norm = network.backbone.block_2a_bn_1
+    factor_o = norm.weight / (norm.running_var + norm.eps).sqrt()
+    kernel = network.backbone.block_2a_conv_1.weight * factor_o[:, None, None, None]
+    found = numpy_helper.to_array(stored[f"backbone.{layer}.weight"])
+    np.testing.assert_allclose(found, kernel.detach().numpy(), rtol=1e-4, atol=1e-7)
+    assert sum(name.endswith(".weight_quantized") for name in stored) == 12
+    assert set(report.differences) == set(TASK.onnx_outputs)
+
+
+def test_an_existing_cache_is_refused_with_taos_words_and_left_alone(trained: Path, tiny: Path):
+    cache = tiny / "there.bin"
+    cache.write_text("TRT-8601-EntropyCalibration2\n")
+
+    with pytest.raises(PathError, match=r"A pre-existing cache file exists. Please delete this file and re-run export"):
+        export_model(trained, tiny / "no.onnx", key=KEY, precision="int8", calibration=CalibrationOptions(cache=cache))
+
+    assert cache.read_text() == "TRT-8601-EntropyCalibration2\n"
+    assert not (tiny / "no.onnx").exists()
+
+
+def test_force_ptq_calibrates_with_images_whatever_training_learned(trained: Path, tiny: Path, capsys):
+    words = (
+        "export",
+        "-m",
+        trained,
+        "-o",
+        tiny / "ptq.onnx",
+        "--data_type",
+        "int8",
+        "--cal_cache_file",
+        tiny / "p.bin",
+    )
+
+    code = detectnet(
+        *words, "--force_ptq", "--cal_image_dir", tiny / "kitti/image_2", "--batches", 2, "--batch_size", 4
+    )
+
+    assert code == 0
+    record = json.loads((tiny / "p.bin.json").read_text())
+    assert (record["method"], record["images"]) == ("minmax", 8)
+    capsys.readouterr()
+    assert main(["inspect", str(tiny / "ptq.onnx")]) == 0
+    said = capsys.readouterr().out
+    assert "  precision   int8\n" in said
+    assert "images 8, method minmax" in said
+
+
+def test_a_kernel_that_is_one_step_off_is_found(trained: Path):
+    network = TASK.network(read_bundle(trained, key=KEY))
+    written = to_onnx(strip(network, round_kernels=True), channels=3, input_hw=(64, 96), output_names=TASK.onnx_outputs)
+    learned = learned_calibration(network, written, heads=TASK.heads())
+    right = insert_qdq(written, learned.ranges, excluded=TASK.heads())
+    prove_integers(network, right)
+
+    model = onnx.load_model_from_string(right)
+    tensor = next(t for t in model.graph.initializer if t.name == "backbone.block_3a_conv_2.weight_quantized")
+    integers = numpy_helper.to_array(tensor).copy()
+    integers[7, 3, 1, 1] += 1 if integers[7, 3, 1, 1] < 0 else -1
+    tensor.CopyFrom(numpy_helper.from_array(integers, tensor.name))
+
+    with pytest.raises(ModelError, match=r"backbone\.block_3a_conv_2: the exported kernel holds other integers"):
+        prove_integers(network, model.SerializeToString())
+
+
+def test_the_notebooks_quantised_cells_end_in_pictures(trained: Path, tiny: Path, capsys):
+    pytest.importorskip("openvino", reason="the openvino extra is not installed")
+    final, engine = tiny / "final", tiny / "final/plate_qat.trt.int8"
+    (tiny / "engine.txt").write_text(ENGINE_SPEC.format(engine=engine))
+
+    def tao(*words: object) -> str:
+        assert main(["tao", "detectnet_v2", *map(str, words)]) == 0
+        return capsys.readouterr().out
+
+    def scores(text: str) -> float:
+        return float(text.partition("Mean average_precision (in %): ")[2].split()[0])
+
+    trained_ap = scores(tao("evaluate", "-e", tiny / "qat.txt", "-m", trained, "-k", "tlt_encode", "-f", "tlt"))
+    said = tao(
+        "export", "-m", trained, "-o", final / "plate_qat.etlt", "-k", "tlt_encode", "--data_type", "int8",
+        "--batch_size", 64, "--max_batch_size", 64, "--engine_file", engine,
+        "--cal_cache_file", final / "calibration_qat.bin", "--verbose",
+    )  # fmt: skip
+    engine_ap = scores(tao("evaluate", "-e", tiny / "qat.txt", "-m", engine, "-f", "tensorrt"))
+    tao("inference", "-e", tiny / "engine.txt", "-o", tiny / "shown", "-i", tiny / "kitti/image_2", "-k", "tlt_encode")
+
+    assert "costliest layers" not in said
+    assert json.loads((final / "plate_qat.trt.int8.json").read_text())["precision"] == "int8"
+    assert (final / "calibration_qat.bin").read_text().startswith("TRT-8601-EntropyCalibration2\n")
+    assert engine_ap == pytest.approx(trained_ap, abs=5)  # of 6 plates
+    for folder, ending in (("images_annotated", "*.png"), ("labels", "*.txt")):
+        assert len(list((tiny / "shown" / folder).glob(ending))) == 16
+
+
+def test_a_model_that_rounds_otherwise_is_not_written(trained: Path):
+    network = TASK.network(read_bundle(trained, key=KEY))
+    plain = strip(network, round_kernels=True)
+    written = to_onnx(plain, channels=3, input_hw=(64, 96), output_names=TASK.onnx_outputs)
+    inputs = np.random.default_rng(0).random((2, 3, 64, 96), np.float32)
+    right = learned_calibration(network, written, heads=TASK.heads())
+
+    good = insert_qdq(written, right.ranges, excluded=TASK.heads())
+    prove_rounding(network, strip(network), good, inputs)
+
+    wrong = insert_qdq(written, {name: 20 * value for name, value in right.ranges.items()}, excluded=TASK.heads())
+    with pytest.raises(ModelError, match="does not round as the network was trained to"):
+        prove_rounding(network, strip(network), wrong, inputs)
