@@ -5,7 +5,7 @@ and the command line (or a web page, or a test) decides how they look.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from taolite.scorecard import Metric
@@ -43,7 +43,8 @@ class Stepped:
 @dataclass(frozen=True)
 class EpochDone:
     """One epoch of training, counted from 1. Times in seconds; `data_wait` is the share (0..1) spent on loading.
-    `cost_exponent` None is a cost that is not scaled; `overflows` counts the run's steps that scaling lost."""
+    `cost_exponent` None is a cost that is not scaled; `overflows` counts the run's steps that scaling lost. `parts` are
+    the means of what the cost told of each step."""
 
     epoch: int
     epochs: int
@@ -56,6 +57,7 @@ class EpochDone:
     eta_s: float
     cost_exponent: float | None = None
     overflows: int = 0
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ A photo is resized, and a window of the input's size is taken out of it, filled 
 
     crop     the window lies at `crop_at` of the photo, which `photo_scale` may resize first (TAO's default)
     stretch  resized to the input, whatever its aspect (`enable_auto_resize`, and TAO's inference)
-    cover    resized until its shorter side is `least_side`, the window cut from the middle (classification)
+    cover    resized until it covers the input, enlarged by as many pixels each way as make its shorter side
+             `least_side`; the window is cut from the middle. A photo of the input's size stays as it is
+             (classification)
     aspect   resized until its shorter side is `least_side`, or its longer one `most_side`, or it fills the input
              (`output_image_min`, `output_image_max`)
 """
@@ -91,7 +93,10 @@ class Preprocessing:
         height, width = photo_hw
         scale_x, scale_y = self.photo_scale
         if self.fit == "cover":
-            scale_x = scale_y = max(self.least_side, *self.input_hw) / min(photo_hw)
+            margin = max(self.least_side - min(self.input_hw), 0) if photo_hw != self.input_hw else 0
+            scale_x = scale_y = max(
+                (of_input + margin) / side for of_input, side in zip(self.input_hw, photo_hw, strict=True)
+            )
         if self.fit == "aspect":
             factor = min(self.input_hw[0] / height, self.input_hw[1] / width)
             if self.least_side:

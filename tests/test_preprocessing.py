@@ -103,3 +103,11 @@ def test_covering_resizes_the_shorter_side_to_what_is_asked():
     # 100 x 50 is resized to 128 x 64; the window of 32 begins at 48 and 16
     assert prep.boxes_to_input(np.float32([[0, 0, 100, 50]]), photo_hw=(50, 100)).tolist() == [[-48, -16, 80, 48]]
     assert prep.fit_photo(np.zeros((50, 100, 3), np.uint8)).shape == (32, 32, 3)
+
+
+def test_covering_keeps_the_aspect_of_an_input_that_is_not_square_and_photos_of_its_size_as_they_are():
+    prep = Preprocessing((32, 64), fit="cover", least_side=40)  # 8 more each way: 40 x 72
+
+    # 36 x 36 is resized to 72 x 72; the window of 64 x 32 begins at 4 and 20
+    assert prep.boxes_to_input(np.float32([[0, 0, 36, 36]]), photo_hw=(36, 36)).tolist() == [[-4, -20, 68, 52]]
+    assert prep.boxes_to_input(np.float32([[1, 2, 3, 4]]), photo_hw=(32, 64)).tolist() == [[1, 2, 3, 4]]

@@ -253,7 +253,7 @@ def calibration_tensorfile(
     Training images are shuffled by the spec's seed. Batches are of batch_size_per_gpu; what does not fill one is left
     out. `max_batches` -1 is all of them. Raises DataError: fewer than asked for. PathError: the file exists.
     """
-    spec = task.read_spec(spec_path).model
+    spec = task.read_spec(spec_path, resolve=resolve).model
     recipe = task.recipe(spec)
     examples = task.examples(spec, split=split, resolve=resolve, augment=False)
     there = len(examples) // recipe.batch_size
@@ -329,7 +329,7 @@ def _from_folder(folder: Path, preprocessing: Preprocessing, options: Calibratio
 def _from_spec(
     spec: Path, preprocessing: Preprocessing, task: base.Task, options: CalibrationOptions, resolve: base.Resolve
 ) -> _Inputs:
-    read = task.read_spec(spec).model
+    read = task.read_spec(spec, resolve=resolve).model
     examples = task.examples(read, split="train", resolve=resolve, augment=False)
     paths = [sample.image for sample in examples.samples]
     return _drawn(f"the training images of {spec.name}", paths, task.recipe(read).seed, preprocessing, options)

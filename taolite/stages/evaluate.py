@@ -21,7 +21,7 @@ from taolite.scorecard import ScoreCard
 from taolite.stages.device import choose
 from taolite.stages.models import open_model
 from taolite.stages.predict import Predict
-from taolite.tasks.base import Objective, Resolve, Task
+from taolite.tasks.base import Objective, Resolve, Split, Task
 
 __all__ = ["Evaluation", "evaluate", "score_split"]
 
@@ -42,7 +42,7 @@ def evaluate(
     *,
     key: Key | None,
     resolve: Resolve,
-    split: Literal["train", "val"] = "val",
+    split: Split = "test",
     runtime: RuntimeName | None = None,
     framework: Literal["tlt", "tensorrt"] = "tlt",
     batch_size: int | None = None,
@@ -56,7 +56,6 @@ def evaluate(
 
     Raises SpecError, PathError, DataError, ArtifactError, EngineError, ModelError, UsageError.
     """
-    spec = task.read_spec(spec_path).model
     device = choose()
     if framework == "tensorrt" and model_path.is_file() and sniff(model_path) is Kind.BUNDLE:
         raise UsageError(
@@ -65,6 +64,7 @@ def evaluate(
         )
     model = open_model(model_path, key=key, device=device, runtime=runtime)
     try:
+        spec = task.read_spec(spec_path, resolve=resolve, classes=model.classes).model
         wanted = task.classes(spec)
         if len(model.classes) != len(wanted):
             raise ModelError(
@@ -116,7 +116,9 @@ def score_split(
         outputs = predict(batch.pixels.contiguous().numpy())
         seconds.append((time.perf_counter() - started) / len(batch.examples))
         with torch.no_grad():
-            cost = objective.cost(tuple(torch.from_numpy(np.ascontiguousarray(o)) for o in outputs), batch.targets)
+            cost = objective.cost(
+                tuple(torch.from_numpy(np.ascontiguousarray(o)) for o in outputs), batch.targets, training=False
+            )
         costs.append((float(cost.total), len(batch.examples)))
         for index, example in enumerate(batch.examples):
             one = tuple(output[index] for output in outputs)

@@ -147,7 +147,7 @@ def export_model(
         task=bundle.task,
         classes=bundle.classes,
         preprocessing=bundle.preprocessing,
-        decoding=_decoding(task, bundle.classes, bundle.extra, spec),
+        decoding=_decoding(task, bundle.classes, bundle.extra, spec, resolve),
     )
 
     def written(module: torch.nn.Module) -> bytes:
@@ -384,12 +384,12 @@ def _proof_inputs(preprocessing: Preprocessing) -> NDArray[np.float32]:
 
 
 def _decoding(
-    task: base.Task, classes: tuple[str, ...], extra: Mapping[str, Any], spec: Path | None
+    task: base.Task, classes: tuple[str, ...], extra: Mapping[str, Any], spec: Path | None, resolve: base.Resolve
 ) -> Mapping[str, Any]:
     """How to decode: as the spec says, where one is given, else as the model was trained with."""
     if spec is None:
         return dict(extra.get("decoding", {}))
-    read = task.read_spec(spec).model
+    read = task.read_spec(spec, resolve=resolve, classes=classes).model
     if task.classes(read) != classes:
         raise UsageError(
             f"{spec}: its target classes are {', '.join(task.classes(read))}, and the model finds "

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -41,6 +41,7 @@ class _Tally:
     images: int = 0
     waited_s: float = 0.0
     started_s: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
 
 
 class Trainer:
@@ -93,7 +94,7 @@ class Trainer:
 
     def learning_rate(self, step: int) -> float:
         """The rate of a step, from 0."""
-        return self.schedule.rate(step / self.steps_per_epoch)
+        return self.schedule.rate(step / self.steps_per_epoch) / (1 + self.recipe.decay * step)
 
     def first_batch(self) -> Batch:
         """The batch of step 0, for a look at what training sees."""
@@ -115,6 +116,8 @@ class Trainer:
             tally.loss += loss
             tally.steps += 1
             tally.images += len(batch.examples)
+            for name, value in self._parts.items():
+                tally.parts[name] = tally.parts.get(name, 0.0) + value
             if self._should_stop() and done + tally.steps < self.steps_per_epoch:
                 return None
             if self.step % self.point_every == 0 or self.step % self.steps_per_epoch == 0:
@@ -140,6 +143,7 @@ class Trainer:
             eta_s=seconds / tally.steps * left,
             cost_exponent=self.cost_scale.exponent if self.cost_scale else None,
             overflows=self.cost_scale.overflows if self.cost_scale else 0,
+            parts={name: total / tally.steps for name, total in tally.parts.items()},
         )
 
     def _batches(self, epoch: int, done: int) -> Iterator[Batch]:

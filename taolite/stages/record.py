@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
+from typing import Any
 
 from taolite.events import EpochDone, Event, Stepped, Validated
 from taolite.files import write_text
@@ -40,11 +41,22 @@ def write_results(path: Path, metric: Metric) -> None:
 class Recorder:
     """A listener that keeps what it hears; open while the run is. The folder is the run's, the sinks become its own.
 
-    `costs`: validation costs also go to val/events by epoch, as TAO's early stopping writes them.
+    `costs`: validation costs also go to val/events by epoch, as TAO's early stopping writes them. `log` is a CSV file
+    of the run so far, `columns` its columns and the keys of metrics.jsonl they hold.
     """
 
-    def __init__(self, run: RunFolder, sinks: Sequence[Sink], *, costs: bool = False) -> None:
+    def __init__(
+        self,
+        run: RunFolder,
+        sinks: Sequence[Sink],
+        *,
+        costs: bool = False,
+        log: str = "",
+        columns: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._run = run
+        self._log = run.root / log if log else None
+        self._columns = columns
         self._sinks = [Board(run.root / "events"), *sinks]
         self._costs = Board(run.root / "val" / "events") if costs else None
 
@@ -88,10 +100,11 @@ class Recorder:
             "data_wait": event.data_wait,
             "seconds": event.seconds,
             "step": event.step,
-        }
+        } | {f"train_{name}": value for name, value in event.parts.items()}
         if event.cost_exponent is not None:
             values |= {"cost_exponent": event.cost_exponent, "overflows": event.overflows}
         self._run.metrics.write(event.epoch, values)
+        self._write_log()
         self._run.status.write(
             "Training loop in progress",
             epoch=event.epoch,
@@ -106,12 +119,23 @@ class Recorder:
         metric, words = event.metric, event.metric.words
         values = {words.short: metric.value, words.of_class: dict(metric.per_class)}
         self._run.metrics.write(event.epoch, {"validation_cost": event.cost, **values})
+        self._write_log()
         record_scores(self._run.status, metric, event.cost)
         per_class = {f"{name}_{words.of_class} (in %)": value for name, value in metric.per_class.items()}
         mean = {f"{words.long} ({words.short}) (in %)": metric.value}  # fractions, as TAO's are
         self._scalars({"validation_cost": event.cost, **mean, **per_class}, event.step)
         if self._costs is not None:
             self._costs.scalars({"validation_cost": event.cost}, event.epoch)
+
+    def _write_log(self) -> None:
+        """The CSV file, whole: a row for each epoch, NaN where an epoch has no such value."""
+        if self._log is None:
+            return
+        epochs: dict[int, dict[str, Any]] = {}
+        for row in self._run.metrics.read():
+            epochs.setdefault(row["epoch"], {}).update(row)
+        lines = [",".join(str(row.get(key, "nan")) for key in self._columns.values()) for row in epochs.values()]
+        write_text(self._log, "\n".join([",".join(self._columns), *lines, ""]))
 
     def _scalars(self, values: Mapping[str, float], step: int) -> None:
         for sink in self._sinks:

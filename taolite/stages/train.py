@@ -22,6 +22,7 @@ from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
 from taolite.errors import DataError, TrainingError
 from taolite.events import Event, Listener, Notice, Validated, silent
+from taolite.files import write_text
 from taolite.report import plots
 from taolite.sinks.base import Sink, guarded
 from taolite.sinks.clearml import open_clearml
@@ -101,7 +102,7 @@ def train(
     """
     began = time.perf_counter()
     listener(Notice(f"Loading experiment spec at {spec_path}."))
-    reading = task.read_spec(spec_path)
+    reading = task.read_spec(spec_path, resolve=resolve)
     spec = reading.model
     for warning in reading.warnings:
         listener(Notice(f"{spec_path}: line {warning.line}: {warning.text}", "warning"))
@@ -145,7 +146,11 @@ def train(
     with (
         RunFolder.open(results, identity) as folder,
         Recorder(
-            folder, _services(watch, name, folder.root, facts, options, listener), costs=schedule.led_by_cost
+            folder,
+            _services(watch, name, folder.root, facts, options, listener),
+            costs=schedule.led_by_cost,
+            log=watch.log,
+            columns=watch.columns,
         ) as record,
         _stop_signals() as stop,
     ):
@@ -156,7 +161,7 @@ def train(
             objective=task.objective(spec),
             schedule=schedule,
             groups=task.parameter_groups(start.network, spec),
-            regularised=task.regularised(start.network),
+            regularised=task.regularised(start.network, spec),
             device=device,
             workers=options.workers,
             listener=_both(record, listener),
@@ -185,6 +190,8 @@ def train(
         folder.record(
             versions=versions(), hardware=hardware(), device=device.description, seed=trainer.recipe.seed, name=name
         )
+        for file, text in task.run_files(spec).items():
+            write_text(folder.root / file, text)
         run.take_up()
         record.started(task.title)
         first = trainer.first_batch().examples
@@ -243,9 +250,9 @@ class _Run:
                         self.listener(Notice(f"epoch {done.epoch}: {said}"))
                 if self.watch.every_epochs and done.epoch % self.watch.every_epochs == 0:
                     self.show()
-                if done.epoch % recipe.checkpoint_interval == 0 and done.epoch < recipe.epochs:
+                if done.epoch % recipe.checkpoint_interval == 0 and (recipe.keeps_last or done.epoch < recipe.epochs):
                     self.listener(Notice(f"Saving checkpoints for step-{trainer.step}."))
-                    self.save_model(self.folder.root / f"model.epoch-{done.epoch}.tlt", evaluation)
+                    self.save_model(self.folder.root / recipe.epoch_model.format(epoch=done.epoch), evaluation)
                 plots.curves_png(self.folder.metrics.read(), self.folder.plots / "curves.png")
             saved = checkpoint.save(self.folder.checkpoints, trainer, key=self.key)
             if stop.is_set():

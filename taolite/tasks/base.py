@@ -38,6 +38,7 @@ __all__ = [
     "Objective",
     "Recipe",
     "Schedule",
+    "Split",
     "Start",
     "Task",
     "Watch",
@@ -46,6 +47,7 @@ __all__ = [
 
 Outputs = tuple[NDArray[np.float32], ...]  # what the network gives for one image, in the order of `onnx_outputs`
 Resolve = Callable[[str], Path]  # a path as the spec spells it -> a path of this machine
+Split = Literal["train", "val", "test"]  # test: what `evaluate` scores, where the spec tells it from val
 
 
 Mix = Callable[["torch.Tensor", Mapping[str, "torch.Tensor"]], "tuple[torch.Tensor, Mapping[str, torch.Tensor]]"]
@@ -77,12 +79,16 @@ class Recipe:
     float16: bool = False  # the spec asks for half precision
     cost_scaling: CostScaling | None = None
     mix: Mix | None = None
+    decay: float = 0.0  # after n steps the schedule's rate is divided by 1 + decay * n
+    epoch_model: str = "model.epoch-{epoch}.tlt"  # what a model that is kept on the way is called, in the run folder
+    keeps_last: bool = False  # the last epoch's model has such a name too
 
 
 @dataclass(frozen=True)
 class Watch:
     """What is shown of a run under way: `points` of its curves an epoch; every `every_epochs` epochs the weights'
-    histograms and `pictures` held-out images with what `decoding` finds in them, never where that is None."""
+    histograms and `pictures` held-out images with what `decoding` finds in them, never where that is None. `log` is
+    the name of a CSV file of TAO's, "" for none, `columns` its columns and the keys of metrics.jsonl they hold."""
 
     points: int
     every_epochs: int | None
@@ -90,6 +96,8 @@ class Watch:
     decoding: Mapping[str, Any]
     wandb: WandbSettings | None = None
     clearml: ClearmlSettings | None = None
+    log: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -151,8 +159,11 @@ class InferencePlan:
 class Objective(Protocol):
     """A cost with a life: it may balance its parts from epoch to epoch. Its state belongs in the checkpoint."""
 
-    def cost(self, outputs: tuple[torch.Tensor, ...], targets: Mapping[str, torch.Tensor]) -> Cost:
-        """The cost of one batch, without regularisation."""
+    def cost(
+        self, outputs: tuple[torch.Tensor, ...], targets: Mapping[str, torch.Tensor], *, training: bool = True
+    ) -> Cost:
+        """The cost of one batch, without regularisation; `training`: of outputs in training mode, which may be logits
+        where those of evaluation mode are scores."""
         ...
 
     def end_epoch(self) -> None:
@@ -207,8 +218,10 @@ class Task(Protocol):
     default_spec: Path  # what trains where no spec is named
     onnx_outputs: tuple[str, ...]  # in the order the network returns them
 
-    def read_spec(self, path: Path) -> Reading[Any]:
-        """The train / evaluate spec with its warnings; raises SpecError with all its problems."""
+    def read_spec(self, path: Path, *, resolve: Resolve = Path, classes: Sequence[str] | None = None) -> Reading[Any]:
+        """The train / evaluate spec with its warnings, as the other methods take it. A spec that does not list its
+        classes has `classes`, those of a model that is there already, or else those of its training data.
+        Raises SpecError with all its problems; PathError, DataError where the data has to say and cannot."""
         ...
 
     def inference_plan(self, path: Path) -> InferencePlan:
@@ -239,6 +252,10 @@ class Task(Protocol):
         """How pictures become the network's input."""
         ...
 
+    def run_files(self, spec: Any) -> Mapping[str, str]:
+        """Text files that TAO leaves in a run folder for this task alone: their names and texts."""
+        ...
+
     def output_shapes(self, network: torch.nn.Module, spec: Any) -> Shapes:
         """Of the outputs for one image of the spec's input size; raises ModelError where the input is too small."""
         ...
@@ -247,7 +264,7 @@ class Task(Protocol):
         self,
         spec: Any,
         *,
-        split: Literal["train", "val"],
+        split: Split,
         resolve: Resolve,
         augment: bool,
         output_shapes: Shapes | None = None,
@@ -268,7 +285,7 @@ class Task(Protocol):
         """The optimiser's groups of trained parameters, each with its `rate`: the factor of the schedule's."""
         ...
 
-    def regularised(self, network: torch.nn.Module) -> Sequence[torch.nn.Parameter]:
+    def regularised(self, network: torch.nn.Module, spec: Any) -> Sequence[torch.nn.Parameter]:
         """The parameters that the spec's regulariser acts on."""
         ...
 

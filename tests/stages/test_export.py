@@ -201,7 +201,7 @@ def quick(detector, monkeypatch):
         def network(self, bundle):
             return copy.deepcopy(detector).eval()
 
-        def read_spec(self, path):
+        def read_spec(self, path, *, resolve, classes):
             return SimpleNamespace(model={"train.txt": ("cat", "犬"), "other.txt": ("dog",)}[path.name])
 
         def classes(self, spec):

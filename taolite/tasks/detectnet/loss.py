@@ -46,8 +46,10 @@ class DetectNetObjective:
         self.weights = initial / initial.sum(dim=1, keepdim=True)  # (K, 2)
         self._sums = torch.zeros(len(classes), 2, dtype=torch.float64)
 
-    def cost(self, outputs: tuple[torch.Tensor, ...], targets: Mapping[str, torch.Tensor]) -> Cost:
-        """The cost of a batch.
+    def cost(
+        self, outputs: tuple[torch.Tensor, ...], targets: Mapping[str, torch.Tensor], *, training: bool = True
+    ) -> Cost:
+        """The cost of a batch; only those of training count for the next epoch's weights.
 
         Args:
             outputs: cov (N, K, h, w) after the sigmoid and bbox (N, 4K, h, w), float32.
@@ -55,7 +57,7 @@ class DetectNetObjective:
                 weighted, also mask (N, K, 2, h, w), its factors for cov and bbox.
         """
         losses = self._losses(outputs, targets)
-        if torch.is_grad_enabled():
+        if training:
             self._sums += losses.detach().double().cpu()
         weights = (self.weights * self._class_share[:, None]).to(losses.device)
         total = (losses * weights).sum()

@@ -35,6 +35,7 @@ from taolite.tasks.base import (
     Resolve,
     Schedule,
     Shapes,
+    Split,
     Start,
     Watch,
 )
@@ -62,7 +63,9 @@ class DetectNetTask:
     default_spec = Path(__file__).with_name("default_spec.txt")
     onnx_outputs = ("output_cov/Sigmoid", "output_bbox/BiasAdd")
 
-    def read_spec(self, path: Path) -> specs.Reading[DetectNetSpec]:
+    def read_spec(
+        self, path: Path, *, resolve: Resolve = Path, classes: Sequence[str] | None = None
+    ) -> specs.Reading[DetectNetSpec]:
         return specs.read(path, DetectNetSpec)
 
     def inference_plan(self, path: Path) -> InferencePlan:
@@ -119,6 +122,9 @@ class DetectNetTask:
     def preprocessing(self, spec: DetectNetSpec) -> Preprocessing:
         return spec_preprocessing(spec)
 
+    def run_files(self, spec: DetectNetSpec) -> Mapping[str, str]:
+        return {}
+
     def output_shapes(self, network: torch.nn.Module, spec: DetectNetSpec) -> Shapes:
         assert isinstance(network, DetectNet)
         grid_hw, classes = network.grid_hw(self.preprocessing(spec).input_hw), network.num_classes
@@ -128,13 +134,15 @@ class DetectNetTask:
         self,
         spec: DetectNetSpec,
         *,
-        split: Literal["train", "val"],
+        split: Split,
         resolve: Resolve,
         augment: bool,
         output_shapes: Shapes | None = None,
     ) -> Examples:
         grid_hw = None if output_shapes is None else (output_shapes[0][1], output_shapes[0][2])
-        return spec_examples(spec, split, resolve=resolve, augment=augment, grid_hw=grid_hw)
+        return spec_examples(
+            spec, "train" if split == "train" else "val", resolve=resolve, augment=augment, grid_hw=grid_hw
+        )
 
     def start(self, spec: DetectNetSpec, *, resolve: Resolve, key: Key | None) -> Start:
         return _as_quantised_as_asked(spec, self._float_or_loaded(spec, resolve=resolve, key=key))
@@ -230,7 +238,7 @@ class DetectNetTask:
     def parameter_groups(self, network: torch.nn.Module, spec: DetectNetSpec) -> list[dict[str, Any]]:
         return [{"params": [one for one in network.parameters() if one.requires_grad], "rate": 1.0}]
 
-    def regularised(self, network: torch.nn.Module) -> Sequence[torch.nn.Parameter]:
+    def regularised(self, network: torch.nn.Module, spec: DetectNetSpec) -> Sequence[torch.nn.Parameter]:
         return regularised_parameters(network)
 
     def bundle(
