@@ -125,7 +125,7 @@ def collect_folders(
         _note_strangers(root / name, extensions, findings)
     beside = [path for path in root.iterdir() if path.suffix.lower() in extensions and path.is_file()]
     if beside:
-        text = f"{len(beside)} pictures lie beside the class folders and belong to no class, such as {min(beside).name}"
+        text = f"pictures beside the class folders, which belong to no class: {len(beside)}, such as {min(beside).name}"
         findings.note("no-class", root, text)
     return samples
 
@@ -155,7 +155,7 @@ def check_labels(path: Path, classes: Sequence[str], *, listener: Listener = sil
         if line and line in lines[: number - 1]
     ]
     known = {name.replace("_", " "): name for name in classes}
-    named = [known.get(line.replace("_", " "), line) for line in lines if line]
+    named = [line if line in classes else known.get(line.replace("_", " "), line) for line in lines if line]
     problems += [f"{show(name)} has no class folder" for name in dict.fromkeys(named) if name not in classes]
     problems += [f"the class folder {show(name)} has no line" for name in classes if name not in named]
     if not problems and named != list(classes):
@@ -206,7 +206,7 @@ def _note_strangers(folder: Path, extensions: tuple[str, ...], findings: Finding
     strangers = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() not in extensions)
     strangers = [path for path in strangers if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     if strangers:
-        text = f"{len(strangers)} files are not taken for pictures, such as {strangers[0].name}"
+        text = f"files that are not taken for pictures: {len(strangers)}, such as {strangers[0].name}"
         findings.note("no-picture", folder, text)
 
 

@@ -106,8 +106,8 @@ def test_what_is_odd_and_does_no_harm_is_told(pets: Path, draw: Draw):
 
     assert len(read_folders(pets, listener=heard)) == 3
     assert heard == [
-        f"{pets}/dog: 1 files are not taken for pictures, such as notes.txt",
-        f"{pets}: 1 pictures lie beside the class folders and belong to no class, such as lost.png",
+        f"{pets}/dog: files that are not taken for pictures: 1, such as notes.txt",
+        f"{pets}: pictures beside the class folders, which belong to no class: 1, such as lost.png",
         f"{pets}: has no picture of `bird`, `cow`",
     ]
 
@@ -212,6 +212,12 @@ def test_labels_that_say_the_same_pass_and_blanks_stand_for_underscores(tmp_path
     check_labels(shared_data / "cat_dog" / "labels.txt", class_names(shared_data / "cat_dog" / "train"))
 
     assert heard == [f"{tmp_path}/labels.txt: `poison ivy` is taken for the folder with `_`"]
+
+
+def test_a_folder_s_own_name_goes_before_one_that_only_differs_by_its_underscore(tmp_path: Path):
+    (tmp_path / "labels.txt").write_text("a b\na_b\n")
+
+    check_labels(tmp_path / "labels.txt", ["a b", "a_b"])
 
 
 @pytest.mark.parametrize(
