@@ -1,5 +1,5 @@
-"""The three learning-rate schedules (reference/tao_classification_ssd.md 3.1); `taolite.tasks.base.Schedule` says what
-each method promises. None hears of validations, so none has a state.
+"""The learning-rate schedules: TAO's three (reference/tao_classification_ssd.md 3.1), and stairs;
+`taolite.tasks.base.Schedule` says what each method promises. None hears of validations, so none has a state.
 
 Rates are those of a step; `epochs` is the whole run. TAO rounds a `step_size` down to whole steps, which no rate here
 does: a run of N steps differs by less than a share 1 / N of the exponent.
@@ -15,7 +15,7 @@ from typing import Any
 from taolite.tasks.base import Schedule
 from taolite.tasks.classification.spec import LearningRate
 
-__all__ = ["Cosine", "SoftAnneal", "Step", "schedule_of"]
+__all__ = ["Cosine", "SoftAnneal", "Stairs", "Step", "schedule_of"]
 
 _LEAST = 3e-4  # where TAO's soft start begins, whatever the rate it leads to
 
@@ -27,7 +27,9 @@ def schedule_of(config: LearningRate, *, epochs: int, processes: int = 1) -> Sch
     if config.cosine:
         base = config.cosine.learning_rate * processes
         return Cosine(base * config.cosine.min_lr_ratio, base, config.cosine.soft_start, epochs)
-    assert config.soft_anneal is not None, "a spec has one of the three"
+    if config.stairs:
+        return Stairs(config.stairs.learning_rate * processes, config.stairs.epochs, config.stairs.gamma)
+    assert config.soft_anneal is not None, "a spec has one of the four"
     return SoftAnneal(
         config.soft_anneal.learning_rate * processes,
         config.soft_anneal.soft_start,
@@ -103,3 +105,19 @@ class Cosine(_Fixed):
         if progress < self.soft_start:
             return self.least + (self.base - self.least) * progress / self.soft_start
         return self.least + (self.base - self.least) * (1 + math.cos(math.pi * (progress - self.soft_start))) / 2
+
+
+@dataclass(frozen=True)
+class Stairs(_Fixed):
+    """`base`, multiplied by `gamma` after every `epochs` epochs (reference/jetson_workflows.md 2.5).
+
+    >>> [Stairs(base=0.1, epochs=30, gamma=0.1).rate(elapsed) for elapsed in (0, 29.9, 30)]
+    [0.1, 0.1, 0.010000000000000002]
+    """
+
+    base: float
+    epochs: int
+    gamma: float
+
+    def rate(self, elapsed: float) -> float:
+        return float(self.base * self.gamma ** int(elapsed / self.epochs))

@@ -8,7 +8,7 @@ import pytest
 
 from taolite import spec
 from taolite.tasks.base import Schedule
-from taolite.tasks.classification.schedule import Cosine, SoftAnneal, Step, schedule_of
+from taolite.tasks.classification.schedule import Cosine, SoftAnneal, Stairs, Step, schedule_of
 from taolite.tasks.classification.spec import LearningRate
 
 
@@ -59,7 +59,14 @@ def test_cosine_falls_to_its_share_and_with_a_soft_start_not_quite():
     assert rates(soft, 0, 25, 50, 100) == pytest.approx([0.001, 0.0505, 0.1, 0.0505])
 
 
-@pytest.mark.parametrize("kind", ["step { step_size: 10 gamma: 0.5", "soft_anneal {", "cosine {"])
+def test_stairs_go_down_at_fixed_epochs_so_that_a_longer_run_begins_with_the_shorter_one():
+    text = "stairs { learning_rate: 0.1 epochs: 30 gamma: 0.1 }"
+
+    # jetson-inference: lr * 0.1 ** (epoch // 30); the run here has 100 epochs
+    assert rates(text, 0, 29.99, 30, 59.99, 60, 90) == pytest.approx([0.1, 0.1, 0.01, 0.01, 1e-3, 1e-4])
+
+
+@pytest.mark.parametrize("kind", ["stairs { epochs: 2", "step { step_size: 10 gamma: 0.5", "soft_anneal {", "cosine {"])
 def test_the_rate_is_multiplied_by_the_processes(kind: str):
     text = f"{kind} learning_rate: 0.01 }}"
 
@@ -67,7 +74,12 @@ def test_the_rate_is_multiplied_by_the_processes(kind: str):
 
 
 def test_a_schedule_has_nothing_to_remember():
-    schedules: list[Schedule] = [Step(0.1, 0.1, 0.1, 10), SoftAnneal(0.1, 0.0, (), 0.0, 10), Cosine(0.0, 0.1, 0.0, 10)]
+    schedules: list[Schedule] = [
+        Step(0.1, 0.1, 0.1, 10),
+        SoftAnneal(0.1, 0.0, (), 0.0, 10),
+        Cosine(0.0, 0.1, 0.0, 10),
+        Stairs(0.1, 3, 0.1),
+    ]
 
     for schedule in schedules:
         schedule.restore(schedule.state())

@@ -121,7 +121,7 @@ def test_an_eval_config_without_top_k_judges_the_likeliest_class() -> None:
         ('"resnet"', '"resnet18"',
          'model_config.arch is "resnet18"; it needs to be `resnet`, `vgg`, `alexnet`, `googlenet`, `mobilenet_v1`, `mobilenet_v2`, '
          "`squeezenet`, `darknet`, `cspdarknet`, `cspdarknet_tiny`, `efficientnet_b0`, `efficientnet_b1`, `efficientnet_b2`, "
-         "`efficientnet_b3`, `efficientnet_b4`, `efficientnet_b5`, `efficientnet_b6` or `efficientnet_b7`; did you mean `resnet`?"),
+         "`efficientnet_b3`, `efficientnet_b4`, `efficientnet_b5`, `efficientnet_b6`, `efficientnet_b7` or `torchvision`; did you mean `resnet`?"),
         ('"resnet"', '"resnet" n_layers: 20', "model_config.n_layers is 20; a resnet has 10, 18, 34, 50, 101, 152 or 200"),
         ('"resnet"', '"darknet"', "model_config.n_layers is 18 (absent); a darknet has 19 or 53"),
         ('"resnet"', '"resnet" freeze_blocks: 0 freeze_blocks: 5',
@@ -131,6 +131,14 @@ def test_an_eval_config_without_top_k_judges_the_likeliest_class() -> None:
          "model_config.freeze_blocks is 9; the blocks of efficientnet_b3 are 0 to 8"),
         ('"resnet"', '"resnet" dropout: 1', "model_config.dropout is 1; it needs to be 0 or more and less than 1"),
         ('"resnet"', '"resnet" activation { }', "model_config.activation.activation_type is missing; it needs a value"),
+        ('"resnet"', '"resnet" torchvision_arch: "resnet18"',
+         'model_config.torchvision_arch goes with arch "torchvision", which it names: "resnet18", "convnext_tiny" ...'),
+        ('"resnet"', '"torchvision"',
+         'model_config.torchvision_arch goes with arch "torchvision", which it names: "resnet18", "convnext_tiny" ...'),
+        ("train_config {", "jetson_config { dataset_type: 'voc' } train_config {",
+         'jetson_config.dataset_type is "voc", which needs `multi_label: true`'),
+        ("train_config {", "jetson_config { multi_label_threshold: 1 } train_config {",
+         "jetson_config.multi_label_threshold is 1; it needs to be more than 0 and less than 1"),
         ('"3,224,192"', '""', 'model_config.input_image_size is ""; it needs a value'),
         ('"3,224,192"', '"224,224"', 'model_config.input_image_size is "224,224"; it needs to be "C,H,W", such as "3,224,224"'),
         ('"3,224,192"', '"3,-224,224"',
@@ -213,6 +221,8 @@ def test_a_missing_part_of_the_spec_is_named() -> None:
          "model_config.activation has no effect: it is that of cspdarknet and efficientnet, as in TAO"),
         ("use_batch_norm: true", "use_batch_norm: true batch_norm_config { momentum: 0.9 }",
          "model_config.batch_norm_config.epsilon is 0 or absent, which counts as 0 in this block; 1e-5 is usual"),
+        ("train_config {", "jetson_config { } train_config { enable_random_crop: true",
+         "train_config.enable_random_crop has no effect beside jetson_config, whose crops are torchvision's"),
         ("model_config {", "eval_config { eval_dataset_path: 'x' n_workers: 1 enable_center_crop: true }\nmodel_config {",
          "eval_config.enable_center_crop differs from train_config's: `evaluate` sees other pictures than validation does"),
     ],
@@ -231,7 +241,7 @@ def test_every_field_has_a_sentence_and_a_default_that_its_own_text_takes() -> N
         found.add(model)
         waiting += [shape.model for shape in shapes(model).values() if shape.model and shape.model not in found]
 
-    assert len(found) == 18
+    assert len(found) == 20
     for model in found:
         for name, info in model.model_fields.items():
             assert info.description, (model, name)

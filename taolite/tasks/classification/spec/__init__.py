@@ -5,6 +5,7 @@
 """
 
 from taolite.tasks.classification.spec.experiment import ClassificationSpec, EvalConfig
+from taolite.tasks.classification.spec.jetson import JetsonConfig
 from taolite.tasks.classification.spec.network import (
     DEPTHS,
     LAST_BLOCK,
@@ -24,6 +25,7 @@ from taolite.tasks.classification.spec.training import (
     Regularizer,
     RMSprop,
     SoftAnneal,
+    Stairs,
     Step,
     TrainConfig,
     VisualizerConfig,
@@ -41,6 +43,7 @@ __all__ = [
     "Cosine",
     "EvalConfig",
     "InterpolationMethod",
+    "JetsonConfig",
     "LearningRate",
     "ModelConfig",
     "Optimizer",
@@ -48,6 +51,7 @@ __all__ = [
     "RMSprop",
     "Regularizer",
     "SoftAnneal",
+    "Stairs",
     "Step",
     "TrainConfig",
     "VisualizerConfig",

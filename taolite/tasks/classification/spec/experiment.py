@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from taolite.spec import Finding, SpecModel, UInt, check, field
+from taolite.tasks.classification.spec.jetson import JetsonConfig
 from taolite.tasks.classification.spec.network import ModelConfig
 from taolite.tasks.classification.spec.training import TrainConfig
 
@@ -28,6 +29,7 @@ class ClassificationSpec(SpecModel):
     eval_config: EvalConfig | None = field(None, doc="What `evaluate` judges; not needed by `train`.")
     model_config_: ModelConfig = field(spec_name="model_config", doc="The network.")
     train_config: TrainConfig = field(doc="The training loop and its data.")
+    jetson_config: JetsonConfig | None = field(None, doc="Ours: what jetson-inference's train.py does beyond TAO.")
 
     @check("model_config.input_image_size", "train_config.image_mean")
     def _a_mean_for_each_channel(self) -> Iterator[Finding]:
@@ -40,6 +42,11 @@ class ClassificationSpec(SpecModel):
 
     def spec_notes(self) -> Iterator[Finding]:
         training, evaluation = self.train_config, self.eval_config
+        for name in ("enable_random_crop", "enable_center_crop"):
+            if self.jetson_config and getattr(training, name):
+                yield Finding(
+                    ("train_config", name), "has no effect beside jetson_config, whose crops are torchvision's"
+                )
         if evaluation and evaluation.enable_center_crop != training.enable_center_crop:
             text = "differs from train_config's: `evaluate` sees other pictures than validation does"
             yield Finding(("eval_config", "enable_center_crop"), text)

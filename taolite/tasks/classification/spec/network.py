@@ -1,4 +1,5 @@
-"""The network: `model_config` (reference/tao_classification_ssd.md 3.1, 3.4)."""
+"""The network: `model_config` (reference/tao_classification_ssd.md 3.1, 3.4); `torchvision` and `torchvision_arch` are
+ours."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ __all__ = ["DEPTHS", "LAST_BLOCK", "Activation", "Arch", "BatchNormConfig", "Int
 Arch = Literal[
     "resnet", "vgg", "alexnet", "googlenet", "mobilenet_v1", "mobilenet_v2", "squeezenet", "darknet", "cspdarknet",
     "cspdarknet_tiny", "efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3", "efficientnet_b4",
-    "efficientnet_b5", "efficientnet_b6", "efficientnet_b7",
+    "efficientnet_b5", "efficientnet_b6", "efficientnet_b7", "torchvision",
 ]  # fmt: skip
 DEPTHS = {
     "resnet": (10, 18, 34, 50, 101, 152, 200),
@@ -24,6 +25,7 @@ LAST_BLOCK = {"resnet": 4, "googlenet": 9, "mobilenet_v1": 13, "mobilenet_v2": 1
     ("vgg", "darknet", "cspdarknet", "cspdarknet_tiny"), 5
 )  # ids of freeze_blocks; the archs that are not here end at 8
 _FIRST_BLOCK = {"vgg": 1, "alexnet": 1}  # the others begin at 0
+_OWN_NORMS = ("efficientnet", "squeezenet", "alexnet", "torchvision")  # what use_batch_norm says nothing about
 
 
 class InterpolationMethod(SpecEnum):
@@ -56,6 +58,7 @@ class ModelConfig(SpecModel):
     """The network."""
 
     arch: Arch = field(doc="The architecture.")
+    torchvision_arch: str = field("", doc='Ours: the network by torchvision\'s name, with arch "torchvision".')
     input_image_size: str = field(min_length=1, doc='Network input as "C,H,W": 1 or 3 channels, 16 pixels or more.')
     resize_interpolation_method: InterpolationMethod = field(
         InterpolationMethod.BILINEAR, doc="How pictures are resized."
@@ -108,6 +111,14 @@ class ModelConfig(SpecModel):
             absent = "" if "n_layers" in self.model_fields_set else " (absent)"
             yield Finding(("n_layers",), f"is {self.n_layers}{absent}; a {self.arch} has {known}")
 
+    @check("arch", "torchvision_arch", "input_image_size")
+    def _torchvision_is_named(self) -> Iterator[Finding]:
+        if (self.arch == "torchvision") != bool(self.torchvision_arch):
+            text = 'goes with arch "torchvision", which it names: "resnet18", "convnext_tiny" ...'
+            yield Finding(("torchvision_arch",), text)
+        if self.arch == "torchvision" and self.input_image_size.strip().startswith("1"):
+            yield Finding(("input_image_size",), "is grey; torchvision's networks take 3 channels")
+
     @check("arch", "freeze_blocks")
     def _blocks_exist(self) -> Iterator[Finding]:
         first, last = _FIRST_BLOCK.get(self.arch, 0), LAST_BLOCK.get(self.arch, 8)
@@ -121,5 +132,5 @@ class ModelConfig(SpecModel):
             yield Finding(("dropout",), "has no effect: it is vgg's alone, as in TAO")
         if self.activation and not self.arch.startswith(("cspdarknet", "efficientnet")):
             yield Finding(("activation",), "has no effect: it is that of cspdarknet and efficientnet, as in TAO")
-        if not self.use_batch_norm and not self.arch.startswith(("efficientnet", "squeezenet", "alexnet")):
+        if not self.use_batch_norm and not self.arch.startswith(_OWN_NORMS):
             yield Finding(("use_batch_norm",), "is false or absent: the network has no batch normalisation")

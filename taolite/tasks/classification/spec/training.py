@@ -18,6 +18,7 @@ __all__ = [
     "RMSprop",
     "Regularizer",
     "SoftAnneal",
+    "Stairs",
     "Step",
     "TrainConfig",
     "VisualizerConfig",
@@ -145,14 +146,23 @@ class Cosine(SpecModel):
     soft_start: Float = field(0.0, ge=0, lt=1, doc="Share of all steps in which the rate rises.")
 
 
-class LearningRate(SpecModel):
-    """One of three schedules."""
+class Stairs(SpecModel):
+    """Ours: the rate is multiplied by gamma after every so many epochs, however long the run is (torchvision's)."""
 
-    one_of: ClassVar = (OneOf("schedule", ("step", "soft_anneal", "cosine"), required=True),)
+    learning_rate: Float = field(gt=0, doc="Rate at the start, for each process.")
+    epochs: UInt = field(gt=0, unit="epochs", doc="Length of a stair.")
+    gamma: Float = field(0.1, gt=0, le=1, doc="Factor of the rate from stair to stair.")
+
+
+class LearningRate(SpecModel):
+    """One of TAO's three schedules, or ours."""
+
+    one_of: ClassVar = (OneOf("schedule", ("step", "soft_anneal", "cosine", "stairs"), required=True),)
 
     step: Step | None = field(None, doc="A smooth decay.")
     soft_anneal: SoftAnneal | None = field(None, doc="Up, then divided at given points.")
     cosine: Cosine | None = field(None, doc="Up, then half a cosine down.")
+    stairs: Stairs | None = field(None, doc="Ours: down by a factor every so many epochs.")
 
 
 class VisualizerConfig(SpecModel):

@@ -1,0 +1,28 @@
+"""`jetson_config`: ours, for what jetson-inference's train.py does and TAO's schema has no word for
+(reference/jetson_workflows.md 2). A spec without the block is TAO's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from taolite.spec import Finding, Float, SpecModel, check, field
+
+__all__ = ["JetsonConfig"]
+
+
+class JetsonConfig(SpecModel):
+    """Where it is given, even empty, pictures are cropped as torchvision does (at random in area and shape for
+    training; resized to the input's side and cut from the middle otherwise), and the run folder has train.py's files.
+    """
+
+    dataset_type: Literal["folder", "nuswide", "voc"] = field(
+        "folder", doc="What train_dataset_path and val_dataset_path are: class folders, or the root of a tagged set."
+    )
+    multi_label: bool = field(False, doc="A picture has any number of classes: sigmoid instead of softmax.")
+    multi_label_threshold: Float = field(0.5, gt=0, lt=1, doc="Score from which a class counts as found.")
+
+    @check("dataset_type", "multi_label")
+    def _tags_are_many(self) -> Iterator[Finding]:
+        if self.dataset_type != "folder" and not self.multi_label:
+            yield Finding(("dataset_type",), f'is "{self.dataset_type}", which needs `multi_label: true`')
