@@ -1,4 +1,5 @@
-"""The backbones by the names that specs give them, and the depths each comes in; no torch, for specs to check against.
+"""A detector's backbones by the names that specs give them, and the depths each comes in; no torch, for specs to
+check against.
 
 `taolite.nn.backbones` builds them.
 """

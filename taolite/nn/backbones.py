@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from taolite.errors import ModelError
+from taolite.nn.alexnet import AlexNet
 from taolite.nn.backbone import Backbone, Graph
 from taolite.nn.darknet import DarkNet
-from taolite.nn.efficientnet import EfficientNetB0
+from taolite.nn.efficientnet import EFFICIENTNETS
 from taolite.nn.googlenet import GoogLeNet
 from taolite.nn.mobilenet import MobileNetV1, MobileNetV2
 from taolite.nn.resnet import ResNet
@@ -17,10 +18,10 @@ from taolite.nn.vgg import VGG
 
 __all__ = ["BACKBONES", "backbone_from_config", "build_backbone"]
 
-_KINDS = (ResNet, VGG, DarkNet, MobileNetV1, MobileNetV2, SqueezeNet, GoogLeNet, EfficientNetB0)
+_KINDS = (ResNet, VGG, DarkNet, MobileNetV1, MobileNetV2, SqueezeNet, GoogLeNet, *EFFICIENTNETS, AlexNet)
 
 BACKBONES: dict[str, type[Backbone]] = {kind.arch: kind for kind in _KINDS}
-"""`arch` -> its class; `taolite.nn.archs.ARCHS` has the depths."""
+"""`arch` -> its class; `taolite.nn.archs.ARCHS` has the depths of those that a detector may have."""
 
 
 def build_backbone(

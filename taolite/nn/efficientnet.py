@@ -1,30 +1,33 @@
-"""EfficientNet B0 as TAO has it (reference 5.3; reference/tao_classification_ssd.md 3.4): stride 32, 1280 channels.
+"""EfficientNet B0 to B7 as TAO has them (reference 5.3; reference/tao_classification_ssd.md 3.4): stride 32.
 
 The stride is 32 in DetectNet too: TAO's switch to 16 has no effect. Layers are `stem_conv`, `stem_bn`,
 `stem_activation`, then in each block (`block1a`, `block2a`, `block2b`, ...) `_expand_conv`, `_expand_bn`,
 `_expand_activation` (not in the first), `_dwconv`, `_bn`, `_activation`, `_se_squeeze`, `_se_reduce`, `_se_expand`,
 `_se_excite`, `_project_conv`, `_project_bn`, `_add` where input and output agree, and `top_conv`, `top_bn`,
-`top_activation`. Activations are swish. The gates' convolutions have biases, no other has.
+`top_activation`. Activations are swish, or what `activation` names. The gates' convolutions have biases, no other has.
 
-In training a block with `_add` is left out for a picture with probability 0.2 b / 16, b the blocks before it, and
-counts so much more where it is not (drop-connect). Graphs are "tao", with TensorFlow's padding, and "torchvision".
+B1 to B7 have more blocks and wider ones. In training a block with `_add` is left out for a picture with probability
+0.2 b / 16, b the blocks before it and 16 those of B0, and counts so much more where it is not (drop-connect). Graphs
+are "tao", with TensorFlow's padding, and "torchvision".
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, silu
+from torch.nn.functional import dropout
 
+from taolite.nn.activations import ACTIVATIONS
 from taolite.nn.backbone import Graph, Walk, layer_letters, named
 from taolite.nn.fake_quant import Shortcut
 from taolite.nn.separable import SeparableBackbone
 
-__all__ = ["EfficientNetB0"]
+__all__ = ["EFFICIENTNETS", "EfficientNetB0", "variant"]
 
 STAGES = (
     (3, 1, 16, 1, 1),
@@ -35,7 +38,7 @@ STAGES = (
     (5, 4, 192, 6, 2),
     (3, 1, 320, 6, 1),
 )
-"""Kernel, blocks, output channels, expansion, and the first block's stride."""
+"""Kernel, blocks, output channels, expansion, and the first block's stride; of B0."""
 
 DROP_CONNECT = 0.2
 
@@ -66,6 +69,8 @@ class EfficientNetB0(SeparableBackbone):
     Args:
         graph: "tao" or "torchvision".
         in_channels, freeze_blocks, freeze_bn: as `Backbone`; block 0 is the stem, 8 `top_conv`.
+
+    `activation` is one of ACTIVATIONS and may be set; that of the gates' first convolution is it too.
     """
 
     arch = "efficientnet_b0"
@@ -73,6 +78,9 @@ class EfficientNetB0(SeparableBackbone):
     fields: ClassVar = {"graph": str, "in_channels": int, "freeze_blocks": list, "freeze_bn": bool}
     graphs = ("tao", "torchvision")
     momentum = 0.01
+    width: ClassVar[float] = 1.0
+    depth: ClassVar[float] = 1.0
+    activation = "swish"
 
     def __init__(
         self,
@@ -91,8 +99,8 @@ class EfficientNetB0(SeparableBackbone):
             freeze_blocks=freeze_blocks,
             freeze_bn=freeze_bn,
         )
-        self.units = _units()
-        self._add("stem_conv", "stem_bn", in_channels, 32, 3, 2)
+        self.units = _units(self.width, self.depth)
+        self._add("stem_conv", "stem_bn", in_channels, self.units[0].inputs, 3, 2)
         for unit in self.units:
             name, inner = unit.name, unit.inputs * unit.expansion
             if unit.expansion > 1:
@@ -103,7 +111,7 @@ class EfficientNetB0(SeparableBackbone):
             self._add(f"{name}_project_conv", f"{name}_project_bn", inner, unit.outputs, 1)
             if unit.has_skip:
                 self.add_module(f"{name}_shortcut", Shortcut())
-        self._add("top_conv", "top_bn", self.units[-1].outputs, 1280, 1)
+        self._add("top_conv", "top_bn", self.units[-1].outputs, _scaled(1280, self.width), 1)
         self.reset_parameters()
         self.train()
 
@@ -126,7 +134,7 @@ class EfficientNetB0(SeparableBackbone):
             x = yield from self._swish(x, f"{name}_expand_conv", f"{name}_expand_bn", f"{name}_expand_activation")
         x = yield from self._swish(x, f"{name}_dwconv", f"{name}_bn", f"{name}_activation")
         gate = yield from named(f"{name}_se_squeeze", x.mean(dim=(2, 3), keepdim=True))
-        gate = silu((yield from self._through(gate, f"{name}_se_reduce")))
+        gate = ACTIVATIONS[self.activation]((yield from self._through(gate, f"{name}_se_reduce")))
         gate = torch.sigmoid((yield from self._through(gate, f"{name}_se_expand")))
         x = yield from named(f"{name}_se_excite", x * gate)
         x = yield from self._conv_bn(x, f"{name}_project_conv", f"{name}_project_bn")
@@ -138,7 +146,7 @@ class EfficientNetB0(SeparableBackbone):
 
     def _swish(self, x: Tensor, conv: str, bn: str, activation: str) -> Walk:
         x = yield from self._conv_bn(x, conv, bn)
-        return (yield from named(activation, silu(x)))
+        return (yield from named(activation, ACTIVATIONS[self.activation](x)))
 
     def _draw(self, conv: nn.Conv2d) -> None:
         """Normal, cut at two deviations, of variance 2 / fan-out (Keras's VarianceScaling)."""
@@ -147,11 +155,67 @@ class EfficientNetB0(SeparableBackbone):
         nn.init.trunc_normal_(conv.weight, std=std, a=-2 * std, b=2 * std)
 
 
-def _units() -> tuple[Block, ...]:
+class EfficientNetB1(EfficientNetB0):
+    arch, width, depth = "efficientnet_b1", 1.0, 1.1
+
+
+class EfficientNetB2(EfficientNetB0):
+    arch, width, depth = "efficientnet_b2", 1.1, 1.2
+
+
+class EfficientNetB3(EfficientNetB0):
+    arch, width, depth = "efficientnet_b3", 1.2, 1.4
+
+
+class EfficientNetB4(EfficientNetB0):
+    arch, width, depth = "efficientnet_b4", 1.4, 1.8
+
+
+class EfficientNetB5(EfficientNetB0):
+    arch, width, depth = "efficientnet_b5", 1.6, 2.2
+
+
+class EfficientNetB6(EfficientNetB0):
+    arch, width, depth = "efficientnet_b6", 1.8, 2.6
+
+
+class EfficientNetB7(EfficientNetB0):
+    arch, width, depth = "efficientnet_b7", 2.0, 3.1
+
+
+EFFICIENTNETS = (
+    EfficientNetB0,
+    EfficientNetB1,
+    EfficientNetB2,
+    EfficientNetB3,
+    EfficientNetB4,
+    EfficientNetB5,
+    EfficientNetB6,
+    EfficientNetB7,
+)
+
+
+def variant(blocks: int, channels: int) -> str | None:
+    """The arch that has so many blocks, and where two do, so many features; None where neither tells."""
+    found = [kind for kind in EFFICIENTNETS if len(_units(kind.width, kind.depth)) == blocks]
+    if len(found) > 1:
+        found = [kind for kind in found if _scaled(1280, kind.width) == channels]
+    return found[0].arch if found else None
+
+
+def _scaled(channels: int, width: float) -> int:
+    """The nearest multiple of 8, not below nine tenths."""
+    wanted = channels * width
+    scaled = max(8, int(wanted + 4) // 8 * 8)
+    return scaled + 8 if scaled < 0.9 * wanted else scaled
+
+
+def _units(width: float, depth: float) -> tuple[Block, ...]:
     blocks: list[Block] = []
-    channels, total = 32, sum(repeats for _, repeats, *_ in STAGES)
-    for stage, (kernel, repeats, outputs, expansion, first_stride) in enumerate(STAGES, start=1):
-        for i in range(repeats):
+    channels, total = _scaled(32, width), sum(repeats for _, repeats, *_ in STAGES)
+    for stage, (kernel, repeats, full, expansion, first_stride) in enumerate(STAGES, start=1):
+        outputs = _scaled(full, width)
+        for i in range(math.ceil(repeats * depth)):
             stride = first_stride if i == 0 else 1
             name, drop = f"block{stage}{layer_letters(i)}", DROP_CONNECT * len(blocks) / total
             blocks.append(Block(name, kernel, stride, channels, outputs, expansion, drop))

@@ -6,7 +6,7 @@ TAO's own names pass as they are. Of other programs' these are known:
 |---|---|---|
 | `layer1.0.conv1.weight` | torchvision's ResNet | torchvision |
 | `features.1.conv.0.0.weight` | torchvision's MobileNet v2 | torchvision |
-| `features.1.0.block.0.0.weight` | torchvision's EfficientNet B0 | torchvision |
+| `features.1.0.block.0.0.weight` | torchvision's EfficientNet B0 to B7 | torchvision |
 | `model.1.3.weight` | MobileNet v1, a widespread PyTorch layout | tensorflow |
 """
 
@@ -24,8 +24,8 @@ __all__ = ["Layout", "recognise"]
 
 @dataclass(frozen=True)
 class Layout:
-    """A kind of state dict: the network it is of, the graph its values mean something in, and `layer.tensor` in TAO's
-    names for each of its own; None for what is not of the backbone."""
+    """A kind of state dict: the network it is of (`efficientnet` for B0 to B7), the graph its values mean something in,
+    and `layer.tensor` in TAO's names for each of its own; None for what is not of the backbone."""
 
     arch: str
     graph: Graph
@@ -97,7 +97,7 @@ def _efficientnet(name: str) -> str | None:
     layer, _, tensor = name.rpartition(".")
     if layer in ends:
         return f"{ends[layer]}.{tensor}"
-    if (match := re.fullmatch(r"features\.([1-7])\.(\d)\.block\.(\d)\.(0|1|fc1|fc2)", layer)) is None:
+    if (match := re.fullmatch(r"features\.([1-7])\.(\d{1,2})\.block\.(\d)\.(0|1|fc1|fc2)", layer)) is None:
         return None
     stage, index, step, part = match.groups()
     steps = ["expand_conv expand_bn", "dwconv bn", "se_reduce se_expand", "project_conv project_bn"]
@@ -118,7 +118,7 @@ _TAO_MARKS: tuple[tuple[str, set[str]], ...] = (
     ("googlenet", {"inception_3a_1x1.weight"}),
     ("mobilenet_v1", {"conv_dw_1.weight"}),
     ("mobilenet_v2", {"expanded_conv_depthwise.weight"}),
-    ("efficientnet_b0", {"block1a_dwconv.weight"}),
+    ("efficientnet", {"block1a_dwconv.weight"}),
 )
 """Tensors by which TAO's networks are known, the more telling first."""
 
@@ -128,6 +128,6 @@ _FOREIGN = (
     ({"features.0.0.weight", "features.1.conv.0.0.weight"}, Layout("mobilenet_v2", "torchvision", _mobilenet_v2)),
     (
         {"features.0.0.weight", "features.1.0.block.0.0.weight"},
-        Layout("efficientnet_b0", "torchvision", _efficientnet),
+        Layout("efficientnet", "torchvision", _efficientnet),
     ),
 )

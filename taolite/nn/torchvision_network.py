@@ -127,7 +127,7 @@ def load_state_dict(network: TorchvisionNetwork, state: StateDict) -> LoadReport
         skipped[name.rpartition(".")[0]] = f"its {name.rpartition('.')[2]} is {what}"
     network.load_state_dict({path: taken.get(path, target) for path, target in own.items()})
     loaded = dict.fromkeys(path.removeprefix("network.").rpartition(".")[0] for path in taken)
-    return LoadReport(tuple(layer for layer in loaded if layer not in skipped), skipped)
+    return LoadReport(tuple(layer for layer in loaded if layer not in skipped), skipped, tuple(skipped))
 
 
 def _torchvision(arch: str, num_classes: int, input_size: int, auxiliaries: bool) -> Any:

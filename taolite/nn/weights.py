@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from taolite.errors import DamagedError, ForeignError, ModelError, PathError, TruncatedError, UsageError
 from taolite.nn.backbone import Graph
+from taolite.nn.efficientnet import variant
 from taolite.nn.fake_quant import ActivationQuantizer
 from taolite.nn.keras import KerasFile, read_keras
 from taolite.nn.layer_names import recognise
@@ -230,7 +231,7 @@ def _named(state: StateDict) -> Weights:
         )
     tensors = {tao: tensor for name, tensor in names.items() if (tao := layout.tao_name(name)) is not None}
     graph: Graph = "tensorflow" if str(state.facts.get("padding", "")).startswith("TensorFlow") else layout.graph
-    return Weights(source, tensors, graph, _depth(layout.arch, tensors), layout.arch)
+    return Weights(source, tensors, graph, _depth(layout.arch, tensors), _arch(layout.arch, tensors))
 
 
 def _keras(source: str, file: KerasFile) -> Weights:
@@ -242,7 +243,16 @@ def _keras(source: str, file: KerasFile) -> Weights:
             f"{source}: this Keras file holds no backbone of TAO's (it holds {some}, ...); its layers need to be "
             "called as TAO calls them, such as conv1 and block_1a_conv_1"
         )
-    return Weights(source, file.tensors, "tao", _depth(layout.arch, file.tensors), layout.arch, file.layers)
+    arch, depth = _arch(layout.arch, file.tensors), _depth(layout.arch, file.tensors)
+    return Weights(source, file.tensors, "tao", depth, arch, file.layers)
+
+
+def _arch(arch: str, tensors: Mapping[str, Tensor]) -> str | None:
+    """`arch`, of EfficientNets with the number behind it."""
+    if arch != "efficientnet":
+        return arch
+    blocks = sum(name.endswith("_dwconv.weight") for name in tensors)
+    return variant(blocks, len(tensors.get("top_conv.weight", ())))
 
 
 def _depth(arch: str | None, tensors: Mapping[str, Tensor]) -> int | None:

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from taolite.errors import ModelError
+from taolite.nn.activations import ACTIVATIONS
 from taolite.nn.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, Graph
 from taolite.nn.backbones import backbone_from_config, build_backbone
 from taolite.nn.structure import channels_of, resize
@@ -129,6 +130,7 @@ class TaoClassifier(Classifier):
         dropout: of a retained vgg head.
         use_bias: biases in convolutions; read for architectures that leave the choice.
         batch_norm: of every batch norm.
+        hidden_activation: one of ACTIVATIONS in place of the backbone's own, where it leaves the choice.
 
     Raises ModelError as `Classifier`, and where the head does not fit the input.
     """
@@ -144,9 +146,16 @@ class TaoClassifier(Classifier):
         dropout: float = 0.0,
         use_bias: bool = False,
         batch_norm: BatchNormSettings | None = None,
+        hidden_activation: str = "",
     ) -> None:
         super().__init__(num_classes, activation)
+        if hidden_activation not in ("", *ACTIVATIONS):
+            choices = ", ".join(ACTIVATIONS)
+            raise ModelError(f"classification: activation_type is {hidden_activation}; it needs to be one of {choices}")
         self.backbone = backbone
+        self.hidden_activation = hidden_activation if hasattr(backbone, "activation") else ""
+        if self.hidden_activation:
+            backbone.activation = hidden_activation  # type: ignore[assignment]
         self.input_hw = input_hw
         self.retain_head = retain_head and backbone.arch.startswith(RETAINED)
         self.dropout = dropout
@@ -194,12 +203,17 @@ class TaoClassifier(Classifier):
             "dropout": self.dropout,
             "use_bias": self.use_bias,
             "batch_norm": [self.batch_norm.momentum, self.batch_norm.epsilon],
+            "hidden_activation": self.hidden_activation,
         }
 
     def _fresh_head(self) -> nn.Sequential:
         shapes = self.backbone.shapes(self.input_hw)
         features = list(shapes.values())[-1]
-        return make_head(self.backbone.arch, features, self.num_classes, retain=self.retain_head, dropout=self.dropout)
+        head = make_head(self.backbone.arch, features, self.num_classes, retain=self.retain_head, dropout=self.dropout)
+        if self.backbone.arch == "alexnet" and self.retain_head:  # whose dense layers are blocks 6 to 8
+            for block in {6, 7, 8} & set(self.backbone.freeze_blocks):
+                head.get_submodule(f"head_fc{block}" if block == 8 else f"fc{block}").requires_grad_(False)
+        return head
 
 
 class TorchvisionClassifier(Classifier):
@@ -264,6 +278,7 @@ def tao_classifier(
     freeze_blocks: Collection[int] = (),
     freeze_bn: bool = False,
     batch_norm: BatchNormSettings | None = None,
+    hidden_activation: str = "",
     activation: Activation = "softmax",
     graph: Graph = "tao",
 ) -> TaoClassifier:
@@ -296,6 +311,7 @@ def tao_classifier(
         dropout=dropout,
         use_bias=use_bias,
         batch_norm=batch_norm,
+        hidden_activation=hidden_activation,
     )
 
 
@@ -386,6 +402,7 @@ def _build_tao(architecture: Mapping[str, Any]) -> TaoClassifier:
         dropout=dropout,
         use_bias=_field(architecture, "use_bias", bool),
         batch_norm=BatchNormSettings(momentum, epsilon),
+        hidden_activation=_field(architecture, "hidden_activation", str),
     )
 
 

@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 from torch import nn
+from torchvision.models import get_model
 
 from taolite.engines.opening import open_engine
 from taolite.errors import ModelError
@@ -37,6 +38,8 @@ TAO = [
     ("squeezenet", 0),
     ("googlenet", 0),
     ("efficientnet_b0", 0),
+    ("efficientnet_b2", 0),
+    ("alexnet", 0),
 ]
 
 
@@ -151,8 +154,6 @@ def test_a_retained_vgg_is_torchvisions_in_size():
         network = tao(
             "vgg", 16, use_batch_norm=False, use_bias=True, use_pooling=True, retain_head=True, input_hw=(224, 224)
         )
-        from torchvision.models import get_model
-
         theirs = get_model("vgg16", weights=None, num_classes=3)
 
     assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in theirs.parameters())
@@ -391,6 +392,63 @@ def test_nothing_in_a_stored_structure_of_torchvision_is_believed():
     assert message({"channels": narrow}).startswith("the stored structure's channel counts do not fit together: ")
     one_less = {**record["channels"], "body.network.fc": [512, 2]}
     assert message({"channels": one_less}) == ("the stored structure gives 2 outputs for 3 classes; they need to agree")
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_an_efficientnet_has_as_many_weights_as_torchvisions(number):
+    arch = f"efficientnet_b{number}"
+    with torch.device("meta"):
+        network, theirs = tao(arch, retain_head=True), get_model(arch, weights=None, num_classes=3)
+
+    assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in theirs.parameters())
+    assert network.head.top_dropout.p == theirs.classifier[0].p
+
+
+@pytest.mark.parametrize("arch", ["efficientnet_b1", "efficientnet_b2"])
+def test_torchvisions_efficientnet_weights_are_known_by_name_and_give_its_scores(arch, tmp_path):
+    torch.manual_seed(0)
+    theirs = get_model(arch, weights=None, num_classes=3).eval()
+    path = tmp_path / "weights.pth"
+    torch.save(theirs.state_dict(), path)
+    x = torch.rand(2, 3, 64, 64)
+    normalised = (x - torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)) / torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
+
+    weights = read_weights(path)
+    network = tao(arch, graph=preferred_graph(weights)).eval()
+    load_weights(network.backbone, weights)
+    network.head.predictions.load_state_dict(theirs.classifier[1].state_dict())
+
+    assert weights.arch == arch
+    with torch.no_grad():
+        torch.testing.assert_close(network(x)[0], torch.softmax(theirs(normalised), 1))
+
+
+def test_an_efficientnet_takes_the_activation_of_the_spec():
+    swish, relu = tao("efficientnet_b0").eval(), tao("efficientnet_b0", hidden_activation="relu").eval()
+    relu.load_state_dict(swish.state_dict())
+    x = torch.rand(1, 3, 64, 64)
+
+    with torch.no_grad():
+        activations = dict(relu.backbone.walk(x))
+        assert torch.equal(activations["stem_activation"], torch.relu(activations["stem_bn"]))
+        assert not torch.equal(relu(x)[0], swish(x)[0])
+        assert torch.equal(rebuilt(relu)(x)[0], relu(x)[0])
+    with pytest.raises(ModelError) as caught:
+        tao("efficientnet_b0", hidden_activation="gelu")
+    assert str(caught.value) == (
+        "classification: activation_type is gelu; it needs to be one of relu, relu6, leaky_relu, elu, mish, swish"
+    )
+
+
+def test_an_alexnet_is_frozen_block_by_block_its_dense_layers_too():
+    network = tao("alexnet", retain_head=True, freeze_blocks=(2, 7))
+
+    assert [name for name, p in network.named_parameters() if not p.requires_grad] == [
+        "backbone.conv2.weight",
+        "backbone.conv2.bias",
+        "head.fc7.weight",
+        "head.fc7.bias",
+    ]
 
 
 def test_an_input_that_the_network_cannot_see_is_refused():
