@@ -6,11 +6,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from taolite.scorecard import Metric
 
-__all__ = ["EpochDone", "Event", "Listener", "Notice", "Progress", "Stepped", "Validated", "silent"]
+__all__ = [
+    "BatchDone",
+    "EpochDone",
+    "Event",
+    "Listener",
+    "Notice",
+    "Progress",
+    "Saved",
+    "Stepped",
+    "Validated",
+    "silent",
+]
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,30 @@ class Stepped:
 
     step: int
     values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class BatchDone:
+    """Batch `number` (from 1) of `count` went through the network: of `epoch` (from 1) in training, of a validation
+    where that is None. `seconds` are the whole of it, `waited_s` of them for data; `values` its cost's readings,
+    `loss` first."""
+
+    epoch: int | None
+    number: int
+    count: int
+    images: int
+    seconds: float
+    waited_s: float
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A model of the run is on the disk: the `best` so far, or the `last` of the epochs done (from 1)."""
+
+    path: Path
+    which: Literal["best", "last"]
+    epoch: int
 
 
 @dataclass(frozen=True)
@@ -72,7 +108,7 @@ class Validated:
     seconds_per_image: float
 
 
-Event: TypeAlias = Notice | Progress | Stepped | EpochDone | Validated
+Event: TypeAlias = Notice | Progress | Stepped | BatchDone | EpochDone | Validated | Saved
 Listener: TypeAlias = Callable[[Event], None]
 
 

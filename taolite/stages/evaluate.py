@@ -16,7 +16,7 @@ from taolite.data.examples import Examples
 from taolite.data.loading import batches
 from taolite.engines.base import RuntimeName
 from taolite.errors import ModelError, UsageError
-from taolite.events import Listener, Notice, Progress, silent
+from taolite.events import BatchDone, Listener, Notice, Progress, silent
 from taolite.scorecard import ScoreCard
 from taolite.stages.device import choose
 from taolite.stages.models import open_model
@@ -110,7 +110,7 @@ def score_split(
     truths = []
     costs: list[tuple[float, int]] = []
     seconds: list[float] = []
-    order = range(len(examples))
+    order, count, before_s = range(len(examples)), -(-len(examples) // batch_size), time.perf_counter()
     for batch in batches(examples, order, batch_size=batch_size, workers=workers):
         started = time.perf_counter()
         outputs = predict(batch.pixels.contiguous().numpy())
@@ -125,6 +125,9 @@ def score_split(
             found.append(task.decode(one, decoding, preprocessing=examples.preprocessing))
             truths.append(example.truth)
         listener(Progress("evaluate", len(found), len(examples)))
+        before_s, batch_s = time.perf_counter(), time.perf_counter() - before_s
+        readings = {"loss": costs[-1][0], **cost.parts}
+        listener(BatchDone(None, len(costs), count, len(batch.examples), batch_s, 0.0, readings))
     card = task.score(truths, found, spec=spec)
     mean_cost = sum(cost * count for cost, count in costs) / len(examples)
     return Evaluation(card, mean_cost, float(np.median(seconds)))

@@ -21,7 +21,7 @@ from taolite.data.examples import Examples
 from taolite.data.loading import Batch, batches
 from taolite.data.order import seed_for
 from taolite.errors import TrainingError
-from taolite.events import EpochDone, Listener, Progress, Stepped
+from taolite.events import BatchDone, EpochDone, Listener, Progress, Stepped
 from taolite.stages.device import Device
 from taolite.stages.scaling import FLOAT16, CostScale
 from taolite.tasks.base import Objective, Recipe, Schedule
@@ -42,6 +42,7 @@ class _Tally:
     waited_s: float = 0.0
     started_s: float = 0.0
     parts: dict[str, float] = field(default_factory=dict)
+    wait_s: float = 0.0  # of `waited_s`, for the last batch
 
 
 class Trainer:
@@ -111,6 +112,7 @@ class Trainer:
         epoch, done = divmod(self.step, self.steps_per_epoch)
         tally = _Tally(started_s=time.perf_counter())
         self.network.train()
+        before_s = tally.started_s
         for batch in self._timed(self._batches(epoch, done), tally):
             loss = self._train_step(batch)
             tally.loss += loss
@@ -118,6 +120,11 @@ class Trainer:
             tally.images += len(batch.examples)
             for name, value in self._parts.items():
                 tally.parts[name] = tally.parts.get(name, 0.0) + value
+            before_s, batch_s = time.perf_counter(), time.perf_counter() - before_s
+            number, readings = done + tally.steps, {"loss": loss, **self._parts}
+            self._listen(
+                BatchDone(epoch + 1, number, self.steps_per_epoch, len(batch.examples), batch_s, tally.wait_s, readings)
+            )
             if self._should_stop() and done + tally.steps < self.steps_per_epoch:
                 return None
             if self.step % self.point_every == 0 or self.step % self.steps_per_epoch == 0:
@@ -158,7 +165,8 @@ class Trainer:
         while True:
             before = time.perf_counter()
             batch = next(source, None)
-            tally.waited_s += time.perf_counter() - before
+            tally.wait_s = time.perf_counter() - before
+            tally.waited_s += tally.wait_s
             if batch is None:
                 return
             yield batch

@@ -21,7 +21,7 @@ from taolite.artifacts.bundle import write_bundle
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
 from taolite.errors import DataError, TrainingError
-from taolite.events import Event, Listener, Notice, Validated, silent
+from taolite.events import Event, Listener, Notice, Saved, Validated, silent
 from taolite.files import write_text
 from taolite.report import plots
 from taolite.sinks.base import Sink, guarded
@@ -252,7 +252,9 @@ class _Run:
                     self.show()
                 if done.epoch % recipe.checkpoint_interval == 0 and (recipe.keeps_last or done.epoch < recipe.epochs):
                     self.listener(Notice(f"Saving checkpoints for step-{trainer.step}."))
-                    self.save_model(self.folder.root / recipe.epoch_model.format(epoch=done.epoch), evaluation)
+                    path = self.folder.root / recipe.epoch_model.format(epoch=done.epoch)
+                    self.save_model(path, evaluation)
+                    self.listener(Saved(path, "last", done.epoch))
                 plots.curves_png(self.folder.metrics.read(), self.folder.plots / "curves.png")
             saved = checkpoint.save(self.folder.checkpoints, trainer, key=self.key)
             if stop.is_set():
@@ -280,6 +282,7 @@ class _Run:
         self.listener(Validated(epoch, epochs, step, cost, evaluation.card.main, seconds))
         if self.best().epoch == epoch:
             self.save_model(self.best().weights, evaluation)
+            self.listener(Saved(self.best().weights, "best", epoch))
         return evaluation
 
     def best(self) -> Best:
@@ -287,7 +290,8 @@ class _Run:
         name = self.task.metric.short
         rows = [row for row in self.folder.metrics.read() if row.get(name) is not None]
         row = min(rows, key=lambda row: (-row[name], row["validation_cost"], row["epoch"]))
-        return Best(self.weights.with_name(f"{self.weights.stem}.best.tlt"), row["epoch"], row[name])
+        path = self.folder.root / self.trainer.recipe.best_model.format(name=self.weights.stem)
+        return Best(path, row["epoch"], row[name])
 
     def show(self) -> None:
         """Give the sinks pictures and histograms of the network as it stands."""

@@ -82,6 +82,7 @@ class Recipe:
     decay: float = 0.0  # after n steps the schedule's rate is divided by 1 + decay * n
     epoch_model: str = "model.epoch-{epoch}.tlt"  # what a model that is kept on the way is called, in the run folder
     keeps_last: bool = False  # the last epoch's model has such a name too
+    best_model: str = "weights/{name}.best.tlt"  # what the best one is called, in the run folder
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@
 
 TAO goes on silently in a used folder, whatever was trained there (reference/detectnet_v2.md 10.4). Here the manifest
 records who the run is: task, resolved spec, classes, and the hash of its data. The same run resumes; another one is
-refused and the folder left as it was. `num_epochs` is no part of it, so that a finished run can be made longer.
+refused and the folder left as it was. `num_epochs`, or `n_epochs`, is no part of it, so that a finished run can be made
+longer.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class RunIdentity:
 
     @property
     def spec_hash(self) -> str:
-        """SHA-256 of the spec without `num_epochs`, blank lines and indentation."""
+        """SHA-256 of the spec without its epochs, blank lines and indentation."""
         return hashlib.sha256("\n".join(_lines(self.spec)).encode()).hexdigest()
 
     def differences(self, other: RunIdentity) -> list[str]:
@@ -177,7 +178,7 @@ def _same_run(root: Path, identity: RunIdentity) -> bool:
 def _lines(spec: str) -> list[str]:
     """The spec's lines as far as they say who a run is."""
     stripped = (line.strip() for line in spec.splitlines())
-    return [line for line in stripped if line and not re.fullmatch(r"num_epochs\s*:\s*\d+\s*;?,?", line)]
+    return [line for line in stripped if line and not re.fullmatch(r"(?:num|n)_epochs\s*:\s*\d+\s*;?,?", line)]
 
 
 def _first_difference(then: list[str], now: list[str]) -> str:

@@ -49,6 +49,7 @@ def test_a_fresh_folder_holds_the_spec_and_the_manifest(tmp_path):
     [
         RUN,
         changed(spec=SPEC.replace("num_epochs: 10", "num_epochs: 20")),
+        changed(spec=SPEC.replace("num_epochs: 10", "n_epochs: 20")),
         changed(spec=SPEC.replace("  ", "\t") + "\n"),
         changed(data_hash=""),
     ],
