@@ -42,6 +42,7 @@ class Preprocessing:
     photo_scale: tuple[float, float] = (1.0, 1.0)  # of width, of height
     least_side: int = 0  # pixels, 0 as large as fits
     most_side: int = 0  # pixels, 0 for no limit
+    cubic: bool = False  # photos that grow are interpolated bicubically
 
     def apply(self, photo_hwc: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(H, W, C) uint8 photo -> (C, height, width) float32 input, contiguous."""
@@ -61,7 +62,7 @@ class Preprocessing:
         photo_hw = (photo_hwc.shape[0], photo_hwc.shape[1])
         (height, width), (left, top) = self.input_hw, self._corner(photo_hw)
         resized_hw = self._resized(photo_hw)
-        photo = photo_hwc if resized_hw == photo_hw else resize(photo_hwc, resized_hw)
+        photo = photo_hwc if resized_hw == photo_hw else resize(photo_hwc, resized_hw, cubic=self.cubic)
         part = photo[top : top + height, left : left + width]
         if part.shape[:2] == (height, width):
             return part
@@ -117,11 +118,13 @@ class Preprocessing:
         return Preprocessing(**known)
 
 
-def resize(image_hwc: NDArray[np.uint8], to_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Stretch to `to_hw`: area-averaged when it shrinks (no aliasing), bilinear when it grows; (H, W, C) uint8."""
+def resize(image_hwc: NDArray[np.uint8], to_hw: tuple[int, int], *, cubic: bool = False) -> NDArray[np.uint8]:
+    """Stretch to `to_hw`: area-averaged when it shrinks (no aliasing), bilinear or `cubic` when it grows; (H, W, C)
+    uint8."""
     import cv2
 
     height, width = to_hw
     shrinks = height * width < image_hwc.shape[0] * image_hwc.shape[1]
-    out = cv2.resize(image_hwc, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    grown = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
+    out = cv2.resize(image_hwc, (width, height), interpolation=cv2.INTER_AREA if shrinks else grown)
     return np.asarray(out, dtype=np.uint8).reshape(height, width, image_hwc.shape[2])

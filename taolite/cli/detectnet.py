@@ -106,6 +106,7 @@ def _run_train(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
     from taolite.stages.train import TrainOptions, train
     from taolite.tasks import base
+    from taolite.tasks.detectnet.task import DEFAULT_SPEC
 
     mounts = _mounts(options)
     settings = TrainOptions(
@@ -123,7 +124,7 @@ def _run_train(options: argparse.Namespace) -> int:
     with Terminal(verbose=options.verbose) as show:
         report = train(
             task,
-            mounts.resolve(named) if named else task.default_spec,
+            mounts.resolve(named) if named else DEFAULT_SPEC,
             mounts.resolve(results),
             name=options.model_name,
             key=_sealing_key(options),

@@ -15,13 +15,15 @@ from taolite.spec.text import parse
 __all__ = ["Reading", "json_schema", "load", "loads", "read", "reads", "warnings"]
 
 Model = TypeVar("Model", bound=SpecModel)
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
-class Reading(Generic[Model]):
-    """A spec that was read, and what is worth a warning in it, with lines, in file order."""
+class Reading(Generic[Read]):
+    """A spec that was read, or what a task makes of it, and what is worth a warning in it, with lines, in file
+    order."""
 
-    model: Model
+    model: Read
     warnings: tuple[SpecProblem, ...]
 
 

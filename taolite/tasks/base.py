@@ -216,17 +216,13 @@ class Task(Protocol):
     name: str
     title: str  # as TAO writes it
     metric: Words  # the main one of its score cards
-    default_spec: Path  # what trains where no spec is named
     onnx_outputs: tuple[str, ...]  # in the order the network returns them
+    network_type: int  # DeepStream's: 0 a detector, 1 a classifier
 
     def read_spec(self, path: Path, *, resolve: Resolve = Path, classes: Sequence[str] | None = None) -> Reading[Any]:
         """The train / evaluate spec with its warnings, as the other methods take it. A spec that does not list its
         classes has `classes`, those of a model that is there already, or else those of its training data.
         Raises SpecError with all its problems; PathError, DataError where the data has to say and cannot."""
-        ...
-
-    def inference_plan(self, path: Path) -> InferencePlan:
-        """The inference spec at `path`; raises SpecError with all its problems."""
         ...
 
     def spec_text(self, spec: Any) -> str:
@@ -325,7 +321,7 @@ class Task(Protocol):
         ...
 
 
-_FOLDERS = {"detectnet": "taolite.tasks.detectnet.task"}
+_FOLDERS = {"detectnet": "taolite.tasks.detectnet.task", "classification": "taolite.tasks.classification.task"}
 
 
 def find(name: str) -> Task:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from taolite.sinks.clearml import ClearmlSettings
+from taolite.sinks.wandb import WandbSettings
 from taolite.spec import SpecEnum, SpecModel, field
 
-__all__ = ["ClearMLConfig", "WandBConfig", "WandBMode"]
+__all__ = ["ClearMLConfig", "WandBConfig", "WandBMode", "clearml_settings", "wandb_settings"]
 
 
 class WandBMode(SpecEnum):
@@ -39,3 +43,30 @@ class ClearMLConfig(SpecModel):
     reuse_last_task_id: bool = field(False, doc="Write over the last task of this name.")
     continue_last_task: bool = field(False, doc="Go on with the last task of this name.")
     deferred_init: bool = field(False, doc="Do not wait for the server.")
+
+
+_MODES: dict[WandBMode, Literal["online", "offline", "disabled"]] = {
+    WandBMode.ONLINE: "online",
+    WandBMode.OFFLINE: "offline",
+    WandBMode.DISABLED: "disabled",
+}
+
+
+def wandb_settings(config: WandBConfig | None, name: str) -> WandbSettings | None:
+    """The settings of a `wandb_config`; None where there is none or it says `enabled: false`."""
+    if config is None or ("enabled" in config.model_fields_set and not config.enabled):
+        return None
+    return WandbSettings(
+        name=config.name or name,
+        project=config.project,
+        entity=config.entity,
+        tags=config.tags,
+        notes=config.notes,
+        folder=config.wandb_dir,
+        mode=_MODES[config.mode] if "mode" in config.model_fields_set else None,
+    )
+
+
+def clearml_settings(config: ClearMLConfig | None) -> ClearmlSettings | None:
+    """The settings of a `clearml_config`."""
+    return ClearmlSettings(**config.model_dump()) if config is not None else None

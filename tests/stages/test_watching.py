@@ -13,6 +13,7 @@ from taolite.artifacts.bundle import Bundle, read_bundle, write_bundle
 from taolite.cli.main import main
 from taolite.errors import ModelError
 from taolite.tasks.base import find
+from taolite.tasks.detectnet.task import DEFAULT_SPEC
 
 from .conftest import write_spec
 from .test_training_settings import KEY, changed, run, same
@@ -153,7 +154,7 @@ def test_without_a_spec_taos_built_in_one_is_taken(
     shared_data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
     task = find("detectnet")
-    ours = task.read_spec(task.default_spec).model
+    ours = task.read_spec(DEFAULT_SPEC).model
     theirs = task.read_spec(
         shared_data
         / "tao_specs/detectnet_v2/NVIDIA__tao_tensorflow1_backend__detectnet_v2_experiment_specs_default_spec.txt"
@@ -167,5 +168,5 @@ def test_without_a_spec_taos_built_in_one_is_taken(
     assert dict(ours.postprocessing_config.target_class_config) == rows
     assert main(["detectnet", "train", "-r", str(tmp_path), "-k", "tlt_encode"]) == 1
     said = capsys.readouterr().err
-    assert f"Loading experiment spec at {task.default_spec}." in said
+    assert f"Loading experiment spec at {DEFAULT_SPEC}." in said
     assert "kitti_trainval" in said

@@ -9,7 +9,7 @@ from taolite import spec as specs
 from taolite.tasks.base import EnginePlan, InferencePlan
 from taolite.tasks.detectnet.decode import Clustering
 from taolite.tasks.detectnet.spec import BackendDataType, ClasswiseBboxHandler, InferenceSpec, TensorRTConfig
-from taolite.tasks.detectnet.watch import wandb_settings
+from taolite.tasks.services import wandb_settings
 
 __all__ = ["load_plan"]
 

@@ -29,7 +29,6 @@ from taolite.sample import Detection, Truth
 from taolite.scorecard import AP, Metric, ScoreCard
 from taolite.tasks.base import (
     CostScaling,
-    InferencePlan,
     Outputs,
     Recipe,
     Resolve,
@@ -42,7 +41,6 @@ from taolite.tasks.base import (
 from taolite.tasks.boxes import boxes_by_name
 from taolite.tasks.detectnet.decode import OFFSET, SCALE, Clustering, Found, decode
 from taolite.tasks.detectnet.examples import spec_examples, spec_preprocessing
-from taolite.tasks.detectnet.inference import load_plan
 from taolite.tasks.detectnet.keras_graph import has_heads, is_quantised, network_from_keras
 from taolite.tasks.detectnet.loss import ClassWeights, DetectNetObjective
 from taolite.tasks.detectnet.model import HEADS, DetectNet, architecture, build, regularised_parameters
@@ -51,7 +49,10 @@ from taolite.tasks.detectnet.spec import Adam, DetectNetSpec
 from taolite.tasks.detectnet.spec.network import BackendFloat
 from taolite.tasks.detectnet.watch import watch
 
-__all__ = ["TASK"]
+__all__ = ["DEFAULT_SPEC", "TASK"]
+
+DEFAULT_SPEC = Path(__file__).with_name("default_spec.txt")
+"""What trains where no spec is named: TAO's built-in one."""
 
 
 class DetectNetTask:
@@ -60,16 +61,14 @@ class DetectNetTask:
     name = "detectnet"
     title = "DetectNet_v2"
     metric = AP
-    default_spec = Path(__file__).with_name("default_spec.txt")
+    default_spec = DEFAULT_SPEC
     onnx_outputs = ("output_cov/Sigmoid", "output_bbox/BiasAdd")
+    network_type = 0
 
     def read_spec(
         self, path: Path, *, resolve: Resolve = Path, classes: Sequence[str] | None = None
     ) -> specs.Reading[DetectNetSpec]:
         return specs.read(path, DetectNetSpec)
-
-    def inference_plan(self, path: Path) -> InferencePlan:
-        return load_plan(path)
 
     def spec_text(self, spec: DetectNetSpec) -> str:
         return specs.dumps(_without_secrets(spec), defaults=True)

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from taolite.sinks.clearml import ClearmlSettings
-from taolite.sinks.wandb import WandbSettings
 from taolite.tasks.base import Watch
 from taolite.tasks.detectnet.cluster import Clustering
 from taolite.tasks.detectnet.spec import DetectNetSpec
-from taolite.tasks.detectnet.spec.training import ClearMLConfig, VisualizerConfig, WandBConfig, WandBMode
+from taolite.tasks.detectnet.spec.training import VisualizerConfig
+from taolite.tasks.services import clearml_settings, wandb_settings
 
-__all__ = ["wandb_settings", "watch"]
+__all__ = ["watch"]
 
-_MODES: dict[WandBMode, Literal["online", "offline", "disabled"]] = {
-    WandBMode.ONLINE: "online",
-    WandBMode.OFFLINE: "offline",
-    WandBMode.DISABLED: "disabled",
-}
 _OVERLAP = 0.5  # of boxes that are drawn as one
 
 
@@ -43,24 +37,5 @@ def watch(spec: DetectNetSpec, decoding: Mapping[str, Any]) -> Watch:
         pictures=config.num_images,
         decoding={**decoding, "clusterings": drawn},
         wandb=wandb_settings(config.wandb_config, "model"),
-        clearml=_clearml_settings(config.clearml_config),
+        clearml=clearml_settings(config.clearml_config),
     )
-
-
-def wandb_settings(config: WandBConfig | None, name: str) -> WandbSettings | None:
-    """The settings of a `wandb_config`; None where there is none or it says `enabled: false`."""
-    if config is None or ("enabled" in config.model_fields_set and not config.enabled):
-        return None
-    return WandbSettings(
-        name=config.name or name,
-        project=config.project,
-        entity=config.entity,
-        tags=config.tags,
-        notes=config.notes,
-        folder=config.wandb_dir,
-        mode=_MODES[config.mode] if "mode" in config.model_fields_set else None,
-    )
-
-
-def _clearml_settings(config: ClearMLConfig | None) -> ClearmlSettings | None:
-    return ClearmlSettings(**config.model_dump()) if config is not None else None

@@ -1,0 +1,154 @@
+"""What the spec says about data, as values of the data room: class folders, preprocessing, augmentation, targets
+(reference/tao_classification_ssd.md 3.3)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taolite.data.crops import Interpolation, mirror, tao_random_crop, tao_recolour
+from taolite.data.examples import Augment, Encoder, Examples, Source
+from taolite.events import Event, Notice
+from taolite.formats.folders import KERAS_EXTENSIONS, class_names, read_classmap, read_folders
+from taolite.preprocessing import Preprocessing
+from taolite.sample import Sample, Truth
+from taolite.tasks.base import Resolve, Split
+from taolite.tasks.classification.loss import TARGET
+from taolite.tasks.classification.spec import ClassificationSpec, InterpolationMethod
+
+__all__ = ["class_examples", "one_hot", "spec_augment", "spec_classes", "spec_preprocessing", "spec_samples"]
+
+_MARGIN = 32  # pixels that TAO adds to the input's sides before it crops the centre
+_CAFFE_RGB = (123.68, 116.779, 103.939)
+_CAFFE_GREY = 117.3786
+_TORCH_RGB, _TORCH_GREY = (0.485, 0.456, 0.406), 0.449
+_TORCH_STD = 0.224  # of all channels: TAO's, and not the usual three
+
+
+def spec_classes(spec: ClassificationSpec, *, classmap: Path | None, resolve: Resolve) -> tuple[str, ...]:
+    """The classes of a classmap, or else the class folders of the training data, sorted; two at least.
+    Raises PathError, DataError."""
+    if classmap is not None:
+        return read_classmap(classmap)
+    return class_names(resolve(spec.train_config.train_dataset_path), least=2)
+
+
+def spec_preprocessing(spec: ClassificationSpec, *, crops: bool) -> Preprocessing:
+    """From photograph to network input; with `crops` the centre is cut out, otherwise all of it is stretched."""
+    channels, height, width = spec.model_config_.input_chw
+    made = Preprocessing(
+        input_hw=(height, width),
+        channels=channels,
+        fit="cover" if crops else "stretch",
+        least_side=min(height, width) + _MARGIN if crops else 0,
+        cubic=_interpolation(spec) == "bicubic",
+    )
+    mode = spec.train_config.preprocess_mode
+    if mode == "tf":
+        return dataclasses.replace(made, scale=1 / 127.5, offsets=(127.5,) * channels, stds=(1.0,) * channels)
+    if mode == "torch":
+        means = _TORCH_RGB if channels == 3 else (_TORCH_GREY,)
+        offsets = tuple(255 * mean for mean in means)
+        return dataclasses.replace(made, scale=1 / 255, offsets=offsets, stds=(_TORCH_STD,) * channels)
+    given = spec.train_config.image_mean
+    if channels == 1:
+        return dataclasses.replace(made, scale=1.0, offsets=(given.get("l", _CAFFE_GREY),), stds=(1.0,))
+    red, green, blue = (given[name] for name in "rgb") if given else _CAFFE_RGB
+    return dataclasses.replace(made, scale=1.0, offsets=(blue, green, red), bgr=True)
+
+
+def spec_samples(
+    spec: ClassificationSpec,
+    split: Split,
+    classes: Sequence[str],
+    *,
+    resolve: Resolve,
+    leave_out_others: bool,
+    skip_corrupt: bool,
+) -> tuple[list[Sample], list[str]]:
+    """The pictures of a split, and what is to be said of them. Raises PathError, DataError."""
+    training, evaluation = spec.train_config, spec.eval_config
+    folder = {"train": training.train_dataset_path, "val": training.val_dataset_path}.get(split)
+    if folder is None:
+        folder = evaluation.eval_dataset_path if evaluation else training.val_dataset_path
+    notices: list[str] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Notice):
+            notices.append(event.text)
+
+    samples = read_folders(
+        resolve(folder),
+        classes=classes,
+        leave_out_others=leave_out_others,
+        extensions=KERAS_EXTENSIONS,
+        skip_corrupt=skip_corrupt,
+        listener=hear,
+    )
+    return samples, notices
+
+
+def spec_augment(spec: ClassificationSpec) -> Augment:
+    """Training pictures: cropped at random or stretched, mirrored, recoloured where they are cropped."""
+    training, interpolation = spec.train_config, _interpolation(spec)
+    whole = spec_preprocessing(spec, crops=False)
+
+    def augment(
+        photo_hwc: NDArray[np.uint8], truth: Truth, rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], Truth]:
+        if training.enable_random_crop:
+            pixels = tao_random_crop(photo_hwc, whole.input_hw, rng, interpolation=interpolation)
+        else:
+            pixels = whole.fit_photo(photo_hwc)
+        if not training.disable_horizontal_flip:
+            pixels = mirror(pixels, rng)
+        if training.enable_random_crop and training.enable_color_augmentation:
+            pixels = tao_recolour(pixels, rng)
+        height, width = whole.input_hw
+        frame = np.tile(np.array([0, 0, width, height], np.float32), (len(truth.classes_n), 1))
+        return pixels, Truth(frame, truth.classes_n)
+
+    return augment
+
+
+def class_examples(
+    samples: Sequence[Sample],
+    classes: Sequence[str],
+    *,
+    preprocessing: Preprocessing,
+    augment: Augment | None,
+    seed: int,
+    notices: Sequence[str] = (),
+) -> Examples:
+    """Pictures with labels that cover them whole, and their classes as targets."""
+    numbers = {name: number for number, name in enumerate(classes)}
+    return Examples(
+        sources=[Source(samples)],
+        class_of=numbers.get,
+        preprocessing=preprocessing,
+        encode=one_hot(len(classes)),
+        augment=augment,
+        seed=seed,
+        notices=tuple(notices),
+    )
+
+
+def one_hot(num_classes: int) -> Encoder:
+    """Targets: 1 for each class that is in the picture, 0 for the others."""
+    return partial(_one_hot, num_classes=num_classes)
+
+
+def _one_hot(truth: Truth, weight: float, *, num_classes: int) -> dict[str, NDArray[np.float32]]:
+    target = np.zeros(num_classes, np.float32)
+    target[truth.classes_n] = weight
+    return {TARGET: target}
+
+
+def _interpolation(spec: ClassificationSpec) -> Interpolation:
+    cubic = spec.model_config_.resize_interpolation_method is InterpolationMethod.BICUBIC
+    return "bicubic" if cubic else "bilinear"

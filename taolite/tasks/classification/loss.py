@@ -1,0 +1,91 @@
+"""The cost of a classifier, and mixup. Legend: N pictures, K classes.
+
+Targets are (N, K) shares, so that label smoothing and mixup are arithmetic on them. TAO reads `label_smoothing` and
+never applies it (reference/tao_classification_ssd.md 3.3); here it acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from taolite.tasks.base import Cost, Mix
+
+__all__ = ["TARGET", "ClassificationObjective", "mixup"]
+
+TARGET = "classes"
+_LEAST = 1e-7  # a score's, where its logarithm is taken; Keras's
+_AUXILIARY = 0.3  # weight of an auxiliary classifier, as googlenet was trained
+
+
+class ClassificationObjective:
+    """Cross-entropy of one class a picture, or binary cross-entropy of `tags`, mean over pictures (and tags).
+
+    `smoothing` is the share of a label that is spread over all classes, of a tag over yes and no; in training only.
+    Auxiliary classifiers of training count `_AUXILIARY` each.
+    """
+
+    def __init__(self, *, smoothing: float = 0.0, tags: bool = False) -> None:
+        self._smoothing = smoothing
+        self._tags = tags
+
+    def cost(self, outputs: tuple[Tensor, ...], targets: Mapping[str, Tensor], *, training: bool = True) -> Cost:
+        """Args:
+        outputs: logits (N, K), then those of auxiliary classifiers; in evaluation mode scores (N, K) of 0..1.
+        targets: `classes` (N, K), shares of 0..1.
+        """
+        wanted = targets[TARGET]
+        accuracy = self._accuracy(outputs[0].detach(), wanted, threshold=0.0 if training else 0.5)
+        if not training:
+            return Cost(self._of_scores(outputs[0].clamp(_LEAST, 1 - _LEAST), wanted), {"accuracy": accuracy})
+        first, *others = (self._of_logits(logits, self._smoothed(wanted)) for logits in outputs)
+        return Cost(sum((_AUXILIARY * other for other in others), first), {"accuracy": accuracy})
+
+    def end_epoch(self) -> None:
+        pass
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        pass
+
+    def _smoothed(self, wanted_nk: Tensor) -> Tensor:
+        spread = 0.5 if self._tags else 1 / wanted_nk.shape[1]
+        return wanted_nk * (1 - self._smoothing) + self._smoothing * spread
+
+    def _of_logits(self, logits_nk: Tensor, wanted_nk: Tensor) -> Tensor:
+        if self._tags:
+            return functional.binary_cross_entropy_with_logits(logits_nk, wanted_nk)
+        return functional.cross_entropy(logits_nk, wanted_nk)
+
+    def _of_scores(self, scores_nk: Tensor, wanted_nk: Tensor) -> Tensor:
+        if self._tags:
+            return functional.binary_cross_entropy(scores_nk, wanted_nk)
+        return -(wanted_nk * scores_nk.log()).sum(dim=1).mean()
+
+    def _accuracy(self, outputs_nk: Tensor, wanted_nk: Tensor, *, threshold: float) -> float:
+        if self._tags:
+            return float(((outputs_nk >= threshold) == (wanted_nk >= 0.5)).float().mean())
+        return float((outputs_nk.argmax(dim=1) == wanted_nk.argmax(dim=1)).float().mean())
+
+
+def mixup(alpha: float) -> Mix:
+    """Pictures and targets of a batch blended with those of the batch reversed: each keeps a share of at least a half,
+    drawn from Beta(alpha, alpha), as in TAO."""
+
+    def mix(pixels_nchw: Tensor, targets: Mapping[str, Tensor]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        drawn = torch.distributions.Beta(alpha, alpha).sample((len(pixels_nchw),))
+        share_n = torch.maximum(drawn, 1 - drawn).to(pixels_nchw.device)
+
+        def blended(values: Tensor) -> Tensor:
+            share = share_n.view(-1, *[1] * (values.ndim - 1))
+            return share * values + (1 - share) * values.flip(0)
+
+        return blended(pixels_nchw), {name: blended(values) for name, values in targets.items()}
+
+    return mix

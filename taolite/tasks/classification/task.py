@@ -1,0 +1,395 @@
+"""Image classification as the stages see it: the answers of `taolite.tasks.base.Task`.
+
+A spec does not list its classes, so what the methods take as `spec` is a `Bound` one: with the classes of its data, or
+of a model that is there already. Legend: N pictures, K classes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from taolite import spec as specs
+from taolite.artifacts.bundle import Bundle, read_bundle, weights_hash
+from taolite.artifacts.keys import Key
+from taolite.artifacts.sniff import Kind, sniff
+from taolite.data.examples import Examples
+from taolite.errors import ModelError, UsageError
+from taolite.metrics.classes import score_classes
+from taolite.nn.backbone import Graph
+from taolite.nn.weights import load_weights, preferred_graph, read_weights
+from taolite.preprocessing import Preprocessing
+from taolite.sample import Detection, Truth
+from taolite.scorecard import ACCURACY, Metric, ScoreCard
+from taolite.tasks.base import Outputs, Recipe, Resolve, Schedule, Shapes, Split, Start, Watch
+from taolite.tasks.classification.decode import Ranking, decode
+from taolite.tasks.classification.examples import (
+    class_examples,
+    spec_augment,
+    spec_classes,
+    spec_preprocessing,
+    spec_samples,
+)
+from taolite.tasks.classification.inputs import set_input, swap_colours
+from taolite.tasks.classification.loss import ClassificationObjective, mixup
+from taolite.tasks.classification.model import (
+    HEADS,
+    BatchNormSettings,
+    Classifier,
+    TaoClassifier,
+    architecture,
+    build,
+    tao_classifier,
+    without_auxiliaries,
+)
+from taolite.tasks.classification.schedule import schedule_of
+from taolite.tasks.classification.spec import ClassificationSpec, Optimizer, VisualizerConfig
+from taolite.tasks.services import clearml_settings, wandb_settings
+
+__all__ = ["TASK", "Bound", "ClassificationTask", "class_card"]
+
+_COLUMNS = {
+    "epoch": "epoch",
+    "acc": "train_accuracy",
+    "loss": "loss",
+    "lr": "learning_rate",
+    "val_acc": "accuracy",
+    "val_loss": "validation_cost",
+}  # TAO's training.csv: column -> key of metrics.jsonl
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A spec and the classes it is about, in the order of the outputs."""
+
+    spec: ClassificationSpec
+    classes: tuple[str, ...]
+
+
+class ClassificationTask:
+    """See the protocol for what each method promises.
+
+    Args:
+        classmap: a JSON object {class: number}, instead of the sorted class folders.
+        skip_corrupt: pictures that cannot be read are left out with a warning.
+    """
+
+    name = "classification"
+    title = "classification"
+    metric = ACCURACY
+    onnx_outputs = ("predictions/Softmax",)
+    network_type = 1
+
+    def __init__(self, *, classmap: Path | None = None, skip_corrupt: bool = False) -> None:
+        self._classmap = classmap
+        self._skip_corrupt = skip_corrupt
+
+    def read_spec(
+        self, path: Path, *, resolve: Resolve = Path, classes: Sequence[str] | None = None
+    ) -> specs.Reading[Bound]:
+        reading = specs.read(path, ClassificationSpec)
+        if classes is None or self._classmap is not None:
+            named = spec_classes(reading.model, classmap=self._classmap, resolve=resolve)
+            if classes is not None and named != tuple(classes):
+                raise UsageError(
+                    f"{self._classmap}: its classes are {', '.join(named)}, and the model's are {', '.join(classes)}, "
+                    "in the order of their numbers; leave the classmap out, the model knows its classes"
+                )
+            classes = named
+        return specs.Reading(Bound(reading.model, tuple(classes)), reading.warnings)
+
+    def spec_text(self, spec: Bound) -> str:
+        return specs.dumps(_without_secrets(spec.spec), defaults=True)
+
+    def classes(self, spec: Bound) -> tuple[str, ...]:
+        return spec.classes
+
+    def recipe(self, spec: Bound) -> Recipe:
+        training = spec.spec.train_config
+        optimizer, decay = _optimizer(training.optimizer)
+        return Recipe(
+            seed=training.random_seed,
+            epochs=training.n_epochs,
+            batch_size=training.batch_size_per_gpu,
+            optimizer=optimizer,
+            regularizer=_REGULARIZERS[training.reg_config.type],
+            regularizer_weight=training.reg_config.weight_decay,
+            checkpoint_interval=1,
+            validates=lambda epoch: True,
+            mix=mixup(training.mixup_alpha) if training.mixup_alpha else None,
+            decay=decay,
+            epoch_model=f"weights/{spec.spec.model_config_.arch}_{{epoch:03d}}.tlt",
+            keeps_last=True,
+        )
+
+    def watch(self, spec: Bound) -> Watch:
+        config = spec.spec.train_config.visualizer or VisualizerConfig()
+        return Watch(
+            points=10,
+            every_epochs=1 if config.enabled else None,
+            pictures=config.num_images,
+            decoding=self.decoding(spec),
+            wandb=wandb_settings(config.wandb_config, "model"),
+            clearml=clearml_settings(config.clearml_config),
+            log="training.csv",
+            columns=_COLUMNS,
+        )
+
+    def schedule(self, spec: Bound) -> Schedule:
+        training = spec.spec.train_config
+        return schedule_of(training.lr_config, epochs=training.n_epochs)
+
+    def preprocessing(self, spec: Bound) -> Preprocessing:
+        """That of `evaluate` and of the model in use; validation's has the crop of `train_config`."""
+        return self._preprocessing(spec, "test")
+
+    def _preprocessing(self, spec: Bound, split: Split) -> Preprocessing:
+        training, evaluation = spec.spec.train_config, spec.spec.eval_config
+        judged = evaluation if evaluation is not None and split != "val" else training
+        return spec_preprocessing(spec.spec, crops=judged.enable_center_crop)
+
+    def run_files(self, spec: Bound) -> Mapping[str, str]:
+        numbers = {name: number for number, name in enumerate(spec.classes)}
+        return {"classmap.json": json.dumps(numbers, ensure_ascii=False) + "\n"}
+
+    def output_shapes(self, network: nn.Module, spec: Bound) -> Shapes:
+        assert isinstance(network, Classifier)
+        network.check_input(self.preprocessing(spec).input_hw)
+        return ((network.num_classes,),)
+
+    def examples(
+        self,
+        spec: Bound,
+        *,
+        split: Split,
+        resolve: Resolve,
+        augment: bool,
+        output_shapes: Shapes | None = None,
+    ) -> Examples:
+        samples, notices = spec_samples(
+            spec.spec,
+            split,
+            spec.classes,
+            resolve=resolve,
+            leave_out_others=self._classmap is not None,
+            skip_corrupt=self._skip_corrupt,
+        )
+        return class_examples(
+            samples,
+            spec.classes,
+            preprocessing=self._preprocessing(spec, split),
+            augment=spec_augment(spec.spec) if augment else None,
+            seed=spec.spec.train_config.random_seed,
+            notices=notices,
+        )
+
+    def start(self, spec: Bound, *, resolve: Resolve, key: Key | None) -> Start:
+        torch.manual_seed(spec.spec.train_config.random_seed)
+        source = spec.spec.train_config.pretrained_model_path
+        if not source:
+            network = _fresh(spec.spec, len(spec.classes), "tao")
+            return Start(network, ("no pretrained_model_path: training starts from random weights",))
+        path = source if source.startswith("torchvision://") else str(resolve(source))
+        if Path(path).is_file() and sniff(Path(path)) is Kind.BUNDLE:
+            bundle = read_bundle(Path(path), key=key)
+            if bundle.task == self.name:
+                return self._trained_before(spec, bundle, path)
+        weights = read_weights(path, key=key)
+        arch = spec.spec.model_config_.arch
+        if weights.arch not in (None, arch):
+            raise ModelError(f"{path} holds weights of {weights.arch} and the spec's arch is {arch}; they must agree")
+        network = _fresh(spec.spec, len(spec.classes), preferred_graph(weights))
+        report = load_weights(network.backbone, weights)
+        self._adapt(network, spec)
+        loaded = f"{path}: {len(report.loaded)} layers loaded into the {network.backbone.graph} graph"
+        skipped = tuple(f"{path}: layer {layer} skipped: {why}" for layer, why in report.skipped.items())
+        fresh = (f"begin at random: {', '.join(report.fresh)}",) if report.fresh else ()
+        parent = weights_hash({name: value.numpy() for name, value in weights.tensors.items()})
+        return Start(network, (loaded, *skipped, *fresh), parent=parent)
+
+    def _adapt(self, network: Classifier, spec: Bound) -> None:
+        """A network with published weights, in RGB / 255, is made to take what the spec's preprocess_mode gives."""
+        preprocessing = self.preprocessing(spec)
+        if network.normalises and preprocessing.bgr:
+            swap_colours(network)
+        set_input(network, preprocessing)
+
+    def _trained_before(self, spec: Bound, bundle: Bundle, path: str) -> Start:
+        """The spec's network with everything of an earlier one, pruned or not; its head too where the classes are the
+        same. TAO does so where it is pruned, and otherwise goes by layer names, which is the same."""
+        stored = bundle.architecture
+        built = architecture(_fresh(spec.spec, len(bundle.classes), stored.get("graph", "tao")))
+        differs = [name for name in ("family", "network") if built[name] != stored.get(name)]
+        if differs or set(built["channels"]) != set(stored["channels"]):
+            model, other = spec.spec.model_config_, stored.get("network")
+            raise ModelError(
+                f"{path} is a {other} of {len(stored['channels'])} layers and the spec asks for a {model.arch} of "
+                f"{len(built['channels'])}; arch, n_layers, use_batch_norm, all_projections and retain_head must agree "
+                "with the spec it was trained with"
+            )
+        network = build({**built, "channels": stored["channels"]})
+        network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in bundle.tensors.items()})
+        notices = [f"{path}: the network is taken from this file"]
+        ours, theirs = self.preprocessing(spec), bundle.preprocessing
+        if network.normalises and ours.bgr != theirs.bgr:
+            swap_colours(network)
+        set_input(network, ours)
+        if not network.normalises and _normalisation(ours) != _normalisation(theirs):
+            notices.append(f"{path}: it was trained with another preprocess_mode or image_mean, and has to learn anew")
+        if bundle.classes != spec.classes:
+            network.renew_head(len(spec.classes))
+            names = f"{', '.join(bundle.classes)}; now {', '.join(spec.classes)}"
+            notices.append(f"{path}: its classes were {names}: its head begins at random")
+        return Start(network, tuple(notices), bundle.lineage, weights_hash(bundle.tensors))
+
+    def objective(self, spec: Bound) -> ClassificationObjective:
+        return ClassificationObjective(smoothing=spec.spec.train_config.label_smoothing)
+
+    def parameter_groups(self, network: nn.Module, spec: Bound) -> list[dict[str, Any]]:
+        return [{"params": [one for one in network.parameters() if one.requires_grad], "rate": 1.0}]
+
+    def regularised(self, network: nn.Module, spec: Bound) -> Sequence[nn.Parameter]:
+        """Kernels of the layers in `scope`; a depthwise convolution is no Conv2D to TAO."""
+        kinds = spec.spec.train_config.reg_config.layers
+        return [
+            parameter
+            for layer in network.modules()
+            if ("conv2d" in kinds and isinstance(layer, nn.Conv2d) and layer.groups == 1)
+            or ("dense" in kinds and isinstance(layer, nn.Linear))
+            for name, parameter in layer.named_parameters(recurse=False)
+            if name == "weight"
+        ]
+
+    def bundle(
+        self, network: nn.Module, *, spec: Bound, lineage: tuple[Mapping[str, Any], ...], extra: Mapping[str, Any]
+    ) -> Bundle:
+        assert isinstance(network, Classifier)
+        stored = without_auxiliaries(network)
+        return Bundle(
+            task=self.name,
+            architecture=architecture(stored),
+            classes=spec.classes,
+            preprocessing=self.preprocessing(spec),
+            tensors=_tensors(stored),
+            spec=self.spec_text(spec),
+            lineage=lineage,
+            extra={**extra, "decoding": self.decoding(spec)},
+        )
+
+    def network(self, bundle: Bundle) -> nn.Module:
+        network = build(bundle.architecture)
+        network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in bundle.tensors.items()})
+        set_input(network, bundle.preprocessing)
+        return network.eval()
+
+    def pruned_bundle(self, bundle: Bundle, network: nn.Module, step: Mapping[str, Any]) -> Bundle:
+        assert isinstance(network, Classifier)
+        return dataclasses.replace(
+            bundle, architecture=architecture(network), tensors=_tensors(network), lineage=(*bundle.lineage, step)
+        )
+
+    def heads(self) -> tuple[str, ...]:
+        return HEADS
+
+    def decoding(self, spec: Bound) -> dict[str, Any]:
+        return {"top": 1}
+
+    def decode(self, outputs: Outputs, decoding: Mapping[str, Any], *, preprocessing: Preprocessing) -> Ranking:
+        return decode(outputs[0], decoding)
+
+    def detections(self, found: Ranking, classes: Sequence[str]) -> list[Detection]:
+        rows = list(zip(found.classes_k, found.scores_k, strict=True))[: found.given]
+        return [Detection(classes[kind], None, float(score)) for kind, score in rows]
+
+    def score(self, truths: Sequence[Truth], founds: Sequence[Ranking], *, spec: Bound) -> ScoreCard:
+        evaluation = spec.spec.eval_config
+        return class_card(truths, founds, classes=spec.classes, top_k=evaluation.top_k if evaluation else 1)
+
+
+def class_card(truths: Sequence[Truth], founds: Sequence[Ranking], *, classes: Sequence[str], top_k: int) -> ScoreCard:
+    """Accuracy, that of the `top_k` likeliest beside it as `top_K`, and the confusion of pictures with one class."""
+    scores = score_classes(
+        np.stack([found.by_class_k for found in founds]),
+        np.array([truth.classes_n[0] for truth in truths]),
+        names=classes,
+        top_k=(top_k,),
+    )
+    return ScoreCard(
+        Metric(ACCURACY, scores.accuracy, scores.per_class),
+        {f"top_{top_k}": Metric(ACCURACY, scores.top_k[top_k], {})},
+        dict(zip(classes, scores.support_k.tolist(), strict=True)),
+        len(truths),
+        tuple(tuple(row) for row in scores.confusion_kk.tolist()),
+    )
+
+
+_REGULARIZERS: dict[str, Literal["none", "l1", "l2"]] = {"None": "none", "L1": "l1", "L2": "l2"}
+
+
+def _optimizer(config: Optimizer) -> tuple[Callable[[list[dict[str, Any]]], torch.optim.Optimizer], float]:
+    """What the spec's optimiser makes of parameter groups, and its decay of the rate."""
+    if (sgd := config.sgd) is not None:
+        nesterov = sgd.nesterov and sgd.momentum > 0
+        return partial(torch.optim.SGD, lr=0.0, momentum=sgd.momentum, nesterov=nesterov), sgd.decay
+    if (adam := config.adam) is not None:
+        betas = (adam.beta_1, adam.beta_2)
+        return partial(torch.optim.Adam, lr=0.0, betas=betas, eps=adam.epsilon, fused=True), adam.decay
+    rmsprop = config.rmsprop
+    assert rmsprop is not None, "a spec has one of the three"
+    return partial(torch.optim.RMSprop, lr=0.0, alpha=rmsprop.rho, eps=rmsprop.epsilon), rmsprop.decay
+
+
+def _fresh(spec: ClassificationSpec, num_classes: int, graph: Graph) -> TaoClassifier:
+    model = spec.model_config_
+    channels, height, width = model.input_chw
+    norm = model.batch_norm_config
+    return tao_classifier(
+        model.arch,
+        num_classes,
+        num_layers=model.n_layers,
+        in_channels=channels,
+        input_hw=(height, width),
+        use_batch_norm=model.use_batch_norm,
+        use_bias=model.use_bias,
+        use_pooling=model.use_pooling,
+        all_projections=model.all_projections,
+        retain_head=model.own_head,
+        dropout=model.dropout,
+        freeze_blocks=[int(block) for block in model.freeze_blocks],
+        freeze_bn=model.freeze_bn,
+        batch_norm=BatchNormSettings(norm.momentum, norm.epsilon) if norm else None,
+        graph=graph,
+    )
+
+
+def _normalisation(preprocessing: Preprocessing) -> tuple[Any, ...]:
+    return preprocessing.scale, preprocessing.offsets, preprocessing.stds, preprocessing.bgr
+
+
+def _without_secrets(spec: ClassificationSpec) -> ClassificationSpec:
+    """The spec without the key of its `wandb_config`: its text goes into every model and run folder."""
+    visualizer = spec.train_config.visualizer
+    if visualizer is None or visualizer.wandb_config is None:
+        return spec
+    wandb = visualizer.wandb_config.model_copy(update={"key": ""})
+    training = spec.train_config.model_copy(
+        update={"visualizer": visualizer.model_copy(update={"wandb_config": wandb})}
+    )
+    return spec.model_copy(update={"train_config": training})
+
+
+def _tensors(network: nn.Module) -> dict[str, NDArray[Any]]:
+    return {name: value.detach().cpu().contiguous().numpy().copy() for name, value in network.state_dict().items()}
+
+
+TASK = ClassificationTask()
