@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from taolite.cli import detectnet, detectnet_flags
+from taolite.cli import detectnet, detectnet_flags, flags, lifecycle
 from taolite.cli.parsing import TaoParser
 
 __all__ = ["configure"]
@@ -12,19 +12,20 @@ __all__ = ["configure"]
 
 def configure(parser: TaoParser) -> None:
     """Add the tasks."""
-    detectnet.add_tasks(
+    lifecycle.add_tasks(
         parser,
-        detectnet_flags.deploy_common,
+        flags.deploy_common,
         (
-            (gen_trt_engine, detectnet.run_gen_trt_engine, "build an engine from an export"),
+            (gen_trt_engine, lifecycle.run_gen_trt_engine, "build an engine from an export"),
             (evaluate, detectnet.run_evaluate, "score an engine on the validation images"),
             (inference, detectnet.run_inference, "annotated pictures and labels"),
         ),
+        network=detectnet.NETWORK,
     )
 
 
 def gen_trt_engine(parser: argparse.ArgumentParser) -> None:
-    detectnet_flags.gen_trt_engine(parser, deploy=True)
+    flags.gen_trt_engine(parser, deploy=True)
 
 
 def evaluate(parser: argparse.ArgumentParser) -> None:

@@ -12,8 +12,9 @@ from taolite.scorecard import Metric
 if TYPE_CHECKING:
     from taolite.stages.evaluate import Evaluation
     from taolite.stages.export import Int8Report
+    from taolite.stages.train import TrainReport
 
-__all__ = ["epoch_line", "evaluation_block", "int8_block", "table", "validation_lines"]
+__all__ = ["epoch_line", "evaluation_block", "int8_block", "table", "train_block", "validation_lines"]
 
 _COSTLY = 5  # layers of an int8 model that are named
 
@@ -41,6 +42,17 @@ def evaluation_block(evaluation: Evaluation) -> str:
     rows.append(("mean", f"{100 * beside.value:.4f}", str(sum(card.objects.values()))))
     voc = table(("class name", "AP at IoU 0.5, all points (in %)", "objects"), rows)
     return f"{tao}\nPASCAL VOC's metric on the same {card.images} images:\n{voc}"
+
+
+def train_block(report: TrainReport, beside: str = "") -> str:
+    """What a training came to and where its models are; `beside` goes with the metric."""
+    main, best = report.evaluation.card.main, report.best
+    name = main.words.short
+    return (
+        f"{name} {100 * main.value:.2f} % {beside}after {report.epochs} epochs\n"
+        f"model: {report.weights} ({report.parameters:,} parameters)\n"
+        f"best validation: epoch {best.epoch}, {name} {100 * best.value:.2f} %: {best.weights}"
+    )
 
 
 def int8_block(report: Int8Report) -> str:

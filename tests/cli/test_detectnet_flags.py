@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from taolite.cli import detectnet
+from taolite.cli import detectnet, lifecycle
 from taolite.cli.parsing import TaoParser
 
 
@@ -94,4 +94,4 @@ def test_cuda_blocking_is_set_before_anything_runs(monkeypatch: pytest.MonkeyPat
         task="prune", gpus=1, num_processes=-1, use_amp=False, log_file=None, launch_cuda_blocking=True
     )
 
-    assert detectnet._logged(lambda _: int(os.environ["CUDA_LAUNCH_BLOCKING"]), options) == 1
+    assert lifecycle.logged(lambda _: int(os.environ["CUDA_LAUNCH_BLOCKING"]), options) == 1

@@ -12,7 +12,7 @@ import torch
 from taolite.artifacts.bundle import write_bundle
 from taolite.artifacts.container import KdfCost
 from taolite.artifacts.keys import Key
-from taolite.cli import detectnet
+from taolite.cli import lifecycle
 from taolite.cli.main import main
 from taolite.tasks import base
 
@@ -133,7 +133,7 @@ def test_a_gpu_without_memory_is_taos_message(monkeypatch: pytest.MonkeyPatch, c
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
 
     fails: Callable[[object], int] = full
-    monkeypatch.setattr(detectnet, "_run_prune", fails)
+    monkeypatch.setattr(lifecycle, "run_prune", fails)
 
     assert main(["detectnet", "prune", "-m", "a", "-o", "b"]) == 1
     assert capsys.readouterr().err == (
