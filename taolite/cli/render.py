@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from taolite.stages.export import Int8Report
     from taolite.stages.train import TrainReport
 
-__all__ = ["epoch_line", "evaluation_block", "int8_block", "table", "train_block", "validation_lines"]
+__all__ = ["classes_block", "epoch_line", "evaluation_block", "int8_block", "table", "train_block", "validation_lines"]
 
 _COSTLY = 5  # layers of an int8 model that are named
 
@@ -52,6 +52,24 @@ def train_block(report: TrainReport, beside: str = "") -> str:
         f"{name} {100 * main.value:.2f} % {beside}after {report.epochs} epochs\n"
         f"model: {report.weights} ({report.parameters:,} parameters)\n"
         f"best validation: epoch {best.epoch}, {name} {100 * best.value:.2f} %: {best.weights}"
+    )
+
+
+def classes_block(evaluation: Evaluation) -> str:
+    """TAO's block of a classifier: cost, top-k accuracy, confusion (rows are the truth) and scikit-learn's report."""
+    import numpy as np
+
+    from taolite.metrics.classes import ClassificationScores, classification_report
+
+    card = evaluation.card
+    ((name, top),) = card.beside.items()
+    confusion = np.array(card.confusion, np.int64)
+    scores = ClassificationScores(tuple(card.objects), confusion, {int(name.removeprefix("top_")): top.value})
+    return (
+        f"Evaluation Loss: {evaluation.cost}\n"
+        f"Evaluation Top K accuracy: {top.value}\n"
+        f"Confusion Matrix\n{confusion}\n"
+        f"Classification Report\n{classification_report(scores)}"
     )
 
 

@@ -1,8 +1,9 @@
 """`taolite tao ...`, in the container `tao ...`: the command lines of NVIDIA's launcher, run here without a container.
 
 `tao detectnet_v2 TASK` (3.x, 4.x), `tao model detectnet_v2 TASK`, `tao deploy detectnet_v2 TASK`, `tao dataset ...`
-(5.x), `tao converter`, `tao list | info | stop` (reference/detectnet_v2.md 2.9). What stands behind the network goes
-to the task as it is. pip installs no command `tao`: it could hide the launcher of a machine that has it.
+(5.x), `tao converter`, `tao list | info | stop` (reference/detectnet_v2.md 2.9); `classification_tf1`, or
+`classification`, as well as `detectnet_v2`. What stands behind the network goes to the task as it is. pip installs no
+command `tao`: it could hide the launcher of a machine that has it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from taolite.errors import UsageError
 
 __all__ = ["configure", "translate"]
 
-_NETWORKS = {"detectnet_v2": "detectnet"}
+_NETWORKS = {"detectnet_v2": "detectnet", "classification_tf1": "classification", "classification": "classification"}
+_DEPLOY = {"detectnet_v2": "deploy", "classification_tf1": "classification", "classification": "classification"}
 _DATASET = ("convert", "check", "stats", "view")
 _USAGE = """usage: tao detectnet_v2 TASK ...          the same with model in front, as TAO 5 writes it
+       tao classification_tf1 TASK ...    image classification; classification, as TAO 3 and 4 write it
        tao detectnet_v2 run COMMAND ...   a command, where TAO runs one in its container
        tao deploy detectnet_v2 TASK ...   TAO Deploy's gen_trt_engine, evaluate, inference
        tao dataset convert|check|stats|view ...
@@ -51,7 +54,7 @@ def translate(words: Sequence[str]) -> list[str]:
         raise UsageError(f"{asked}: there is {', '.join(_DATASET)} here; `taolite dataset --help` tells what they do")
     if group in ("model", "deploy"):
         if rest and rest[0] in _NETWORKS:
-            return ["deploy" if group == "deploy" else _NETWORKS[rest[0]], *rest[1:]]
+            return [(_DEPLOY if group == "deploy" else _NETWORKS)[rest[0]], *rest[1:]]
         asked = " ".join(["tao", group, *rest[:1]])
     else:
         asked = f"tao {group}"
@@ -74,24 +77,25 @@ def _run(options: argparse.Namespace) -> int:
     if words[0] in ("list", "stop"):
         print("taolite runs no containers: nothing to list or to stop. Ctrl-C ends a task; it goes on when run again")
         return 0
-    task = words[words.index("detectnet_v2") + 1 :] if "detectnet_v2" in words[:2] else ["-"]
+    named = next((index for index, word in enumerate(words[:2]) if word in _NETWORKS), None)
+    task = words[named + 1 :] if named is not None else ["-"]
     if not task:
         raise UsageError(
             f"{' '.join(['tao', *words])}: TAO opens a shell in its container here; you are in one already"
         )
     if task[0] == "run":
-        return _command(task[1:])
+        return _command(task[1:], words[named or 0])
     return main(translate(words))
 
 
-def _command(words: list[str]) -> int:
-    """Run a command of the user's, as `tao detectnet_v2 run` does; its exit code."""
+def _command(words: list[str], network: str) -> int:
+    """Run a command of the user's, as `tao NETWORK run` does; its exit code."""
     if not words:
-        raise UsageError("tao detectnet_v2 run: give the command that is to run")
+        raise UsageError(f"tao {network} run: give the command that is to run")
     try:
         return subprocess.run(words, check=False).returncode
     except OSError as error:
-        raise UsageError(f"tao detectnet_v2 run {words[0]}: cannot be run ({error.strerror})") from error
+        raise UsageError(f"tao {network} run {words[0]}: cannot be run ({error.strerror})") from error
 
 
 def _info(*, verbose: bool) -> str:

@@ -1,6 +1,6 @@
 """Where pictures come from: one file, a folder, a pattern, a video, a camera; all of them give frames.
 
-A folder is read by name and not below, as TAO's inference does. Pictures turn upright by their EXIF tag. OpenCV is
+A folder is read by name, and below where that is asked for. Pictures turn upright by their EXIF tag. OpenCV is
 imported when a video or camera is opened, Pillow when a picture is.
 """
 
@@ -84,11 +84,14 @@ class Source:
             raise DataError(f"{self.place}: it opened and gave no picture; check it with another player")
 
 
-def open_source(place: str | Path | int, *, on_unreadable: Callable[[str], None] | None = None) -> Source:
+def open_source(
+    place: str | Path | int, *, below: bool = False, on_unreadable: Callable[[str], None] | None = None
+) -> Source:
     """What `place` names: a picture, a folder, a pattern (`photos/*.jpg`), a video, a camera (`/dev/video0`, `0`).
 
     Args:
         place: as the user gave it. What exists under that name on the disk comes first.
+        below: a folder's pictures are also those in folders below it.
         on_unreadable: called with one line for each picture that cannot be read, which is then left out.
 
     Raises:
@@ -97,9 +100,11 @@ def open_source(place: str | Path | int, *, on_unreadable: Callable[[str], None]
     """
     text, path = str(place), Path(place if not isinstance(place, int) else str(place))
     if path.is_dir():
-        pictures = tuple(sorted(child for child in path.iterdir() if _is_picture(child)))
+        children = path.rglob("*") if below else path.iterdir()
+        pictures = tuple(sorted(child for child in children if _is_picture(child)))
         if not pictures:
-            raise PathError(f"{path}: no pictures in this folder ({_wanted()}); subfolders are not searched")
+            where = "or below it" if below else "; subfolders are not searched"
+            raise PathError(f"{path}: no pictures in this folder ({_wanted()}){' ' if below else ''}{where}")
         return Source("pictures", text, pictures, len(pictures), on_unreadable=on_unreadable)
     if path.is_file():
         if _is_picture(path):

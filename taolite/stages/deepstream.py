@@ -15,9 +15,12 @@ from typing import Any, Literal
 
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.files import write_text
+from taolite.preprocessing import Preprocessing
 
 __all__ = ["config_text", "remarks", "write_config"]
 
+DETECTOR, CLASSIFIER = 0, 1  # nvinfer's `network-type`
+_CLASSIFIER_THRESHOLD = 0.2  # what NVIDIA's own configs of TAO's classifiers have
 _NETWORK_MODES = {"fp32": 0, "int8": 1, "fp16": 2}
 _CLUSTER_MODES = {"dbscan": 1, "nms": 2, "hybrid": 3}
 _PARSER = {"scale": 35.0, "offset": 0.5}
@@ -29,6 +32,7 @@ def write_config(
     meta: OnnxMeta,
     *,
     outputs: Sequence[str],
+    network_type: int = DETECTOR,
     precision: Literal["fp32", "fp16", "int8"] = "fp32",
     calibration_cache: Path | None = None,
 ) -> tuple[Path, Path]:
@@ -38,11 +42,15 @@ def write_config(
         meta,
         onnx_name=model.with_suffix(".onnx").name,
         outputs=outputs,
+        network_type=network_type,
         precision=precision,
         calibration_cache=str(calibration_cache) if calibration_cache else "",
     )
     write_text(config, text)
-    write_text(labels, "".join(f"{name}\n" for name in meta.classes))
+    between = (
+        ";" if network_type == CLASSIFIER else "\n"
+    )  # nvinfer reads a line for each output (reference/deploy.md 8.1)
+    write_text(labels, between.join(meta.classes) + "\n")
     return config, labels
 
 
@@ -51,27 +59,28 @@ def config_text(
     *,
     onnx_name: str,
     outputs: Sequence[str],
+    network_type: int = DETECTOR,
     precision: Literal["fp32", "fp16", "int8"] = "fp32",
     calibration_cache: str = "",
 ) -> str:
-    """`nvinfer_config.txt` for a detector; `calibration_cache` is a path as DeepStream is to read it, "" for none."""
+    """`nvinfer_config.txt`; `calibration_cache` is a path as DeepStream is to read it, "" for none."""
     preprocessing = meta.preprocessing
     height, width = preprocessing.input_hw
     offsets = ";".join(str(float(value)) for value in preprocessing.offsets[: preprocessing.channels])
     rows = _clusterings(meta)
     lines = [
         "[property]",
-        f"net-scale-factor={preprocessing.scale}",
+        f"net-scale-factor={_factor(preprocessing)}",
         f"offsets={offsets}",
         f"infer-dims={preprocessing.channels};{height};{width}",
         "# DeepStream reads plain ONNX and no .etlt of taolite: export once more with -o NAME.onnx.",
         f"onnx-file={onnx_name}",
         "# tlt-model-key= is not needed with onnx-file; taolite writes no key into a file.",
         "labelfile-path=labels.txt",
-        "network-type=0",
+        f"network-type={network_type}",
         f"num-detected-classes={len(meta.classes)}",
         f"output-blob-names={';'.join(outputs)}",
-        f"model-color-format={2 if preprocessing.channels == 1 else 0}",
+        f"model-color-format={2 if preprocessing.channels == 1 else int(preprocessing.bgr)}",
         f"maintain-aspect-ratio={int(preprocessing.fit == 'aspect')}",
         "symmetric-padding=0",
         "output-tensor-meta=0",
@@ -81,6 +90,8 @@ def config_text(
     ]
     if precision == "int8" and calibration_cache:
         lines.append(f"int8-calib-file={calibration_cache}")
+    if network_type == CLASSIFIER:
+        lines += ["process-mode=2", f"classifier-threshold={_CLASSIFIER_THRESHOLD}"]
     if rows:
         lines.append(f"cluster-mode={_CLUSTER_MODES[rows[0]['algorithm']]}")
     for index, row in enumerate(rows):
@@ -99,6 +110,16 @@ def remarks(model: Path, meta: OnnxMeta) -> tuple[str, ...]:
             f"this model was trained on photos cut or padded to {width}x{height}, and DeepStream stretches pictures of "
             "another size; train with enable_auto_resize, or feed DeepStream this size"
         )
+    if meta.preprocessing.fit == "cover":
+        found.append(
+            "this model sees the centre of a photo, and DeepStream stretches all of it to the input; crop before, "
+            "or train without enable_center_crop"
+        )
+    if len(set(meta.preprocessing.stds)) > 1:
+        found.append(
+            "this model divides each channel by its own deviation, and DeepStream all of them by one number: their "
+            "mean is written, and scores will differ a little"
+        )
     for name, value in _PARSER.items():
         own = meta.decoding.get(name, value)
         if own != value:
@@ -114,12 +135,18 @@ def remarks(model: Path, meta: OnnxMeta) -> tuple[str, ...]:
         )
     if any(row["confidence_model"] == "mean_cov" for row in rows):
         found.append("confidence_model mean_cov is not DeepStream's: it compares the sum of a cluster's coverages")
-    if meta.preprocessing.least_side or meta.preprocessing.most_side:
+    if meta.preprocessing.fit == "aspect" and (meta.preprocessing.least_side or meta.preprocessing.most_side):
         found.append(
             "this model was trained with output_image_min, and DeepStream resizes pictures until they fill the input; "
             "where photos did not fill it, objects look larger to it"
         )
     return tuple(found)
+
+
+def _factor(preprocessing: Preprocessing) -> float:
+    """nvinfer's one factor for all channels."""
+    stds = preprocessing.stds[: preprocessing.channels]
+    return preprocessing.scale * len(stds) / sum(stds)
 
 
 def _clusterings(meta: OnnxMeta) -> list[Mapping[str, Any]]:

@@ -199,7 +199,12 @@ def export_model(
     if gen_ds_config:
         cache = Path(os.path.relpath(int8.cache, target.parent)) if int8 is not None else None
         companions = deepstream.write_config(
-            target, meta, outputs=task.onnx_outputs, precision=precision, calibration_cache=cache
+            target,
+            meta,
+            outputs=task.onnx_outputs,
+            network_type=task.network_type,
+            precision=precision,
+            calibration_cache=cache,
         )
         for remark in deepstream.remarks(target, meta):
             listener(Notice(remark, level="warning"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from taolite.errors import ModelError
 from taolite.events import Listener, Notice, Progress, silent
+from taolite.files import write_text
 from taolite.media.overlay import draw_detections, palette
 from taolite.media.sinks import KittiFolder, PictureFolder, VideoFile
 from taolite.media.sources import Frame, Source
@@ -23,7 +26,7 @@ from taolite.sinks.base import Sink
 from taolite.stages.models import Model
 from taolite.tasks.base import InferencePlan
 
-__all__ = ["Drawing", "InferReport", "infer", "planned"]
+__all__ = ["Drawing", "InferReport", "infer", "look", "planned"]
 
 
 @dataclass(frozen=True)
@@ -81,15 +84,18 @@ def infer(
     drawing: Drawing,
     batch_size: int = 1,
     sinks: Sequence[Sink] = (),
+    table: Path | None = None,
     listener: Listener = silent,
 ) -> InferReport:
     """Look at every frame of `source`, `batch_size` at once (a camera's one by one); results go to
     `output`/images_annotated (a video: one file) and `output`/labels (reference 12); `sinks` get the pictures too.
+    `table` is a CSV file without a header: path, class and score of the best find of each picture.
     Raises DataError, ModelError, StorageError."""
     assert model.decoding is not None, "the caller gives a model whose decoding is known"
     colours = dict(zip(model.classes, palette(len(model.classes)), strict=True)) | dict(drawing.colours)
     counts = dict.fromkeys(model.classes, 0)
     seconds: list[float] = []
+    rows: list[tuple[str, str, float]] = []
 
     def warn(text: str) -> None:
         listener(Notice(text, "warning"))
@@ -103,12 +109,13 @@ def infer(
             video = stack.enter_context(VideoFile(output / "images_annotated" / name, fps=source.fps or 25.0))
         for frames in _batches(source, 1 if source.kind == "camera" else batch_size):
             began = time.perf_counter()
-            batch = _look(model, [frame.image_hwc for frame in frames])
+            batch = look(model, [frame.image_hwc for frame in frames])
             seconds += [(time.perf_counter() - began) / len(frames)] * len(frames)
             for looked_at, (frame, found) in enumerate(zip(frames, batch, strict=True), len(seconds) - len(frames)):
                 shown = [one for one in found if drawing.shown is None or one.name in drawing.shown]
                 for one in shown:
                     counts[one.name] += 1
+                rows += [(str(frame.path or frame.name), one.name, one.score) for one in found[:1]]
                 if drawing.overlay:
                     annotated = _draw(frame.image_hwc, shown, drawing, colours)
                     if video is not None:
@@ -121,6 +128,10 @@ def infer(
                     renamed = [replace(one, name=drawing.names.get(one.name, one.name)) for one in shown]
                     labels.write(frame.name, renamed)
             listener(Progress("inference", len(seconds), source.total or len(seconds)))
+    if table is not None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        write_text(table, text.getvalue())
     return InferReport(len(seconds), counts, output, float(np.median(seconds)))
 
 
@@ -131,7 +142,7 @@ def _batches(source: Source, size: int) -> Iterator[list[Frame]]:
         yield group
 
 
-def _look(model: Model, images: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
+def look(model: Model, images: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
     """What the model finds in each (H, W, 3) picture, best first, in pixels of the picture."""
     assert model.decoding is not None
     prep = model.preprocessing

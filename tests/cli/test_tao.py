@@ -18,6 +18,10 @@ from taolite.errors import UsageError
         ("detectnet_v2 train -e s.txt -r r -k k --gpus 1", "detectnet train -e s.txt -r r -k k --gpus 1"),
         ("model detectnet_v2 prune -m a -o b -eq union", "detectnet prune -m a -o b -eq union"),
         ("deploy detectnet_v2 gen_trt_engine -m a -e s -r r", "deploy gen_trt_engine -m a -e s -r r"),
+        ("classification_tf1 train -e s.txt -r r -k k", "classification train -e s.txt -r r -k k"),
+        ("classification evaluate -e s.txt", "classification evaluate -e s.txt"),
+        ("model classification_tf1 inference -m a -d b", "classification inference -m a -d b"),
+        ("deploy classification_tf1 gen_trt_engine -m a -e s -r r", "classification gen_trt_engine -m a -e s -r r"),
         ("converter a.etlt -k k -t int8", "convert a.etlt -k k -t int8"),
         ("dataset convert photos out --to kitti", "dataset convert photos out --to kitti"),
     ],
@@ -33,8 +37,8 @@ def test_other_networks_are_named_with_what_there_is(line: str):
 
     asked = " ".join(line.split()[: 2 if line.split()[0] in ("model", "deploy") else 1])
     assert str(caught.value) == (
-        f"tao {asked}: this version's networks are detectnet_v2; besides, tao takes converter, dataset, list, info and "
-        "stop"
+        f"tao {asked}: this version's networks are detectnet_v2, classification_tf1, classification; besides, tao "
+        "takes converter, dataset, list, info and stop"
     )
 
 
@@ -55,7 +59,7 @@ def test_info_list_and_stop_speak_of_no_containers(capsys: pytest.CaptureFixture
         f"toolkit_version: taolite {__version__}\n"
     )
     assert main(["tao", "info", "--verbose"]) == 0
-    assert "networks: detectnet_v2\n" in capsys.readouterr().out
+    assert "networks: detectnet_v2, classification_tf1, classification\n" in capsys.readouterr().out
     for line in (["tao", "list"], ["tao", "stop", "--all"], ["tao", "stop", "--container_id", "x"]):
         assert main(line) == 0
         assert capsys.readouterr().out.startswith("taolite runs no containers: nothing to list or to stop.")

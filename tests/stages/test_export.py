@@ -197,6 +197,7 @@ def quick(detector, monkeypatch):
 
     class QuickTask:
         onnx_outputs = (COV, BBOX)
+        network_type = 0
 
         def network(self, bundle):
             return copy.deepcopy(detector).eval()

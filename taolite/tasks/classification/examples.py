@@ -18,12 +18,12 @@ from taolite.formats.folders import KERAS_EXTENSIONS, class_names, read_classmap
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Sample, Truth
 from taolite.tasks.base import Resolve, Split
+from taolite.tasks.classification.inference import MARGIN
 from taolite.tasks.classification.loss import TARGET
 from taolite.tasks.classification.spec import ClassificationSpec, InterpolationMethod
 
 __all__ = ["class_examples", "one_hot", "spec_augment", "spec_classes", "spec_preprocessing", "spec_samples"]
 
-_MARGIN = 32  # pixels that TAO adds to the input's sides before it crops the centre
 _CAFFE_RGB = (123.68, 116.779, 103.939)
 _CAFFE_GREY = 117.3786
 _TORCH_RGB, _TORCH_GREY = (0.485, 0.456, 0.406), 0.449
@@ -45,7 +45,7 @@ def spec_preprocessing(spec: ClassificationSpec, *, crops: bool) -> Preprocessin
         input_hw=(height, width),
         channels=channels,
         fit="cover" if crops else "stretch",
-        least_side=min(height, width) + _MARGIN if crops else 0,
+        least_side=min(height, width) + MARGIN if crops else 0,
         cubic=_interpolation(spec) == "bicubic",
     )
     mode = spec.train_config.preprocess_mode

@@ -24,7 +24,7 @@ from taolite.artifacts.bundle import Bundle, read_bundle, weights_hash
 from taolite.artifacts.keys import Key
 from taolite.artifacts.sniff import Kind, sniff
 from taolite.data.examples import Examples
-from taolite.errors import ModelError, UsageError
+from taolite.errors import ModelError
 from taolite.metrics.classes import score_classes
 from taolite.nn.backbone import Graph
 from taolite.nn.weights import load_weights, preferred_graph, read_weights
@@ -40,6 +40,7 @@ from taolite.tasks.classification.examples import (
     spec_preprocessing,
     spec_samples,
 )
+from taolite.tasks.classification.inference import check_classmap
 from taolite.tasks.classification.inputs import set_input, swap_colours
 from taolite.tasks.classification.loss import ClassificationObjective, mixup
 from taolite.tasks.classification.model import (
@@ -87,7 +88,7 @@ class ClassificationTask:
     name = "classification"
     title = "classification"
     metric = ACCURACY
-    onnx_outputs = ("predictions/Softmax",)
+    onnx_outputs: tuple[str, ...] = ("predictions/Softmax",)
     network_type = 1
 
     def __init__(self, *, classmap: Path | None = None, skip_corrupt: bool = False) -> None:
@@ -98,14 +99,10 @@ class ClassificationTask:
         self, path: Path, *, resolve: Resolve = Path, classes: Sequence[str] | None = None
     ) -> specs.Reading[Bound]:
         reading = specs.read(path, ClassificationSpec)
-        if classes is None or self._classmap is not None:
-            named = spec_classes(reading.model, classmap=self._classmap, resolve=resolve)
-            if classes is not None and named != tuple(classes):
-                raise UsageError(
-                    f"{self._classmap}: its classes are {', '.join(named)}, and the model's are {', '.join(classes)}, "
-                    "in the order of their numbers; leave the classmap out, the model knows its classes"
-                )
-            classes = named
+        if classes is not None and self._classmap is not None:
+            check_classmap(self._classmap, classes)
+        if classes is None:
+            classes = spec_classes(reading.model, classmap=self._classmap, resolve=resolve)
         return specs.Reading(Bound(reading.model, tuple(classes)), reading.warnings)
 
     def spec_text(self, spec: Bound) -> str:
