@@ -113,11 +113,19 @@ def test_a_run_stopped_between_steps_goes_on_to_the_same_weights(root: Path):
     assert [row.split(",")[0] for row in (root / "halves/training.csv").read_text().splitlines()[1:]] == ["1", "2"]
 
 
-def test_a_finished_run_may_get_more_epochs(root: Path):
-    run(write_spec(root, "longer.txt", epochs=1), root / "longer")
-    report = run(write_spec(root, "longer.txt", epochs=2), root / "longer")
+def test_a_finished_run_may_get_more_epochs_and_an_optimiser_s_decay_divides_the_rate(root: Path):
+    def spec(epochs: int) -> Path:
+        path = write_spec(root, "longer.txt", epochs=epochs)
+        path.write_text(path.read_text().replace("decay: 0.0", "decay: 0.5"))
+        return path
+
+    run(spec(1), root / "longer")
+    report = run(spec(2), root / "longer")
 
     assert report.epochs == 2
+    rate = float((root / "longer/training.csv").read_text().splitlines()[2].split(",")[3])
+    cosine = 2e-5 + (2e-3 - 2e-5) * (1 + np.cos(np.pi * 11 / 12)) / 2  # of the last of 12 steps
+    assert rate == pytest.approx(cosine / (1 + 0.5 * 11))
     assert (root / "longer/weights/resnet_002.tlt").is_file()
 
 

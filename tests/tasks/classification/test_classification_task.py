@@ -1,0 +1,250 @@
+"""Classification's answers to the stages, one by one: input, cost, mixup, optimisers, regulariser, ranking."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from taolite import spec as specs
+from taolite.data.order import generator
+from taolite.preprocessing import Preprocessing
+from taolite.sample import Truth
+from taolite.scorecard import ACCURACY
+from taolite.tasks.classification.decode import decode
+from taolite.tasks.classification.examples import spec_augment, spec_preprocessing
+from taolite.tasks.classification.inference import as_judged
+from taolite.tasks.classification.inputs import set_input, swap_colours
+from taolite.tasks.classification.loss import ClassificationObjective, mixup
+from taolite.tasks.classification.model import Classifier, TorchvisionClassifier, tao_classifier
+from taolite.tasks.classification.spec import ClassificationSpec
+from taolite.tasks.classification.task import TASK, Bound, class_card
+
+SPEC = """
+model_config {{ arch: "{arch}" n_layers: 10 use_batch_norm: true input_image_size: "{size}" {model} }}
+train_config {{
+  train_dataset_path: "t" val_dataset_path: "v" batch_size_per_gpu: 2 n_epochs: 4 n_workers: 1
+  optimizer {{ {optimizer} }}
+  reg_config {{ type: "L2" scope: "{scope}" weight_decay: 0.001 }}
+  lr_config {{ step {{ learning_rate: 0.1 step_size: 50 gamma: 0.1 }} }}
+  preprocess_mode: "{mode}" {more}
+}}
+"""
+
+
+def make_spec(**words: str) -> ClassificationSpec:
+    usual = {
+        "arch": "resnet", "size": "3,32,48", "model": "", "optimizer": "sgd { lr: 1 momentum: 0.9 }",
+        "scope": "Conv2D,Dense", "mode": "caffe", "more": "",
+    }  # fmt: skip
+    return specs.loads(SPEC.format(**(usual | words)), ClassificationSpec)
+
+
+@pytest.mark.parametrize(
+    ("mode", "more", "wanted"),
+    [
+        ("caffe", "", [30 - 103.939, 20 - 116.779, 10 - 123.68]),
+        (
+            "caffe",
+            'image_mean { key: "r" value: 1 } image_mean { key: "g" value: 2 } image_mean { key: "b" value: 3 }',
+            [27, 18, 9],
+        ),
+        ("tf", "", [10 / 127.5 - 1, 20 / 127.5 - 1, 30 / 127.5 - 1]),
+        ("torch", "", [(10 / 255 - 0.485) / 0.224, (20 / 255 - 0.456) / 0.224, (30 / 255 - 0.406) / 0.224]),
+    ],
+)
+def test_pixels_become_what_tao_makes_of_them(mode: str, more: str, wanted: list[float]):
+    made = spec_preprocessing(make_spec(mode=mode, more=more), crops=False)
+
+    assert made.normalise(np.array([10, 20, 30], np.uint8)) == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize(("mode", "wanted"), [("caffe", 10 - 117.3786), ("tf", 10 / 127.5 - 1), ("torch", None)])
+def test_grey_pixels_have_means_of_their_own(mode: str, wanted: float | None):
+    made = spec_preprocessing(make_spec(mode=mode, size="1,32,48"), crops=False)
+
+    expected = (10 / 255 - 0.449) / 0.224 if wanted is None else wanted
+    assert made.normalise(np.array([10], np.uint8)) == pytest.approx([expected], abs=1e-5)
+
+
+def test_the_centre_is_cut_out_of_a_photo_that_covers_32_pixels_more_each_way():
+    crops = spec_preprocessing(make_spec(), crops=True)
+
+    # the input of 48 x 32 and 32 more are 80 x 64; a photo of 40 x 40 grows to 80 x 80, cut at 16 and 24
+    assert crops.boxes_to_input(np.float32([[0, 0, 40, 40]]), photo_hw=(40, 40)).tolist() == [[-16, -24, 64, 56]]
+    stretched = spec_preprocessing(make_spec(), crops=False)
+    assert as_judged(stretched, crops=True) == crops
+    assert as_judged(crops, crops=False) == stretched
+    assert as_judged(crops, crops=True) is crops
+
+
+def test_training_pictures_are_mirrored_unless_the_spec_says_no():
+    photo = np.zeros((32, 48, 3), np.uint8)
+    photo[:, :24] = 200
+    truth = Truth(np.float32([[0, 0, 48, 32]]), np.array([1]))
+
+    def left_is_bright(more: str) -> set[bool]:
+        augment = spec_augment(make_spec(more=more))
+        return {bool(augment(photo, truth, generator(seed))[0][0, 0, 0] == 200) for seed in range(20)}
+
+    assert left_is_bright("") == {True, False}
+    assert left_is_bright("disable_horizontal_flip: true") == {True}
+
+
+@pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
+@pytest.mark.parametrize("graph", ["torchvision", "tensorflow", "network of torchvision's"])
+def test_a_network_with_published_weights_sees_the_same_photo_through_every_preprocess_mode(mode: str, graph: str):
+    torch.manual_seed(0)
+    network: Classifier
+    if graph == "network of torchvision's":
+        network = TorchvisionClassifier("squeezenet1_1", 3)
+    else:
+        arch = {"torchvision": "resnet", "tensorflow": "mobilenet_v1"}[graph]
+        network = tao_classifier(arch, 3, use_batch_norm=True, input_hw=(64, 64), graph=graph)  # type: ignore[arg-type]
+    network.eval()
+    photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    prep = spec_preprocessing(make_spec(size="3,64,64", mode=mode), crops=False)
+
+    def answer(preprocessing: Preprocessing) -> torch.Tensor:
+        with torch.no_grad():
+            return network(torch.from_numpy(preprocessing.apply(photo))[None])[0]
+
+    plain = answer(Preprocessing((64, 64)))
+    if prep.bgr:
+        swap_colours(network)
+    set_input(network, prep)
+
+    torch.testing.assert_close(answer(prep), plain, atol=1e-5, rtol=1e-4)
+
+
+def test_the_cost_is_cross_entropy_with_labels_smoothed_in_training_alone():
+    targets = {"classes": torch.tensor([[1.0, 0.0], [0.0, 1.0]])}
+    logits = torch.tensor([[0.0, 0.0], [0.0, math.log(3)]])  # scores 1/2, 1/2 and 1/4, 3/4
+    scores = torch.softmax(logits, dim=1)
+    objective = ClassificationObjective(smoothing=0.2)
+
+    judged = objective.cost((scores,), targets, training=False)
+    trained = objective.cost((logits,), targets)
+
+    assert float(judged.total) == pytest.approx((math.log(2) + math.log(4 / 3)) / 2)
+    by_hand = (math.log(2) + 0.9 * math.log(4 / 3) + 0.1 * math.log(4)) / 2
+    assert float(trained.total) == pytest.approx(by_hand)
+    assert trained.parts == {"accuracy": 1.0}
+
+
+def test_auxiliary_classifiers_count_three_tenths_each():
+    targets = {"classes": torch.tensor([[1.0, 0.0]])}
+    even = torch.zeros(1, 2)
+
+    cost = ClassificationObjective().cost((even, even, even), targets)
+
+    assert float(cost.total) == pytest.approx(1.6 * math.log(2))
+
+
+def test_tags_have_a_cost_each_and_scores_and_logits_agree_on_it():
+    targets = {"classes": torch.tensor([[1.0, 0.0, 1.0]])}
+    logits = torch.tensor([[0.0, math.log(3), math.log(3)]])  # scores 1/2, 3/4, 3/4
+    objective = ClassificationObjective(tags=True)
+
+    trained, judged = objective.cost((logits,), targets), objective.cost((logits.sigmoid(),), targets, training=False)
+
+    assert float(trained.total) == pytest.approx((math.log(2) + math.log(4) + math.log(4 / 3)) / 3)
+    assert float(judged.total) == pytest.approx(float(trained.total))
+    assert judged.parts["accuracy"] == trained.parts["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_mixup_keeps_more_than_half_of_a_picture_and_the_same_share_of_its_label():
+    torch.manual_seed(0)
+    pixels, targets = torch.eye(4).view(4, 4, 1, 1), {"classes": torch.eye(4)}
+
+    mixed, labels = mixup(0.4)(pixels, targets)
+
+    share = mixed.view(4, 4)
+    assert torch.equal(share, labels["classes"])
+    assert bool((share.diagonal() >= 0.5).all())
+    torch.testing.assert_close(share.diagonal() + share.flip(1).diagonal(), torch.ones(4))
+    assert len(set(share.diagonal().tolist())) > 1
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "settings"),
+    [
+        ("sgd { lr: 1 momentum: 0.9 nesterov: true decay: 0.5 }", "SGD", {"momentum": 0.9, "nesterov": True}),
+        ("sgd { lr: 1 nesterov: true decay: 0.5 }", "SGD", {"momentum": 0.0, "nesterov": False}),
+        (
+            "adam { lr: 1 beta_1: 0.8 beta_2: 0.9 epsilon: 1e-4 decay: 0.5 }",
+            "Adam",
+            {"betas": (0.8, 0.9), "eps": 1e-4},
+        ),
+        ("rmsprop { lr: 1 rho: 0.7 epsilon: 1e-4 decay: 0.5 }", "RMSprop", {"alpha": 0.7, "eps": 1e-4}),
+    ],
+)
+def test_each_optimiser_has_its_settings(text: str, kind: str, settings: dict[str, object]):
+    recipe = TASK.recipe(Bound(make_spec(optimizer=text), ("a", "b")))
+
+    made = recipe.optimizer([{"params": [torch.nn.Parameter(torch.zeros(1))], "rate": 1.0}])
+
+    assert type(made).__name__ == kind
+    group = {name: pytest.approx(value) for name, value in settings.items()}
+    assert {name: made.param_groups[0][name] for name in settings} == group
+    assert recipe.decay == 0.5
+
+
+@pytest.mark.parametrize(("scope", "kinds"), [("Conv2D", {4}), ("dense", {2}), ("Conv2D,Dense", {2, 4})])
+def test_the_regulariser_acts_on_the_kernels_of_its_scope_but_for_depthwise_ones(scope: str, kinds: set[int]):
+    spec = Bound(make_spec(arch="mobilenet_v1", size="3,64,64", scope=scope), ("a", "b"))
+    network = tao_classifier("mobilenet_v1", 2, use_batch_norm=True, input_hw=(64, 64))
+
+    chosen = TASK.regularised(network, spec)
+
+    assert {one.ndim for one in chosen} == kinds
+    convolutions = [one for one in chosen if one.ndim == 4]
+    assert len(convolutions) == (14 if 4 in kinds else 0)  # conv1 and 13 pointwise; 13 depthwise are left out
+    assert all(one.shape[1] > 1 for one in convolutions)
+
+
+def test_a_ranking_gives_the_likeliest_or_the_tags_above_a_threshold():
+    scores = np.float32([0.2, 0.7, 0.2, 0.6])
+
+    best, tags = decode(scores, {"top": 1}), decode(scores, {"threshold": 0.6})
+
+    assert best.classes_k.tolist() == [1, 3, 0, 2]
+    assert np.array_equal(best.by_class_k, scores)
+    names = ("a", "b", "c", "d")
+    assert [(one.name, one.box) for one in TASK.detections(best, names)] == [("b", None)]
+    assert [one.name for one in TASK.detections(tags, names)] == ["b", "d"]
+
+
+def test_a_card_counts_top_k_beside_accuracy_and_confusion():
+    truths = [Truth(np.zeros((1, 4), np.float32), np.array([kind])) for kind in (0, 0, 1, 2)]
+    rows = ([0.5, 0.3, 0.2], [0.3, 0.6, 0.1], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1])
+    founds = [decode(np.float32(row), {"top": 1}) for row in rows]
+
+    card = class_card(truths, founds, classes=("a", "b", "c"), top_k=2)
+
+    assert card.main.words is ACCURACY
+    assert (card.main.value, card.main.per_class) == (0.5, {"a": 0.5, "b": 1.0, "c": 0.0})
+    assert card.beside["top_2"].value == 0.75
+    assert card.confusion == ((1, 1, 0), (0, 1, 0), (1, 0, 0))
+    assert card.objects == {"a": 2, "b": 1, "c": 1}
+
+
+def test_published_weights_start_a_classifier_in_the_spec_s_own_mode(shared_data: Path, tmp_path: Path):
+    weights = shared_data / "pretrained" / "resnet18.safetensors"
+    if not weights.is_file():
+        pytest.skip(f"{weights} is not here")
+    spec = make_spec(more=f'pretrained_model_path: "{weights}"', size="3,64,64")
+    spec = spec.model_copy(update={"model_config_": spec.model_config_.model_copy(update={"n_layers": 18})})
+    bound = Bound(spec, ("cat", "dog"))
+
+    start = TASK.start(bound, resolve=Path, key=None)
+    made = TASK.network(TASK.bundle(start.network, spec=bound, lineage=(), extra={}))
+
+    pixels = torch.from_numpy(TASK.preprocessing(bound).apply(np.full((64, 64, 3), 77, np.uint8)))[None]
+    start.network.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(made(pixels), start.network(pixels))
+    assert "layers loaded into the torchvision graph" in start.notices[0]
