@@ -56,7 +56,7 @@ class Stepped:
 class BatchDone:
     """Batch `number` (from 1) of `count` went through the network: of `epoch` (from 1) in training, of a validation
     where that is None. `seconds` are the whole of it, `waited_s` of them for data; `values` its cost's readings,
-    `loss` first."""
+    `loss`, without regularisation, first."""
 
     epoch: int | None
     number: int

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from taolite.cli import classification_flags as flags
 from taolite.cli import flags as shared
-from taolite.cli import lifecycle
+from taolite.cli import jetson, lifecycle
 from taolite.cli.lifecycle import Network, mounts_of, opening_key, positive, scored, status_of, trained
 from taolite.cli.parsing import TaoParser
 from taolite.errors import UsageError
@@ -43,8 +43,8 @@ NETWORK = Network("classification", "classification", _task)
 
 
 def configure(parser: TaoParser) -> None:
-    """Add the tasks."""
-    lifecycle.add_tasks(
+    """Add the tasks, and jetson-inference's forms of them."""
+    tasks = lifecycle.add_tasks(
         parser,
         shared.common,
         (
@@ -58,6 +58,8 @@ def configure(parser: TaoParser) -> None:
         ),
         network=NETWORK,
     )
+    jetson.add_forms(tasks)
+    parser.tasks = [*parser.tasks, "onnx_export"]
 
 
 def _spec(options: argparse.Namespace, mounts: Mounts, named: str) -> ClassificationSpec:
@@ -87,7 +89,7 @@ def _run_train(options: argparse.Namespace) -> int:
 def _run_evaluate(options: argparse.Namespace) -> int:
     import json
 
-    from taolite.cli.render import classes_block
+    from taolite.cli.render import classes_block, tags_block
 
     mounts = mounts_of(options)
     judged = _spec(options, mounts, options.experiment_spec).eval_config
@@ -101,7 +103,8 @@ def _run_evaluate(options: argparse.Namespace) -> int:
         batch_size=positive("-b", options.batch_size) or (judged.batch_size if judged else None),
         record=_record,
     )
-    print(json.dumps(asdict(evaluation), indent=2) if options.json else classes_block(evaluation))
+    block = tags_block if "tags" in evaluation.card.beside else classes_block
+    print(json.dumps(asdict(evaluation), indent=2) if options.json else block(evaluation))
     return 0
 
 
@@ -115,10 +118,11 @@ def _record(status: StatusFile, folder: Path, evaluation: Evaluation) -> None:
     from taolite.report.plots import confusion_png
 
     card = evaluation.card
-    (top,) = card.beside.values()
+    top = next(iter(card.beside.values()))
     status.write("Evaluation metrics generated.", kpi={"top_k_accuracy": top.value, "validation_loss": evaluation.cost})
     write_text(folder / "results.json", json.dumps({"top_k_accuracy": top.value}, indent=2) + "\n")
-    confusion_png(np.array(card.confusion, np.int64), list(card.objects), folder / "confusion.png")
+    if card.confusion:
+        confusion_png(np.array(card.confusion, np.int64), list(card.objects), folder / "confusion.png")
 
 
 def _run_export(options: argparse.Namespace) -> int:
@@ -155,7 +159,7 @@ def _run_inference(options: argparse.Namespace) -> int:
         try:
             if options.classmap:
                 check_classmap(mounts.resolve(options.classmap), model.classes)
-            if judged:
+            if spec and judged and not spec.jetson_config:
                 model = replace(model, preprocessing=as_judged(model.preprocessing, crops=judged.enable_center_crop))
             show(Notice(f"{options.model_path}: {model.runs_on}"))
             if options.image and Path(mounts.resolve(options.image)).is_file():

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainLog"]
 
+_TAOS = ("Loading experiment spec", "Checkpoint interval", "Scalars logged", "Saving checkpoints", "Cannot iterate")
+"""How lines begin that TAO's users look for, and train.py's do not."""
+
 
 class _Means:
     """Means over images, by name."""
@@ -45,6 +48,7 @@ class TrainLog:
     def __init__(self, root: Path, *, every: int, stream: TextIO | None = None) -> None:
         self._root, self._every, self._stream = root, every, stream or sys.stdout
         self._train, self._val = _Means(), _Means()
+        self.epochs = 0  # that have gone by here
         self._validated: Validated | None = None
         self._board: Board | None = None
 
@@ -57,10 +61,13 @@ class TrainLog:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Notice):
+            if event.text.startswith(_TAOS):
+                return
             self._say(f"warning: {event.text}" if event.level == "warning" else f"=> {event.text}")
         elif isinstance(event, BatchDone):
             self._batch(event)
         elif isinstance(event, EpochDone):
+            self.epochs += 1
             self._say(f"Epoch: [{event.epoch - 1}] completed, elapsed time {event.seconds:6.3f} seconds")
         elif isinstance(event, Validated):
             self._validated = event
@@ -94,7 +101,7 @@ class TrainLog:
 
     def _saved(self, event: Saved) -> None:
         best = event.which == "best"
-        if self._validated is not None:
+        if self._validated is not None and self.epochs:
             self._summary(self._validated, best=best)
             self._validated = None
             what = "best model" if best else "checkpoint"

@@ -92,7 +92,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _container_hint(error: TaoliteError, options: argparse.Namespace) -> str:
     """What the mounts map knows of the first path that a PathError names; "" where it has nothing to do with it."""
-    named = re.search(r"/[^\s:;,]+", str(error)) if isinstance(error, PathError) else None
+    named = re.search(r"(?<![\w.:/])/[^\s:;,]+", str(error)) if isinstance(error, PathError) else None
     if named is None:
         return ""
     from taolite.workspace.mounts import Mounts

@@ -6,23 +6,30 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 __all__ = ["TaoParser"]
 
-_OURS = {"mount", "json", "runtime", "backend", "compute_capability", "workers", "precision", "target", "force"}
+_OURS = {
+    "mount", "json", "runtime", "backend", "compute_capability", "workers", "precision", "target", "force",
+    "epoch_start", "compat", "skip_corrupt", "no_pretrained",
+}  # fmt: skip
 """Where flags of our own are kept; `--m` means TAO's `--model` and never `--mount`."""
 
 
 class TaoParser(argparse.ArgumentParser):
-    """`tasks` are the words that name a task; what stands before the first of them is moved behind it."""
+    """`tasks` are the words that name a task; what stands before the first of them is moved behind it. `other_form`
+    tells from the words whether another parser is meant, which then takes them."""
 
     tasks: Collection[str] = ()
+    other_form: tuple[Callable[[Sequence[str]], bool], argparse.ArgumentParser] | None = None
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """See ArgumentParser; TAO itself looks for the task in the first place only."""
         words = list(sys.argv[1:] if args is None else args)
+        if self.other_form is not None and self.other_form[0](words):
+            return self.other_form[1].parse_known_args(words, namespace)
         at = next((index for index, word in enumerate(words) if word in self.tasks), 0)
         return super().parse_known_args([*words[at : at + 1], *words[:at], *words[at + 1 :]], namespace)
 

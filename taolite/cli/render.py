@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from taolite.stages.export import Int8Report
     from taolite.stages.train import TrainReport
 
-__all__ = ["classes_block", "epoch_line", "evaluation_block", "int8_block", "table", "train_block", "validation_lines"]
+__all__ = [
+    "classes_block",
+    "epoch_line",
+    "evaluation_block",
+    "int8_block",
+    "table",
+    "tags_block",
+    "train_block",
+    "validation_lines",
+]
 
 _COSTLY = 5  # layers of an int8 model that are named
 
@@ -70,6 +79,23 @@ def classes_block(evaluation: Evaluation) -> str:
         f"Evaluation Top K accuracy: {top.value}\n"
         f"Confusion Matrix\n{confusion}\n"
         f"Classification Report\n{classification_report(scores)}"
+    )
+
+
+def tags_block(evaluation: Evaluation) -> str:
+    """A classifier of pictures with several classes: each tag's right answers and average precision."""
+    card = evaluation.card
+    precision = card.beside["tags"]
+    rows = [
+        (name, f"{100 * right:.4f}", f"{100 * precision.per_class[name]:.4f}" if name in precision.per_class else "n/a")
+        for name, right in card.main.per_class.items()
+    ]
+    rows.append(("mean", f"{100 * card.main.value:.4f}", f"{100 * precision.value:.4f}"))
+    exact = card.beside["exact"].value
+    return (
+        f"Evaluation Loss: {evaluation.cost}\n"
+        f"Pictures with every tag right: {100 * exact:.4f} %\n"
+        f"{table(('tag', 'right answers (in %)', 'average precision (in %)'), rows)}"
     )
 
 

@@ -342,6 +342,6 @@ def _download(source: str, known: Collection[str]) -> Mapping[str, Tensor]:
     except OSError as error:
         raise PathError(
             f"{source}: {url} could not be downloaded ({error}). Download it where there is a network, and name the "
-            ".pth file in pretrained_model_file"
+            ".pth file instead (in a spec as pretrained_model_file or pretrained_model_path, else behind --pretrained)"
         ) from error
     return dict(state)

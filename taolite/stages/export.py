@@ -13,9 +13,9 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,13 +42,27 @@ from taolite.stages.calibrate import CalibrationOptions, find_ranges, quantise, 
 from taolite.stages.learned_int8 import learned_calibration, prove_integers, prove_rounding, refuse_existing_cache
 from taolite.tasks import base
 
-__all__ = ["LIMITS", "ExportReport", "Int8Report", "export_model", "parity", "to_onnx"]
+__all__ = ["LIMITS", "Border", "ExportReport", "Int8Report", "export_model", "parity", "to_onnx"]
 
 INPUT_NAME = "input_1"  # TAO's (reference/detectnet_v2.md 11.2)
 OPSET = 17  # the newest that TensorRT 8.6 on a Jetson reads
 _EXPORTERS_OPSET = 18  # the oldest that torch's exporter writes itself
 LIMITS = {"fp32": 1e-3, "fp16": 2e-2}
 """Largest difference to the trained network that is accepted, in shares of the output's largest value or of 1."""
+
+
+@dataclass(frozen=True)
+class Border:
+    """An export in another tool's manner: its names of input and outputs (None: the task's), what makes the exported
+    network of the trained one (a copy of it), and what that changes in its decoding."""
+
+    input_name: str = INPUT_NAME
+    output_names: tuple[str, ...] | None = None
+    prepare: Callable[[torch.nn.Module], torch.nn.Module] | None = None
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+
+
+TAOS = Border()
 
 
 @dataclass(frozen=True)
@@ -110,6 +124,7 @@ def export_model(
     opset: int = OPSET,
     static_batch: int | None = None,
     gen_ds_config: bool = False,
+    border: Border = TAOS,
     overwrite: bool = False,
     listener: Listener = silent,
 ) -> ExportReport:
@@ -124,6 +139,7 @@ def export_model(
         opset: see `to_onnx`.
         static_batch: a batch fixed in the model; None leaves it free.
         gen_ds_config: write `nvinfer_config.txt` and `labels.txt` beside it.
+        border: names at the graph's ends, and what is there.
         overwrite: replace an earlier output; TAO refuses, and so does this by default.
 
     Raises:
@@ -138,6 +154,9 @@ def export_model(
     bundle = read_bundle(model, key=key)
     task = base.find(bundle.task)
     trained = task.network(bundle)
+    if border.prepare is not None:
+        trained = border.prepare(trained)
+    outputs = border.output_names or task.onnx_outputs
     learned = precision == "int8" and is_quantized(trained) and not options.force_ptq
     if learned and not overwrite:
         refuse_existing_cache(options.cache)
@@ -147,7 +166,7 @@ def export_model(
         task=bundle.task,
         classes=bundle.classes,
         preprocessing=bundle.preprocessing,
-        decoding=_decoding(task, bundle.classes, bundle.extra, spec, resolve),
+        decoding={**_decoding(task, bundle.classes, bundle.extra, spec, resolve), **border.decoding},
     )
 
     def written(module: torch.nn.Module) -> bytes:
@@ -155,7 +174,8 @@ def export_model(
             module,
             channels=bundle.preprocessing.channels,
             input_hw=bundle.preprocessing.input_hw,
-            output_names=task.onnx_outputs,
+            output_names=outputs,
+            input_name=border.input_name,
             opset=opset,
             static_batch=static_batch,
         )
@@ -192,7 +212,7 @@ def export_model(
         if int8 is not None:
             step["calibration"] = onnx_graph.describe(onnx)["calibration"]
         record = {**onnx_graph.describe(onnx), "opset": opset, "lineage": [*bundle.lineage, step]}
-        write_etlt(target, Etlt(onnx=onnx, input_name=INPUT_NAME, meta=record), key=key)
+        write_etlt(target, Etlt(onnx=onnx, input_name=border.input_name, meta=record), key=key)
     else:
         write_bytes(target, onnx)
     companions: tuple[Path, ...] = ()
@@ -201,7 +221,7 @@ def export_model(
         companions = deepstream.write_config(
             target,
             meta,
-            outputs=task.onnx_outputs,
+            outputs=outputs,
             network_type=task.network_type,
             precision=precision,
             calibration_cache=cache,

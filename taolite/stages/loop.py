@@ -81,6 +81,7 @@ class Trainer:
         self.steps_per_epoch = -(-len(examples) // recipe.batch_size)
         self.point_every = max(1, self.steps_per_epoch // points)
         self._parts: Mapping[str, float] = {}
+        self._cost = 0.0  # of the last step, without regularisation
         self.step = 0
 
     @property
@@ -121,7 +122,7 @@ class Trainer:
             for name, value in self._parts.items():
                 tally.parts[name] = tally.parts.get(name, 0.0) + value
             before_s, batch_s = time.perf_counter(), time.perf_counter() - before_s
-            number, readings = done + tally.steps, {"loss": loss, **self._parts}
+            number, readings = done + tally.steps, {"loss": self._cost, **self._parts}
             self._listen(
                 BatchDone(epoch + 1, number, self.steps_per_epoch, len(batch.examples), batch_s, tally.wait_s, readings)
             )
@@ -182,7 +183,8 @@ class Trainer:
         with self._device.reduced():
             outputs = self.network(pixels)
         cost = self.objective.cost(outputs, targets)
-        loss = float(cost.total.detach()) + self._penalty()
+        self._cost = float(cost.total.detach())
+        loss = self._cost + self._penalty()
         if not math.isfinite(loss):
             raise _not_finite(loss, self.step, batch)
         self._optimizer.zero_grad(set_to_none=True)

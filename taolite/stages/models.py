@@ -22,6 +22,7 @@ from taolite.artifacts.sniff import Kind, sniff
 from taolite.engines import onnx_graph
 from taolite.engines.base import Engine, RuntimeName
 from taolite.engines.buffers import gpu_is_here, open_gpu
+from taolite.engines.onnx_graph import OnnxMeta
 from taolite.engines.opening import open_engine
 from taolite.errors import EngineError, PathError, UsageError
 from taolite.events import Listener, Notice, silent
@@ -50,8 +51,16 @@ class Model:
     batch: int | None = None
 
 
-def open_model(path: Path, *, key: Key | None, device: Device, runtime: RuntimeName | None = None) -> Model:
-    """Open a trained model, an export or an engine, told apart by content. `runtime` is what runs an export.
+def open_model(
+    path: Path,
+    *,
+    key: Key | None,
+    device: Device,
+    runtime: RuntimeName | None = None,
+    assumed: OnnxMeta | None = None,
+) -> Model:
+    """Open a trained model, an export or an engine, told apart by content. `runtime` is what runs an export, `assumed`
+    what an ONNX is that does not say it.
 
     Raises:
         PathError, ArtifactError: the file is missing, sealed with another key, damaged or foreign.
@@ -63,7 +72,7 @@ def open_model(path: Path, *, key: Key | None, device: Device, runtime: RuntimeN
     kind = sniff(path)
     if kind in (Kind.ETLT, Kind.ONNX):
         onnx = read_model(path, key=key).onnx
-        meta = onnx_graph.read_meta(onnx)
+        meta = onnx_graph.read_meta(onnx) or assumed
         if meta is None:
             raise EngineError(
                 f"{path}: this ONNX does not say which classes and preprocessing it was made for; "
@@ -165,6 +174,7 @@ def _engine_model(
     task = base.find(task_name)
     ((input_name, shape),) = engine.inputs.items()
     fixed = shape[0] if shape[0] > 0 else None
+    names = task.onnx_outputs if set(task.onnx_outputs) <= set(engine.outputs) else tuple(engine.outputs)
 
     def predict(pixels_nchw: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         count = len(pixels_nchw)
@@ -174,7 +184,7 @@ def _engine_model(
         answers = [
             engine.infer({input_name: pixels_nchw[start : start + part]}) for start in range(0, len(pixels_nchw), part)
         ]
-        return tuple(np.concatenate([answer[name] for answer in answers])[:count] for name in task.onnx_outputs)
+        return tuple(np.concatenate([answer[name] for answer in answers])[:count] for name in names)
 
     return Model(
         task,

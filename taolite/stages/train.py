@@ -261,7 +261,7 @@ class _Run:
                 epoch, step = divmod(trainer.step, trainer.steps_per_epoch)
                 raise TrainingError(
                     f"stopped after epoch {epoch}, step {step} of {trainer.steps_per_epoch}; saved as {saved}. "
-                    f"Run the same command again with -r {self.folder.root} to go on from there"
+                    f"Run the same command again, in the folder {self.folder.root}, to go on from there"
                 )
         return evaluation or self.validate(trainer.step // trainer.steps_per_epoch)
 

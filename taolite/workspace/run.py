@@ -158,7 +158,7 @@ def _same_run(root: Path, identity: RunIdentity) -> bool:
         return False
     run = read_manifest(path).get("run")
     if not isinstance(run, dict):
-        raise TrainingError(f"{root}: its manifest.json is not a run's; choose another folder with -r")
+        raise TrainingError(f"{root}: its manifest.json is not a run's; choose another folder (-r, --model-dir)")
     then = RunIdentity(
         task=str(run.get("task", "")),
         spec=str(run.get("spec", "")),
@@ -170,7 +170,7 @@ def _same_run(root: Path, identity: RunIdentity) -> bool:
     if differences:
         raise TrainingError(
             f"{root}: this folder holds another run: {'; '.join(differences)}. "
-            "Choose another folder with -r, or remove this one to start over"
+            "Choose another folder (-r, --model-dir), or remove this one to start over"
         )
     return True
 
@@ -208,7 +208,8 @@ def _take_lock(root: Path) -> None:
         owner = stream.read().strip() or "unknown"
         stream.close()
         raise TrainingError(
-            f"{root}: another process ({owner}) is at work in this folder; wait for it, or choose another with -r"
+            f"{root}: another process ({owner}) is at work in this folder; wait for it, or choose another "
+            "(-r, --model-dir)"
         ) from error
     stream.truncate(0)
     stream.write(f"process {os.getpid()}")

@@ -74,9 +74,17 @@ def test_an_epoch_ends_with_its_summary_a_star_for_the_best_and_what_was_saved(t
 def test_an_epoch_that_is_not_the_best_has_no_star_and_names_the_checkpoint(tmp_path: Path):
     validated = Validated(2, 35, 625, 0.25, Metric(ACCURACY, 0.5, {}), 0.01)
 
-    lines = printed(tmp_path, batch(1, 0.5, 0.75, epoch=2), validated, Saved(Path("m/checkpoint.tlt"), "last", 2))
+    epoch = EpochDone(2, 35, 1250, 0.5, 0.01, 100.0, 0.0, 83.21, 0.0)
+    last = Saved(Path("m/checkpoint.tlt"), "last", 2)
+    lines = printed(tmp_path, batch(1, 0.5, 0.75, epoch=2), epoch, validated, last)
 
     assert lines[-2:] == ["  * Val Accuracy   50.0000", "saved checkpoint to:  m/checkpoint.tlt"]
+
+
+def test_a_validation_of_a_finished_run_has_no_summary_as_nothing_was_trained(tmp_path: Path):
+    validated = Validated(2, 2, 50, 0.25, Metric(ACCURACY, 0.5, {}), 0.01)
+
+    assert printed(tmp_path, validated, Saved(Path("m/model_best.tlt"), "best", 2)) == []
 
 
 def test_notices_look_like_train_py_s_remarks(tmp_path: Path):

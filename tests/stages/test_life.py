@@ -220,7 +220,7 @@ def test_ctrl_c_saves_says_so_and_exits_with_1(tiny: Path):
     assert process.returncode == 1
     last = said.strip().splitlines()[-1]
     assert last.startswith("error: stopped after epoch ")
-    assert last.endswith(f"Run the same command again with -r {results} to go on from there")
+    assert last.endswith(f"Run the same command again, in the folder {results}, to go on from there")
     assert "Traceback" not in said
 
 

@@ -92,7 +92,7 @@ def test_another_run_is_refused_and_the_folder_left_as_it_was(tmp_path, other, d
 
     assert str(caught.value) == (
         f"{tmp_path}: this folder holds another run: {difference}. "
-        "Choose another folder with -r, or remove this one to start over"
+        "Choose another folder (-r, --model-dir), or remove this one to start over"
     )
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     RunFolder.open(tmp_path, RUN).close()
@@ -120,7 +120,7 @@ def test_a_second_process_is_kept_out_until_the_first_is_gone_however_it_went(tm
 
     assert str(caught.value) == (
         f"{tmp_path}: another process (process {holder.pid}) is at work in this folder; "
-        "wait for it, or choose another with -r"
+        "wait for it, or choose another (-r, --model-dir)"
     )
     with RunFolder.open(tmp_path, identity) as folder:
         assert folder.resumed
@@ -145,7 +145,11 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
-        (json.dumps({"x": 1}), TrainingError, ": its manifest.json is not a run's; choose another folder with -r"),
+        (
+            json.dumps({"x": 1}),
+            TrainingError,
+            ": its manifest.json is not a run's; choose another folder (-r, --model-dir)",
+        ),
         (
             "{",
             PathError,

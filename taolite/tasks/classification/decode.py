@@ -32,14 +32,26 @@ class Ranking:
 def decode(scores_k: NDArray[np.float32], decoding: Mapping[str, Any]) -> Ranking:
     """Rank the (K,) scores of one picture; of two equal ones the first class comes first.
 
-    `decoding` has `top`, how many classes are the answer, or `threshold`, which the score of a tag has to reach.
+    `decoding` has `top`, how many classes are the answer, or `threshold`, which the score of a tag has to reach; with
+    `logits` the scores are made here of raw outputs.
 
     >>> decode(np.float32([0.1, 0.7, 0.2]), {"top": 2})
     Ranking(classes_k=array([1, 2, 0]), scores_k=array([0.7, 0.2, 0.1], dtype=float32), given=2)
     """
+    if decoding.get("logits"):
+        scores_k = _sigmoid(scores_k) if "threshold" in decoding else _softmax(scores_k)
     classes = np.argsort(-scores_k, kind="stable")
     ranked = scores_k[classes]
     given = (
         int((ranked >= decoding["threshold"]).sum()) if "threshold" in decoding else min(decoding["top"], len(ranked))
     )
     return Ranking(classes, ranked, given)
+
+
+def _softmax(logits_k: NDArray[np.float32]) -> NDArray[np.float32]:
+    powers = np.exp(logits_k - logits_k.max())
+    return np.asarray(powers / powers.sum(), np.float32)
+
+
+def _sigmoid(logits_k: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(1 / (1 + np.exp(-logits_k)), np.float32)

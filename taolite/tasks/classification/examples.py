@@ -1,5 +1,5 @@
-"""What the spec says about data, as values of the data room: class folders, preprocessing, augmentation, targets
-(reference/tao_classification_ssd.md 3.3)."""
+"""What the spec says about data, as values of the data room: class folders or tagged pictures, preprocessing,
+augmentation, targets (reference/tao_classification_ssd.md 3.3; with jetson_config reference/jetson_workflows.md 2)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.data.crops import Interpolation, mirror, tao_random_crop, tao_recolour
+from taolite.data.crops import Interpolation, mirror, random_resized_crop, tao_random_crop, tao_recolour
 from taolite.data.examples import Augment, Encoder, Examples, Source
 from taolite.events import Event, Notice
-from taolite.formats.folders import KERAS_EXTENSIONS, class_names, read_classmap, read_folders
+from taolite.formats.folders import (
+    KERAS_EXTENSIONS,
+    TORCHVISION_EXTENSIONS,
+    class_names,
+    read_classmap,
+    read_folders,
+)
+from taolite.formats.tags import VOC_CLASSES, read_nuswide, read_voc_tags
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Sample, Truth
 from taolite.tasks.base import Resolve, Split
@@ -28,19 +36,28 @@ _CAFFE_RGB = (123.68, 116.779, 103.939)
 _CAFFE_GREY = 117.3786
 _TORCH_RGB, _TORCH_GREY = (0.485, 0.456, 0.406), 0.449
 _TORCH_STD = 0.224  # of all channels: TAO's, and not the usual three
+_JETSON_STDS = (0.229, 0.224, 0.225)
 
 
 def spec_classes(spec: ClassificationSpec, *, classmap: Path | None, resolve: Resolve) -> tuple[str, ...]:
-    """The classes of a classmap, or else the class folders of the training data, sorted; two at least.
-    Raises PathError, DataError."""
+    """The classes of a classmap, or else the class folders of the training data, sorted, two at least; of tagged data
+    what its format says. Raises PathError, DataError."""
     if classmap is not None:
         return read_classmap(classmap)
-    return class_names(resolve(spec.train_config.train_dataset_path), least=2)
+    root, jetson = resolve(spec.train_config.train_dataset_path), spec.jetson_config
+    if jetson and jetson.dataset_type == "voc":
+        return VOC_CLASSES
+    if jetson and jetson.dataset_type == "nuswide":
+        return read_nuswide(root, split="trainval", skip_corrupt=True)[1]
+    return class_names(root, least=2)
 
 
 def spec_preprocessing(spec: ClassificationSpec, *, crops: bool) -> Preprocessing:
     """From photograph to network input; with `crops` the centre is cut out, otherwise all of it is stretched."""
     channels, height, width = spec.model_config_.input_chw
+    if spec.jetson_config:
+        offsets = tuple(255 * mean for mean in _TORCH_RGB)
+        return Preprocessing((height, width), fit="cover", offsets=offsets, stds=_JETSON_STDS)
     made = Preprocessing(
         input_hw=(height, width),
         channels=channels,
@@ -82,11 +99,17 @@ def spec_samples(
         if isinstance(event, Notice):
             notices.append(event.text)
 
+    jetson = spec.jetson_config
+    if jetson and jetson.dataset_type == "voc":
+        return read_voc_tags(resolve(folder), split="trainval" if split == "train" else "val", listener=hear), notices
+    if jetson and jetson.dataset_type == "nuswide":
+        half: Literal["trainval", "test"] = "trainval" if split == "train" else "test"
+        return read_nuswide(resolve(folder), split=half, skip_corrupt=skip_corrupt, listener=hear)[0], notices
     samples = read_folders(
         resolve(folder),
         classes=classes,
         leave_out_others=leave_out_others,
-        extensions=KERAS_EXTENSIONS,
+        extensions=TORCHVISION_EXTENSIONS if jetson else KERAS_EXTENSIONS,
         skip_corrupt=skip_corrupt,
         listener=hear,
     )
@@ -101,13 +124,15 @@ def spec_augment(spec: ClassificationSpec) -> Augment:
     def augment(
         photo_hwc: NDArray[np.uint8], truth: Truth, rng: np.random.Generator
     ) -> tuple[NDArray[np.uint8], Truth]:
-        if training.enable_random_crop:
+        if spec.jetson_config:
+            pixels = random_resized_crop(photo_hwc, whole.input_hw, rng)
+        elif training.enable_random_crop:
             pixels = tao_random_crop(photo_hwc, whole.input_hw, rng, interpolation=interpolation)
         else:
             pixels = whole.fit_photo(photo_hwc)
         if not training.disable_horizontal_flip:
             pixels = mirror(pixels, rng)
-        if training.enable_random_crop and training.enable_color_augmentation:
+        if training.enable_random_crop and training.enable_color_augmentation and not spec.jetson_config:
             pixels = tao_recolour(pixels, rng)
         height, width = whole.input_hw
         frame = np.tile(np.array([0, 0, width, height], np.float32), (len(truth.classes_n), 1))

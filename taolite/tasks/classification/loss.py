@@ -6,6 +6,7 @@ never applies it (reference/tao_classification_ssd.md 3.3); here it acts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,13 +26,14 @@ _AUXILIARY = 0.3  # weight of an auxiliary classifier, as googlenet was trained
 class ClassificationObjective:
     """Cross-entropy of one class a picture, or binary cross-entropy of `tags`, mean over pictures (and tags).
 
-    `smoothing` is the share of a label that is spread over all classes, of a tag over yes and no; in training only.
-    Auxiliary classifiers of training count `_AUXILIARY` each.
+    A tag counts as given from the score `threshold` on. `smoothing` is the share of a label that is spread over all
+    classes, of a tag over yes and no; in training only. Auxiliary classifiers of training count `_AUXILIARY` each.
     """
 
-    def __init__(self, *, smoothing: float = 0.0, tags: bool = False) -> None:
+    def __init__(self, *, smoothing: float = 0.0, tags: bool = False, threshold: float = 0.5) -> None:
         self._smoothing = smoothing
         self._tags = tags
+        self._threshold = threshold
 
     def cost(self, outputs: tuple[Tensor, ...], targets: Mapping[str, Tensor], *, training: bool = True) -> Cost:
         """Args:
@@ -39,7 +41,8 @@ class ClassificationObjective:
         targets: `classes` (N, K), shares of 0..1.
         """
         wanted = targets[TARGET]
-        accuracy = self._accuracy(outputs[0].detach(), wanted, threshold=0.0 if training else 0.5)
+        threshold = math.log(self._threshold / (1 - self._threshold)) if training else self._threshold
+        accuracy = self._accuracy(outputs[0].detach(), wanted, threshold=threshold)
         if not training:
             return Cost(self._of_scores(outputs[0].clamp(_LEAST, 1 - _LEAST), wanted), {"accuracy": accuracy})
         first, *others = (self._of_logits(logits, self._smoothed(wanted)) for logits in outputs)

@@ -43,6 +43,7 @@ __all__ = [
     "build",
     "for_normalised_input",
     "tao_classifier",
+    "without_activation",
     "without_auxiliaries",
 ]
 
@@ -320,6 +321,14 @@ def without_auxiliaries(model: Classifier) -> Classifier:
     twin = copy.deepcopy(model)
     if isinstance(twin, TorchvisionClassifier):
         twin.body.drop_auxiliaries()
+    return twin
+
+
+def without_activation(model: nn.Module) -> nn.Module:
+    """A copy that gives logits in evaluation mode too."""
+    assert isinstance(model, Classifier)
+    twin = copy.deepcopy(model)
+    twin.activation = "none"
     return twin
 
 

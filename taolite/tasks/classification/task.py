@@ -25,12 +25,13 @@ from taolite.artifacts.keys import Key
 from taolite.artifacts.sniff import Kind, sniff
 from taolite.data.examples import Examples
 from taolite.errors import ModelError
-from taolite.metrics.classes import score_classes
+from taolite.metrics.classes import score_classes, score_tags
 from taolite.nn.backbone import Graph
-from taolite.nn.weights import load_weights, preferred_graph, read_weights
+from taolite.nn.torchvision_network import load_state_dict
+from taolite.nn.weights import load_weights, preferred_graph, read_state_dict, read_weights
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Detection, Truth
-from taolite.scorecard import ACCURACY, Metric, ScoreCard
+from taolite.scorecard import ACCURACY, AP, Metric, ScoreCard
 from taolite.tasks.base import Outputs, Recipe, Resolve, Schedule, Shapes, Split, Start, Watch
 from taolite.tasks.classification.decode import Ranking, decode
 from taolite.tasks.classification.examples import (
@@ -45,9 +46,11 @@ from taolite.tasks.classification.inputs import set_input, swap_colours
 from taolite.tasks.classification.loss import ClassificationObjective, mixup
 from taolite.tasks.classification.model import (
     HEADS,
+    Activation,
     BatchNormSettings,
     Classifier,
     TaoClassifier,
+    TorchvisionClassifier,
     architecture,
     build,
     tao_classifier,
@@ -57,7 +60,7 @@ from taolite.tasks.classification.schedule import schedule_of
 from taolite.tasks.classification.spec import ClassificationSpec, Optimizer, VisualizerConfig
 from taolite.tasks.services import clearml_settings, wandb_settings
 
-__all__ = ["TASK", "Bound", "ClassificationTask", "class_card"]
+__all__ = ["TASK", "Bound", "ClassificationTask", "class_card", "tag_card"]
 
 _COLUMNS = {
     "epoch": "epoch",
@@ -114,7 +117,7 @@ class ClassificationTask:
     def recipe(self, spec: Bound) -> Recipe:
         training = spec.spec.train_config
         optimizer, decay = _optimizer(training.optimizer)
-        return Recipe(
+        made = Recipe(
             seed=training.random_seed,
             epochs=training.n_epochs,
             batch_size=training.batch_size_per_gpu,
@@ -125,9 +128,12 @@ class ClassificationTask:
             validates=lambda epoch: True,
             mix=mixup(training.mixup_alpha) if training.mixup_alpha else None,
             decay=decay,
-            epoch_model=f"weights/{spec.spec.model_config_.arch}_{{epoch:03d}}.tlt",
             keeps_last=True,
+            epoch_model=f"weights/{spec.spec.model_config_.arch}_{{epoch:03d}}.tlt",
         )
+        if spec.spec.jetson_config:
+            return dataclasses.replace(made, epoch_model="checkpoint.tlt", best_model="model_best.tlt")
+        return made
 
     def watch(self, spec: Bound) -> Watch:
         config = spec.spec.train_config.visualizer or VisualizerConfig()
@@ -157,6 +163,8 @@ class ClassificationTask:
 
     def run_files(self, spec: Bound) -> Mapping[str, str]:
         numbers = {name: number for number, name in enumerate(spec.classes)}
+        if spec.spec.jetson_config:
+            return {"labels.txt": "".join(f"{name}\n" for name in spec.classes)}
         return {"classmap.json": json.dumps(numbers, ensure_ascii=False) + "\n"}
 
     def output_shapes(self, network: nn.Module, spec: Bound) -> Shapes:
@@ -195,17 +203,21 @@ class ClassificationTask:
         source = spec.spec.train_config.pretrained_model_path
         if not source:
             network = _fresh(spec.spec, len(spec.classes), "tao")
+            self._adapt(network, spec)
             return Start(network, ("no pretrained_model_path: training starts from random weights",))
         path = source if source.startswith("torchvision://") else str(resolve(source))
         if Path(path).is_file() and sniff(Path(path)) is Kind.BUNDLE:
             bundle = read_bundle(Path(path), key=key)
             if bundle.task == self.name:
                 return self._trained_before(spec, bundle, path)
-        weights = read_weights(path, key=key)
         arch = spec.spec.model_config_.arch
+        if arch == "torchvision":
+            return self._torchvisions(spec, path)
+        weights = read_weights(path, key=key)
         if weights.arch not in (None, arch):
             raise ModelError(f"{path} holds weights of {weights.arch} and the spec's arch is {arch}; they must agree")
         network = _fresh(spec.spec, len(spec.classes), preferred_graph(weights))
+        assert isinstance(network, TaoClassifier)
         report = load_weights(network.backbone, weights)
         self._adapt(network, spec)
         loaded = f"{path}: {len(report.loaded)} layers loaded into the {network.backbone.graph} graph"
@@ -213,6 +225,24 @@ class ClassificationTask:
         fresh = (f"begin at random: {', '.join(report.fresh)}",) if report.fresh else ()
         parent = weights_hash({name: value.numpy() for name, value in weights.tensors.items()})
         return Start(network, (loaded, *skipped, *fresh), parent=parent)
+
+    def _torchvisions(self, spec: Bound, path: str) -> Start:
+        """A network of torchvision's with published weights, or those of a checkpoint of train.py: its head too where
+        the classes are the same."""
+        state = read_state_dict(path)
+        network = _fresh(spec.spec, len(spec.classes), "torchvision")
+        assert isinstance(network, TorchvisionClassifier)
+        report = load_state_dict(network.body, state)
+        notices = [f"using pre-trained model '{network.name}' ({path}: {len(report.loaded)} layers)"]
+        classes = tuple(state.facts.get("classes") or ())
+        if classes and classes != spec.classes and not report.skipped:
+            network.renew_head(len(spec.classes))
+            names = f"{', '.join(map(str, classes))}; now {', '.join(spec.classes)}"
+            notices.append(f"{path}: its classes were {names}: its head begins at random")
+        notices += [f"{path}: layer {layer} begins at random: {why}" for layer, why in report.skipped.items()]
+        self._adapt(network, spec)
+        parent = weights_hash({name: value.numpy() for name, value in state.tensors.items()})
+        return Start(network, tuple(notices), parent=parent)
 
     def _adapt(self, network: Classifier, spec: Bound) -> None:
         """A network with published weights, in RGB / 255, is made to take what the spec's preprocess_mode gives."""
@@ -225,7 +255,8 @@ class ClassificationTask:
         """The spec's network with everything of an earlier one, pruned or not; its head too where the classes are the
         same. TAO does so where it is pruned, and otherwise goes by layer names, which is the same."""
         stored = bundle.architecture
-        built = architecture(_fresh(spec.spec, len(bundle.classes), stored.get("graph", "tao")))
+        fresh = _fresh(spec.spec, len(bundle.classes), stored.get("graph", "tao"))
+        built = architecture(without_auxiliaries(fresh))
         differs = [name for name in ("family", "network") if built[name] != stored.get(name)]
         if differs or set(built["channels"]) != set(stored["channels"]):
             model, other = spec.spec.model_config_, stored.get("network")
@@ -250,7 +281,10 @@ class ClassificationTask:
         return Start(network, tuple(notices), bundle.lineage, weights_hash(bundle.tensors))
 
     def objective(self, spec: Bound) -> ClassificationObjective:
-        return ClassificationObjective(smoothing=spec.spec.train_config.label_smoothing)
+        smoothing, threshold = spec.spec.train_config.label_smoothing, _tag_threshold(spec.spec)
+        if threshold is None:
+            return ClassificationObjective(smoothing=smoothing)
+        return ClassificationObjective(smoothing=smoothing, tags=True, threshold=threshold)
 
     def parameter_groups(self, network: nn.Module, spec: Bound) -> list[dict[str, Any]]:
         return [{"params": [one for one in network.parameters() if one.requires_grad], "rate": 1.0}]
@@ -299,7 +333,8 @@ class ClassificationTask:
         return HEADS
 
     def decoding(self, spec: Bound) -> dict[str, Any]:
-        return {"top": 1}
+        threshold = _tag_threshold(spec.spec)
+        return {"top": 1} if threshold is None else {"threshold": threshold}
 
     def decode(self, outputs: Outputs, decoding: Mapping[str, Any], *, preprocessing: Preprocessing) -> Ranking:
         return decode(outputs[0], decoding)
@@ -309,7 +344,9 @@ class ClassificationTask:
         return [Detection(classes[kind], None, float(score)) for kind, score in rows]
 
     def score(self, truths: Sequence[Truth], founds: Sequence[Ranking], *, spec: Bound) -> ScoreCard:
-        evaluation = spec.spec.eval_config
+        evaluation, threshold = spec.spec.eval_config, _tag_threshold(spec.spec)
+        if threshold is not None:
+            return tag_card(truths, founds, classes=spec.classes, threshold=threshold)
         return class_card(truths, founds, classes=spec.classes, top_k=evaluation.top_k if evaluation else 1)
 
 
@@ -330,6 +367,32 @@ def class_card(truths: Sequence[Truth], founds: Sequence[Ranking], *, classes: S
     )
 
 
+def tag_card(
+    truths: Sequence[Truth], founds: Sequence[Ranking], *, classes: Sequence[str], threshold: float
+) -> ScoreCard:
+    """The share of right answers over all tags, as jetson-inference counts, and of each tag; beside it the mean average
+    precision, which rare tags do not flatter, and the share of pictures with every tag right."""
+    wanted_nk = np.zeros((len(truths), len(classes)), np.bool_)
+    for row, truth in zip(wanted_nk, truths, strict=True):
+        row[truth.classes_n] = True
+    scores_nk = np.stack([found.by_class_k for found in founds])
+    scores = score_tags(scores_nk, wanted_nk, names=classes, threshold=threshold)
+    right_k = ((scores_nk >= threshold) == wanted_nk).mean(axis=0)
+    known = {name: float(ap) for name, ap in zip(classes, scores.average_precision_k, strict=True) if not np.isnan(ap)}
+    return ScoreCard(
+        Metric(ACCURACY, scores.accuracy, dict(zip(classes, right_k.tolist(), strict=True))),
+        {"tags": Metric(AP, scores.mean_average_precision, known), "exact": Metric(ACCURACY, scores.exact, {})},
+        dict(zip(classes, wanted_nk.sum(axis=0).tolist(), strict=True)),
+        len(truths),
+    )
+
+
+def _tag_threshold(spec: ClassificationSpec) -> float | None:
+    """From which score a tag counts as given; None where a picture has one class."""
+    config = spec.jetson_config
+    return config.multi_label_threshold if config and config.multi_label else None
+
+
 _REGULARIZERS: dict[str, Literal["none", "l1", "l2"]] = {"None": "none", "L1": "l1", "L2": "l2"}
 
 
@@ -346,9 +409,13 @@ def _optimizer(config: Optimizer) -> tuple[Callable[[list[dict[str, Any]]], torc
     return partial(torch.optim.RMSprop, lr=0.0, alpha=rmsprop.rho, eps=rmsprop.epsilon), rmsprop.decay
 
 
-def _fresh(spec: ClassificationSpec, num_classes: int, graph: Graph) -> TaoClassifier:
+def _fresh(spec: ClassificationSpec, num_classes: int, graph: Graph) -> Classifier:
     model = spec.model_config_
     channels, height, width = model.input_chw
+    activation: Activation = "softmax" if _tag_threshold(spec) is None else "sigmoid"
+    if model.arch == "torchvision":
+        arch, size = model.torchvision_arch, max(height, width)
+        return TorchvisionClassifier(arch, num_classes, activation=activation, input_size=size, auxiliaries=True)
     norm = model.batch_norm_config
     return tao_classifier(
         model.arch,
@@ -365,6 +432,7 @@ def _fresh(spec: ClassificationSpec, num_classes: int, graph: Graph) -> TaoClass
         freeze_blocks=[int(block) for block in model.freeze_blocks],
         freeze_bn=model.freeze_bn,
         batch_norm=BatchNormSettings(norm.momentum, norm.epsilon) if norm else None,
+        activation=activation,
         graph=graph,
     )
 

@@ -1,0 +1,307 @@
+"""jetson-inference's commands on a tiny data set: train, go on, judge, export, look at pictures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+
+from taolite.artifacts.bundle import read_bundle
+from taolite.artifacts.keys import Key
+from taolite.cli import classification, jetson
+from taolite.cli.parsing import TaoParser
+from taolite.errors import DataError, PathError, TrainingError, UsageError
+
+from .classes import CLASSES, draw_classes
+
+KEY = Key(jetson.OPEN_KEY)
+SMALL = ("--no-pretrained", "-a", "squeezenet1_1", "--resolution=32", "--batch=4", "-p", "2", "-j", "1")
+
+
+def front(*words: str) -> int:
+    """`taolite classification WORDS`; what the user can mend is raised."""
+    parser = TaoParser()
+    classification.configure(parser)
+    options = parser.parse_args(list(words))
+    return int(options.run(options))
+
+
+def scores_of(folder: Path) -> list[dict[str, float]]:
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [row for row in rows if "accuracy" in row]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    draw_classes(root)
+    (root / "labels.txt").write_text("".join(f"{name}\n" for name in CLASSES))
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder after two epochs."""
+    folder = tmp_path_factory.mktemp("runs") / "stripes"
+    assert front("train", f"--model-dir={folder}", *SMALL, "--epochs=2", str(data)) == 0
+    return folder
+
+
+@pytest.fixture
+def copied(trained: Path, tmp_path: Path) -> Path:
+    shutil.copytree(trained, tmp_path / "stripes")
+    return tmp_path / "stripes"
+
+
+def test_a_run_folder_has_train_py_s_files_and_the_spec_they_come_from(trained: Path):
+    names = {path.name for path in trained.iterdir()}
+
+    assert {"checkpoint.tlt", "model_best.tlt", "labels.txt", "tensorboard", "experiment_spec.txt"} <= names
+    assert (trained / "labels.txt").read_text().split() == list(CLASSES)
+    assert 'torchvision_arch: "squeezenet1_1"' in (trained / "experiment_spec.txt").read_text()
+    best = read_bundle(trained / "model_best.tlt", key=KEY)
+    assert best.classes == CLASSES
+    assert best.preprocessing.stds == (0.229, 0.224, 0.225)
+
+
+def test_a_finished_run_says_so_and_more_epochs_go_on_from_its_last(
+    copied: Path, data: Path, capsys: pytest.CaptureFixture[str]
+):
+    before = scores_of(copied)
+
+    assert front("train", f"--model-dir={copied}", *SMALL, "--epochs=2", str(data)) == 0
+    assert "all 2 epochs were done already" in capsys.readouterr().out
+    assert front("train", f"--model-dir={copied}", "--resume", f"{copied}/checkpoint.pth.tar", "--epochs=3") == 0
+
+    said = capsys.readouterr().out
+    assert "Epoch: [2][0/6]" in said
+    assert "Epoch: [1][0/6]" not in said
+    assert sorted({row["epoch"] for row in scores_of(copied)}) == [1, 2, 3]
+    assert scores_of(copied)[: len(before)] == before
+
+
+def test_a_resumed_run_keeps_a_better_best(copied: Path):
+    rows = [json.loads(line) for line in (copied / "metrics.jsonl").read_text().splitlines()]
+    rows = [row | ({"accuracy": 1.0} if row["epoch"] == 1 and "accuracy" in row else {}) for row in rows]
+    (copied / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    best = (copied / "model_best.tlt").read_bytes()
+
+    front("train", f"--model-dir={copied}", "--resume=last", "--epochs=3")
+
+    assert scores_of(copied)[-1]["accuracy"] < 1
+    assert (copied / "model_best.tlt").read_bytes() == best
+
+
+def test_another_rate_in_the_same_folder_is_another_run(trained: Path, data: Path):
+    with pytest.raises(TrainingError, match=r"the spec had `lr: 0.001` and has `lr: 0.1`"):
+        front("train", f"--model-dir={trained}", *SMALL, "--epochs=2", "--lr=0.1", str(data))
+
+
+def test_evaluate_scores_the_best_on_val_with_the_run_s_own_settings(
+    trained: Path, data: Path, capsys: pytest.CaptureFixture[str]
+):
+    front("train", f"--model-dir={trained}", "-e", str(data))
+
+    said = capsys.readouterr().out
+    best = max(row["accuracy"] for row in scores_of(trained))
+    assert f"  * Val Accuracy   {100 * best:.4f}" in said
+
+
+def test_a_checkpoint_of_train_py_starts_a_run_head_and_all(data: Path, tmp_path: Path):
+    from torchvision.models import squeezenet1_1
+
+    network = squeezenet1_1(num_classes=3)
+    state = {f"module.{name}": value for name, value in network.state_dict().items()}
+    torch.save(
+        {"epoch": 4, "arch": "squeezenet1_1", "classes": list(CLASSES), "state_dict": state}, tmp_path / "c.pth.tar"
+    )
+
+    weights = ("--resume", str(tmp_path / "c.pth.tar"))
+    front("train", f"--model-dir={tmp_path}/m", *SMALL[1:], *weights, "--epochs=1", "--lr=1e-12", "--wd=0", str(data))
+
+    trained = read_bundle(tmp_path / "m/model_best.tlt", key=KEY).tensors["body.network.classifier.1.weight"]
+    np.testing.assert_allclose(trained, network.classifier[1].weight.detach().numpy(), atol=1e-8)
+
+
+def test_the_onnx_has_train_py_s_names_a_fixed_input_and_scores_that_torch_gives(trained: Path, data: Path):
+    assert front("export", f"--model-dir={trained}") == 0
+
+    path = trained / "squeezenet1_1.onnx"
+    meta = {entry.key: json.loads(entry.value) for entry in onnx.load(path).metadata_props}["taolite"]
+    assert tuple(meta["classes"]) == CLASSES
+    session = onnxruntime.InferenceSession(path)
+    assert [(one.name, one.shape) for one in session.get_inputs()] == [("input_0", [1, 3, 32, 32])]
+    assert [(one.name, one.shape) for one in session.get_outputs()] == [("output_0", [1, 3])]
+
+    # jetson-inference normalises outside of the graph; torchvision's network takes what it gives
+    from torchvision.models import squeezenet1_1
+
+    bundle = read_bundle(trained / "model_best.tlt", key=KEY)
+    network = squeezenet1_1(num_classes=3).eval()
+    prefix = "body.network."
+    network.load_state_dict({k.removeprefix(prefix): torch.from_numpy(v.copy()) for k, v in bundle.tensors.items()})
+    photo = np.asarray(Image.open(data / "val/down/00.png").resize((32, 32)), np.float32) / 255
+    pixels = ((photo - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]).transpose(2, 0, 1)[None].astype(np.float32)
+    with torch.no_grad():
+        wanted = torch.softmax(network(torch.from_numpy(pixels)), 1).numpy()
+    (found,) = session.run(None, {"input_0": pixels})
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+def test_no_activation_gives_logits_that_inference_still_reads(
+    trained: Path, data: Path, capsys: pytest.CaptureFixture[str]
+):
+    picture = str(data / "val/down/00.png")
+    front("onnx_export", f"--model-dir={trained}", "--output=logits.onnx", "--no-softmax")
+    front("export", f"--model-dir={trained}", "--output=scores.onnx", "--no-activation=False")
+    capsys.readouterr()
+
+    lines = []
+    for name in ("logits.onnx", "scores.onnx"):
+        front("inference", f"--model={trained / name}", picture)
+        lines.append(capsys.readouterr().out)
+    assert lines[0] == lines[1]
+    assert "imagenet:  " in lines[0]
+
+
+def test_inference_prints_class_and_confidence_and_writes_the_picture(
+    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    front("export", f"--model-dir={trained}")
+    command = [f"--model={trained}/squeezenet1_1.onnx", f"--labels={trained}/labels.txt", "--input-blob=input_0"]
+    capsys.readouterr()
+
+    front("inference", *command, "--output-blob=output_0", str(data / "val/down"), str(tmp_path / "out"))
+    front("inference", *command, "--topK=0", str(data / "val/down/00.png"), str(tmp_path / "one.jpg"))
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith("imagenet:  ")]) >= 4 + 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["00.png", "01.png", "02.png", "03.png"]
+    shown = np.asarray(Image.open(tmp_path / "out/00.png").convert("RGB"))
+    assert (shown != np.asarray(Image.open(data / "val/down/00.png"))).any()
+    assert (tmp_path / "one.jpg").is_file()
+
+
+def test_an_onnx_of_onnx_export_py_runs_with_its_labels_file_and_not_without(
+    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    front("export", f"--model-dir={trained}")
+    silent = onnx.load(trained / "squeezenet1_1.onnx")
+    del silent.metadata_props[:]
+    onnx.save(silent, tmp_path / "silent.onnx")
+    picture = str(data / "val/down/00.png")
+    capsys.readouterr()
+
+    front("inference", f"--model={tmp_path}/silent.onnx", f"--labels={trained}/labels.txt", picture)
+    front("inference", f"--model={trained}/squeezenet1_1.onnx", picture)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("imagenet")]
+    assert lines[0] == lines[1]
+
+    with pytest.raises(DataError, match="does not say its classes, and no labels are given"):
+        front("inference", f"--model={tmp_path}/silent.onnx", picture)
+
+
+def test_labels_in_another_order_are_an_error_in_training_and_in_inference(data: Path, trained: Path, tmp_path: Path):
+    shutil.copytree(data, tmp_path / "data")
+    (tmp_path / "data/labels.txt").write_text("down\nchecked\nacross\n")
+
+    with pytest.raises(DataError, match="line 1 is `down`, and class 0 is `across`"):
+        front("train", f"--model-dir={tmp_path}/m", *SMALL, str(tmp_path / "data"))
+    with pytest.raises(DataError, match=r"labels.txt names down, checked, across; .* finds across, checked, down"):
+        front(
+            "inference",
+            f"--model={trained}/model_best.tlt",
+            f"--labels={tmp_path}/data/labels.txt",
+            str(data / "val/down"),
+        )
+
+
+def test_a_class_that_val_alone_has_is_an_error_instead_of_a_shift(data: Path, tmp_path: Path):
+    shutil.copytree(data, tmp_path / "data")
+    (tmp_path / "data/val/across").rename(tmp_path / "data/val/aardvark")
+
+    with pytest.raises(DataError, match="has folders of no known class: `aardvark`"):
+        front("train", f"--model-dir={tmp_path}/m", *SMALL, str(tmp_path / "data"))
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "message"),
+    [
+        (["--epochs=2"], UsageError, "no DATASET"),
+        (["--resume=last", "{data}"], PathError, "--resume last: there is nothing to go on from"),
+        (["--start-epoch=9", "--epochs=9", "{data}"], UsageError, "--start-epoch 9 with --epochs 9: no epoch is left"),
+    ],
+)
+def test_what_cannot_be_is_said(words: list[str], kind: type[Exception], message: str, data: Path, tmp_path: Path):
+    with pytest.raises(kind, match=message):
+        front("train", f"--model-dir={tmp_path}/m", *(word.format(data=data) for word in words))
+
+
+@pytest.fixture
+def tagged(tmp_path: Path) -> Path:
+    """12 training and 4 validation pictures in VOC's layout: cats are red, dogs are blue, some are both."""
+    root = tmp_path / "voc"
+    for folder in ("Annotations", "ImageSets/Main", "JPEGImages"):
+        (root / folder).mkdir(parents=True)
+    row = "<object><name>{}</name><difficult>0</difficult><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object>"  # noqa: E501
+    ids = [f"{index:03d}" for index in range(16)]
+    for index, name in enumerate(ids):
+        tags = (["cat"], ["dog"], ["cat", "dog"])[index % 3]
+        colour = (200 * ("cat" in tags), 30, 200 * ("dog" in tags))
+        Image.new("RGB", (40, 36), colour).save(root / f"JPEGImages/{name}.jpg")
+        size = "<size><width>40</width><height>36</height><depth>3</depth></size>"
+        text = f"<annotation><filename>{name}.jpg</filename>{size}{''.join(map(row.format, tags))}</annotation>"
+        (root / f"Annotations/{name}.xml").write_text(text)
+    (root / "ImageSets/Main/trainval.txt").write_text("\n".join(ids[:12]) + "\n")
+    (root / "ImageSets/Main/val.txt").write_text("\n".join(ids[12:]) + "\n")
+    return root
+
+
+def test_tags_are_trained_scored_and_exported_with_a_sigmoid(
+    tagged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = tmp_path / "tags"
+    flags = ("--multi-label", "--dataset-type=voc", "--multi-label-threshold=0.4")
+    front("train", f"--model-dir={folder}", *SMALL, *flags, "--epochs=1", str(tagged))
+    front("export", f"--model-dir={folder}")
+    capsys.readouterr()
+    front(
+        "inference",
+        f"--model={folder}/squeezenet1_1.onnx",
+        "--topK=0",
+        "--threshold=0",
+        str(tagged / "JPEGImages/000.jpg"),
+    )
+
+    assert len((folder / "labels.txt").read_text().split()) == 20
+    assert read_bundle(folder / "model_best.tlt", key=KEY).extra["decoding"] == {"threshold": 0.4}
+    shares = [float(line.split()[1][:-1]) for line in capsys.readouterr().out.splitlines() if line[:8] == "imagenet"]
+    assert len(shares) == 20
+    assert abs(sum(shares) - 100) > 1
+    spec, best = str(folder / "experiment_spec.txt"), str(folder / "model_best.tlt")
+    front("evaluate", "-e", spec, "-m", best, "-k", jetson.OPEN_KEY)
+    assert "average precision (in %)" in capsys.readouterr().out
+
+
+def test_tao_s_form_and_train_py_s_are_told_apart_by_their_words(data: Path, tmp_path: Path):
+    spec = tmp_path / "spec.txt"
+    spec.touch()
+    is_train: Callable[[list[str]], bool] = jetson._is_train
+
+    for words in (
+        ["-e", str(spec), "-r", "out", "-k", "k"],
+        ["-e", str(spec)],
+        ["--experiment_spec_file", "s"],
+        ["-h"],
+    ):
+        assert not is_train(words)
+    for words in ([str(data)], ["--model-dir=m", str(data)], ["-e", str(data)], ["--resume", "last"], ["-e"]):
+        assert is_train(words)
