@@ -29,7 +29,7 @@ from taolite.events import Listener, Notice, Progress, silent
 from taolite.files import write_text
 from taolite.pictures import EXTENSIONS, read_rgb
 from taolite.preprocessing import Preprocessing
-from taolite.quant import insert_qdq, quantised_tensors
+from taolite.quant import insert_qdq, layers, quantised_tensors
 from taolite.quant.cache import DEFAULT_TENSORRT, cache_text, parse_cache
 from taolite.quant.calibrate import Method, calibrate
 from taolite.quant.tensorfile import read_tensorfile, tensorfile_shape, write_tensorfile
@@ -41,6 +41,7 @@ __all__ = [
     "calibrate_model",
     "calibration_tensorfile",
     "find_ranges",
+    "float_layers",
     "quantise",
     "read_ranges",
     "write_ranges",
@@ -61,7 +62,7 @@ class CalibrationOptions:
         batches, batch_size: so many images are drawn; from a tensorfile, so many of its batches.
         json_file: where the ranges are written as TAO's tensor scales.
         method, percentile: see `taolite.quant.calibrate.calibrate`.
-        excluded: layers that stay float.
+        excluded: layers that stay float, besides the heads unless `float_heads` is False.
         force_ptq: leave aside what quantisation-aware training learned.
         tensorrt: the version that the cache is for.
     """
@@ -76,6 +77,7 @@ class CalibrationOptions:
     method: Method = "minmax"
     percentile: float = 99.99
     excluded: tuple[str, ...] = ()
+    float_heads: bool = True
     force_ptq: bool = False
     tensorrt: str = DEFAULT_TENSORRT
 
@@ -186,6 +188,15 @@ def write_ranges(
     if json_file is not None:
         scales = {"tensor_scales": dict(calibration.ranges)}
         write_text(json_file, json.dumps(scales, indent=4, ensure_ascii=False) + "\n")
+
+
+def float_layers(onnx: bytes, options: CalibrationOptions) -> tuple[str, ...]:
+    """The layers that stay float: those named, and the heads, which cost most of the mAP that int8 loses and next to
+    no time (docs/cookbook/int8.md has the figures)."""
+    meta = onnx_graph.read_meta(onnx)
+    heads = base.find(meta.task).heads() if options.float_heads and meta is not None else ()
+    known = layers(onnx)
+    return tuple(dict.fromkeys([*options.excluded, *(head for head in heads if head in known)]))
 
 
 def quantise(onnx: bytes, calibration: Calibration, *, excluded: tuple[str, ...] = ()) -> bytes:

@@ -29,7 +29,7 @@ from taolite.engines.opening import open_engine
 from taolite.errors import EngineError, UsageError
 from taolite.events import Listener, Notice, silent
 from taolite.files import write_bytes
-from taolite.stages.calibrate import quantise, read_ranges
+from taolite.stages.calibrate import CalibrationOptions, float_layers, quantise, read_ranges
 
 __all__ = ["DEFAULT_BATCH", "EngineReport", "build", "open_built"]
 
@@ -190,7 +190,8 @@ def _calibrated(
         return onnx
     if "float16" in types:
         raise EngineError("this model's weights are float16; int8 is built from a model exported in fp32")
-    return quantise(onnx, read_ranges(cache, onnx, listener=listener), excluded=excluded)
+    floating = float_layers(onnx, CalibrationOptions(excluded=excluded))
+    return quantise(onnx, read_ranges(cache, onnx, listener=listener), excluded=floating)
 
 
 def _check_input(shape: Shape, wanted: tuple[int, int, int] | None, model: Path) -> None:

@@ -38,7 +38,7 @@ from taolite.nn.fake_quant import is_quantized, strip
 from taolite.preprocessing import Preprocessing
 from taolite.quant.sensitivity import LayerCost, layer_costs, output_sqnr
 from taolite.stages import deepstream
-from taolite.stages.calibrate import CalibrationOptions, find_ranges, quantise, write_ranges
+from taolite.stages.calibrate import CalibrationOptions, find_ranges, float_layers, quantise, write_ranges
 from taolite.stages.learned_int8 import learned_calibration, prove_integers, prove_rounding, refuse_existing_cache
 from taolite.tasks import base
 
@@ -338,7 +338,8 @@ def _to_int8(
     calibration = find_ranges(
         onnx, preprocessing=preprocessing, task=task, options=options, resolve=resolve, listener=listener
     )
-    quantised = quantise(onnx, calibration, excluded=options.excluded)
+    floating = float_layers(onnx, options)
+    quantised = quantise(onnx, calibration, excluded=floating)
     photos, measured_on = calibration.samples, "calibration images"
     if photos is None:
         photos, measured_on = _proof_batch(onnx, preprocessing), "test patterns"
@@ -346,7 +347,7 @@ def _to_int8(
         onnx,
         calibration.ranges,
         photos,
-        excluded=options.excluded,
+        excluded=floating,
         tick=lambda done, total: listener(Progress("cost of each layer in int8", done, total, unit="layer")),
     )
     return quantised, Int8Report(
