@@ -305,3 +305,13 @@ def test_tao_s_form_and_train_py_s_are_told_apart_by_their_words(data: Path, tmp
         assert not is_train(words)
     for words in ([str(data)], ["--model-dir=m", str(data)], ["-e", str(data)], ["--resume", "last"], ["-e"]):
         assert is_train(words)
+
+
+@pytest.mark.slow
+def test_two_epochs_on_cats_and_dogs_pass_what_the_tutorials_reach_in_65(shared_data: Path, tmp_path: Path):
+    weights = shared_data / "pretrained/resnet18.safetensors"
+    flags = (f"--pretrained={weights}", "--resolution=112", "--epochs=2")
+
+    front("train", f"--model-dir={tmp_path}/m", *flags, str(shared_data / "cat_dog_200"))
+
+    assert max(row["accuracy"] for row in scores_of(tmp_path / "m")) > 0.825
