@@ -187,7 +187,9 @@ def first_batch_png(examples: Sequence[TrainingExample], names: Sequence[str], p
     cell_hw = _cell(shown[0].pixels.shape[:2]) if shown else (360, 480)
     most = max(1, min(4, round(1900 / cell_hw[1])))
     columns = -(-len(shown) // -(-len(shown) // most)) if shown else 1  # as few rows, as evenly filled
-    heading = "First training batch as the network sees it. Frames: labels. Tint: cells that learn to see the object."
+    heading = "First training batch as the network sees it. Frames: labels."
+    if any("cov" in example.targets for example in shown):
+        heading += " Tint: cells that learn to see the object."
     sheet = contact_sheet(
         [_annotated(one, names, colours, cell_hw) for one in shown] or [np.full((*cell_hw, 3), 255, np.uint8)],
         columns=columns,

@@ -292,5 +292,5 @@ def _not_finite(loss: float, step: int, batch: Batch) -> TrainingError:
     return TrainingError(
         f"the cost of step {step + 1} is {loss}: training stops here and nothing of this step was kept. Its images:\n"
         f"{names}\n"
-        "look at their labels (`taolite dataset check`), or lower training_config's max_learning_rate"
+        "look at their labels (`taolite dataset check`), or lower the learning rate"
     )

@@ -203,7 +203,7 @@ def test_a_cost_that_is_not_finite_names_the_images_of_its_batch(tiny: Path, mon
     lines = str(caught.value).splitlines()
     assert lines[0] == "the cost of step 1 is nan: training stops here and nothing of this step was kept. Its images:"
     assert len([line for line in lines if line.endswith(".png")]) == 4
-    assert lines[-1] == ("look at their labels (`taolite dataset check`), or lower training_config's max_learning_rate")
+    assert lines[-1] == ("look at their labels (`taolite dataset check`), or lower the learning rate")
 
 
 def test_ctrl_c_saves_says_so_and_exits_with_1(tiny: Path):
