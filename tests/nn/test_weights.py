@@ -276,7 +276,8 @@ def test_without_a_network_the_address_and_the_other_way_are_named(monkeypatch):
 
     assert str(caught.value) == (
         "torchvision://resnet18: https://download.pytorch.org/models/resnet18-f37072fd.pth could not be downloaded "
-        "(no route to host). Download it where there is a network, and name the .pth file instead (in a spec as pretrained_model_file or pretrained_model_path, else behind --pretrained)"
+        "(no route to host). Download it where there is a network, and name the .pth file "
+        "instead (in a spec as pretrained_model_file or pretrained_model_path, else behind --pretrained)"
     )
 
 

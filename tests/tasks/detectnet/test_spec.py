@@ -546,4 +546,5 @@ def test_every_arch_of_the_spec_can_be_built():
 
     archs = get_args(network.ModelConfig.model_fields["arch"].annotation)
 
-    assert set(archs) == set(ARCHS) == set(BACKBONES)
+    assert set(archs) == set(ARCHS)
+    assert set(archs) <= set(BACKBONES)  # image classification has more
