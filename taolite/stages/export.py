@@ -303,11 +303,9 @@ def parity(
     evaluation mode, on the CPU, and returns its outputs in the ONNX's order.
     Raises ModelError where one differs by more than LIMITS: what was written is another network then.
     """
-    proofs = _proof_inputs(preprocessing)
+    inputs = _proof_batch(onnx, preprocessing)
     with open_engine(onnx) as engine:
-        (name,), batch = engine.inputs, next(iter(engine.inputs.values()))[0]
-        size = batch if batch > 0 else len(proofs)
-        inputs = np.resize(proofs, (size, *proofs.shape[1:]))
+        (name,) = engine.inputs
         answers = engine.infer({name: inputs})
     with torch.no_grad():
         returned = network(torch.from_numpy(inputs))
@@ -375,7 +373,7 @@ def _trained_int8(
     `unrounded` that of `trained` without quantisation, which is what an fp32 export writes.
     """
     calibration = learned_calibration(trained, rounded, heads=heads)
-    quantised = quantise(rounded, calibration, excluded=(*options.excluded, *heads))
+    quantised = quantise(rounded, calibration, excluded=float_layers(rounded, options))
     prove_integers(partly, quantised)
     inputs = _proof_batch(rounded, preprocessing)
     differences = prove_rounding(partly, strip(trained), quantised, inputs)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from taolite.sinks.clearml import ClearmlSettings
 from taolite.sinks.wandb import WandbSettings
 from taolite.spec import SpecEnum, SpecModel, field
 
-__all__ = ["ClearMLConfig", "WandBConfig", "WandBMode", "clearml_settings", "wandb_settings"]
+__all__ = ["ClearMLConfig", "WandBConfig", "WandBMode", "clearml_settings", "wandb_settings", "without_secrets"]
 
 
 class WandBMode(SpecEnum):
@@ -70,3 +70,17 @@ def wandb_settings(config: WandBConfig | None, name: str) -> WandbSettings | Non
 def clearml_settings(config: ClearMLConfig | None) -> ClearmlSettings | None:
     """The settings of a `clearml_config`."""
     return ClearmlSettings(**config.model_dump()) if config is not None else None
+
+
+Spec = TypeVar("Spec", bound=SpecModel)
+
+
+def without_secrets(spec: Spec, block: str) -> Spec:
+    """`spec` without the key in `<block>.visualizer.wandb_config`: its text goes into every model and run folder."""
+    training: Any = getattr(spec, block)
+    visualizer = training.visualizer
+    if visualizer is None or visualizer.wandb_config is None:
+        return spec
+    wandb = visualizer.wandb_config.model_copy(update={"key": ""})
+    shown = training.model_copy(update={"visualizer": visualizer.model_copy(update={"wandb_config": wandb})})
+    return spec.model_copy(update={block: shown})

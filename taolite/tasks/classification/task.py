@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from taolite import spec as specs
@@ -26,6 +25,7 @@ from taolite.artifacts.sniff import Kind, sniff
 from taolite.data.examples import Examples
 from taolite.errors import ModelError
 from taolite.metrics.classes import score_classes, score_tags
+from taolite.nn.arrays import fingerprint, load_arrays, state_arrays
 from taolite.nn.backbone import Graph
 from taolite.nn.torchvision_network import load_state_dict
 from taolite.nn.weights import load_weights, preferred_graph, read_state_dict, read_weights
@@ -58,7 +58,7 @@ from taolite.tasks.classification.model import (
 )
 from taolite.tasks.classification.schedule import schedule_of
 from taolite.tasks.classification.spec import ClassificationSpec, Optimizer, VisualizerConfig
-from taolite.tasks.services import clearml_settings, wandb_settings
+from taolite.tasks.services import clearml_settings, wandb_settings, without_secrets
 
 __all__ = ["TASK", "Bound", "ClassificationTask", "class_card", "tag_card"]
 
@@ -109,7 +109,7 @@ class ClassificationTask:
         return specs.Reading(Bound(reading.model, tuple(classes)), reading.warnings)
 
     def spec_text(self, spec: Bound) -> str:
-        return specs.dumps(_without_secrets(spec.spec), defaults=True)
+        return specs.dumps(without_secrets(spec.spec, "train_config"), defaults=True)
 
     def classes(self, spec: Bound) -> tuple[str, ...]:
         return spec.classes
@@ -223,7 +223,7 @@ class ClassificationTask:
         loaded = f"{path}: {len(report.loaded)} layers loaded into the {network.backbone.graph} graph"
         skipped = tuple(f"{path}: layer {layer} skipped: {why}" for layer, why in report.skipped.items())
         fresh = (f"begin at random: {', '.join(report.fresh)}",) if report.fresh else ()
-        parent = weights_hash({name: value.numpy() for name, value in weights.tensors.items()})
+        parent = fingerprint(weights.tensors)
         return Start(network, (loaded, *skipped, *fresh), parent=parent)
 
     def _torchvisions(self, spec: Bound, path: str) -> Start:
@@ -241,7 +241,7 @@ class ClassificationTask:
             notices.append(f"{path}: its classes were {names}: its head begins at random")
         notices += [f"{path}: layer {layer} begins at random: {why}" for layer, why in report.skipped.items()]
         self._adapt(network, spec)
-        parent = weights_hash({name: value.numpy() for name, value in state.tensors.items()})
+        parent = fingerprint(state.tensors)
         return Start(network, tuple(notices), parent=parent)
 
     def _adapt(self, network: Classifier, spec: Bound) -> None:
@@ -266,7 +266,7 @@ class ClassificationTask:
                 "with the spec it was trained with"
             )
         network = build({**built, "channels": stored["channels"]})
-        network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in bundle.tensors.items()})
+        load_arrays(network, bundle.tensors)
         notices = [f"{path}: the network is taken from this file"]
         ours, theirs = self.preprocessing(spec), bundle.preprocessing
         if network.normalises and ours.bgr != theirs.bgr:
@@ -311,7 +311,7 @@ class ClassificationTask:
             architecture=architecture(stored),
             classes=spec.classes,
             preprocessing=self.preprocessing(spec),
-            tensors=_tensors(stored),
+            tensors=state_arrays(stored),
             spec=self.spec_text(spec),
             lineage=lineage,
             extra={**extra, "decoding": self.decoding(spec)},
@@ -319,14 +319,14 @@ class ClassificationTask:
 
     def network(self, bundle: Bundle) -> nn.Module:
         network = build(bundle.architecture)
-        network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in bundle.tensors.items()})
+        load_arrays(network, bundle.tensors)
         set_input(network, bundle.preprocessing)
         return network.eval()
 
     def pruned_bundle(self, bundle: Bundle, network: nn.Module, step: Mapping[str, Any]) -> Bundle:
         assert isinstance(network, Classifier)
         return dataclasses.replace(
-            bundle, architecture=architecture(network), tensors=_tensors(network), lineage=(*bundle.lineage, step)
+            bundle, architecture=architecture(network), tensors=state_arrays(network), lineage=(*bundle.lineage, step)
         )
 
     def heads(self) -> tuple[str, ...]:
@@ -439,22 +439,6 @@ def _fresh(spec: ClassificationSpec, num_classes: int, graph: Graph) -> Classifi
 
 def _normalisation(preprocessing: Preprocessing) -> tuple[Any, ...]:
     return preprocessing.scale, preprocessing.offsets, preprocessing.stds, preprocessing.bgr
-
-
-def _without_secrets(spec: ClassificationSpec) -> ClassificationSpec:
-    """The spec without the key of its `wandb_config`: its text goes into every model and run folder."""
-    visualizer = spec.train_config.visualizer
-    if visualizer is None or visualizer.wandb_config is None:
-        return spec
-    wandb = visualizer.wandb_config.model_copy(update={"key": ""})
-    training = spec.train_config.model_copy(
-        update={"visualizer": visualizer.model_copy(update={"wandb_config": wandb})}
-    )
-    return spec.model_copy(update={"train_config": training})
-
-
-def _tensors(network: nn.Module) -> dict[str, NDArray[Any]]:
-    return {name: value.detach().cpu().contiguous().numpy().copy() for name, value in network.state_dict().items()}
 
 
 TASK = ClassificationTask()

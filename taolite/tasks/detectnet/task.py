@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from numpy.typing import NDArray
 
 from taolite import spec as specs
 from taolite.artifacts.bundle import Bundle, read_bundle, weights_hash
@@ -19,11 +18,12 @@ from taolite.data.examples import Examples
 from taolite.errors import ModelError
 from taolite.metrics.match import BoxLimits
 from taolite.metrics.score import score
+from taolite.nn.arrays import fingerprint, load_arrays, state_arrays
 from taolite.nn.backbone import Graph
 from taolite.nn.backbones import build_backbone
 from taolite.nn.batchnorm import forget_statistics
 from taolite.nn.fake_quant import forget_ranges, is_quantized, quantize, strip
-from taolite.nn.weights import Weights, load_weights, preferred_graph, read_weights
+from taolite.nn.weights import load_weights, preferred_graph, read_weights
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Detection, Truth
 from taolite.scorecard import AP, Metric, ScoreCard
@@ -48,6 +48,7 @@ from taolite.tasks.detectnet.schedule import EarlyStopping, SoftStart
 from taolite.tasks.detectnet.spec import Adam, DetectNetSpec
 from taolite.tasks.detectnet.spec.network import BackendFloat
 from taolite.tasks.detectnet.watch import watch
+from taolite.tasks.services import without_secrets
 
 __all__ = ["DEFAULT_SPEC", "TASK"]
 
@@ -71,7 +72,7 @@ class DetectNetTask:
         return specs.read(path, DetectNetSpec)
 
     def spec_text(self, spec: DetectNetSpec) -> str:
-        return specs.dumps(_without_secrets(spec), defaults=True)
+        return specs.dumps(without_secrets(spec, "training_config"), defaults=True)
 
     def classes(self, spec: DetectNetSpec) -> tuple[str, ...]:
         return tuple(target.name for target in spec.cost_function_config.target_classes)
@@ -172,7 +173,7 @@ class DetectNetTask:
             f"{path}: layer {layer} skipped: {'heads begin at random without load_graph' if layer in HEADS else why}"
             for layer, why in report.skipped.items()
         )
-        return Start(network, (text, *skipped), parent=_hash_of(weights))
+        return Start(network, (text, *skipped), parent=fingerprint(weights.tensors))
 
     def _loaded_graph(self, spec: DetectNetSpec, path: Path, key: Key | None) -> Start:
         """The network of a `.tlt` or a Keras file, with fresh heads where its classes are not the spec's and that is
@@ -211,7 +212,7 @@ class DetectNetTask:
             notices.append("it was trained with TAO's quantisation, which is taken off, and its ReLU6 becomes ReLU")
         network = network_from_keras(weights, num_classes=len(self.classes(spec)), inputs=_head_inputs(spec))
         found = f"{network.num_classes} classes, of which it does not hold the names,"
-        return Start(network, tuple(f"{path}: {text}" for text in notices), parent=_hash_of(weights)), found
+        return Start(network, tuple(f"{path}: {text}" for text in notices), parent=fingerprint(weights.tensors)), found
 
     def objective(self, spec: DetectNetSpec) -> DetectNetObjective:
         config = spec.cost_function_config
@@ -254,7 +255,7 @@ class DetectNetTask:
             architecture=architecture(network),
             classes=self.classes(spec),
             preprocessing=self.preprocessing(spec),
-            tensors=_tensors(network),
+            tensors=state_arrays(network),
             spec=self.spec_text(spec),
             lineage=lineage,
             extra={**extra, "decoding": self.decoding(spec)},
@@ -262,13 +263,13 @@ class DetectNetTask:
 
     def network(self, bundle: Bundle) -> torch.nn.Module:
         network = build(bundle.architecture)
-        network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in bundle.tensors.items()})
+        load_arrays(network, bundle.tensors)
         return network.eval()
 
     def pruned_bundle(self, bundle: Bundle, network: torch.nn.Module, step: Mapping[str, Any]) -> Bundle:
         assert isinstance(network, DetectNet)
         return dataclasses.replace(
-            bundle, architecture=architecture(network), tensors=_tensors(network), lineage=(*bundle.lineage, step)
+            bundle, architecture=architecture(network), tensors=state_arrays(network), lineage=(*bundle.lineage, step)
         )
 
     def heads(self) -> tuple[str, ...]:
@@ -318,16 +319,6 @@ class DetectNetTask:
         return ScoreCard(Metric(AP, tao.mean, tao.per_class), beside, objects, len(truths))
 
 
-def _without_secrets(spec: DetectNetSpec) -> DetectNetSpec:
-    """The spec without the key of its `wandb_config`: its text goes into every model and run folder."""
-    training = spec.training_config
-    if training.visualizer is None or training.visualizer.wandb_config is None:
-        return spec
-    wandb = training.visualizer.wandb_config.model_copy(update={"key": ""})
-    visualizer = training.visualizer.model_copy(update={"wandb_config": wandb})
-    return spec.model_copy(update={"training_config": training.model_copy(update={"visualizer": visualizer})})
-
-
 def _adam(config: Adam) -> Callable[[list[dict[str, Any]]], torch.optim.Optimizer]:
     return partial(torch.optim.Adam, lr=0.0, betas=(config.beta1, config.beta2), eps=config.epsilon, fused=True)
 
@@ -356,10 +347,6 @@ def _head_inputs(spec: DetectNetSpec) -> dict[str, str]:
     return {"output_cov": heads.cov.input, "output_bbox": heads.bbox.input}
 
 
-def _hash_of(weights: Weights) -> str:
-    return weights_hash({name: value.numpy() for name, value in weights.tensors.items()})
-
-
 def _as_quantised_as_asked(spec: DetectNetSpec, start: Start) -> Start:
     """`start` with its backbone quantised where `enable_qat` says so, and only there; ranges are learned anew."""
     network, was = start.network, is_quantized(start.network)
@@ -375,10 +362,6 @@ def _as_quantised_as_asked(spec: DetectNetSpec, start: Start) -> Start:
     else:
         return start
     return dataclasses.replace(start, network=network, notices=(*start.notices, text))
-
-
-def _tensors(network: torch.nn.Module) -> dict[str, NDArray[Any]]:
-    return {name: value.detach().cpu().contiguous().numpy().copy() for name, value in network.state_dict().items()}
 
 
 TASK = DetectNetTask()
