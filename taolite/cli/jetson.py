@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from taolite.cli.forms import OPEN_KEY, Form, count, hang, key_of, number, truth
 from taolite.cli.parsing import TaoParser
 from taolite.errors import PathError, UsageError
 
@@ -25,10 +26,7 @@ if TYPE_CHECKING:
     from taolite.tasks.classification.jetson import Settings
     from taolite.tasks.classification.spec import ClassificationSpec
 
-__all__ = ["OPEN_KEY", "add_forms", "export_flags", "run_export"]
-
-OPEN_KEY = "nvidia_tlt"
-"""What seals models where no key is given; everybody knows it, as it is that of NVIDIA's published models."""
+__all__ = ["add_forms", "export_flags", "run_export"]
 
 _BEST, _LAST, _SPEC = "model_best.tlt", "checkpoint.tlt", "experiment_spec.txt"
 _GONE = ("--world-size", "--rank", "--dist-url", "--dist-backend")
@@ -36,19 +34,12 @@ _GONE = ("--world-size", "--rank", "--dist-url", "--dist-backend")
 
 def add_forms(tasks: argparse._SubParsersAction[Any]) -> None:
     """Hang the second forms on TAO's tasks, and add `onnx_export`."""
-    rows: tuple[tuple[str, Callable[[TaoParser], None], Callable[[argparse.Namespace], int], Any], ...] = (
-        ("train", _train_flags, _run_train, _is_train),
-        ("export", export_flags, run_export, _is_export),
-        ("inference", _inference_flags, _run_inference, _is_inference),
+    rows = (
+        Form("train", _train_flags, _run_train, _is_train),
+        Form("export", export_flags, run_export, _is_export),
+        Form("inference", _inference_flags, _run_inference, _is_inference),
     )
-    for name, add_flags, run, is_meant in rows:
-        task = tasks.choices[name]
-        form = TaoParser(prog=task.prog, description="jetson-inference's form of this command.")
-        add_flags(form)
-        form.set_defaults(run=run)
-        task.other_form = (is_meant, form)
-        task.formatter_class = argparse.RawDescriptionHelpFormatter
-        task.epilog = f"Or, without a spec file:\n\n{form.format_help()}"
+    hang(tasks, rows, of="jetson-inference")
     alias = tasks.add_parser("onnx_export", help="export as jetson-inference's onnx_export.py does")
     export_flags(alias)
     alias.set_defaults(run=run_export)
@@ -82,25 +73,25 @@ def _train_flags(parser: TaoParser) -> None:
     add("data", nargs="?", metavar="DATASET", help="folder with train/ and val/, each a folder of pictures a class")
     add("--dataset-type", choices=("folder", "nuswide", "voc"), help="what DATASET is; folder unless told")
     add("--multi-label", action="store_true", default=None, help="pictures have any number of classes")
-    add("--multi-label-threshold", type=_number(0, 1), metavar="P", help="score from which a class counts; 0.5")
+    add("--multi-label-threshold", type=number(0, 1), metavar="P", help="score from which a class counts; 0.5")
     add("--model-dir", default="models", metavar="DIR", help="the run's folder; models unless told")
     add("-a", "--arch", metavar="NAME", help="torchvision's name of the network; resnet18")
-    add("--resolution", type=_count(16), metavar="R", help="pixels of the input's sides; 224")
-    add("-j", "--workers", type=_count(0), default=2, metavar="N", help="threads that load pictures; 2")
-    add("--epochs", type=_count(1), metavar="N", help="epochs of the whole run, those before a --resume too; 35")
-    add("--start-epoch", type=_count(0), metavar="N", help="a new run leaves so many out; one that goes on knows")
-    add("--epoch-start", type=_count(0), help=argparse.SUPPRESS)
-    add("-b", "--batch-size", type=_count(1), metavar="N", help="pictures in a step; 8")
-    add("--lr", "--learning-rate", dest="lr", type=_number(0, None), metavar="RATE", help="the largest; 0.001")
-    add("--momentum", type=_number(0, 1, least=True), metavar="M", help="0.9")
-    add("--wd", "--weight-decay", dest="wd", type=_number(0, 1, least=True), metavar="W", help="of kernels; 1e-4")
-    add("-p", "--print-freq", type=_count(1), default=10, metavar="N", help="batches from line to line; 10")
+    add("--resolution", type=count(16), metavar="R", help="pixels of the input's sides; 224")
+    add("-j", "--workers", type=count(0), default=2, metavar="N", help="threads that load pictures; 2")
+    add("--epochs", type=count(1), metavar="N", help="epochs of the whole run, those before a --resume too; 35")
+    add("--start-epoch", type=count(0), metavar="N", help="a new run leaves so many out; one that goes on knows")
+    add("--epoch-start", type=count(0), help=argparse.SUPPRESS)
+    add("-b", "--batch-size", type=count(1), metavar="N", help="pictures in a step; 8")
+    add("--lr", "--learning-rate", dest="lr", type=number(0, None), metavar="RATE", help="the largest; 0.001")
+    add("--momentum", type=number(0, 1, least=True), metavar="M", help="0.9")
+    add("--wd", "--weight-decay", dest="wd", type=number(0, 1, least=True), metavar="W", help="of kernels; 1e-4")
+    add("-p", "--print-freq", type=count(1), default=10, metavar="N", help="batches from line to line; 10")
     add("--resume", metavar="WHAT", help="go on: last, best, a checkpoint or its folder; weights of other runs begin")
     add("-e", "--evaluate", action="store_true", help="score on val/ and end")
     add("--pretrained", nargs="?", const="", metavar="FILE", help="weights to start from; torchvision's, downloaded")
     add("--no-pretrained", action="store_true", help="start from random weights")
-    add("--seed", type=_count(0), metavar="N", help="of everything random; 42")
-    add("--gpu", type=_count(0), metavar="I", help="which GPU; the processor where there is none")
+    add("--seed", type=count(0), metavar="N", help="of everything random; 42")
+    add("--gpu", type=count(0), metavar="I", help="which GPU; the processor where there is none")
     add("--compat-jetson", dest="compat", action="store_true", help="train.py's rate: 0.1, a tenth every 30 epochs")
     add("--skip-corrupt", action="store_true", help="leave out pictures that cannot be read, with a warning")
     add("-k", "--key", metavar="KEY", help=f"seals the models, as KEY, @FILE or TAOLITE_KEY; else {OPEN_KEY}")
@@ -115,7 +106,7 @@ def export_flags(parser: TaoParser) -> None:
     add("--input", default=_BEST, metavar="FILE", help=f"which model of it; {_BEST}")
     add("--output", default="", metavar="FILE", help="ARCH.onnx in the run's folder unless told")
     text = "leave softmax (sigmoid of --multi-label) out"
-    add("--no-activation", "--no-softmax", dest="plain", nargs="?", const=True, default=False, type=_truth, help=text)
+    add("--no-activation", "--no-softmax", dest="plain", nargs="?", const=True, default=False, type=truth, help=text)
     add("-k", "--key", metavar="KEY", help=f"that of training; {OPEN_KEY} unless told")
 
 
@@ -125,9 +116,9 @@ def _inference_flags(parser: TaoParser) -> None:
     add("output", nargs="?", metavar="OUT", help="annotated pictures: a file, or a folder")
     add("--model", required=True, metavar="FILE", help=".onnx, .tlt, .etlt or an engine")
     add("--labels", metavar="FILE", help="class names; those in the model have to agree")
-    add("--threshold", type=_number(0, 1, least=True), default=0.01, metavar="P", help="least confidence; 0.01")
-    add("--topK", "--topk", dest="top", type=_count(0), default=1, metavar="K", help="classes a picture; 0 is all; 1")
-    add("--smoothing", type=_number(0, None, least=True), default=0.0, metavar="S", help="of a video's frames; 0")
+    add("--threshold", type=number(0, 1, least=True), default=0.01, metavar="P", help="least confidence; 0.01")
+    add("--topK", "--topk", dest="top", type=count(0), default=1, metavar="K", help="classes a picture; 0 is all; 1")
+    add("--smoothing", type=number(0, None, least=True), default=0.0, metavar="S", help="of a video's frames; 0")
     add("--fit", choices=("crop", "stretch"), help="crop as in training, or stretch as imagenet does; crop")
     add("-k", "--key", metavar="KEY", help=f"of a sealed model; {OPEN_KEY} unless told")
     for flag in ("--input-blob", "--input_blob", "--output-blob", "--output_blob"):
@@ -144,7 +135,7 @@ def _run_train(options: argparse.Namespace) -> int:
     root = Path(options.model_dir).expanduser()
     settings, kept = _settings(options, root)
     made = spec_of(settings, kept=kept)
-    task, key = ClassificationTask(skip_corrupt=options.skip_corrupt), _key(options.key)
+    task, key = ClassificationTask(skip_corrupt=options.skip_corrupt), key_of(options.key)
     with TemporaryDirectory() as folder, TrainLog(root, every=options.print_freq) as log:
         path = Path(folder) / "flags.txt"
         path.write_text(specs.dumps(made), encoding="utf-8")
@@ -276,7 +267,7 @@ def run_export(options: argparse.Namespace) -> int:
 
     root = Path(options.model_dir).expanduser()
     model = _ours(root / options.input)
-    key = _key(options.key)
+    key = key_of(options.key)
     arch = read_bundle(model, key=key).architecture.get("network", "model")
     output = Path(options.output or f"{arch}.onnx").expanduser()
     output = output if output.parent != Path() else root / output
@@ -301,7 +292,7 @@ def _run_inference(options: argparse.Namespace) -> int:
     source = open_source(options.input)
     device = choose()
     labels = Path(options.labels).expanduser() if options.labels else None
-    model = open_classifier(Path(options.model).expanduser(), labels, key=_key(options.key), device=device)
+    model = open_classifier(Path(options.model).expanduser(), labels, key=key_of(options.key), device=device)
     manner = Manner(options.threshold, options.top or None, options.smoothing, options.fit)
     output = Path(options.output).expanduser() if options.output else None
     try:
@@ -318,47 +309,8 @@ def _run_inference(options: argparse.Namespace) -> int:
     return 0
 
 
-def _key(option: str | None) -> Key:
-    from taolite.artifacts.keys import Key, find_key_if_given
-
-    return find_key_if_given(option) or Key(OPEN_KEY)
-
-
 class _Gone(argparse.Action):
     """A flag of train.py's from before 2022-12, for training on several machines."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         print(f"warning: {option_string} has no effect: this form trains in one process", file=sys.stderr)
-
-
-def _count(least: int) -> Callable[[str], int]:
-    def count(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} needs to be a whole number, {least} or more")
-        return int(text)
-
-    return count
-
-
-def _number(low: float, high: float | None, *, least: bool = False) -> Callable[[str], float]:
-    """Numbers above `low`, or from it on with `least`, below `high`."""
-
-    def number(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
-        if not (low < value or (least and value == low)) or (high is not None and value >= high):
-            lower = f"{low:g} or more" if least else f"more than {low:g}"
-            upper = "" if high is None else f" and less than {high:g}"
-            raise argparse.ArgumentTypeError(f"{text} needs to be {lower}{upper}")
-        return value
-
-    return number
-
-
-def _truth(text: str) -> bool:
-    """train.py's scripts take every word for yes, `False` too; here it says what it means."""
-    if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
-        raise argparse.ArgumentTypeError(f"{text!r} needs to be true or false")
-    return text.lower() in ("true", "1", "yes")

@@ -17,12 +17,13 @@ from PIL import Image
 from taolite.artifacts.bundle import read_bundle
 from taolite.artifacts.keys import Key
 from taolite.cli import classification, jetson
+from taolite.cli.forms import OPEN_KEY
 from taolite.cli.parsing import TaoParser
 from taolite.errors import DataError, PathError, TrainingError, UsageError
 
 from .classes import CLASSES, draw_classes
 
-KEY = Key(jetson.OPEN_KEY)
+KEY = Key(OPEN_KEY)
 SMALL = ("--no-pretrained", "-a", "squeezenet1_1", "--resolution=32", "--batch=4", "-p", "2", "-j", "1")
 
 
@@ -287,7 +288,7 @@ def test_tags_are_trained_scored_and_exported_with_a_sigmoid(
     assert len(shares) == 20
     assert abs(sum(shares) - 100) > 1
     spec, best = str(folder / "experiment_spec.txt"), str(folder / "model_best.tlt")
-    front("evaluate", "-e", spec, "-m", best, "-k", jetson.OPEN_KEY)
+    front("evaluate", "-e", spec, "-m", best, "-k", OPEN_KEY)
     assert "average precision (in %)" in capsys.readouterr().out
 
 
