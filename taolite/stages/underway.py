@@ -1,0 +1,162 @@
+"""A run under way: epochs, validations, models and checkpoints, from where its folder stands to its end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from taolite import __version__
+from taolite.artifacts.bundle import write_bundle
+from taolite.artifacts.keys import Key
+from taolite.data.examples import Examples
+from taolite.errors import TrainingError
+from taolite.events import Listener, Notice, Saved, Validated
+from taolite.report import plots
+from taolite.sinks.base import Sink
+from taolite.stages import checkpoint, showing
+from taolite.stages.device import Device
+from taolite.stages.evaluate import Evaluation, score_split
+from taolite.stages.loop import Trainer
+from taolite.stages.predict import torch_predict
+from taolite.tasks.base import Start, Task, Watch
+from taolite.workspace.run import RunFolder
+
+__all__ = ["Best", "Run", "metrics_of"]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best validation of a run, and the weights it was of; `value` is the task's metric, 0..1."""
+
+    weights: Path
+    epoch: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is under way: what it trains, on what, and where it writes."""
+
+    task: Task
+    spec: Any
+    start: Start
+    trainer: Trainer
+    held_out: Examples
+    folder: RunFolder
+    weights: Path
+    key: Key
+    device: Device
+    workers: int
+    watch: Watch
+    sinks: Sequence[Sink]
+    listener: Listener
+
+    def take_up(self) -> None:
+        """Go on from the folder's newest checkpoint, where there is one."""
+        trainer = self.trainer
+        path = checkpoint.restore_latest(self.folder.checkpoints, trainer, key=self.key, listener=self.listener)
+        if path is None:
+            return
+        epoch, step = divmod(trainer.step, trainer.steps_per_epoch)
+        self.folder.metrics.rewind(epoch)
+        where = f"epoch {epoch} of {trainer.recipe.epochs}" + (f", step {step} of the next" if step else "")
+        self.listener(Notice(f"{path}: this folder holds this run already; going on after {where}"))
+        if trainer.finished:
+            self.listener(Notice("the run is complete: only the final model is written again"))
+
+    def to_the_end(self, stop: threading.Event) -> Evaluation:
+        """Train what is left, with a checkpoint every epoch; the last validation. TrainingError once `stop` is set."""
+        trainer, recipe = self.trainer, self.trainer.recipe
+        evaluation = None
+        while not trainer.finished:
+            done = trainer.run_epoch()
+            if done is not None:
+                self.listener(done)
+                if recipe.validates(done.epoch):
+                    evaluation = self.validate(done.epoch)
+                    if said := trainer.schedule.validated(done.epoch, evaluation.cost):
+                        self.listener(Notice(f"epoch {done.epoch}: {said}"))
+                if self.watch.every_epochs and done.epoch % self.watch.every_epochs == 0:
+                    self.show()
+                if done.epoch % recipe.checkpoint_interval == 0 and (recipe.keeps_last or done.epoch < recipe.epochs):
+                    self.listener(Notice(f"Saving checkpoints for step-{trainer.step}."))
+                    path = self.folder.root / recipe.epoch_model.format(epoch=done.epoch)
+                    self.save_model(path, evaluation)
+                    self.listener(Saved(path, "last", done.epoch))
+                plots.curves_png(self.folder.metrics.read(), self.folder.plots / "curves.png")
+            saved = checkpoint.save(self.folder.checkpoints, trainer, key=self.key)
+            if stop.is_set():
+                epoch, step = divmod(trainer.step, trainer.steps_per_epoch)
+                raise TrainingError(
+                    f"stopped after epoch {epoch}, step {step} of {trainer.steps_per_epoch}; saved as {saved}. "
+                    f"Run the same command again, in the folder {self.folder.root}, to go on from there"
+                )
+        return evaluation or self.validate(trainer.step // trainer.steps_per_epoch)
+
+    def validate(self, epoch: int) -> Evaluation:
+        """Score the network as it stands on what is held out; the best so far is kept beside the last."""
+        evaluation = score_split(
+            self.task,
+            torch_predict(self.trainer.network, self.device),
+            self.held_out,
+            spec=self.spec,
+            objective=self.trainer.objective,
+            batch_size=self.trainer.recipe.batch_size,
+            workers=self.workers,
+            listener=self.listener,
+        )
+        epochs, step = self.trainer.recipe.epochs, self.trainer.step
+        cost, seconds = evaluation.cost, evaluation.seconds_per_image
+        self.listener(Validated(epoch, epochs, step, cost, evaluation.card.main, seconds))
+        if self.best().epoch == epoch:
+            self.save_model(self.best().weights, evaluation)
+            self.listener(Saved(self.best().weights, "best", epoch))
+        return evaluation
+
+    def best(self) -> Best:
+        """The best validation so far: the highest by the task's metric, then the lowest cost, then the earliest."""
+        name = self.task.metric.short
+        rows = [row for row in self.folder.metrics.read() if row.get(name) is not None]
+        row = min(rows, key=lambda row: (-row[name], row["validation_cost"], row["epoch"]))
+        path = self.folder.root / self.trainer.recipe.best_model.format(name=self.weights.stem)
+        return Best(path, row["epoch"], row[name])
+
+    def show(self) -> None:
+        """Give the sinks pictures and histograms of the network as it stands."""
+        predict = torch_predict(self.trainer.network, self.device)
+        classes, step = self.task.classes(self.spec), self.trainer.step
+        pictures = showing.detections(self.task, predict, self.held_out, classes=classes, watch=self.watch)
+        histograms = showing.weights(self.trainer.network)
+        for sink in self.sinks:
+            sink.pictures(pictures, step)
+            sink.histograms(histograms, step)
+
+    def save_model(self, path: Path, evaluation: Evaluation | None) -> int:
+        """Seal the network as it stands; returns its number of parameters."""
+        parameters: int = sum(parameter.numel() for parameter in self.trainer.network.parameters())
+        step = {
+            "stage": "train",
+            "parent": self.start.parent,
+            "taolite": __version__,
+            "step": self.trainer.step,
+            "parameters": parameters,
+            "metrics": metrics_of(evaluation) if evaluation else {},
+        }
+        lineage = (*self.start.lineage, step)
+        write_bundle(
+            path, self.task.bundle(self.trainer.network, spec=self.spec, lineage=lineage, extra={}), key=self.key
+        )
+        return parameters
+
+
+def metrics_of(evaluation: Evaluation) -> dict[str, Any]:
+    """The scores of a validation by name, a JSON value."""
+    card = evaluation.card
+    found: dict[str, Any] = {"validation_cost": evaluation.cost}
+    for prefix, metric in (("", card.main), *((f"{name}_", metric) for name, metric in card.beside.items())):
+        found[prefix + metric.words.short] = metric.value
+        found[prefix + metric.words.of_class] = dict(metric.per_class)
+    return found
