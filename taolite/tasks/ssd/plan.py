@@ -1,7 +1,7 @@
 """What an SSD's spec decides, whoever's spec it is.
 
-TAO's `ssd_config` and pytorch-ssd's flags (`jetson_config`) say the same things in two ways. Each is read into a `Plan`
-once (`taolite.tasks.ssd.tao`, `taolite.tasks.ssd.jetson`), and nothing behind it asks which it was.
+TAO's `ssd_config` and pytorch-ssd's flags (`jetson_config`) say the same things in two ways. Each is read into an
+`SsdPlan` once (`taolite.tasks.ssd.tao`, `taolite.tasks.ssd.jetson`), and nothing behind it asks which it was.
 
 Frames: "relative" is in shares of the network input's width and height, 0..1, so that both run over the whole input.
 K classes without background; K + 1 channels, background the first; P priors; L feature maps.
@@ -9,10 +9,28 @@ K classes without background; K + 1 channels, background the first; P priors; L 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
 
-__all__ = ["CostRule", "Level", "Matching", "NetworkPlan", "PriorPlan", "Views"]
+from taolite.data.ssd_views import Views
+from taolite.preprocessing import Preprocessing
+from taolite.sample import Sample
+from taolite.tasks.base import Recipe, Resolve, Schedule, Split, Watch
+
+__all__ = [
+    "CostRule",
+    "Level",
+    "Matching",
+    "NetworkPlan",
+    "Origin",
+    "PriorPlan",
+    "Rates",
+    "ReadSamples",
+    "Scoring",
+    "SsdPlan",
+    "Views",
+]
 
 
 @dataclass(frozen=True)
@@ -83,17 +101,76 @@ class CostRule:
 
 
 @dataclass(frozen=True)
-class Views:
-    """How training photos are varied. "pytorch-ssd" is fixed; "tao" takes the other fields; "none" only stretches.
-    Colours in 0..255, hue in OpenCV's 0..180, scales as shares of the photo's sides."""
+class Origin:
+    """What training starts from; `path` as the spec spells it, "" for "random".
 
-    kind: Literal["pytorch-ssd", "tao", "none"]
-    fill: tuple[float, ...] = (127.0, 127.0, 127.0)  # RGB of what an expanded photo is surrounded by
-    crop_scale: tuple[float, float] = (0.3, 1.0)
-    crop_aspect: tuple[float, float] = (0.5, 2.0)
-    zoom_out: tuple[float, float] = (1.0, 4.0)
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
-    flip: float = 0.5
+    "backbone"  weights of the backbone alone: an ImageNet network's, or pytorch-ssd's `--base-net`
+    "ssd"       an SSD's weights but for its heads: `--pretrained-ssd`; heads too where it is a `.tlt` of these classes
+    "whole"     all of an SSD's weights, of the same classes: `--resume` of a state dict
+
+    A `.tlt` of an SSD, pruned or not, is taken with its own network, whatever the kind.
+    """
+
+    kind: Literal["random", "backbone", "ssd", "whole"] = "random"
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The factors of the schedule's rate that parts of the network learn at; None does not learn at all."""
+
+    backbone: float | None = 1.0
+    extras: float | None = 1.0
+    heads: float | None = 1.0
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How what was found is judged. "voc07" takes PASCAL VOC's 11 points, "area" its area, with an IoU above `iou`;
+    "sample" and "integrate" are TAO's, from `iou` on."""
+
+    mode: Literal["voc07", "area", "sample", "integrate"]
+    iou: float = 0.5
+
+
+class ReadSamples(Protocol):
+    """The samples of a split, exactly as labelled, and what is to be said of them. Raises PathError, DataError."""
+
+    def __call__(self, split: Split, *, resolve: Resolve) -> tuple[Sequence[Sample], Sequence[str]]: ...
+
+
+@dataclass(frozen=True)
+class SsdPlan:
+    """Everything a spec decides.
+
+    Attributes:
+        classes: names in the order of the output channels, without background.
+        priors: (height, width) of each feature map -> the priors of all of them.
+        boxes_per_cell: of each feature map, known before the network is.
+        decoding: what `decode` takes, a JSON value: confidence_threshold, nms_iou, top_k, candidates, method.
+        class_of: a label's name -> its class, None for names that are not asked for.
+        learns_difficult: whether objects marked difficult are learned, or passed over in training and validation cost.
+        learns_background: whether training takes pictures without an object to learn, or leaves them out.
+        run_files: text files of a run folder: names and texts.
+    """
+
+    classes: tuple[str, ...]
+    network: NetworkPlan
+    priors: Callable[[Sequence[tuple[int, int]]], PriorPlan]
+    boxes_per_cell: tuple[int, ...]
+    matching: Matching
+    cost: CostRule
+    views: Views
+    preprocessing: Preprocessing
+    decoding: Mapping[str, Any]
+    scoring: Scoring
+    recipe: Recipe
+    schedule: Callable[[], Schedule]
+    watch: Watch
+    samples: ReadSamples
+    class_of: Callable[[str], int | None]
+    origin: Origin = Origin()
+    rates: Rates = Rates()
+    learns_difficult: bool = True
+    learns_background: bool = True
+    run_files: Mapping[str, str] = field(default_factory=dict)
