@@ -1,0 +1,69 @@
+"""Boxes as an SSD says them: offsets from its priors, scaled by variances (reference/jetson_workflows.md 4.8,
+reference/tao_classification_ssd.md 4.5).
+
+Boxes are relative corners (x1, y1, x2, y2), priors relative centres (cx, cy, w, h); the last axis holds the four, any
+axes before it. NumPy for the data's side, the `_tensor` ones for the network's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["LEAST_SIDE", "centres", "corners", "decode", "decode_tensor", "encode", "encode_tensor"]
+
+Floats = NDArray[np.floating[Any]]
+
+LEAST_SIDE = 1e-6
+"""Of a box whose logarithm is taken; relative, a thousandth of a pixel. Float32 corners are no finer."""
+
+
+def corners(boxes: Floats) -> Floats:
+    """(cx, cy, w, h) -> (x1, y1, x2, y2)."""
+    half = boxes[..., 2:] / 2
+    return np.concatenate([boxes[..., :2] - half, boxes[..., :2] + half], axis=-1)
+
+
+def centres(boxes: Floats) -> Floats:
+    """(x1, y1, x2, y2) -> (cx, cy, w, h)."""
+    return np.concatenate([(boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]], axis=-1)
+
+
+def encode(boxes: Floats, priors: Floats, variances: Sequence[float]) -> Floats:
+    """The offsets that lead from `priors` to `boxes`, row by row; boxes need an area of their own."""
+    boxes = centres(boxes)
+    moved = (boxes[..., :2] - priors[..., :2]) / priors[..., 2:]
+    grown = np.log(boxes[..., 2:] / priors[..., 2:])
+    return np.concatenate([moved, grown], axis=-1) / np.asarray(variances, boxes.dtype)
+
+
+def decode(offsets: Floats, priors: Floats, variances: Sequence[float]) -> Floats:
+    """The boxes that `offsets` mean; `encode` turned round."""
+    offsets = offsets * np.asarray(variances, offsets.dtype)
+    centre = offsets[..., :2] * priors[..., 2:] + priors[..., :2]
+    return corners(np.concatenate([centre, np.exp(offsets[..., 2:]) * priors[..., 2:]], axis=-1))
+
+
+def encode_tensor(boxes: Tensor, priors: Tensor, variances: Sequence[float]) -> Tensor:
+    """`encode` in torch; sides shorter than LEAST_SIDE, which rounding makes of tiny boxes, count as that."""
+    import torch
+
+    centre, side = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
+    moved = (centre - priors[..., :2]) / priors[..., 2:]
+    grown = torch.log(side.clamp(min=LEAST_SIDE) / priors[..., 2:])
+    return torch.cat([moved, grown], dim=-1) / boxes.new_tensor(variances)
+
+
+def decode_tensor(offsets: Tensor, priors: Tensor, variances: Sequence[float]) -> Tensor:
+    """`decode` in torch; it exports to ONNX."""
+    import torch
+
+    centre = offsets[..., :2] * (priors[..., 2:] * offsets.new_tensor(variances[:2])) + priors[..., :2]
+    half = torch.exp(offsets[..., 2:] * offsets.new_tensor(variances[2:])) * (priors[..., 2:] / 2)
+    return torch.cat([centre - half, centre + half], dim=-1)
