@@ -27,6 +27,7 @@ __all__ = [
     "check_labels",
     "class_names",
     "collect_folders",
+    "is_whole",
     "read_classmap",
     "read_folders",
     "whole_picture",
@@ -120,7 +121,7 @@ def collect_folders(
             continue
         for path in files_below(root / name, extensions):
             size_hw = measure(path, findings)
-            if size_hw is not None and _is_whole(path, findings):
+            if size_hw is not None and is_whole(path, findings):
                 samples.append(Sample(path, size_hw, (whole_picture(name, size_hw),)))
         _note_strangers(root / name, extensions, findings)
     beside = [path for path in root.iterdir() if path.suffix.lower() in extensions and path.is_file()]
@@ -187,7 +188,7 @@ def read_classmap(path: Path) -> tuple[str, ...]:
     return tuple(sorted(found, key=found.__getitem__))
 
 
-def _is_whole(path: Path, findings: Findings) -> bool:
+def is_whole(path: Path, findings: Findings) -> bool:
     """Whether a picture ends as it should, or decodes all the same; otherwise the reason goes to `findings`."""
     with open(path, "rb") as stream:
         marker = _ENDS.get(stream.read(2))

@@ -1,7 +1,8 @@
 """Which images belong to a part of a data set: lists that came with it, or a split of our own.
 
-A list has one image a line: a stem, a file name or a path, or VOC's `stem -1`; a `.csv` has a column `filename` (or
-`image`). Our own split is a function of the seed and the stems alone, and keeps identical pictures on one side.
+A list has one image a line: a stem, a file name or a path (of the picture or its XML), or VOC's `stem -1`; a `.csv`
+has a column `filename` (or `image`). Our own split is a function of the seed and the stems alone, and keeps identical
+pictures on one side.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from taolite.sample import Sample
 
 __all__ = ["find_list", "lists_below", "read_list", "require_list", "split_samples"]
 
-_LIST_FOLDERS = ("ImageSets/Main", "ImageSets", ".", "splits", "data")
+_LIST_FOLDERS = ("ImageSets/Main", "Main", "ImageSets", ".", "splits", "data")
 
 
 def find_list(root: Path, split: str) -> Path | None:
-    """The list that `split` names: a file as such, else `ImageSets/Main/<split>.txt`, `<split>.txt` and the like."""
+    """The list that `split` names: a file as such, else `ImageSets/Main/<split>.txt`, `<split>.txt` and the like, or
+    `<split>_labels.csv` as the makers of TensorFlow records leave it."""
     top = root if root.is_dir() else root.parent
     candidates = [Path(split), top / split]
     candidates += [top / folder / f"{split}.txt" for folder in _LIST_FOLDERS]
+    candidates += [top / folder / f"{split}_labels.csv" for folder in _LIST_FOLDERS]
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -58,7 +61,7 @@ def read_list(path: Path) -> frozenset[str]:
         names = [_without_flag(line) for line in text.splitlines() if line.strip()]
     if not names:
         raise DataError(f"{path}: this list is empty")
-    return frozenset(stem_of(name) for name in names)
+    return frozenset(stem_of(name.strip().removesuffix(".xml")) for name in names)
 
 
 def split_samples(samples: Sequence[Sample], *, percent: float, seed: int) -> tuple[list[Sample], list[Sample]]:

@@ -4,6 +4,7 @@ VOC counts pixels from 1 and includes both ends, so our box is (xmin - 1, ymin -
 lies inside the image; the writer does the inverse. Two habits of real tools are met: a coordinate of 0 (a tool that
 counts from 0) reads as the image's edge, and `xmin == xmax` reads as no width at all, a stray click and not one column
 of pixels. `path` (the annotator's own disk), `pose` and `part` are ignored; `filename` may lack its extension.
+A whole set drawn by a tool that counts from 0 is told apart in `taolite.formats.voc_sets`.
 
 A DOCTYPE is refused before any entity is expanded, so a label file can neither blow up nor reach other files.
 """
@@ -20,7 +21,7 @@ from taolite.formats.places import Pictures, files_below, measure
 from taolite.formats.text import number, plain, show
 from taolite.sample import Label, Sample
 
-__all__ = ["format_annotation", "looks_like", "read"]
+__all__ = ["Annotation", "DrawnObject", "format_annotation", "looks_like", "parse", "read", "to_sample"]
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -77,37 +78,89 @@ def format_annotation(sample: Sample, *, image_name: str, folder: str) -> str:
 
 
 def _read_file(path: Path, pictures: Pictures, findings: Findings) -> Sample | None:
-    root = _parse(path, findings)
-    if root is None:
+    annotation = parse(path, findings)
+    if annotation is None:
         return None
-    before = len(findings.errors)
-    labels = [_read_object(node, path, findings) for node in root.all("object")]
-    bad = len(findings.errors) > before
-    named = root.text("filename")
+    named = annotation.filename
     image = (pictures.find(named, near=path) if named else None) or pictures.find(path.stem, near=path)
     if image is None:
         text = f"no image called {show(named or path.stem)} for these labels; restore it or remove them"
         findings.error("missing-image", path, text)
         return None
-    size_hw = measure(image, findings)
-    if size_hw is None or bad:
+    return to_sample(annotation, image, findings)
+
+
+@dataclass(frozen=True)
+class DrawnObject:
+    """One `<object>` as it stands in the file: `corners` are xmin, ymin, xmax, ymax in the tool's own counting."""
+
+    name: str
+    corners: tuple[float, float, float, float]
+    line: int
+    truncated: float = 0.0
+    occluded: int = 0
+    difficult: bool = False
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One annotation file before its picture is known; `said_hw` is the size it claims, None where it has none.
+
+    `whole` tells whether every object of the file could be read.
+    """
+
+    path: Path
+    filename: str
+    said_hw: tuple[float, float] | None
+    size_line: int
+    objects: tuple[DrawnObject, ...]
+    whole: bool
+
+
+def parse(path: Path, findings: Findings) -> Annotation | None:
+    """What an annotation file says, or None where it is none; what is wrong goes to `findings`."""
+    root = _parse(path, findings)
+    if root is None:
         return None
-    _compare_size(root, path, image, size_hw, findings)
-    return Sample(image, size_hw, tuple(label for label in labels if label is not None), source=path)
+    found = [_read_object(node, path, findings) for node in root.all("object")]
+    objects = tuple(one for one in found if one is not None)
+    size = next(root.all("size"), None)
+    height, width = (None, None) if size is None else (number(size.text("height")), number(size.text("width")))
+    said_hw = None if height is None or width is None else (height, width)
+    line = 0 if size is None else size.line
+    return Annotation(path, root.text("filename"), said_hw, line, objects, len(objects) == len(found))
 
 
-def _compare_size(root: _Node, path: Path, image: Path, size_hw: tuple[int, int], findings: Findings) -> None:
-    node = next(root.all("size"), None)
-    if node is None:
-        return
-    said = tuple(number(node.text(name)) for name in ("height", "width"))
-    if said not in (size_hw, (0, 0)) and None not in said:
-        found = f"{plain(said[1] or 0)}x{plain(said[0] or 0)}"
-        text = f"the file says {found} pixels, {image.name} has {size_hw[1]}x{size_hw[0]}"
-        findings.note("wrong-size", path, text, line=node.line)
+def to_sample(annotation: Annotation, image: Path, findings: Findings, *, from_zero: bool = False) -> Sample | None:
+    """The sample of an annotation and its picture, or None where either cannot be used.
+
+    `from_zero`: the tool drew edges and counted from 0, so that corners are taken as they stand.
+    """
+    size_hw = measure(image, findings)
+    if size_hw is None or not annotation.whole:
+        return None
+    said = annotation.said_hw
+    if said is not None and said not in (size_hw, (0, 0)):
+        text = f"the file says {plain(said[1])}x{plain(said[0])} pixels, {image.name} has {size_hw[1]}x{size_hw[0]}"
+        findings.note("wrong-size", annotation.path, text, line=annotation.size_line)
+    labels = tuple(_to_label(drawn, from_zero) for drawn in annotation.objects)
+    return Sample(image, size_hw, labels, source=annotation.path)
 
 
-def _read_object(node: _Node, path: Path, findings: Findings) -> Label | None:
+def _to_label(drawn: DrawnObject, from_zero: bool) -> Label:
+    xmin, ymin, xmax, ymax = drawn.corners
+    (x1, x2), (y1, y2) = ((xmin, xmax), (ymin, ymax)) if from_zero else (_to_edges(xmin, xmax), _to_edges(ymin, ymax))
+    return Label(
+        drawn.name,
+        (x1, y1, x2, y2),
+        truncated=drawn.truncated,
+        occluded=drawn.occluded,
+        difficult=drawn.difficult,
+        line=drawn.line,
+    )
+
+
+def _read_object(node: _Node, path: Path, findings: Findings) -> DrawnObject | None:
     name, corners = node.text("name"), next(node.all("bndbox"), None)
     if not name or corners is None:
         findings.error("bad-object", path, "an <object> needs a <name> and a <bndbox>", line=node.line)
@@ -119,15 +172,13 @@ def _read_object(node: _Node, path: Path, findings: Findings) -> Label | None:
         findings.error("bad-object", path, text, line=corners.line)
         return None
     xmin, ymin, xmax, ymax = (value for value in values if value is not None)
-    x1, x2 = _to_edges(xmin, xmax)
-    y1, y2 = _to_edges(ymin, ymax)
-    return Label(
+    return DrawnObject(
         name,
-        (x1, y1, x2, y2),
+        (xmin, ymin, xmax, ymax),
+        corners.line,
         truncated=_flag(node.text("truncated")),
         occluded=int(_flag(node.text("occluded"))),
         difficult=_flag(node.text("difficult")) > 0,
-        line=corners.line,
     )
 
 
