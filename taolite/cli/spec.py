@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["configure"]
 
-_SCHEMAS = ("detectnet", "inference", "dataset_convert", "classification")
+_SCHEMAS = ("detectnet", "inference", "dataset_convert", "classification", "ssd")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +64,7 @@ def _report(file: Path) -> Iterator[str]:
     reading = spec.read(file, _model_of(kind, file))
     count = len(reading.warnings)
     said = f", {count} warning{'s' if count != 1 else ''}" if count else ""
-    yield f"{file}: good, a {kind.value} spec{said}"
+    yield f"{file}: good, {'an' if kind is spec.Kind.SSD else 'a'} {kind.value} spec{said}"
     for warning in reading.warnings:
         place = f"line {warning.line}:{warning.column}: " if warning.line else ""
         yield f"  warning: {place}{warning.text}"
@@ -87,9 +87,10 @@ def _schema(options: argparse.Namespace) -> int:
     from taolite import spec
     from taolite.tasks.classification.spec import ClassificationSpec
     from taolite.tasks.detectnet.spec import DatasetExportSpec, DetectNetSpec, InferenceSpec
+    from taolite.tasks.ssd.spec import SsdSpec
 
     models: dict[str, type[SpecModel]] = dict(
-        zip(_SCHEMAS, (DetectNetSpec, InferenceSpec, DatasetExportSpec, ClassificationSpec), strict=True)
+        zip(_SCHEMAS, (DetectNetSpec, InferenceSpec, DatasetExportSpec, ClassificationSpec, SsdSpec), strict=True)
     )
     print(json.dumps(spec.json_schema(models[options.kind]), indent=2, ensure_ascii=False))
     return 0
@@ -101,16 +102,19 @@ def _model_of(kind: Kind, file: Path) -> type[SpecModel]:
     from taolite.spec import Kind
     from taolite.tasks.classification.spec import ClassificationSpec
     from taolite.tasks.detectnet.spec import DatasetExportSpec, DetectNetSpec, InferenceSpec
+    from taolite.tasks.ssd.spec import SsdSpec
 
     models: dict[Kind, type[SpecModel]] = {
         Kind.DETECTNET: DetectNetSpec,
         Kind.DETECTNET_INFERENCE: InferenceSpec,
         Kind.DATASET_EXPORT: DatasetExportSpec,
         Kind.CLASSIFICATION: ClassificationSpec,
+        Kind.SSD: SsdSpec,
+        Kind.DSSD: SsdSpec,  # which says why it is refused
     }
     if kind in models:
         return models[kind]
-    read = "it reads those of DetectNet_v2 (train and evaluate, inference, dataset_convert) and of classification"
+    read = "it reads those of DetectNet_v2 (train and evaluate, inference, dataset_convert), classification and SSD"
     if kind is Kind.UNKNOWN:
         raise UsageError(f"{file}: this version knows no spec with these blocks; {read}")
     raise UsageError(f"{file}: this is a spec for {kind.value}, which this version does not read; {read}")

@@ -33,7 +33,13 @@ class Kind(str, Enum):
     @property
     def is_read(self) -> bool:
         """Whether this version reads specs of this kind."""
-        return self in (Kind.DETECTNET, Kind.DETECTNET_INFERENCE, Kind.DATASET_EXPORT, Kind.CLASSIFICATION)
+        return self in (
+            Kind.DETECTNET,
+            Kind.DETECTNET_INFERENCE,
+            Kind.DATASET_EXPORT,
+            Kind.CLASSIFICATION,
+            Kind.SSD,
+        )
 
 
 # The first of these that the file has decides.
@@ -53,6 +59,7 @@ _TELLING = (
     ("cost_function_config", Kind.DETECTNET),
     ("postprocessing_config", Kind.DETECTNET),
     ("train_config", Kind.CLASSIFICATION),
+    ("jetson_config", Kind.SSD),  # beside a train_config it is classification's
     ("enc_key", Kind.FASTER_RCNN),
     ("inference_config", Kind.FASTER_RCNN),
     ("nms_config", Kind.SSD),  # the evaluation specs of SSD carry no ssd_config

@@ -6,9 +6,17 @@ from typing import Any, Literal, TypeVar
 
 from taolite.sinks.clearml import ClearmlSettings
 from taolite.sinks.wandb import WandbSettings
-from taolite.spec import SpecEnum, SpecModel, field
+from taolite.spec import SpecEnum, SpecModel, UInt, field
 
-__all__ = ["ClearMLConfig", "WandBConfig", "WandBMode", "clearml_settings", "wandb_settings", "without_secrets"]
+__all__ = [
+    "ClearMLConfig",
+    "VisualizerConfig",
+    "WandBConfig",
+    "WandBMode",
+    "clearml_settings",
+    "wandb_settings",
+    "without_secrets",
+]
 
 
 class WandBMode(SpecEnum):
@@ -43,6 +51,16 @@ class ClearMLConfig(SpecModel):
     reuse_last_task_id: bool = field(False, doc="Write over the last task of this name.")
     continue_last_task: bool = field(False, doc="Go on with the last task of this name.")
     deferred_init: bool = field(False, doc="Do not wait for the server.")
+
+
+class VisualizerConfig(SpecModel):
+    """Pictures and curves of a run, as classification and SSD have it."""
+
+    enabled: bool = field(False, doc="Images in TensorBoard.")
+    num_images: UInt = field(0, doc="Images in each summary.")
+    weight_histograms: bool = field(False, doc="Histograms of the weights in TensorBoard.")
+    wandb_config: WandBConfig | None = field(None, doc="Weights & Biases.")
+    clearml_config: ClearMLConfig | None = field(None, doc="ClearML.")
 
 
 _MODES: dict[WandBMode, Literal["online", "offline", "disabled"]] = {

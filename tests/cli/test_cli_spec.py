@@ -11,6 +11,7 @@ from taolite import spec
 from taolite.cli.main import main
 from taolite.tasks.classification.spec import ClassificationSpec
 from taolite.tasks.detectnet.spec import DatasetExportSpec
+from taolite.tasks.ssd.spec import SsdSpec
 
 GOOD = 'kitti_config {\n  partition_mode: "random"\n  num_partitions: 2\n  val_split: 14\n}\n'
 CLASSIFICATION = """model_config { arch: "resnet" use_batch_norm: true input_image_size: "3,224,224" }
@@ -19,6 +20,11 @@ train_config {
   batch_size_per_gpu: 8 n_epochs: 5 n_workers: 2
   optimizer { sgd { lr: 0.01 } } lr_config { cosine { learning_rate: 0.01 } }
   reg_config { type: "None" scope: "Conv2D" weight_decay: 1e-4 }
+}
+"""
+SSD = """ssd_config {
+  aspect_ratios_global: "[1.0, 2.0, 0.5]" min_scale: 0.1 max_scale: 0.9
+  variances: "[0.1, 0.1, 0.2, 0.2]" arch: "mobilenet_v2"
 }
 """
 
@@ -34,7 +40,7 @@ def test_check_reports_every_file_and_fails_when_one_does(folder: Path, capsys: 
     (folder / "good.txt").write_text(GOOD)
     (folder / "twice.txt").write_text(GOOD + "kitti_config { val_split: 20 }\n")
     (folder / "bad.txt").write_text(GOOD.replace("14", "140").replace("num_partitions", "partitions"))
-    (folder / "other.txt").write_text("ssd_config { }\n")
+    (folder / "other.txt").write_text("yolov3_config { }\n")
 
     code = main(["spec", "check", "good.txt", "twice.txt", "bad.txt", "other.txt", "none.txt"])
 
@@ -47,8 +53,8 @@ def test_check_reports_every_file_and_fails_when_one_does(folder: Path, capsys: 
         "  line 1:1: kitti_config.num_partitions is 0; it needs to be 2 for the mode `random`",
         "  line 3:3: kitti_config.partitions is not a field here; did you mean `num_partitions`?",
         "  line 4:14: kitti_config.val_split is 140; it needs to be from 0 to 100",
-        "other.txt: this is a spec for SSD, which this version does not read; "
-        "it reads those of DetectNet_v2 (train and evaluate, inference, dataset_convert) and of classification",
+        "other.txt: this is a spec for YOLOv3, which this version does not read; "
+        "it reads those of DetectNet_v2 (train and evaluate, inference, dataset_convert), classification and SSD",
         "Specfile not found at: none.txt; check the name, or look into .",
     ]
 
@@ -62,6 +68,22 @@ def test_a_classification_spec_is_checked_and_shown(folder: Path, capsys: pytest
     assert said == "good.txt: good, a classification spec"
     assert "  n_layers: 18\n" in shown
     assert spec.loads(shown, ClassificationSpec) == spec.loads(CLASSIFICATION, ClassificationSpec)
+
+
+def test_an_ssd_spec_is_checked_and_shown_and_dssds_says_why_it_is_not(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "good.txt").write_text(SSD)
+    (folder / "dssd.txt").write_text(SSD.replace("ssd_config", "dssd_config"))
+
+    assert main(["spec", "check", "good.txt"]) == 0
+    assert main(["spec", "show", "good.txt"]) == 0
+    said, _, shown = capsys.readouterr().out.partition("\n")
+    assert said == "good.txt: good, an SSD spec"
+    assert "  neg_pos_ratio: 3.0\n" in shown
+    assert spec.loads(shown, SsdSpec) == spec.loads(SSD, SsdSpec)
+    assert main(["spec", "check", "dssd.txt"]) == 1
+    assert "line 1:1: dssd_config is refused: DSSD" in capsys.readouterr().out
 
 
 def test_check_of_good_files_ends_well(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from taolite.spec import Finding, Float, Key, OneOf, SpecModel, UInt, check, field
-from taolite.tasks.services import ClearMLConfig, WandBConfig
+from taolite.tasks.services import VisualizerConfig
 
 __all__ = [
     "SGD",
@@ -163,16 +163,6 @@ class LearningRate(SpecModel):
     soft_anneal: SoftAnneal | None = field(None, doc="Up, then divided at given points.")
     cosine: Cosine | None = field(None, doc="Up, then half a cosine down.")
     stairs: Stairs | None = field(None, doc="Ours: down by a factor every so many epochs.")
-
-
-class VisualizerConfig(SpecModel):
-    """Pictures and curves of a run."""
-
-    enabled: bool = field(False, doc="Images in TensorBoard.")
-    num_images: UInt = field(0, doc="Images in each summary.")
-    weight_histograms: bool = field(False, doc="Histograms of the weights in TensorBoard.")
-    wandb_config: WandBConfig | None = field(None, doc="Weights & Biases.")
-    clearml_config: ClearMLConfig | None = field(None, doc="ClearML.")
 
 
 class TrainConfig(SpecModel):
