@@ -8,6 +8,7 @@ from typing import Any
 from taolite.errors import ModelError
 from taolite.nn.alexnet import AlexNet
 from taolite.nn.backbone import Backbone, Graph
+from taolite.nn.cspdarknet import CSPDarkNet, CSPDarkNetTiny
 from taolite.nn.darknet import DarkNet
 from taolite.nn.efficientnet import EFFICIENTNETS
 from taolite.nn.googlenet import GoogLeNet
@@ -18,7 +19,10 @@ from taolite.nn.vgg import VGG
 
 __all__ = ["BACKBONES", "backbone_from_config", "build_backbone"]
 
-_KINDS = (ResNet, VGG, DarkNet, MobileNetV1, MobileNetV2, SqueezeNet, GoogLeNet, *EFFICIENTNETS, AlexNet)
+_KINDS = (
+    ResNet, VGG, DarkNet, MobileNetV1, MobileNetV2, SqueezeNet, GoogLeNet, *EFFICIENTNETS, AlexNet, CSPDarkNet,
+    CSPDarkNetTiny,
+)  # fmt: skip
 
 BACKBONES: dict[str, type[Backbone]] = {kind.arch: kind for kind in _KINDS}
 """`arch` -> its class; `taolite.nn.archs.ARCHS` has the depths of those that a detector may have."""

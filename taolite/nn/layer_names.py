@@ -112,6 +112,8 @@ def _efficientnet(name: str) -> str | None:
 _TAO_MARKS: tuple[tuple[str, set[str]], ...] = (
     ("resnet", {"conv1.weight", "block_1a_conv_1.weight"}),
     ("vgg", {"block_1a_conv_1.weight"}),
+    ("cspdarknet", {"b2_partial_trans.weight"}),
+    ("cspdarknet_tiny", {"conv_2_conv_0.weight"}),
     ("darknet", {"b1_conv1.weight"}),
     ("darknet", {"b1_conv1_1.weight"}),
     ("squeezenet", {"fire2_squeeze_conv.weight"}),

@@ -259,7 +259,7 @@ def _depth(arch: str | None, tensors: Mapping[str, Tensor]) -> int | None:
     """`num_layers` from the layer names, where it is one that we know."""
     if arch == "vgg":
         return 19 if "block_3d_conv_1.weight" in tensors else 16
-    if arch == "darknet":
+    if arch in ("darknet", "cspdarknet"):
         return 53 if "b1_conv1_1.weight" in tensors else 19
     repeats = tuple(
         sum(bool(re.fullmatch(rf"block_{stage}[a-z]+_conv_1\.weight", name)) for name in tensors)

@@ -4,7 +4,8 @@ torch-pruning traces the network once and finds every layer that a channel touch
 convolutions that produce the channel. Convolutions added to or multiplied with each other (a ResNet stage's projection
 and the last convolution of each of its sub-blocks; a squeeze-excite gate and what it scales) make one group; so does a
 depthwise convolution with the one that feeds it. A concatenation joins nothing: each branch is a group of its own. A
-convolution of one filter, which scales every channel by broadcasting, is in no other layer's group.
+convolution of one filter, which scales every channel by broadcasting, is in no other layer's group. One whose channels
+are split into parts loses none, as in TAO, and is in no group.
 
 A layer's name is the last part of its path, as TAO knows it (`block_1a_conv_1` for `backbone.block_1a_conv_1`), or
 the whole path where two layers would share a name.
@@ -89,8 +90,9 @@ def find_groups(model: nn.Module, example: Tensor, *, heads: Collection[str]) ->
                     f"{layers[member].out_channels}, through a concatenation; channels of such layers cannot be cut"
                 )
         seen |= members
+        is_split = any(dep.target.type == torch_pruning.ops.OPTYPE.SPLIT for dep, _ in found)
         fed_by_the_input = all(layers[member].groups > 1 for member in members)
-        if not members & set(heads) and not fed_by_the_input:
+        if not members & set(heads) and not fed_by_the_input and not is_split:
             groups.append(Group(tuple(sorted(members, key=order.__getitem__)), layer.out_channels))
     return tuple(groups)
 

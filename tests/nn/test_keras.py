@@ -120,6 +120,44 @@ def darknet(k, x, depth):
     return x
 
 
+def mishes(k, x, *names, stride=1):
+    """Convolutions of a CSPDarkNet, which has leaky ReLU unless told."""
+    for name in names:
+        x = k.norm(k.conv(x, name, stride), f"{name}_bn")
+        x = np.where(x > 0, x, 0.1 * x)
+    return x
+
+
+def cspdarknet(k, x, depth):
+    x = mishes(k, x, "conv1")
+    for stage, units, convs in zip(range(1, 6), (1, 2, 8, 8, 4), (1, 3, 3, 5, 5), strict=True):
+        b = f"b{stage}"
+        if depth == 53:
+            x = mishes(k, x, f"conv{stage + 1}", stride=2)
+            past, x = (mishes(k, x, f"conv{stage + 1}_{half}") for half in (1, 2))
+            for unit in range(1, units + 1):
+                x = x + mishes(k, x, f"{b}_conv{unit}_1", f"{b}_conv{unit}_2")
+        else:
+            x = mishes(k, pool(x, 2, 2), f"{b}_conv1")
+            if stage == 1:
+                continue
+            past, x = (mishes(k, x, f"{b}_part{half}") for half in (1, 2))
+            x = mishes(k, x, *(f"{b}_conv{i}" for i in range(2, convs + 1)))
+        x = mishes(k, np.concatenate([mishes(k, x, f"{b}_partial_trans"), past]), f"{b}_final_trans")
+    return x
+
+
+def cspdarknet_tiny(k, x):
+    x = mishes(k, x, "conv_0", "conv_1", stride=2)
+    for block in ("conv_2", "conv_3", "conv_4"):
+        whole = mishes(k, x, f"{block}_conv_0")
+        first = mishes(k, whole[len(whole) // 2 :], f"{block}_conv_1")
+        second = mishes(k, first, f"{block}_conv_2")
+        last = mishes(k, np.concatenate([second, first]), f"{block}_conv_3")
+        x = pool(np.concatenate([whole, last]), 2, 2)
+    return mishes(k, x, "conv_5")
+
+
 def squeezenet(k, x):
     x = pool(relu(k.conv(x, "conv1", 2)), 3, 2, 1)
     for fire in range(2, 10):
@@ -203,6 +241,9 @@ def efficientnet_b0(k, x):
         ("vgg", 16, vgg),
         ("darknet", 19, lambda k, x: darknet(k, x, 19)),
         ("darknet", 53, lambda k, x: darknet(k, x, 53)),
+        ("cspdarknet", 19, lambda k, x: cspdarknet(k, x, 19)),
+        ("cspdarknet", 53, lambda k, x: cspdarknet(k, x, 53)),
+        ("cspdarknet_tiny", None, cspdarknet_tiny),
         ("squeezenet", None, squeezenet),
         ("googlenet", None, googlenet),
         ("mobilenet_v1", None, mobilenet_v1),

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from taolite.errors import ModelError
 from taolite.nn.activations import ACTIVATIONS
-from taolite.nn.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, Graph
+from taolite.nn.backbone import Backbone, Graph
 from taolite.nn.backbones import backbone_from_config, build_backbone
 from taolite.nn.structure import channels_of, resize
 from taolite.nn.torchvision_network import MAX_INPUT, TorchvisionNetwork
@@ -41,7 +41,6 @@ __all__ = [
     "TorchvisionClassifier",
     "architecture",
     "build",
-    "for_normalised_input",
     "tao_classifier",
     "without_activation",
     "without_auxiliaries",
@@ -131,7 +130,7 @@ class TaoClassifier(Classifier):
         dropout: of a retained vgg head.
         use_bias: biases in convolutions; read for architectures that leave the choice.
         batch_norm: of every batch norm.
-        hidden_activation: one of ACTIVATIONS in place of the backbone's own, where it leaves the choice.
+        hidden_activation: one of ACTIVATIONS in place of the backbone's own, where it leaves the choice; "" is its own.
 
     Raises ModelError as `Classifier`, and where the head does not fit the input.
     """
@@ -154,7 +153,8 @@ class TaoClassifier(Classifier):
             choices = ", ".join(ACTIVATIONS)
             raise ModelError(f"classification: activation_type is {hidden_activation}; it needs to be one of {choices}")
         self.backbone = backbone
-        self.hidden_activation = hidden_activation if hasattr(backbone, "activation") else ""
+        own = getattr(backbone, "activation", hidden_activation)
+        self.hidden_activation = "" if hidden_activation == own else hidden_activation
         if self.hidden_activation:
             backbone.activation = hidden_activation  # type: ignore[assignment]
         self.input_hw = input_hw
@@ -329,24 +329,6 @@ def without_activation(model: nn.Module) -> nn.Module:
     assert isinstance(model, Classifier)
     twin = copy.deepcopy(model)
     twin.activation = "none"
-    return twin
-
-
-def for_normalised_input(model: Classifier) -> Classifier:
-    """A copy that takes (RGB / 255 - ImageNet's mean) / deviation, which jetson-inference's `imageNet` feeds an ONNX.
-
-    Raises ModelError for a network that takes its pixels as the spec's preprocess_mode makes them.
-    """
-    if not model.normalises:
-        raise ModelError(f"this {model.name} was trained on its spec's own preprocess_mode; its input is that")
-    twin = copy.deepcopy(model)
-    inner = twin.body if isinstance(twin, TorchvisionClassifier) else cast(TaoClassifier, twin).backbone
-    given = [
-        torch.tensor(values).mean() if twin.in_channels == 1 else torch.tensor(values).view(1, 3, 1, 1)
-        for values in (IMAGENET_MEAN, IMAGENET_STD)
-    ]
-    inner.input_mean = (inner.input_mean - given[0]) / given[1]
-    inner.input_std = inner.input_std / given[1]
     return twin
 
 

@@ -265,6 +265,13 @@ class ClassificationTask:
                 f"{len(built['channels'])}; arch, n_layers, use_batch_norm, all_projections and retain_head must agree "
                 "with the spec it was trained with"
             )
+        activations = [one.get("hidden_activation") for one in (stored, built)]
+        if activations[0] != activations[1]:
+            was, asked = (f"`{name}`" if name else "that of its arch" for name in activations)
+            raise ModelError(
+                f"{path} was trained with another activation ({was}) than the spec asks for ({asked}); "
+                "model_config.activation must agree with the spec it was trained with"
+            )
         network = build({**built, "channels": stored["channels"]})
         load_arrays(network, bundle.tensors)
         notices = [f"{path}: the network is taken from this file"]
@@ -432,6 +439,7 @@ def _fresh(spec: ClassificationSpec, num_classes: int, graph: Graph) -> Classifi
         freeze_blocks=[int(block) for block in model.freeze_blocks],
         freeze_bn=model.freeze_bn,
         batch_norm=BatchNormSettings(norm.momentum, norm.epsilon) if norm else None,
+        hidden_activation=model.activation.activation_type if model.activation else "",
         activation=activation,
         graph=graph,
     )

@@ -10,7 +10,11 @@ import pytest
 import torch
 
 from taolite import spec as specs
+from taolite.artifacts.bundle import write_bundle
+from taolite.artifacts.keys import Key
 from taolite.data.order import generator
+from taolite.errors import ModelError
+from taolite.nn.activations import ACTIVATIONS as NAMES
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Truth
 from taolite.scorecard import ACCURACY
@@ -19,8 +23,9 @@ from taolite.tasks.classification.examples import spec_augment, spec_preprocessi
 from taolite.tasks.classification.inference import as_judged
 from taolite.tasks.classification.inputs import set_input, swap_colours
 from taolite.tasks.classification.loss import ClassificationObjective, mixup
-from taolite.tasks.classification.model import Classifier, TorchvisionClassifier, tao_classifier
+from taolite.tasks.classification.model import Classifier, TaoClassifier, TorchvisionClassifier, tao_classifier
 from taolite.tasks.classification.spec import ClassificationSpec
+from taolite.tasks.classification.spec.network import ACTIVATIONS
 from taolite.tasks.classification.task import TASK, Bound, class_card
 
 SPEC = """
@@ -230,6 +235,39 @@ def test_a_card_counts_top_k_beside_accuracy_and_confusion():
     assert card.beside["top_2"].value == 0.75
     assert card.confusion == ((1, 1, 0), (0, 1, 0), (1, 0, 0))
     assert card.objects == {"a": 2, "b": 1, "c": 1}
+
+
+def activated(kind: str, *, pretrained: str = "") -> Bound:
+    model = f'activation {{ activation_type: "{kind}" }}' if kind else ""
+    more = f'pretrained_model_path: "{pretrained}"' if pretrained else ""
+    return Bound(make_spec(arch="cspdarknet_tiny", size="3,32,32", model=model, more=more), ("a", "b"))
+
+
+def test_the_spec_s_activation_is_that_of_the_network_and_of_what_is_stored_of_it():
+    relu = activated("relu")
+    network = TASK.start(relu, resolve=Path, key=None).network
+    stored = TASK.network(TASK.bundle(network, spec=relu, lineage=(), extra={}))
+
+    assert isinstance(stored, TaoClassifier)
+    with torch.no_grad():
+        seen = dict(stored.backbone.walk(torch.randn(1, 3, 32, 32)))
+    assert torch.equal(seen["conv_5_mish"], seen["conv_5_bn"].relu())
+    assert tuple(NAMES) == ACTIVATIONS
+
+
+def test_a_model_goes_on_with_the_activation_it_was_trained_with(tmp_path: Path):
+    key, path, spec = Key("k"), tmp_path / "leaky.tlt", activated("leaky_relu")
+    network = TASK.start(spec, resolve=Path, key=None).network
+    write_bundle(path, TASK.bundle(network, spec=spec, lineage=(), extra={}), key=key)
+
+    TASK.start(activated("", pretrained=str(path)), resolve=Path, key=key)  # leaky_relu is its own
+    with pytest.raises(ModelError) as caught:
+        TASK.start(activated("mish", pretrained=str(path)), resolve=Path, key=key)
+
+    assert str(caught.value) == (
+        f"{path} was trained with another activation (that of its arch) than the spec asks for (`mish`); "
+        "model_config.activation must agree with the spec it was trained with"
+    )
 
 
 def test_published_weights_start_a_classifier_in_the_spec_s_own_mode(shared_data: Path, tmp_path: Path):

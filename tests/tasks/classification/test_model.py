@@ -22,7 +22,6 @@ from taolite.tasks.classification.model import (
     TorchvisionClassifier,
     architecture,
     build,
-    for_normalised_input,
     tao_classifier,
     without_auxiliaries,
 )
@@ -33,6 +32,8 @@ TAO = [
     ("resnet", 10),
     ("vgg", 16),
     ("darknet", 19),
+    ("cspdarknet", 19),
+    ("cspdarknet_tiny", 0),
     ("mobilenet_v1", 0),
     ("mobilenet_v2", 0),
     ("squeezenet", 0),
@@ -142,6 +143,7 @@ def test_logits_are_float32_under_autocast():
         ({"arch": "resnet", "num_layers": 18, "retain_head": True}, ["avg_pool", "flatten", "head_fc3"]),
         ({"arch": "googlenet", "retain_head": True}, ["avg_pool", "flatten", "top_dropout", "output_fc"]),
         ({"arch": "darknet", "num_layers": 19, "retain_head": True}, ["avg_pool", "flatten", "predictions"]),
+        ({"arch": "cspdarknet", "num_layers": 53, "retain_head": True}, ["avg_pool", "flatten", "predictions"]),
     ],
 )
 def test_heads_have_taos_names(options, layers):
@@ -166,6 +168,8 @@ def test_a_retained_vgg_is_torchvisions_in_size():
         ({"arch": "resnet", "num_layers": 10, "use_pooling": True}, 32),
         ({"arch": "vgg", "num_layers": 16, "use_pooling": True}, 16),
         ({"arch": "darknet", "num_layers": 19}, 32),
+        ({"arch": "cspdarknet", "num_layers": 53}, 32),
+        ({"arch": "cspdarknet_tiny"}, 32),
         ({"arch": "mobilenet_v1"}, 32),
         ({"arch": "mobilenet_v2"}, 32),
         ({"arch": "squeezenet"}, 16),
@@ -232,6 +236,29 @@ def test_a_pruned_torchvision_network_is_the_dense_one_with_the_dropped_channels
 @pytest.mark.parametrize(("arch", "num_layers"), [("resnet", 10), ("vgg", 16), ("squeezenet", 0), ("googlenet", 0)])
 def test_a_pruned_tao_network_is_the_dense_one_with_the_dropped_channels_silenced(arch, num_layers, retain_head):
     assert_pruned_is_silenced(tao(arch, num_layers, retain_head=retain_head))
+
+
+@pytest.mark.parametrize(
+    ("arch", "num_layers"),
+    [("cspdarknet", 19), ("cspdarknet_tiny", 0), pytest.param("cspdarknet", 53, marks=pytest.mark.slow)],
+)
+def test_a_pruned_cspdarknet_is_the_dense_one_with_the_dropped_channels_silenced(arch, num_layers):
+    assert_pruned_is_silenced(tao(arch, num_layers, hidden_activation="mish"))
+
+
+def test_what_is_split_keeps_its_channels_and_what_it_feeds_is_cut_on_its_own():
+    network = lively(tao("cspdarknet_tiny"))
+
+    found = plan(network, torch.zeros(1, 3, 64, 64), threshold=0.8, heads=HEADS)
+    pruned = apply(network, found).backbone
+
+    assert {name for name in convolutions(network) if name not in found.kept} == {
+        f"conv_{block}_conv_0" for block in (2, 3, 4)
+    }
+    assert pruned.conv_2_conv_0.out_channels == 64
+    assert pruned.conv_2_conv_1.in_channels == 32
+    assert pruned.conv_2_conv_3.in_channels == pruned.conv_2_conv_1.out_channels + pruned.conv_2_conv_2.out_channels
+    assert pruned.conv_3_conv_0.in_channels == 64 + pruned.conv_2_conv_3.out_channels < 128
 
 
 def assert_pruned_is_silenced(dense):
@@ -307,6 +334,7 @@ def test_a_torchvision_network_comes_back_from_json_bit_for_bit(arch):
     [
         lambda: tao("resnet", 10),
         lambda: TorchvisionClassifier("squeezenet1_1", 3, activation="sigmoid"),
+        lambda: tao("cspdarknet_tiny", hidden_activation="mish"),
         pytest.param(lambda: tao("mobilenet_v2", graph="tensorflow"), marks=pytest.mark.slow),
         pytest.param(lambda: TorchvisionClassifier("resnet18", 3), marks=pytest.mark.slow),
         pytest.param(lambda: TorchvisionClassifier("mobilenet_v3_small", 3), marks=pytest.mark.slow),
@@ -342,30 +370,6 @@ def test_a_swin_transformer_that_pads_its_windows_is_written_at_a_later_opset_th
     with open_engine(onnx) as engine, torch.no_grad():
         answer = torch.from_numpy(engine.infer({"input_0": x.numpy()})["output_0"])
         torch.testing.assert_close(answer, network(x)[0], atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: TorchvisionClassifier("squeezenet1_1", 3),
-        lambda: tao("mobilenet_v2", graph="tensorflow"),
-        lambda: tao("resnet", 10, graph="torchvision"),
-    ],
-)
-def test_a_network_for_normalised_input_sees_the_same_picture(make):
-    network = make().eval()
-    x = torch.rand(2, 3, 64, 64)
-    normalised = (x - torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)) / torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
-
-    with torch.no_grad():
-        torch.testing.assert_close(for_normalised_input(network)(normalised)[0], network(x)[0], atol=1e-5, rtol=1e-4)
-
-
-def test_a_network_that_is_fed_by_its_preprocess_mode_has_no_other_input():
-    with pytest.raises(ModelError) as caught:
-        for_normalised_input(tao("resnet", 10))
-
-    assert str(caught.value) == "this resnet was trained on its spec's own preprocess_mode; its input is that"
 
 
 @pytest.mark.parametrize(

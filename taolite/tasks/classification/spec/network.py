@@ -8,7 +8,16 @@ from typing import Literal
 
 from taolite.spec import Finding, Float, SpecEnum, SpecModel, UInt, check, field
 
-__all__ = ["DEPTHS", "LAST_BLOCK", "Activation", "Arch", "BatchNormConfig", "InterpolationMethod", "ModelConfig"]
+__all__ = [
+    "ACTIVATIONS",
+    "DEPTHS",
+    "LAST_BLOCK",
+    "Activation",
+    "Arch",
+    "BatchNormConfig",
+    "InterpolationMethod",
+    "ModelConfig",
+]
 
 Arch = Literal[
     "resnet", "vgg", "alexnet", "googlenet", "mobilenet_v1", "mobilenet_v2", "squeezenet", "darknet", "cspdarknet",
@@ -24,6 +33,8 @@ DEPTHS = {
 LAST_BLOCK = {"resnet": 4, "googlenet": 9, "mobilenet_v1": 13, "mobilenet_v2": 18} | dict.fromkeys(
     ("vgg", "darknet", "cspdarknet", "cspdarknet_tiny"), 5
 )  # ids of freeze_blocks; the archs that are not here end at 8
+ACTIVATIONS = ("relu", "relu6", "leaky_relu", "elu", "mish", "swish")  # what activation_type may be; as in taolite.nn
+_ACTIVATED = ("cspdarknet", "efficientnet")  # how those begin that have the choice
 _FIRST_BLOCK = {"vgg": 1, "alexnet": 1}  # the others begin at 0
 _OWN_NORMS = ("efficientnet", "squeezenet", "alexnet", "torchvision")  # what use_batch_norm says nothing about
 
@@ -51,7 +62,11 @@ class Activation(SpecModel):
     """The activation function of cspdarknet and efficientnet."""
 
     activation_type: str = field(min_length=1, doc="Its name: relu, mish, swish ...")
-    activation_parameters: dict[str, Float] = field({}, doc="Its parameters.")
+    activation_parameters: dict[str, Float] = field({}, doc="Its parameters; without effect, as in TAO.")
+
+    def spec_notes(self) -> Iterator[Finding]:
+        if self.activation_parameters:
+            yield Finding(("activation_parameters",), "has no effect, as in TAO")
 
 
 class ModelConfig(SpecModel):
@@ -127,10 +142,16 @@ class ModelConfig(SpecModel):
                 text = f"is {block}; the blocks of {self.arch} are {first} to {last}"
                 yield Finding(("freeze_blocks", index), text)
 
+    @check("arch", "activation")
+    def _activation_exists(self) -> Iterator[Finding]:
+        if self.activation and self.arch.startswith(_ACTIVATED) and self.activation.activation_type not in ACTIVATIONS:
+            text = f'is "{self.activation.activation_type}"; it needs to be one of {", ".join(ACTIVATIONS)}'
+            yield Finding(("activation", "activation_type"), text)
+
     def spec_notes(self) -> Iterator[Finding]:
         if self.dropout and self.arch != "vgg":
             yield Finding(("dropout",), "has no effect: it is vgg's alone, as in TAO")
-        if self.activation and not self.arch.startswith(("cspdarknet", "efficientnet")):
+        if self.activation and not self.arch.startswith(_ACTIVATED):
             yield Finding(("activation",), "has no effect: it is that of cspdarknet and efficientnet, as in TAO")
         if not self.use_batch_norm and not self.arch.startswith(_OWN_NORMS):
             yield Finding(("use_batch_norm",), "is false or absent: the network has no batch normalisation")
