@@ -1,0 +1,94 @@
+"""The cost of an SSD: cross-entropy over its boxes and the hardest of the background, smooth L1 over its boxes
+(reference/jetson_workflows.md 4.10, reference/tao_classification_ssd.md 4.5).
+
+Legend: N images, P priors, K classes and the background, which is channel 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from taolite.tasks.base import Cost
+from taolite.tasks.ssd.coding import encode_tensor
+from taolite.tasks.ssd.plan import CostRule
+from taolite.tasks.ssd.targets import BACKGROUND, LABELS, OFFSETS
+
+__all__ = ["SsdObjective", "hard_negatives"]
+
+_LEAST = 1e-15  # a score's, where its logarithm is taken; TAO's
+
+
+class SsdObjective:
+    """Stateless. `priors_p4` (P, 4) relative centres and their `variances` turn the boxes of evaluation mode back into
+    offsets: float32 corners keep about 1e-7 of the input, so for a prior of a tenth of it costs agree to about 1e-4.
+    """
+
+    def __init__(self, rule: CostRule, priors_p4: NDArray[np.float32], variances: Sequence[float]) -> None:
+        self._rule = rule
+        self._priors = torch.from_numpy(np.asarray(priors_p4, np.float32))
+        self._variances = tuple(variances)
+
+    def cost(self, outputs: tuple[Tensor, ...], targets: Mapping[str, Tensor], *, training: bool = True) -> Cost:
+        """The cost of a batch, divided by how many priors stand for boxes in all of it.
+
+        Args:
+            outputs: logits (N, P, K + 1) and offsets (N, P, 4); in evaluation mode scores, after the softmax, and
+                boxes, relative corners. An export that ends in NMS gives neither: its cost is not a number.
+            targets: `ssd_labels` (N, P) and `ssd_offsets` (N, P, 4).
+        """
+        if not training and len(outputs) == 1:
+            return Cost(torch.tensor(float("nan")))
+        with torch.autocast(outputs[0].device.type, enabled=False):
+            scores, places = (output.float() for output in outputs)
+            if training:
+                log_npk, offsets = functional.log_softmax(scores, dim=-1), places
+            else:
+                log_npk = scores.clamp(min=_LEAST).log()
+                offsets = encode_tensor(places, self._priors.to(places.device), self._variances)
+            labels = targets[LABELS].long()
+            boxes = labels > BACKGROUND
+            entropy = -log_npk.gather(-1, labels.clamp(min=0)[..., None])[..., 0]
+            chosen = boxes | hard_negatives(-log_npk[..., 0].detach(), labels, self._rule)
+            count = boxes.sum().clamp(min=1)
+            classification = entropy[chosen].sum() / count
+            regression = (
+                self._rule.alpha
+                * functional.smooth_l1_loss(offsets[boxes], targets[OFFSETS][boxes], reduction="sum")
+                / count
+            )
+        parts = {"regression": float(regression.detach()), "classification": float(classification.detach())}
+        return Cost(classification + regression, parts)
+
+    def end_epoch(self) -> None:
+        pass
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        pass
+
+
+def hard_negatives(hardness: Tensor, labels: Tensor, rule: CostRule) -> Tensor:
+    """(N, P) bool: the background priors that are learned from, the hardest `rule.negatives` for each prior that
+    stands for a box. Mining "image", an image without boxes, which pytorch-ssd cannot read, counts as if it had one.
+
+    Args:
+        hardness: (N, P), the cost of calling the prior background.
+        labels: (N, P) int64: 0 background, above it boxes, below it neither.
+    """
+    background = labels == BACKGROUND
+    hardness = hardness.masked_fill(~background, -torch.inf)
+    wanted = (labels > BACKGROUND).sum(dim=1).clamp(min=1)
+    if rule.mining == "batch":
+        hardness, wanted = hardness.view(1, -1), (labels > BACKGROUND).sum()[None]
+    order = hardness.argsort(dim=1, descending=True, stable=True)
+    first = torch.arange(order.shape[1], device=order.device) < (wanted * rule.negatives).long()[:, None]
+    return torch.zeros_like(first).scatter(1, order, first).view_as(background) & background
