@@ -20,13 +20,13 @@ from taolite.events import BatchDone, EpochDone, Event, Notice, Saved, Validated
 if TYPE_CHECKING:
     from taolite.sinks.tensorboard import Board
 
-__all__ = ["TrainLog"]
+__all__ = ["TAOS", "Means", "TrainLog"]
 
-_TAOS = ("Loading experiment spec", "Checkpoint interval", "Scalars logged", "Saving checkpoints", "Cannot iterate")
+TAOS = ("Loading experiment spec", "Checkpoint interval", "Scalars logged", "Saving checkpoints", "Cannot iterate")
 """How lines begin that TAO's users look for, and train.py's do not."""
 
 
-class _Means:
+class Means:
     """Means over images, by name."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class TrainLog:
 
     def __init__(self, root: Path, *, every: int, stream: TextIO | None = None) -> None:
         self._root, self._every, self._stream = root, every, stream or sys.stdout
-        self._train, self._val = _Means(), _Means()
+        self._train, self._val = Means(), Means()
         self.epochs = 0  # that have gone by here
         self._validated: Validated | None = None
         self._board: Board | None = None
@@ -61,7 +61,7 @@ class TrainLog:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Notice):
-            if event.text.startswith(_TAOS):
+            if event.text.startswith(TAOS):
                 return
             self._say(f"warning: {event.text}" if event.level == "warning" else f"=> {event.text}")
         elif isinstance(event, BatchDone):
@@ -78,9 +78,9 @@ class TrainLog:
         training = event.epoch is not None
         if event.number == 1:
             if training:
-                self._train = _Means()
+                self._train = Means()
             else:
-                self._val = _Means()
+                self._val = Means()
         means = self._train if training else self._val
         batch = {"time": event.seconds, "data": event.waited_s, **event.values}
         means.add(batch, event.images)
@@ -135,5 +135,5 @@ class TrainLog:
         print(text, file=self._stream, flush=True)
 
 
-def _both(batch: Mapping[str, float], means: _Means, name: str, form: str, factor: float = 1) -> str:
+def _both(batch: Mapping[str, float], means: Means, name: str, form: str, factor: float = 1) -> str:
     return f"{factor * batch[name]:{form}} ({factor * means[name]:{form}})"

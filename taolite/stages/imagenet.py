@@ -22,10 +22,9 @@ from taolite.engines import onnx_graph
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.errors import DataError, ModelError
 from taolite.formats.text import read_whole
+from taolite.media.output import Output
 from taolite.media.overlay import draw_detections, palette
-from taolite.media.sinks import PictureFolder, VideoFile
-from taolite.media.sources import Frame, Source
-from taolite.pictures import EXTENSIONS
+from taolite.media.sources import Source
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Detection
 from taolite.stages.device import Device
@@ -93,7 +92,7 @@ def classify(model: Model, source: Source, output: Path | None, *, manner: Manne
     colours = dict(zip(model.classes, palette(len(model.classes)), strict=True))
     mean: NDArray[np.float64] | None = None
     with ExitStack() as stack:
-        writer = None if output is None else _Writer(output, source, stack)
+        writer = None if output is None else Output(output, source, stack)
         for frame in source:
             (ranked,) = look(every, [frame.image_hwc])
             by_name = {one.name: one.score for one in ranked}
@@ -108,29 +107,6 @@ def classify(model: Model, source: Source, output: Path | None, *, manner: Manne
             shown = [Detection(rank.label, None, rank.confidence) for rank in ranks]
             written = writer.write(frame, draw_detections(frame.image_hwc, shown, colours)) if writer else None
             yield Seen(frame.name, ranks, written)
-
-
-class _Writer:
-    """Annotated frames at `output`: pictures of one name each, or one video."""
-
-    def __init__(self, output: Path, source: Source, stack: ExitStack) -> None:
-        is_file = output.suffix.lower() in EXTENSIONS
-        self._name = output.name if is_file and len(source.paths) == 1 and source.kind == "pictures" else ""
-        folder = output.parent if is_file else output
-        self._video = None
-        if source.kind == "video" or output.suffix.lower() == ".mp4":
-            path = output if output.suffix.lower() == ".mp4" else output / f"{source.paths[0].stem}.mp4"
-            self._video = stack.enter_context(VideoFile(path, fps=source.fps or 25.0))
-        if is_file and not self._name and self._video is None:
-            raise DataError(f"{output}: a file for {source.place}, which is several pictures; give a folder")
-        self._pictures = PictureFolder(folder, protect=source.paths)
-
-    def write(self, frame: Frame, picture_hwc: NDArray[np.uint8]) -> Path:
-        """Where the picture is now."""
-        if self._video is not None:
-            self._video.write(picture_hwc)
-            return self._video.path
-        return self._pictures.write(self._name or frame.name, picture_hwc)
 
 
 def _read_labels(path: Path) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,7 +84,9 @@ class Run:
                     self.show()
                 if done.epoch % recipe.checkpoint_interval == 0 and (recipe.keeps_last or done.epoch < recipe.epochs):
                     self.listener(Notice(f"Saving checkpoints for step-{trainer.step}."))
-                    path = self.folder.root / recipe.epoch_model.format(epoch=done.epoch)
+                    cost = evaluation.cost if evaluation else math.nan
+                    name = recipe.epoch_model.format(epoch=done.epoch, index=done.epoch - 1, cost=cost)
+                    path = self.folder.root / name
                     self.save_model(path, evaluation)
                     self.listener(Saved(path, "last", done.epoch))
                 plots.curves_png(self.folder.metrics.read(), self.folder.plots / "curves.png")

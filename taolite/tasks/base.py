@@ -80,7 +80,7 @@ class Recipe:
     cost_scaling: CostScaling | None = None
     mix: Mix | None = None
     decay: float = 0.0  # after n steps the schedule's rate is divided by 1 + decay * n
-    epoch_model: str = "model.epoch-{epoch}.tlt"  # what a model that is kept on the way is called, in the run folder
+    epoch_model: str = "model.epoch-{epoch}.tlt"  # of a model kept on the way: {epoch} from 1, {index} from 0, {cost}
     keeps_last: bool = False  # the last epoch's model has such a name too
     best_model: str = "weights/{name}.best.tlt"  # what the best one is called, in the run folder
 

@@ -8,12 +8,11 @@ does: a run of N steps differs by less than a share 1 / N of the exponent.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from taolite.tasks.base import Schedule
 from taolite.tasks.classification.spec import LearningRate
+from taolite.tasks.schedules import Fixed
 
 __all__ = ["Cosine", "SoftAnneal", "Stairs", "Step", "schedule_of"]
 
@@ -39,24 +38,8 @@ def schedule_of(config: LearningRate, *, epochs: int, processes: int = 1) -> Sch
     )
 
 
-class _Fixed:
-    """A schedule that is fixed in advance."""
-
-    stopped = False
-    led_by_cost = False
-
-    def validated(self, epoch: int, cost: float) -> str:
-        return ""
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        pass
-
-
 @dataclass(frozen=True)
-class Step(_Fixed):
+class Step(Fixed):
     """`base`, multiplied by `gamma` over each share `step_size` (0..1) of the run: smoothly, not in stairs.
 
     >>> schedule = Step(base=0.1, step_size=0.5, gamma=0.01, epochs=10)
@@ -74,7 +57,7 @@ class Step(_Fixed):
 
 
 @dataclass(frozen=True)
-class SoftAnneal(_Fixed):
+class SoftAnneal(Fixed):
     """Linear from 3e-4 to `base` over the share `soft_start`, then divided by `divider` at each of `points`."""
 
     base: float
@@ -91,7 +74,7 @@ class SoftAnneal(_Fixed):
 
 
 @dataclass(frozen=True)
-class Cosine(_Fixed):
+class Cosine(Fixed):
     """Linear from `least` to `base` over the share `soft_start`, then half a cosine down, which begins at
     `soft_start` and is as long as the whole run: with a soft start it ends above `least`, as in TAO."""
 
@@ -108,7 +91,7 @@ class Cosine(_Fixed):
 
 
 @dataclass(frozen=True)
-class Stairs(_Fixed):
+class Stairs(Fixed):
     """`base`, multiplied by `gamma` after every `epochs` epochs (reference/jetson_workflows.md 2.5).
 
     >>> [Stairs(base=0.1, epochs=30, gamma=0.1).rate(elapsed) for elapsed in (0, 29.9, 30)]

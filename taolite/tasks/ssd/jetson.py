@@ -1,0 +1,235 @@
+"""pytorch-ssd's settings: its flags as a spec of ours, and what that decides (reference/jetson_workflows.md 4, 5).
+
+`jetson_config` has a field for each flag, by its name. A run that goes on begins with the spec it was started with, so
+its flags need not be given again. No torch until a run is set up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from taolite import spec as specs
+from taolite.data.order import generator
+from taolite.errors import DataError
+from taolite.formats.openimages import read_openimages_set
+from taolite.formats.part import DataPart
+from taolite.formats.voc_sets import read_voc_set
+from taolite.preprocessing import Preprocessing
+from taolite.sample import Sample
+from taolite.tasks.base import Recipe, Resolve, Schedule, Split, Watch
+from taolite.tasks.schedules import Fixed
+from taolite.tasks.ssd.plan import CostRule, Matching, NetworkPlan, Origin, Rates, Scoring, SsdPlan, Views
+from taolite.tasks.ssd.priors import jetson_boxes_per_cell, jetson_levels
+from taolite.tasks.ssd.spec import JetsonConfig, SsdSpec
+
+__all__ = [
+    "IN_USE",
+    "Cosine",
+    "MultiStep",
+    "balanced",
+    "foreign_onnx",
+    "plan_of",
+    "schedule_of",
+    "spec_of",
+]
+
+_THEIRS = {"t_max": 100.0, "warm_up": 0.0}
+_BEGINNINGS = ("resume", "base_net", "pretrained_ssd")
+_VGG_PRIORS = 8732  # of vgg16-ssd at 300 pixels, the only size pytorch-ssd builds it for
+_FIRST_RATE = 0.1  # where the warm-up begins, in shares of the largest rate
+_FOUND = {"confidence_threshold": 0.01, "nms_iou": 0.45, "top_k": 0, "candidates": 200}
+IN_USE = {"confidence_threshold": 0.5}
+"""What decoding has in use (detectnet's); evaluation counts what is less certain too."""
+
+
+def spec_of(given: Mapping[str, Any], *, kept: SsdSpec | None = None, compat: bool = False) -> SsdSpec:
+    """The spec that flags stand for: the defaults, or the spec of the run which goes on, with each field of `given`.
+
+    Args:
+        given: fields of `jetson_config` whose flags were given.
+        kept: of the run that goes on.
+        compat: train_ssd.py's schedule: a cosine of 100 epochs, without warm-up.
+
+    Raises SpecError where they contradict each other.
+    """
+    made = (kept.jetson_config if kept else None) or JetsonConfig()
+    changes = {**(_THEIRS if compat else {}), **given}
+    if any(changes.get(name) for name in _BEGINNINGS):
+        changes = {**dict.fromkeys(_BEGINNINGS, ""), **changes}
+    spec = SsdSpec().model_copy(update={"jetson_config": made.model_copy(update=changes)})
+    return specs.loads(specs.dumps(spec), SsdSpec, path="the flags as a spec")
+
+
+def plan_of(config: JetsonConfig, *, resolve: Resolve, classes: Sequence[str] | None = None) -> SsdPlan:
+    """Everything that the settings decide. `classes` are those of a model that is there already; None: of the data.
+
+    Raises PathError, DataError where the data has to say and cannot.
+    """
+    names = tuple(classes) if classes is not None else _classes(config, resolve)
+    numbers = {name: number for number, name in enumerate(names)}
+    size, preprocessing = config.resolution, _preprocessing(config.net, (config.resolution, config.resolution))
+    decoding = {**_FOUND, "method": config.nms_method}
+    return SsdPlan(
+        classes=names,
+        network=NetworkPlan(config.net, (size, size), width_mult=config.mb2_width_mult),
+        priors=partial(jetson_levels, config.net, size),
+        boxes_per_cell=jetson_boxes_per_cell(config.net),
+        matching=Matching("best", 0.5, 0.5),
+        cost=CostRule(alpha=1.0, negatives=3.0, mining="image"),
+        views=Views("pytorch-ssd", fill=preprocessing.offsets),
+        preprocessing=preprocessing,
+        decoding=decoding,
+        scoring=Scoring("voc07" if config.use_2007_metric else "area", config.iou_threshold),
+        recipe=_recipe(config),
+        schedule=partial(schedule_of, config),
+        watch=Watch(points=10, every_epochs=None, pictures=0, decoding={**decoding, **IN_USE}),
+        samples=partial(_samples, config, names),
+        class_of=numbers.get,
+        origin=_origin(config),
+        rates=_rates(config),
+        learns_difficult=False,
+        run_files={"labels.txt": "\n".join(("BACKGROUND", *names))},
+    )
+
+
+def foreign_onnx(input_hw: tuple[int, int], *, priors: int) -> tuple[Preprocessing, dict[str, Any]]:
+    """What pytorch-ssd does before and behind an ONNX of its onnx_export.py, which is told by its number of priors."""
+    net = "vgg16-ssd" if priors == _VGG_PRIORS else "mb1-ssd"
+    return _preprocessing(net, input_hw), {**_FOUND, **IN_USE, "method": "hard"}
+
+
+def _preprocessing(net: str, input_hw: tuple[int, int]) -> Preprocessing:
+    """Pictures are stretched, in RGB."""
+    if net == "vgg16-ssd":
+        return Preprocessing(input_hw, fit="stretch", scale=1.0, offsets=(123.0, 117.0, 104.0))
+    return Preprocessing(input_hw, fit="stretch", scale=1.0, offsets=(127.0,) * 3, stds=(128.0,) * 3)
+
+
+def _recipe(config: JetsonConfig) -> Recipe:
+    import torch
+
+    every, epochs = config.validation_epochs, config.num_epochs
+    return Recipe(
+        seed=config.random_seed,
+        epochs=epochs,
+        batch_size=config.batch_size,
+        optimizer=partial(torch.optim.SGD, lr=0.0, momentum=config.momentum),
+        regularizer="l2" if config.weight_decay else "none",
+        regularizer_weight=config.weight_decay / 2,  # times the sum of squares, whose slope is twice as steep
+        checkpoint_interval=every,
+        validates=lambda epoch: epoch % every == 0 or epoch == epochs,
+        epoch_model=f"{config.net}-Epoch-{{index}}-Loss-{{cost}}.tlt",
+        keeps_last=True,
+        best_model="model_best.tlt",
+    )
+
+
+def _origin(config: JetsonConfig) -> Origin:
+    if config.resume:
+        return Origin("whole", config.resume)
+    if config.base_net:
+        return Origin("backbone", config.base_net)
+    return Origin("ssd", config.pretrained_ssd) if config.pretrained_ssd else Origin()
+
+
+def _rates(config: JetsonConfig) -> Rates:
+    def share(rate: float | None, *, frozen: bool) -> float | None:
+        if frozen or rate == 0:
+            return None
+        return 1.0 if rate is None else rate / config.lr
+
+    return Rates(
+        backbone=share(config.base_net_lr, frozen=config.freeze_base_net or config.freeze_net),
+        extras=share(config.extra_layers_lr, frozen=config.freeze_net),
+    )
+
+
+def schedule_of(config: JetsonConfig) -> Schedule:
+    """The rates of the heads; the other layers' are shares of them."""
+    warm = config.warm_up * config.num_epochs
+    if config.scheduler == "cosine":
+        return Cosine(config.lr, config.t_max or float(config.num_epochs), warm)
+    return MultiStep(config.lr, config.milestones, config.gamma, warm)
+
+
+@dataclass(frozen=True)
+class Cosine(Fixed):
+    """From `base` to 0 in `t_max` epochs, and back in as many more, after a rise over `warm` epochs.
+
+    >>> [round(Cosine(0.01, t_max=100, warm=0).rate(elapsed), 5) for elapsed in (0, 30, 60, 100)]
+    [0.01, 0.00794, 0.00345, 0.0]
+    """
+
+    base: float
+    t_max: float
+    warm: float
+
+    def rate(self, elapsed: float) -> float:
+        return _warmed(elapsed, self.warm) * self.base * (1 + math.cos(math.pi * elapsed / self.t_max)) / 2
+
+
+@dataclass(frozen=True)
+class MultiStep(Fixed):
+    """`base`, multiplied by `gamma` after each of `milestones`, in epochs, after a rise over `warm` epochs."""
+
+    base: float
+    milestones: tuple[int, ...]
+    gamma: float
+    warm: float
+
+    def rate(self, elapsed: float) -> float:
+        passed = sum(elapsed >= milestone for milestone in self.milestones)
+        return float(_warmed(elapsed, self.warm) * self.base * self.gamma**passed)
+
+
+def _warmed(elapsed: float, warm: float) -> float:
+    return 1.0 if elapsed >= warm else _FIRST_RATE + (1 - _FIRST_RATE) * elapsed / warm
+
+
+_READ: Mapping[str, Callable[..., DataPart]] = {"voc": read_voc_set, "open_images": read_openimages_set}
+
+
+def _classes(config: JetsonConfig, resolve: Resolve) -> tuple[str, ...]:
+    """Those of all roots: of one in its own order, of several sorted where they are tables, else as they come."""
+    read = _READ[config.dataset_type]
+    found = dict.fromkeys(name for root in config.datasets for name in read(resolve(root), split="train").classes)
+    return tuple(sorted(found) if config.dataset_type == "open_images" else found)
+
+
+def _samples(
+    config: JetsonConfig, classes: tuple[str, ...], split: Split, *, resolve: Resolve
+) -> tuple[Sequence[Sample], Sequence[str]]:
+    """A split of all roots, one after the other; what judges a run is `test` in training and afterwards."""
+    read = _READ[config.dataset_type]
+    samples: list[Sample] = []
+    notices: list[str] = []
+    for root in config.datasets:
+        part = read(resolve(root), split="train" if split == "train" else "test", classes=classes)
+        samples += part.samples
+        notices += [notice.text for notice in part.notices]
+    if split == "train":
+        _need_every_class(samples, classes, config.datasets)
+        if config.balance_data:
+            samples = balanced(samples, classes, seed=config.random_seed)
+    return samples, notices
+
+
+def _need_every_class(samples: Sequence[Sample], classes: Sequence[str], roots: Sequence[str]) -> None:
+    """Raises DataError where nothing at all could be learned."""
+    if not any(label.name in classes for sample in samples for label in sample.labels):
+        raise DataError(f"{', '.join(roots)}: no training image has an object of {', '.join(classes)}")
+
+
+def balanced(samples: Sequence[Sample], classes: Sequence[str], *, seed: int) -> list[Sample]:
+    """As many images of each class as the rarest one has, drawn at random; their other objects come along."""
+    holding = {name: [i for i, one in enumerate(samples) if name in {x.name for x in one.labels}] for name in classes}
+    least = min(len(images) for images in holding.values() if images)
+    kept: set[int] = set()
+    for number, images in enumerate(holding.values()):
+        order = generator(seed, "balance", number).permutation(len(images))[:least]
+        kept |= {images[index] for index in order}
+    return [samples[index] for index in sorted(kept)]
