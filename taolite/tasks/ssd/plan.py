@@ -146,18 +146,16 @@ class SsdPlan:
     Attributes:
         classes: names in the order of the output channels, without background.
         priors: (height, width) of each feature map -> the priors of all of them.
-        boxes_per_cell: of each feature map, known before the network is.
         decoding: what `decode` takes, a JSON value: confidence_threshold, nms_iou, top_k, candidates, method.
         class_of: a label's name -> its class, None for names that are not asked for.
         learns_difficult: whether objects marked difficult are learned, or passed over in training and validation cost.
-        learns_background: whether training takes pictures without an object to learn, or leaves them out.
+        quantised: whether all but the heads learns with 8-bit kernels and activations.
         run_files: text files of a run folder: names and texts.
     """
 
     classes: tuple[str, ...]
     network: NetworkPlan
     priors: Callable[[Sequence[tuple[int, int]]], PriorPlan]
-    boxes_per_cell: tuple[int, ...]
     matching: Matching
     cost: CostRule
     views: Views
@@ -172,5 +170,5 @@ class SsdPlan:
     origin: Origin = Origin()
     rates: Rates = Rates()
     learns_difficult: bool = True
-    learns_background: bool = True
+    quantised: bool = False
     run_files: Mapping[str, str] = field(default_factory=dict)
