@@ -23,7 +23,7 @@ from taolite.sample import Sample
 from taolite.tasks.base import Recipe, Resolve, Schedule, Split, Watch
 from taolite.tasks.schedules import Fixed
 from taolite.tasks.ssd.plan import CostRule, Matching, NetworkPlan, Origin, Rates, Scoring, SsdPlan, Views
-from taolite.tasks.ssd.priors import jetson_boxes_per_cell, jetson_levels
+from taolite.tasks.ssd.priors import jetson_levels
 from taolite.tasks.ssd.spec import JetsonConfig, SsdSpec
 
 __all__ = [
@@ -77,7 +77,6 @@ def plan_of(config: JetsonConfig, *, resolve: Resolve, classes: Sequence[str] | 
         classes=names,
         network=NetworkPlan(config.net, (size, size), width_mult=config.mb2_width_mult),
         priors=partial(jetson_levels, config.net, size),
-        boxes_per_cell=jetson_boxes_per_cell(config.net),
         matching=Matching("best", 0.5, 0.5),
         cost=CostRule(alpha=1.0, negatives=3.0, mining="image"),
         views=Views("pytorch-ssd", fill=preprocessing.offsets),
