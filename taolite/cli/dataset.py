@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["configure"]
 
 _FORMATS = ("labelme", "kitti", "voc", "coco", "yolo")
+_READ_ONLY = ("openimages", "ccpd", "folders")
 _SPLIT = "a list that comes with the data (train -> ImageSets/Main/train.txt, train.txt), or a list file (.txt, .csv)"
 
 
@@ -78,8 +79,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
-    choices = (*_FORMATS, "folders")
-    text = "the format to read, recognised if left out; folders: one folder of pictures for each class"
+    choices = (*_FORMATS, *_READ_ONLY)
+    text = "the format to read, recognised if left out; folders (never recognised): one folder of pictures a class"
     parser.add_argument("--from", dest="format", choices=choices, help=text)
 
 
@@ -107,7 +108,7 @@ def _names(text: str) -> list[str]:
 def _convert(options: argparse.Namespace) -> int:
     from taolite import formats
     from taolite.cli.progress import Terminal
-    from taolite.formats.split import split_samples
+    from taolite.formats.split import parts_of, split_samples
 
     rename = dict(_pair(text) for text in options.rename)
     with Terminal() as listener:
@@ -116,6 +117,7 @@ def _convert(options: argparse.Namespace) -> int:
         )
         samples = formats.choose_classes(samples, classes=options.classes, rename=rename)
         parts = {"": samples}
+        lists = parts_of(options.source, samples) if options.split is None else {}
         if options.val_split is not None:
             train, val = split_samples(samples, percent=options.val_split, seed=options.seed)
             parts = {"train": train, "val": val}
@@ -127,7 +129,8 @@ def _convert(options: argparse.Namespace) -> int:
                 images=options.images,
                 size_hw=options.image_size,
                 extension=f".{options.image_format}" if options.image_format else None,
-                list_name=name or "trainval",
+                lists={name: part} if name else lists,
+                classes=options.classes,
                 listener=listener,
             )
             for name, part in parts.items()

@@ -1,8 +1,8 @@
 """COCO detection JSON: one file a data set (or a split of it), boxes as [x, y, width, height] in continuous pixels.
 
 Polygons of `segmentation` are kept as points (RLE masks are not: their box is). `iscrowd` marks a region of many and
-travels as the attribute `crowd`. Sizes come from the picture where it exists. Annotations have no lines, so findings
-name their id.
+travels as the attribute `crowd`; `attributes` are kept as CVAT writes them. Sizes come from the picture where it
+exists. Annotations have no lines, so findings name their id.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from taolite.errors import DataError
+from taolite.formats.attributes import read_attributes, written_on
 from taolite.formats.findings import Findings
 from taolite.formats.places import Pictures, files_below, measure, stem_of
 from taolite.formats.shapes import parts_of
@@ -124,6 +125,8 @@ def _values(label: Label) -> dict[str, Any]:
     }
     if label.score is not None:
         values["score"] = label.score
+    if written := written_on(label):
+        values["attributes"] = written
     return values
 
 
@@ -186,7 +189,7 @@ def _read_annotation(entry: Any, coco: CocoFile, findings: Findings) -> Label | 
         findings.error("bad-annotation", coco.path, f"{who} needs a `bbox` of four finite numbers: x, y, width, height")
         return None
     x, y, width, height = (value for value in values if value is not None)
-    attributes = {"id": str(entry.get("id", ""))}
+    attributes = {"id": str(entry.get("id", "")), **read_attributes(entry.get("attributes"))}
     if entry.get("iscrowd") == 1:
         attributes["crowd"] = "1"
     segmentation = entry.get("segmentation")

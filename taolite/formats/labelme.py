@@ -8,8 +8,10 @@ Coordinates are continuous pixels of the upright photo, as drawn. What becomes o
     point, points, line, linestrip                     kept with their points; no area, so box formats leave them out
 
 Polygons, circles and masks of one label and one `group_id` are one object, as in labelme's own COCO export. A shape
-without `shape_type` (old labelme) is a polygon. The picture is `imagePath` beside the JSON (either slash), else a
-picture of that name below the root, else the one embedded in `imageData`: `embedded_picture` gives its bytes.
+without `shape_type` (old labelme) is a polygon. `attributes` of a shape are kept, as X-AnyLabeling does; an outline
+that does not fill its box (a plate's corners, read from elsewhere) goes there beside the box. The picture is
+`imagePath` beside the JSON (either slash), else a picture of that name below the root, else the one embedded in
+`imageData`: `embedded_picture` gives its bytes.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from taolite.formats.attributes import read_attributes, written_on
 from taolite.formats.findings import Findings
 from taolite.formats.places import Pictures, files_below, measure
 from taolite.formats.shapes import WITHOUT_AREA, Box, Points, around, circle_outline, join, parts_of
@@ -34,6 +37,8 @@ __all__ = ["embedded_picture", "format_labels", "looks_like", "read"]
 _POLYGONS = ("polygon", "rotation", "oriented_rectangle", "quadrilateral")
 _KNOWN = ("rectangle", "circle", "mask", *_POLYGONS, *WITHOUT_AREA)
 _JOINED = ("polygon", "circle", "mask")
+_OUTLINE = "outline"  # the attribute that holds an outline beside its box: `386,473 177,454 ...`
+_TOLERANCE = 1.0  # pixels by which the box of an outline may differ from the label's
 
 
 def looks_like(path: Path) -> bool:
@@ -198,7 +203,7 @@ def _read_shape(shape: Any, path: Path, line: int, findings: Findings) -> Label 
         (x, y), radius = points[0], _radius(points)
         box, outline = (x - radius, y - radius, x + radius, y + radius), circle_outline(points[0], points[1])
     elif kind == "rectangle":
-        outline = ()
+        outline = _parse_outline(attributes.pop(_OUTLINE, ""))
     elif kind == "mask":
         box = (float(int(box[0])), float(int(box[1])), float(int(box[2]) + 1), float(int(box[3]) + 1))
         parts = _mask_outline(shape.get("mask"), box)
@@ -232,7 +237,7 @@ def _attributes(shape: Mapping[str, Any], kind: str) -> dict[str, str]:
         attributes["flags"] = ",".join(raised)
     if shape.get("description"):
         attributes["description"] = str(shape["description"])
-    return attributes
+    return attributes | read_attributes(shape.get("attributes"))
 
 
 def _points(value: Any) -> Points | None:
@@ -270,11 +275,24 @@ def _mask_outline(text: Any, box: Box) -> list[Points] | None:
     ]
 
 
+def _fills(points: Points, box: Box) -> bool:
+    return all(abs(a - b) <= _TOLERANCE for a, b in zip(around(points), box, strict=True))
+
+
+def _parse_outline(text: str) -> Points:
+    pairs = [tuple(number(value) for value in pair.split(",")) for pair in text.split()]
+    points = [(pair[0], pair[1]) for pair in pairs if len(pair) == 2 and pair[0] is not None and pair[1] is not None]
+    return tuple(points) if len(points) == len(pairs) else ()
+
+
 def _shapes(label: Label) -> list[dict[str, Any]]:
     """The shapes that read back as `label`: one, or one for each piece of its outline."""
     kind = label.attributes.get("shape", "polygon" if label.points else "rectangle")
     x1, y1, x2, y2 = label.box
     pieces: Sequence[Points] = [label.points]
+    attributes = written_on(label)
+    if kind == "polygon" and label.points and "parts" not in label.attributes and not _fills(label.points, label.box):
+        kind, attributes[_OUTLINE] = "rectangle", " ".join(f"{x:g},{y:g}" for x, y in label.points)
     if kind == "rectangle":
         pieces = [((x1, y1), (x2, y2))]
     elif kind == "circle":
@@ -294,6 +312,8 @@ def _shapes(label: Label) -> list[dict[str, Any]]:
         "flags": {flag: True for flag in label.attributes.get("flags", "").split(",") if flag},
         "mask": label.attributes.get("mask") if kind == "mask" else None,
     }
+    if attributes:
+        shape["attributes"] = attributes
     if label.difficult:
         shape["difficult"] = True
     if label.score is not None:

@@ -79,6 +79,8 @@ def read_openimages_set(
     if not root.is_dir():
         raise PathError(f"{root}: there is no such folder; it needs to hold {_TABLES[0].format('train')}")
     tables = _read_tables(root, findings)
+    if findings.errors and not (skip_bad and tables):
+        raise problems_error(root, findings.errors)
     filled = [table for table in tables if table.rows]
     table = _choose(root, part, filled)
     named, notices = _class_names(root, filled)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from taolite.errors import DataError
+from taolite.errors import DataError, UsageError
 from taolite.events import Notice
 from taolite.formats.findings import SHOWN, Finding, Findings, count_by_kind
 from taolite.formats.split import split_samples
@@ -69,7 +69,11 @@ def own_split(root: Path, split: str, samples: Sequence[Sample]) -> tuple[list[S
     """
     if len(samples) < 2:
         raise DataError(f"{root}: {len(samples)} images cannot be split into some that train and some that judge")
-    train, judge = split_samples(samples, percent=_PERCENT, seed=_SEED)
+    try:
+        train, judge = split_samples(samples, percent=_PERCENT, seed=_SEED)
+    except UsageError as error:
+        text = "pictures are too much alike to keep those apart that judge; give it a list of them"
+        raise DataError(f"{root}: its {len(samples)} {text}") from error
     text = f"no list says which images judge; {len(train)} train and {len(judge)} judge, the same ones every time"
     return (train if split == "train" else judge), [Notice(f"{root}: {text}", "warning")]
 

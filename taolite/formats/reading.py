@@ -6,11 +6,12 @@ what else is odd (a picture nobody labelled, a size that contradicts it) goes to
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from taolite.errors import DataError, PathError, UsageError
 from taolite.events import Listener, Notice, silent
-from taolite.formats import coco, kitti, labelme, voc, yolo
+from taolite.formats import ccpd, coco, kitti, labelme, openimages, voc, yolo
 from taolite.formats.findings import SHOWN, Findings, problems_error
 from taolite.formats.folders import collect_folders
 from taolite.formats.places import Pictures, files_below, stem_of
@@ -18,14 +19,22 @@ from taolite.formats.split import find_list, read_list, require_list
 from taolite.formats.text import show
 from taolite.sample import Sample
 
-__all__ = ["CLASS_FOLDERS", "FORMATS", "collect", "detect", "read"]
+__all__ = ["CLASS_FOLDERS", "FORMATS", "READ_ONLY", "collect", "detect", "read"]
 
 FORMATS = ("labelme", "kitti", "voc", "coco", "yolo")
 CLASS_FOLDERS = "folders"  # read, where it is named, and not written
+READ_ONLY = ("openimages", "ccpd", CLASS_FOLDERS)
 _LOOKS = {
     ".json": {"coco": coco.looks_like, "labelme": labelme.looks_like},
     ".xml": {"voc": voc.looks_like},
     ".txt": {"kitti": kitti.looks_like, "yolo": yolo.looks_like},
+    ".csv": {"openimages": openimages.looks_like},
+}
+_BY_SPLIT: dict[str, Callable[..., list[Sample]]] = {  # readers that know splits without a list
+    "coco": coco.read,
+    "yolo": yolo.read,
+    "openimages": openimages.read,
+    "ccpd": ccpd.read,
 }
 _PROBED = 20  # files of one folder and suffix that are opened to recognise a format
 
@@ -42,7 +51,8 @@ def read(
 
     Args:
         path: a folder, or one label file.
-        format: one of `FORMATS`, recognised from the files where it is None; or `folders`, one folder a class.
+        format: one of `FORMATS`, `openimages` or `ccpd`, recognised from the files where it is None; or `folders`, one
+            folder a class.
         split: a list file (stems, names, paths, VOC's, or a CSV with `filename`), or the name of one that the data
             set brings along (`train` -> `ImageSets/Main/train.txt`, `train.txt`), of a folder (YOLO, class folders)
             or of a COCO file.
@@ -90,16 +100,14 @@ def collect(
     name = detect(path) if format is None else format
     if name == CLASS_FOLDERS:
         return collect_folders(path / (split or ""), findings=findings)
-    if name not in FORMATS:
-        raise UsageError(f"format {show(name)} is not one of {', '.join((*FORMATS, CLASS_FOLDERS))}")
+    if name not in (*FORMATS, *READ_ONLY):
+        raise UsageError(f"format {show(name)} is not one of {', '.join((*FORMATS, *READ_ONLY))}")
     listed = find_list(path, split) if split is not None else None
     if listed is not None:
         only = read_list(listed)
     word = split if listed is None else None
-    if name == "coco":
-        samples = coco.read(path, only=only, findings=findings, split=word)
-    elif name == "yolo":
-        samples = yolo.read(path, only=only, findings=findings, split=word)
+    if name in _BY_SPLIT:
+        samples = _BY_SPLIT[name](path, only=only, findings=findings, split=word)
     else:
         if word is not None:
             require_list(path, word)
@@ -139,6 +147,8 @@ def detect(path: Path) -> str:
         levels.setdefault(depth, set()).update(name for name, looks in _LOOKS[key[1]].items() if looks(file))
         if not levels[depth]:
             del levels[depth]
+    if not levels and ccpd.looks_like(path):
+        return "ccpd"
     if not levels:
         raise UsageError(f"{path}: no labels of {', '.join(FORMATS)} found; is this the folder that holds them?")
     found = sorted(levels[min(levels)])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from taolite.formats.places import stem_of
 from taolite.formats.text import read_whole, show
 from taolite.sample import Sample
 
-__all__ = ["find_list", "lists_below", "read_list", "require_list", "split_samples"]
+__all__ = ["find_list", "lists_below", "read_list", "require_list", "parts_of", "split_samples"]
 
-_LIST_FOLDERS = ("ImageSets/Main", "Main", "ImageSets", ".", "splits", "data")
+_LIST_FOLDERS = ("ImageSets/Main", "Main", "ImageSets", ".", "splits", "split", "data")
+_PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "trainval": "trainval", "test": "test"}
 
 
 def find_list(root: Path, split: str) -> Path | None:
@@ -64,6 +66,29 @@ def read_list(path: Path) -> frozenset[str]:
     return frozenset(stem_of(name.strip().removesuffix(".xml")) for name in names)
 
 
+def parts_of(root: Path, samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+    """The parts that a data set brings along, train, val, trainval and test, as far as it has them.
+
+    They are its lists; without, the folders its pictures lie in (`train/`, `images/validation/`); without those, what
+    the name of a sample's label file says (`sub-train-annotations-bbox.csv`).
+    """
+    lists = {name: read_list(path) for name, path in lists_below(root).items()}
+    parts = {
+        name: [sample for sample in samples if stem_of(sample.image.name) in stems] for name, stems in lists.items()
+    }
+    if any(parts.values()):
+        return {name: part for name, part in parts.items() if part}
+    for words_of in (lambda sample: _folders(root, sample), _words):
+        found: dict[str, list[Sample]] = {}
+        for sample in samples:
+            name = next((_PARTS[word] for word in words_of(sample) if word in _PARTS), None)
+            if name is not None:
+                found.setdefault(name, []).append(sample)
+        if found:
+            return found
+    return {}
+
+
 def split_samples(samples: Sequence[Sample], *, percent: float, seed: int) -> tuple[list[Sample], list[Sample]]:
     """(training, validation), each in the order given; `percent` (0 to 100, exclusive) of the images validate.
 
@@ -85,6 +110,15 @@ def split_samples(samples: Sequence[Sample], *, percent: float, seed: int) -> tu
     if not held or not train:
         raise UsageError(f"--val-split {percent:g} of {len(samples)} images leaves one side empty; use more images")
     return train, [sample for index, sample in enumerate(samples) if index in held]
+
+
+def _folders(root: Path, sample: Sample) -> list[str]:
+    inside = root.is_dir() and sample.image.is_relative_to(root)
+    return [part.lower() for part in sample.image.relative_to(root).parts[:-1]] if inside else []
+
+
+def _words(sample: Sample) -> list[str]:
+    return re.split(r"[^a-z]+", sample.source.stem.lower()) if sample.source is not None else []
 
 
 def _content(sample: Sample) -> str:

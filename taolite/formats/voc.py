@@ -11,11 +11,12 @@ A DOCTYPE is refused before any entity is expanded, so a label file can neither 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
+from taolite.formats.attributes import read_attributes, written_on
 from taolite.formats.findings import Findings
 from taolite.formats.places import Pictures, files_below, measure
 from taolite.formats.text import number, plain, show
@@ -72,9 +73,31 @@ def format_annotation(sample: Sample, *, image_name: str, folder: str) -> str:
             f"\t\t\t<xmax>{plain(x2)}</xmax>",
             f"\t\t\t<ymax>{plain(y2)}</ymax>",
             "\t\t</bndbox>",
+            *_format_outline(label),
+            *_format_attributes(label),
             "\t</object>",
         ]
     return "\n".join([*rows, "</annotation>", ""])
+
+
+def _format_outline(label: Label) -> list[str]:
+    """The outline as Roboflow writes it: `<polygon><x1>..</x1><y1>..</y1>...`; one of several pieces has no place."""
+    if not label.points or {"parts", "shape"} & label.attributes.keys():
+        return []
+    rows = [
+        f"\t\t\t<{axis}{place}>{plain(value + 1)}</{axis}{place}>"
+        for place, point in enumerate(label.points, start=1)
+        for axis, value in zip("xy", point, strict=True)
+    ]
+    return ["\t\t<polygon>", *rows, "\t\t</polygon>"]
+
+
+def _format_attributes(label: Label) -> list[str]:
+    rows = [
+        f"\t\t\t<attribute><name>{_escape(name)}</name><value>{_escape(value)}</value></attribute>"
+        for name, value in written_on(label).items()
+    ]
+    return ["\t\t<attributes>", *rows, "\t\t</attributes>"] if rows else []
 
 
 def _read_file(path: Path, pictures: Pictures, findings: Findings) -> Sample | None:
@@ -100,6 +123,8 @@ class DrawnObject:
     truncated: float = 0.0
     occluded: int = 0
     difficult: bool = False
+    outline: tuple[tuple[float, float], ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -149,6 +174,7 @@ def to_sample(annotation: Annotation, image: Path, findings: Findings, *, from_z
 
 def _to_label(drawn: DrawnObject, from_zero: bool) -> Label:
     xmin, ymin, xmax, ymax = drawn.corners
+    first = 0 if from_zero else 1
     (x1, x2), (y1, y2) = ((xmin, xmax), (ymin, ymax)) if from_zero else (_to_edges(xmin, xmax), _to_edges(ymin, ymax))
     return Label(
         drawn.name,
@@ -156,6 +182,8 @@ def _to_label(drawn: DrawnObject, from_zero: bool) -> Label:
         truncated=drawn.truncated,
         occluded=drawn.occluded,
         difficult=drawn.difficult,
+        points=tuple((x - first, y - first) for x, y in drawn.outline),
+        attributes=drawn.attributes,
         line=drawn.line,
     )
 
@@ -179,7 +207,28 @@ def _read_object(node: _Node, path: Path, findings: Findings) -> DrawnObject | N
         truncated=_flag(node.text("truncated")),
         occluded=int(_flag(node.text("occluded"))),
         difficult=_flag(node.text("difficult")) > 0,
+        outline=_read_outline(node),
+        attributes=_read_attributes(node),
     )
+
+
+def _read_outline(node: _Node) -> tuple[tuple[float, float], ...]:
+    """The points of a `<polygon>`; none where a coordinate is missing or no number."""
+    polygon = next(node.all("polygon"), None)
+    count = 0 if polygon is None else len(polygon.children) // 2
+    pairs = (
+        [(number(polygon.text(f"x{i}")), number(polygon.text(f"y{i}"))) for i in range(1, count + 1)] if polygon else []
+    )
+    points = [(x, y) for x, y in pairs if x is not None and y is not None]
+    return tuple(points) if len(points) == len(pairs) else ()
+
+
+def _read_attributes(node: _Node) -> dict[str, str]:
+    """CVAT's `<attributes><attribute><name/><value/>`."""
+    pairs = (
+        (one.text("name"), one.text("value")) for group in node.all("attributes") for one in group.all("attribute")
+    )
+    return read_attributes(dict(pairs))
 
 
 def _to_edges(low: float, high: float) -> tuple[float, float]:

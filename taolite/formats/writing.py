@@ -1,7 +1,7 @@
 """`write`: samples in, a data set of any format out, whole or not at all.
 
     kitti     image_2/ label_2/
-    voc       JPEGImages/ Annotations/ ImageSets/Main/<list>.txt
+    voc       JPEGImages/ Annotations/ ImageSets/Main/<list>.txt labels.txt
     coco      images/ annotations.json
     yolo      images/ labels/ data.yaml
     labelme   pictures and JSON side by side
@@ -23,6 +23,7 @@ from typing import Literal
 from taolite.errors import DataError, PathError, StorageError, UsageError
 from taolite.events import Listener, Notice, Progress, silent
 from taolite.formats import coco, kitti, labelme, voc, yolo
+from taolite.formats.attributes import written_on
 from taolite.formats.findings import SHOWN
 from taolite.formats.photo import is_turned, photo_bytes, read_photo
 from taolite.formats.places import stem_of
@@ -58,7 +59,8 @@ def write(
     images: Literal["copy", "link", "symlink"] = "copy",
     size_hw: tuple[int, int] | None = None,
     extension: str | None = None,
-    list_name: str = "trainval",
+    lists: Mapping[str, Sequence[Sample]] | None = None,
+    classes: Sequence[str] | None = None,
     listener: Listener = silent,
 ) -> WriteReport:
     """Write a data set; `folder` appears when it is complete.
@@ -70,7 +72,9 @@ def write(
         images: copy the picture files, or link them (hard, copied across disks; or by symbolic link).
         size_hw: resize pictures and labels to this (height, width), the aspect not kept.
         extension: encode all pictures as this (`.jpg`, `.png`); a TAO spec knows one extension for all.
-        list_name: VOC's list.
+        lists: VOC's lists and which of the samples are in each; `trainval` is made of `train` and `val` where it is
+            not given, and of all samples where nothing is.
+        classes: VOC's `labels.txt`, in this order; the names of the labels, sorted, where it is None.
         listener: takes warnings and progress.
 
     Raises:
@@ -94,7 +98,10 @@ def write(
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
         named = _write_pictures(usable, partial / _FOLDERS[format], images, size_hw, extension, listener)
-        _write_labels(named, partial, format, folder.name, list_name)
+        _write_labels(named, partial, format, folder.name)
+        if format == "voc":
+            _write_lists(named, partial, lists or {})
+            _put(partial / "labels.txt", "".join(f"{name}\n" for name in classes or _class_names(named)))
         if folder.exists():
             folder.rmdir()
         partial.rename(folder)
@@ -103,6 +110,7 @@ def write(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     _tell_extensions([name for name, _ in named], format, listener)
+    _tell_attributes(named, format, listener)
     counts: dict[str, int] = {}
     for _, sample in named:
         for label in sample.labels:
@@ -251,15 +259,13 @@ def _stems(samples: Sequence[Sample]) -> list[str]:
             stems[index] = f"{front}__{stems[index]}"
 
 
-def _write_labels(
-    named: Sequence[tuple[str, Sample]], root: Path, format: str, folder_name: str, list_name: str
-) -> None:
+def _write_labels(named: Sequence[tuple[str, Sample]], root: Path, format: str, folder_name: str) -> None:
     stems = [stem_of(name) for name, _ in named]
     if format == "coco":
         _put(root / "annotations.json", coco.format_dataset(named))
         return
     if format == "yolo":
-        names = sorted({label.name for _, sample in named for label in sample.labels})
+        names = _class_names(named)
         ids = {name: index for index, name in enumerate(names)}
         _put(root / "data.yaml", yolo.format_yaml(names))
         for stem, (_, sample) in zip(stems, named, strict=True):
@@ -273,8 +279,21 @@ def _write_labels(
             _put(root / "Annotations" / f"{stem}.xml", text)
         else:
             _put(root / f"{stem}.json", labelme.format_labels(sample, image_name=name))
-    if format == "voc":
-        _put(root / "ImageSets" / "Main" / f"{list_name}.txt", "".join(f"{stem}\n" for stem in stems))
+
+
+def _write_lists(named: Sequence[tuple[str, Sample]], root: Path, lists: Mapping[str, Sequence[Sample]]) -> None:
+    """`ImageSets/Main/<name>.txt` for each list, in the order of the samples; trainers read `trainval` and `test`."""
+    members = {name: {sample.image for sample in samples} for name, samples in lists.items()}
+    halves = [members[name] for name in ("train", "val") if name in members]
+    members.setdefault("trainval", set().union(*halves) if halves or lists else {sample.image for _, sample in named})
+    for name, images in members.items():
+        stems = [stem_of(file_name) for file_name, sample in named if sample.image in images]
+        if stems:
+            _put(root / "ImageSets" / "Main" / f"{name}.txt", "".join(f"{stem}\n" for stem in stems))
+
+
+def _class_names(named: Sequence[tuple[str, Sample]]) -> list[str]:
+    return sorted({label.name for _, sample in named for label in sample.labels})
 
 
 def _put(path: Path, text: str) -> None:
@@ -290,3 +309,10 @@ def _tell_extensions(names: Sequence[str], format: str, listener: Listener) -> N
         found = ", ".join(f"{suffix} {count}" for suffix, count in sorted(counts.items()))
         text = f"the pictures are of several kinds ({found}), and a TAO spec names one image_extension"
         listener(Notice(f"{text}; convert with --image-format jpg to have one", "warning"))
+
+
+def _tell_attributes(named: Sequence[tuple[str, Sample]], format: str, listener: Listener) -> None:
+    lost = dict.fromkeys(name for _, sample in named for label in sample.labels for name in written_on(label))
+    if format in ("kitti", "yolo") and lost:
+        text = f"{format} has no place for what is written on the objects ({', '.join(lost)}); voc, coco and labelme do"
+        listener(Notice(text, "warning"))
