@@ -1,7 +1,7 @@
 """From many overlapping candidates to one box an object: DBSCAN, NMS, and the two in a row.
 
 Every cell that sees an object proposes a box, so a big object is proposed a hundred times. `dbscan` groups
-candidates by overlap and weighs them by coverage; `nms` keeps the best and drops what overlaps it; "hybrid" runs
+candidates by overlap and weighs them by coverage; NMS keeps the best and drops what overlaps it; "hybrid" runs
 NMS over the members of the clusters that DBSCAN let through. Formulas: reference/detectnet_v2.md 8.2, 8.3, 12.
 
 Boxes are (N, 4) in pixels of the network input, continuous edges; coverages are the network's 0..1. NumPy only:
@@ -19,16 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.boxes import Boxes
+from taolite.tasks.suppress import nms, overlaps
 
 if TYPE_CHECKING:
     from taolite.tasks.detectnet.spec.clustering import ClusteringConfig
 
-__all__ = ["Clustering", "cluster", "dbscan", "nms"]
+__all__ = ["Clustering", "cluster", "dbscan"]
 
 _EPSILON = 1e-5  # in DBSCAN's union, as TAO's evaluation has it (its inference has 0.01)
 _EPS_SLACK = 1e-12  # so that a distance equal to eps on paper is a neighbour in floating point
 _ROWS = 64  # rows of the pair matrix worked on at once: small enough for the processor's cache
-_HEAD = 256  # candidates NMS settles at once before it clears the rest
 
 
 @dataclass(frozen=True)
@@ -151,43 +151,16 @@ def dbscan(
     return labels_n
 
 
-def nms(boxes_n4: Boxes, scores_n: NDArray[np.floating[Any]], *, iou_threshold: float) -> NDArray[np.int64]:
-    """Greedy non-maximum suppression with the inclusive-pixel (+ 1) areas of PASCAL VOC.
-
-    Args:
-        boxes_n4: (N, 4) boxes of one class.
-        scores_n: (N,) scores; of equal ones the first given wins.
-        iou_threshold: a box is dropped where its IoU with a kept, better one is greater than this.
-
-    Returns:
-        (M,) int64 indices of the kept boxes, by descending score.
-    """
-    boxes = np.asarray(boxes_n4, dtype=np.float64)
-    rest = np.argsort(-np.asarray(scores_n, dtype=np.float64), kind="stable")
-    kept: list[NDArray[np.int64]] = []
-    while rest.size:
-        head, rest = rest[:_HEAD], rest[_HEAD:]
-        over = _iou(boxes[head], boxes[head], plus=1.0, epsilon=0.0) > iou_threshold
-        alive = np.ones(len(head), dtype=np.bool_)
-        for row in range(len(head)):
-            if alive[row]:
-                alive[row + 1 :] &= ~over[row, row + 1 :]
-        best = head[alive]
-        kept.append(best)
-        rest = rest[~(_iou(boxes[best], boxes[rest], plus=1.0, epsilon=0.0) > iou_threshold).any(axis=0)]
-    return np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64)
-
-
 def _nms_boxes(
     boxes_n4: Boxes, coverage_n: NDArray[np.float32], clustering: Clustering
 ) -> tuple[Boxes, NDArray[np.float32]]:
-    """NMS over the boxes at or above the confidence threshold, with the scores they really have.
+    """NMS by PASCAL VOC's areas over the boxes at or above the confidence threshold, with the scores they really have.
 
     Filtering first gives what filtering last gives: a box is only ever dropped by a better one.
     """
     sure_n = coverage_n >= clustering.nms_confidence_threshold
     boxes, scores = boxes_n4[sure_n], coverage_n[sure_n]
-    kept = nms(boxes, scores, iou_threshold=clustering.nms_iou_threshold or 0.3)
+    kept = nms(boxes, scores, iou_threshold=clustering.nms_iou_threshold or 0.3, plus=1.0)
     return boxes[kept].astype(np.float32), scores[kept].astype(np.float32)
 
 
@@ -220,7 +193,7 @@ def _neighbours(boxes_n4: Boxes, *, eps: float) -> NDArray[np.bool_]:
     boxes = np.asarray(boxes_n4, dtype=np.float64)
     near = np.empty((len(boxes), len(boxes)), dtype=np.bool_)
     for start, stop in _blocks(len(boxes)):
-        part = 1.0 - _iou(boxes[start:stop], boxes[start:], plus=0.0, epsilon=_EPSILON) <= eps + _EPS_SLACK
+        part = 1.0 - overlaps(boxes[start:stop], boxes[start:], epsilon=_EPSILON) <= eps + _EPS_SLACK
         near[start:stop, start:] = part
         near[start:, start:stop] = part.T
     np.fill_diagonal(near, True)
@@ -230,24 +203,3 @@ def _neighbours(boxes_n4: Boxes, *, eps: float) -> NDArray[np.bool_]:
 def _blocks(count: int) -> Iterator[tuple[int, int]]:
     for start in range(0, count, _ROWS):
         yield start, min(start + _ROWS, count)
-
-
-def _iou(
-    first: NDArray[np.float64], second: NDArray[np.float64], *, plus: float, epsilon: float
-) -> NDArray[np.float64]:
-    """(N, M) IoU; the same numbers as `taolite.boxes.iou_matrix`, several times as fast: column by column, in place."""
-    width = np.minimum(first[:, None, 2], second[None, :, 2])
-    width -= np.maximum(first[:, None, 0], second[None, :, 0])
-    width += plus
-    np.maximum(width, 0.0, out=width)
-    inter = np.minimum(first[:, None, 3], second[None, :, 3])
-    inter -= np.maximum(first[:, None, 1], second[None, :, 1])
-    inter += plus
-    np.maximum(inter, 0.0, out=inter)
-    inter *= width
-    area_n = (first[:, 2] - first[:, 0] + plus) * (first[:, 3] - first[:, 1] + plus)
-    area_m = (second[:, 2] - second[:, 0] + plus) * (second[:, 3] - second[:, 1] + plus)
-    union = np.add(area_n[:, None], area_m[None, :], out=width)
-    union -= inter
-    union += epsilon
-    return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)

@@ -11,7 +11,6 @@ Boxes are in pixels of the network input; `Preprocessing.boxes_to_photo` carries
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,25 +18,13 @@ from numpy.typing import NDArray
 
 from taolite.boxes import Boxes, clip_boxes
 from taolite.errors import ModelError
+from taolite.tasks.boxes import Found
 from taolite.tasks.detectnet.cluster import Clustering, cluster
 
 __all__ = ["OFFSET", "SCALE", "Clustering", "Found", "decode", "decode_grid"]
 
 SCALE = 35.0  # pixels; what TAO's inference and DeepStream's built-in parser assume
 OFFSET = 0.5  # pixels
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """The objects of one image, best first: `boxes_n4` (N, 4) float32 pixels of the network input, `scores_n` (N,)
-    float32 (summed coverage for DBSCAN, which passes 1; coverage for NMS), `classes_n` (N,) int64."""
-
-    boxes_n4: Boxes
-    scores_n: NDArray[np.float32]
-    classes_n: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.scores_n)
 
 
 def decode_grid(

@@ -11,8 +11,9 @@ from sklearn.cluster import DBSCAN
 
 from taolite.boxes import iou_matrix
 from taolite.errors import ModelError
-from taolite.tasks.detectnet.cluster import cluster, dbscan, nms
+from taolite.tasks.detectnet.cluster import cluster, dbscan
 from taolite.tasks.detectnet.decode import Clustering, decode, decode_grid
+from taolite.tasks.suppress import nms
 
 INPUT_HW = (384, 1248)
 GRID_HW = (24, 78)
@@ -96,7 +97,7 @@ def test_no_candidates_make_no_clusters():
     empty, none = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
 
     assert dbscan(empty, none, eps=0.3, min_samples=1).tolist() == []
-    assert nms(empty, none, iou_threshold=0.3).tolist() == []
+    assert nms(empty, none, iou_threshold=0.3, plus=1.0).tolist() == []
     for algorithm in ("dbscan", "nms", "hybrid"):
         boxes, scores = cluster(empty, none, Clustering(algorithm=algorithm))
         assert (boxes.shape, scores.shape) == ((0, 4), (0,))
@@ -142,7 +143,7 @@ def test_nms_keeps_what_a_slow_loop_keeps_with_true_scores():
             if all(overlap[index, better] <= threshold for better in kept):
                 kept.append(index)
 
-        assert nms(boxes, scores, iou_threshold=threshold).tolist() == kept
+        assert nms(boxes, scores, iou_threshold=threshold, plus=1.0).tolist() == kept
 
         found, confidence = cluster(boxes, scores, Clustering(algorithm="nms", nms_iou_threshold=threshold))
         assert found.tolist() == boxes[kept].tolist()
@@ -152,8 +153,8 @@ def test_nms_keeps_what_a_slow_loop_keeps_with_true_scores():
 def test_nms_areas_are_pixel_inclusive():
     boxes = np.float32([[0, 0, 9, 9], [0, 0, 9, 4]])  # 10x10 and 10x5 pixels: IoU 0.5; continuous it would be 4/9
 
-    assert nms(boxes, np.float32([1, 0.5]), iou_threshold=0.49).tolist() == [0]
-    assert nms(boxes, np.float32([1, 0.5]), iou_threshold=0.5).tolist() == [0, 1]
+    assert nms(boxes, np.float32([1, 0.5]), iou_threshold=0.49, plus=1.0).tolist() == [0]
+    assert nms(boxes, np.float32([1, 0.5]), iou_threshold=0.5, plus=1.0).tolist() == [0, 1]
 
 
 def test_an_nms_threshold_of_zero_is_taos_inference_default():
@@ -267,5 +268,5 @@ def test_clustering_is_quick_enough_for_an_edge_device():
             times.append(time.perf_counter() - start)
         return 1000 * min(times)
 
-    assert best_ms(lambda: nms(boxes, scores, iou_threshold=0.3)) < 15
+    assert best_ms(lambda: nms(boxes, scores, iou_threshold=0.3, plus=1.0)) < 15
     assert best_ms(lambda: dbscan(many, many_scores, eps=0.3, min_samples=1)) < 50
