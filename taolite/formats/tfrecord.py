@@ -11,6 +11,7 @@ What `read_records` gives is checked: both checksums, every list as long as the 
 from __future__ import annotations
 
 import functools
+import glob
 import math
 import os
 import struct
@@ -27,6 +28,7 @@ __all__ = [
     "Record",
     "encode",
     "is_record_file",
+    "matching",
     "read_records",
     "shard_name",
     "shard_sizes",
@@ -36,6 +38,7 @@ __all__ = [
 
 _CORNERS = tuple(f"target/coordinates_{edge}" for edge in ("x1", "y1", "x2", "y2"))
 _WORLD = tuple(f"target/world_bbox_{part}" for part in ("h", "w", "l", "x", "y", "z", "rot_y"))
+_PICTURE = "frame/path"  # ours
 _FLOATS = ("target/truncation", "target/observation_angle", *_CORNERS, *_WORLD)
 
 
@@ -45,6 +48,7 @@ class Record(NamedTuple):
     frame_id: str
     size_hw: tuple[int, int]
     labels: tuple[Label, ...]
+    picture: str = ""  # its path as the conversion spec spells it, where the record says so (SSD's)
 
 
 def read_records(paths: Path | Iterable[Path]) -> Iterator[Record]:
@@ -85,6 +89,23 @@ def is_record_file(path: Path) -> bool:
     with open(path, "rb") as stream:
         head = stream.read(12)
     return not head or (len(head) == 12 and _masked_crc(head[:8]) == int.from_bytes(head[8:], "little"))
+
+
+def matching(pattern: Path, *, spelled: str) -> tuple[list[Path], list[Path]]:
+    """The record files that match a spec's `tfrecords_path`, and the foreign ones, but for the converter's own report.
+
+    A file with a shard's name counts as records, so that damage in its first bytes is not passed over. `spelled` is
+    the pattern as the spec has it. Raises PathError where there is no record file.
+    """
+    found = sorted(Path(name) for name in glob.glob(str(pattern)))  # noqa: PTH207  (the pattern may be absolute)
+    files = [path for path in found if path.is_file() and not path.name.endswith("_warning.json")]
+    records = [path for path in files if "-of-" in path.name or is_record_file(path)]
+    if not records:
+        raise PathError(
+            f"No files match pattern {pattern} (tfrecords_path: {spelled!r}); "
+            "run dataset_convert first, or mend the path"
+        )
+    return records, [path for path in files if path not in records]
 
 
 def shard_name(prefix: str, *, fold: int, folds: int, shard: int, shards: int) -> str:
@@ -208,6 +229,8 @@ def encode(record: Record) -> bytes:
     feature["target/object_class"].bytes_list.value.extend(label.name.encode() for label in labels)
     feature["target/occlusion"].int64_list.SetInParent()
     feature["target/occlusion"].int64_list.value.extend(label.occluded for label in labels)
+    if record.picture:
+        feature[_PICTURE].bytes_list.value.append(record.picture.encode())
     rows = [_floats(label) for label in labels]
     for column, name in enumerate(_FLOATS):
         feature[name].float_list.SetInParent()
@@ -229,9 +252,15 @@ def _parse_record(payload: bytes, path: Path, index: int) -> Record:
     except DecodeError as error:
         raise DataError(f"{path}: record {index} is no tf.train.Example; was it made by dataset_convert?") from error
     feature = example.features.feature
+    if "frame/encoded" in feature and "target/object_class" not in feature:
+        raise DataError(
+            f"{path}: record {index} holds its picture and numbers of classes, as TAO's ssd writes them; convert the "
+            "labels again with `taolite ssd dataset_convert`"
+        )
     try:
         frame_id = str(_only(feature, "frame/id").decode())
         size_hw = (int(_only(feature, "frame/height")), int(_only(feature, "frame/width")))
+        picture = str(_only(feature, _PICTURE).decode()) if _PICTURE in feature else ""
         names = [bytes(name).decode() for name in _values(feature, "target/object_class")]
         if min(size_hw) < 1:
             raise KeyError(f"a size of {size_hw[1]}x{size_hw[0]} pixels")
@@ -240,7 +269,7 @@ def _parse_record(payload: bytes, path: Path, index: int) -> Record:
         reason = error.args[0] if isinstance(error, KeyError) else "a name that is not UTF-8"
         raise DataError(f"{path}: record {index} has {reason}; was it made by DetectNet's dataset_convert?") from error
     rows = zip(names, *columns, strict=True)
-    return Record(frame_id, size_hw, tuple(_label(name, values) for name, *values in rows))
+    return Record(frame_id, size_hw, tuple(_label(name, values) for name, *values in rows), picture)
 
 
 def _label(name: str, values: Sequence[float]) -> Label:
@@ -261,7 +290,7 @@ def _only(feature: Any, name: str) -> Any:
     values = _values(feature, name)
     if len(values) != 1:
         raise KeyError(f"{len(values)} values of `{name}` where one is needed")
-    if isinstance(values[0], bytes) != (name == "frame/id"):
+    if isinstance(values[0], bytes) != (name in ("frame/id", _PICTURE)):
         raise KeyError(f"`{name}` of another kind")
     return values[0]
 

@@ -101,8 +101,10 @@ class KittiSource:
                 continue
             labels = kitti.parse_labels(path, findings)
             if size_hw is not None and labels is not None:
+                name = PurePosixPath(self._config.image_dir_name, f"{stem}{self._extension}")
+                picture = str(PurePosixPath(self._config.root_directory_path, name))
                 frame_id = str(PurePosixPath(self._config.image_dir_name, stem))
-                yield Record(frame_id, size_hw, tuple(self._usable(labels, path)))
+                yield Record(frame_id, size_hw, tuple(self._usable(labels, path)), picture)
 
     def _usable(self, labels: Sequence[Label], path: Path) -> Iterator[Label]:
         """Labels whose box encloses something, lower-cased. TAO's name of a dropped one counts the file's objects."""
@@ -176,6 +178,7 @@ class CocoSource:
     def __init__(self, config: COCOConfig, resolve: Resolve, listener: Listener) -> None:
         self._listener = listener
         self._categories: tuple[Path, set[str]] | None = None  # of the first file
+        self._root_as_spelled = config.root_directory_path
         self.root = resolve(config.root_directory_path)
         self._folds = [
             (folder, self.root / name)
@@ -203,8 +206,10 @@ class CocoSource:
                 text = f"image {image_id} needs `height` and `width`, whole numbers of pixels above 0"
                 findings.error("bad-image", path, text)
                 continue
-            frame_id = str(PurePosixPath(folder, str(entry["file_name"])).with_suffix(""))
-            yield Record(frame_id, (height, width), tuple(self._usable(dataset.labels[image_id], path)))
+            name = PurePosixPath(folder, str(entry["file_name"]))
+            picture = str(PurePosixPath(self._root_as_spelled, name))
+            labels = tuple(self._usable(dataset.labels[image_id], path))
+            yield Record(str(name.with_suffix("")), (height, width), labels, picture)
 
     def _compare(self, dataset: coco.CocoFile) -> None:
         """Warn of image extensions that a training spec cannot name at once, and of classes that only one file has."""

@@ -64,6 +64,7 @@ def dataset_convert(
     resolve: Resolve = Path,
     listener: Listener = silent,
     validation_fold: int | None = None,
+    pictures: bool = False,
 ) -> ConvertReport:
     """Write the TFRecords that `spec` asks for, as `<output_prefix>-fold-FFF-of-PPP-shard-SSSSS-of-NNNNN`.
 
@@ -73,6 +74,7 @@ def dataset_convert(
         resolve: a path as the spec spells it -> the path on this machine.
         listener: takes TAO's console lines, warnings and progress.
         validation_fold: the fold that `sample_modifier_config` leaves as it is (`-f`).
+        pictures: records say where their picture is, as the spec spells it, so that a training spec need not (SSD).
 
     Raises:
         UsageError: a setting that cannot work.
@@ -84,7 +86,7 @@ def dataset_convert(
     if validation_fold is not None and not 0 <= validation_fold < len(source.sizes):
         raise UsageError(f"-f {validation_fold}: the folds of this spec are 0 to {len(source.sizes) - 1}")
     modifier = SampleModifier(spec.sample_modifier_config, folds=len(source.sizes), validation_fold=validation_fold)
-    folds = _encode(source, modifier, listener)
+    folds = _encode(source, modifier, listener, pictures=pictures)
     files: list[Path] = []
     total: Counter[str] = Counter()
     for number, (fold, count) in enumerate(zip(folds, shards, strict=True)):
@@ -125,7 +127,7 @@ def _open(spec: DatasetExportSpec, resolve: Resolve, listener: Listener) -> tupl
     raise UsageError("the spec has neither kitti_config nor coco_config; it needs one of them")
 
 
-def _encode(source: Source, modifier: SampleModifier, listener: Listener) -> list[_Fold]:
+def _encode(source: Source, modifier: SampleModifier, listener: Listener, *, pictures: bool) -> list[_Fold]:
     """Every fold, checked and serialized. Raises one DataError for the problems of all folds."""
     findings, folds = Findings(), [_Fold() for _ in source.sizes]
     done, total, dropped, added = 0, sum(source.sizes), 0, 0
@@ -133,7 +135,8 @@ def _encode(source: Source, modifier: SampleModifier, listener: Listener) -> lis
         for record in source.records(number, findings):
             names = tuple(label.name for label in record.labels)
             copies = modifier.copies(names, fold=number)
-            fold.payloads += [tfrecord.encode(record)] * copies
+            kept = record if pictures else record._replace(picture="")
+            fold.payloads += [tfrecord.encode(kept)] * copies
             fold.names += [names] * copies
             dropped, added = dropped + (copies == 0), added + max(copies - 1, 0)
             done += 1

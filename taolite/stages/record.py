@@ -42,7 +42,7 @@ class Recorder:
     """A listener that keeps what it hears; open while the run is. The folder is the run's, the sinks become its own.
 
     `costs`: validation costs also go to val/events by epoch, as TAO's early stopping writes them. `log` is a CSV file
-    of the run so far, `columns` its columns and the keys of metrics.jsonl they hold.
+    of the run so far, `columns` its columns and the keys of metrics.jsonl they hold: AP_cat is cat's in AP.
     """
 
     def __init__(
@@ -133,10 +133,18 @@ class Recorder:
             return
         epochs: dict[int, dict[str, Any]] = {}
         for row in self._run.metrics.read():
-            epochs.setdefault(row["epoch"], {}).update(row)
+            epochs.setdefault(row["epoch"], {}).update(_flat(row))
         lines = [",".join(str(row.get(key, "nan")) for key in self._columns.values()) for row in epochs.values()]
         write_text(self._log, "\n".join([",".join(self._columns), *lines, ""]))
 
     def _scalars(self, values: Mapping[str, float], step: int) -> None:
         for sink in self._sinks:
             sink.scalars(values, step)
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with what stands below a key beside it: {"AP": {"cat": 1}} -> {"AP_cat": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        flat |= {f"{key}_{name}": inner for name, inner in value.items()} if isinstance(value, dict) else {key: value}
+    return flat

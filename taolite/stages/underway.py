@@ -76,10 +76,10 @@ class Run:
             done = trainer.run_epoch()
             if done is not None:
                 self.listener(done)
-                if recipe.validates(done.epoch):
+                self._tell(done.epoch, trainer.schedule.trained(done.epoch, done.loss))
+                if recipe.validates(done.epoch) or trainer.schedule.stopped:
                     evaluation = self.validate(done.epoch)
-                    if said := trainer.schedule.validated(done.epoch, evaluation.cost):
-                        self.listener(Notice(f"epoch {done.epoch}: {said}"))
+                    self._tell(done.epoch, trainer.schedule.validated(done.epoch, evaluation.cost))
                 if self.watch.every_epochs and done.epoch % self.watch.every_epochs == 0:
                     self.show()
                 if done.epoch % recipe.checkpoint_interval == 0 and (recipe.keeps_last or done.epoch < recipe.epochs):
@@ -98,6 +98,10 @@ class Run:
                     f"Run the same command again, in the folder {self.folder.root}, to go on from there"
                 )
         return evaluation or self.validate(trainer.step // trainer.steps_per_epoch)
+
+    def _tell(self, epoch: int, said: str) -> None:
+        if said:
+            self.listener(Notice(f"epoch {epoch}: {said}"))
 
     def validate(self, epoch: int) -> Evaluation:
         """Score the network as it stands on what is held out; the best so far is kept beside the last."""

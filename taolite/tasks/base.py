@@ -197,6 +197,10 @@ class Schedule(Protocol):
         """The learning rate of the step that begins `elapsed` epochs after the start."""
         ...
 
+    def trained(self, epoch: int, cost: float) -> str:
+        """Hear of the mean training cost of `epoch`, from 1; what follows from it in words, "" where nothing does."""
+        ...
+
     def validated(self, epoch: int, cost: float) -> str:
         """Hear of a validation after `epoch`, from 1; what follows from it in words, "" where nothing does."""
         ...

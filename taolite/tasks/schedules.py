@@ -14,6 +14,9 @@ class Fixed:
     stopped = False
     led_by_cost = False
 
+    def trained(self, epoch: int, cost: float) -> str:
+        return ""
+
     def validated(self, epoch: int, cost: float) -> str:
         return ""
 

@@ -28,7 +28,7 @@ def written(tmp_path: Path) -> Path:
 
 def test_records_read_back_as_they_were_written(written: Path):
     assert list(read_records(written)) == RECORDS
-    assert [frame_id for frame_id, _, _ in read_records([written, written])] == ["image_2/000001", "image_2/猫"] * 2
+    assert [record.frame_id for record in read_records([written, written])] == ["image_2/000001", "image_2/猫"] * 2
 
 
 def test_the_same_records_give_the_same_bytes(written: Path, tmp_path: Path):
@@ -223,3 +223,10 @@ def test_the_last_shard_takes_the_remainder():
     assert tfrecord.shard_sizes(14, 10) == [1] * 9 + [5]
     assert tfrecord.shard_sizes(86, 10) == [8] * 9 + [14]
     assert tfrecord.shard_sizes(3, 10) == [0] * 9 + [3]
+
+
+def test_a_record_may_say_where_its_picture_is(tmp_path: Path):
+    record = Record("images/a", (24, 32), (), "/workspace/data/images/a.png")
+    write_records(tmp_path / "fold", [record])
+
+    assert list(read_records(tmp_path / "fold")) == [record]

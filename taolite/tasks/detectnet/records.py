@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -35,7 +34,7 @@ def split_sources(dataset: DatasetConfig, split: Split, *, resolve: Resolve) -> 
         configs, mark = (dataset.validation_data_source,), ""  # part of every path: all of it is held out
     sources, foreign = [], []
     for config in configs:
-        records, others = _record_files(config, resolve)
+        records, others = tfrecord.matching(resolve(config.tfrecords_path), spelled=config.tfrecords_path)
         chosen = [path for path in records if _in_split(path, mark, split)]
         samples = _source_samples(config, chosen, dataset.image_extension, resolve)
         sources.append(Source(samples, config.source_weight))
@@ -54,21 +53,6 @@ def class_lookup(mapping: Mapping[str, str], classes: Sequence[str]) -> Callable
     table = {name.lower(): position for name, position in index.items()}
     table |= {source.lower(): index[target] for source, target in mapping.items() if target in index}
     return lambda name: table.get(name.lower())
-
-
-def _record_files(source: DataSource, resolve: Resolve) -> tuple[list[Path], list[Path]]:
-    """The record files that a source's pattern matches, and the foreign ones, but for the converter's own report.
-    A file with a shard's name counts as records, so that damage in its first bytes is not passed over."""
-    pattern = resolve(source.tfrecords_path)
-    found = sorted(Path(name) for name in glob.glob(str(pattern)))  # noqa: PTH207  (the pattern may be absolute)
-    files = [path for path in found if path.is_file() and not path.name.endswith("_warning.json")]
-    records = [path for path in files if "-of-" in path.name or tfrecord.is_record_file(path)]
-    if not records:
-        raise PathError(
-            f"No files match pattern {pattern} (tfrecords_path: {source.tfrecords_path!r}); "
-            "run dataset_convert first, or mend the path"
-        )
-    return records, [path for path in files if path not in records]
 
 
 def _in_split(path: Path, mark: str | None, split: Split) -> bool:

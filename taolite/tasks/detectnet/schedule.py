@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from taolite.tasks.schedules import Fixed
+
 __all__ = ["EarlyStopping", "SoftStart"]
 
 
 @dataclass(frozen=True)
-class SoftStart:
+class SoftStart(Fixed):
     """Log-linear from `least` up to `most` until the share `soft_start` of `epochs`, down again from `annealing` on.
 
     >>> schedule = SoftStart(least=5e-6, most=5e-4, soft_start=0.1, annealing=0.7, epochs=120)
@@ -24,8 +26,6 @@ class SoftStart:
     soft_start: float
     annealing: float
     epochs: int
-    stopped = False
-    led_by_cost = False
 
     def rate(self, elapsed: float) -> float:
         progress = elapsed / self.epochs
@@ -36,15 +36,6 @@ class SoftStart:
         else:
             share = 1.0
         return _between(self.least, self.most, share)
-
-    def validated(self, epoch: int, cost: float) -> str:
-        return ""
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        pass
 
 
 class EarlyStopping:
@@ -73,6 +64,9 @@ class EarlyStopping:
         else:
             share = max(1 - (elapsed - self._annealed_from) / self._annealing, 0.0) if self._annealing else 1.0
         return _between(*self._range, share)
+
+    def trained(self, epoch: int, cost: float) -> str:
+        return ""
 
     def validated(self, epoch: int, cost: float) -> str:
         if self._best is None or cost < self._best[0]:

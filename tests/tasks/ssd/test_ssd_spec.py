@@ -15,6 +15,8 @@ from taolite.spec.shape import shapes
 from taolite.tasks.detectnet.spec import DatasetExportSpec
 from taolite.tasks.ssd.spec import AveragePrecisionMode, Command, RegularizerType, SsdSpec, check_needs, literals
 
+from .least import LEAST
+
 DSSD = (
     "line 2:1: dssd_config is refused: DSSD's deconvolutions are not built in this version; rename the block "
     "`ssd_config` and train with --arch ssd (or without --arch) for an SSD on the same backbone"
@@ -78,33 +80,6 @@ def test_every_network_of_nvidias_notebooks_has_all_that_training_needs(shared_d
     for name in ("ssd_train_resnet18_kitti", "ssd_retrain_resnet18_kitti"):
         path = shared_data / "tao_specs" / "ssd" / f"NVIDIA-AI-IOT__nvidia-tao__{name}.txt"
         check_needs(spec.load(path, SsdSpec), "train", path=path)
-
-
-NETWORK = """ssd_config {
-  aspect_ratios_global: "[1.0, 2.0, 0.5, 3.0, 1.0/3.0]"
-  scales: "[0.05, 0.1, 0.25, 0.4, 0.55, 0.7, 0.85]"
-  variances: "[0.1, 0.1, 0.2, 0.2]"
-  arch: "resnet"
-  nlayers: 18
-}
-"""
-LEAST = f"""{NETWORK}training_config {{
-  batch_size_per_gpu: 2
-  num_epochs: 3
-  learning_rate {{ soft_start_annealing_schedule {{
-    min_learning_rate: 5e-5 max_learning_rate: 2e-2 soft_start: 0.1 annealing: 0.6 }} }}
-  regularizer {{ }}
-}}
-eval_config {{ validation_period_during_training: 1 batch_size: 4 matching_iou_threshold: 0.5 }}
-nms_config {{ confidence_threshold: 0.01 clustering_iou_threshold: 0.6 top_k: 200 }}
-augmentation_config {{ output_width: 96 output_height: 64 output_channel: 3 }}
-dataset_config {{
-  data_sources {{ label_directory_path: "labels" image_directory_path: "images" }}
-  target_class_mapping {{ key: "Cat" value: "cat" }}
-  target_class_mapping {{ key: "ape" value: "ape" }}
-  validation_data_sources {{ label_directory_path: "labels" image_directory_path: "images" }}
-}}
-"""
 
 
 def problems(text: str, model: type[SpecModel] = SsdSpec) -> list[str]:

@@ -157,7 +157,11 @@ class TrainingConfig(SpecModel):
     checkpoint_interval: UInt = field(
         1, ge=1, zero_is_default=True, unit="epochs", doc="Epochs from one checkpoint to the next; 0 acts as 1."
     )
-    enable_qat: bool = field(False, doc="Train with 8-bit kernels and activations in the loop, for an int8 export.")
+    enable_qat: bool = field(
+        False,
+        ignored="an SSD is not trained with 8-bit kernels in this version; `export --data_type int8` calibrates",
+        doc="Without effect.",
+    )
     resume_model_path: str | None = field(None, ignored=_BY_FLAG, doc="Without effect.")
     pretrain_model_path: str | None = field(None, ignored=_BY_FLAG, doc="Without effect.")
     pruned_model_path: str | None = field(None, ignored=_BY_FLAG, doc="Without effect.")
