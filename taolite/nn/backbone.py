@@ -24,7 +24,7 @@ from taolite.nn.batchnorm import BatchNorm
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Backbone", "Graph", "Walk", "layer_letters", "named"]
 
-Graph = Literal["tao", "torchvision", "tensorflow"]
+Graph = Literal["tao", "torchvision", "tensorflow", "pytorch-ssd"]
 """Whose graph a network is, under TAO's layer names: pretrained weights mean what they were trained to mean in one
 only (docs/decisions/0002)."""
 
@@ -60,6 +60,8 @@ class Backbone(nn.Module, ABC):
     """Ids that `freeze_blocks` may hold."""
     fields: ClassVar[Mapping[str, type]]
     """The constructor's arguments and the JSON type of each."""
+    later_fields: ClassVar[Mapping[str, Any]] = {}
+    """Those of `fields` that older files do not have, with the values that are meant there."""
 
     graph: Graph = "tao"
     in_channels: int

@@ -14,14 +14,14 @@ from taolite.nn.efficientnet import EFFICIENTNETS
 from taolite.nn.googlenet import GoogLeNet
 from taolite.nn.mobilenet import MobileNetV1, MobileNetV2
 from taolite.nn.resnet import ResNet
-from taolite.nn.squeezenet import SqueezeNet
-from taolite.nn.vgg import VGG
+from taolite.nn.squeezenet import SqueezeNet, SqueezeNet11
+from taolite.nn.vgg import VGG, ReducedVGG
 
 __all__ = ["BACKBONES", "backbone_from_config", "build_backbone"]
 
-_KINDS = (
+_KINDS: tuple[type[Backbone], ...] = (
     ResNet, VGG, DarkNet, MobileNetV1, MobileNetV2, SqueezeNet, GoogLeNet, *EFFICIENTNETS, AlexNet, CSPDarkNet,
-    CSPDarkNetTiny,
+    CSPDarkNetTiny, SqueezeNet11, ReducedVGG,
 )  # fmt: skip
 
 BACKBONES: dict[str, type[Backbone]] = {kind.arch: kind for kind in _KINDS}
@@ -40,6 +40,7 @@ def build_backbone(
     freeze_bn: bool = False,
     graph: Graph = "tao",
     final_stride: int = 16,
+    width_mult: float = 1.0,
 ) -> Backbone:
     """The network a spec asks for, with fresh weights; arguments that `arch` has no use for are not read.
 
@@ -55,6 +56,7 @@ def build_backbone(
         "freeze_bn": freeze_bn,
         "graph": graph,
         "final_stride": final_stride,
+        "width_mult": width_mult,
     }
     kind = _kind(arch, what="arch")
     return kind(**{name: value for name, value in options.items() if name in kind.fields})
@@ -67,6 +69,7 @@ def backbone_from_config(config: Mapping[str, Any]) -> Backbone:
     missing, of another type, or has a value that the network does not come in.
     """
     kind = _kind(config.get("network"), what="the stored structure's network")
+    config = {**kind.later_fields, **config}
     for name, wanted in kind.fields.items():
         if type(config.get(name)) is not wanted:
             found = repr(config[name]) if name in config else "missing"

@@ -1,4 +1,4 @@
-"""MobileNet v1 and v2 of width 1 as TAO has them (reference 5.3; reference/tao_classification_ssd.md 3.4).
+"""MobileNet v1 and v2 as TAO has them (reference 5.3; reference/tao_classification_ssd.md 3.4).
 
 DetectNet's are cut where stride 16 ends: v1 behind block 11 (512 channels), v2 behind block 12 (96, before any
 activation). With `final_stride=32` they go on to classification's end, 1024 and 1280 channels.
@@ -8,19 +8,21 @@ v1: `conv1`, `conv1_bn`, `conv_block_relu`, then `conv_dw_1`, `conv_dw_1_bn`, `c
 `_depthwise_bn`, `_relu`, `_project`, `_project_bn`, then `block_1_expand`, `_expand_bn`, `re_lu_2`,
 `block_1_depthwise`, ..., `block_2_add`, ..., `conv_1`, `conv_1_bn`, `re_lu_head`.
 
-In the tao graph activations are ReLU, as TAO 5 builds these networks in all its tasks; in the two others ReLU6, with
-which the published weights were trained, and the names with `relu` in them say `relu6`. The other differences between
-graphs are in `nn.separable`; of the tao graph's zeros there is one on each side.
+In the tao graph activations are ReLU, as TAO 5 builds these networks in all its tasks, and in pytorch-ssd's v1 too;
+elsewhere ReLU6, with which the published weights were trained, and the names with `relu` in them say `relu6`. The other
+differences between graphs are in `nn.separable`; of the tao graph's zeros there is one on each side. pytorch-ssd's v2
+comes in other widths.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from taolite.errors import ModelError
 from taolite.nn.backbone import Graph, Walk, named
 from taolite.nn.fake_quant import Shortcut
 from taolite.nn.separable import SeparableBackbone
@@ -38,6 +40,8 @@ V2_BLOCKS = tuple((width, stride if i == 0 else 1) for width, repeats, stride in
 
 
 class _MobileNet(SeparableBackbone):
+    relu_graphs: ClassVar[tuple[Graph, ...]] = ("tao",)
+    """Graphs whose activations are ReLU."""
     fields: ClassVar = {
         "graph": str,
         "in_channels": int,
@@ -68,7 +72,7 @@ class _MobileNet(SeparableBackbone):
             freeze_bn=freeze_bn,
         )
         self.final_stride = final_stride
-        self._relu_name = "relu" if graph == "tao" else "relu6"
+        self._relu_name = "relu" if graph in self.relu_graphs else "relu6"
         self._build()
         self.reset_parameters()
         self.train()
@@ -78,22 +82,23 @@ class _MobileNet(SeparableBackbone):
         """Add the layers."""
 
     def _relu(self, name: str, x: Tensor) -> Walk:
-        return named(name, nn.functional.relu(x) if self.graph == "tao" else nn.functional.relu6(x))
+        return named(name, nn.functional.relu(x) if self._relu_name == "relu" else nn.functional.relu6(x))
 
 
 class MobileNetV1(_MobileNet):
     """A MobileNet v1 without its classifier.
 
     Args:
-        graph: "tao" or "tensorflow".
-        use_batch_norm: a batch norm behind every convolution; always so in the tensorflow graph.
+        graph: "tao", "tensorflow" or "pytorch-ssd".
+        use_batch_norm: a batch norm behind every convolution; always so in the other graphs than TAO's.
         final_stride: 16, or 32 for blocks 12 and 13.
         in_channels, freeze_blocks, freeze_bn: as `Backbone`; block 0 is `conv1`.
     """
 
     arch = "mobilenet_v1"
     blocks = tuple(range(14))
-    graphs = ("tao", "tensorflow")
+    graphs = ("tao", "tensorflow", "pytorch-ssd")
+    relu_graphs = ("tao", "pytorch-ssd")
     momentum = 0.01
 
     @property
@@ -130,17 +135,26 @@ class MobileNetV2(_MobileNet):
     """A MobileNet v2 without its classifier.
 
     Args:
-        graph: "tao", "torchvision" or "tensorflow".
+        graph: "tao", "torchvision", "tensorflow" or "pytorch-ssd".
         use_batch_norm: a batch norm behind every convolution; always so in the other graphs than TAO's.
         final_stride: 16, or 32 for blocks 13 to 16 and `conv_1`.
+        width_mult: 0.1 to 2.0; layers have that many times the channels, rounded down, `conv_1` never fewer than 1280.
         in_channels, freeze_blocks, freeze_bn: as `Backbone`; block 0 is `conv1`, 1 `expanded_conv`, k + 1 `block_k`
             and 18 `conv_1`.
     """
 
     arch = "mobilenet_v2"
     blocks = tuple(range(19))
-    graphs = ("tao", "torchvision", "tensorflow")
+    graphs = ("tao", "torchvision", "tensorflow", "pytorch-ssd")
     momentum = 0.001
+    fields: ClassVar = {**_MobileNet.fields, "width_mult": float}
+    later_fields: ClassVar = {"width_mult": 1.0}
+
+    def __init__(self, *, width_mult: float = 1.0, **options: Any) -> None:
+        if not 0.1 <= width_mult <= 2.0:
+            raise ModelError(f"MobileNetV2: width_mult is {width_mult}; it needs to be 0.1 to 2.0")
+        self.width_mult = float(width_mult)
+        super().__init__(**options)
 
     @property
     def out_channels(self) -> int:
@@ -164,8 +178,8 @@ class MobileNetV2(_MobileNet):
         return x
 
     def _build(self) -> None:
-        self._add("conv1", "bn_conv1", self.in_channels, 32, 3, 2)
-        channels = 32
+        channels = int(32 * self.width_mult)
+        self._add("conv1", "bn_conv1", self.in_channels, channels, 3, 2)
         for block, (width, stride) in enumerate(self._widths):
             name, inner = _v2_name(block), channels if block == 0 else 6 * channels
             if block > 0:
@@ -176,7 +190,7 @@ class MobileNetV2(_MobileNet):
                 self.add_module(f"{name}_shortcut", Shortcut())
             channels = width
         if self.final_stride == 32:
-            self._add("conv_1", "conv_1_bn", channels, 1280, 1)
+            self._add("conv_1", "conv_1_bn", channels, int(1280 * max(self.width_mult, 1.0)), 1)
 
     def _block(self, x: Tensor, block: int) -> Walk:
         name, inputs = _v2_name(block), x
@@ -195,7 +209,8 @@ class MobileNetV2(_MobileNet):
 
     @property
     def _widths(self) -> tuple[tuple[int, int], ...]:
-        return V2_BLOCKS[:13] if self.final_stride == 16 else V2_BLOCKS
+        blocks = V2_BLOCKS[:13] if self.final_stride == 16 else V2_BLOCKS
+        return tuple((int(width * self.width_mult), stride) for width, stride in blocks)
 
 
 def _v2_name(block: int) -> str:

@@ -5,8 +5,9 @@
 | tao | RGB / 255 as it is | as the network's class says | eps 1e-3, Keras's momentum |
 | torchvision | normalised by ImageNet's mean and deviation | the same on both sides | eps 1e-5, momentum 0.1 |
 | tensorflow | 2 x - 1, which is RGB / 127.5 - 1 | as TensorFlow's SAME | as torchvision |
+| pytorch-ssd | as it is: normalised outside | the same on both sides | as torchvision |
 
-Published weights keep their features in the graph they were trained in; all three have TAO's layer names and strides.
+Published weights keep their features in the graph they were trained in; all have TAO's layer names and strides.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""SqueezeNet as TAO has it (reference 5.3): `conv1` and eight fire modules, stride 16, never a batch norm.
+"""SqueezeNet as TAO has it, 1.0 (reference 5.3), and 1.1: `conv1` and eight fire modules, stride 16, never a batch
+norm.
 
 A fire module squeezes by a 1x1 convolution and expands by a 1x1 and a 3x3 side by side, which are concatenated:
 `fire2_squeeze_conv`, `fire2_squeeze`, `fire2_expand_conv1x1`, `fire2_expand_1x1`, `fire2_expand_conv3x3`,
-`fire2_expand_3x3`, `fire2`. 3x3/2 max-pools `pool1`, `pool4` and `pool8` stand behind `conv1`, `fire4` and `fire8`.
+`fire2_expand_3x3`, `fire2`. 3x3/2 max-pools `pool1`, `pool4` and `pool8` stand behind `conv1`, `fire4` and `fire8`;
+1.1 has `pool1`, `pool3` and `pool5`, and puts no zeros around its first convolution and its pools.
 """
 
 from __future__ import annotations
@@ -15,12 +17,10 @@ from torch import Tensor, nn, relu
 
 from taolite.nn.backbone import Backbone, Walk, named
 
-__all__ = ["SqueezeNet"]
+__all__ = ["SqueezeNet", "SqueezeNet11"]
 
 SQUEEZE = {2: 16, 3: 16, 4: 32, 5: 32, 6: 48, 7: 48, 8: 64, 9: 64}
 """Squeezed channels of each fire module; both expansions have four times as many."""
-
-POOLED = (4, 8)
 
 
 class SqueezeNet(Backbone):
@@ -31,13 +31,18 @@ class SqueezeNet(Backbone):
     """
 
     arch = "squeezenet"
+    stem: ClassVar = (96, 7, 3)
+    """Channels, kernel and zeros around the first convolution."""
+    pooled: ClassVar = (4, 8)
+    """Fire modules that a pool follows."""
+    pool_padding: ClassVar = 1
     blocks = (0, 1, 2, 3, 4, 5, 6, 7, 8)
     fields: ClassVar = {"in_channels": int, "freeze_blocks": list, "freeze_bn": bool}
 
     def __init__(self, *, in_channels: int = 3, freeze_blocks: Collection[int] = (), freeze_bn: bool = False) -> None:
         super().__init__(in_channels=in_channels, stride=16, freeze_blocks=freeze_blocks, freeze_bn=freeze_bn)
-        self._add_conv("conv1", in_channels, 96, 7, 2)
-        channels = 96
+        channels, kernel, padding = self.stem
+        self.add_module("conv1", nn.Conv2d(in_channels, channels, kernel, 2, padding))
         for fire, squeeze in SQUEEZE.items():
             self._add_conv(f"fire{fire}_squeeze_conv", channels, squeeze, 1)
             self._add_conv(f"fire{fire}_expand_conv1x1", squeeze, 4 * squeeze, 1)
@@ -55,11 +60,11 @@ class SqueezeNet(Backbone):
 
     def walk(self, x_nchw: Tensor) -> Walk:
         x = yield from self._relu(x_nchw, "conv1", "conv1_relu")
-        x = yield from named("pool1", _pool(x))
+        x = yield from named("pool1", self._pool(x))
         for fire in SQUEEZE:
             x = yield from self._fire(x, f"fire{fire}")
-            if fire in POOLED:
-                x = yield from named(f"pool{fire}", _pool(x))
+            if fire in self.pooled:
+                x = yield from named(f"pool{fire}", self._pool(x))
         return x
 
     def _fire(self, x: Tensor, fire: str) -> Walk:
@@ -72,7 +77,15 @@ class SqueezeNet(Backbone):
         x = yield from self._through(x, conv)
         return (yield from named(activation, relu(x)))
 
+    def _pool(self, x: Tensor) -> Tensor:
+        # TAO pads with zeros; behind a ReLU that is the same.
+        return nn.functional.max_pool2d(x, 3, stride=2, padding=self.pool_padding)
 
-def _pool(x: Tensor) -> Tensor:
-    # TAO pads with zeros; behind a ReLU that is the same.
-    return nn.functional.max_pool2d(x, 3, stride=2, padding=1)
+
+class SqueezeNet11(SqueezeNet):
+    """SqueezeNet 1.1, as torchvision and pytorch-ssd have it, without its classifier; arguments as `SqueezeNet`."""
+
+    arch = "squeezenet1_1"
+    stem = (64, 3, 0)
+    pooled = (3, 5)
+    pool_padding = 0

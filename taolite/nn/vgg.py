@@ -2,6 +2,9 @@
 
 Layers are `block_1a_conv_1`, `block_1a_bn_1`, `block_1a_relu`, `block_1b_conv_1`, ... Without pooling the first
 convolution of blocks 2 to 5 has stride 2; with it blocks 1 to 4 end in a 2x2 max-pool, `block1_pool`, ...
+
+pytorch-ssd's, `vgg16_reduced`, is a VGG 16 with pools and with its fully connected layers made convolutions: `fc6`,
+dilated, and `fc7`.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from torch import Tensor, nn, relu
 
 from taolite.nn.backbone import Backbone, Walk, layer_letters, named
 
-__all__ = ["VGG"]
+__all__ = ["VGG", "ReducedVGG"]
 
 REPEATS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 WIDTHS = (64, 128, 256, 512, 512)
@@ -84,3 +87,56 @@ class VGG(Backbone):
 
     def _parts(self, block: int) -> list[str]:
         return [f"block_{block}{layer_letters(i)}" for i in range(REPEATS[self.num_layers][block - 1])]
+
+
+class ReducedVGG(Backbone):
+    """VGG 16 as SSD has it: no batch norm, `block3_pool` rounds a grid up, `block5_pool` keeps it, then 1024 channels.
+
+    Args:
+        in_channels, freeze_blocks, freeze_bn: as `Backbone`; block 6 is `fc6` and `fc7`.
+    """
+
+    arch = "vgg16_reduced"
+    graph = "pytorch-ssd"
+    blocks = (1, 2, 3, 4, 5, 6)
+    fields: ClassVar = {"in_channels": int, "freeze_blocks": list, "freeze_bn": bool}
+
+    def __init__(self, *, in_channels: int = 3, freeze_blocks: Collection[int] = (), freeze_bn: bool = False) -> None:
+        super().__init__(in_channels=in_channels, stride=16, freeze_blocks=freeze_blocks, freeze_bn=freeze_bn)
+        channels = in_channels
+        for name, width in _REDUCED:
+            self._add_conv(f"{name}_conv_1", channels, width, 3)
+            channels = width
+        self.fc6 = nn.Conv2d(channels, 1024, 3, padding=6, dilation=6)
+        self._add_conv("fc7", 1024, 1024, 1)
+        self.reset_parameters()
+        self.train()
+
+    @property
+    def out_channels(self) -> int:
+        return self._conv("fc7").out_channels
+
+    def block_of(self, layer: str) -> int | None:
+        return 6 if layer.startswith("fc") else int(layer[len("block_")])
+
+    def walk(self, x_nchw: Tensor) -> Walk:
+        x, block = x_nchw, 1
+        for name, _ in _REDUCED:
+            if not name.startswith(f"block_{block}"):
+                x = yield from named(f"block{block}_pool", nn.functional.max_pool2d(x, 2, ceil_mode=block == 3))
+                block += 1
+            x = yield from self._through(x, f"{name}_conv_1")
+            x = yield from named(f"{name}_relu", relu(x))
+        x = yield from named("block5_pool", nn.functional.max_pool2d(x, 3, stride=1, padding=1))
+        for name in ("fc6", "fc7"):
+            x = yield from self._through(x, name)
+            x = yield from named(f"{name}_relu", relu(x))
+        return x
+
+
+_REDUCED = tuple(
+    (f"block_{block}{layer_letters(i)}", width)
+    for block, (repeats, width) in enumerate(zip(REPEATS[16], WIDTHS, strict=True), start=1)
+    for i in range(repeats)
+)
+"""Sub-blocks and their channels."""

@@ -36,7 +36,16 @@ from taolite.nn.resnet import DEPTHS
 if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
 
-__all__ = ["LoadReport", "StateDict", "Weights", "load_weights", "preferred_graph", "read_state_dict", "read_weights"]
+__all__ = [
+    "LoadReport",
+    "StateDict",
+    "Weights",
+    "copy_layer",
+    "load_weights",
+    "preferred_graph",
+    "read_state_dict",
+    "read_weights",
+]
 
 TORCHVISION = "torchvision://"
 KNOWN = (*(f"resnet{n}" for n in (18, 34, 50, 101, 152)), "mobilenet_v2", "efficientnet_b0")
@@ -164,7 +173,7 @@ def load_weights(module: nn.Module, weights: Weights) -> LoadReport:
     loaded: list[str] = []
     skipped: dict[str, str] = {}
     for layer, values in layers.items():
-        reason = _copy_layer(own[layer], values) if layer in own else "this network has no such layer"
+        reason = copy_layer(own[layer], values) if layer in own else "this network has no such layer"
         if reason is None:
             loaded.append(layer)
         else:
@@ -190,7 +199,7 @@ def _fold_biases(own: Mapping[str, nn.Module], layers: Mapping[str, dict[str, Te
             norm["running_mean"] = norm["running_mean"] - values.pop("bias")
 
 
-def _copy_layer(layer: nn.Module, values: Mapping[str, Tensor]) -> str | None:
+def copy_layer(layer: nn.Module, values: Mapping[str, Tensor]) -> str | None:
     """Copy `values` into `layer`; or say why not and copy nothing."""
     targets = {name: t for name, t in layer.state_dict(keep_vars=True).items() if name != "num_batches_tracked"}
     found = dict(values)

@@ -206,7 +206,7 @@ def test_what_cannot_be_built_is_said_with_the_choices():
         return str(caught.value)
 
     assert message(lambda: MobileNetV1(graph="torchvision")) == (
-        "MobileNetV1: graph is torchvision; it needs to be one of tao, tensorflow"
+        "MobileNetV1: graph is torchvision; it needs to be one of tao, tensorflow, pytorch-ssd"
     )
     assert message(lambda: MobileNetV2(final_stride=8)) == (
         "MobileNetV2: final_stride is 8; it needs to be one of 16, 32"

@@ -27,6 +27,7 @@ from taolite.errors import ModelError
 from taolite.metrics.classes import score_classes, score_tags
 from taolite.nn.arrays import fingerprint, load_arrays, state_arrays
 from taolite.nn.backbone import Graph
+from taolite.nn.inputs import swap_colours
 from taolite.nn.torchvision_network import load_state_dict
 from taolite.nn.weights import load_weights, preferred_graph, read_state_dict, read_weights
 from taolite.preprocessing import Preprocessing
@@ -42,7 +43,7 @@ from taolite.tasks.classification.examples import (
     spec_samples,
 )
 from taolite.tasks.classification.inference import check_classmap
-from taolite.tasks.classification.inputs import set_input, swap_colours
+from taolite.tasks.classification.inputs import set_input
 from taolite.tasks.classification.loss import ClassificationObjective, mixup
 from taolite.tasks.classification.model import (
     HEADS,

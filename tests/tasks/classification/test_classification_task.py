@@ -15,13 +15,14 @@ from taolite.artifacts.keys import Key
 from taolite.data.order import generator
 from taolite.errors import ModelError
 from taolite.nn.activations import ACTIVATIONS as NAMES
+from taolite.nn.inputs import swap_colours
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Truth
 from taolite.scorecard import ACCURACY
 from taolite.tasks.classification.decode import decode
 from taolite.tasks.classification.examples import spec_augment, spec_preprocessing
 from taolite.tasks.classification.inference import as_judged
-from taolite.tasks.classification.inputs import set_input, swap_colours
+from taolite.tasks.classification.inputs import set_input
 from taolite.tasks.classification.loss import ClassificationObjective, mixup
 from taolite.tasks.classification.model import Classifier, TaoClassifier, TorchvisionClassifier, tao_classifier
 from taolite.tasks.classification.spec import ClassificationSpec
