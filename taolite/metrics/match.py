@@ -2,7 +2,8 @@
 
 Every class is matched on its own, best detection first. A detection looks only at the true box of its class and
 image that it overlaps most: it is right where their IoU reaches the class's threshold and no better detection has
-taken that box, and wrong otherwise (no second choice). Two conventions (reference/detectnet_v2.md 8.5):
+taken that box, and wrong otherwise. With `second_choice` it looks at those that no better one has taken. Two
+conventions (reference/detectnet_v2.md 8.5):
 
     "tao"         corners rounded to integers (half to even), widths and heights + 1
     "continuous"  corners as they are, width = x2 - x1
@@ -80,6 +81,8 @@ def match(
     iou_thresholds: Sequence[float],
     limits: Sequence[BoxLimits] | None = None,
     convention: Convention = "tao",
+    strict: bool = False,
+    second_choice: bool = False,
 ) -> list[ClassMatches]:
     """Match the detections of a data set with its labels.
 
@@ -90,6 +93,8 @@ def match(
         iou_thresholds: for each class, the least IoU of a right detection.
         limits: for each class, the sizes that count; None counts all.
         convention: how IoU is measured, see above.
+        strict: the IoU of a right detection has to be greater than its threshold.
+        second_choice: see above. A difficult box is taken by its first detection then; without, it excuses all.
 
     Returns:
         One ClassMatches for each class.
@@ -102,7 +107,17 @@ def match(
     for truth, found in zip(truths, founds, strict=True):
         truth = truth.only(_allowed(truth.boxes_n4, truth.classes_n, limits))
         wanted_c += np.bincount(truth.classes_n[~_difficult(truth)], minlength=num_classes)
-        images.append(_match_image(truth, found, thresholds_c, limits=limits, convention=convention))
+        images.append(
+            _match_image(
+                truth,
+                found,
+                thresholds_c,
+                limits=limits,
+                convention=convention,
+                strict=strict,
+                second_choice=second_choice,
+            )
+        )
     scores = np.concatenate([image.scores for image in images])
     classes = np.concatenate([image.classes for image in images])
     correct = np.concatenate([image.correct for image in images])
@@ -135,6 +150,8 @@ def _match_image(
     *,
     limits: Sequence[BoxLimits] | None,
     convention: Convention,
+    strict: bool,
+    second_choice: bool,
 ) -> _Detections:
     scores = np.asarray(found.scores_n, dtype=np.float64)
     order = np.argsort(-scores, kind="stable")
@@ -145,13 +162,26 @@ def _match_image(
         return _Detections(scores, classes, correct)
     iou = _iou(found.boxes_n4[order], truth.boxes_n4, convention)
     iou[classes[:, None] != truth.classes_n[None, :]] = -1.0
-    best = iou.argmax(axis=1)
-    near = iou[np.arange(len(best)), best] >= thresholds_c[classes]
+    near_nm = (iou > thresholds_c[classes][:, None]) if strict else (iou >= thresholds_c[classes][:, None])
+    best = _free_choices(iou, near_nm) if second_choice else iou.argmax(axis=1)
+    near = (best >= 0) & near_nm[np.arange(len(best)), best]
     excused = near & _difficult(truth)[best]
     near = np.flatnonzero(near & ~excused)
     _, first = np.unique(best[near], return_index=True)  # the best-scored detection of each true box
     correct[near[first]] = True
     return _Detections(scores[~excused], classes[~excused], correct[~excused])
+
+
+def _free_choices(iou_nm: NDArray[np.float64], near_nm: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(N,) the true box that each detection takes of those its betters have left, -1 where none is near enough."""
+    choices = np.full(len(iou_nm), -1, dtype=np.int64)
+    left_nm = np.where(near_nm, iou_nm, -1.0)
+    for detection in range(len(left_nm)):
+        best = left_nm[detection].argmax()
+        if left_nm[detection, best] >= 0:
+            choices[detection] = best
+            left_nm[:, best] = -1.0
+    return choices
 
 
 def _iou(found_n4: Boxes, true_m4: Boxes, convention: Convention) -> NDArray[np.float64]:

@@ -1,0 +1,69 @@
+"""How good an SSD is: its own kind's metric, and beside it what compares with other detectors.
+
+pytorch-ssd's is PASCAL VOC's of 2007 (reference/jetson_workflows.md 5): right is what overlaps a box by more than the
+threshold, a second find of the same box is wrong. TAO's (reference/tao_classification_ssd.md 4.8) rounds found boxes
+to pixels of the network input, and a find whose best box is taken may have its second best; its INTEGRATE is the
+whole area, unlike DetectNet's. Boxes are in pixels of the network input, to which photos are stretched, so IoUs are
+those of the photos.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+
+import numpy as np
+
+from taolite.boxes import clip_boxes
+from taolite.metrics import Mode, Scores, coco_map, match, score, score_matches
+from taolite.sample import Truth
+from taolite.scorecard import AP, Metric, ScoreCard
+from taolite.tasks.boxes import Found
+from taolite.tasks.ssd.plan import Scoring
+
+__all__ = ["ssd_card"]
+
+_MODES: dict[str, Mode] = {"voc07": "SAMPLE", "area": "AREA", "sample": "SAMPLE", "integrate": "AREA"}
+
+
+def ssd_card(
+    truths: Sequence[Truth],
+    founds: Sequence[Found],
+    *,
+    names: Sequence[str],
+    scoring: Scoring,
+    input_hw: tuple[int, int],
+) -> ScoreCard:
+    """Score a data set, image by image.
+
+    The main metric is `scoring`'s. Beside it "VOC", the all-point AP from an IoU of 0.5 on, as every detector here has
+    it, and "COCO", where its library is installed and there is anything to find. Classes with nothing to find have no
+    AP and are not in the mean, but in TAO's modes, where they count as 0 as they do there; `objects` tells which.
+    """
+    pytorch_ssd = scoring.mode in ("voc07", "area")
+    matches = match(
+        truths,
+        founds if pytorch_ssd else [_in_pixels(found, input_hw) for found in founds],
+        num_classes=len(names),
+        iou_thresholds=[scoring.iou] * len(names),
+        convention="continuous",
+        strict=pytorch_ssd,
+        second_choice=not pytorch_ssd,
+    )
+    own = score_matches(matches, names=names, mode=_MODES[scoring.mode])
+    main = _of_present(own) if pytorch_ssd else Metric(AP, float(np.mean(list(own.per_class.values()))), own.per_class)
+    beside = {"VOC": _of_present(score(truths, founds, names=names, mode="AREA"))}
+    if importlib.util.find_spec("faster_coco_eval") and any(one.truths for one in own.classes):
+        beside["COCO"] = Metric(AP, coco_map(truths, founds, names=names).ap, {})
+    return ScoreCard(main, beside, {one.name: one.truths for one in own.classes}, len(truths))
+
+
+def _of_present(scores: Scores) -> Metric:
+    """The classes that there is something to find of, and their mean."""
+    present = {one.name: one.average_precision for one in scores.classes if one.truths}
+    return Metric(AP, float(np.mean(list(present.values()))) if present else 0.0, present)
+
+
+def _in_pixels(found: Found, input_hw: tuple[int, int]) -> Found:
+    """`found` with corners on whole pixels (halves to even) inside the input."""
+    return Found(clip_boxes(np.rint(found.boxes_n4), hw=input_hw), found.scores_n, found.classes_n)
