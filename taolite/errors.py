@@ -1,4 +1,5 @@
-"""Everything a user can mend. These print without a traceback and end the command with exit code 1.
+"""Everything a user can mend. These print without a traceback and end the command with exit code 1,
+or 75 (EX_TEMPFAIL: try again) for a run that was stopped and can go on.
 
 TaoliteError
 ├── SpecError        a spec file: all its problems at once, each with line and nearest name
@@ -13,6 +14,7 @@ TaoliteError
 │   └── ForeignError     made by something else (NVIDIA's closed codec, a pickle, another format)
 ├── ModelError       the model does not fit the spec, or the weights do not fit the model
 ├── TrainingError    a run that cannot go on (a loss that is not finite, a folder of another run)
+│   └── StoppedError     a run that was told to stop, saved its state and can go on; exit code 75
 └── EngineError      a runtime that is missing, or an engine that cannot be built, is stale or foreign
 
 A message says where, what was found, what is needed and the way out. Anything else that is raised is our
@@ -35,6 +37,7 @@ __all__ = [
     "PathError",
     "SpecError",
     "SpecProblem",
+    "StoppedError",
     "StorageError",
     "TaoliteError",
     "TrainingError",
@@ -90,6 +93,10 @@ class ModelError(TaoliteError):
 
 class TrainingError(TaoliteError):
     """A run that cannot go on."""
+
+
+class StoppedError(TrainingError):
+    """A run that was told to stop; its state is saved, and the same command goes on from there."""
 
 
 class EngineError(TaoliteError):

@@ -147,6 +147,11 @@ def gen_trt_engine(parser: argparse.ArgumentParser, *, deploy: bool = False) -> 
 
 def training(parser: argparse.ArgumentParser) -> None:
     """What is ours of every network's `train`."""
+    parser.add_argument("--resume", action="store_true", help="go on with the folder's run, or fail if it holds none")
+    parser.add_argument(
+        "--checkpoint_minutes", type=float, default=10.0, metavar="M", help="save every M minutes within an epoch too"
+    )
+    parser.add_argument("--keep_checkpoints", type=int, default=2, metavar="N", help="the last N stay")
     parser.add_argument("--enable_determinism", action="store_true", help="the same bits again, on a GPU too")
     parser.add_argument("--mlflow", metavar="URI", help="log to this MLflow too; else MLFLOW_TRACKING_URI's, if set")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of convolutions")

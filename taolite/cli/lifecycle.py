@@ -311,6 +311,9 @@ def trained(
         precision=options.precision,
         deterministic=options.enable_determinism,
         workers=workers,
+        checkpoint_minutes=options.checkpoint_minutes,
+        checkpoints_kept=positive("--keep_checkpoints", options.keep_checkpoints) or 2,
+        resume=options.resume,
         mlflow=options.mlflow or os.environ.get("MLFLOW_TRACKING_URI", ""),
     )
     with Terminal(verbose=options.verbose) as show:

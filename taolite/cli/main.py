@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from taolite import __version__
 from taolite.cli.parsing import TaoParser
-from taolite.errors import PathError, TaoliteError
+from taolite.errors import PathError, StoppedError, TaoliteError
 
 __all__ = ["detectnet_v2", "main", "tao_converter"]
 
@@ -33,8 +33,12 @@ GROUPS = {
 }
 
 
+STOPPED = 75
+"""Exit code of a training that SIGTERM or Ctrl-C ended with its state saved: sysexits' EX_TEMPFAIL, try again."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code (0 done, 1 something to mend, 2 wrong usage)."""
+    """Run one command; returns the exit code (0 done, 1 something to mend, 2 wrong usage, `STOPPED`)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
         prog="taolite",
@@ -70,6 +74,9 @@ def _run(options: argparse.Namespace) -> int:
     try:
         code = options.run(options)
         return int(code or 0)
+    except StoppedError as error:
+        print(f"stopped: {error}", file=sys.stderr)
+        return STOPPED
     except TaoliteError as error:
         print(f"error: {error}{_container_hint(error, options)}", file=sys.stderr)
         return 1

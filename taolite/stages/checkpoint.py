@@ -1,8 +1,15 @@
-"""Checkpoints of a run: written whole or not at all, the last few kept, the newest readable one taken up again."""
+"""Checkpoints of a run: written whole or not at all, the last few kept, the newest readable one taken up again.
+
+Which one is newer is in their names, the step; clocks and file dates have no say.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,35 +19,49 @@ from taolite.errors import DamagedError, TruncatedError
 from taolite.events import Listener, Notice
 from taolite.stages.loop import Trainer
 
-__all__ = ["restore_latest", "save"]
+__all__ = ["State", "newest", "save"]
 
-_KEPT = 2
 _PATTERN = "step-*.ckpt"
 
 
-def save(folder: Path, trainer: Trainer, *, key: Key) -> Path:
-    """Write the trainer's state; older checkpoints beyond the last two go once it is safely on the disk."""
+@dataclass(frozen=True)
+class State:
+    """What a checkpoint holds: a trainer's tensors and state, and the run's metrics so far, a row an epoch."""
+
+    tensors: Mapping[str, torch.Tensor]
+    trainer: Mapping[str, Any]
+    metrics: Sequence[Mapping[str, Any]]
+
+
+def save(folder: Path, trainer: Trainer, *, metrics: Sequence[Mapping[str, Any]], key: Key, kept: int) -> Path:
+    """Write the trainer's state; older checkpoints beyond the last `kept` go once it is safely on the disk.
+
+    Raises StorageError, and the checkpoints that are there stay.
+    """
     path = folder / f"step-{trainer.step:09d}.ckpt"
     tensors = {name: value.detach().cpu().contiguous().numpy() for name, value in trainer.tensors().items()}
-    write_checkpoint(path, tensors, trainer.state(), key=key)
-    for old in _checkpoints(folder)[:-_KEPT]:
+    write_checkpoint(path, tensors, {"trainer": trainer.state(), "metrics": list(metrics)}, key=key)
+    for old in _checkpoints(folder)[:-kept]:
         old.unlink()
     return path
 
 
-def restore_latest(folder: Path, trainer: Trainer, *, key: Key, listener: Listener) -> Path | None:
-    """Take up the newest checkpoint that is whole; None where there is none.
+def newest(folder: Path, *, key: Key, listener: Listener) -> tuple[Path, State] | None:
+    """The newest checkpoint that is whole; None where there is none.
 
-    A truncated or damaged one is reported and the one before it used. Raises WrongKeyError for another key.
+    A truncated or damaged one is reported, put aside as `NAME.damaged`, and the one before it used. Raises
+    WrongKeyError for another key.
     """
     for path in reversed(_checkpoints(folder)):
         try:
-            checkpoint = read_checkpoint(path, key=key)
+            found = read_checkpoint(path, key=key)
         except (DamagedError, TruncatedError) as error:
             listener(Notice(f"{error}; going on from the checkpoint before it", "warning"))
+            with suppress(OSError):  # a folder that cannot be written to is told of when the next one is saved
+                path.replace(path.with_name(f"{path.name}.damaged"))
             continue
-        trainer.restore({name: torch.from_numpy(value) for name, value in checkpoint.tensors.items()}, checkpoint.state)
-        return path
+        tensors = {name: torch.from_numpy(value) for name, value in found.tensors.items()}
+        return path, State(tensors, found.state["trainer"], found.state["metrics"])
     return None
 
 

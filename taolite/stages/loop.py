@@ -1,7 +1,7 @@
 """The training loop: steps over batches, and nothing that a task or a file format would have to know.
 
 Sample order, augmentation, learning rate and per-step randomness are functions of (seed, epoch, index, step); what
-else there is (weights, batch norms, the optimiser's moments, the state of objective, schedule and cost scale) is in
+else there is (weights, batch norms, the optimiser's moments, objective, schedule, cost scale, the epoch's sums) is in
 `Trainer.tensors` and `.state`, so a run restored from those goes on as if it had never stopped, from the middle of an
 epoch too.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -40,7 +40,7 @@ class _Tally:
     steps: int = 0
     images: int = 0
     waited_s: float = 0.0
-    started_s: float = 0.0
+    seconds: float = 0.0  # before the run was last taken up
     parts: dict[str, float] = field(default_factory=dict)
     wait_s: float = 0.0  # of `waited_s`, for the last batch
 
@@ -63,7 +63,7 @@ class Trainer:
         workers: int,
         listener: Listener,
         points: int = 10,
-        should_stop: Callable[[], bool] = lambda: False,
+        should_pause: Callable[[], bool] = lambda: False,
     ) -> None:
         self.network = network.to(device.place, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.examples = examples
@@ -74,7 +74,7 @@ class Trainer:
         self._device = device
         self._workers = workers
         self._listen = listener
-        self._should_stop = should_stop
+        self._should_pause = should_pause
         self._optimizer = recipe.optimizer(groups)
         scaling = recipe.cost_scaling or (FLOAT16 if device.autocast is torch.float16 else None)
         self.cost_scale = CostScale(scaling) if scaling else None
@@ -83,6 +83,7 @@ class Trainer:
         self._parts: Mapping[str, float] = {}
         self._cost = 0.0  # of the last step, without regularisation
         self.step = 0
+        self._tally = _Tally()
 
     @property
     def total_steps(self) -> int:
@@ -107,13 +108,14 @@ class Trainer:
     def run_epoch(self) -> EpochDone | None:
         """Train to the end of the current epoch; from its middle if that is where the state was taken.
 
-        None where `should_stop` ended it between two steps. Raises TrainingError where the cost is not finite; the
-        state is then that of the last good step.
+        None where `should_pause` ended it between two steps; the next call goes on there. Raises TrainingError where
+        the cost is not finite; the state is then that of the last good step.
         """
         epoch, done = divmod(self.step, self.steps_per_epoch)
-        tally = _Tally(started_s=time.perf_counter())
+        tally = self._tally
         self.network.train()
-        before_s = tally.started_s
+        began_s = before_s = time.perf_counter()
+        seconds_before = tally.seconds
         for batch in self._timed(self._batches(epoch, done), tally):
             loss = self._train_step(batch)
             tally.loss += loss
@@ -122,22 +124,21 @@ class Trainer:
             for name, value in self._parts.items():
                 tally.parts[name] = tally.parts.get(name, 0.0) + value
             before_s, batch_s = time.perf_counter(), time.perf_counter() - before_s
-            number, readings = done + tally.steps, {"loss": self._cost, **self._parts}
+            tally.seconds = seconds_before + before_s - began_s
+            number, readings = self.step - epoch * self.steps_per_epoch, {"loss": self._cost, **self._parts}
             self._listen(
                 BatchDone(epoch + 1, number, self.steps_per_epoch, len(batch.examples), batch_s, tally.wait_s, readings)
             )
-            if self._should_stop() and done + tally.steps < self.steps_per_epoch:
+            if self._should_pause() and number < self.steps_per_epoch:
                 return None
             if self.step % self.point_every == 0 or self.step % self.steps_per_epoch == 0:
                 self._listen(Stepped(self.step, self._readings(loss)))
             detail = f"loss {loss:.5f}"
             self._listen(
-                Progress(
-                    f"epoch {epoch + 1}/{self.recipe.epochs}", done + tally.steps, self.steps_per_epoch, "step", detail
-                )
+                Progress(f"epoch {epoch + 1}/{self.recipe.epochs}", number, self.steps_per_epoch, "step", detail)
             )
         self.objective.end_epoch()
-        seconds = time.perf_counter() - tally.started_s
+        self._tally = _Tally()
         left = self.total_steps - self.step
         return EpochDone(
             epoch=epoch + 1,
@@ -145,10 +146,10 @@ class Trainer:
             step=self.step,
             loss=tally.loss / tally.steps,
             learning_rate=self.learning_rate(self.step - 1),
-            images_per_s=tally.images / seconds,
-            data_wait=tally.waited_s / seconds,
-            seconds=seconds,
-            eta_s=seconds / tally.steps * left,
+            images_per_s=tally.images / tally.seconds,
+            data_wait=tally.waited_s / tally.seconds,
+            seconds=tally.seconds,
+            eta_s=tally.seconds / tally.steps * left,
             cost_exponent=self.cost_scale.exponent if self.cost_scale else None,
             overflows=self.cost_scale.overflows if self.cost_scale else 0,
             parts={name: total / tally.steps for name, total in tally.parts.items()},
@@ -251,6 +252,7 @@ class Trainer:
             "steps_per_epoch": self.steps_per_epoch,
             "objective": self.objective.state(),
             "schedule": self.schedule.state(),
+            "epoch": asdict(self._tally),
             "cost_scale": self.cost_scale.state() if self.cost_scale else None,
             "computed_on": self._device.fingerprint(),
         }
@@ -263,6 +265,7 @@ class Trainer:
                 f"{self.steps_per_epoch}; restore the data and batch size, or train into another results folder"
             )
         self.step = int(state["step"])
+        self._tally = _Tally(**state["epoch"])
         self.network.load_state_dict(
             {name[len(_NETWORK) :]: value for name, value in tensors.items() if name.startswith(_NETWORK)}
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
 
+from taolite.errors import StorageError
 from taolite.events import EpochDone, Event, Stepped, Validated
 from taolite.files import write_text
 from taolite.scorecard import Metric
@@ -72,7 +74,9 @@ class Recorder:
         for sink in [*self._sinks, *([self._costs] if self._costs else [])]:
             sink.close()
         if error is not None:
-            self._run.status.write(str(error).splitlines()[0] if str(error) else kind.__name__, status="FAILURE")  # type: ignore[union-attr]
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            with suppress(StorageError):  # a full disk may be the error itself, which is what is told
+                self._run.status.write(first, status="FAILURE")
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Stepped):

@@ -1,7 +1,7 @@
 """Train a model from a spec into a run folder: weights/NAME.tlt, and everything to go on from if it is interrupted.
 
 A folder that already holds this run is taken up where it stopped, as TAO does, and says so; one that holds another
-run is refused. Ctrl-C ends the run between two steps, with a checkpoint.
+run is refused. Ctrl-C and SIGTERM end the run between two steps, with a checkpoint.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
-from taolite.errors import DataError
+from taolite.errors import DataError, TrainingError
 from taolite.events import Event, Listener, Notice, silent
 from taolite.files import write_text
 from taolite.report import plots
@@ -30,7 +30,7 @@ from taolite.stages.device import Device, Precision, choose, set_deterministic
 from taolite.stages.evaluate import Evaluation
 from taolite.stages.loop import Trainer
 from taolite.stages.record import Recorder
-from taolite.stages.underway import Best, Run, metrics_of
+from taolite.stages.underway import Best, Pauses, Run, metrics_of
 from taolite.tasks.base import Recipe, Resolve, Schedule, Start, Task, Watch
 from taolite.workspace.manifest import hardware, versions
 from taolite.workspace.run import RunFolder, RunIdentity
@@ -49,6 +49,9 @@ class TrainOptions:
     deterministic: bool = False
     workers: int = 2
     mlflow: str = ""  # tracking URI
+    checkpoint_minutes: float = 10.0  # between checkpoints within an epoch
+    checkpoints_kept: int = 2
+    resume: bool = False  # only go on with a run that is there
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ def train(
     Raises SpecError, DataError, PathError, ArtifactError, ModelError, TrainingError, StorageError.
     """
     began = time.perf_counter()
+    if options.resume and not (results / "manifest.json").exists():
+        raise TrainingError(f"--resume: {results} holds no run to go on with; leave it out to begin one there")
     listener(Notice(f"Loading experiment spec at {spec_path}."))
     plan = _plan(task, spec_path, key=key, resolve=resolve, options=options, listener=listener)
     spec, start, recipe, watch, device = plan.spec, plan.start, plan.recipe, plan.watch, plan.device
@@ -106,8 +111,8 @@ def train(
         ) as record,
         _stop_signals() as stop,
     ):
-        hear = _both(record, listener)
-        trainer = _trainer(task, plan, workers=options.workers, listener=hear, stop=stop)
+        hear, pauses = _both(record, listener), Pauses(60 * options.checkpoint_minutes, stop)
+        trainer = _trainer(task, plan, workers=options.workers, listener=hear, should_pause=pauses.due)
         _tell_intervals(trainer, watch, listener)
         run = Run(
             task,
@@ -120,6 +125,8 @@ def train(
             key,
             device,
             options.workers,
+            options.checkpoints_kept,
+            pauses,
             watch,
             record.sinks,
             hear,
@@ -131,7 +138,7 @@ def train(
         record.started(task.title)
         first = trainer.first_batch().examples
         plots.first_batch_png(first, task.classes(spec), folder.plots / "first_batch.png")
-        evaluation = run.to_the_end(stop)
+        evaluation = run.to_the_end()
         parameters = run.save_model(run.weights, evaluation)
         record.finished(task.title, model=run.weights, parameters=parameters)
         folder.record(metrics=metrics_of(evaluation), parameters=parameters)
@@ -181,7 +188,7 @@ def _plan(
     return _Plan(spec, start, examples, held_out, recipe, task.schedule(spec), task.watch(spec), device)
 
 
-def _trainer(task: Task, plan: _Plan, *, workers: int, listener: Listener, stop: threading.Event) -> Trainer:
+def _trainer(task: Task, plan: _Plan, *, workers: int, listener: Listener, should_pause: Callable[[], bool]) -> Trainer:
     network = plan.start.network
     return Trainer(
         network,
@@ -195,7 +202,7 @@ def _trainer(task: Task, plan: _Plan, *, workers: int, listener: Listener, stop:
         workers=workers,
         listener=listener,
         points=plan.watch.points,
-        should_stop=stop.is_set,
+        should_pause=should_pause,
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from taolite import __version__
 from taolite.artifacts.bundle import write_bundle
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
-from taolite.errors import TrainingError
-from taolite.events import Listener, Notice, Saved, Validated
+from taolite.errors import StoppedError
+from taolite.events import EpochDone, Listener, Notice, Saved, Validated
 from taolite.report import plots
 from taolite.sinks.base import Sink
 from taolite.stages import checkpoint, showing
@@ -25,7 +26,7 @@ from taolite.stages.predict import torch_predict
 from taolite.tasks.base import Start, Task, Watch
 from taolite.workspace.run import RunFolder
 
-__all__ = ["Best", "Run", "metrics_of"]
+__all__ = ["Best", "Pauses", "Run", "metrics_of"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,25 @@ class Best:
     weights: Path
     epoch: int
     value: float
+
+
+class Pauses:
+    """When a run is to save itself in the middle of an epoch: once `stop` is set, and after every `every_s` seconds of
+    a clock that nobody can set."""
+
+    def __init__(self, every_s: float, stop: threading.Event, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.stop = stop
+        self._every_s = every_s
+        self._clock = clock
+        self._saved_s = clock()
+
+    def due(self) -> bool:
+        """Whether to save after this step."""
+        return self.stop.is_set() or self._clock() - self._saved_s >= self._every_s
+
+    def saved(self) -> None:
+        """Begin to count anew."""
+        self._saved_s = self._clock()
 
 
 @dataclass(frozen=True)
@@ -51,6 +71,8 @@ class Run:
     key: Key
     device: Device
     workers: int
+    kept: int  # checkpoints
+    pauses: Pauses
     watch: Watch
     sinks: Sequence[Sink]
     listener: Listener
@@ -58,46 +80,67 @@ class Run:
     def take_up(self) -> None:
         """Go on from the folder's newest checkpoint, where there is one."""
         trainer = self.trainer
-        path = checkpoint.restore_latest(self.folder.checkpoints, trainer, key=self.key, listener=self.listener)
-        if path is None:
+        found = checkpoint.newest(self.folder.checkpoints, key=self.key, listener=self.listener)
+        if found is None:
+            if self.folder.metrics.read():
+                self.folder.metrics.replace([])
+                text = f"{self.folder.root}: this run left no state to go on from; it begins anew"
+                self.listener(Notice(text, "warning"))
             return
+        path, state = found
+        trainer.restore(state.tensors, state.trainer)
+        self.folder.metrics.replace(state.metrics)
         epoch, step = divmod(trainer.step, trainer.steps_per_epoch)
-        self.folder.metrics.rewind(epoch)
         where = f"epoch {epoch} of {trainer.recipe.epochs}" + (f", step {step} of the next" if step else "")
         self.listener(Notice(f"{path}: this folder holds this run already; going on after {where}"))
         if trainer.finished:
             self.listener(Notice("the run is complete: only the final model is written again"))
 
-    def to_the_end(self, stop: threading.Event) -> Evaluation:
-        """Train what is left, with a checkpoint every epoch; the last validation. TrainingError once `stop` is set."""
-        trainer, recipe = self.trainer, self.trainer.recipe
+    def to_the_end(self) -> Evaluation:
+        """Train what is left, with a checkpoint every epoch and at every pause; the last validation. StoppedError once
+        it was told to stop."""
+        trainer = self.trainer
         evaluation = None
         while not trainer.finished:
             done = trainer.run_epoch()
             if done is not None:
-                self.listener(done)
-                self._tell(done.epoch, trainer.schedule.trained(done.epoch, done.loss))
-                if recipe.validates(done.epoch) or trainer.schedule.stopped:
-                    evaluation = self.validate(done.epoch)
-                    self._tell(done.epoch, trainer.schedule.validated(done.epoch, evaluation.cost))
-                if self.watch.every_epochs and done.epoch % self.watch.every_epochs == 0:
-                    self.show()
-                if done.epoch % recipe.checkpoint_interval == 0 and (recipe.keeps_last or done.epoch < recipe.epochs):
-                    self.listener(Notice(f"Saving checkpoints for step-{trainer.step}."))
-                    cost = evaluation.cost if evaluation else math.nan
-                    name = recipe.epoch_model.format(epoch=done.epoch, index=done.epoch - 1, cost=cost)
-                    path = self.folder.root / name
-                    self.save_model(path, evaluation)
-                    self.listener(Saved(path, "last", done.epoch))
-                plots.curves_png(self.folder.metrics.read(), self.folder.plots / "curves.png")
-            saved = checkpoint.save(self.folder.checkpoints, trainer, key=self.key)
-            if stop.is_set():
+                evaluation = self._end_epoch(done, evaluation)
+            saved = self.save()
+            if self.pauses.stop.is_set():
                 epoch, step = divmod(trainer.step, trainer.steps_per_epoch)
-                raise TrainingError(
-                    f"stopped after epoch {epoch}, step {step} of {trainer.steps_per_epoch}; saved as {saved}. "
+                raise StoppedError(
+                    f"after epoch {epoch}, step {step} of {trainer.steps_per_epoch}; saved as {saved}. "
                     f"Run the same command again, in the folder {self.folder.root}, to go on from there"
                 )
         return evaluation or self.validate(trainer.step // trainer.steps_per_epoch)
+
+    def _end_epoch(self, done: EpochDone, evaluation: Evaluation | None) -> Evaluation | None:
+        """What follows an epoch: validation, pictures and models where they are due; the last validation."""
+        trainer, recipe = self.trainer, self.trainer.recipe
+        self.listener(done)
+        self._tell(done.epoch, trainer.schedule.trained(done.epoch, done.loss))
+        if recipe.validates(done.epoch) or trainer.schedule.stopped:
+            evaluation = self.validate(done.epoch)
+            self._tell(done.epoch, trainer.schedule.validated(done.epoch, evaluation.cost))
+        if self.watch.every_epochs and done.epoch % self.watch.every_epochs == 0:
+            self.show()
+        if done.epoch % recipe.checkpoint_interval == 0 and (recipe.keeps_last or done.epoch < recipe.epochs):
+            self.listener(Notice(f"Saving checkpoints for step-{trainer.step}."))
+            cost = evaluation.cost if evaluation else math.nan
+            name = recipe.epoch_model.format(epoch=done.epoch, index=done.epoch - 1, cost=cost)
+            path = self.folder.root / name
+            self.save_model(path, evaluation)
+            self.listener(Saved(path, "last", done.epoch))
+        plots.curves_png(self.folder.metrics.read(), self.folder.plots / "curves.png")
+        return evaluation
+
+    def save(self) -> Path:
+        """Write a checkpoint: everything that going on needs."""
+        path = checkpoint.save(
+            self.folder.checkpoints, self.trainer, metrics=self.folder.metrics.read(), key=self.key, kept=self.kept
+        )
+        self.pauses.saved()
+        return path
 
     def _tell(self, epoch: int, said: str) -> None:
         if said:

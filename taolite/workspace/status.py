@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -89,11 +89,9 @@ class MetricsFile:
                 continue
         return rows
 
-    def rewind(self, epoch: int) -> None:
-        """Forget what came after `epoch`, which a resumed run is about to do again. Atomic."""
-        kept = [row for row in self.read() if row["epoch"] <= epoch]
-        if self.path.exists():
-            write_bytes(self.path, "".join(_line(row) for row in kept).encode())
+    def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Hold `rows` and nothing else, as a resumed run does that is about to do again what came after. Atomic."""
+        write_bytes(self.path, "".join(_line(row) for row in rows).encode())
 
 
 def _append(path: Path, value: Mapping[str, Any]) -> None:

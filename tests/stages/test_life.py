@@ -150,7 +150,7 @@ def test_a_run_stopped_between_steps_goes_on_to_the_same_weights(tiny: Path):
     spec = write_spec(tiny, "exact.txt", epochs=3)
     whole = train_once(tiny / "whole", spec)
 
-    with pytest.raises(TrainingError, match=r"stopped after epoch 1, step 2 of 3; saved as .*step-000000005.ckpt"):
+    with pytest.raises(TrainingError, match=r"after epoch 1, step 2 of 3; saved as .*step-000000005.ckpt"):
         train_once(tiny / "halves", spec, stop_at=4)
     resumed = train_once(tiny / "halves", spec, workers=3)
 
@@ -206,20 +206,21 @@ def test_a_cost_that_is_not_finite_names_the_images_of_its_batch(tiny: Path, mon
     assert lines[-1] == ("look at their labels (`taolite dataset check`), or lower the learning rate")
 
 
-def test_ctrl_c_saves_says_so_and_exits_with_1(tiny: Path):
-    spec, results = write_spec(tiny, "long.txt", epochs=500), tiny / "interrupted"
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl_c", "sigterm"])
+def test_a_signal_to_stop_saves_says_so_and_has_its_own_exit_code(tiny: Path, number: signal.Signals):
+    spec, results = write_spec(tiny, "long.txt", epochs=500), tiny / f"interrupted_{number.name}"
     command = [sys.executable, "-m", "taolite.cli.main", "detectnet", "train", "-e", spec, "-r", results, "-k", KEY]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 120
     while not list(results.glob("checkpoints/*.ckpt")) and time.monotonic() < until:
         time.sleep(0.1)
 
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=120)
 
-    assert process.returncode == 1
+    assert process.returncode == 75
     last = said.strip().splitlines()[-1]
-    assert last.startswith("error: stopped after epoch ")
+    assert last.startswith("stopped: after epoch ")
     assert last.endswith(f"Run the same command again, in the folder {results}, to go on from there")
     assert "Traceback" not in said
 
