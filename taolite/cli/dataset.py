@@ -1,4 +1,4 @@
-"""`taolite dataset convert | check | stats | view`: labels and images, before TAO's own commands see them."""
+"""`taolite dataset convert | check | download | stats | view`: labels and images, before any training sees them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taolite.cli import download
 from taolite.errors import DataError, PathError, UsageError
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--classes", type=_names, metavar="A,B", help="the classes that may occur (names or labels.txt)")
     check.add_argument("--against", type=Path, metavar="PATH", help="a data set that must share no picture with this")
     check.add_argument("--json", action="store_true", help="JSON on stdout")
+
+    line = "fetch a public data set: openimages"
+    download.configure(commands.add_parser("download", help=line, description=line))
 
     stats = add("stats", _stats, "count objects, and measure boxes and images")
     stats.add_argument("source", type=Path, metavar="PATH", help="the folder (or label file) to measure")
