@@ -82,8 +82,10 @@ def _train_flags(parser: TaoParser) -> None:
     add("--start-epoch", type=count(0), metavar="N", help="a new run leaves so many out; one that goes on knows")
     add("--epoch-start", type=count(0), help=argparse.SUPPRESS)
     add("-b", "--batch-size", type=count(1), metavar="N", help="pictures in a step; 8")
-    add("--lr", "--learning-rate", dest="lr", type=number(0, None), metavar="RATE", help="the largest; 0.001")
-    add("--momentum", type=number(0, 1, least=True), metavar="M", help="0.9")
+    add("--optimizer", choices=("adam", "sgd"), help="adam; sgd, as in train.py, with --lr or --momentum")
+    text = "the largest; of adam 0.0001 (0.0003 from a .tlt, 0.001 from random weights), of sgd 0.001"
+    add("--lr", "--learning-rate", dest="lr", type=number(0, None), metavar="RATE", help=text)
+    add("--momentum", type=number(0, 1, least=True), metavar="M", help="of sgd; 0.9")
     add("--wd", "--weight-decay", dest="wd", type=number(0, 1, least=True), metavar="W", help="of kernels; 1e-4")
     add("-p", "--print-freq", type=count(1), default=10, metavar="N", help="batches from line to line; 10")
     add("--resume", metavar="WHAT", help="go on: last, best, a checkpoint or its folder; weights of other runs begin")
@@ -92,7 +94,7 @@ def _train_flags(parser: TaoParser) -> None:
     add("--no-pretrained", action="store_true", help="start from random weights")
     add("--seed", type=count(0), metavar="N", help="of everything random; 42")
     add("--gpu", type=count(0), metavar="I", help="which GPU; the processor where there is none")
-    add("--compat-jetson", dest="compat", action="store_true", help="train.py's rate: 0.1, a tenth every 30 epochs")
+    add("--compat-jetson", dest="compat", action="store_true", help="train.py's way: sgd, 0.1, a tenth every 30 epochs")
     add("--skip-corrupt", action="store_true", help="leave out pictures that cannot be read, with a warning")
     add("-k", "--key", metavar="KEY", help=f"seals the models, as KEY, @FILE or TAOLITE_KEY; else {OPEN_KEY}")
     for flag in _GONE:
@@ -188,6 +190,7 @@ def _settings(options: argparse.Namespace, root: Path) -> tuple[Settings, Classi
         resolution=options.resolution,
         epochs=epochs,
         batch_size=options.batch_size,
+        optimizer=options.optimizer,
         learning_rate=options.lr,
         momentum=options.momentum,
         weight_decay=options.wd,

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from taolite.errors import ModelError
-from taolite.nn.batchnorm import BatchNorm
+from taolite.nn.batchnorm import BatchNorm, keep_statistics
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Backbone", "Graph", "Walk", "layer_letters", "named"]
 
@@ -141,9 +141,7 @@ class Backbone(nn.Module, ABC):
         """Training mode; with `freeze_bn` the batch norms stay in evaluation mode."""
         super().train(mode)
         if self.freeze_bn:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+            keep_statistics(self)
         return self
 
     def reset_parameters(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["BatchNorm", "forget_statistics"]
+__all__ = ["BatchNorm", "forget_statistics", "keep_statistics"]
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -50,3 +50,10 @@ def forget_statistics(network: nn.Module) -> None:
         if isinstance(module, BatchNorm):
             module.num_batches_tracked.zero_()
             module._seen = None
+
+
+def keep_statistics(network: nn.Module) -> None:
+    """Have the batch norms of `network` use their stored statistics, and leave them, until its mode is set again."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()

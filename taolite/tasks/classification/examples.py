@@ -125,7 +125,7 @@ def spec_augment(spec: ClassificationSpec) -> Augment:
         photo_hwc: NDArray[np.uint8], truth: Truth, rng: np.random.Generator
     ) -> tuple[NDArray[np.uint8], Truth]:
         if spec.jetson_config:
-            pixels = random_resized_crop(photo_hwc, whole.input_hw, rng)
+            pixels = random_resized_crop(photo_hwc, whole.input_hw, rng, area=(spec.jetson_config.crop_area, 1.0))
         elif training.enable_random_crop:
             pixels = tao_random_crop(photo_hwc, whole.input_hw, rng, interpolation=interpolation)
         else:

@@ -1,7 +1,8 @@
 """The settings of jetson-inference's train.py as a spec of ours: what needs no spec file is trained like what has one.
 
-A template in TAO's words holds the defaults; each flag that is given changes one field of it. A run that goes on begins
-with the spec it was started with, so its flags need not be given again. No torch.
+A template in TAO's words holds the defaults; each flag that is given changes one field of it, and what a network begins
+with decides how it is trained. A run that goes on begins with the spec it was started with, so its flags need not be
+given again. No torch.
 """
 
 from __future__ import annotations
@@ -12,19 +13,25 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from taolite import spec as specs
+from taolite.errors import UsageError
 from taolite.spec import SpecModel
-from taolite.tasks.classification.spec import ClassificationSpec, LearningRate, Stairs
+from taolite.tasks.classification.spec import SGD, Adam, ClassificationSpec, LearningRate, Optimizer, Stairs
 
 __all__ = ["Settings", "spec_of", "template"]
 
 _LIKE_THEIRS = LearningRate(stairs=Stairs(learning_rate=0.1, epochs=30, gamma=0.1))
+_THEIR_CROPS = 0.08  # of a photo's area, at least
+_RATES = {"published": 1e-4, "trained": 3e-4, "random": 1e-3}  # of Adam, by what the weights are at the start
+_SGD_RATE = 1e-3
+_HEAD_RATE = 10.0  # times that of published layers: the head alone begins at random
 _Model = TypeVar("_Model", bound=SpecModel)
 
 
 @dataclass(frozen=True)
 class Settings:
     """What train.py's flags say; None is a flag that is not given. `pretrained` "" starts from random weights, None
-    from torchvision's own; `compat` takes their learning rate and schedule."""
+    from torchvision's own; `compat` takes their optimiser, learning rate, schedule and crops. A rate or a momentum is
+    SGD's, as theirs is, where `optimizer` is not told."""
 
     dataset: Path | None = None
     dataset_type: Literal["folder", "nuswide", "voc"] | None = None
@@ -32,6 +39,7 @@ class Settings:
     resolution: int | None = None
     epochs: int | None = None
     batch_size: int | None = None
+    optimizer: Literal["adam", "sgd"] | None = None
     learning_rate: float | None = None
     momentum: float | None = None
     weight_decay: float | None = None
@@ -50,12 +58,12 @@ def template() -> ClassificationSpec:
 def spec_of(settings: Settings, *, kept: ClassificationSpec | None = None) -> ClassificationSpec:
     """The spec that the flags stand for: the template's, or that of the run which goes on, with each flag's field.
 
-    Raises SpecError where they contradict each other.
+    Raises SpecError, UsageError where they contradict each other.
     """
-    made = kept or template()
-    if settings.compat and made.train_config.lr_config != _LIKE_THEIRS:
-        made = _with(made, {"train_config.lr_config": _LIKE_THEIRS})
-    made = _with(made, _changes(settings, made))
+    made = _with(kept or template(), _changes(settings, kept or template()))
+    if kept is None:
+        made = _with(made, _beginning(settings, made))
+    made = _with(made, _pace(settings, made))
     return specs.loads(specs.dumps(made), ClassificationSpec, path="the flags as a spec")
 
 
@@ -70,7 +78,6 @@ def _changes(settings: Settings, made: ClassificationSpec) -> dict[str, Any]:
         folders["eval_config.eval_dataset_path"] = str(held_back if kind == "folder" else settings.dataset)
     size = None if settings.resolution is None else f"3,{settings.resolution},{settings.resolution}"
     fresh = settings.arch is not None and made.train_config.pretrained_model_path.startswith("torchvision://")
-    schedule = "stairs" if made.train_config.lr_config.stairs else "cosine"
     given = {
         "jetson_config.dataset_type": settings.dataset_type,
         "jetson_config.multi_label": settings.multi_label,
@@ -80,9 +87,6 @@ def _changes(settings: Settings, made: ClassificationSpec) -> dict[str, Any]:
         "train_config.n_epochs": settings.epochs,
         "train_config.batch_size_per_gpu": settings.batch_size,
         "eval_config.batch_size": settings.batch_size,
-        f"train_config.lr_config.{schedule}.learning_rate": settings.learning_rate,
-        "train_config.optimizer.sgd.lr": settings.learning_rate,
-        "train_config.optimizer.sgd.momentum": settings.momentum,
         "train_config.pretrained_model_path": f"torchvision://{settings.arch}" if fresh else None,
         "train_config.random_seed": settings.seed,
     }
@@ -92,6 +96,40 @@ def _changes(settings: Settings, made: ClassificationSpec) -> dict[str, Any]:
     if settings.weight_decay is not None:
         changes |= _decay(settings.weight_decay)
     return changes
+
+
+def _beginning(settings: Settings, made: ClassificationSpec) -> dict[str, Any]:
+    """How a new run is trained, by what it starts from. Published layers keep the statistics of their batch norms,
+    which 8 pictures at a time would only blur, and learn more slowly than the new head."""
+    source = made.train_config.pretrained_model_path
+    start = "random" if not source else "trained" if source.endswith(".tlt") else "published"
+    if settings.compat:
+        theirs = {"train_config.lr_config": _LIKE_THEIRS, "jetson_config.crop_area": _THEIR_CROPS}
+        return theirs | {"train_config.optimizer": Optimizer(sgd=SGD(lr=0.1, momentum=0.9))}
+    given = settings.learning_rate is not None or settings.momentum is not None
+    kind = settings.optimizer or ("sgd" if given else "adam")
+    sgd, adam = SGD(lr=_SGD_RATE, momentum=0.9), Adam(lr=_RATES[start], beta_1=0.9, beta_2=0.999, epsilon=1e-8)
+    kept = start == "published" and kind == "adam"
+    return {
+        "train_config.optimizer": Optimizer(sgd=sgd) if kind == "sgd" else Optimizer(adam=adam),
+        "train_config.lr_config.cosine.learning_rate": (sgd if kind == "sgd" else adam).lr,
+        "model_config_.freeze_bn": kept,
+        "jetson_config.head_rate": _HEAD_RATE if kept else 1.0,
+    }
+
+
+def _pace(settings: Settings, made: ClassificationSpec) -> dict[str, Any]:
+    """The fields that the given rate and momentum set."""
+    schedule = "stairs" if made.train_config.lr_config.stairs else "cosine"
+    kind = "sgd" if made.train_config.optimizer.sgd else "adam"
+    if settings.momentum is not None and kind == "adam":
+        raise UsageError("--momentum is of --optimizer=sgd, and this run is trained with adam; leave one of them out")
+    given = {
+        f"train_config.lr_config.{schedule}.learning_rate": settings.learning_rate,
+        f"train_config.optimizer.{kind}.lr": settings.learning_rate,
+        "train_config.optimizer.sgd.momentum": settings.momentum,
+    }
+    return {path: value for path, value in given.items() if value is not None}
 
 
 def _decay(weight: float) -> dict[str, Any]:

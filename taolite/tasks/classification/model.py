@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, Self, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from taolite.errors import ModelError
 from taolite.nn.activations import ACTIVATIONS
 from taolite.nn.backbone import Backbone, Graph
 from taolite.nn.backbones import backbone_from_config, build_backbone
+from taolite.nn.batchnorm import keep_statistics
 from taolite.nn.structure import channels_of, resize
 from taolite.nn.torchvision_network import MAX_INPUT, TorchvisionNetwork
 from taolite.tasks.classification.heads import HEADS, RETAINED, make_head, reset
@@ -80,6 +81,10 @@ class Classifier(nn.Module, ABC):
     @abstractmethod
     def renew_head(self, num_classes: int) -> None:
         """Replace the last layer by a fresh one for another number of classes, on the features as they are."""
+
+    @abstractmethod
+    def head_parameters(self) -> Iterator[nn.Parameter]:
+        """Those of the layers that `renew_head` replaces."""
 
     @property
     @abstractmethod
@@ -190,6 +195,9 @@ class TaoClassifier(Classifier):
         for name in weighted[:-1]:
             self.head.get_submodule(name).load_state_dict(old.get_submodule(name).state_dict())
 
+    def head_parameters(self) -> Iterator[nn.Parameter]:
+        return self.head.parameters()
+
     def reset_parameters(self) -> None:
         """Draw a fresh network from torch's global generator, in layer order."""
         self.backbone.reset_parameters()
@@ -225,6 +233,7 @@ class TorchvisionClassifier(Classifier):
         num_classes, activation: as `Classifier`.
         input_size: pixels, height and width of the input; read for vit and maxvit.
         auxiliaries: with googlenet's or inception_v3's auxiliary classifiers; `without_auxiliaries` stores it.
+        freeze_bn: batch norms use their stored statistics in training too; their gamma and beta still train.
     """
 
     def __init__(
@@ -235,8 +244,10 @@ class TorchvisionClassifier(Classifier):
         activation: Activation = "softmax",
         input_size: int = 224,
         auxiliaries: bool = False,
+        freeze_bn: bool = False,
     ) -> None:
         super().__init__(num_classes, activation)
+        self.freeze_bn = freeze_bn
         self.body = TorchvisionNetwork(arch, num_classes, input_size=input_size, auxiliaries=auxiliaries)
 
     @property
@@ -258,9 +269,18 @@ class TorchvisionClassifier(Classifier):
         self.num_classes = num_classes
         self.body.renew_head(num_classes)
 
+    def head_parameters(self) -> Iterator[nn.Parameter]:
+        return self.body.get_submodule(self.body.head).parameters()
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if self.freeze_bn:
+            keep_statistics(self)
+        return self
+
     def config(self) -> dict[str, Any]:
         assert not self.body.auxiliaries, "auxiliary classifiers are of no use in an artifact"
-        return {"network": self.body.arch, "input_size": self.body.input_size}
+        return {"network": self.body.arch, "input_size": self.body.input_size, "freeze_bn": self.freeze_bn}
 
 
 def tao_classifier(
@@ -375,6 +395,7 @@ def _build_torchvision(architecture: Mapping[str, Any]) -> TorchvisionClassifier
         _field(architecture, "num_classes", int),
         activation=_field(architecture, "activation", str),
         input_size=_field(architecture, "input_size", int),
+        freeze_bn=_field({"freeze_bn": False, **architecture}, "freeze_bn", bool),  # older files do without
     )
 
 

@@ -295,7 +295,14 @@ class ClassificationTask:
         return ClassificationObjective(smoothing=smoothing, tags=True, threshold=threshold)
 
     def parameter_groups(self, network: nn.Module, spec: Bound) -> list[dict[str, Any]]:
-        return [{"params": [one for one in network.parameters() if one.requires_grad], "rate": 1.0}]
+        assert isinstance(network, Classifier)
+        rate = spec.spec.jetson_config.head_rate if spec.spec.jetson_config else 1.0
+        trained = [one for one in network.parameters() if one.requires_grad]
+        if rate == 1:
+            return [{"params": trained, "rate": 1.0}]
+        head = set(network.head_parameters())
+        split = ([one for one in trained if one not in head], 1.0), ([one for one in trained if one in head], rate)
+        return [{"params": members, "rate": factor} for members, factor in split if members]
 
     def regularised(self, network: nn.Module, spec: Bound) -> Sequence[nn.Parameter]:
         """Kernels of the layers in `scope`; a depthwise convolution is no Conv2D to TAO."""
@@ -423,7 +430,9 @@ def _fresh(spec: ClassificationSpec, num_classes: int, graph: Graph) -> Classifi
     activation: Activation = "softmax" if _tag_threshold(spec) is None else "sigmoid"
     if model.arch == "torchvision":
         arch, size = model.torchvision_arch, max(height, width)
-        return TorchvisionClassifier(arch, num_classes, activation=activation, input_size=size, auxiliaries=True)
+        return TorchvisionClassifier(
+            arch, num_classes, activation=activation, input_size=size, auxiliaries=True, freeze_bn=model.freeze_bn
+        )
     norm = model.batch_norm_config
     return tao_classifier(
         model.arch,

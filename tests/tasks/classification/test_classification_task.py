@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -24,8 +25,16 @@ from taolite.tasks.classification.examples import spec_augment, spec_preprocessi
 from taolite.tasks.classification.inference import as_judged
 from taolite.tasks.classification.inputs import set_input
 from taolite.tasks.classification.loss import ClassificationObjective, mixup
-from taolite.tasks.classification.model import Classifier, TaoClassifier, TorchvisionClassifier, tao_classifier
+from taolite.tasks.classification.model import (
+    Classifier,
+    TaoClassifier,
+    TorchvisionClassifier,
+    architecture,
+    build,
+    tao_classifier,
+)
 from taolite.tasks.classification.spec import ClassificationSpec
+from taolite.tasks.classification.spec.jetson import JetsonConfig
 from taolite.tasks.classification.spec.network import ACTIVATIONS
 from taolite.tasks.classification.task import TASK, Bound, class_card
 
@@ -287,3 +296,28 @@ def test_published_weights_start_a_classifier_in_the_spec_s_own_mode(shared_data
     with torch.no_grad():
         torch.testing.assert_close(made(pixels), start.network(pixels))
     assert "layers loaded into the torchvision graph" in start.notices[0]
+
+
+def test_the_head_learns_at_a_multiple_of_the_other_layers_rate():
+    spec = dataclasses.replace(
+        Bound(make_spec(), ("a", "b")),
+        spec=make_spec().model_copy(update={"jetson_config": JetsonConfig(head_rate=10.0)}),
+    )
+    network = TorchvisionClassifier("resnet18", 2)
+
+    body, head = TASK.parameter_groups(network, spec)
+
+    assert (body["rate"], head["rate"]) == (1.0, 10.0)
+    assert [tuple(one.shape) for one in head["params"]] == [(2, 512), (2,)]
+    assert len(body["params"]) + 2 == len(list(network.parameters()))
+
+
+def test_frozen_statistics_stay_in_training_and_after_a_rebuild():
+    network = build(architecture(TorchvisionClassifier("resnet18", 2, freeze_bn=True))).train()
+
+    network(torch.rand(2, 3, 32, 32))
+
+    means = [buffer for name, buffer in network.named_buffers() if name.endswith("running_mean")]
+    assert len(means) == 20
+    assert all(not mean.any() for mean in means)
+    assert network.training

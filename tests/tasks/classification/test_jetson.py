@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from taolite import spec as specs
-from taolite.errors import SpecError
+from taolite.errors import SpecError, UsageError
 from taolite.tasks.classification.jetson import Settings, spec_of, template
 from taolite.tasks.classification.spec import ClassificationSpec
 
@@ -26,8 +26,50 @@ def test_no_flag_is_resnet18_from_published_weights_at_a_rate_that_keeps_their_f
     assert training.pretrained_model_path == "torchvision://resnet18"
     assert (training.n_epochs, training.batch_size_per_gpu) == (35, 8)
     assert training.lr_config.cosine is not None
-    assert 0 < training.lr_config.cosine.learning_rate <= 0.01
+    assert (training.optimizer.sgd, training.lr_config.cosine.learning_rate) == (None, 1e-4)
     assert training.lr_config.cosine.soft_start > 0
+    assert made.jetson_config is not None
+    assert (model.freeze_bn, made.jetson_config.head_rate, made.jetson_config.crop_area) == (True, 10.0, 0.25)
+
+
+@pytest.mark.parametrize(("pretrained", "rate"), [("", 1e-3), ("/m/pruned.tlt", 3e-4)])
+def test_without_published_weights_all_layers_learn_alike_and_batch_norms_from_the_pictures(
+    pretrained: str, rate: float
+):
+    made = spec_of(Settings(pretrained=pretrained))
+
+    assert made.jetson_config is not None
+    assert made.train_config.lr_config.cosine is not None
+    assert made.train_config.lr_config.cosine.learning_rate == rate
+    assert (made.model_config_.freeze_bn, made.jetson_config.head_rate) == (False, 1.0)
+
+
+def test_a_rate_without_an_optimizer_is_that_of_sgd_as_in_train_py():
+    made = spec_of(Settings(learning_rate=0.01)).train_config
+    adam = spec_of(Settings(learning_rate=0.01, optimizer="adam")).train_config
+
+    assert made.optimizer.adam is None
+    assert made.optimizer.sgd is not None
+    assert (made.optimizer.sgd.lr, made.optimizer.sgd.momentum) == (0.01, 0.9)
+    assert made.lr_config.cosine is not None
+    assert made.lr_config.cosine.learning_rate == 0.01
+    assert adam.optimizer.adam is not None
+    assert adam.optimizer.adam.lr == 0.01
+
+
+def test_a_momentum_for_adam_is_refused():
+    with pytest.raises(UsageError, match=r"--momentum is of --optimizer=sgd"):
+        spec_of(Settings(momentum=0.5, optimizer="adam"))
+
+
+def test_their_way_is_their_optimizer_rate_and_crops():
+    made = spec_of(Settings(compat=True))
+
+    assert made.jetson_config is not None
+    assert (made.jetson_config.crop_area, made.jetson_config.head_rate) == (0.08, 1.0)
+    assert made.train_config.optimizer.sgd is not None
+    assert made.train_config.optimizer.sgd.momentum == 0.9
+    assert not made.model_config_.freeze_bn
 
 
 @pytest.mark.parametrize(

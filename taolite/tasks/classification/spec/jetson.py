@@ -21,6 +21,8 @@ class JetsonConfig(SpecModel):
     )
     multi_label: bool = field(False, doc="A picture has any number of classes: sigmoid instead of softmax.")
     multi_label_threshold: Float = field(0.5, gt=0, lt=1, doc="Score from which a class counts as found.")
+    crop_area: Float = field(0.08, gt=0, le=1, doc="Share of a photo that a training crop shows at least.")
+    head_rate: Float = field(1.0, gt=0, doc="The last layer's learning rate, as a multiple of the others'.")
 
     @check("dataset_type", "multi_label")
     def _tags_are_many(self) -> Iterator[Finding]:
