@@ -107,7 +107,6 @@ def test_what_is_fixed_in_pytorch_ssd_is_in_the_plan():
     assert plan.watch.decoding["confidence_threshold"] == 0.5
     assert (plan.scoring.mode, plan.scoring.iou) == ("voc07", 0.5)
     assert planned(use_2007_metric=False, iou_threshold=0.6).scoring.mode == "area"
-    assert plan.boxes_per_cell == (6,) * 6
     assert not plan.learns_difficult
     assert plan.run_files == {"labels.txt": "BACKGROUND\ncat\ndog"}
     assert [plan.class_of(name) for name in ("cat", "dog", "Cat")] == [0, 1, None]
