@@ -325,7 +325,11 @@ class Task(Protocol):
         ...
 
 
-_FOLDERS = {"detectnet": "taolite.tasks.detectnet.task", "classification": "taolite.tasks.classification.task"}
+_FOLDERS = {
+    "detectnet": "taolite.tasks.detectnet.task",
+    "classification": "taolite.tasks.classification.task",
+    "ssd": "taolite.tasks.ssd.task",
+}
 
 
 def find(name: str) -> Task:

@@ -60,6 +60,7 @@ def plan_of(spec: SsdSpec, *, weights: str = "") -> SsdPlan:
         samples=partial(read_samples, data),
         class_of=class_lookup(data),
         origin=Origin("backbone", weights) if weights else Origin(),
+        quantised=spec.training_config is not None and spec.training_config.enable_qat,
     )
 
 
