@@ -5,7 +5,8 @@ convolutions that produce the channel. Convolutions added to or multiplied with 
 and the last convolution of each of its sub-blocks; a squeeze-excite gate and what it scales) make one group; so does a
 depthwise convolution with the one that feeds it. A concatenation joins nothing: each branch is a group of its own. A
 convolution of one filter, which scales every channel by broadcasting, is in no other layer's group. One whose channels
-are split into parts loses none, as in TAO, and is in no group.
+are split into parts loses none, as in TAO, and is in no group. A depthwise convolution on a concatenation follows: it
+loses what each of the branches loses.
 
 A layer's name is the last part of its path, as TAO knows it (`block_1a_conv_1` for `backbone.block_1a_conv_1`), or
 the whole path where two layers would share a name.
@@ -15,8 +16,8 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -29,10 +30,15 @@ __all__ = ["Group", "convolutions", "find_groups", "trace"]
 
 @dataclass(frozen=True)
 class Group:
-    """Names of the convolutions, in layer order, whose `depth` output channels stay or go together."""
+    """Names of the convolutions, in layer order, whose `depth` output channels stay or go together.
+
+    followers: depthwise convolutions on concatenations of which they are a branch, and for each of the `depth` channels
+    the one there that goes with it.
+    """
 
     members: tuple[str, ...]
     depth: int
+    followers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def convolutions(model: nn.Module) -> dict[str, nn.Conv2d]:
@@ -82,6 +88,14 @@ def find_groups(model: nn.Module, example: Tensor, *, heads: Collection[str]) ->
             continue  # the last: the network has this layer and does not use it
         found = graph.get_pruning_group(layer, torch_pruning.prune_conv_out_channels, list(range(layer.out_channels)))
         producers = [(names[dep.layer], indices) for dep, indices in found if dep.handler in makers]
+        if layer.groups > 1 and any(layers[member].out_channels < layer.out_channels for member, _ in producers):
+            continue  # a follower, which the groups of its branches hold
+        followers = {
+            member: tuple(indices)
+            for member, indices in producers
+            if layers[member].groups > 1 and layers[member].out_channels > layer.out_channels
+        }
+        producers = [(member, indices) for member, indices in producers if member not in followers]
         members = {member for member, _ in producers}
         for member, indices in producers:
             if sorted(indices) != list(range(layer.out_channels)) or layers[member].out_channels != layer.out_channels:
@@ -93,7 +107,7 @@ def find_groups(model: nn.Module, example: Tensor, *, heads: Collection[str]) ->
         is_split = any(dep.target.type == torch_pruning.ops.OPTYPE.SPLIT for dep, _ in found)
         fed_by_the_input = all(layers[member].groups > 1 for member in members)
         if not members & set(heads) and not fed_by_the_input and not is_split:
-            groups.append(Group(tuple(sorted(members, key=order.__getitem__)), layer.out_channels))
+            groups.append(Group(tuple(sorted(members, key=order.__getitem__)), layer.out_channels, followers))
     return tuple(groups)
 
 

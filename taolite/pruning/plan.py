@@ -194,7 +194,7 @@ def _score(
     scored: list[tuple[Group, Statistic | None]] = []
     for group in find_groups(model, example, heads=heads):
         statistic = None
-        if not set(group.members) & set(excluded):
+        if not {*group.members, *group.followers} & set(excluded):
             kernels = [layers[name].weight.detach().float().cpu().numpy() for name in group.members]
             statistic = equalize(np.stack([normalize(filter_norms(k), normalizer) for k in kernels]), equalization)
         scored.append((group, statistic))
@@ -206,11 +206,18 @@ def _decide(
 ) -> Plan:
     kept: dict[str, tuple[int, ...]] = {}
     depths: dict[str, int] = {}
+    following: dict[str, tuple[int, ...]] = {}
+    layers = convolutions(model)
     rule = {name: settings[name] for name in ("threshold", "granularity", "min_filters")}
     for group, statistic in scored:
         indices = tuple(range(group.depth)) if statistic is None else select(statistic, **rule)
         for name in group.members:
             kept[name], depths[name] = indices, group.depth
+        for name, places in group.followers.items():
+            gone = {places[index] for index in {*range(group.depth)} - {*indices}}
+            depths[name] = layers[name].out_channels
+            following[name] = tuple(index for index in following.get(name, range(depths[name])) if index not in gone)
+    kept |= following  # at the end: they are cut with the last of their branches
     shape = tuple(example.shape)
     after = count_parameters(cut(model, kept, depths, shape))
     return Plan(kept, depths, shape, count_parameters(model), after, settings)

@@ -51,11 +51,16 @@ def livelier():
 def _norms(network, x):
     """{convolution: the batch norm that reads its output}."""
     made, norms, hooks = {}, {}, []
+
+    def note(norm, args):
+        if id(args[0]) in made:
+            norms[made[id(args[0])][0]] = norm
+
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             hooks.append(module.register_forward_hook(lambda conv, _, out: made.update({id(out): (conv, out)})))
         elif isinstance(module, nn.BatchNorm2d):
-            hooks.append(module.register_forward_pre_hook(lambda bn, args: norms.update({made[id(args[0])][0]: bn})))
+            hooks.append(module.register_forward_pre_hook(note))
     with torch.no_grad():
         network(x)
     for hook in hooks:

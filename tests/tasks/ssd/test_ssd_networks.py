@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import nn
 
+from taolite.engines.opening import open_engine
 from taolite.errors import ModelError
 from taolite.nn.structure import channels_of
 from taolite.preprocessing import Preprocessing
+from taolite.stages.export import to_onnx
 from taolite.tasks.ssd.coding import decode_tensor
 from taolite.tasks.ssd.model import (
     HEADS,
@@ -471,6 +473,18 @@ def test_all_but_the_heads_is_quantised_and_comes_back_from_json():
     x = torch.rand(1, 3, SMALL, SMALL)
     with torch.no_grad():
         assert torch.equal(twin(x)[0], network.eval()(x)[0])
+
+
+def test_the_exported_network_gives_the_same_scores_and_boxes_for_any_batch():
+    network = ssd(size=64).eval()
+
+    written = to_onnx(network, channels=3, input_hw=(64, 64), output_names=("scores", "boxes"), input_name="input_0")
+
+    x = torch.rand(3, 3, 64, 64)
+    with open_engine(written) as engine, torch.no_grad():
+        outputs = engine.infer({"input_0": x.numpy()})
+        for name, expected in zip(("scores", "boxes"), network(x), strict=True):
+            torch.testing.assert_close(torch.from_numpy(outputs[name]), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_an_input_too_small_for_six_maps_is_refused():
