@@ -131,6 +131,8 @@ def _parse_all(root: Path, findings: Findings) -> dict[str, voc.Annotation]:
     folder = next((path for path in sorted(root.iterdir()) if path.name.lower() == "annotations"), root)
     found: dict[str, voc.Annotation] = {}
     for path in files_below(folder, (".xml",)):
+        if folder == root and not voc.looks_like(path):
+            continue
         annotation = voc.parse(path, findings)
         if annotation is not None and path.stem in found:
             text = f"annotates the same image as {found[path.stem].path}; it is left out"

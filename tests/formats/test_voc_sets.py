@@ -254,6 +254,27 @@ def test_a_set_whose_boxes_begin_at_0_more_often_than_at_1_counts_from_0(
     assert read_voc_set(root.path).samples[0].labels[0].box == box
 
 
+def test_what_camera_capture_leaves_is_read_as_it_was_drawn(root: Root):
+    root.add("20240101-120000", ("cat", 0, -2, 30, 50), ("cat", 3, 0, 90, 20))
+    root.add("20240101-120001")  # a frame saved without a box
+    root.list("train", ["20240101-120000", "20240101-120000", "20240101-120001"])
+    root.list("trainval", ["20240101-120000", "20240101-120000", "20240101-120001", "a"])
+    root.list("val", ["a"])
+
+    part = read_voc_set(root.path)
+
+    assert [[label.box for label in sample.labels] for sample in part.samples] == [[(0, 0, 30, 50), (3, 0, 80, 20)], []]
+    assert any("pixels are counted from 0" in notice.text for notice in part.notices)
+
+
+def test_pictures_that_are_all_the_same_are_not_split(root: Root):
+    for stem in "bcdefgh":
+        (root.path / f"JPEGImages/{stem}.jpg").write_bytes((root.path / "JPEGImages/a.jpg").read_bytes())
+
+    with pytest.raises(DataError, match="its 8 pictures are too much alike to keep those apart that judge"):
+        read_voc_set(root.path)
+
+
 def test_unreadable_files_are_refused_together_or_left_out_with_a_warning(root: Root):
     (root.path / "Annotations/a.xml").write_text("<annotation>\n<object>")
     picture = root.path / "JPEGImages/b.jpg"
