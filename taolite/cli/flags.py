@@ -145,9 +145,10 @@ def gen_trt_engine(parser: argparse.ArgumentParser, *, deploy: bool = False) -> 
     key_flag(parser)
 
 
-def training(parser: argparse.ArgumentParser) -> None:
-    """What is ours of every network's `train`."""
-    parser.add_argument("--resume", action="store_true", help="go on with the folder's run, or fail if it holds none")
+def training(parser: argparse.ArgumentParser, *, resume: str = "--resume") -> None:
+    """What is ours of every network's `train`; `resume` is another flag where TAO abbreviates one of its own so."""
+    said = "go on with the folder's run, or fail if it holds none"
+    parser.add_argument(resume, dest="resume", action="store_true", help=said)
     parser.add_argument(
         "--checkpoint_minutes", type=float, default=10.0, metavar="M", help="save every M minutes within an epoch too"
     )

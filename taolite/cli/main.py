@@ -1,5 +1,5 @@
-"""The front door: `taolite GROUP COMMAND`, and the container's own names `detectnet_v2`, `classification_tf1` and
-`tao-converter`.
+"""The front door: `taolite GROUP COMMAND`, and the container's own names `detectnet_v2`, `classification_tf1`, `ssd`
+and `tao-converter`.
 The container has `tao` too; outside it is `taolite tao`, because `tao` may be NVIDIA's launcher there.
 
 Only the module of the group that was asked for is imported, so help answers at once and loads no torch.
@@ -18,12 +18,13 @@ from taolite import __version__
 from taolite.cli.parsing import TaoParser
 from taolite.errors import PathError, StoppedError, TaoliteError
 
-__all__ = ["detectnet_v2", "main", "tao_converter"]
+__all__ = ["detectnet_v2", "main", "ssd", "tao_converter"]
 
 # group -> (module with `configure(parser)`, one line of help)
 GROUPS = {
     "detectnet": ("taolite.cli.detectnet", "DetectNet_v2: dataset_convert, train, evaluate, prune, export ..."),
     "classification": ("taolite.cli.classification", "image classification: train, evaluate, inference, prune ..."),
+    "ssd": ("taolite.cli.ssd", "SSD: dataset_convert, train, evaluate, prune, export, inference ..."),
     "dataset": ("taolite.cli.dataset", "labels and images: convert, check, stats, view"),
     "spec": ("taolite.cli.spec", "spec files: check, show, schema"),
     "deploy": ("taolite.cli.deploy", "TAO Deploy's tasks and flags: gen_trt_engine, evaluate, inference"),
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
         prog="taolite",
-        description="NVIDIA TAO's DetectNet_v2 and image classification, spec files and flags unmodified, on PyTorch.",
+        description="TAO's DetectNet_v2, SSD and image classification, spec files and flags unmodified, on PyTorch.",
     )
     parser.add_argument("--version", action="version", version=f"taolite {__version__}")
     groups = parser.add_subparsers(dest="group", metavar="GROUP", required=True, parser_class=TaoParser)
@@ -62,6 +63,11 @@ def detectnet_v2() -> int:
 def classification_tf1() -> int:
     """`classification_tf1 TASK ...`, as the TAO container spells it."""
     return main(["classification", *sys.argv[1:]])
+
+
+def ssd() -> int:
+    """`ssd TASK ...`, as the TAO container spells it."""
+    return main(["ssd", *sys.argv[1:]])
 
 
 def tao_converter() -> int:

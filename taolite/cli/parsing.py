@@ -14,6 +14,7 @@ __all__ = ["TaoParser"]
 _OURS = {
     "mount", "json", "runtime", "backend", "compute_capability", "workers", "precision", "target", "force",
     "epoch_start", "compat", "skip_corrupt", "no_pretrained", "resume", "checkpoint_minutes", "keep_checkpoints",
+    "enable_determinism",
 }  # fmt: skip
 """Where flags of our own are kept; `--m` means TAO's `--model` and never `--mount`."""
 

@@ -19,6 +19,7 @@ __all__ = [
     "epoch_line",
     "evaluation_block",
     "int8_block",
+    "precisions_block",
     "table",
     "tags_block",
     "train_block",
@@ -97,6 +98,14 @@ def tags_block(evaluation: Evaluation) -> str:
         f"Pictures with every tag right: {100 * exact:.4f} %\n"
         f"{table(('tag', 'right answers (in %)', 'average precision (in %)'), rows)}"
     )
+
+
+def precisions_block(evaluation: Evaluation) -> str:
+    """TAO's block of an SSD (reference/tao_classification_ssd.md 4.8): the AP of each class and their mean."""
+    main, rule = evaluation.card.main, "*" * 31
+    rows = [(name, main.words.of_class, ap) for name, ap in main.per_class.items()]
+    rows.append(("", main.words.short, main.value))
+    return "\n".join([rule, *(f"{name:<14}{words:<6}{round(value, 3)}" for name, words, value in rows), rule])
 
 
 def int8_block(report: Int8Report) -> str:

@@ -2,8 +2,8 @@
 
 `tao detectnet_v2 TASK` (3.x, 4.x), `tao model detectnet_v2 TASK`, `tao deploy detectnet_v2 TASK`, `tao dataset ...`
 (5.x), `tao converter`, `tao list | info | stop` (reference/detectnet_v2.md 2.9); `classification_tf1`, or
-`classification`, as well as `detectnet_v2`. What stands behind the network goes to the task as it is. pip installs no
-command `tao`: it could hide the launcher of a machine that has it.
+`classification`, and `ssd` as well as `detectnet_v2`. What stands behind the network goes to the task as it is. pip
+installs no command `tao`: it could hide the launcher of a machine that has it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,18 @@ from taolite.errors import UsageError
 
 __all__ = ["configure", "translate"]
 
-_NETWORKS = {"detectnet_v2": "detectnet", "classification_tf1": "classification", "classification": "classification"}
-_DEPLOY = {"detectnet_v2": "deploy", "classification_tf1": "classification", "classification": "classification"}
+_NETWORKS = {
+    "detectnet_v2": "detectnet",
+    "classification_tf1": "classification",
+    "classification": "classification",
+    "ssd": "ssd",
+    "dssd": "ssd",  # one program in TAO too
+}
+_DEPLOY = {**_NETWORKS, "detectnet_v2": "deploy"}
 _DATASET = ("convert", "check", "stats", "view")
 _USAGE = """usage: tao detectnet_v2 TASK ...          the same with model in front, as TAO 5 writes it
        tao classification_tf1 TASK ...    image classification; classification, as TAO 3 and 4 write it
+       tao ssd TASK ...                   SSD; dssd is the same program, and its networks are not built here
        tao detectnet_v2 run COMMAND ...   a command, where TAO runs one in its container
        tao deploy detectnet_v2 TASK ...   TAO Deploy's gen_trt_engine, evaluate, inference
        tao dataset convert|check|stats|view ...

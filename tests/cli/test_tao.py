@@ -22,6 +22,9 @@ from taolite.errors import UsageError
         ("classification evaluate -e s.txt", "classification evaluate -e s.txt"),
         ("model classification_tf1 inference -m a -d b", "classification inference -m a -d b"),
         ("deploy classification_tf1 gen_trt_engine -m a -e s -r r", "classification gen_trt_engine -m a -e s -r r"),
+        ("ssd dataset_convert -d d -o o", "ssd dataset_convert -d d -o o"),
+        ("model dssd evaluate -m a -e s", "ssd evaluate -m a -e s"),
+        ("deploy ssd inference -m a -e s -r r", "ssd inference -m a -e s -r r"),
         ("converter a.etlt -k k -t int8", "convert a.etlt -k k -t int8"),
         ("dataset convert photos out --to kitti", "dataset convert photos out --to kitti"),
     ],
@@ -30,15 +33,15 @@ def test_what_stands_behind_the_network_goes_on_as_it_is(line: str, ours: str):
     assert translate(line.split()) == ours.split()
 
 
-@pytest.mark.parametrize("line", ["yolo_v4 train", "model yolo_v4 train", "deploy ssd inference", "model"])
+@pytest.mark.parametrize("line", ["yolo_v4 train", "model yolo_v4 train", "deploy unet inference", "model"])
 def test_other_networks_are_named_with_what_there_is(line: str):
     with pytest.raises(UsageError) as caught:
         translate(line.split())
 
     asked = " ".join(line.split()[: 2 if line.split()[0] in ("model", "deploy") else 1])
     assert str(caught.value) == (
-        f"tao {asked}: this version's networks are detectnet_v2, classification_tf1, classification; besides, tao "
-        "takes converter, dataset, list, info and stop"
+        f"tao {asked}: this version's networks are detectnet_v2, classification_tf1, classification, ssd, dssd; "
+        "besides, tao takes converter, dataset, list, info and stop"
     )
 
 
@@ -59,7 +62,7 @@ def test_info_list_and_stop_speak_of_no_containers(capsys: pytest.CaptureFixture
         f"toolkit_version: taolite {__version__}\n"
     )
     assert main(["tao", "info", "--verbose"]) == 0
-    assert "networks: detectnet_v2, classification_tf1, classification\n" in capsys.readouterr().out
+    assert "networks: detectnet_v2, classification_tf1, classification, ssd, dssd\n" in capsys.readouterr().out
     for line in (["tao", "list"], ["tao", "stop", "--all"], ["tao", "stop", "--container_id", "x"]):
         assert main(line) == 0
         assert capsys.readouterr().out.startswith("taolite runs no containers: nothing to list or to stop.")

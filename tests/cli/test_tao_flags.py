@@ -1,4 +1,5 @@
-"""TAO's flag tables (reference 2, reference/deploy.md 2) against our parsers: every flag, default and abbreviation."""
+"""TAO's flag tables (reference 2, reference/deploy.md 2, reference/tao_classification_ssd.md 4.3 and 4.7) against our
+parsers: every flag, default and abbreviation."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from taolite.cli import deploy, detectnet
+from taolite.cli import deploy, detectnet, ssd
 from taolite.cli.parsing import TaoParser
 
 REQUIRED = "required"
@@ -127,6 +128,45 @@ TABLES: dict[str, tuple[Flag, ...]] = {
         flag("--key -k", OURS),
     ),
 }
+SSD: dict[str, tuple[Flag, ...]] = {
+    "dataset_convert": (
+        flag("--dataset_export_spec -d", REQUIRED),
+        flag("--output_filename -o", REQUIRED),
+        flag("--validation_fold -f"),
+        flag("--class_names_file -c"),
+        flag("--results_dir -r"),
+        switch("--verbose -v"),
+    ),
+    "train": (
+        flag("--experiment_spec_file -e", REQUIRED),
+        flag("--results_dir -r", REQUIRED),
+        flag("--key -k", OURS),
+        flag("--resume_model_weights -m"),
+        flag("--initial_epoch", 1),
+        flag("--arch", None, "ssd"),
+        switch("--use_multiprocessing"),
+    ),
+    "evaluate": (
+        flag("--model_path -m", REQUIRED),
+        flag("--experiment_spec -e", REQUIRED),
+        flag("--key -k", OURS),
+        flag("--results_dir -r"),
+        flag("--image_dir -i"),
+        flag("--label_dir -l"),
+        flag("--batch_size -b", OURS),
+    ),
+    "inference": (
+        flag("--model_path -m", REQUIRED),
+        flag("--image_dir -i", REQUIRED),
+        flag("--experiment_spec -e", REQUIRED),
+        flag("--key -k", OURS),
+        flag("--threshold -t", 0.3, "0.5"),
+        flag("--results_dir -r", REQUIRED),
+        flag("--batch_size -b", 1),
+    ),
+    "prune": TABLES["prune"],
+    "export": TABLES["export"],
+}
 DEPLOY_COMMON = (flag("--gpu_index", OURS), flag("--log_file"))
 DEPLOY: dict[str, tuple[Flag, ...]] = {
     "gen_trt_engine": (
@@ -179,6 +219,7 @@ def sub_parser(module: Any, task: str) -> argparse.ArgumentParser:
 
 
 CASES = [(detectnet, task, (*COMMON, *table)) for task, table in TABLES.items()]
+CASES += [(ssd, task, (*COMMON, *table)) for task, table in SSD.items()]
 CASES += [(deploy, task, (*DEPLOY_COMMON, *table)) for task, table in DEPLOY.items()]
 all_tables = pytest.mark.parametrize(
     ("module", "task", "table"),

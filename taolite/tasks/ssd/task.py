@@ -86,7 +86,7 @@ class SsdTask:
     name = "ssd"
     title = "SSD"
     metric = AP
-    onnx_outputs = ("scores", "boxes")
+    onnx_outputs: tuple[str, ...] = ("scores", "boxes")
     network_type = 0
 
     def __init__(self, *, command: Command = "export", weights: str = "") -> None:

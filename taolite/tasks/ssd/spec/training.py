@@ -157,11 +157,7 @@ class TrainingConfig(SpecModel):
     checkpoint_interval: UInt = field(
         1, ge=1, zero_is_default=True, unit="epochs", doc="Epochs from one checkpoint to the next; 0 acts as 1."
     )
-    enable_qat: bool = field(
-        False,
-        ignored="an SSD is not trained with 8-bit kernels in this version; `export --data_type int8` calibrates",
-        doc="Without effect.",
-    )
+    enable_qat: bool = field(False, doc="Train with 8-bit kernels and activations in the loop, for an int8 export.")
     resume_model_path: str | None = field(None, ignored=_BY_FLAG, doc="Without effect.")
     pretrain_model_path: str | None = field(None, ignored=_BY_FLAG, doc="Without effect.")
     pruned_model_path: str | None = field(None, ignored=_BY_FLAG, doc="Without effect.")
@@ -189,7 +185,9 @@ class EvalConfig(SpecModel):
     )
     batch_size: UInt = field(gt=0, unit="images", doc="Images at once in validation and evaluate.")
     matching_iou_threshold: Float = field(gt=0, lt=1, doc="IoU from which a detection is a hit.")
-    visualize_pr_curve: bool = field(False, doc="`evaluate` draws PR_curve.png beside the model.")
+    visualize_pr_curve: bool = field(
+        False, ignored="no curve of an SSD is drawn in this version", doc="Without effect."
+    )
 
 
 class NMSConfig(SpecModel):
