@@ -20,7 +20,11 @@ from taolite.cli.parsing import TaoParser
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from taolite.stages.evaluate import Evaluation
+    from taolite.stages.models import Model
     from taolite.tasks.base import Task
     from taolite.tasks.classification.spec import ClassificationSpec
     from taolite.workspace.mounts import Mounts
@@ -109,19 +113,24 @@ def _run_evaluate(options: argparse.Namespace) -> int:
 
 
 def _record(status: StatusFile, folder: Path, evaluation: Evaluation) -> None:
-    """TAO's kpi, TAO Deploy's results.json (reference/deploy.md 6.6), and a picture of the confusion."""
+    """TAO's kpi, TAO Deploy's results.json (reference/deploy.md 6.6), and a picture of the confusion, or of tags."""
     import json
 
     import numpy as np
 
     from taolite.files import write_text
-    from taolite.report.plots import confusion_png
+    from taolite.report.plots import confusion_png, tags_png
 
     card = evaluation.card
-    top = next(iter(card.beside.values()))
-    status.write("Evaluation metrics generated.", kpi={"top_k_accuracy": top.value, "validation_loss": evaluation.cost})
-    write_text(folder / "results.json", json.dumps({"top_k_accuracy": top.value}, indent=2) + "\n")
-    if card.confusion:
+    if tags := card.beside.get("tags"):
+        scores = {"accuracy": card.main.value, "mAP": tags.value, "all_right": card.beside["exact"].value}
+    else:
+        scores = {"top_k_accuracy": next(iter(card.beside.values())).value}
+    status.write("Evaluation metrics generated.", kpi={**scores, "validation_loss": evaluation.cost})
+    write_text(folder / "results.json", json.dumps(scores, indent=2) + "\n")
+    if tags:
+        tags_png(tags.per_class, card.objects, folder / "tags.png")
+    elif card.confusion:
         confusion_png(np.array(card.confusion, np.int64), list(card.objects), folder / "confusion.png")
 
 
@@ -141,7 +150,7 @@ def _run_inference(options: argparse.Namespace) -> int:
     from taolite.events import Notice
     from taolite.media.sources import open_source
     from taolite.stages.device import choose
-    from taolite.stages.infer import Drawing, infer, look
+    from taolite.stages.infer import Drawing, infer
     from taolite.stages.models import open_model
     from taolite.tasks.classification.inference import as_judged, check_classmap
 
@@ -163,12 +172,7 @@ def _run_inference(options: argparse.Namespace) -> int:
                 model = replace(model, preprocessing=as_judged(model.preprocessing, crops=judged.enable_center_crop))
             show(Notice(f"{options.model_path}: {model.runs_on}"))
             if options.image and Path(mounts.resolve(options.image)).is_file():
-                every = replace(model, decoding={**(model.decoding or {}), "top": len(model.classes)})
-                (ranked,) = look(every, [next(iter(source)).image_hwc])
-                scores, best = {one.name: one.score for one in ranked}, ranked[0]
-                print(f"Current predictions: [[{' '.join(f'{scores[name]:.8g}' for name in model.classes)}]]")
-                print(f"Class label = {model.classes.index(best.name)}")
-                print(f"Class name = {best.name}")
+                _print_scores(model, next(iter(source)).image_hwc)
                 return 0
             folder = mounts.resolve(options.results_dir or options.image_dir or options.image)
             report = infer(
@@ -186,3 +190,18 @@ def _run_inference(options: argparse.Namespace) -> int:
     print(f"{report.images} pictures: {found} ({model.runs_on}, {1000 * report.seconds_per_image:.1f} ms a picture)")
     print(f"results: {folder / 'result.csv'}")
     return 0
+
+
+def _print_scores(model: Model, image_hwc: NDArray[np.uint8]) -> None:
+    """TAO's lines of one picture: the scores of all classes, then number and name of the likeliest, or of every tag."""
+    from taolite.stages.infer import look
+    from taolite.tasks.classification.decode import of_every_class
+
+    decoding = model.decoding or {}
+    (ranked,) = look(replace(model, decoding=of_every_class(decoding, len(model.classes))), [image_hwc])
+    scores = {one.name: one.score for one in ranked}
+    least = decoding.get("threshold")
+    given = [one.name for one in ranked if one.score >= least] if least is not None else [ranked[0].name]
+    print(f"Current predictions: [[{' '.join(f'{scores[name]:.8g}' for name in model.classes)}]]")
+    print(f"Class label = {', '.join(str(model.classes.index(name)) for name in given) or 'none'}")
+    print(f"Class name = {', '.join(given) or 'none'}")

@@ -118,8 +118,8 @@ def _inference_flags(parser: TaoParser) -> None:
     add("output", nargs="?", metavar="OUT", help="annotated pictures: a file, or a folder")
     add("--model", required=True, metavar="FILE", help=".onnx, .tlt, .etlt or an engine")
     add("--labels", metavar="FILE", help="class names; those in the model have to agree")
-    add("--threshold", type=number(0, 1, least=True), default=0.01, metavar="P", help="least confidence; 0.01")
-    add("--topK", "--topk", dest="top", type=count(0), default=1, metavar="K", help="classes a picture; 0 is all; 1")
+    add("--threshold", type=number(0, 1, least=True), metavar="P", help="least confidence; 0.01, of tags training's")
+    add("--topK", "--topk", dest="top", type=count(0), metavar="K", help="classes a picture, 0 is all; 1, of tags 0")
     add("--smoothing", type=number(0, None, least=True), default=0.0, metavar="S", help="of a video's frames; 0")
     add("--fit", choices=("crop", "stretch"), help="crop as in training, or stretch as imagenet does; crop")
     add("-k", "--key", metavar="KEY", help=f"of a sealed model; {OPEN_KEY} unless told")
@@ -138,8 +138,10 @@ def _run_train(options: argparse.Namespace) -> int:
     settings, kept = _settings(options, root)
     made = spec_of(settings, kept=kept)
     task, key = ClassificationTask(skip_corrupt=options.skip_corrupt), key_of(options.key)
-    with TemporaryDirectory() as folder, TrainLog(root, every=options.print_freq) as log:
-        path = Path(folder) / "flags.txt"
+    with (
+        TemporaryDirectory() as folder,
+        TrainLog(root, every=options.print_freq, spec=(path := Path(folder) / "flags.txt")) as log,
+    ):
         path.write_text(specs.dumps(made), encoding="utf-8")
         _say_classes(made)
         if options.evaluate:
@@ -170,6 +172,9 @@ def _settings(options: argparse.Namespace, root: Path) -> tuple[Settings, Classi
     kept = specs.load(root / _SPEC, ClassificationSpec) if goes_on else None
     if data is None and kept is None:
         raise UsageError("no DATASET: give the folder that holds train/ and val/, as in `train --model-dir=m DATASET`")
+    if options.dataset_type in ("nuswide", "voc") and kept is None and not options.multi_label:
+        kind = options.dataset_type
+        raise UsageError(f"--dataset-type={kind}: its pictures have any number of classes; give --multi-label with it")
     if weights not in (None, root) and not options.evaluate:
         pretrained = str(weights)
     elif pretrained and "://" not in pretrained:
@@ -232,15 +237,13 @@ def _ours(path: Path) -> Path:
 
 def _say_classes(made: ClassificationSpec) -> None:
     """train.py's line about the classes; `labels.txt` beside the splits has to agree with their folders."""
-    from taolite.formats.folders import check_labels, class_names
+    from taolite.formats.folders import check_labels
+    from taolite.tasks.classification.examples import spec_classes
 
     assert made.jetson_config is not None, "the template has it"
-    if made.jetson_config.dataset_type != "folder":
-        return
-    train = Path(made.train_config.train_dataset_path)
-    classes = class_names(train, least=2)
-    labels = train.parent / "labels.txt"
-    if labels.is_file():
+    classes = spec_classes(made, classmap=None, resolve=Path)
+    labels = Path(made.train_config.train_dataset_path).parent / "labels.txt"
+    if made.jetson_config.dataset_type == "folder" and labels.is_file():
         check_labels(labels, classes)
     print(f"=> dataset classes:  {len(classes)} {list(classes)}", flush=True)
 
@@ -259,6 +262,9 @@ def _evaluate(task: Any, spec: Path, model: Path, key: Key, log: Any) -> int:
     print(f"  * Val Accuracy   {100 * card.main.value:.4f}")
     for name, value in card.main.per_class.items():
         print(f"      {name}: {100 * value:.3f}")
+    if "tags" in card.beside:
+        print(f"  * Val mAP        {100 * card.beside['tags'].value:.4f}")
+        print(f"  * Val All Right  {100 * card.beside['exact'].value:.4f}")
     return 0
 
 
@@ -296,7 +302,7 @@ def _run_inference(options: argparse.Namespace) -> int:
     device = choose()
     labels = Path(options.labels).expanduser() if options.labels else None
     model = open_classifier(Path(options.model).expanduser(), labels, key=key_of(options.key), device=device)
-    manner = Manner(options.threshold, options.top or None, options.smoothing, options.fit)
+    manner = Manner(options.threshold, options.top, options.smoothing, options.fit)
     output = Path(options.output).expanduser() if options.output else None
     try:
         for seen in classify(model, source, output, manner=manner):
@@ -304,7 +310,7 @@ def _run_inference(options: argparse.Namespace) -> int:
             for rank in seen.ranks:
                 print(f"imagenet:  {100 * rank.confidence:.5f}% class #{rank.index} ({rank.label})")
             if not seen.ranks:
-                print(f"imagenet:  no class reaches {options.threshold:g}")
+                print(f"imagenet:  no class reaches {seen.least:g}")
             if seen.written is not None:
                 print(f"  written: {seen.written}")
     finally:

@@ -43,10 +43,12 @@ class Means:
 
 
 class TrainLog:
-    """A listener that prints train.py's lines; a context manager. `every` is --print-freq, `root` the run's folder."""
+    """A listener that prints train.py's lines; a context manager. `every` is --print-freq, `root` the run's folder,
+    `spec` the file that stands for the flags, which nobody wrote and no line names."""
 
-    def __init__(self, root: Path, *, every: int, stream: TextIO | None = None) -> None:
+    def __init__(self, root: Path, *, every: int, spec: Path | None = None, stream: TextIO | None = None) -> None:
         self._root, self._every, self._stream = root, every, stream or sys.stdout
+        self._spec = spec
         self._train, self._val = Means(), Means()
         self.epochs = 0  # that have gone by here
         self._validated: Validated | None = None
@@ -63,7 +65,8 @@ class TrainLog:
         if isinstance(event, Notice):
             if event.text.startswith(TAOS):
                 return
-            self._say(f"warning: {event.text}" if event.level == "warning" else f"=> {event.text}")
+            text = event.text.removeprefix(f"{self._spec}: ")
+            self._say(f"warning: {text}" if event.level == "warning" else f"=> {text}")
         elif isinstance(event, BatchDone):
             self._batch(event)
         elif isinstance(event, EpochDone):

@@ -39,6 +39,7 @@ __all__ = [
 _META_KEY = "taolite"
 _META_VERSION = 1
 _OLDEST_OPSET = 11
+_HELD = "taolite.held"  # the domain of nodes that ONNX's converter is to leave alone
 _UNCHANGED = {
     "Add",
     "AveragePool",
@@ -170,7 +171,8 @@ def lower_opset(onnx: bytes, opset: int) -> bytes:
     """The same model for older readers.
 
     A detector consists of operators that have meant the same for float tensors since opset 11 (later versions only
-    took in more types), so it is enough to say so; others go through ONNX's own converter.
+    took in more types), so it is enough to say so; others go through ONNX's own converter, Mish and splits into equal
+    parts, which it does not know, in older words.
     Raises EngineError where an operator has no counterpart at `opset`.
     """
     import onnx as onnx_library
@@ -183,17 +185,47 @@ def lower_opset(onnx: bytes, opset: int) -> bytes:
             if entry.domain in ("", "ai.onnx"):
                 entry.version = opset
         return bytes(model.SerializeToString(deterministic=True))
+    if opset < 18:
+        _spell_out(model)
     try:
         lowered = onnx_library.version_converter.convert_version(model, opset)
     except (RuntimeError, onnx_library.version_converter.ConvertError) as error:
         reason = _first_line(error).rsplit(": ", 1)[-1]
         raise EngineError(f"this model cannot be written at opset {opset}: {reason}; ask for a later one") from error
+    for domain in [entry for entry in lowered.opset_import if entry.domain == _HELD]:
+        lowered.opset_import.remove(domain)
     for node in lowered.graph.node:
+        node.domain = node.domain.removeprefix(_HELD)
         # The converter leaves this attribute of opset 18 behind; 0, its default, is what older readers do.
         kept = [a for a in node.attribute if (a.name, a.i) != ("noop_with_empty_axes", 0)]
         del node.attribute[:]
         node.attribute.extend(kept)
     return bytes(lowered.SerializeToString(deterministic=True))
+
+
+def _spell_out(model: Any) -> None:
+    """Put, in place, what opset 18 brought into the words of those before it: Mish is x * tanh(softplus(x)), and how
+    many equal parts a Split makes is known by its outputs. Splits are held back from the converter by their domain."""
+    import onnx as onnx_library
+
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    for node in nodes:
+        if node.op_type == "Mish":
+            (x,), (y,) = node.input, node.output
+            soft, bent = f"{y}_softplus", f"{y}_tanh"
+            for kind, inputs, output in (("Softplus", [x], soft), ("Tanh", [soft], bent), ("Mul", [x, bent], y)):
+                model.graph.node.append(
+                    onnx_library.helper.make_node(kind, inputs, [output], name=f"{node.name}_{kind}")
+                )
+            continue
+        if node.op_type == "Split" and len(node.input) == 1:
+            kept = [a for a in node.attribute if a.name != "num_outputs"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+            node.domain = _HELD
+        model.graph.node.append(node)
+    model.opset_import.append(onnx_library.helper.make_opsetid(_HELD, 1))
 
 
 def to_fp16(onnx: bytes) -> bytes:

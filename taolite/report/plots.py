@@ -21,12 +21,13 @@ from taolite.media.overlay import Colour, contact_sheet, draw_boxes, palette
 from taolite.metrics.score import Scores
 from taolite.preprocessing import resize
 from taolite.sample import Truth
+from taolite.scorecard import AP, Words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["confusion_png", "curves_png", "first_batch_png", "precision_recall_png"]
+__all__ = ["confusion_png", "curves_png", "first_batch_png", "precision_recall_png", "tags_png"]
 
 _SHOWN = 12  # examples of a first batch
 _CELL_AREA = 480 * 360  # pixels an example takes on the sheet
@@ -59,16 +60,17 @@ class TrainingExample(Protocol):
     def name(self) -> str: ...
 
 
-def curves_png(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Loss, average precision and learning rate over the epochs, one under the other.
+def curves_png(rows: Sequence[Mapping[str, Any]], path: Path, *, words: Words = AP) -> None:
+    """Loss, the task's metric and learning rate over the epochs, one under the other.
 
     Args:
-        rows: lines of metrics.jsonl: "epoch" and any of "loss", "learning_rate", "validation_cost", "mAP" (0..1) and
-            "AP" (0..1 by class). A null is a gap. Without any epoch the figure says so.
+        rows: lines of metrics.jsonl: "epoch" and any of "loss", "learning_rate", "validation_cost", the metric (0..1)
+            and that of each class (0..1 by class). A null is a gap. Without any epoch the figure says so.
         path: the PNG to write. Raises StorageError where it cannot be.
+        words: what the metric is called.
     """
     losses, costs = _column(rows, "loss"), _column(rows, "validation_cost")
-    means, rates = _column(rows, "mAP"), _column(rows, "learning_rate")
+    means, rates = _column(rows, words.short), _column(rows, "learning_rate")
     with _figure((9.0, 8.0), path) as figure:
         loss_axes, map_axes, rate_axes = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.3))
         figure.subplots_adjust(left=0.09, right=0.975, top=0.955, bottom=0.07, hspace=0.12)
@@ -78,9 +80,10 @@ def curves_png(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         if positive and min(positive) > 0 and max(positive) > 10 * min(positive):
             loss_axes.set_yscale("log")
         _dress(loss_axes, "loss", place="upper right")
-        names = list(dict.fromkeys(name for row in rows for name in row.get("AP") or {}))
+        of_class = [(row["epoch"], row.get(words.of_class) or {}) for row in rows]
+        names = list(dict.fromkeys(name for _, values in of_class for name in values))
         for name, colour in zip(names, palette(len(names)), strict=True):
-            points = [(row["epoch"], row["AP"][name]) for row in rows if (row.get("AP") or {}).get(name) is not None]
+            points = [(epoch, values[name]) for epoch, values in of_class if values.get(name) is not None]
             if len(names) > 1:
                 _line(map_axes, points, _on_paper(colour), name, number="{:.3f}", dots=True, width=1.3)
         _line(map_axes, means, _INK, "mean" if len(names) > 1 else (names or ["mean"])[0], number="{:.3f}", dots=True)
@@ -91,7 +94,7 @@ def curves_png(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
                 f"best {best:.3f}", (epoch, best), (0, 9), textcoords="offset points", ha="center", color=_INK, size=8
             )
         map_axes.set_ylim(0, 1.1)
-        _dress(map_axes, "average precision", place="lower right")
+        _dress(map_axes, words.of_class_long, place="lower right")
         _line(rate_axes, rates, _RATE, "", number="")
         _dress(rate_axes, "learning rate", place=None)
         rate_axes.set_xlabel("epoch")
@@ -166,6 +169,34 @@ def confusion_png(confusion_kk: NDArray[np.int64], names: Sequence[str], path: P
         total, hits = int(confusion_kk.sum()), int(np.trace(confusion_kk))
         share = f"{100 * hits / total:.2f} % right" if total else "no picture"
         axes.set_title(f"{share} ({hits} of {total})", color=_INK, size=11)
+        figure.tight_layout()
+
+
+def tags_png(precision: Mapping[str, float], pictures: Mapping[str, int], path: Path) -> None:
+    """The average precision of each tag as a bar, the best on top, with how many pictures have it.
+
+    Args:
+        precision: 0..1 by tag; tags that no picture has may be missing.
+        pictures: how many have the tag, in the order of the classes.
+        path: the PNG to write. Raises StorageError where it cannot be.
+    """
+    tags = sorted(pictures, key=lambda tag: precision.get(tag, -1.0))  # drawn from the bottom up
+    values = [precision.get(tag, 0.0) for tag in tags]
+    with _figure((7.0, min(1.4 + 0.26 * len(tags), 24.0)), path) as figure:
+        axes = figure.subplots()
+        axes.barh(range(len(tags)), values, color=_LOSS, height=0.7)
+        axes.set_yticks(range(len(tags)), tags, color=_INK)
+        for place, (tag, value) in enumerate(zip(tags, values, strict=True)):
+            text = f"{value:.3f}  of {pictures[tag]}" if tag in precision else "no picture has it"
+            axes.text(value + 0.01, place, text, va="center", color=_INK, size=8)
+        axes.set_xlim(0, 1.2)
+        axes.set_xticks(np.linspace(0, 1, 6))
+        mean = f"{np.mean(list(precision.values())):.3f}" if precision else "unknown"
+        axes.set_title(f"mean average precision of tags {mean}", color=_INK, size=11)
+        for side in ("top", "right", "left"):
+            axes.spines[side].set_visible(False)
+        axes.spines["bottom"].set_color(_FAINT)
+        axes.tick_params(colors=_INK, length=0)
         figure.tight_layout()
 
 

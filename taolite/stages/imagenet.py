@@ -30,6 +30,7 @@ from taolite.sample import Detection
 from taolite.stages.device import Device
 from taolite.stages.infer import look
 from taolite.stages.models import Model, open_model
+from taolite.tasks.classification.decode import of_every_class
 
 __all__ = ["Manner", "Rank", "Seen", "classify", "open_classifier"]
 
@@ -38,11 +39,12 @@ _MEAN, _STD = (123.675, 116.28, 103.53), (0.229, 0.224, 0.225)  # ImageNet's; th
 
 @dataclass(frozen=True)
 class Manner:
-    """`top` classes a picture of at least `threshold`, all where it is None. `smoothing` of a video's frames: the
-    weight of a new one (0..1), or a number of frames (above 1); 0 is none. `fit` None is the model's own."""
+    """`top` classes a picture of at least `threshold`; 0 is all, None the model's own: the likeliest class from 0.01
+    on, or every tag from its threshold on. `smoothing` of a video's frames: the weight of a new one (0..1), or a number
+    of frames (above 1); 0 is none. `fit` None is the model's own."""
 
-    threshold: float = 0.01
-    top: int | None = 1
+    threshold: float | None = None
+    top: int | None = None
     smoothing: float = 0.0
     fit: Literal["crop", "stretch"] | None = None
 
@@ -58,11 +60,12 @@ class Rank:
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture, what it shows, the likeliest first, and where it was written with that."""
+    """A picture, what it shows, the likeliest first, where it was written with that, and which score counts."""
 
     name: str
     ranks: tuple[Rank, ...]
     written: Path | None
+    least: float
 
 
 def open_classifier(path: Path, labels: Path | None, *, key: Key | None, device: Device) -> Model:
@@ -84,11 +87,10 @@ def open_classifier(path: Path, labels: Path | None, *, key: Key | None, device:
 def classify(model: Model, source: Source, output: Path | None, *, manner: Manner) -> Iterator[Seen]:
     """Look at every frame of `source`. `output`: a picture or video file, or a folder; None writes nothing.
     Raises DataError, UsageError, StorageError."""
+    least, top = _answer(model, manner)
     fit = {"crop": "cover", "stretch": "stretch", None: model.preprocessing.fit}[manner.fit]
     prep = replace(model.preprocessing, fit=fit, least_side=0 if manner.fit else model.preprocessing.least_side)
-    decoding = dict(model.decoding or {})
-    decoding |= {"threshold": 0.0} if "threshold" in decoding else {"top": len(model.classes)}
-    every = replace(model, preprocessing=prep, decoding=decoding)
+    every = replace(model, preprocessing=prep, decoding=of_every_class(model.decoding or {}, len(model.classes)))
     colours = dict(zip(model.classes, palette(len(model.classes)), strict=True))
     mean: NDArray[np.float64] | None = None
     with ExitStack() as stack:
@@ -100,13 +102,21 @@ def classify(model: Model, source: Source, output: Path | None, *, manner: Manne
             if manner.smoothing and source.kind != "pictures":
                 weight = manner.smoothing if manner.smoothing < 1 else 1 / manner.smoothing
                 mean = scores = scores if mean is None else mean + weight * (scores - mean)
-            order = np.argsort(-scores, kind="stable")[: manner.top]
-            ranks = tuple(
-                Rank(int(k), model.classes[k], float(scores[k])) for k in order if scores[k] >= manner.threshold
-            )
+            order = np.argsort(-scores, kind="stable")[: top or None]
+            ranks = tuple(Rank(int(k), model.classes[k], float(scores[k])) for k in order if scores[k] >= least)
             shown = [Detection(rank.label, None, rank.confidence) for rank in ranks]
             written = writer.write(frame, draw_detections(frame.image_hwc, shown, colours)) if writer else None
-            yield Seen(frame.name, ranks, written)
+            yield Seen(frame.name, ranks, written, least)
+
+
+def _answer(model: Model, manner: Manner) -> tuple[float, int]:
+    """The least score, and how many classes are given; 0 is all."""
+    tags = (model.decoding or {}).get("threshold")
+    least, top = (0.01, 1) if tags is None else (tags, 0)
+    return (
+        least if manner.threshold is None else manner.threshold,
+        top if manner.top is None else manner.top,
+    )
 
 
 def _read_labels(path: Path) -> tuple[str, ...]:

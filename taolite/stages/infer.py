@@ -89,13 +89,13 @@ def infer(
 ) -> InferReport:
     """Look at every frame of `source`, `batch_size` at once (a camera's one by one); results go to
     `output`/images_annotated (a video: one file) and `output`/labels (reference 12); `sinks` get the pictures too.
-    `table` is a CSV file without a header: path, class and score of the best find of each picture.
+    `table` is a CSV file without a header: path, class and score of each find, empty where a picture has none.
     Raises DataError, ModelError, StorageError."""
     assert model.decoding is not None, "the caller gives a model whose decoding is known"
     colours = dict(zip(model.classes, palette(len(model.classes)), strict=True)) | dict(drawing.colours)
     counts = dict.fromkeys(model.classes, 0)
     seconds: list[float] = []
-    rows: list[tuple[str, str, float]] = []
+    rows: list[tuple[str, str, float | None]] = []
 
     def warn(text: str) -> None:
         listener(Notice(text, "warning"))
@@ -115,7 +115,8 @@ def infer(
                 shown = [one for one in found if drawing.shown is None or one.name in drawing.shown]
                 for one in shown:
                     counts[one.name] += 1
-                rows += [(str(frame.path or frame.name), one.name, one.score) for one in found[:1]]
+                path = str(frame.path or frame.name)
+                rows += [(path, one.name, one.score) for one in found] or [(path, "", None)]
                 if drawing.overlay:
                     annotated = _draw(frame.image_hwc, shown, drawing, colours)
                     if video is not None:

@@ -246,15 +246,15 @@ def _compare_labels(examples: Examples, classes: Sequence[str], spec_path: Path,
     if not known:
         found = f"the labels are {strangers}" if unknown else "there is not one label"
         raise DataError(
-            f"{spec_path}: no training image has an object of {', '.join(classes)}: {found}; "
+            f"{spec_path}: no training image has a label of {', '.join(classes)}: {found}; "
             "map the labels' names to these classes in dataset_config.target_class_mapping"
         )
     if unknown:
         text = f"{spec_path}: labels that target_class_mapping does not map are left out: {strangers}"
         listener(Notice(text, "warning"))
-    for index, name in enumerate(classes):
-        if not known[index]:
-            listener(Notice(f"{spec_path}: no training image has an object of {name}; it cannot be learned", "warning"))
+    if missing := ", ".join(name for index, name in enumerate(classes) if not known[index]):
+        text = f"{spec_path}: no training image has a label of {missing}, which cannot be learned"
+        listener(Notice(text, "warning"))
 
 
 def _services(

@@ -131,7 +131,8 @@ class Run:
             path = self.folder.root / name
             self.save_model(path, evaluation)
             self.listener(Saved(path, "last", done.epoch))
-        plots.curves_png(self.folder.metrics.read(), self.folder.plots / "curves.png")
+        rows, picture = self.folder.metrics.read(), self.folder.plots / "curves.png"
+        plots.curves_png(rows, picture, words=self.task.metric)
         return evaluation
 
     def save(self) -> Path:

@@ -229,3 +229,24 @@ def test_an_operator_that_changed_is_converted_or_refused(two_heads):
         "this model cannot be written at opset 13: No Previous Version of HardSwish exists; ask for a later one"
     )
     assert str(ancient.value) == "opset 9 is older than taolite writes; ask for 11 to 17, or later"
+
+
+def test_mish_and_equal_splits_are_put_into_older_words():
+    nodes = [
+        helper.make_node("Mish", ["x"], ["bent"], name="m"),
+        helper.make_node("Split", ["bent"], ["one", "two"], axis=1, num_outputs=2),
+        helper.make_node("Mul", ["one", "two"], ["y"]),
+    ]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, size]) for name, size in (("x", 6), ("y", 3)))
+    opsets = [helper.make_opsetid("", 18)]
+    model = helper.make_model(helper.make_graph(nodes, "g", [x], [y]), opset_imports=opsets, ir_version=8)
+    values = np.float32([[-30, -2, -0.5, 0.5, 2, 30]])
+
+    older = onnx_graph.lower_opset(model.SerializeToString(), 17)
+
+    lowered = onnx.load_model_from_string(older)
+    onnx.checker.check_model(lowered, full_check=True)
+    assert [(entry.domain, entry.version) for entry in lowered.opset_import] == [("", 17)]
+    mish = values * np.tanh(np.log1p(np.exp(values.astype(np.float64))))
+    with open_engine(older) as engine:
+        np.testing.assert_allclose(engine.infer({"x": values})["y"], mish[:, :3] * mish[:, 3:], rtol=1e-5)

@@ -11,9 +11,10 @@ from PIL import Image
 
 from taolite.media import palette
 from taolite.metrics import score
-from taolite.report import confusion_png, curves_png, first_batch_png, precision_recall_png
+from taolite.report import confusion_png, curves_png, first_batch_png, precision_recall_png, tags_png
 from taolite.report.plots import _on_paper
 from taolite.sample import Truth
+from taolite.scorecard import ACCURACY
 
 
 @dataclass
@@ -55,6 +56,26 @@ def test_curves_show_loss_rate_and_the_precision_of_every_class(tmp_path):
     for colour in [rgb("#0072b2"), rgb("#d55e00"), rgb("#666666"), *(rgb(_on_paper(one)) for one in palette(2))]:
         assert count(tmp_path / "plots" / "curves.png", colour) > 50
     assert [path.name for path in (tmp_path / "plots").iterdir()] == ["curves.png"]
+
+
+def test_curves_of_a_classifier_show_its_accuracy(tmp_path):
+    rows = [{"epoch": e, "accuracy": e / 4, "class_accuracy": {"cat": 0.9, "dog": e / 4}} for e in (1, 2, 3)]
+
+    curves_png(rows, tmp_path / "accuracy.png", words=ACCURACY)
+    curves_png(rows, tmp_path / "precision.png")  # of which these rows have nothing
+
+    for colour in palette(2):
+        assert count(tmp_path / "accuracy.png", rgb(_on_paper(colour))) > 50
+        assert count(tmp_path / "precision.png", rgb(_on_paper(colour))) == 0
+
+
+def test_tags_have_a_bar_as_long_as_their_precision(tmp_path):
+    def blue(precision):
+        tags_png(precision, dict.fromkeys(("cat", "犬", "sky"), 3), tmp_path / "tags.png")
+        return count(tmp_path / "tags.png", rgb("#0072b2"))
+
+    assert blue({"cat": 0.8, "犬": 0.4}) == pytest.approx(1.2 * blue({"cat": 1.0}), rel=0.02)
+    assert blue({}) == 0
 
 
 def test_curves_of_a_run_that_has_just_begun_are_drawn(tmp_path):

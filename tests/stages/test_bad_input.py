@@ -153,7 +153,7 @@ def test_labels_of_which_the_spec_knows_none(say: Say, tiny: Path, tmp_path: Pat
     spec.write_text(spec.read_text().replace('"plate"', '"car"'))
 
     assert say("train", "-e", spec, "-r", tmp_path / "run", "-k", "x") == [
-        f"error: {spec}: no training image has an object of car: the labels are plate (18); "
+        f"error: {spec}: no training image has a label of car: the labels are plate (18); "
         "map the labels' names to these classes in dataset_config.target_class_mapping"
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -246,50 +247,103 @@ def test_what_cannot_be_is_said(words: list[str], kind: type[Exception], message
         front("train", f"--model-dir={tmp_path}/m", *(word.format(data=data) for word in words))
 
 
-@pytest.fixture
-def tagged(tmp_path: Path) -> Path:
-    """12 training and 4 validation pictures in VOC's layout: cats are red, dogs are blue, some are both."""
-    root = tmp_path / "voc"
+TAGS = (["cat"], ["dog"], ["cat", "dog"], [])
+
+
+def draw_tagged(tags: list[str], path: Path) -> None:
+    """Cats are red, dogs are blue, both are both."""
+    Image.new("RGB", (40, 36), (200 * ("cat" in tags), 30, 200 * ("dog" in tags))).save(path)
+
+
+def draw_voc(root: Path) -> Path:
+    """12 training and 4 validation pictures in VOC's layout; returns one of a cat and a dog."""
     for folder in ("Annotations", "ImageSets/Main", "JPEGImages"):
         (root / folder).mkdir(parents=True)
     row = "<object><name>{}</name><difficult>0</difficult><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object>"  # noqa: E501
     ids = [f"{index:03d}" for index in range(16)]
     for index, name in enumerate(ids):
-        tags = (["cat"], ["dog"], ["cat", "dog"])[index % 3]
-        colour = (200 * ("cat" in tags), 30, 200 * ("dog" in tags))
-        Image.new("RGB", (40, 36), colour).save(root / f"JPEGImages/{name}.jpg")
+        draw_tagged(TAGS[index % 4], root / f"JPEGImages/{name}.jpg")
         size = "<size><width>40</width><height>36</height><depth>3</depth></size>"
-        text = f"<annotation><filename>{name}.jpg</filename>{size}{''.join(map(row.format, tags))}</annotation>"
+        objects = "".join(map(row.format, TAGS[index % 4]))
+        text = f"<annotation><filename>{name}.jpg</filename>{size}{objects}</annotation>"
         (root / f"Annotations/{name}.xml").write_text(text)
     (root / "ImageSets/Main/trainval.txt").write_text("\n".join(ids[:12]) + "\n")
     (root / "ImageSets/Main/val.txt").write_text("\n".join(ids[12:]) + "\n")
-    return root
+    return root / "JPEGImages/002.jpg"
 
 
-def test_tags_are_trained_scored_and_exported_with_a_sigmoid(
-    tagged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def draw_nuswide(root: Path) -> Path:
+    """12 training and 4 test pictures in NUS-WIDE's layout, none of a sky; returns one of a cat and a dog."""
+    for folder in ("images", "ImageList", "classification_labels"):
+        (root / folder).mkdir(parents=True)
+    for split, table, count in (("Train", "trainval", 12), ("Test", "test", 4)):
+        rows, lines = [",cat,dog,sky"], []
+        for index in range(count):
+            tags, number = TAGS[index % 4], f"{split == 'Train':d}{index:04d}"
+            draw_tagged(tags, root / f"images/{index}_{number}_0.jpg")
+            lines.append(f"pets\\{index:04d}_{number}.jpg")
+            rows.append(f"{index},{1 if 'cat' in tags else -1},{int('dog' in tags)},0")
+        (root / f"ImageList/{split}Imagelist.txt").write_text("\n".join(lines) + "\n")
+        (root / f"classification_labels/classification_{table}.csv").write_text("\n".join(rows) + "\n")
+    return root / "images/2_10002_0.jpg"
+
+
+@pytest.mark.parametrize(("kind", "draw", "count"), [("voc", draw_voc, 20), ("nuswide", draw_nuswide, 3)])
+def test_tags_are_trained_scored_exported_with_a_sigmoid_and_found(
+    kind: str, draw: Callable[[Path], Path], count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    folder = tmp_path / "tags"
-    flags = ("--multi-label", "--dataset-type=voc", "--multi-label-threshold=0.4")
-    front("train", f"--model-dir={folder}", *SMALL, *flags, "--epochs=1", str(tagged))
-    front("export", f"--model-dir={folder}")
-    capsys.readouterr()
-    front(
-        "inference",
-        f"--model={folder}/squeezenet1_1.onnx",
-        "--topK=0",
-        "--threshold=0",
-        str(tagged / "JPEGImages/000.jpg"),
-    )
+    picture, folder = draw(tmp_path / kind), tmp_path / "tags"
+    flags = ("--multi-label", f"--dataset-type={kind}", "--multi-label-threshold=0.4")
 
-    assert len((folder / "labels.txt").read_text().split()) == 20
+    front("train", f"--model-dir={folder}", *SMALL, *flags, "--epochs=1", str(tmp_path / kind))
+    said = capsys.readouterr().out
+    classes = (folder / "labels.txt").read_text().split()
+    assert len(classes) == count
+    assert f"=> dataset classes:  {count} {classes}" in said
+    assert "warning: no training image has a label of " in said  # and no word of a file that nobody wrote
     assert read_bundle(folder / "model_best.tlt", key=KEY).extra["decoding"] == {"threshold": 0.4}
-    shares = [float(line.split()[1][:-1]) for line in capsys.readouterr().out.splitlines() if line[:8] == "imagenet"]
-    assert len(shares) == 20
-    assert abs(sum(shares) - 100) > 1
+
+    front("train", f"--model-dir={folder}", "--evaluate")
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  * Val")]
+    assert [row.split("  ")[1] for row in rows] == ["* Val Loss", "* Val Accuracy", "* Val mAP", "* Val All Right"]
     spec, best = str(folder / "experiment_spec.txt"), str(folder / "model_best.tlt")
-    front("evaluate", "-e", spec, "-m", best, "-k", OPEN_KEY)
-    assert "average precision (in %)" in capsys.readouterr().out
+    front("evaluate", "-e", spec, "-m", best, "-k", jetson.OPEN_KEY, "-r", str(tmp_path / "scores"))
+    block = capsys.readouterr().out
+    scores = json.loads((tmp_path / "scores/results.json").read_text())
+    assert f"{100 * scores['accuracy']:.4f}" in block
+    assert f"{100 * scores['mAP']:.4f}" in block
+    assert scores["mAP"] == pytest.approx(float(rows[2].split()[-1]) / 100, abs=1e-5)
+    assert (tmp_path / "scores/tags.png").is_file()
+
+    front("export", f"--model-dir={folder}")
+    (onnx_path,) = folder.glob("*.onnx")
+    capsys.readouterr()
+    answers = {}
+    for words in ((), ("--topK=0", "--threshold=0")):
+        front("inference", f"--model={onnx_path}", *words, str(picture))
+        answers[words] = [line for line in capsys.readouterr().out.splitlines() if line[:8] == "imagenet"]
+    every = {line.rpartition("(")[2][:-1]: line for line in answers["--topK=0", "--threshold=0"]}
+    tags = [name for name, line in every.items() if float(line.split()[1][:-1]) >= 40]
+    assert set(every) == set(classes)
+    assert onnx.load(onnx_path).graph.node[-1].op_type == "Sigmoid"
+    assert answers[()] == ([every[tag] for tag in tags] or ["imagenet:  no class reaches 0.4"])
+
+    front("inference", "-m", best, "-k", jetson.OPEN_KEY, "-i", str(picture))
+    label, name = capsys.readouterr().out.splitlines()[1:]
+    assert name == f"Class name = {', '.join(tags) or 'none'}"
+    assert label == f"Class label = {', '.join(str(classes.index(tag)) for tag in tags) or 'none'}"
+    front("inference", "-m", best, "-k", jetson.OPEN_KEY, "-d", str(picture.parent), "-r", str(tmp_path / "found"))
+    with open(tmp_path / "found/result.csv", newline="") as stream:
+        found = [row for row in csv.reader(stream) if row[0] == str(picture)]
+    assert [row[1] for row in found] == (tags or [""])
+
+
+def test_tagged_data_without_multi_label_is_told_by_the_flags(tmp_path: Path):
+    with pytest.raises(UsageError) as caught:
+        front("train", f"--model-dir={tmp_path}/m", "--dataset-type=voc", str(tmp_path))
+
+    text = "--dataset-type=voc: its pictures have any number of classes; give --multi-label with it"
+    assert str(caught.value) == text
 
 
 def test_tao_s_form_and_train_py_s_are_told_apart_by_their_words(data: Path, tmp_path: Path):

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ranking", "decode"]
+from taolite.errors import ModelError
+
+__all__ = ["Ranking", "decode", "of_every_class"]
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,16 @@ def decode(scores_k: NDArray[np.float32], decoding: Mapping[str, Any]) -> Rankin
     """Rank the (K,) scores of one picture; of two equal ones the first class comes first.
 
     `decoding` has `top`, how many classes are the answer, or `threshold`, which the score of a tag has to reach; with
-    `logits` the scores are made here of raw outputs.
+    `logits` the scores are made here of raw outputs. Raises ModelError for scores that are not finite.
 
     >>> decode(np.float32([0.1, 0.7, 0.2]), {"top": 2})
     Ranking(classes_k=array([1, 2, 0]), scores_k=array([0.7, 0.2, 0.1], dtype=float32), given=2)
     """
+    if not np.isfinite(scores_k).all():
+        raise ModelError(
+            "the network's scores are not finite numbers; where an fp16 or int8 engine overflows, use fp32, otherwise "
+            "train again with a lower learning rate or from pretrained weights"
+        )
     if decoding.get("logits"):
         scores_k = _sigmoid(scores_k) if "threshold" in decoding else _softmax(scores_k)
     classes = np.argsort(-scores_k, kind="stable")
@@ -46,6 +53,11 @@ def decode(scores_k: NDArray[np.float32], decoding: Mapping[str, Any]) -> Rankin
         int((ranked >= decoding["threshold"]).sum()) if "threshold" in decoding else min(decoding["top"], len(ranked))
     )
     return Ranking(classes, ranked, given)
+
+
+def of_every_class(decoding: Mapping[str, Any], classes: int) -> dict[str, Any]:
+    """`decoding` that gives all `classes` of a picture, tags below their threshold too."""
+    return {**decoding, **({"threshold": 0.0} if "threshold" in decoding else {"top": classes})}
 
 
 def _softmax(logits_k: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -68,7 +68,7 @@ class ClassificationObjective:
 
     def _of_scores(self, scores_nk: Tensor, wanted_nk: Tensor) -> Tensor:
         if self._tags:
-            return functional.binary_cross_entropy(scores_nk, wanted_nk)
+            return -(wanted_nk * scores_nk.log() + (1 - wanted_nk) * (1 - scores_nk).log()).mean()
         return -(wanted_nk * scores_nk.log()).sum(dim=1).mean()
 
     def _accuracy(self, outputs_nk: Tensor, wanted_nk: Tensor, *, threshold: float) -> float:

@@ -233,6 +233,16 @@ def test_a_ranking_gives_the_likeliest_or_the_tags_above_a_threshold():
     assert [one.name for one in TASK.detections(tags, names)] == ["b", "d"]
 
 
+def test_scores_that_are_no_numbers_are_an_error_and_no_ranking():
+    with pytest.raises(ModelError, match="the network's scores are not finite numbers; "):
+        decode(np.float32([0.2, np.nan]), {"top": 1})
+
+    targets = {"classes": torch.tensor([[1.0, 0.0]])}
+    for tags in (False, True):  # the cost, which is asked for first, leaves it at that
+        cost = ClassificationObjective(tags=tags).cost((torch.full((1, 2), math.nan),), targets, training=False)
+        assert math.isnan(float(cost.total))
+
+
 def test_a_card_counts_top_k_beside_accuracy_and_confusion():
     truths = [Truth(np.zeros((1, 4), np.float32), np.array([kind])) for kind in (0, 0, 1, 2)]
     rows = ([0.5, 0.3, 0.2], [0.3, 0.6, 0.1], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1])
