@@ -47,3 +47,31 @@ def write_keras() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def raw_ssd() -> Callable[..., bytes]:
+    """raw_ssd(priors, classes, opset=17): an ONNX with an SSD's outputs `scores` and `boxes`, which its `input_0`
+    (N, priors, classes + 5) holds side by side."""
+    from onnx import TensorProto, helper
+
+    def model(priors: int, classes: int, *, opset: int = 17) -> bytes:
+        channels = classes + 1
+        numbers = {"zero": 0, "middle": channels, "end": channels + 4, "axis": 2}
+        graph = helper.make_graph(
+            [
+                helper.make_node("Slice", ["input_0", "zero", "middle", "axis"], ["scores"]),
+                helper.make_node("Slice", ["input_0", "middle", "end", "axis"], ["boxes"]),
+            ],
+            "raw",
+            [helper.make_tensor_value_info("input_0", TensorProto.FLOAT, ["batch", priors, channels + 4])],
+            [
+                helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", priors, channels]),
+                helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["batch", priors, 4]),
+            ],
+            [helper.make_tensor(name, TensorProto.INT64, [1], [value]) for name, value in numbers.items()],
+        )
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+        return bytes(made.SerializeToString())
+
+    return model

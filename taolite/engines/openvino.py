@@ -45,7 +45,7 @@ class OpenVinoEngine:
         hint = self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         self.precision = next((ours for ours, theirs in _HINTS.items() if theirs == hint), hint)
         self.inputs: Mapping[str, Shape] = {port.get_any_name(): _shape(port) for port in self._compiled.inputs}
-        self.outputs: Mapping[str, Shape] = {port.get_any_name(): _shape(port) for port in self._compiled.outputs}
+        self.outputs: Mapping[str, Shape] = {_output_name(port): _shape(port) for port in self._compiled.outputs}
         self._request: Any = self._compiled.create_infer_request()
 
     def infer(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
@@ -114,6 +114,12 @@ def _compile(data: bytes, *, threads: int | None, precision: Precision, where: s
     except RuntimeError as error:
         version = openvino_version()
         raise EngineError(f"{where} cannot be opened by openvino {version}: {_reason(error)}") from error
+
+
+def _output_name(port: Any) -> str:
+    """Its name in the model; behind a cast (fp16) it goes by the cast's name too, and either may come first."""
+    own = str(port.get_node().get_friendly_name()).removesuffix("/sink_port_0")
+    return own if own in port.get_names() else str(port.get_any_name())
 
 
 def _shape(port: Any) -> Shape:

@@ -54,12 +54,14 @@ LIMITS = {"fp32": 1e-3, "fp16": 2e-2}
 @dataclass(frozen=True)
 class Border:
     """An export in another tool's manner: its names of input and outputs (None: the task's), what makes the exported
-    network of the trained one (a copy of it), and what that changes in its decoding."""
+    network of the trained one (a copy of it), what that changes in its decoding, and what is put behind the finished
+    ONNX once it is proven, whatever its precision."""
 
     input_name: str = INPUT_NAME
     output_names: tuple[str, ...] | None = None
     prepare: Callable[[torch.nn.Module], torch.nn.Module] | None = None
     decoding: Mapping[str, Any] = field(default_factory=dict)
+    finish: Callable[[bytes], bytes] | None = None
 
 
 TAOS = Border()
@@ -199,6 +201,9 @@ def export_model(
         )
     elif precision == "int8":
         onnx, int8 = _to_int8(onnx, task, meta.preprocessing, options, resolve, listener)
+    if border.finish is not None:
+        onnx = border.finish(onnx)
+        outputs = tuple(onnx_graph.signature(onnx).outputs)
 
     listener(Notice(f"Saving exported model to {target}"))
     sealed = target.suffix != ".onnx"

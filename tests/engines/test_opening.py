@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from taolite.engines import opening
+from taolite.engines import onnx_graph, opening
 from taolite.engines.opening import open_engine
 from taolite.engines.openvino import compile_openvino
 from taolite.errors import EngineError, PathError, UsageError
@@ -59,6 +59,14 @@ def test_openvino_computes_in_float32_unless_asked_for_bfloat16(two_heads, photo
         hint = engine._compiled.get_property("INFERENCE_PRECISION_HINT")
 
     assert (engine.precision, hint.to_string()) == ("fp32", "f32")
+
+
+def test_openvino_knows_the_outputs_of_a_float16_model_by_their_own_names(two_heads, photos):
+    half = onnx_graph.to_fp16(two_heads.onnx)  # its outputs stand behind casts
+
+    with open_engine(half, runtime="openvino") as engine:
+        assert list(engine.outputs) == [COV, BBOX]
+        assert list(engine.infer({"input_1": photos(1)})) == [COV, BBOX]
 
 
 def test_a_compiled_openvino_blob_opens_by_itself_and_answers_the_same(two_heads, photos, tmp_path):
