@@ -22,7 +22,7 @@ from taolite.errors import DataError, PathError, UsageError
 from taolite.events import Notice
 from taolite.formats.findings import Findings, problems_error
 from taolite.formats.folders import is_whole
-from taolite.formats.part import DataPart, fit_labels, own_split, summarise, tell
+from taolite.formats.part import BACKGROUND, DataPart, fit_labels, own_split, summarise, tell
 from taolite.formats.places import Pictures, files_below, measure, stem_of
 from taolite.formats.text import number, read_text, show
 from taolite.sample import Label, Sample
@@ -30,6 +30,7 @@ from taolite.sample import Label, Sample
 __all__ = ["SPLITS", "looks_like", "read", "read_openimages_set"]
 
 SPLITS = ("train", "validation", "test")
+_WORDS = {"val": "validation", "valid": "validation"}
 _TABLES = ("sub-{}-annotations-bbox.csv", "{}-annotations-bbox.csv", "oidv6-{}-annotations-bbox.csv")
 _CORNERS = ("XMin", "YMin", "XMax", "YMax")
 _MARKS = {
@@ -73,7 +74,7 @@ def read_openimages_set(
         DataError: no table of the split, no class, no image left, or all that cannot be read.
     """
     root, findings = Path(root), Findings()
-    part = "validation" if split == "val" else split
+    part = _WORDS.get(split, split)
     if part not in SPLITS:
         raise UsageError(f"split {show(split)} is not one of {', '.join(SPLITS)}")
     if not root.is_dir():
@@ -84,7 +85,8 @@ def read_openimages_set(
     filled = [table for table in tables if table.rows]
     table = _choose(root, part, filled)
     named, notices = _class_names(root, filled)
-    names = tuple(sorted(set(named.values()))) if classes is None else tuple(classes)
+    found = sorted(name for name in set(named.values()) if name.upper() != BACKGROUND)
+    names = tuple(found) if classes is None else tuple(classes)
     if not (depictions and groups):
         table, told = _without(table, depictions, groups)
         notices += told
@@ -93,7 +95,8 @@ def read_openimages_set(
         raise problems_error(root, findings.errors)
     notices += tell(table.path, missing, len(table.rows), "have no picture and are left out")
     if not samples:
-        raise DataError(f"{table.path}: none of its {len(table.rows)} images is there; pictures lie in {root / part}/")
+        place = root / table.split
+        raise DataError(f"{table.path}: none of its {len(table.rows)} images is there; pictures belong in {place}/")
     if [table.split for table in filled] == ["train"]:
         samples, told = own_split(root, part, samples)
         notices += told
@@ -112,7 +115,8 @@ def looks_like(path: Path) -> bool:
 
 def read(root: Path, *, only: frozenset[str] | None, findings: Findings, split: str | None = None) -> list[Sample]:
     """Samples of every table at or below `root`, or of those of `split`; `only` keeps these stems."""
-    tables = [table for table in _read_tables(root, findings) if split in (None, table.split)]
+    wanted = SPLITS if split is None else (_WORDS.get(split, split),)
+    tables = [table for table in _read_tables(root, findings) if table.split in wanted]
     named, _ = _class_names(root, tables)
     samples = []
     for table in tables:

@@ -61,6 +61,17 @@ def test_one_list_of_classes_serves_all_splits(fruit: Path):
     assert read_openimages_set(fruit, split="test", classes=("Pear", "Apple")).classes == ("Pear", "Apple")
 
 
+def test_the_background_is_no_class(fruit: Path):
+    path = fruit / "sub-test-annotations-bbox.csv"
+    path.write_text(path.read_text() + f"cc,{APPLE},0,0,0,0,0,/m/x,Background\n")
+
+    part = read_openimages_set(fruit, split="test")
+
+    assert part.classes == ("Apple", "Banana")
+    assert len(part.samples[0].labels) == 1
+    assert part.notices[0].text.endswith("`Background` is none of the classes (Apple, Banana) and is left out")
+
+
 def test_drawings_and_groups_can_be_left_out(fruit: Path):
     part = read_openimages_set(fruit, depictions=False, groups=False)
 
@@ -80,6 +91,7 @@ def test_validation_judges_where_there_is_no_test_and_a_fifth_of_training_where_
 
     part = read_openimages_set(fruit, split="test")
     assert [sample.image.stem for sample in part.samples] == ["dd"]
+    assert [sample.image.stem for sample in formats.read(fruit, split="val")] == ["dd"]
     assert part.notices[0].text == f"{fruit}: no boxes for test; validation judges instead"
 
     validation.unlink()
