@@ -9,14 +9,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taolite.cli.parsing import TaoParser
+from taolite.errors import PathError
 
 if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
 
-__all__ = ["OPEN_KEY", "Form", "count", "hang", "key_of", "number", "truth"]
+__all__ = ["OPEN_KEY", "Form", "count", "hang", "key_of", "number", "ours", "resume_place", "truth"]
 
 OPEN_KEY = "nvidia_tlt"
 """What seals models where no key is given; everybody knows it, as it is that of NVIDIA's published models."""
@@ -49,6 +51,34 @@ def key_of(option: str | None) -> Key:
     from taolite.artifacts.keys import Key, find_key_if_given
 
     return find_key_if_given(option) or Key(OPEN_KEY)
+
+
+def resume_place(what: str | None, root: Path, *, theirs: str, newest: str) -> Path | None:
+    """Where --resume leads: `root` for the run that is in it, a file of weights to start from, or None.
+
+    A checkpoint that `root`'s run wrote means that run, which goes on from its newest state. Of another run's folder
+    the file `newest` is taken. Names that end as `theirs` are taken for ours where only those are there.
+    """
+    if what is None:
+        return None
+    holds_run = (root / "manifest.json").is_file()
+    path = root if what in ("last", "best") else ours(Path(what).expanduser(), theirs)
+    if path.is_dir():
+        if path.absolute() != root.absolute():
+            path = path / newest
+        elif holds_run:
+            return root
+    if not path.is_file():
+        raise PathError(f"--resume {what}: there is nothing to go on from ({path}); leave it out to start a new run")
+    if holds_run and path.suffix == ".tlt" and root.absolute() in path.absolute().parents:
+        return root
+    return path.absolute()
+
+
+def ours(path: Path, theirs: str) -> Path:
+    """`model_best.tlt` for `model_best.pth.tar`, whose ending is `theirs`, where only the former is there."""
+    twin = path.with_name(path.name.removesuffix(theirs) + ".tlt")
+    return twin if path.name.endswith(theirs) and twin.is_file() and not path.is_file() else path
 
 
 def count(least: int) -> Callable[[str], int]:

@@ -17,9 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from taolite.cli.forms import OPEN_KEY, Form, count, hang, key_of, number, truth
+from taolite.cli.forms import OPEN_KEY, Form, count, hang, key_of, number, ours, resume_place, truth
 from taolite.cli.parsing import TaoParser
-from taolite.errors import PathError, UsageError
+from taolite.errors import UsageError
 
 if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["add_forms", "export_flags", "run_export"]
 
 _BEST, _LAST, _SPEC = "model_best.tlt", "checkpoint.tlt", "experiment_spec.txt"
+_THEIRS = ".pth.tar"
 _GONE = ("--world-size", "--rank", "--dist-url", "--dist-backend")
 
 
@@ -167,7 +168,7 @@ def _settings(options: argparse.Namespace, root: Path) -> tuple[Settings, Classi
     data, pretrained = options.data, options.pretrained
     if data is None and pretrained and Path(pretrained).expanduser().is_dir():
         data, pretrained = pretrained, ""  # train.py's --pretrained takes nothing
-    weights = _resume(options.resume, root)
+    weights = resume_place(options.resume, root, theirs=_THEIRS, newest=_LAST)
     goes_on = weights == root or (options.evaluate and (root / _SPEC).is_file())
     kept = specs.load(root / _SPEC, ClassificationSpec) if goes_on else None
     if data is None and kept is None:
@@ -207,34 +208,6 @@ def _settings(options: argparse.Namespace, root: Path) -> tuple[Settings, Classi
     ), kept
 
 
-def _resume(what: str | None, root: Path) -> Path | None:
-    """Where --resume leads: `root` for the run that is in it, a file of weights to start from, or None.
-
-    A checkpoint that `root`'s run wrote means that run, which goes on from its newest state. The names that train.py
-    gives its checkpoints are taken for ours where only those are there.
-    """
-    if what is None:
-        return None
-    holds_run = (root / "manifest.json").is_file()
-    path = root if what in ("last", "best") else _ours(Path(what).expanduser())
-    if path.is_dir():
-        if path.absolute() != root.absolute():
-            path = path / _LAST
-        elif holds_run:
-            return root
-    if not path.is_file():
-        raise PathError(f"--resume {what}: there is nothing to go on from ({path}); leave it out to start a new run")
-    if holds_run and path.suffix == ".tlt" and root.absolute() in path.absolute().parents:
-        return root
-    return path.absolute()
-
-
-def _ours(path: Path) -> Path:
-    """`model_best.tlt` for `model_best.pth.tar`, where only the former is there."""
-    twin = path.with_name(path.name.removesuffix(".pth.tar") + ".tlt")
-    return twin if path.name.endswith(".pth.tar") and twin.is_file() and not path.is_file() else path
-
-
 def _say_classes(made: ClassificationSpec) -> None:
     """train.py's line about the classes; `labels.txt` beside the splits has to agree with their folders."""
     from taolite.formats.folders import check_labels
@@ -249,7 +222,7 @@ def _say_classes(made: ClassificationSpec) -> None:
 
 
 def _model_to_evaluate(what: str | None, root: Path) -> Path:
-    named = root if what is None or what in ("last", "best") else _ours(Path(what).expanduser())
+    named = root if what is None or what in ("last", "best") else ours(Path(what).expanduser(), _THEIRS)
     return named / (_LAST if what == "last" else _BEST) if named.is_dir() else named
 
 
@@ -275,7 +248,7 @@ def run_export(options: argparse.Namespace) -> int:
     from taolite.tasks.classification.model import without_activation
 
     root = Path(options.model_dir).expanduser()
-    model = _ours(root / options.input)
+    model = ours(root / options.input, _THEIRS)
     key = key_of(options.key)
     arch = read_bundle(model, key=key).architecture.get("network", "model")
     output = Path(options.output or f"{arch}.onnx").expanduser()

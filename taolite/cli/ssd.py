@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taolite.cli import flags as shared
-from taolite.cli import lifecycle
+from taolite.cli import lifecycle, ssd_jetson
 from taolite.cli import ssd_flags as flags
 from taolite.cli.lifecycle import Network, mounts_of, opening_key, positive, scored, status_of, trained
 from taolite.cli.parsing import TaoParser
@@ -41,8 +41,8 @@ NETWORK = Network("ssd", "SSD", _task)
 
 
 def configure(parser: TaoParser) -> None:
-    """Add the tasks."""
-    lifecycle.add_tasks(
+    """Add the tasks, and pytorch-ssd's forms of them."""
+    tasks = lifecycle.add_tasks(
         parser,
         shared.common,
         (
@@ -56,6 +56,8 @@ def configure(parser: TaoParser) -> None:
         ),
         network=NETWORK,
     )
+    ssd_jetson.add_forms(tasks)
+    parser.tasks = [*parser.tasks, *ssd_jetson.NAMES]
 
 
 def _spec(options: argparse.Namespace, named: str, command: Command) -> SsdSpec:

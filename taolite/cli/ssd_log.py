@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -28,9 +28,11 @@ __all__ = ["SsdLog", "precision_lines"]
 _SIZE = re.compile(r"Found (\d+) samples in (training|validation) set")
 
 
-def precision_lines(metric: Metric, prefix: str = "") -> list[str]:
-    """Average precisions in eval_ssd.py's words."""
+def precision_lines(metric: Metric, prefix: str = "", classes: Collection[str] = ()) -> list[str]:
+    """Average precisions in eval_ssd.py's words; those of `classes` that the metric leaves out are not available."""
+    absent = [name for name in classes if name not in metric.per_class]
     rows = [f"    {name}: {value}" for name, value in metric.per_class.items()]
+    rows += [f"    {name}: n/a" for name in absent]
     return [
         f"{prefix}Average Precision Per-class:",
         *rows,
@@ -106,6 +108,7 @@ class SsdLog:
     def _trains(self, event: BatchDone, epoch: int) -> None:
         index = event.number - 1
         if not self._begun:
+            self.say(f"Stored labels into file {self._root / 'labels.txt'}.")
             self.say(f"Start training from epoch {epoch}.")
             self._begun = True
         if index == 0:

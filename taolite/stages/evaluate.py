@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,13 +18,17 @@ from taolite.data.loading import batches
 from taolite.engines.base import RuntimeName
 from taolite.errors import ModelError, UsageError
 from taolite.events import BatchDone, Listener, Notice, Progress, silent
+from taolite.sample import Detection, Sample
 from taolite.scorecard import ScoreCard
 from taolite.stages.device import choose
 from taolite.stages.models import open_model
-from taolite.stages.predict import Predict
+from taolite.stages.predict import Predict, in_photo
 from taolite.tasks.base import Objective, Resolve, Split, Task
 
-__all__ = ["Evaluation", "evaluate", "score_split"]
+__all__ = ["Evaluation", "Told", "evaluate", "score_split"]
+
+Told = Callable[[Sample, Sequence[Detection]], None]
+"""Hears of every picture what was found in it, best first, in its pixels."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ def evaluate(
     runtime: RuntimeName | None = None,
     framework: Literal["tlt", "tensorrt"] = "tlt",
     batch_size: int | None = None,
+    told: Told | None = None,
     listener: Listener = silent,
 ) -> Evaluation:
     """Score the model or engine at `model_path` on a split of the spec's data, without augmentation.
@@ -87,6 +93,7 @@ def evaluate(
             spec=spec,
             objective=task.objective(spec),
             batch_size=batch_size or model.batch or task.recipe(spec).batch_size,
+            told=told,
             listener=listener,
         )
     finally:
@@ -102,6 +109,7 @@ def score_split(
     objective: Objective,
     batch_size: int,
     workers: int = 2,
+    told: Told | None = None,
     listener: Listener = silent,
 ) -> Evaluation:
     """Every image of `examples` once, the last batch as small as it comes (TAO drops or repeats some, compat)."""
@@ -128,6 +136,10 @@ def score_split(
         before_s, batch_s = time.perf_counter(), time.perf_counter() - before_s
         readings = {"loss": costs[-1][0], **cost.parts}
         listener(BatchDone(None, len(costs), count, len(batch.examples), batch_s, 0.0, readings))
+    if told is not None:
+        names, prep = task.classes(spec), examples.preprocessing
+        for sample, one in zip(examples.samples, found, strict=True):
+            told(sample, in_photo(task, one, names, preprocessing=prep, photo_hw=sample.size_hw))
     card = task.score(truths, found, spec=spec)
     mean_cost = sum(cost * count for cost, count in costs) / len(examples)
     return Evaluation(card, mean_cost, float(np.median(seconds)))

@@ -24,6 +24,7 @@ from taolite.pictures import to_grey
 from taolite.sample import Detection
 from taolite.sinks.base import Sink
 from taolite.stages.models import Model
+from taolite.stages.predict import in_photo
 from taolite.tasks.base import InferencePlan
 
 __all__ = ["Drawing", "InferReport", "infer", "look", "planned"]
@@ -151,10 +152,8 @@ def look(model: Model, images: Sequence[NDArray[np.uint8]]) -> list[list[Detecti
     looked = []
     for index, image_hwc in enumerate(images):
         found = model.task.decode(tuple(output[index] for output in outputs), model.decoding, preprocessing=prep)
-        named = model.task.detections(found, model.classes)
-        boxes = np.array([one.box for one in named if one.box], np.float32).reshape(-1, 4)
-        placed = iter(prep.boxes_to_photo(boxes, photo_hw=(image_hwc.shape[0], image_hwc.shape[1])).tolist())
-        looked.append([replace(one, box=tuple(next(placed))) if one.box else one for one in named])
+        photo_hw = (image_hwc.shape[0], image_hwc.shape[1])
+        looked.append(in_photo(model.task, found, model.classes, preprocessing=prep, photo_hw=photo_hw))
     return looked
 
 

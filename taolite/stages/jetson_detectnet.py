@@ -6,7 +6,7 @@ onnx_export.py wrote says nothing of itself: its labels file names the classes, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from taolite.engines import onnx_graph
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.errors import DataError, ModelError
 from taolite.formats.part import read_labels
+from taolite.formats.text import read_whole
 from taolite.media.output import Output
 from taolite.media.overlay import Colour, draw_detections, palette
 from taolite.media.sources import Source
@@ -28,7 +29,7 @@ from taolite.stages.infer import look
 from taolite.stages.models import Model, open_model
 from taolite.tasks.ssd.jetson import foreign_onnx
 
-__all__ = ["Found", "detect", "open_detector"]
+__all__ = ["Found", "detect", "open_detector", "read_colours"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,19 @@ def detect(
             (detections,) = look(model, [frame.image_hwc])
             written = writer.write(frame, draw_detections(frame.image_hwc, detections, shades)) if writer else None
             yield Found(frame.name, tuple(detections), written)
+
+
+def read_colours(path: Path, classes: Sequence[str]) -> dict[str, Colour]:
+    """The colours of detectnet's file: `r g b`, or `r g b a`, a line, that of BACKGROUND first. Raises DataError."""
+    lines = [line.split() for line in read_whole(path).splitlines() if line.strip()]
+    for number, words in enumerate(lines, start=1):
+        if len(words) not in (3, 4) or not all(word.isdecimal() and int(word) < 256 for word in words):
+            raise DataError(
+                f"{path}: colour {number} is `{' '.join(words)}`; it needs three or four numbers of 0 to 255"
+            )
+    if len(lines) != len(classes) + 1:
+        raise DataError(f"{path} has {len(lines)} colours; BACKGROUND and {len(classes)} classes need one each")
+    return {name: (int(r), int(g), int(b)) for name, (r, g, b, *_) in zip(classes, lines[1:], strict=True)}
 
 
 def _foreign(path: Path, names: tuple[str, ...] | None, key: Key | None) -> OnnxMeta | None:

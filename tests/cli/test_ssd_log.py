@@ -34,6 +34,7 @@ def test_a_step_s_line_is_the_tutorial_s_and_its_first_average_is_over_all_11_ba
 
     # (17 + 10 * 6) / 11 and (8 + 10 * 7) / 11; train_ssd.py would divide by 10
     assert printed(tmp_path, *events) == [
+        f"Stored labels into file {tmp_path / 'labels.txt'}.",
         "Start training from epoch 0.",
         "Epoch: 0, Step: 10/1252, Avg Loss: 14.0909, Avg Regression Loss 7.0000, Avg Classification Loss: 7.0909",
         "Epoch: 0, Step: 20/1252, Avg Loss: 13.0000, Avg Regression Loss 6.0000, Avg Classification Loss: 7.0000",
@@ -49,6 +50,7 @@ def test_an_epoch_ends_with_its_means_the_validation_s_and_the_saved_model(tmp_p
     lines = printed(tmp_path, batch(1, 2.0, 3.0, epoch=2), epoch, batch(1, 1.0, 2.0, epoch=None), validated, best, last)
 
     assert lines == [
+        f"Stored labels into file {tmp_path / 'labels.txt'}.",
         "Start training from epoch 1.",
         "Epoch: 1, Training Loss: 5.0000, Training Regression Loss 2.0000, Training Classification Loss: 3.0000",
         "Epoch: 1, Validation Loss: 3.0000, Validation Regression Loss 1.0000, Validation Classification Loss: 2.0000",
