@@ -15,7 +15,11 @@ __all__ = ["BatchNorm", "forget_statistics", "keep_statistics"]
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """`nn.BatchNorm2d` with the unbiased start; `num_batches_tracked` counts batches and is part of the state."""
+    """`nn.BatchNorm2d` with the unbiased start; `num_batches_tracked` counts batches and is part of the state.
+
+    One value a channel (one picture, a map of one cell) has no statistics of its own: it is normalised by the moving
+    ones and does not count.
+    """
 
     num_batches_tracked: Tensor
     momentum: float
@@ -23,8 +27,10 @@ class BatchNorm(nn.BatchNorm2d):
 
     def forward(self, x_nchw: Tensor) -> Tensor:
         """Normalise by the batch in training, by the moving statistics otherwise."""
-        if not self.training:
-            return super().forward(x_nchw)
+        if not self.training or x_nchw.numel() == x_nchw.shape[1]:
+            return nn.functional.batch_norm(
+                x_nchw, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+            )
         seen = int(self.num_batches_tracked) if self._seen is None else self._seen
         self._seen = seen + 1
         self.num_batches_tracked.add_(1)

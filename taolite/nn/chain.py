@@ -44,7 +44,7 @@ class Chain(nn.Module):
 
     Args:
         inputs: channels of what it reads.
-        keras_norms: batch norms are Keras's (eps 1e-3, momentum 0.99), else PyTorch's.
+        keras_norms: batch norms have Keras's eps and momentum (1e-3, 0.99), else PyTorch's.
     """
 
     def __init__(self, inputs: int, convs: Sequence[Conv], *, keras_norms: bool = False) -> None:
@@ -58,7 +58,7 @@ class Chain(nn.Module):
             layer = nn.Conv2d(channels, outputs, conv.kernel, conv.stride, padding, groups=groups, bias=conv.bias)
             self.add_module(conv.name, layer)
             if conv.bn:
-                norm = BatchNorm(outputs, eps=1e-3, momentum=0.01) if keras_norms else nn.BatchNorm2d(outputs)
+                norm = BatchNorm(outputs, eps=1e-3, momentum=0.01) if keras_norms else BatchNorm(outputs)
                 self.add_module(conv.bn, norm)
             channels = outputs
 

@@ -76,3 +76,17 @@ def test_forgetting_lets_the_next_batch_replace_the_statistics():
     assert torch.equal(network[0].running_mean, before)
     feed(network, [new])
     torch.testing.assert_close(network[0].running_mean, new.mean(dim=(0, 2, 3)))
+
+
+def test_a_single_value_is_normalised_by_the_moving_statistics_and_does_not_count():
+    norm = BatchNorm(2, momentum=0.5)
+    feed(norm, make_batches(3))
+    before, count = norm.running_mean.clone(), int(norm.num_batches_tracked)
+    one = torch.tensor([5.0, 1.0]).view(1, 2, 1, 1)
+
+    out = norm(one)
+
+    wanted = (one.flatten() - before) / (norm.running_var + norm.eps).sqrt()
+    torch.testing.assert_close(out.flatten(), wanted)
+    torch.testing.assert_close(norm.running_mean, before)
+    assert int(norm.num_batches_tracked) == count
