@@ -199,6 +199,18 @@ def test_a_run_goes_on_by_the_same_command_and_initial_epoch_says_so(root: Path,
     )
 
 
+def test_early_stopping_ends_a_run_with_a_validation_of_its_last_epoch(root: Path, capsys: pytest.CaptureFixture[str]):
+    stopping = 'num_epochs: 5 early_stopping { monitor: "loss" min_delta: 1e6 patience: 1 }'
+    text = SPEC.replace("num_epochs: 2", stopping).replace("training: 2", "training: 5").replace("ROOT", str(root))
+    (root / "early.txt").write_text(text)
+
+    assert ssd("train", "-e", root / "early.txt", "-r", root / "early", "-k", KEY, *FLOAT) == 0
+
+    assert "epoch 2: the training cost has not been below" in capsys.readouterr().err
+    with open(root / "early/ssd_training_log_resnet10.csv", newline="") as stream:
+        assert [row["mAP"] == "nan" for row in csv.DictReader(stream)] == [True, False]
+
+
 def test_dssd_and_a_spec_that_lacks_messages_are_refused_with_the_way_out(
     root: Path, capsys: pytest.CaptureFixture[str]
 ):
