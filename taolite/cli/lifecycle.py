@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
     from taolite.stages.calibrate import CalibrationOptions
     from taolite.stages.evaluate import Evaluation
+    from taolite.stages.export import Border
     from taolite.stages.train import TrainReport
     from taolite.tasks.base import Split, Task
     from taolite.workspace.mounts import Mounts
@@ -139,10 +140,10 @@ def run_prune(options: argparse.Namespace) -> int:
     return 0
 
 
-def run_export(options: argparse.Namespace) -> int:
+def run_export(options: argparse.Namespace, *, border: Border | None = None) -> int:
     from taolite.cli.progress import Terminal
     from taolite.cli.render import int8_block
-    from taolite.stages.export import export_model
+    from taolite.stages.export import TAOS, export_model
 
     mounts = mounts_of(options)
     key = sealing_key(options)
@@ -158,6 +159,7 @@ def run_export(options: argparse.Namespace) -> int:
             opset=options.target_opset,
             static_batch=options.static_batch_size if options.static_batch_size > 0 else None,
             gen_ds_config=options.gen_ds_config,
+            border=border or TAOS,
             overwrite=options.force,
             listener=show,
         )

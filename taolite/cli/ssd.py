@@ -50,7 +50,7 @@ def configure(parser: TaoParser) -> None:
             (flags.train, _run_train, "train, or go on training"),
             (flags.evaluate, _run_evaluate, "score a model on the validation images"),
             (shared.prune, lifecycle.run_prune, "remove the weakest channels of a model"),
-            (shared.export, _run_export, "write the sealed .etlt, or .onnx"),
+            (flags.export, _run_export, "write the sealed .etlt, or .onnx"),
             (flags.inference, _run_inference, "annotated pictures and labels"),
             (shared.gen_trt_engine, lifecycle.run_gen_trt_engine, "build an engine from an export"),
         ),
@@ -139,7 +139,14 @@ def _run_evaluate(options: argparse.Namespace) -> int:
 def _run_export(options: argparse.Namespace) -> int:
     if options.experiment_spec:
         _spec(options, options.experiment_spec, "export")
-    return lifecycle.run_export(options)
+    if not options.onnx_nms:
+        return lifecycle.run_export(options)
+    from taolite.stages.export import Border
+    from taolite.tasks.ssd.export import end_in_nms
+
+    if options.gen_ds_config:
+        raise UsageError("--onnx_nms: DeepStream's parser reads raw outputs; leave out it or --gen_ds_config")
+    return lifecycle.run_export(options, border=Border(finish=end_in_nms))
 
 
 def _run_inference(options: argparse.Namespace) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import argparse
 
+from taolite.cli import flags as shared
 from taolite.cli.flags import key_flag, training, without_effect
 from taolite.cli.forms import number
 
-__all__ = ["dataset_convert", "evaluate", "inference", "train"]
+__all__ = ["dataset_convert", "evaluate", "export", "inference", "train"]
 
 _RUNTIMES = ("onnxruntime", "openvino")
 
@@ -45,6 +46,13 @@ def evaluate(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(framework="tlt")
     key_flag(parser)
     without_effect(parser, "--image_dir -i", "--label_dir -l")
+
+
+def export(parser: argparse.ArgumentParser) -> None:
+    shared.export(parser)
+    parser.add_argument(
+        "--onnx_nms", action="store_true", help="let it end in NMS, for ONNX Runtime and OpenVINO; else raw outputs"
+    )
 
 
 def inference(parser: argparse.ArgumentParser) -> None:

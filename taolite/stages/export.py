@@ -42,7 +42,7 @@ from taolite.stages.calibrate import CalibrationOptions, find_ranges, float_laye
 from taolite.stages.learned_int8 import learned_calibration, prove_integers, prove_rounding, refuse_existing_cache
 from taolite.tasks import base
 
-__all__ = ["LIMITS", "Border", "ExportReport", "Int8Report", "export_model", "parity", "to_onnx"]
+__all__ = ["LIMITS", "TAOS", "Border", "ExportReport", "Int8Report", "export_model", "parity", "to_onnx"]
 
 INPUT_NAME = "input_1"  # TAO's (reference/detectnet_v2.md 11.2)
 OPSET = 17  # the newest that TensorRT 8.6 on a Jetson reads

@@ -187,6 +187,38 @@ def test_a_model_is_pruned_retrained_exported_and_built(root: Path, capsys: pyte
     assert costs[2] == pytest.approx(costs[1], rel=1e-4)
 
 
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_an_export_with_nms_finds_and_scores_what_one_without_does(
+    root: Path, capsys: pytest.CaptureFixture[str], runtime: str
+):
+    pytest.importorskip(runtime)
+    common = ("-e", root / "spec.txt", "-k", KEY)
+    values, lines = [], []
+    for name, flag in (("raw", ()), ("ended", ("--onnx_nms",))):
+        model, found = root / f"{name}.onnx", root / f"{name}_{runtime}"
+        run = ("-m", model, "--runtime", runtime, *common)
+        assert ssd("export", "-m", root / MODEL, "-o", model, "--force", *common, *flag) == 0
+        assert ssd("inference", *run, "-i", root / "kitti/images", "-r", found, "-t", 0.02) == 0
+        lines.append(found_in(found / "labels"))
+        capsys.readouterr()
+        assert ssd("evaluate", *run, "--json") == 0
+        values.append(json.loads(capsys.readouterr().out)["card"]["main"]["value"])
+
+    assert len(lines[0]) == len(lines[1]) > 20
+    numbers = [np.array([line[4:8] + line[-1:] for line in some], float) for some in lines]
+    np.testing.assert_allclose(numbers[1], numbers[0], atol=0.02)
+    assert values[1] == pytest.approx(values[0], abs=1e-6)
+
+
+def test_deepstream_reads_raw_outputs_only(root: Path, capsys: pytest.CaptureFixture[str]):
+    words = ("export", "-m", root / MODEL, "-o", root / "never.onnx", "-k", KEY)
+
+    assert ssd(*words, "--onnx_nms", "--gen_ds_config") == 1
+    assert capsys.readouterr().err.startswith(
+        "error: --onnx_nms: DeepStream's parser reads raw outputs; leave out it or --gen_ds_config\n"
+    )
+
+
 def test_a_run_goes_on_by_the_same_command_and_initial_epoch_says_so(root: Path, capsys: pytest.CaptureFixture[str]):
     words = ("train", "-e", root / "spec.txt", "-r", root / "run", "-k", KEY, *FLOAT)
 
