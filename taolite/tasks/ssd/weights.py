@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -35,6 +35,7 @@ Extent = Literal["whole", "features", "backbone"]
 
 _GROUPS = ("base_net", "source_layer_add_ons", "extras", "classification_headers", "regression_headers")
 _TAKEN: dict[Extent, tuple[str, ...]] = {"whole": _GROUPS, "features": _GROUPS[:3], "backbone": _GROUPS[:1]}
+_LEFT: dict[Extent, tuple[str, ...]] = {"whole": (), "features": ("heads",), "backbone": ("extras", "heads")}
 
 Layers = Mapping[str, Mapping[str, Tensor]]
 
@@ -62,7 +63,8 @@ def read_start(path: Path | str, *, key: Key | None = None) -> SsdWeights | Weig
 
 
 def load_start(network: Ssd, weights: SsdWeights | Weights, extent: Extent) -> LoadReport:
-    """Copy `weights`, as far as `extent` says, into `network` in place.
+    """Copy `weights`, as far as `extent` says, into `network` in place; a part of which nothing is loaded is one entry
+    of `fresh`: extras, heads.
 
     Raises ModelError for weights of another network, for a model of other classes taken whole, and where a backbone
     alone is to be a whole model. Nothing is copied then of pytorch-ssd's.
@@ -75,7 +77,8 @@ def load_start(network: Ssd, weights: SsdWeights | Weights, extent: Extent) -> L
                 f"{weights.source} holds weights of {weights.arch} and {network.net} stands on "
                 f"{network.backbone.arch}; they must agree"
             )
-        return load_weights(network.backbone, weights)
+        report = load_weights(network.backbone, weights)
+        return replace(report, fresh=(*report.fresh, *_LEFT["backbone"]))
     if extent != "backbone" and set(weights.groups) == {"base_net"}:
         raise ModelError(f"{weights.source}: this is a backbone alone; start from it by --base-net")
     pairs = [pair for group in _TAKEN[extent] for pair in _pairs(network, weights, group)]
@@ -86,8 +89,7 @@ def load_start(network: Ssd, weights: SsdWeights | Weights, extent: Extent) -> L
         loaded.append(ours)
     left = [group for group in weights.groups if group not in _TAKEN[extent]]
     skipped = {name: f"{group} is not asked for" for group in left for name in weights.groups[group]}
-    fresh = [path for path, layer in network.named_modules() if _has_weights(layer) and path not in loaded]
-    return LoadReport(tuple(loaded), skipped, tuple(fresh))
+    return LoadReport(tuple(loaded), skipped, _LEFT[extent])
 
 
 def _pairs(network: Ssd, weights: SsdWeights, group: str) -> list[tuple[str, nn.Module, str, Mapping[str, Tensor]]]:
@@ -109,19 +111,23 @@ def _pairs(network: Ssd, weights: SsdWeights, group: str) -> list[tuple[str, nn.
             "of another network"
         )
     pairs = [(path, layer, name, theirs[name]) for (path, layer), name in zip(ours, theirs, strict=True)]
-    for path, layer, name, tensors in pairs:
-        expected = {end: t.shape for end, t in layer.state_dict().items() if end != "num_batches_tracked"}
-        found = {end: t.shape for end, t in tensors.items()}
-        if expected == found or (path == "backbone.conv1" and network.in_channels == 1):
-            continue
-        shape = "x".join(map(str, tensors["weight"].shape)) if "weight" in tensors else "missing"
-        needed = "x".join(map(str, expected["weight"]))
-        hint = f"it is of another network than {network.net}"
-        if "headers" in group:
-            classes = f"it has other classes than these {network.num_classes}"
-            hint = f"{classes}. Start from all but its heads by --pretrained-ssd"
-        raise ModelError(f"{weights.source}: the kernel of {name} is {shape} and {needed} is needed; {hint}")
+    for _, layer, name, tensors in pairs:
+        expected = {end: _shape(t) for end, t in layer.state_dict().items() if end != "num_batches_tracked"}
+        found = {end: _shape(t) for end, t in tensors.items()}
+        for end in {**expected, **found}:
+            shape, needed = found.get(end, "missing"), expected.get(end, "nothing")
+            if shape == needed:
+                continue
+            hint = f"it is of another network than {network.net}"
+            if "headers" in group:
+                classes = f"it has other classes than these {network.num_classes}"
+                hint = f"{classes}. Start from all but its heads by --pretrained-ssd"
+            raise ModelError(f"{weights.source}: its {name}.{end} is {shape} and {needed} is needed; {hint}")
     return pairs
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(str(size) for size in tensor.shape)
 
 
 def _has_weights(layer: nn.Module) -> bool:

@@ -357,6 +357,7 @@ def test_from_another_ssd_all_is_taken_but_the_heads(saved):
 
     report = load_start(network, read_start(saved(theirs)), "features")
 
+    assert report.fresh == ("heads",)
     assert len(report.loaded) == 54 + 8
     assert len(report.skipped) == 12
     assert all("headers" in name for name in report.skipped)
@@ -374,7 +375,7 @@ def test_a_backbone_alone_has_the_keys_of_pytorch_ssds_base_net(net, saved):
     report = load_start(network, read_start(saved(nn.Sequential(*theirs.base_net))), "backbone")
 
     assert all(layer.startswith("backbone.") for layer in report.loaded)
-    assert all(not layer.startswith("backbone.") for layer in report.fresh)
+    assert report.fresh == ("extras", "heads")
     with torch.no_grad():
         expected = nn.Sequential(*theirs.base_net)(torch.ones(1, 3, SMALL, SMALL))
         size = float(expected.abs().max())
@@ -394,7 +395,7 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_copied(saved):
         return str(caught.value)
 
     assert message(whole, network, "whole") == (
-        f"{whole}: the kernel of classification_headers.0 is 126x512x3x3 and 18x512x3x3 is needed; it has other "
+        f"{whole}: its classification_headers.0.weight is 126x512x3x3 and 18x512x3x3 is needed; it has other "
         "classes than these 2. Start from all but its heads by --pretrained-ssd"
     )
     assert message(whole, ssd("mb2-ssd-lite"), "features") == (
@@ -412,7 +413,7 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_copied(saved):
 def test_published_imagenet_weights_see_the_photo_as_they_were_trained_to(shared_data):
     weights = read_start(shared_data / "pretrained" / "mobilenet_v1.safetensors")
     network = ssd(graph=weights.graph).eval()
-    load_start(network, weights, "backbone")
+    report = load_start(network, weights, "backbone")
     photo_chw = torch.randint(0, 256, (3, SMALL, SMALL), generator=torch.Generator().manual_seed(1)).float()
     with torch.no_grad():
         expected = network.backbone(photo_chw[None] / 255)
@@ -422,6 +423,7 @@ def test_published_imagenet_weights_see_the_photo_as_they_were_trained_to(shared
     with torch.no_grad():
         found = network.backbone((photo_chw[None] - 127) / 128)
     assert network.backbone.graph == "tensorflow"
+    assert (len(report.loaded), report.fresh) == (54, ("extras", "heads"))
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
