@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.boxes import clip_boxes
-from taolite.data.order import epoch_order, even_order, generator
+from taolite.data.order import Order, epoch_order, even_order, generator
 from taolite.errors import DataError
 from taolite.pictures import read_rgb
 from taolite.preprocessing import Preprocessing
@@ -105,7 +105,7 @@ class Examples:
     def _weights(self) -> tuple[float, ...]:
         return tuple(source.weight for source in self.sources for _ in source.samples)
 
-    def order(self, epoch: int, *, batch_size: int) -> NDArray[np.int64]:
+    def order(self, epoch: int, *, batch_size: int) -> Order:
         """The indices of one epoch, whole batches of them; a function of (seed, epoch)."""
         sizes = [len(source.samples) for source in self.sources if source.samples]
         if self.evenly and len(sizes) > 1:

@@ -37,13 +37,11 @@ def batches(
     examples: Examples, order: Sequence[int], *, batch_size: int, epoch: int = 0, workers: int = 2
 ) -> Iterator[Batch]:
     """Batches of `order`, the last one smaller where it does not divide; at most `workers` + 1 are held ready."""
-    groups = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     with ThreadPoolExecutor(max(workers, 1), thread_name_prefix="taolite-load") as pool:
         waiting: deque[Future[Batch]] = deque()
-        upcoming = iter(groups)
         try:
-            for group in upcoming:
-                waiting.append(pool.submit(_collate, examples, group, epoch))
+            for start in range(0, len(order), batch_size):
+                waiting.append(pool.submit(_collate, examples, order[start : start + batch_size], epoch))
                 if len(waiting) > workers:
                     yield waiting.popleft().result()
             while waiting:

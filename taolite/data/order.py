@@ -1,18 +1,28 @@
 """Where randomness comes from: every draw is a function of the seed and of what it is drawn for, never of what was
 drawn before. So a run killed anywhere and resumed, with any number of workers, draws the same numbers.
 
-Seeds are blake2b of the words joined, because Python's own hash differs from process to process.
+Seeds are blake2b of the words joined, because Python's own hash differs from process to process. A set of more than
+65 536 samples is never permuted in memory: `shuffled` computes where each place goes, so an order of any length costs
+nothing to make, to keep or to enter in its middle.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["epoch_order", "even_order", "generator", "seed_for"]
+__all__ = ["Order", "epoch_order", "even_order", "generator", "seed_for", "shuffled"]
+
+_IN_MEMORY = 1 << 16  # the longest permutation that is kept, 0.5 MB
+_AT_ONCE = 1 << 12  # indices that iteration computes together
+_ROUNDS = 8
+
+Indices = NDArray[np.int64]
 
 
 def seed_for(*words: int | str) -> int:
@@ -26,29 +36,104 @@ def generator(*words: int | str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed_for(*words)))
 
 
-def epoch_order(count: int, *, seed: int, epoch: int, batch_size: int) -> NDArray[np.int64]:
-    """The indices of one epoch, (steps * batch_size,): every sample once, then as many of the first again as fill
+class Order(Sequence[int]):
+    """The indices of an epoch, computed where they are looked at; a slice is an Order, `np.asarray` has the numbers.
+
+    places: which places of the epoch these are. indices_at: places, int64 -> the indices there, int64.
+    """
+
+    def __init__(self, places: range, indices_at: Callable[[Indices], Indices]) -> None:
+        self._places = places
+        self._indices_at = indices_at
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Order: ...
+
+    def __getitem__(self, at: int | slice) -> int | Order:
+        if isinstance(at, slice):
+            return Order(self._places[at], self._indices_at)
+        return int(self._indices_at(np.array([self._places[at]], np.int64))[0])
+
+    def __iter__(self) -> Iterator[int]:
+        for start in range(0, len(self), _AT_ONCE):
+            yield from self[start : start + _AT_ONCE].tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        places = self._places
+        made = self._indices_at(np.arange(places.start, places.stop, places.step, dtype=np.int64))
+        return made if dtype is None else made.astype(dtype)
+
+    def tolist(self) -> list[int]:
+        """All of them, as Python's integers."""
+        return list(map(int, np.asarray(self)))
+
+
+def shuffled(places: Indices, count: int, *words: int | str) -> Indices:
+    """Where a permutation of 0 .. count - 1 sends `places`, int64; each `words` has its own.
+
+    A Feistel network of 8 rounds over pairs of numbers below ceil(sqrt(count)); what falls beyond `count` goes through
+    it again until it does not (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002).
+    """
+    side = np.uint64(math.isqrt(count - 1) + 1)
+    keys = [np.uint64(seed_for(*words, turn)) for turn in range(_ROUNDS)]
+    values = places.astype(np.uint64)
+    beyond = np.arange(len(values))
+    while len(beyond):
+        left, right = np.divmod(values[beyond], side)
+        for key in keys:
+            left, right = right, (left + _mixed(right + key) % side) % side
+        values[beyond] = left * side + right
+        beyond = beyond[values[beyond] >= count]
+    return values.astype(np.int64)
+
+
+def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The last step of splitmix64: every bit of the result depends on every bit of the value."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def epoch_order(count: int, *, seed: int, epoch: int, batch_size: int) -> Order:
+    """The indices of one epoch, whole batches of them: every sample once, then as many of the first again as fill
     the last batch (TAO's stream is endless, reference 4.5; here an epoch is one pass, rounded up to whole batches)."""
-    order = generator(seed, "order", epoch).permutation(count)
-    steps = -(-count // batch_size)
-    return np.resize(order, steps * batch_size)
+    places = range(-(-count // batch_size) * batch_size)
+    if count > _IN_MEMORY:
+        return Order(places, lambda at: shuffled(at % count, count, seed, "order", epoch))
+    permutation = generator(seed, "order", epoch).permutation(count)
+    return Order(places, lambda at: permutation[at % count])
 
 
-def even_order(sizes: Sequence[int], *, seed: int, epoch: int, batch_size: int) -> NDArray[np.int64]:
-    """The indices of one epoch in which every source has the same share, (steps * batch_size,), as many as
-    `epoch_order` gives. Source s has the indices that follow those of the sources before it.
+def even_order(sizes: Sequence[int], *, seed: int, epoch: int, batch_size: int) -> Order:
+    """The indices of one epoch in which every source has the same share, as many as `epoch_order` gives. Source s has
+    the indices that follow those of the sources before it.
 
     The places of all epochs are counted through and dealt to the sources in turn. Each source fills its places from
     an endless row of permutations, so all its samples come equally often over the epochs.
     """
     count, sources = sum(sizes), len(sizes)
     places = -(-count // batch_size) * batch_size
-    place = np.arange(places, dtype=np.int64) + epoch * places
-    order = np.empty(places, np.int64)
-    for source, size in enumerate(sizes):
-        own = place % sources == source
-        turns, within = np.divmod(place[own] // sources, size)
-        rows = {turn: generator(seed, "source", source, turn).permutation(size) for turn in np.unique(turns).tolist()}
-        picked = [rows[turn][at] for turn, at in zip(turns.tolist(), within.tolist(), strict=True)]
-        order[own] = sum(sizes[:source]) + np.array(picked, np.int64)
-    return generator(seed, "order", epoch).permutation(order)
+    in_memory = count <= _IN_MEMORY
+
+    def dealt(place: Indices) -> Indices:
+        """The indices at `place`, counted through all epochs."""
+        indices = np.empty(len(place), np.int64)
+        for source, size in enumerate(sizes):
+            own = np.flatnonzero(place % sources == source)
+            turns, within = np.divmod(place[own] // sources, size)
+            for turn in np.unique(turns).tolist():
+                at, words = turns == turn, (seed, "source", source, turn)
+                row = generator(*words).permutation(size)[within[at]] if in_memory else None
+                indices[own[at]] = sum(sizes[:source]) + (shuffled(within[at], size, *words) if row is None else row)
+        return indices
+
+    if in_memory:
+        whole = generator(seed, "order", epoch).permutation(dealt(np.arange(places, dtype=np.int64) + epoch * places))
+        return Order(range(places), lambda at: whole[at])
+    return Order(range(places), lambda at: dealt(shuffled(at, places, seed, "order", epoch) + epoch * places))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -271,9 +271,9 @@ def calibration_tensorfile(
     count = there if max_batches == -1 else max_batches
     if not 0 < count <= there:
         raise DataError(f"The dataset contains {there} minibatches, while the requested amount is {max_batches}.")
-    order = range(len(examples))
+    order: Sequence[int] = range(len(examples))
     if split == "train":
-        order = epoch_order(len(examples), seed=recipe.seed, epoch=0, batch_size=recipe.batch_size).tolist()
+        order = epoch_order(len(examples), seed=recipe.seed, epoch=0, batch_size=recipe.batch_size)
 
     def pixels() -> Iterator[NDArray[np.float32]]:
         loaded = load_batches(examples, order[: count * recipe.batch_size], batch_size=recipe.batch_size)

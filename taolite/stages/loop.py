@@ -103,7 +103,7 @@ class Trainer:
         """The batch of step 0, for a look at what training sees."""
         size = self.recipe.batch_size
         order = self.examples.order(0, batch_size=size)
-        return next(batches(self.examples, order[:size].tolist(), batch_size=size))
+        return next(batches(self.examples, order[:size], batch_size=size))
 
     def run_epoch(self) -> EpochDone | None:
         """Train to the end of the current epoch; from its middle if that is where the state was taken.
@@ -158,9 +158,7 @@ class Trainer:
     def _batches(self, epoch: int, done: int) -> Iterator[Batch]:
         size = self.recipe.batch_size
         order = self.examples.order(epoch, batch_size=size)
-        return batches(
-            self.examples, order[done * size :].tolist(), batch_size=size, epoch=epoch, workers=self._workers
-        )
+        return batches(self.examples, order[done * size :], batch_size=size, epoch=epoch, workers=self._workers)
 
     def _timed(self, source: Iterator[Batch], tally: _Tally) -> Iterator[Batch]:
         """Pass batches on, noting how long each was waited for."""

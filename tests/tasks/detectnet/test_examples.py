@@ -153,7 +153,7 @@ def test_uniform_sampling_gives_a_small_source_its_share(root: Path):
     uniform = ("target_class_mapping", "sampling_mode: UNIFORM target_class_mapping")
 
     def share(*changes: tuple[str, str]) -> float:
-        return float(np.mean(examples(root, two, *changes).order(0, batch_size=10) == 0))
+        return float(np.mean(np.asarray(examples(root, two, *changes).order(0, batch_size=10)) == 0))
 
     assert share() == 0.1
     assert share(uniform) == 0.5
