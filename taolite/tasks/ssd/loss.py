@@ -45,24 +45,23 @@ class SsdObjective:
         """
         if not training and len(outputs) == 1:
             return Cost(torch.tensor(float("nan")))
-        with torch.autocast(outputs[0].device.type, enabled=False):
-            scores, places = (output.float() for output in outputs)
-            if training:
-                log_npk, offsets = functional.log_softmax(scores, dim=-1), places
-            else:
-                log_npk = scores.clamp(min=_LEAST).log()
-                offsets = encode_tensor(places, self._priors.to(places.device), self._variances)
-            labels = targets[LABELS].long()
-            boxes = labels > BACKGROUND
-            entropy = -log_npk.gather(-1, labels.clamp(min=0)[..., None])[..., 0]
-            chosen = boxes | hard_negatives(-log_npk[..., 0].detach(), labels, self._rule)
-            count = boxes.sum().clamp(min=1)
-            classification = entropy[chosen].sum() / count
-            regression = (
-                self._rule.alpha
-                * functional.smooth_l1_loss(offsets[boxes], targets[OFFSETS][boxes], reduction="sum")
-                / count
-            )
+        scores, places = (output.float() for output in outputs)
+        if training:
+            log_npk, offsets = functional.log_softmax(scores, dim=-1), places
+        else:
+            log_npk = scores.clamp(min=_LEAST).log()
+            offsets = encode_tensor(places, self._priors.to(places.device), self._variances)
+        labels = targets[LABELS].long()
+        boxes = labels > BACKGROUND
+        entropy = -log_npk.gather(-1, labels.clamp(min=0)[..., None])[..., 0]
+        chosen = boxes | hard_negatives(-log_npk[..., 0].detach(), labels, self._rule)
+        count = boxes.sum().clamp(min=1)
+        classification = entropy[chosen].sum() / count
+        regression = (
+            self._rule.alpha
+            * functional.smooth_l1_loss(offsets[boxes], targets[OFFSETS][boxes], reduction="sum")
+            / count
+        )
         parts = {"regression": float(regression.detach()), "classification": float(classification.detach())}
         return Cost(classification + regression, parts)
 

@@ -175,12 +175,13 @@ def test_neutral_priors_neither_cost_nor_learn():
     assert logits.grad[~neutral].any(dim=-1).all()
 
 
-def test_the_cost_is_float32_under_autocast():
+@pytest.mark.parametrize("autocast", [True, False])
+def test_the_cost_is_float32_whatever_the_network_computes_in(autocast):
     outputs, targets = make_batch()
     objective = SsdObjective(CostRule(), PRIORS, VARIANCES)
     rounded = tuple(output.bfloat16() for output in outputs)
 
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         cost = objective.cost(rounded, targets)
 
     assert cost.total.dtype == torch.float32
