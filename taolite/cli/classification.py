@@ -36,9 +36,11 @@ __all__ = ["NETWORK", "configure"]
 def _task(options: argparse.Namespace) -> Task:
     from taolite.tasks.classification.task import ClassificationTask
 
-    classmap = getattr(options, "classmap", None)
+    mounts = mounts_of(options)
+    classmap, pictures = (getattr(options, name, None) for name in ("classmap", "pictures"))
     return ClassificationTask(
-        classmap=mounts_of(options).resolve(classmap) if classmap else None,
+        classmap=mounts.resolve(classmap) if classmap else None,
+        pictures=mounts.resolve(pictures) if pictures else None,
         skip_corrupt=getattr(options, "skip_corrupt", False),
     )
 
@@ -105,6 +107,7 @@ def _run_evaluate(options: argparse.Namespace) -> int:
         mounts.resolve(model),
         mounts=mounts,
         batch_size=positive("-b", options.batch_size) or (judged.batch_size if judged else None),
+        workers=min(judged.n_workers if judged else 2, os.cpu_count() or 1),
         record=_record,
     )
     block = tags_block if "tags" in evaluation.card.beside else classes_block

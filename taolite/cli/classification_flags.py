@@ -32,12 +32,14 @@ def evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-r", "--results_dir", metavar="DIR", help="where status.json, results.json and confusion.png are written"
     )
+    text = "class folders to score, instead of the spec's eval_dataset_path"
+    parser.add_argument("-i", "--image_dir", dest="pictures", metavar="DIR", help=text)
     parser.add_argument("--skip-corrupt", action="store_true", help="leave out pictures that cannot be read")
     parser.add_argument("--runtime", choices=_RUNTIMES, help="what runs an .etlt or .onnx")
     parser.add_argument("--json", action="store_true", help="the scores as one JSON object")
     parser.set_defaults(framework="tlt")
     key_flag(parser)
-    without_effect(parser, "--image_dir -i", "--label_dir -l")
+    without_effect(parser, "--label_dir -l")
 
 
 def export(parser: argparse.ArgumentParser) -> None:

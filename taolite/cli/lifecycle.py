@@ -339,6 +339,7 @@ def scored(
     batch_size: int | None,
     record: Callable[[StatusFile, Path, Evaluation], None],
     split: Split = "test",
+    workers: int = 2,
 ) -> Evaluation:
     """Evaluate by the flags that all networks have; `record` writes to status.json and into its folder."""
     from taolite.cli.progress import Terminal
@@ -355,6 +356,7 @@ def scored(
             runtime=options.runtime,
             framework=options.framework,
             batch_size=batch_size,
+            workers=workers,
             listener=show,
         )
         if status is not None:

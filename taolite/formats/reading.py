@@ -17,6 +17,7 @@ from taolite.formats.folders import collect_folders
 from taolite.formats.places import Pictures, files_below, stem_of
 from taolite.formats.split import find_list, read_list, require_list
 from taolite.formats.text import show
+from taolite.pictures import EXTENSIONS
 from taolite.sample import Sample
 
 __all__ = ["CLASS_FOLDERS", "FORMATS", "READ_ONLY", "collect", "detect", "read"]
@@ -150,7 +151,9 @@ def detect(path: Path) -> str:
     if not levels and ccpd.looks_like(path):
         return "ccpd"
     if not levels:
-        raise UsageError(f"{path}: no labels of {', '.join(FORMATS)} found; is this the folder that holds them?")
+        hint = " Where each folder of pictures is a class, say --from folders" if files_below(path, EXTENSIONS) else ""
+        text = f"{path}: no labels of {', '.join(FORMATS)} found; is this the folder that holds them?{hint}"
+        raise UsageError(text)
     found = sorted(levels[min(levels)])
     if len(found) > 1:
         raise UsageError(f"{path}: labels of {' and '.join(found)} lie side by side; say which with --from")

@@ -51,6 +51,7 @@ def evaluate(
     runtime: RuntimeName | None = None,
     framework: Literal["tlt", "tensorrt"] = "tlt",
     batch_size: int | None = None,
+    workers: int = 2,
     told: Told | None = None,
     listener: Listener = silent,
 ) -> Evaluation:
@@ -59,6 +60,7 @@ def evaluate(
     Args:
         framework: "tensorrt" wants an engine; an export stands in for it, with a warning, a trained model does not.
         batch_size: images at once; None is the most an engine takes, or the spec's.
+        workers: threads that prepare images.
 
     Raises SpecError, PathError, DataError, ArtifactError, EngineError, ModelError, UsageError.
     """
@@ -93,6 +95,7 @@ def evaluate(
             spec=spec,
             objective=task.objective(spec),
             batch_size=batch_size or model.batch or task.recipe(spec).batch_size,
+            workers=workers,
             told=told,
             listener=listener,
         )

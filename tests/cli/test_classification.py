@@ -12,6 +12,7 @@ import torch
 from taolite.artifacts.bundle import read_bundle
 from taolite.artifacts.keys import Key
 from taolite.cli.main import main
+from taolite.stages import evaluate
 from tests.stages.classes import CLASSES, draw_classes, write_spec
 
 KEY = "tlt_encode"
@@ -61,6 +62,23 @@ def test_evaluate_says_what_tao_says(root: Path, capsys: pytest.CaptureFixture[s
     assert [line["status"] for line in said] == ["STARTED", "RUNNING", "SUCCESS"]
     assert said[1]["kpi"]["top_k_accuracy"] == top
     assert (root / "scores/confusion.png").is_file()
+
+
+def test_evaluate_takes_other_pictures_and_the_spec_s_number_of_workers(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    seen = []
+    load = evaluate.batches
+    monkeypatch.setattr(evaluate, "batches", lambda *a, **k: seen.append(k["workers"]) or load(*a, **k))
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    spec = root / "workers.txt"
+    spec.write_text((root / "spec.txt").read_text().replace("n_workers: 1", "n_workers: 5"))
+
+    assert classification("evaluate", "-e", spec, "-i", root / "train") == 0
+
+    rows = capsys.readouterr().out.splitlines()[3:6]
+    assert [sum(map(int, row.strip(" []").split())) for row in rows] == [8, 8, 8]
+    assert seen == [5]
 
 
 def test_inference_on_a_folder_writes_a_row_and_a_picture_for_each(root: Path, model: Path):

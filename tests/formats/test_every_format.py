@@ -262,6 +262,14 @@ def test_a_folder_without_labels_says_what_was_looked_for(tmp_path: Path):
     )
 
 
+def test_pictures_without_labels_may_be_class_folders(tmp_path: Path):
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat/one.JPG").write_bytes(b"")
+
+    with pytest.raises(UsageError, match=r"them\? Where each folder of pictures is a class, say --from folders$"):
+        formats.read(tmp_path)
+
+
 def test_formats_side_by_side_need_a_word_from_the_user(tmp_path: Path, scene: list[Sample]):
     formats.write(scene, tmp_path / "both/kitti", "kitti")
     formats.write(scene, tmp_path / "both/voc", "voc")

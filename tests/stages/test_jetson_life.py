@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,12 +17,17 @@ import pytest
 import torch
 from PIL import Image
 
-from taolite.artifacts.bundle import read_bundle
+from taolite import spec as specs
+from taolite.artifacts.bundle import read_bundle, weights_hash
 from taolite.artifacts.keys import Key
 from taolite.cli import classification, jetson
 from taolite.cli.forms import OPEN_KEY
+from taolite.cli.jetson_log import TrainLog
 from taolite.cli.parsing import TaoParser
-from taolite.errors import DataError, PathError, TrainingError, UsageError
+from taolite.errors import DataError, PathError, StoppedError, TrainingError, UsageError
+from taolite.events import BatchDone
+from taolite.tasks.classification.schedule import schedule_of
+from taolite.tasks.classification.spec import ClassificationSpec
 
 from .classes import CLASSES, draw_classes
 
@@ -100,6 +107,82 @@ def test_a_resumed_run_keeps_a_better_best(copied: Path):
 
     assert scores_of(copied)[-1]["accuracy"] < 1
     assert (copied / "model_best.tlt").read_bytes() == best
+
+
+def test_a_run_stopped_in_an_epoch_goes_on_to_the_same_model(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    flags = (*SMALL, "--epochs=2", str(data))
+    front("train", f"--model-dir={whole}", *flags)
+    batch, seen = TrainLog._batch, []
+
+    def interrupted(log: TrainLog, event: BatchDone) -> None:
+        batch(log, event)
+        seen.append(event)
+        if len(seen) == 3:  # of the first epoch's six
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainLog, "_batch", interrupted)
+        with pytest.raises(StoppedError, match=r"after epoch 0, step 3 of 6; saved as "):
+            front("train", f"--model-dir={halves}", *flags)
+    front("train", f"--model-dir={halves}", *flags)
+
+    for name in ("checkpoint.tlt", "model_best.tlt"):
+        models = [read_bundle(folder / name, key=KEY).tensors for folder in (whole, halves)]
+        assert weights_hash(models[0]) == weights_hash(models[1])
+
+
+def test_compat_jetson_trains_at_a_tenth_that_falls_every_30_epochs(data: Path, tmp_path: Path):
+    front("train", f"--model-dir={tmp_path}/m", *SMALL, "--compat-jetson", "--epochs=1", str(data))
+
+    rows = [json.loads(line) for line in (tmp_path / "m/metrics.jsonl").read_text().splitlines()]
+    assert [row["learning_rate"] for row in rows if "learning_rate" in row] == [0.1]
+    made = specs.load(tmp_path / "m/experiment_spec.txt", ClassificationSpec)
+    schedule = schedule_of(made.train_config.lr_config, epochs=61)
+    rates = [schedule.rate(epoch) for epoch in (0, 29.9, 30, 59.9, 60)]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])
+
+
+def test_without_a_network_the_default_weights_say_where_to_get_them(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fetch(url: str, **options: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fetch)
+
+    with pytest.raises(PathError) as caught:
+        front("train", f"--model-dir={tmp_path}/m", str(data))
+
+    assert "resnet18-f37072fd.pth could not be downloaded (no route to host)." in str(caught.value)
+    assert str(caught.value).endswith("else behind --pretrained)")
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arch", "resolution"),
+    [
+        *((arch, 32) for arch in ("resnet18", "squeezenet1_0", "densenet121", "mobilenet_v2", "mobilenet_v3_small")),
+        *((arch, 32) for arch in ("efficientnet_b0", "vgg11", "regnet_y_400mf", "convnext_tiny", "vit_b_32")),
+        ("shufflenet_v2_x0_5", 32),
+        ("googlenet", 32),
+        ("alexnet", 64),
+        ("swin_t", 224),
+        ("inception_v3", 299),
+    ],
+)
+def test_every_kind_of_head_trains_and_is_exported(arch: str, resolution: int, data: Path, tmp_path: Path):
+    small = ("--no-pretrained", "-a", arch, f"--resolution={resolution}", "-b", "12", "--lr=1e-6", "--epochs=1")
+
+    front("train", f"--model-dir={tmp_path}/m", *small, str(data))
+    front("export", f"--model-dir={tmp_path}/m")
+
+    session = onnxruntime.InferenceSession(tmp_path / f"m/{arch}.onnx")
+    assert [(one.name, one.shape) for one in session.get_inputs()] == [("input_0", [1, 3, resolution, resolution])]
+    assert [one.shape for one in session.get_outputs()] == [[1, 3]]
 
 
 def test_another_rate_in_the_same_folder_is_another_run(trained: Path, data: Path):

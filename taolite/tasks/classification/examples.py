@@ -87,12 +87,14 @@ def spec_samples(
     resolve: Resolve,
     leave_out_others: bool,
     skip_corrupt: bool,
+    pictures: Path | None = None,
 ) -> tuple[list[Sample], list[str]]:
-    """The pictures of a split, and what is to be said of them. Raises PathError, DataError."""
+    """The pictures of a split, or those in `pictures`, and what is to be said of them. Raises PathError, DataError."""
     training, evaluation = spec.train_config, spec.eval_config
     folder = {"train": training.train_dataset_path, "val": training.val_dataset_path}.get(split)
     if folder is None:
         folder = evaluation.eval_dataset_path if evaluation else training.val_dataset_path
+    root = resolve(folder) if pictures is None else pictures
     notices: list[str] = []
 
     def hear(event: Event) -> None:
@@ -101,12 +103,12 @@ def spec_samples(
 
     jetson = spec.jetson_config
     if jetson and jetson.dataset_type == "voc":
-        return read_voc_tags(resolve(folder), split="trainval" if split == "train" else "val", listener=hear), notices
+        return read_voc_tags(root, split="trainval" if split == "train" else "val", listener=hear), notices
     if jetson and jetson.dataset_type == "nuswide":
         half: Literal["trainval", "test"] = "trainval" if split == "train" else "test"
-        return read_nuswide(resolve(folder), split=half, skip_corrupt=skip_corrupt, listener=hear)[0], notices
+        return read_nuswide(root, split=half, skip_corrupt=skip_corrupt, listener=hear)[0], notices
     samples = read_folders(
-        resolve(folder),
+        root,
         classes=classes,
         leave_out_others=leave_out_others,
         extensions=TORCHVISION_EXTENSIONS if jetson else KERAS_EXTENSIONS,

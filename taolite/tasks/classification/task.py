@@ -86,6 +86,7 @@ class ClassificationTask:
 
     Args:
         classmap: a JSON object {class: number}, instead of the sorted class folders.
+        pictures: what `evaluate` scores, instead of the spec's.
         skip_corrupt: pictures that cannot be read are left out with a warning.
     """
 
@@ -95,8 +96,11 @@ class ClassificationTask:
     onnx_outputs: tuple[str, ...] = ("predictions/Softmax",)
     network_type = 1
 
-    def __init__(self, *, classmap: Path | None = None, skip_corrupt: bool = False) -> None:
+    def __init__(
+        self, *, classmap: Path | None = None, pictures: Path | None = None, skip_corrupt: bool = False
+    ) -> None:
         self._classmap = classmap
+        self._pictures = pictures
         self._skip_corrupt = skip_corrupt
 
     def read_spec(
@@ -189,6 +193,7 @@ class ClassificationTask:
             resolve=resolve,
             leave_out_others=self._classmap is not None,
             skip_corrupt=self._skip_corrupt,
+            pictures=self._pictures if split == "test" else None,
         )
         return class_examples(
             samples,
@@ -240,7 +245,10 @@ class ClassificationTask:
             network.renew_head(len(spec.classes))
             names = f"{', '.join(map(str, classes))}; now {', '.join(spec.classes)}"
             notices.append(f"{path}: its classes were {names}: its head begins at random")
-        notices += [f"{path}: layer {layer} begins at random: {why}" for layer, why in report.skipped.items()]
+        notices += [
+            f"{path}: layer {layer}, which tells the classes apart, begins at random: {why}"
+            for layer, why in report.skipped.items()
+        ]
         self._adapt(network, spec)
         parent = fingerprint(state.tensors)
         return Start(network, tuple(notices), parent=parent)
