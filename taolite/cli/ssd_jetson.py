@@ -304,6 +304,7 @@ def _loss_in(name: str) -> float:
 def _run_export(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
     from taolite.stages.export import Border, export_model
+    from taolite.tasks.ssd.export import BOXES, SCORES, end_in_nms
     from taolite.tasks.ssd.jetson import IN_USE
 
     root, key = Path(options.model_dir).expanduser(), key_of(options.key)
@@ -333,7 +334,9 @@ def _run_export(options: argparse.Namespace) -> int:
                 output,
                 key=key,
                 static_batch=options.batch_size,
-                border=Border("input_0", ("scores", "boxes"), decoding=IN_USE),
+                border=Border(
+                    "input_0", (SCORES, BOXES), decoding=IN_USE, finish=end_in_nms if options.onnx_nms else None
+                ),
                 overwrite=True,
                 listener=show,
             )

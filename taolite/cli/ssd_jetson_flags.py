@@ -132,6 +132,7 @@ def export(parser: TaoParser) -> None:
     for flag in ("--width", "--height", "--resolution"):
         add(flag, type=count(64), metavar="R", help="the model knows; another one is refused")
     add("--batch-size", type=count(1), default=1, metavar="N", help="fixed in the export; 1")
+    add("--onnx-nms", action="store_true", help="let it end in NMS, for ONNX Runtime and OpenVINO; else raw outputs")
     add("--model-dir", default="", metavar="DIR", help="the run's folder")
     _add_key(add)
 

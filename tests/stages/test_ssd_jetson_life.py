@@ -222,6 +222,13 @@ def test_an_export_has_the_batch_name_and_place_that_are_asked_for(
     assert pixels.shape == [2, 3, SIDE, SIDE]
 
 
+def test_an_export_may_end_in_nms(trained: Path, tmp_path: Path):
+    front("export", f"--model-dir={trained}", f"--output={tmp_path}/ended.onnx", "--onnx-nms")
+
+    (rows,) = onnxruntime.InferenceSession(tmp_path / "ended.onnx").get_outputs()
+    assert (rows.name, rows.shape) == ("detections", [1, 2 * 6 * (4 * 4 + 2 * 2 + 4), 6])  # two classes, each prior
+
+
 def test_another_size_or_network_than_the_model_s_is_refused(trained: Path):
     with pytest.raises(UsageError, match="its resolution is 64, not 300; leave the flag out"):
         front("export", f"--model-dir={trained}", "--resolution=300")
