@@ -24,8 +24,10 @@ def common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log_file", type=Path, metavar="FILE", help="append what is printed to FILE instead")
     parser.add_argument("-v", "--verbose", "--verbosity", action="store_true", help="a line of progress every second")
     parser.add_argument("--launch_cuda_blocking", action="store_true", help=argparse.SUPPRESS)
-    without_effect(parser, "--multi-node", values=0, why="no mpirun is started here: a run is on one machine")
-    without_effect(parser, "--mpirun-arg", why="no mpirun is started here: a run is on one machine")
+    without_effect(
+        parser, "--multi-node", values=0, why="no mpirun is started here; --num_nodes is for several machines"
+    )
+    without_effect(parser, "--mpirun-arg", why="no mpirun is started here")
     parser.add_argument("--mount", action="append", default=[], metavar="SRC:DST", help="where a container path lies")
 
 
@@ -153,6 +155,25 @@ def training(parser: argparse.ArgumentParser, *, resume: str = "--resume") -> No
         "--checkpoint_minutes", type=float, default=10.0, metavar="M", help="save every M minutes within an epoch too"
     )
     parser.add_argument("--keep_checkpoints", type=int, default=2, metavar="N", help="the last N stay")
+    many = parser.add_argument_group("several machines, the same command on each (--gpus is per machine)")
+    many.add_argument("--num_nodes", type=int, default=1, metavar="N", help="machines")
+    many.add_argument("--min_nodes", type=int, metavar="N", help="go on with so few; else with --num_nodes only")
+    many.add_argument("--node_rank", type=int, default=0, metavar="I", help="which machine this is; 0 writes")
+    many.add_argument("--master_addr", default="", metavar="HOST", help="machine 0")
+    many.add_argument("--master_port", type=int, default=29400, metavar="PORT", help="a free port of machine 0")
+    many.add_argument(
+        "--global_batch_size", type=int, metavar="N", help="images a step; else batch_size_per_gpu of each process"
+    )
+    many.add_argument(
+        "--dist_timeout", type=float, default=600.0, metavar="S", help="seconds until a missing process is given up"
+    )
+    many.add_argument(
+        "--max_restarts",
+        type=int,
+        default=3,
+        metavar="N",
+        help="after a lost process, N times from the checkpoint",
+    )
     parser.add_argument("--enable_determinism", action="store_true", help="the same bits again, on a GPU too")
     parser.add_argument("--mlflow", metavar="URI", help="log to this MLflow too; else MLFLOW_TRACKING_URI's, if set")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of convolutions")

@@ -10,15 +10,15 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taolite.cli.parsing import TaoParser
-from taolite.errors import StorageError, UsageError
+from taolite.errors import StorageError, TaoliteError, UsageError
 
 if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from taolite.stages.evaluate import Evaluation
     from taolite.stages.export import Border
     from taolite.stages.train import TrainReport
+    from taolite.stages.world import World
     from taolite.tasks.base import Split, Task
     from taolite.workspace.mounts import Mounts
     from taolite.workspace.status import StatusFile
@@ -93,6 +94,8 @@ def logged(run: Run, options: argparse.Namespace) -> int:
         raise UsageError("--use_amp: mixed precision is for train only; leave it out")
     if options.task in ("train", "evaluate"):
         run = partial(_timed, run)
+    if options.task == "train":
+        run = partial(_in_processes, run)
     if options.log_file is None:
         return run(options)
     try:
@@ -102,6 +105,50 @@ def logged(run: Run, options: argparse.Namespace) -> int:
         raise StorageError(f"--log_file {options.log_file}: cannot be written ({error.strerror})") from error
     with log, redirect_stdout(log), redirect_stderr(log):
         return run(options)
+
+
+def _in_processes(run: Run, options: argparse.Namespace) -> int:
+    """Train in as many processes as are asked for: here, or, where this is one of them, this one's part."""
+    if os.environ.get("TORCHELASTIC_RUN_ID"):
+        from taolite.stages.pulse import is_writer
+
+        with ExitStack() as stack:
+            if not is_writer():
+                null = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+                stack.enter_context(redirect_stdout(null))
+                stack.enter_context(redirect_stderr(null))
+            return run(options)
+    if options.gpus * options.num_nodes == 1:
+        return run(options)
+    from taolite.artifacts.keys import terminal_prompt
+    from taolite.stages.launch import Cluster, launch
+
+    prompt = terminal_prompt()
+    if options.key is None and not os.environ.get("TAOLITE_KEY") and prompt is not None:
+        os.environ["TAOLITE_KEY"] = prompt("key: ")  # the processes have no terminal of their own
+    cluster = Cluster(
+        gpus=options.gpus,
+        nodes=positive("--num_nodes", options.num_nodes) or 1,
+        least_nodes=positive("--min_nodes", options.min_nodes) or options.num_nodes,
+        node_rank=options.node_rank,
+        address=options.master_addr,
+        port=options.master_port,
+        timeout_s=options.dist_timeout,
+        restarts=options.max_restarts,
+    )
+    launch(
+        [sys.executable, "-m", "taolite.cli.main", *options.given],
+        cluster,
+        warn=lambda text: print(f"warning: {text}", file=sys.stderr, flush=True),
+        abandon=_end_at_once,
+    )
+    return 0
+
+
+def _end_at_once(text: str) -> None:
+    """End the process from any thread, whatever the others wait for."""
+    print(f"error: {text}", file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def _timed(run: Run, options: argparse.Namespace) -> int:
@@ -316,9 +363,10 @@ def trained(
         checkpoint_minutes=options.checkpoint_minutes,
         checkpoints_kept=positive("--keep_checkpoints", options.keep_checkpoints) or 2,
         resume=options.resume,
+        global_batch_size=positive("--global_batch_size", options.global_batch_size),
         mlflow=options.mlflow or os.environ.get("MLFLOW_TRACKING_URI", ""),
     )
-    with Terminal(verbose=options.verbose) as show:
+    with _world(options) as world, Terminal(verbose=options.verbose) as show:
         return train(
             options.network.task(options),
             spec,
@@ -326,9 +374,31 @@ def trained(
             name=name,
             key=sealing_key(options),
             resolve=mounts.resolve,
-            options=settings,
+            options=replace(settings, world=world),
             listener=show,
         )
+
+
+@contextmanager
+def _world(options: argparse.Namespace) -> Iterator[World]:
+    """The processes that train together. What ends one of several is left for the command that launched them, and
+    ends this process: with 0, where the same would happen again, and with 1, where starting again may help."""
+    from taolite.stages.pulse import Ending, LostError
+    from taolite.stages.world import joined
+
+    try:
+        with joined(options.dist_timeout) as world:
+            try:
+                yield world
+            except (TaoliteError, RuntimeError) as error:
+                out_of_memory = type(error).__name__ == "OutOfMemoryError"
+                if world.pulse is None or not (isinstance(error, TaoliteError) or out_of_memory):
+                    raise
+                world.pulse.end(Ending(type(error).__name__, str(error), final=True))
+                raise SystemExit(0) from error
+    except LostError as error:
+        Ending("LostError", str(error), final=False).leave()
+        raise SystemExit(1) from error
 
 
 def scored(

@@ -52,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         group = groups.add_parser(name, help=line, description=line)
         if name == asked:
             importlib.import_module(module).configure(group)
-    return _run(parser.parse_args(arguments))
+    options = parser.parse_args(arguments)
+    options.given = arguments  # as they were given, for processes that run the same command
+    return _run(options)
 
 
 def detectnet_v2() -> int:

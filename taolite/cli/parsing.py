@@ -15,6 +15,8 @@ _OURS = {
     "mount", "json", "runtime", "backend", "compute_capability", "workers", "precision", "target", "force",
     "epoch_start", "compat", "skip_corrupt", "no_pretrained", "resume", "checkpoint_minutes", "keep_checkpoints",
     "enable_determinism",
+    "num_nodes", "min_nodes", "node_rank", "master_addr", "master_port", "global_batch_size", "dist_timeout",
+    "max_restarts", "onnx_nms",
 }  # fmt: skip
 """Where flags of our own are kept; `--m` means TAO's `--model` and never `--mount`."""
 

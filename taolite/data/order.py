@@ -69,6 +69,16 @@ class Order(Sequence[int]):
         made = self._indices_at(np.arange(places.start, places.stop, places.step, dtype=np.int64))
         return made if dtype is None else made.astype(dtype)
 
+    def share(self, places: Sequence[int], *, batch_size: int) -> Order:
+        """Of every `batch_size` indices those at `places`."""
+        chosen, first = np.asarray(places, np.int64), self._places.start
+
+        def indices_at(at: Indices) -> Indices:
+            batch, place = np.divmod(at, len(chosen))
+            return self._indices_at(first + batch * batch_size + chosen[place])
+
+        return Order(range(len(self) // batch_size * len(chosen)), indices_at)
+
     def tolist(self) -> list[int]:
         """All of them, as Python's integers."""
         return list(map(int, np.asarray(self)))

@@ -27,7 +27,7 @@ class BatchNorm(nn.BatchNorm2d):
 
     def forward(self, x_nchw: Tensor) -> Tensor:
         """Normalise by the batch in training, by the moving statistics otherwise."""
-        if not self.training or x_nchw.numel() == x_nchw.shape[1]:
+        if not self.training or not self.has_statistics(x_nchw):
             return nn.functional.batch_norm(
                 x_nchw, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
             )
@@ -35,6 +35,14 @@ class BatchNorm(nn.BatchNorm2d):
         self._seen = seen + 1
         self.num_batches_tracked.add_(1)
         factor = max(self.momentum, 1 / self._seen)
+        return self.normalise(x_nchw, factor)
+
+    def has_statistics(self, x_nchw: Tensor) -> bool:
+        """Whether the batch has more than one value a channel."""
+        return x_nchw.numel() > x_nchw.shape[1]
+
+    def normalise(self, x_nchw: Tensor, factor: float) -> Tensor:
+        """By the batch, whose statistics are blended into the moving ones by `factor`."""
         return nn.functional.batch_norm(
             x_nchw, self.running_mean, self.running_var, self.weight, self.bias, True, factor, self.eps
         )

@@ -66,10 +66,14 @@ class ActivationQuantizer(nn.Module):
         return torch.fake_quantize_per_tensor_affine(x, _scale(self.range), zero, -128, 127)
 
     def _watch(self, x: Tensor) -> None:
-        least, most = torch.aminmax(x)
         self.batches.add_(1)
         share = (1 / self.batches).clamp(min=1 - DECAY)  # a tensor: to ask a GPU for its value would stall it
-        self.range.lerp_(torch.maximum(-least, most).float(), share)
+        self.range.lerp_(self.reach(x), share)
+
+    def reach(self, x: Tensor) -> Tensor:
+        """max |x|, a float32 scalar."""
+        least, most = torch.aminmax(x)
+        return torch.maximum(-least, most).float()
 
 
 class Shortcut(nn.Identity):

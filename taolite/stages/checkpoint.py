@@ -19,7 +19,7 @@ from taolite.errors import DamagedError, TruncatedError
 from taolite.events import Listener, Notice
 from taolite.stages.loop import Trainer
 
-__all__ = ["State", "newest", "save"]
+__all__ = ["State", "newest", "place", "save"]
 
 _PATTERN = "step-*.ckpt"
 
@@ -33,17 +33,20 @@ class State:
     metrics: Sequence[Mapping[str, Any]]
 
 
-def save(folder: Path, trainer: Trainer, *, metrics: Sequence[Mapping[str, Any]], key: Key, kept: int) -> Path:
+def place(folder: Path, trainer: Trainer) -> Path:
+    """Where the checkpoint of the trainer's state belongs."""
+    return folder / f"step-{trainer.step:09d}.ckpt"
+
+
+def save(path: Path, trainer: Trainer, *, metrics: Sequence[Mapping[str, Any]], key: Key, kept: int) -> None:
     """Write the trainer's state; older checkpoints beyond the last `kept` go once it is safely on the disk.
 
     Raises StorageError, and the checkpoints that are there stay.
     """
-    path = folder / f"step-{trainer.step:09d}.ckpt"
     tensors = {name: value.detach().cpu().contiguous().numpy() for name, value in trainer.tensors().items()}
     write_checkpoint(path, tensors, {"trainer": trainer.state(), "metrics": list(metrics)}, key=key)
-    for old in _checkpoints(folder)[:-kept]:
+    for old in _checkpoints(path.parent)[:-kept]:
         old.unlink()
-    return path
 
 
 def newest(folder: Path, *, key: Key, listener: Listener) -> tuple[Path, State] | None:

@@ -58,6 +58,7 @@ def choose(
     precision: Precision = "auto",
     use_amp: bool = False,
     float16: bool = False,
+    place: int = 0,
 ) -> Device:
     """The device for `--gpus` and `--gpu_index`; the processor where there is no GPU.
 
@@ -66,6 +67,7 @@ def choose(
         precision: the type of convolutions. "auto" is bfloat16 on a processor that computes it fast, else float32.
         use_amp: with "auto" on a GPU, bfloat16 where the GPU has it, else float16.
         float16: with "auto", float16 on a GPU and bfloat16 on any processor.
+        place: which of the GPUs asked for, for a process that shares the work with others.
 
     Raises UsageError where the GPUs asked for are not there, or a processor is asked for float16.
     """
@@ -84,12 +86,10 @@ def choose(
     indices = list(gpu_index) if gpu_index is not None else list(range(gpus))
     if any(not 0 <= index < found for index in indices):
         raise UsageError(f"--gpus {gpus} --gpu_index {indices}: this machine has GPUs 0 to {found - 1}")
-    if gpus > 1:
-        raise UsageError(f"--gpus {gpus}: this version trains on one GPU at a time; use --gpus 1")
-    place = torch.device("cuda", indices[0])
+    device = torch.device("cuda", indices[place])
     reduced = _on_gpu(precision, use_amp=use_amp, float16=float16)
-    line = f"computing on GPU {indices[0]}: {torch.cuda.get_device_name(place)}, {_NAMES[reduced]}"
-    return Device(place, reduced, line)
+    line = f"computing on GPU {indices[place]}: {torch.cuda.get_device_name(device)}, {_NAMES[reduced]}"
+    return Device(device, reduced, line)
 
 
 def set_deterministic(wanted: bool) -> None:

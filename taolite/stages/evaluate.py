@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from taolite.scorecard import ScoreCard
 from taolite.stages.device import choose
 from taolite.stages.models import open_model
 from taolite.stages.predict import Predict, in_photo
+from taolite.stages.world import ALONE, World
 from taolite.tasks.base import Objective, Resolve, Split, Task
 
 __all__ = ["Evaluation", "Told", "evaluate", "score_split"]
@@ -114,35 +116,58 @@ def score_split(
     workers: int = 2,
     told: Told | None = None,
     listener: Listener = silent,
+    world: World = ALONE,
 ) -> Evaluation:
-    """Every image of `examples` once, the last batch as small as it comes (TAO drops or repeats some, compat)."""
+    """Every image of `examples` once, the last batch as small as it comes (TAO drops or repeats some, compat).
+
+    Processes take turns with the batches; what they found is collected once and scored in one place, so that the
+    answer does not depend on their number.
+    """
     decoding = task.decoding(spec)
-    found: list[Any] = []
-    truths = []
-    costs: list[tuple[float, int]] = []
-    seconds: list[float] = []
-    order, count, before_s = range(len(examples)), -(-len(examples) // batch_size), time.perf_counter()
+    groups = [range(start, min(start + batch_size, len(examples))) for start in range(0, len(examples), batch_size)]
+    own = groups[world.rank :: world.size]
+    judged: list[_Judged] = []
+    before_s = time.perf_counter()
+    order = [index for group in own for index in group]
     for batch in batches(examples, order, batch_size=batch_size, workers=workers):
         started = time.perf_counter()
         outputs = predict(batch.pixels.contiguous().numpy())
-        seconds.append((time.perf_counter() - started) / len(batch.examples))
+        network_s = time.perf_counter() - started
         with torch.no_grad():
             cost = objective.cost(
                 tuple(torch.from_numpy(np.ascontiguousarray(o)) for o in outputs), batch.targets, training=False
             )
-        costs.append((float(cost.total), len(batch.examples)))
-        for index, example in enumerate(batch.examples):
-            one = tuple(output[index] for output in outputs)
-            found.append(task.decode(one, decoding, preprocessing=examples.preprocessing))
-            truths.append(example.truth)
-        listener(Progress("evaluate", len(found), len(examples)))
+        found = [
+            task.decode(tuple(output[index] for output in outputs), decoding, preprocessing=examples.preprocessing)
+            for index in range(len(batch.examples))
+        ]
+        judged.append(_Judged(found, [example.truth for example in batch.examples], float(cost.total), network_s))
+        world.alive()
+        listener(Progress("evaluate", min(len(judged) * batch_size * world.size, len(examples)), len(examples)))
         before_s, batch_s = time.perf_counter(), time.perf_counter() - before_s
-        readings = {"loss": costs[-1][0], **cost.parts}
-        listener(BatchDone(None, len(costs), count, len(batch.examples), batch_s, 0.0, readings))
-    if told is not None:
+        readings = {"loss": judged[-1].cost, **cost.parts}
+        listener(BatchDone(None, len(judged), len(own), len(batch.examples), batch_s, 0.0, readings))
+    everything = [batch for turn in zip_longest(*world.collected(judged)) for batch in turn if batch is not None]
+    if told is not None and world.writes:
         names, prep = task.classes(spec), examples.preprocessing
-        for sample, one in zip(examples.samples, found, strict=True):
+        for sample, one in zip(examples.samples, (one for batch in everything for one in batch.found), strict=True):
             told(sample, in_photo(task, one, names, preprocessing=prep, photo_hw=sample.size_hw))
-    card = task.score(truths, found, spec=spec)
-    mean_cost = sum(cost * count for cost, count in costs) / len(examples)
-    return Evaluation(card, mean_cost, float(np.median(seconds)))
+    return world.told(_scored(task, everything, spec=spec) if world.writes else None)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """One batch: what was found in its images and what is there, its cost, and the network's seconds."""
+
+    found: Sequence[Any]
+    truths: Sequence[Any]
+    cost: float
+    seconds: float
+
+
+def _scored(task: Task, judged: Sequence[_Judged], *, spec: Any) -> Evaluation:
+    """The score of all batches, in the order of the examples."""
+    found = [one for batch in judged for one in batch.found]
+    card = task.score([truth for batch in judged for truth in batch.truths], found, spec=spec)
+    mean_cost = sum(batch.cost * len(batch.found) for batch in judged) / len(found)
+    return Evaluation(card, mean_cost, float(np.median([batch.seconds / len(batch.found) for batch in judged])))

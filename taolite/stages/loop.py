@@ -22,9 +22,11 @@ from taolite.data.loading import Batch, batches
 from taolite.data.order import seed_for
 from taolite.errors import TrainingError
 from taolite.events import BatchDone, EpochDone, Listener, Progress, Stepped
+from taolite.nn.across import Across, look_across
 from taolite.stages.device import Device
 from taolite.stages.scaling import FLOAT16, CostScale
-from taolite.tasks.base import Objective, Recipe, Schedule
+from taolite.stages.world import ALONE, World
+from taolite.tasks.base import Cost, Objective, Part, Recipe, Schedule
 
 __all__ = ["Trainer"]
 
@@ -46,8 +48,9 @@ class _Tally:
 
 
 class Trainer:
-    """A network in training. `step` counts finished steps of the whole run; `points` of an epoch are told as
-    `Stepped`, every `point_every` steps."""
+    """A network in training, on `batch_size` images a step over all processes of the `world`, the recipe's unless told.
+    `step` counts finished steps of the whole run; `points` of an epoch are told as `Stepped`, every `point_every`
+    steps."""
 
     def __init__(
         self,
@@ -62,12 +65,20 @@ class Trainer:
         device: Device,
         workers: int,
         listener: Listener,
+        batch_size: int | None = None,
+        world: World = ALONE,
         points: int = 10,
         should_pause: Callable[[], bool] = lambda: False,
     ) -> None:
         self.network = network.to(device.place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if world.size > 1:
+            look_across(self.network, Across(world.total, world.largest, world.side_by_side))
         self.examples = examples
         self.recipe = recipe
+        self.batch_size = batch_size or recipe.batch_size
+        self._world = world
+        self._places = world.share(self.batch_size)
+        self._part = Part(len(self._places) / self.batch_size, world.total)
         self.objective = objective
         self.schedule = schedule
         self._regularised: list[torch.Tensor] = [parameter for parameter in regularised if parameter.requires_grad]
@@ -78,10 +89,11 @@ class Trainer:
         self._optimizer = recipe.optimizer(groups)
         scaling = recipe.cost_scaling or (FLOAT16 if device.autocast is torch.float16 else None)
         self.cost_scale = CostScale(scaling) if scaling else None
-        self.steps_per_epoch = -(-len(examples) // recipe.batch_size)
+        self.steps_per_epoch = -(-len(examples) // self.batch_size)
         self.point_every = max(1, self.steps_per_epoch // points)
         self._parts: Mapping[str, float] = {}
         self._cost = 0.0  # of the last step, without regularisation
+        self._pausing = False
         self.step = 0
         self._tally = _Tally()
 
@@ -101,7 +113,7 @@ class Trainer:
 
     def first_batch(self) -> Batch:
         """The batch of step 0, for a look at what training sees."""
-        size = self.recipe.batch_size
+        size = self.batch_size
         order = self.examples.order(0, batch_size=size)
         return next(batches(self.examples, order[:size], batch_size=size))
 
@@ -120,16 +132,17 @@ class Trainer:
             loss = self._train_step(batch)
             tally.loss += loss
             tally.steps += 1
-            tally.images += len(batch.examples)
+            tally.images += self.batch_size
+            self._world.alive()
             for name, value in self._parts.items():
                 tally.parts[name] = tally.parts.get(name, 0.0) + value
             before_s, batch_s = time.perf_counter(), time.perf_counter() - before_s
             tally.seconds = seconds_before + before_s - began_s
             number, readings = self.step - epoch * self.steps_per_epoch, {"loss": self._cost, **self._parts}
             self._listen(
-                BatchDone(epoch + 1, number, self.steps_per_epoch, len(batch.examples), batch_s, tally.wait_s, readings)
+                BatchDone(epoch + 1, number, self.steps_per_epoch, self.batch_size, batch_s, tally.wait_s, readings)
             )
-            if self._should_pause() and number < self.steps_per_epoch:
+            if self._pausing and number < self.steps_per_epoch:
                 return None
             if self.step % self.point_every == 0 or self.step % self.steps_per_epoch == 0:
                 self._listen(Stepped(self.step, self._readings(loss)))
@@ -156,9 +169,16 @@ class Trainer:
         )
 
     def _batches(self, epoch: int, done: int) -> Iterator[Batch]:
-        size = self.recipe.batch_size
-        order = self.examples.order(epoch, batch_size=size)
-        return batches(self.examples, order[done * size :], batch_size=size, epoch=epoch, workers=self._workers)
+        order = self.examples.order(epoch, batch_size=self.batch_size)[done * self.batch_size :]
+        loaded = self._loaded_places()
+        own = order.share(loaded, batch_size=self.batch_size) if len(loaded) < self.batch_size else order
+        return batches(self.examples, own, batch_size=len(loaded), epoch=epoch, workers=self._workers)
+
+    def _loaded_places(self) -> list[int]:
+        """Which images of a batch are needed here: this process's, and those they are mixed with."""
+        if self.recipe.mix is None:
+            return list(self._places)
+        return sorted({*self._places, *(self.batch_size - 1 - place for place in self._places)})
 
     def _timed(self, source: Iterator[Batch], tally: _Tally) -> Iterator[Batch]:
         """Pass batches on, noting how long each was waited for."""
@@ -178,14 +198,17 @@ class Trainer:
             name: self._device.to_device(value) for name, value in batch.targets.items()
         }
         if self.recipe.mix is not None:
-            pixels, targets = self.recipe.mix(pixels, targets)
+            pixels, targets = self._mixed(pixels, targets)
+        if self._world.rank:  # each process has dropout of its own
+            torch.manual_seed(seed_for(self.recipe.seed, "step", self.step, self._world.rank))
         with self._device.reduced():
             outputs = self.network(pixels)
-        cost = self.objective.cost(outputs, targets)
-        self._cost = float(cost.total.detach())
+        cost = self.objective.cost(outputs, targets, part=self._part)
+        self._share_readings(cost)
         loss = self._cost + self._penalty()
         if not math.isfinite(loss):
-            raise _not_finite(loss, self.step, batch)
+            names = () if math.isfinite(float(cost.total.detach())) else batch.names
+            raise _not_finite(loss, self.step, self._world.told([*sum(self._world.collected(names), ())]))
         self._optimizer.zero_grad(set_to_none=True)
         if self._backward(cost.total):
             self._add_penalty_gradient()
@@ -193,9 +216,27 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["rate"]
         self._optimizer.step()
-        self._parts = cost.parts
         self.step += 1
         return loss
+
+    def _mixed(
+        self, pixels: torch.Tensor, targets: Mapping[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+        """This process's part of the batch, mixed with whatever it is mixed with."""
+        assert self.recipe.mix is not None
+        places = self._loaded_places()
+        pixels, targets = self.recipe.mix(pixels, targets, places, self.batch_size)
+        own = [places.index(place) for place in self._places]
+        if len(own) == len(places):
+            return pixels, targets
+        return pixels[own], {name: value[own] for name, value in targets.items()}
+
+    def _share_readings(self, cost: Cost) -> None:
+        """The cost and its parts over the whole batch, and whether any process wants to pause after this step."""
+        own = [float(cost.total.detach()), *cost.parts.values()]
+        *sums, pausing = self._world.totals([*(value * self._part.share for value in own), self._should_pause()])
+        self._cost, self._pausing = sums[0], pausing > 0
+        self._parts = dict(zip(cost.parts, sums[1:], strict=True))
 
     def _readings(self, loss: float) -> dict[str, float]:
         """What the step that has just been done adds to the curves."""
@@ -205,11 +246,23 @@ class Trainer:
 
     def _backward(self, cost: torch.Tensor) -> bool:
         """Compute the gradients; all zero, and False, where scaling made one overflow."""
-        if self.cost_scale is None:
-            cost.backward()  # type: ignore[no-untyped-call]
-            return True
-        (cost * self.cost_scale.factor).backward()  # type: ignore[no-untyped-call]
-        return self.cost_scale.unscale([one.grad for one in self._trained() if one.grad is not None])
+        if self._world.size > 1:
+            cost = cost * self._part.share
+        if self.cost_scale is not None:
+            cost = cost * self.cost_scale.factor
+        cost.backward()  # type: ignore[no-untyped-call]
+        gradients = [one.grad for one in self._trained() if one.grad is not None]
+        self._add_up(gradients)
+        return self.cost_scale is None or self.cost_scale.unscale(gradients)
+
+    def _add_up(self, gradients: list[torch.Tensor]) -> None:
+        """Sum the gradients over all processes, in place, in one piece: the order of additions is that of the run."""
+        if self._world.size == 1:
+            return
+        whole = self._world.total(torch.cat([gradient.flatten() for gradient in gradients]))
+        sizes = [gradient.numel() for gradient in gradients]
+        for gradient, piece in zip(gradients, torch.split(whole, sizes), strict=True):
+            gradient.copy_(piece.view(gradient.shape))
 
     def _trained(self) -> list[nn.Parameter]:
         """Every trained parameter, in the order of the optimiser's state."""
@@ -248,6 +301,8 @@ class Trainer:
         return {
             "step": self.step,
             "steps_per_epoch": self.steps_per_epoch,
+            "batch_size": self.batch_size,
+            "processes": self._world.size,
             "objective": self.objective.state(),
             "schedule": self.schedule.state(),
             "epoch": asdict(self._tally),
@@ -288,8 +343,8 @@ def _laid_out_like(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor
     return torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
-def _not_finite(loss: float, step: int, batch: Batch) -> TrainingError:
-    names = "\n".join(f"  {name}" for name in batch.names)
+def _not_finite(loss: float, step: int, images: Sequence[str]) -> TrainingError:
+    names = "\n".join(f"  {name}" for name in images)
     return TrainingError(
         f"the cost of step {step + 1} is {loss}: training stops here and nothing of this step was kept. Its images:\n"
         f"{names}\n"

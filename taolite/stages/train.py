@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -18,7 +18,7 @@ from typing import Any
 
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
-from taolite.errors import DataError, TrainingError
+from taolite.errors import DataError, TrainingError, UsageError
 from taolite.events import Event, Listener, Notice, silent
 from taolite.files import write_text
 from taolite.report import plots
@@ -31,8 +31,9 @@ from taolite.stages.evaluate import Evaluation
 from taolite.stages.loop import Trainer
 from taolite.stages.record import Recorder
 from taolite.stages.underway import Best, Pauses, Run, metrics_of
+from taolite.stages.world import ALONE, World
 from taolite.tasks.base import Recipe, Resolve, Schedule, Start, Task, Watch
-from taolite.workspace.manifest import hardware, versions
+from taolite.workspace.manifest import hardware, read_manifest, versions
 from taolite.workspace.run import RunFolder, RunIdentity
 
 __all__ = ["Best", "TrainOptions", "TrainReport", "train"]
@@ -52,6 +53,8 @@ class TrainOptions:
     checkpoint_minutes: float = 10.0  # between checkpoints within an epoch
     checkpoints_kept: int = 2
     resume: bool = False  # only go on with a run that is there
+    global_batch_size: int | None = None  # images a step over all processes; else the spec's times their number
+    world: World = ALONE
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,9 @@ def train(
 
     Raises SpecError, DataError, PathError, ArtifactError, ModelError, TrainingError, StorageError.
     """
-    began = time.perf_counter()
-    if options.resume and not (results / "manifest.json").exists():
+    began, world = time.perf_counter(), options.world
+    listener = listener if world.writes else silent
+    if options.resume and world.writes and not (results / "manifest.json").exists():
         raise TrainingError(f"--resume: {results} holds no run to go on with; leave it out to begin one there")
     listener(Notice(f"Loading experiment spec at {spec_path}."))
     plan = _plan(task, spec_path, key=key, resolve=resolve, options=options, listener=listener)
@@ -100,25 +104,26 @@ def train(
     identity = RunIdentity(
         task.name, task.spec_text(spec), task.classes(spec), plan.examples.content_hash(), start.parent
     )
-    with (
-        RunFolder.open(results, identity) as folder,
-        Recorder(
-            folder,
-            _services(watch, name, folder.root, _facts(task, spec_path, plan), options, listener),
-            costs=plan.schedule.led_by_cost,
-            log=watch.log,
-            columns=watch.columns,
-        ) as record,
-        _stop_signals() as stop,
-    ):
-        hear, pauses = _both(record, listener), Pauses(60 * options.checkpoint_minutes, stop)
-        trainer = _trainer(task, plan, workers=options.workers, listener=hear, should_pause=pauses.due)
+    with ExitStack() as opened:
+        folder, record = RunFolder(results, identity, resumed=False), None
+        if world.writes:
+            folder = opened.enter_context(RunFolder.open(results, identity))
+            services = _services(watch, name, folder.root, _facts(task, spec_path, plan), options, listener)
+            record = opened.enter_context(
+                Recorder(folder, services, costs=plan.schedule.led_by_cost, log=watch.log, columns=watch.columns)
+            )
+        hear = _both(record, listener) if record else silent
+        pauses = Pauses(60 * options.checkpoint_minutes, opened.enter_context(_stop_signals()))
+        batch_size = world.told(_batch_size(folder, recipe, options, listener) if world.writes else 0)
+        trainer = _trainer(task, plan, options, batch_size=batch_size, listener=hear, should_pause=pauses.due)
+        _tell_data(plan, trainer, listener)
         _tell_intervals(trainer, watch, listener)
         run = Run(
             task,
             spec,
             start,
             trainer,
+            world,
             plan.held_out,
             folder,
             folder.weights(name),
@@ -128,22 +133,58 @@ def train(
             options.checkpoints_kept,
             pauses,
             watch,
-            record.sinks,
+            record.sinks if record else (),
             hear,
         )
-        folder.record(versions=versions(), hardware=hardware(), device=device.description, seed=recipe.seed, name=name)
-        for file, text in task.run_files(spec).items():
-            write_text(folder.root / file, text)
+        if record:
+            _note_start(task, plan, trainer, folder, name=name)
         run.take_up()
-        record.started(task.title)
-        first = trainer.first_batch().examples
-        plots.first_batch_png(first, task.classes(spec), folder.plots / "first_batch.png")
+        if record:
+            record.started(task.title)
+            first = trainer.first_batch().examples
+            plots.first_batch_png(first, task.classes(spec), folder.plots / "first_batch.png")
         evaluation = run.to_the_end()
-        parameters = run.save_model(run.weights, evaluation)
-        record.finished(task.title, model=run.weights, parameters=parameters)
-        folder.record(metrics=metrics_of(evaluation), parameters=parameters)
+        if record:
+            parameters = run.save_model(run.weights, evaluation)
+            record.finished(task.title, model=run.weights, parameters=parameters)
+            folder.record(metrics=metrics_of(evaluation), parameters=parameters)
+        best: Best = world.told(run.best() if world.writes else None)  # type: ignore[assignment]
     epochs = trainer.step // trainer.steps_per_epoch
-    return TrainReport(run.weights, evaluation, run.best(), epochs, time.perf_counter() - began, parameters)
+    parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
+    return TrainReport(run.weights, evaluation, best, epochs, time.perf_counter() - began, parameters)
+
+
+def _note_start(task: Task, plan: _Plan, trainer: Trainer, folder: RunFolder, *, name: str) -> None:
+    """What the run folder holds from the beginning."""
+    folder.record(
+        versions=versions(),
+        hardware=hardware(),
+        device=plan.device.description,
+        seed=plan.recipe.seed,
+        name=name,
+        batch_size=trainer.batch_size,
+    )
+    for file, text in task.run_files(plan.spec).items():
+        write_text(folder.root / file, text)
+
+
+def _batch_size(folder: RunFolder, recipe: Recipe, options: TrainOptions, listener: Listener) -> int:
+    """Images a step over all processes: what the run in the folder has, else what is asked for, else the spec's of
+    each process."""
+    size, asked = options.world.size, options.global_batch_size
+    own = read_manifest(folder.manifest).get("batch_size") if folder.resumed else None
+    if own and asked and own != asked:
+        raise TrainingError(
+            f"{folder.root}: this run has {own} images a step, and --global_batch_size asks for {asked}; leave it out, "
+            "or choose another folder (-r, --model-dir)"
+        )
+    wanted: int = own or asked or recipe.batch_size * size
+    if wanted < size:
+        raise UsageError(f"{wanted} images a step cannot be shared by {size} processes; take {wanted} or fewer")
+    if wanted != recipe.batch_size:
+        each = "" if size == 1 else f" over {size} processes"
+        listener(Notice(f"{wanted} images a step{each}; batch_size_per_gpu is {recipe.batch_size}"))
+    return wanted
 
 
 @dataclass(frozen=True)
@@ -173,11 +214,13 @@ def _plan(
     examples = task.examples(spec, split="train", resolve=resolve, augment=True, output_shapes=shapes)
     held_out = task.examples(spec, split="val", resolve=resolve, augment=False, output_shapes=shapes)
     recipe = task.recipe(spec)
-    _tell_data(examples, held_out, recipe, listener)
+    for text in dict.fromkeys((*examples.notices, *held_out.notices)):
+        listener(Notice(text, "warning"))
     _compare_labels(examples, task.classes(spec), spec_path, listener)
     set_deterministic(options.deterministic)
     device = choose(
-        gpus=options.gpus,
+        gpus=max(options.gpus, options.world.local_size),
+        place=options.world.local_rank,
         gpu_index=options.gpu_index,
         precision=options.precision,
         use_amp=options.use_amp,
@@ -188,7 +231,15 @@ def _plan(
     return _Plan(spec, start, examples, held_out, recipe, task.schedule(spec), task.watch(spec), device)
 
 
-def _trainer(task: Task, plan: _Plan, *, workers: int, listener: Listener, should_pause: Callable[[], bool]) -> Trainer:
+def _trainer(
+    task: Task,
+    plan: _Plan,
+    options: TrainOptions,
+    *,
+    batch_size: int,
+    listener: Listener,
+    should_pause: Callable[[], bool],
+) -> Trainer:
     network = plan.start.network
     return Trainer(
         network,
@@ -199,8 +250,10 @@ def _trainer(task: Task, plan: _Plan, *, workers: int, listener: Listener, shoul
         groups=task.parameter_groups(network, plan.spec),
         regularised=task.regularised(network, plan.spec),
         device=plan.device,
-        workers=workers,
+        workers=options.workers,
         listener=listener,
+        batch_size=batch_size,
+        world=options.world,
         points=plan.watch.points,
         should_pause=should_pause,
     )
@@ -218,18 +271,17 @@ def _facts(task: Task, spec_path: Path, plan: _Plan) -> dict[str, Any]:
     }
 
 
-def _tell_data(examples: Examples, held_out: Examples, recipe: Recipe, listener: Listener) -> None:
-    if len(examples) % recipe.batch_size:
+def _tell_data(plan: _Plan, trainer: Trainer, listener: Listener) -> None:
+    count = len(plan.examples)
+    if count % trainer.batch_size:
         listener(
             Notice(
-                f"Cannot iterate over exactly {len(examples)} samples with a batch size of {recipe.batch_size}; "
+                f"Cannot iterate over exactly {count} samples with a batch size of {trainer.batch_size}; "
                 "each epoch will therefore take one extra step."
             )
         )
-    for text in dict.fromkeys((*examples.notices, *held_out.notices)):
-        listener(Notice(text, "warning"))
-    listener(Notice(f"Found {len(examples)} samples in training set"))
-    listener(Notice(f"Found {len(held_out)} samples in validation set"))
+    listener(Notice(f"Found {count} samples in training set"))
+    listener(Notice(f"Found {len(plan.held_out)} samples in validation set"))
 
 
 def _tell_intervals(trainer: Trainer, watch: Watch, listener: Listener) -> None:

@@ -23,6 +23,7 @@ from taolite.stages.device import Device
 from taolite.stages.evaluate import Evaluation, score_split
 from taolite.stages.loop import Trainer
 from taolite.stages.predict import torch_predict
+from taolite.stages.world import World
 from taolite.tasks.base import Start, Task, Watch
 from taolite.workspace.run import RunFolder
 
@@ -65,6 +66,7 @@ class Run:
     spec: Any
     start: Start
     trainer: Trainer
+    world: World
     held_out: Examples
     folder: RunFolder
     weights: Path
@@ -78,18 +80,22 @@ class Run:
     listener: Listener
 
     def take_up(self) -> None:
-        """Go on from the folder's newest checkpoint, where there is one."""
+        """Go on from the folder's newest checkpoint, where there is one; the writer reads it for all."""
         trainer = self.trainer
-        found = checkpoint.newest(self.folder.checkpoints, key=self.key, listener=self.listener)
+        found = None
+        if self.world.writes:
+            found = checkpoint.newest(self.folder.checkpoints, key=self.key, listener=self.listener)
+        found = self.world.told(found)
         if found is None:
-            if self.folder.metrics.read():
+            if self.world.writes and self.folder.metrics.read():
                 self.folder.metrics.replace([])
                 text = f"{self.folder.root}: this run left no state to go on from; it begins anew"
                 self.listener(Notice(text, "warning"))
             return
         path, state = found
         trainer.restore(state.tensors, state.trainer)
-        self.folder.metrics.replace(state.metrics)
+        if self.world.writes:
+            self.folder.metrics.replace(state.metrics)
         epoch, step = divmod(trainer.step, trainer.steps_per_epoch)
         where = f"epoch {epoch} of {trainer.recipe.epochs}" + (f", step {step} of the next" if step else "")
         self.listener(Notice(f"{path}: this folder holds this run already; going on after {where}"))
@@ -106,7 +112,7 @@ class Run:
             if done is not None:
                 evaluation = self._end_epoch(done, evaluation)
             saved = self.save()
-            if self.pauses.stop.is_set():
+            if self.world.any(self.pauses.stop.is_set()):
                 epoch, step = divmod(trainer.step, trainer.steps_per_epoch)
                 raise StoppedError(
                     f"after epoch {epoch}, step {step} of {trainer.steps_per_epoch}; saved as {saved}. "
@@ -122,6 +128,13 @@ class Run:
         if recipe.validates(done.epoch) or trainer.schedule.stopped:
             evaluation = self.validate(done.epoch)
             self._tell(done.epoch, trainer.schedule.validated(done.epoch, evaluation.cost))
+        if self.world.writes:
+            self._write_epoch(done, evaluation)
+        return evaluation
+
+    def _write_epoch(self, done: EpochDone, evaluation: Evaluation | None) -> None:
+        """The pictures and models that are due after an epoch."""
+        trainer, recipe = self.trainer, self.trainer.recipe
         if self.watch.every_epochs and done.epoch % self.watch.every_epochs == 0:
             self.show()
         if done.epoch % recipe.checkpoint_interval == 0 and (recipe.keeps_last or done.epoch < recipe.epochs):
@@ -133,13 +146,12 @@ class Run:
             self.listener(Saved(path, "last", done.epoch))
         rows, picture = self.folder.metrics.read(), self.folder.plots / "curves.png"
         plots.curves_png(rows, picture, words=self.task.metric)
-        return evaluation
 
     def save(self) -> Path:
         """Write a checkpoint: everything that going on needs."""
-        path = checkpoint.save(
-            self.folder.checkpoints, self.trainer, metrics=self.folder.metrics.read(), key=self.key, kept=self.kept
-        )
+        folder, path = self.folder, checkpoint.place(self.folder.checkpoints, self.trainer)
+        if self.world.writes:
+            checkpoint.save(path, self.trainer, metrics=folder.metrics.read(), key=self.key, kept=self.kept)
         self.pauses.saved()
         return path
 
@@ -158,7 +170,10 @@ class Run:
             batch_size=self.trainer.recipe.batch_size,
             workers=self.workers,
             listener=self.listener,
+            world=self.world,
         )
+        if not self.world.writes:
+            return evaluation
         epochs, step = self.trainer.recipe.epochs, self.trainer.step
         cost, seconds = evaluation.cost, evaluation.seconds_per_image
         self.listener(Validated(epoch, epochs, step, cost, evaluation.card.main, seconds))

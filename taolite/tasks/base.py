@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Cost",
     "CostScaling",
+    "WHOLE",
     "EnginePlan",
     "InferencePlan",
     "Objective",
+    "Part",
     "Recipe",
     "Schedule",
     "Split",
@@ -50,8 +52,12 @@ Resolve = Callable[[str], Path]  # a path as the spec spells it -> a path of thi
 Split = Literal["train", "val", "test"]  # test: what `evaluate` scores, where the spec tells it from val
 
 
-Mix = Callable[["torch.Tensor", Mapping[str, "torch.Tensor"]], "tuple[torch.Tensor, Mapping[str, torch.Tensor]]"]
-"""A batch's pixels and targets -> others made of them, drawn from torch's generator, which is seeded for the step."""
+Mix = Callable[
+    ["torch.Tensor", Mapping[str, "torch.Tensor"], Sequence[int], int],
+    "tuple[torch.Tensor, Mapping[str, torch.Tensor]]",
+]
+"""(pixels, targets, places, count): the images at `places` of a batch of `count` -> others made of them, drawn from
+torch's generator, which is seeded for the step. With a place its mirror image, count - 1 - place, is there too."""
 Shapes = tuple[tuple[int, ...], ...]  # of what the network gives for one image, in the order of `onnx_outputs`
 
 
@@ -157,14 +163,31 @@ class InferencePlan:
     wandb: WandbSettings | None = None  # annotated pictures are sent there
 
 
+@dataclass(frozen=True)
+class Part:
+    """What a process has of a step's batch: the `share` of its images, and the sum over all processes, in place. The
+    step's cost is the sum of the processes' costs, each times its share."""
+
+    share: float = 1.0
+    total: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor
+
+
+WHOLE = Part()
+
+
 class Objective(Protocol):
     """A cost with a life: it may balance its parts from epoch to epoch. Its state belongs in the checkpoint."""
 
     def cost(
-        self, outputs: tuple[torch.Tensor, ...], targets: Mapping[str, torch.Tensor], *, training: bool = True
+        self,
+        outputs: tuple[torch.Tensor, ...],
+        targets: Mapping[str, torch.Tensor],
+        *,
+        training: bool = True,
+        part: Part = WHOLE,
     ) -> Cost:
-        """The cost of one batch, without regularisation; `training`: of outputs in training mode, which may be logits
-        where those of evaluation mode are scores."""
+        """The cost of one batch, or of this `part` of one, without regularisation; `training`: of outputs in training
+        mode, which may be logits where those of evaluation mode are scores."""
         ...
 
     def end_epoch(self) -> None:

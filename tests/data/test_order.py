@@ -128,3 +128,11 @@ def test_a_hundred_million_indices_take_no_memory():
     assert len(order) == 100_000_000
     assert len(set(batch)) == 16
     assert peak < 100_000
+
+
+def test_a_share_of_an_order_has_the_same_places_of_every_batch():
+    order = epoch_order(10, seed=1, epoch=0, batch_size=4)
+    whole = order.tolist()
+
+    assert order.share([0, 3], batch_size=4).tolist() == [whole[place] for place in (0, 3, 4, 7, 8, 11)]
+    assert order[4:].share([2], batch_size=4)[1:].tolist() == [whole[10]]

@@ -60,13 +60,19 @@ def test_a_processor_does_not_train_in_float16():
         choose(precision="fp16")
 
 
+def test_each_process_takes_its_own_of_the_gpus_asked_for(gpus: dict[str, bool]):
+    places = [choose(gpus=2, gpu_index=[1, 0], place=place).place for place in (0, 1)]
+
+    assert places == [torch.device("cuda", 1), torch.device("cuda", 0)]
+
+
 @pytest.mark.parametrize(
     ("count", "index", "text"),
     [
         (1, [0, 1], "--gpus 1 --gpu_index [0, 1]: give 1 different numbers, one for each GPU"),
         (2, [1, 1], "--gpus 2 --gpu_index [1, 1]: give 2 different numbers, one for each GPU"),
         (1, [2], "--gpus 1 --gpu_index [2]: this machine has GPUs 0 to 1"),
-        (2, None, "--gpus 2: this version trains on one GPU at a time; use --gpus 1"),
+        (3, None, "--gpus 3 --gpu_index [0, 1, 2]: this machine has GPUs 0 to 1"),
     ],
 )
 def test_gpus_that_cannot_be_had(gpus: dict[str, bool], count: int, index: list[int] | None, text: str):

@@ -7,14 +7,14 @@ never applies it (reference/tao_classification_ssd.md 3.3); here it acts.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from taolite.tasks.base import Cost, Mix
+from taolite.tasks.base import WHOLE, Cost, Mix, Part
 
 __all__ = ["TARGET", "ClassificationObjective", "mixup"]
 
@@ -35,7 +35,14 @@ class ClassificationObjective:
         self._tags = tags
         self._threshold = threshold
 
-    def cost(self, outputs: tuple[Tensor, ...], targets: Mapping[str, Tensor], *, training: bool = True) -> Cost:
+    def cost(
+        self,
+        outputs: tuple[Tensor, ...],
+        targets: Mapping[str, Tensor],
+        *,
+        training: bool = True,
+        part: Part = WHOLE,
+    ) -> Cost:
         """Args:
         outputs: logits (N, K), then those of auxiliary classifiers; in evaluation mode scores (N, K) of 0..1.
         targets: `classes` (N, K), shares of 0..1.
@@ -81,8 +88,10 @@ def mixup(alpha: float) -> Mix:
     """Pictures and targets of a batch blended with those of the batch reversed: each keeps a share of at least a half,
     drawn from Beta(alpha, alpha), as in TAO."""
 
-    def mix(pixels_nchw: Tensor, targets: Mapping[str, Tensor]) -> tuple[Tensor, Mapping[str, Tensor]]:
-        drawn = torch.distributions.Beta(alpha, alpha).sample((len(pixels_nchw),))
+    def mix(
+        pixels_nchw: Tensor, targets: Mapping[str, Tensor], places: Sequence[int], count: int
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        drawn = torch.distributions.Beta(alpha, alpha).sample((count,))[list(places)]
         share_n = torch.maximum(drawn, 1 - drawn).to(pixels_nchw.device)
 
         def blended(values: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from taolite.tasks.base import Cost
+from taolite.tasks.base import WHOLE, Cost, Part
 
 __all__ = ["OBJECTIVES", "ClassWeights", "DetectNetObjective", "balance"]
 
@@ -47,7 +47,12 @@ class DetectNetObjective:
         self._sums = torch.zeros(len(classes), 2, dtype=torch.float64)
 
     def cost(
-        self, outputs: tuple[torch.Tensor, ...], targets: Mapping[str, torch.Tensor], *, training: bool = True
+        self,
+        outputs: tuple[torch.Tensor, ...],
+        targets: Mapping[str, torch.Tensor],
+        *,
+        training: bool = True,
+        part: Part = WHOLE,
     ) -> Cost:
         """The cost of a batch; only those of training count for the next epoch's weights.
 
@@ -58,7 +63,7 @@ class DetectNetObjective:
         """
         losses = self._losses(outputs, targets)
         if training:
-            self._sums += losses.detach().double().cpu()
+            self._sums += part.total(losses.detach().double().cpu() * part.share)
         weights = (self.weights * self._class_share[:, None]).to(losses.device)
         total = (losses * weights).sum()
         parts = (losses.detach() * weights).sum(dim=0).tolist()

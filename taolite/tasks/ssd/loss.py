@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from taolite.tasks.base import Cost
+from taolite.tasks.base import WHOLE, Cost, Part
 from taolite.tasks.ssd.coding import encode_tensor
 from taolite.tasks.ssd.plan import CostRule
 from taolite.tasks.ssd.targets import BACKGROUND, LABELS, OFFSETS
@@ -35,7 +35,14 @@ class SsdObjective:
         self._priors = torch.from_numpy(np.asarray(priors_p4, np.float32))
         self._variances = tuple(variances)
 
-    def cost(self, outputs: tuple[Tensor, ...], targets: Mapping[str, Tensor], *, training: bool = True) -> Cost:
+    def cost(
+        self,
+        outputs: tuple[Tensor, ...],
+        targets: Mapping[str, Tensor],
+        *,
+        training: bool = True,
+        part: Part = WHOLE,
+    ) -> Cost:
         """The cost of a batch, divided by how many priors stand for boxes in all of it.
 
         Args:
@@ -55,7 +62,7 @@ class SsdObjective:
         boxes = labels > BACKGROUND
         entropy = -log_npk.gather(-1, labels.clamp(min=0)[..., None])[..., 0]
         chosen = boxes | hard_negatives(-log_npk[..., 0].detach(), labels, self._rule)
-        count = boxes.sum().clamp(min=1)
+        count = part.total(boxes.sum()).clamp(min=1) * part.share
         classification = entropy[chosen].sum() / count
         regression = (
             self._rule.alpha

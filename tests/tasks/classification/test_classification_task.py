@@ -175,13 +175,26 @@ def test_mixup_keeps_more_than_half_of_a_picture_and_the_same_share_of_its_label
     torch.manual_seed(0)
     pixels, targets = torch.eye(4).view(4, 4, 1, 1), {"classes": torch.eye(4)}
 
-    mixed, labels = mixup(0.4)(pixels, targets)
+    mixed, labels = mixup(0.4)(pixels, targets, range(4), 4)
 
     share = mixed.view(4, 4)
     assert torch.equal(share, labels["classes"])
     assert bool((share.diagonal() >= 0.5).all())
     torch.testing.assert_close(share.diagonal() + share.flip(1).diagonal(), torch.ones(4))
     assert len(set(share.diagonal().tolist())) > 1
+
+
+def test_mixup_blends_part_of_a_batch_as_it_blends_all_of_it():
+    pixels, targets = torch.eye(6).view(6, 6, 1, 1), {"classes": torch.eye(6)}
+    torch.manual_seed(3)
+    whole, _ = mixup(0.4)(pixels, targets, range(6), 6)
+    places = [0, 1, 4, 5]
+
+    torch.manual_seed(3)
+    part, labels = mixup(0.4)(pixels[places], {"classes": targets["classes"][places]}, places, 6)
+
+    assert torch.equal(part, whole[places])
+    assert torch.equal(labels["classes"], whole[places].view(4, 6))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,171 @@
+"""Signs of life between the processes of a run: who is missing is named, and an end that one met is everybody's.
+
+Each process has a thread that counts up its own number in a store that all of them reach, beside the number of
+meetings (collective operations) it has come to. A process whose number stands still is dead, stopped or cut off; one
+that has come to fewer meetings than the others is what they wait for. Clocks are not compared.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+__all__ = ["MACHINE", "OUTCOMES", "Ending", "LostError", "Pulse", "is_writer", "noted"]
+
+OUTCOMES = "TAOLITE_OUTCOMES"
+"""Environment variable: the folder in which processes leave what became of them for the one that launched them."""
+
+MACHINE = "TAOLITE_NODE_RANK"
+"""Environment variable: which of several machines this is. The launcher's ranks need not follow it."""
+
+_BEAT_S = 0.5
+_GRACE_S = 10.0  # beyond the time limit, for whoever can say more
+
+
+class LostError(RuntimeError):
+    """Another process is dead, stopped, stuck or out of reach. Not for the user to mend: the run starts again."""
+
+
+def is_writer() -> bool:
+    """Whether this process, one of several, is the one that writes and speaks: the first of machine 0."""
+    if machine := os.environ.get(MACHINE):
+        return machine == "0" and os.environ["LOCAL_RANK"] == "0"
+    return os.environ["RANK"] == "0"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What became of a process: the class and the text of an error. `final`: it would come again, so that starting
+    again is no use."""
+
+    kind: str
+    text: str
+    final: bool
+
+    def leave(self) -> None:
+        """Write it for the launcher, where there is one of ours."""
+        if folder := os.environ.get(OUTCOMES):
+            path = Path(folder) / f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}-{os.environ['RANK']}.json"
+            path.write_text(json.dumps(vars(self)), encoding="utf-8")
+
+
+def noted(folder: Path) -> list[Ending]:
+    """What processes left in `folder`, of the latest start only."""
+    found = sorted(folder.glob("*-*.json"), key=lambda path: [int(word) for word in path.stem.split("-")])
+    latest = [path for path in found if path.stem.split("-")[0] == found[-1].stem.split("-")[0]]
+    return [Ending(**json.loads(path.read_text(encoding="utf-8"))) for path in latest]
+
+
+class Pulse:
+    """This process's signs of life, and its look at those of the others; a context manager."""
+
+    def __init__(self, store: Any, *, rank: int, size: int, timeout_s: float) -> None:
+        self._store = store  # a torch.distributed.Store of its own: the thread must not wait for anybody
+        self._rank, self._size = rank, size
+        self._timeout_s = timeout_s
+        self._meetings = 0
+        self._moved_s = time.monotonic()
+        self._over = threading.Event()
+        self._threads = [
+            threading.Thread(target=work, name="taolite-pulse", daemon=True) for work in (self._beat, self._guard)
+        ]
+
+    def __enter__(self) -> Pulse:
+        self._store.set(f"who/{self._rank}", f"rank {self._rank} on {socket.gethostname()} (process {os.getpid()})")
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._over.set()
+        for thread in self._threads:  # one that is in the store when the process ends would abort it
+            thread.join(_GRACE_S)
+
+    def arrived(self) -> None:
+        """This process has come to the next meeting."""
+        self._meetings += 1
+
+    def moved(self) -> None:
+        """This process gets on."""
+        self._moved_s = time.monotonic()
+
+    def missing(self) -> str:
+        """Who does not show signs of life, or is behind, in words."""
+        try:
+            before = self._signs()
+            time.sleep(4 * _BEAT_S)
+            now = self._signs()
+            who = [self._name(rank) for rank in range(self._size)]
+        except RuntimeError:
+            return f"rank {self._rank} on {socket.gethostname()} does not reach rank 0: one of them is dead or cut off"
+        silent = [who[rank] for rank in range(self._size) if rank != self._rank and before[rank][0] == now[rank][0]]
+        if silent:
+            return f"no sign of life of {', '.join(silent)}"
+        most = max(meetings for _, meetings in now)
+        behind = [who[rank] for rank, (_, meetings) in enumerate(now) if meetings < most]
+        return f"waited for {', '.join(behind)}" if behind else f"{who[self._rank]} lost the others"
+
+    def end(self, ending: Ending) -> None:
+        """Leave `ending` behind and let it be everybody's, so that the others need not find out. Comes back when they
+        know, or after a while."""
+        ending.leave()
+        try:
+            self._store.compare_set("ended", "", json.dumps(vars(ending)))
+            until = time.monotonic() + _GRACE_S
+            self._store.add("know", 1)
+            while self._store.add("know", 0) < self._size and time.monotonic() < until:
+                time.sleep(0.1)
+        except RuntimeError:  # the store is with rank 0, which may be gone
+            return
+
+    def _signs(self) -> list[tuple[int, int]]:
+        """(beats, meetings) of every process."""
+        rows = [
+            json.loads(self._store.get(f"beat/{rank}")) if self._shown(rank) else (0, 0) for rank in range(self._size)
+        ]
+        return [(beats, meetings) for beats, meetings in rows]
+
+    def _shown(self, rank: int) -> bool:
+        return bool(self._store.check([f"beat/{rank}"]))
+
+    def _name(self, rank: int) -> str:
+        known = self._store.check([f"who/{rank}"])
+        return self._store.get(f"who/{rank}").decode() if known else f"rank {rank}"
+
+    def _beat(self) -> None:
+        """The thread that shows signs of life, and leaves when the run has ended elsewhere."""
+        count = 0
+        try:
+            while not self._over.wait(_BEAT_S):
+                count += 1
+                self._store.set(f"beat/{self._rank}", json.dumps([count, self._meetings]))
+                if self._store.check(["ended"]) and not self._over.is_set():
+                    Ending(**json.loads(self._store.get("ended"))).leave()
+                    self._store.add("know", 1)
+                    os._exit(0)
+        except RuntimeError:  # rank 0 is gone: the next meeting, or the guard, tells of it
+            return
+
+    def _guard(self) -> None:
+        """The thread that ends this process where it does not get on: stuck itself, or waiting without an end."""
+        while not self._over.wait(_BEAT_S):
+            idle_s = time.monotonic() - self._moved_s
+            if idle_s > self._timeout_s + _GRACE_S / 2:
+                threading.Thread(target=self._give_up, name="taolite-pulse", daemon=True).start()
+                self._over.wait(_GRACE_S)
+                self._leave(f"rank {self._rank} on {socket.gethostname()} did not get on for {idle_s:.0f} s")
+
+    def _give_up(self) -> None:
+        self._leave(f"nothing moved for {self._timeout_s:.0f} s: {self.missing()}")
+
+    def _leave(self, text: str) -> None:
+        if not self._over.is_set():
+            Ending("LostError", text, final=False).leave()
+            os._exit(1)

@@ -1,0 +1,162 @@
+"""The processes that train one model together, and what they tell each other (docs/decisions/0005-distribution.md).
+
+PyTorch's launcher starts them and says in the environment who is who; `joined` brings them together. The writer, the
+first of machine 0, alone writes. All have the same weights, statistics and state after every step, so that any of them
+could go on.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from taolite.stages.pulse import LostError, Pulse, is_writer
+
+__all__ = ["ALONE", "World", "joined", "launched"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class World:
+    """Process `rank` of `size`, the `local_rank`-th of `local_size` on this machine. With one process nothing is sent,
+    and every method gives back what it was given."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+    writer: int = 0  # the rank of the process that writes and speaks
+    pulse: Pulse | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return self.rank == self.writer
+
+    def share(self, count: int) -> range:
+        """The places, of `count` in a batch, that are this process's; shares differ by one at most."""
+        return range(self.rank * count // self.size, (self.rank + 1) * count // self.size)
+
+    def total(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The sum over all processes, in place."""
+        return self._reduced(tensor, dist.ReduceOp.SUM)
+
+    def largest(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The largest over all processes, element by element, in place."""
+        return self._reduced(tensor, dist.ReduceOp.MAX)
+
+    def totals(self, numbers: Sequence[float]) -> list[float]:
+        """The sums over all processes, in float64."""
+        if self.size == 1:
+            return list(numbers)
+        sums: list[float] = self.total(torch.tensor(numbers, dtype=torch.float64)).tolist()
+        return sums
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is set in any process."""
+        return self.totals([float(flag)])[0] > 0
+
+    def side_by_side(self, tensor: torch.Tensor) -> torch.Tensor:
+        """What each process has, (size, *shape), by rank."""
+        if self.size == 1:
+            return tensor[None]
+        parts = [torch.empty_like(tensor) for _ in range(self.size)]
+        with self._meeting():
+            dist.all_gather(parts, tensor)
+        return torch.stack(parts)
+
+    def told(self, value: T) -> T:
+        """The writer's value, in every process; a value that pickle takes."""
+        if self.size == 1:
+            return value
+        held = [value]
+        with self._meeting():
+            dist.broadcast_object_list(held, src=self.writer)
+        return held[0]
+
+    def collected(self, value: T) -> list[T]:
+        """Every process's value by rank, in the writer; elsewhere nothing."""
+        if self.size == 1:
+            return [value]
+        gathered: list[Any] | None = [None] * self.size if self.writes else None
+        with self._meeting():
+            dist.gather_object(value, gathered, dst=self.writer)
+        return gathered or []
+
+    def alive(self) -> None:
+        """Say that work goes on, where processes do not meet for long."""
+        if self.pulse is not None:
+            self.pulse.moved()
+
+    def _reduced(self, tensor: torch.Tensor, how: dist.ReduceOp.RedOpType) -> torch.Tensor:
+        if self.size > 1:
+            with self._meeting():
+                dist.all_reduce(tensor, op=how)
+        return tensor
+
+    @contextmanager
+    def _meeting(self) -> Iterator[None]:
+        """A place where all processes meet. LostError, naming whom it waited for, where one does not come."""
+        assert self.pulse is not None
+        self.pulse.arrived()
+        try:
+            yield
+        except RuntimeError as error:  # gloo's and NCCL's: the connection closed, or the time is up
+            raise LostError(self.pulse.missing()) from error
+        self.pulse.moved()
+
+
+ALONE = World()
+
+
+def launched() -> bool:
+    """Whether PyTorch's launcher started this process as one of several."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+@contextmanager
+def joined(timeout_s: float) -> Iterator[World]:
+    """The world of this process: `ALONE`, or all that the launcher started, once they have found each other.
+
+    A process that does not come, answer or get on for `timeout_s` seconds ends the others, who name it.
+    """
+    if not launched():
+        yield ALONE
+        return
+    rank, size, local_rank, local_size = (
+        int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    )
+    address, port, limit = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timedelta(seconds=timeout_s)
+    try:
+        store = _store(address, port, size, limit, host=rank == 0)
+        signs = _store(address, port, size, limit, host=False)
+    except RuntimeError as error:
+        raise LostError(f"rank {rank} on {socket.gethostname()}: rank 0 is not at {address}:{port}") from error
+    with Pulse(signs, rank=rank, size=size, timeout_s=timeout_s) as pulse:
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        try:
+            dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=limit)
+            dist.barrier()
+            if is_writer():
+                store.set("writer", str(rank))
+            writer = int(store.get("writer"))
+        except RuntimeError as error:
+            raise LostError(pulse.missing()) from error
+        try:
+            yield World(rank, size, local_rank, local_size, writer, pulse)
+        finally:
+            dist.destroy_process_group()
+
+
+def _store(address: str, port: int, size: int, limit: timedelta, *, host: bool) -> Any:
+    """A connection to the store at rank 0, who keeps it as `host`."""
+    return dist.TCPStore(address, port, size, host, limit, wait_for_workers=False)  # type: ignore[attr-defined]
