@@ -4,11 +4,12 @@ targets drawn. An example is a function of (seed, epoch, index) alone.
 
 from __future__ import annotations
 
-import hashlib
+import bisect
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from taolite.boxes import clip_boxes
 from taolite.data.order import Order, epoch_order, even_order, generator
 from taolite.errors import DataError
+from taolite.formats.packed import PackedSamples, pack
 from taolite.pictures import read_rgb
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Sample, Truth
@@ -49,10 +51,13 @@ def fit_truth(truth: Truth, preprocessing: Preprocessing, photo_hw: tuple[int, i
 
 @dataclass(frozen=True)
 class Source:
-    """Samples of one origin; `weight` multiplies the cost of each."""
+    """Samples of one origin, kept packed; `weight` multiplies the cost of each."""
 
     samples: Sequence[Sample]
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "samples", pack(self.samples))
 
 
 @dataclass(frozen=True)
@@ -97,13 +102,13 @@ class Examples:
         return len(self.samples)
 
     @cached_property
-    def samples(self) -> tuple[Sample, ...]:
+    def samples(self) -> PackedSamples:
         """All samples, source by source: what an index counts."""
-        return tuple(sample for source in self.sources for sample in source.samples)
+        return PackedSamples(block for source in self.sources for block in pack(source.samples).blocks)
 
     @cached_property
-    def _weights(self) -> tuple[float, ...]:
-        return tuple(source.weight for source in self.sources for _ in source.samples)
+    def _source_ends(self) -> list[int]:
+        return list(accumulate(len(source.samples) for source in self.sources))
 
     def order(self, epoch: int, *, batch_size: int) -> Order:
         """The indices of one epoch, whole batches of them; a function of (seed, epoch)."""
@@ -141,14 +146,14 @@ class Examples:
             pixels = self.preprocessing.fit_photo(photo)
             truth = fit_truth(truth, self.preprocessing, sample.size_hw, self.fitted_rule)
         truth = self.view_rule.apply(truth, hw=self.preprocessing.input_hw)
-        return Example(pixels, truth, self.encode(truth, self._weights[index]), str(sample.image))
+        weight = self.sources[bisect.bisect_right(self._source_ends, index)].weight
+        return Example(pixels, truth, self.encode(truth, weight), str(sample.image))
 
     def label_counts(self) -> tuple[Counter[int], Counter[str]]:
         """How many boxes each class index has, and each name that is of no class."""
-        names = Counter(label.name for sample in self.samples for label in sample.labels)
         known: Counter[int] = Counter()
         unknown: Counter[str] = Counter()
-        for name, count in names.items():
+        for name, count in self.samples.name_counts().items():
             kind = self.class_of(name)
             if kind is None:
                 unknown[name] += count
@@ -158,8 +163,4 @@ class Examples:
 
     def content_hash(self) -> str:
         """64 hex digits over the samples' image names, sizes and labels, in order; pixels are not read."""
-        digest = hashlib.sha256()
-        for sample in self.samples:
-            labels = [(label.name, label.box, label.difficult) for label in sample.labels]
-            digest.update(repr((sample.image.name, sample.size_hw, labels)).encode())
-        return digest.hexdigest()
+        return self.samples.digest()

@@ -28,6 +28,7 @@ __all__ = [
     "Record",
     "encode",
     "is_record_file",
+    "masked_crc",
     "matching",
     "read_records",
     "shard_name",
@@ -88,7 +89,7 @@ def is_record_file(path: Path) -> bool:
     """
     with open(path, "rb") as stream:
         head = stream.read(12)
-    return not head or (len(head) == 12 and _masked_crc(head[:8]) == int.from_bytes(head[8:], "little"))
+    return not head or (len(head) == 12 and masked_crc(head[:8]) == int.from_bytes(head[8:], "little"))
 
 
 def matching(pattern: Path, *, spelled: str) -> tuple[list[Path], list[Path]]:
@@ -141,7 +142,7 @@ def _read_frames(path: Path) -> Iterator[bytes]:
             if len(head) < 12:
                 raise _truncated(path, index)
             length = int.from_bytes(head[:8], "little")
-            if _masked_crc(head[:8]) != int.from_bytes(head[8:], "little"):
+            if masked_crc(head[:8]) != int.from_bytes(head[8:], "little"):
                 if index == 1:
                     raise DataError(f"{path}: not a TFRecord file; take it out of the pattern of `tfrecords_path`")
                 raise _damaged(path, index)
@@ -149,17 +150,17 @@ def _read_frames(path: Path) -> Iterator[bytes]:
             if left < 0:
                 raise _truncated(path, index)
             payload, check = stream.read(length), stream.read(4)
-            if _masked_crc(payload) != int.from_bytes(check, "little"):
+            if masked_crc(payload) != int.from_bytes(check, "little"):
                 raise _damaged(path, index)
             yield payload
 
 
 def _write_frame(stream: IO[bytes], payload: bytes) -> None:
     head = struct.pack("<Q", len(payload))
-    stream.write(head + struct.pack("<I", _masked_crc(head)) + payload + struct.pack("<I", _masked_crc(payload)))
+    stream.write(head + struct.pack("<I", masked_crc(head)) + payload + struct.pack("<I", masked_crc(payload)))
 
 
-def _masked_crc(data: bytes) -> int:
+def masked_crc(data: bytes) -> int:
     """CRC32C, rotated right by 15 bits, plus TensorFlow's constant (reference/dependencies.md 9)."""
     import google_crc32c
 

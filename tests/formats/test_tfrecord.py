@@ -166,7 +166,7 @@ def test_a_changed_byte_is_damage_in_that_record(written: Path):
 
 def test_a_length_beyond_the_file_is_refused_before_anything_is_allocated(tmp_path: Path):
     head = struct.pack("<Q", 2**62)
-    (tmp_path / "bomb").write_bytes(head + struct.pack("<I", tfrecord._masked_crc(head)) + b"x" * 50)
+    (tmp_path / "bomb").write_bytes(head + struct.pack("<I", tfrecord.masked_crc(head)) + b"x" * 50)
 
     with pytest.raises(DataError, match="record 1 is cut off"):
         list(read_records(tmp_path / "bomb"))

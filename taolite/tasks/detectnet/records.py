@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from taolite.data.examples import Source
 from taolite.errors import DataError, PathError
 from taolite.formats import tfrecord
-from taolite.sample import Sample
+from taolite.formats.packed import PackedSamples
+from taolite.formats.record_index import record_samples
 
 if TYPE_CHECKING:
     from taolite.tasks.detectnet.spec import DatasetConfig, DataSource
@@ -60,17 +61,14 @@ def _in_split(path: Path, mark: str | None, split: Split) -> bool:
     return held_out if split == "val" else not held_out
 
 
-def _source_samples(source: DataSource, files: Sequence[Path], extension: str, resolve: Resolve) -> list[Sample]:
+def _source_samples(source: DataSource, files: Sequence[Path], extension: str, resolve: Resolve) -> PackedSamples:
     folder = resolve(source.image_directory_path)
     if files and not folder.is_dir():
         raise PathError(
             f"{folder}: this image folder is missing (image_directory_path: {source.image_directory_path!r})"
         )
-    suffix = extension.lstrip(".")
-    return [
-        Sample(folder / f"{record.frame_id}.{suffix}", record.size_hw, record.labels)
-        for record in tfrecord.read_records(files)
-    ]
+    blocks = (block for path in files for block in record_samples(path).blocks)
+    return PackedSamples(blocks).placed(folder, f".{extension.lstrip('.')}")
 
 
 def _nothing_in(dataset: DatasetConfig, split: str) -> str:

@@ -19,6 +19,7 @@ from taolite.data.examples import BoxRule, Encoder, Examples, Source
 from taolite.data.ssd_views import ssd_augment
 from taolite.errors import DataError
 from taolite.formats.findings import SHOWN
+from taolite.formats.packed import pack
 from taolite.sample import Label, Sample, Truth
 from taolite.tasks.base import Resolve, Split
 from taolite.tasks.ssd.plan import SsdPlan
@@ -36,13 +37,20 @@ def ssd_examples(plan: SsdPlan, split: Split, *, resolve: Resolve, augment: bool
     """
     samples, said = plan.samples(split, resolve=resolve)
     left_out: list[str] = []
-    kept = [_with_real_boxes(sample, left_out) for sample in samples]
-    notices = [*said, *_shortened(left_out, "boxes")]
-    if split == "train" and not plan.learns_difficult:
-        only = [sample for sample in kept if sample.labels and all(label.difficult for label in sample.labels)]
-        notices += _shortened([f"{_of(one)}: every object is difficult; it is left out" for one in only], "pictures")
-        without = {id(sample) for sample in only}
-        kept = [_without_difficult(sample) for sample in kept if id(sample) not in without]
+    teaches_nothing: list[str] = []
+
+    def usable() -> Iterator[Sample]:
+        for sample in samples:
+            real = _with_real_boxes(sample, left_out)
+            if split == "train" and not plan.learns_difficult and any(label.difficult for label in real.labels):
+                if all(label.difficult for label in real.labels):
+                    teaches_nothing.append(f"{_of(real)}: every object is difficult; it is left out")
+                    continue
+                real = _without_difficult(real)
+            yield real
+
+    kept = pack(usable())
+    notices = [*said, *_shortened(left_out, "boxes"), *_shortened(teaches_nothing, "pictures")]
     if not kept:
         raise DataError(f"no picture of the {split} split can be used; {notices[0] if notices else 'it is empty'}")
     return Examples(

@@ -3,13 +3,14 @@ made of them (reference/tao_classification_ssd.md 4.2)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from taolite.errors import DataError, PathError
 from taolite.formats import kitti, tfrecord
 from taolite.formats.findings import Findings, problems_error
+from taolite.formats.packed import PackedSamples, pack
 from taolite.formats.places import measure
 from taolite.sample import Sample
 from taolite.tasks.base import Resolve, Split
@@ -30,17 +31,18 @@ def class_lookup(data: DatasetConfig) -> Callable[[str], int | None]:
 def read_samples(data: DatasetConfig, split: Split, *, resolve: Resolve) -> tuple[Sequence[Sample], Sequence[str]]:
     """The samples of a split, source by source, and what is to be said of them. Objects that KITTI calls occluded are
     difficult. Raises PathError, DataError."""
-    samples: list[Sample] = []
+    parts: list[PackedSamples] = []
     notices: list[str] = []
     for source in data.data_sources if split == "train" else data.validated:
         of_records = split == "train" and source.tfrecords_path
         found, said = (_of_records if of_records else _of_folders)(source, resolve)
-        samples += found
+        parts.append(found)
         notices += said
+    samples = PackedSamples(block for part in parts for block in part.blocks)
     if not samples:
         name = "data_sources" if split == "train" else "validation_data_sources"
         raise DataError(f"dataset_config.{name}: there is no picture with labels in them; correct the paths")
-    return [_with_difficult(sample) for sample in samples], notices
+    return samples, notices
 
 
 def _with_difficult(sample: Sample) -> Sample:
@@ -48,20 +50,24 @@ def _with_difficult(sample: Sample) -> Sample:
     return replace(sample, labels=labels)
 
 
-def _of_folders(source: DataSource, resolve: Resolve) -> tuple[list[Sample], list[str]]:
+def _of_folders(source: DataSource, resolve: Resolve) -> tuple[PackedSamples, list[str]]:
     images, labels = resolve(source.image_directory_path), resolve(source.label_directory_path)
     for folder, name in ((images, "image_directory_path"), (labels, "label_directory_path")):
         if not folder.is_dir():
             raise PathError(f"{folder}: this folder is missing ({name}); correct the spec or a mount")
-    samples, findings, alone = [], Findings(), []
-    for image in sorted(path for path in images.iterdir() if path.suffix in EXTENSIONS):
-        path = labels / f"{image.stem}.txt"
-        if not path.is_file():
-            alone.append(image)
-            continue
-        size_hw, found = measure(image, findings), kitti.parse_labels(path, findings)
-        if size_hw is not None and found is not None:
-            samples.append(Sample(image, size_hw, found, source=path))
+    findings, alone = Findings(), []
+
+    def labelled() -> Iterator[Sample]:
+        for image in sorted(path for path in images.iterdir() if path.suffix in EXTENSIONS):
+            path = labels / f"{image.stem}.txt"
+            if not path.is_file():
+                alone.append(image)
+                continue
+            size_hw, found = measure(image, findings), kitti.parse_labels(path, findings)
+            if size_hw is not None and found is not None:
+                yield _with_difficult(Sample(image, size_hw, found, source=path))
+
+    samples = pack(labelled())
     if findings.errors:
         raise problems_error(labels, sorted(findings.errors))
     if not alone:
@@ -70,15 +76,15 @@ def _of_folders(source: DataSource, resolve: Resolve) -> tuple[list[Sample], lis
     return samples, [f"{images}: {count} without a label file in {labels} left out, e.g. {alone[0].name}"]
 
 
-def _of_records(source: DataSource, resolve: Resolve) -> tuple[list[Sample], list[str]]:
+def _of_records(source: DataSource, resolve: Resolve) -> tuple[PackedSamples, list[str]]:
     pattern = resolve(source.tfrecords_path)
     records, foreign = tfrecord.matching(pattern, spelled=source.tfrecords_path)
     find = _Pictures(source, resolve)
-    samples = [
-        Sample(find(record, path), record.size_hw, record.labels, source=path)
+    samples = pack(
+        _with_difficult(Sample(find(record, path), record.size_hw, record.labels, source=path))
         for path in records
         for record in tfrecord.read_records(path)
-    ]
+    )
     return samples, [f"{path}: matches tfrecords_path and is no TFRecord file; it is left out" for path in foreign]
 
 
