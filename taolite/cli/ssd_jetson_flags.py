@@ -79,10 +79,17 @@ def train(parser: TaoParser) -> None:
     add("--base-net", metavar="FILE", help="weights of a backbone to start from")
     add("--pretrained-ssd", metavar="FILE", help=f"weights to start from, but for the heads; {PRETRAINED}, if there")
     add("--resume", metavar="WHAT", help="go on: last, best, a checkpoint or its folder; weights of others begin")
-    add("--lr", "--learning-rate", dest="lr", type=number(0, None), metavar="RATE", help="largest, of the heads; 0.01")
-    add("--base-net-lr", type=number(0, None, least=True), metavar="RATE", help="largest of the backbone; 0.001")
+    add(
+        "--optimizer",
+        choices=("adam", "sgd"),
+        help="adam; sgd, as in train_ssd.py, where a rate or --momentum is given",
+    )
+    text = "largest, of the heads; 0.0005 of adam, 0.01 of sgd"
+    add("--lr", "--learning-rate", dest="lr", type=number(0, None), metavar="RATE", help=text)
+    text = "largest of the backbone; 0.0001 of adam, 0.001 of sgd"
+    add("--base-net-lr", type=number(0, None, least=True), metavar="RATE", help=text)
     add("--extra-layers-lr", type=number(0, None, least=True), metavar="RATE", help="of the layers between; as --lr")
-    add("--momentum", type=share, metavar="M", help="0.9")
+    add("--momentum", type=share, metavar="M", help="of sgd; 0.9")
     add("--weight-decay", type=share, metavar="W", help="of kernels; 5e-4")
     add("--scheduler", choices=("cosine", "multi-step"), help="how the rates fall; cosine")
     add("--warm-up", type=share, metavar="S", help="share of the run in which the rates rise; 0.05")
@@ -100,7 +107,7 @@ def train(parser: TaoParser) -> None:
     add("--checkpoint-folder", "--model-dir", dest="model_dir", default="models/", metavar="DIR", help="models/")
     add("--log-level", choices=("debug", "info", "warning", "error", "critical"), default="info", help="info")
     add("--seed", dest="random_seed", type=count(0), metavar="N", help="of everything random; 42")
-    add("--compat-jetson", dest="compat", action="store_true", help="train_ssd.py's rates: --t-max=100 --warm-up=0")
+    add("--compat-jetson", dest="compat", action="store_true", help="train_ssd.py's way: sgd, --t-max=100 --warm-up=0")
     _add_key(add)
 
 

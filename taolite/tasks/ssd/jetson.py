@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 _THEIRS = {"t_max": 100.0, "warm_up": 0.0}
+_ADAM_RATE, _PUBLISHED = 5e-4, 0.2  # of new layers, and published ones' share of it
+_SGDS = ("lr", "base_net_lr", "extra_layers_lr", "momentum")  # flags whose usual values are meant for SGD
 _BEGINNINGS = ("resume", "base_net", "pretrained_ssd")
 _VGG_PRIORS = 8732  # of vgg16-ssd at 300 pixels, the only size pytorch-ssd builds it for
 _FIRST_RATE = 0.1  # where the warm-up begins, in shares of the largest rate
@@ -49,19 +51,33 @@ IN_USE = {"confidence_threshold": 0.5}
 def spec_of(given: Mapping[str, Any], *, kept: SsdSpec | None = None, compat: bool = False) -> SsdSpec:
     """The spec that flags stand for: the defaults, or the spec of the run which goes on, with each field of `given`.
 
+    A new run takes Adam, and SGD where a rate or a momentum is given without an optimizer, as train_ssd.py's are SGD's.
+    The batch norms of a backbone with weights keep their statistics: a few pictures at a time would only blur them.
+
     Args:
         given: fields of `jetson_config` whose flags were given.
         kept: of the run that goes on.
-        compat: train_ssd.py's schedule: a cosine of 100 epochs, without warm-up.
+        compat: train_ssd.py's way: SGD, a cosine of 100 epochs, no warm-up, statistics of each batch.
 
     Raises SpecError where they contradict each other.
     """
     made = (kept.jetson_config if kept else None) or JetsonConfig()
-    changes = {**(_THEIRS if compat else {}), **given}
+    changes = {**(_THEIRS if compat else {} if kept else _beginning(given)), **given}
     if any(changes.get(name) for name in _BEGINNINGS):
         changes = {**dict.fromkeys(_BEGINNINGS, ""), **changes}
     spec = SsdSpec().model_copy(update={"jetson_config": made.model_copy(update=changes)})
     return specs.loads(specs.dumps(spec), SsdSpec, path="the flags as a spec")
+
+
+def _beginning(given: Mapping[str, Any]) -> dict[str, Any]:
+    """How a new run is trained, by its flags. Published layers learn more slowly than new ones; a model of ours may be
+    pruned, and its statistics have to be learned anew."""
+    start = next((str(given[name]) for name in _BEGINNINGS if given.get(name)), "")
+    published = bool(start) and not start.endswith(".tlt")
+    if given.get("optimizer", "sgd") == "sgd" and any(name in given for name in ("optimizer", *_SGDS)):
+        return {"freeze_bn": published}
+    rate = _ADAM_RATE * (_PUBLISHED if published else 1)
+    return {"freeze_bn": published, "optimizer": "adam", "lr": _ADAM_RATE, "base_net_lr": rate}
 
 
 def plan_of(config: JetsonConfig, *, resolve: Resolve, classes: Sequence[str] | None = None) -> SsdPlan:
@@ -75,7 +91,7 @@ def plan_of(config: JetsonConfig, *, resolve: Resolve, classes: Sequence[str] | 
     decoding = {**_FOUND, "method": config.nms_method}
     return SsdPlan(
         classes=names,
-        network=NetworkPlan(config.net, (size, size), width_mult=config.mb2_width_mult),
+        network=NetworkPlan(config.net, (size, size), width_mult=config.mb2_width_mult, freeze_bn=config.freeze_bn),
         priors=partial(jetson_levels, config.net, size),
         matching=Matching("best", 0.5, 0.5),
         cost=CostRule(alpha=1.0, negatives=3.0, mining="image"),
@@ -116,7 +132,9 @@ def _recipe(config: JetsonConfig) -> Recipe:
         seed=config.random_seed,
         epochs=epochs,
         batch_size=config.batch_size,
-        optimizer=partial(torch.optim.SGD, lr=0.0, momentum=config.momentum),
+        optimizer=partial(torch.optim.Adam, lr=0.0, fused=True)
+        if config.optimizer == "adam"
+        else partial(torch.optim.SGD, lr=0.0, momentum=config.momentum),
         regularizer="l2" if config.weight_decay else "none",
         regularizer_weight=config.weight_decay / 2,  # times the sum of squares, whose slope is twice as steep
         checkpoint_interval=every,

@@ -34,8 +34,8 @@ def test_the_defaults_are_a_spec_without_a_warning():
     assert specs.reads(specs.dumps(spec_of({})), SsdSpec).warnings == ()
 
 
-def test_no_flag_has_the_defaults_of_train_ssd_py_but_for_the_length_of_the_cosine_and_a_warm_up():
-    config = config_of()
+def test_sgd_has_the_defaults_of_train_ssd_py_but_for_the_length_of_the_cosine_and_a_warm_up():
+    config = config_of(optimizer="sgd")
 
     # reference 4.1; --workers, --debug-steps and --use-cuda are of the machine
     theirs = {
@@ -48,6 +48,34 @@ def test_no_flag_has_the_defaults_of_train_ssd_py_but_for_the_length_of_the_cosi
     assert (config.t_max, config.warm_up) == (0, 0.05)
     assert (config_of(compat=True).t_max, config_of(compat=True).warm_up) == (100, 0)
     assert config_of(compat=True, t_max=50).t_max == 50
+    assert (config_of(compat=True).optimizer, config_of(compat=True).lr) == ("sgd", 0.01)
+
+
+def test_a_new_run_takes_adam_unless_a_flag_of_sgd_s_is_given():
+    for name in ("lr", "base_net_lr", "extra_layers_lr", "momentum"):
+        assert config_of(**{name: 0.5}).optimizer == "sgd"
+    assert config_of(optimizer="adam", lr=0.5).optimizer == "adam"
+    assert config_of(optimizer="adam", lr=0.5).lr == 0.5
+
+
+@pytest.mark.parametrize(
+    ("given", "frozen", "rates"),
+    [
+        ({}, False, (5e-4, 5e-4)),
+        ({"base_net": "w.safetensors"}, True, (5e-4, 1e-4)),
+        ({"pretrained_ssd": "w.pth"}, True, (5e-4, 1e-4)),
+        ({"pretrained_ssd": "pruned.tlt"}, False, (5e-4, 5e-4)),
+        ({"base_net": "w.safetensors", "lr": 0.01}, True, (0.01, 0.001)),
+    ],
+)
+def test_published_layers_keep_their_statistics_and_learn_more_slowly(
+    given: dict[str, Any], frozen: bool, rates: tuple[float, float]
+):
+    config = config_of(**given)
+
+    assert config.freeze_bn == frozen
+    assert planned(**given).network.freeze_bn == frozen
+    assert (config.lr, config.base_net_lr) == pytest.approx(rates)
 
 
 def test_a_run_that_goes_on_keeps_every_setting_that_is_not_given_again():
@@ -132,7 +160,7 @@ def test_a_foreign_onnx_is_fed_as_the_network_that_has_so_many_priors():
 @pytest.mark.parametrize(
     ("given", "rates"),
     [
-        ({}, Rates(backbone=0.1, extras=1.0)),
+        ({"optimizer": "sgd"}, Rates(backbone=0.1, extras=1.0)),
         ({"base_net_lr": 0.01, "extra_layers_lr": 0.0}, Rates(backbone=1.0, extras=None)),
         ({"lr": 0.02, "base_net_lr": 0.01, "extra_layers_lr": 0.005}, Rates(backbone=0.5, extras=0.25)),
         ({"freeze_base_net": True}, Rates(backbone=None, extras=1.0)),
@@ -156,7 +184,7 @@ def test_the_cosine_falls_as_torch_s_does_once_the_warm_up_is_over():
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=0.01)
     theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 30)
-    ours = schedule_of(config_of(warm_up=0.05))
+    ours = schedule_of(config_of(lr=0.01, warm_up=0.05))
     for epoch in range(30):
         if epoch >= 2:  # 0.05 * 30 epochs of warm-up
             assert ours.rate(epoch) == pytest.approx(optimizer.param_groups[0]["lr"])
@@ -165,7 +193,7 @@ def test_the_cosine_falls_as_torch_s_does_once_the_warm_up_is_over():
 
 
 def test_a_warm_up_begins_at_a_tenth_and_meets_the_curve():
-    ours, without = schedule_of(config_of(warm_up=0.1)), schedule_of(config_of(warm_up=0.0))
+    ours, without = schedule_of(config_of(lr=0.01, warm_up=0.1)), schedule_of(config_of(lr=0.01, warm_up=0.0))
 
     assert ours.rate(0) == pytest.approx(0.001)
     assert ours.rate(1.5) == pytest.approx(0.55 * without.rate(1.5))
@@ -180,7 +208,7 @@ def test_their_period_of_100_epochs_ends_30_epochs_at_four_fifths_of_the_rate():
 
 
 def test_multi_step_multiplies_by_gamma_at_each_milestone():
-    ours = schedule_of(config_of(scheduler="multi-step", milestones=(2, 5), gamma=0.5, warm_up=0.0))
+    ours = schedule_of(config_of(lr=0.01, scheduler="multi-step", milestones=(2, 5), gamma=0.5, warm_up=0.0))
 
     assert [ours.rate(elapsed) for elapsed in (0, 1.99, 2, 4.99, 5)] == [0.01, 0.01, 0.005, 0.005, 0.0025]
 

@@ -30,10 +30,12 @@ class JetsonConfig(SpecModel):
     base_net: str = field("", doc="Weights of a backbone to start from.")
     pretrained_ssd: str = field("", doc="Weights of a whole network to start from, but for the heads.")
 
+    freeze_bn: bool = field(False, doc="Batch norms of the backbone keep the statistics they start with.")
+    optimizer: Literal["adam", "sgd"] = field("sgd", doc="What takes the steps.")
     lr: Float = field(0.01, gt=0, doc="Largest rate, of the heads.")
     base_net_lr: Float = field(0.001, ge=0, doc="Largest rate of the backbone; 0 freezes it.")
     extra_layers_lr: Float | None = field(None, ge=0, doc="Largest rate of the layers between; unset is lr, 0 freezes.")
-    momentum: Float = field(0.9, ge=0, lt=1, doc="Share of the last step that is taken again.")
+    momentum: Float = field(0.9, ge=0, lt=1, doc="Share of the last step that sgd takes again.")
     weight_decay: Float = field(5e-4, ge=0, lt=1, doc="Pull of the kernels towards zero, as torch counts it.")
     scheduler: Literal["cosine", "multi-step"] = field("cosine", doc="How the rates fall.")
     warm_up: Float = field(0.05, ge=0, lt=1, doc="Share of the run over which the rates rise to the largest.")
