@@ -28,7 +28,7 @@ from torch.distributed.elastic.rendezvous import RendezvousError, RendezvousPara
 from torch.distributed.elastic.rendezvous.registry import get_rendezvous_handler
 
 from taolite.errors import PathError, StoppedError, TaoliteError, TrainingError, UsageError
-from taolite.stages.pulse import MACHINE, OUTCOMES, noted
+from taolite.stages.pulse import MACHINE, OUTCOMES, forget, noted
 
 __all__ = ["Cluster", "launch"]
 
@@ -132,6 +132,11 @@ class _Agent(LocalElasticAgent):
     def _restart_workers(self, worker_group: WorkerGroup) -> None:
         self._asked_s = None
         super()._restart_workers(worker_group)
+
+    def _start_workers(self, worker_group: WorkerGroup) -> dict[int, Any]:
+        forget(self._folder)  # what ended an earlier start does not end this one
+        started: dict[int, Any] = super()._start_workers(worker_group)
+        return started
 
     def _end_workers(self, worker_group: WorkerGroup) -> None:
         """They wait for the lost one, or are stopped, and have nothing to save."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-__all__ = ["MACHINE", "OUTCOMES", "Ending", "LostError", "Pulse", "is_writer", "noted"]
+__all__ = ["MACHINE", "OUTCOMES", "Ending", "LostError", "Pulse", "forget", "is_writer", "noted"]
 
 OUTCOMES = "TAOLITE_OUTCOMES"
 """Environment variable: the folder in which processes leave what became of them for the one that launched them."""
@@ -52,15 +52,20 @@ class Ending:
     def leave(self) -> None:
         """Write it for the launcher, where there is one of ours."""
         if folder := os.environ.get(OUTCOMES):
-            path = Path(folder) / f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}-{os.environ['RANK']}.json"
+            path = Path(folder) / f"{os.environ['RANK']}.ending"
             path.write_text(json.dumps(vars(self)), encoding="utf-8")
 
 
 def noted(folder: Path) -> list[Ending]:
-    """What processes left in `folder`, of the latest start only."""
-    found = sorted(folder.glob("*-*.json"), key=lambda path: [int(word) for word in path.stem.split("-")])
-    latest = [path for path in found if path.stem.split("-")[0] == found[-1].stem.split("-")[0]]
-    return [Ending(**json.loads(path.read_text(encoding="utf-8"))) for path in latest]
+    """What processes left in `folder`, by rank."""
+    found = sorted(folder.glob("*.ending"), key=lambda path: int(path.stem))
+    return [Ending(**json.loads(path.read_text(encoding="utf-8"))) for path in found]
+
+
+def forget(folder: Path) -> None:
+    """Remove what processes left in `folder`."""
+    for path in folder.glob("*.ending"):
+        path.unlink()
 
 
 class Pulse:

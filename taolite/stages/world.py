@@ -119,8 +119,8 @@ ALONE = World()
 
 
 def launched() -> bool:
-    """Whether PyTorch's launcher started this process as one of several."""
-    return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    """Whether PyTorch's launcher started this process, as one of several or as the one that is left of them."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 @contextmanager
