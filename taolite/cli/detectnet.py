@@ -171,5 +171,6 @@ def _run_dataset_convert(options: argparse.Namespace) -> int:
             resolve=mounts.resolve,
             listener=show,
             validation_fold=options.validation_fold,
+            workers=options.workers,
         )
     return 0

@@ -13,6 +13,9 @@ def dataset_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", "--dataset_export_spec", required=True, metavar="SPEC", help="TAO's conversion spec")
     parser.add_argument("-o", "--output_filename", required=True, metavar="PREFIX", help="files are PREFIX-fold-...")
     parser.add_argument("-f", "--validation_fold", type=int, metavar="FOLD", help="the fold the sample modifier leaves")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes that read labels; else one a processor, 8 at most"
+    )
     parser.add_argument("-r", "--results_dir", metavar="DIR", help="where status.json is written")
     key_flag(parser)
 

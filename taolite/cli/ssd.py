@@ -81,7 +81,7 @@ def _run_dataset_convert(options: argparse.Namespace) -> int:
     spec = specs.load(mounts.resolve(options.dataset_export_spec), DatasetExportSpec)
     with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "dataset conversion"):
         prefix = mounts.resolve(options.output_filename)
-        dataset_convert(spec, prefix, resolve=mounts.resolve, listener=show, pictures=True)
+        dataset_convert(spec, prefix, resolve=mounts.resolve, listener=show, pictures=True, workers=options.workers)
     return 0
 
 

@@ -18,6 +18,9 @@ def dataset_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", "--dataset_export_spec", required=True, metavar="SPEC", help="TAO's conversion spec")
     parser.add_argument("-o", "--output_filename", required=True, metavar="PREFIX", help="files are PREFIX-fold-...")
     parser.add_argument("-r", "--results_dir", metavar="DIR", help="where status.json is written")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes that read labels; else one a processor, 8 at most"
+    )
     without_effect(parser, "--validation_fold -f", why="validation reads folders, as in TAO")
     without_effect(parser, "--class_names_file -c", why="records hold names; target_class_mapping chooses in training")
 

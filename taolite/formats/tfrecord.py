@@ -17,7 +17,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from taolite.errors import DataError, PathError
 from taolite.files import open_atomic
@@ -27,6 +27,7 @@ from taolite.sample import Label
 __all__ = [
     "Record",
     "encode",
+    "framed",
     "is_record_file",
     "masked_crc",
     "matching",
@@ -77,7 +78,7 @@ def write_payloads(path: Path, payloads: Iterable[bytes]) -> int:
     count = 0
     with open_atomic(path) as stream:
         for payload in payloads:
-            _write_frame(stream, payload)
+            stream.write(framed(payload))
             count += 1
     return count
 
@@ -155,9 +156,10 @@ def _read_frames(path: Path) -> Iterator[bytes]:
             yield payload
 
 
-def _write_frame(stream: IO[bytes], payload: bytes) -> None:
+def framed(payload: bytes) -> bytes:
+    """A payload as it stands in a file: with its length and both checksums."""
     head = struct.pack("<Q", len(payload))
-    stream.write(head + struct.pack("<I", masked_crc(head)) + payload + struct.pack("<I", masked_crc(payload)))
+    return head + struct.pack("<I", masked_crc(head)) + payload + struct.pack("<I", masked_crc(payload))
 
 
 def masked_crc(data: bytes) -> int:

@@ -4,13 +4,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import random
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from taolite.errors import DataError, PathError, UsageError
 from taolite.events import Listener, Notice
@@ -23,32 +31,105 @@ from taolite.pictures import EXTENSIONS
 from taolite.sample import Label
 from taolite.tasks.detectnet.spec import COCOConfig, KITTIConfig
 
-__all__ = ["CocoSource", "KittiSource", "Resolve", "Source", "random_folds", "sequence_folds"]
+__all__ = [
+    "CocoSource",
+    "Fold",
+    "Frames",
+    "KittiSource",
+    "Reading",
+    "Resolve",
+    "Source",
+    "random_folds",
+    "sequence_folds",
+]
+
+T = TypeVar("T")
 
 Resolve = Callable[[str], Path]
 _SEED = 42  # reference 3.2
+_LISTED = 4096  # file names at once
 
 
-class Source(Protocol):
-    """Records by fold. `class_map` and `dropped` fill up as records are taken."""
+@dataclass
+class Reading:
+    """What is met on the way from labels to records.
 
-    root: Path
-    sizes: tuple[int, ...]  # frames of each fold
-    class_map: dict[str, str]  # name in the labels -> name in the records
-    dropped: dict[str, list[int]]  # objects with an empty box, under TAO's name for them -> its whole-number corners
+    names: how many objects have which, as written. class_map: name in the labels -> name in the records. dropped:
+    TAO's name for an object with an empty box, and its file -> its whole-number corners. of_empty: texts on the first
+    of those; warnings: others.
+    """
 
-    def records(self, fold: int, findings: Findings) -> Iterator[Record]:
-        """The usable records of a fold, in writing order; what cannot be used goes to `findings`."""
+    findings: Findings = field(default_factory=Findings)
+    images: int = 0
+    names: Counter[str] = field(default_factory=Counter)
+    class_map: dict[str, str] = field(default_factory=dict)
+    dropped: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    of_empty: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def add(self, other: Reading) -> None:
+        """What was met later."""
+        self.findings.errors += other.findings.errors
+        self.images += other.images
+        self.names.update(other.names)
+        self.class_map |= other.class_map
+        self.dropped |= other.dropped
+        self.of_empty = [*self.of_empty, *other.of_empty][:SHOWN]
+        self.warnings += other.warnings
+
+    def saved(self) -> dict[str, Any]:
+        """All but findings, as a JSON value."""
+        kept = {name: getattr(self, name) for name in ("images", "names", "class_map", "of_empty", "warnings")}
+        return {**kept, "dropped": [[*key, corners] for key, corners in self.dropped.items()]}
+
+    @classmethod
+    def restored(cls, saved: Mapping[str, Any]) -> Reading:
+        """What `saved` gave."""
+        dropped = {(name, file): corners for name, file, corners in saved["dropped"]}
+        return cls(**{**saved, "names": Counter(saved["names"]), "dropped": dropped})
+
+
+class Frames(Protocol):
+    """Some frames of a fold."""
+
+    def state(self) -> str:
+        """A text that changes when what the records are made of does: names, sizes and times of files."""
+        ...
+
+    def records(self, reading: Reading) -> Iterator[Record]:
+        """The usable records, in order; what cannot be used goes to the findings of `reading`."""
         ...
 
 
-def random_folds(stems: Sequence[str], *, val_split: float) -> list[list[str]]:
+class Fold(Protocol):
+    """The frames of a fold, in writing order."""
+
+    def __len__(self) -> int: ...
+
+    def frames(self, places: Sequence[int]) -> Frames:
+        """Those at `places`."""
+        ...
+
+
+class Source(Protocol):
+    """Folds of frames; those of a source `apart` can be read in other processes."""
+
+    root: Path
+    num_folds: int
+    apart: bool
+
+    def fold(self, number: int, findings: Findings) -> Fold:
+        """Open a fold; what cannot be used goes to `findings`."""
+        ...
+
+
+def random_folds(stems: MutableSequence[T], *, val_split: float) -> list[MutableSequence[T]]:
     """[validation, training]: of the stems, sorted by the caller, the first int(val_split / 100 * N) validate.
 
     Both are shuffled, twice, because TAO shuffles when it splits and again before it writes.
     """
     count = int(val_split / 100.0 * len(stems))
-    folds, rng = [list(stems[:count]), list(stems[count:])], random.Random(_SEED)
+    folds, rng = [stems[:count], stems[count:]], random.Random(_SEED)
     for fold in (*folds, *folds):
         rng.shuffle(fold)
     return folds
@@ -78,6 +159,7 @@ class KittiSource:
     def __init__(self, config: KITTIConfig, resolve: Resolve, listener: Listener) -> None:
         self._config, self._listener = config, listener
         self._extension = config.image_extension or ".png"
+        self.apart = True
         self.root = resolve(config.root_directory_path)
         self._images, self._labels = self.root / config.image_dir_name, self.root / config.label_dir_name
         for folder, name in ((self._images, "image_dir_name"), (self._labels, "label_dir_name")):
@@ -86,60 +168,29 @@ class KittiSource:
         for name in ("point_clouds_dir", "calibrations_dir"):
             if getattr(config, name):
                 listener(Notice(f"kitti_config.{name} is ignored: no network here takes point clouds", "warning"))
+        self._folds: Sequence[Sequence[str]]
         self._folds = self._random() if config.partition_mode == "random" else self._sequences()
-        self.sizes = tuple(map(len, self._folds))
-        self.class_map: dict[str, str] = {}
-        self.dropped: dict[str, list[int]] = {}
+        self.num_folds = len(self._folds)
 
-    def records(self, fold: int, findings: Findings) -> Iterator[Record]:
-        for stem in self._folds[fold]:
-            image, path = self._images / f"{stem}{self._extension}", self._labels / f"{stem}.txt"
-            size_hw = measure(image, findings)
-            if not path.is_file():
-                text = f"its label file {path} is missing; restore it, or make it empty if the image shows nothing"
-                findings.error("missing-label", image, text)
-                continue
-            labels = kitti.parse_labels(path, findings)
-            if size_hw is not None and labels is not None:
-                name = PurePosixPath(self._config.image_dir_name, f"{stem}{self._extension}")
-                picture = str(PurePosixPath(self._config.root_directory_path, name))
-                frame_id = str(PurePosixPath(self._config.image_dir_name, stem))
-                yield Record(frame_id, size_hw, tuple(self._usable(labels, path)), picture)
+    def fold(self, number: int, findings: Findings) -> Fold:
+        return _KittiFold(self._images, self._labels, self._config, self._extension, self._folds[number])
 
-    def _usable(self, labels: Sequence[Label], path: Path) -> Iterator[Label]:
-        """Labels whose box encloses something, lower-cased. TAO's name of a dropped one counts the file's objects."""
-        for index, label in enumerate(labels):
-            if is_empty(label):
-                self.dropped[f"{path}_{index}"] = [int(value) for value in label.box]
-                self._warn(f"{path}:{label.line}: {label.name} has an empty box and is left out")
-                continue
-            self.class_map[label.name] = label.name.lower()
-            yield replace(label, name=label.name.lower())
-        if any(label.score is not None for label in labels):
-            self._listener(Notice(f"{path}: 16 columns, as predictions have; their scores are not stored", "warning"))
-
-    def _warn(self, text: str) -> None:
-        if len(self.dropped) <= SHOWN:
-            self._listener(Notice(text, "warning"))
-
-    def _random(self) -> list[list[str]]:
+    def _random(self) -> Sequence[Sequence[str]]:
         config, extension = self._config, self._extension
         if config.num_partitions != 2:
             raise UsageError(f"kitti_config.num_partitions is {config.num_partitions}; partition_mode random needs 2")
         if not 0 <= config.val_split < 100:
             raise UsageError(f"kitti_config.val_split is {config.val_split:g}; it needs to be 0 or more, and below 100")
-        names = sorted(path.name for path in self._images.iterdir() if path.is_file())
-        stems = [name.removesuffix(extension) for name in names if name.endswith(extension)]
-        others = Counter(Path(name).suffix for name in names if not name.endswith(extension))
-        others = Counter({suffix: count for suffix, count in others.items() if suffix.lower() in EXTENSIONS})
+        names, others = _list_names(self._images, extension)
         listed = ", ".join(f"{count} end in {suffix}" for suffix, count in sorted(others.items()))
-        if not stems:
+        if not len(names):
             found = f"of its pictures {listed}" if listed else "it holds no picture"
             raise DataError(f"{self._images}: no name ends in {extension} (kitti_config.image_extension); {found}")
         if others:
             text = f"{self._images}: {listed} and are left out; kitti_config.image_extension is {extension}"
             self._listener(Notice(text, "warning"))
-        folds = random_folds(stems, val_split=config.val_split)
+        orders = random_folds(array("L", range(len(names))), val_split=config.val_split)
+        folds = [_Stems(names, order, len(os.fsencode(extension))) for order in orders]
         self._listener(Notice(f"Num images in\nTrain: {len(folds[1])}\tVal: {len(folds[0])}"))
         note = (
             "Validation data in partition 0. Hence, while choosing the validationset during training choose "
@@ -148,7 +199,7 @@ class KittiSource:
         self._listener(Notice(note if config.val_split else "Skipped validation data..."))
         return folds
 
-    def _sequences(self) -> list[list[str]]:
+    def _sequences(self) -> Sequence[Sequence[str]]:
         path = self.root / self._config.kitti_sequence_to_frames_file
         try:
             table = json.loads(path.read_text(encoding="utf-8"))
@@ -169,6 +220,118 @@ class KittiSource:
         return sequence_folds(table, partitions=self._config.num_partitions)
 
 
+@dataclass(frozen=True)
+class _KittiFold:
+    images: Path
+    labels: Path
+    config: KITTIConfig
+    extension: str
+    stems: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+    def frames(self, places: Sequence[int]) -> Frames:
+        return _KittiFrames(self.images, self.labels, self.config, self.extension, [self.stems[at] for at in places])
+
+
+@dataclass(frozen=True)
+class _KittiFrames:
+    images: Path
+    labels: Path
+    config: KITTIConfig
+    extension: str
+    stems: Sequence[str]
+
+    def state(self) -> str:
+        files = ((self.images / f"{stem}{self.extension}", self.labels / f"{stem}.txt") for stem in self.stems)
+        return _digest([str(self.images), str(self.labels), *(_stamp(path) for pair in files for path in pair)])
+
+    def records(self, reading: Reading) -> Iterator[Record]:
+        for stem in self.stems:
+            image, path = self.images / f"{stem}{self.extension}", self.labels / f"{stem}.txt"
+            size_hw = measure(image, reading.findings)
+            if not path.is_file():
+                text = f"its label file {path} is missing; restore it, or make it empty if the image shows nothing"
+                reading.findings.error("missing-label", image, text)
+                continue
+            labels = kitti.parse_labels(path, reading.findings)
+            if size_hw is not None and labels is not None:
+                name = PurePosixPath(self.config.image_dir_name, f"{stem}{self.extension}")
+                picture = str(PurePosixPath(self.config.root_directory_path, name))
+                frame_id = str(PurePosixPath(self.config.image_dir_name, stem))
+                yield Record(frame_id, size_hw, tuple(_usable_kitti(labels, path, reading)), picture)
+
+
+def _usable_kitti(labels: Sequence[Label], path: Path, reading: Reading) -> Iterator[Label]:
+    """Labels whose box encloses something, lower-cased. TAO's name of a dropped one counts the file's objects."""
+    for index, label in enumerate(labels):
+        if is_empty(label):
+            reading.dropped[f"{path}_{index}", str(path)] = [int(value) for value in label.box]
+            if len(reading.of_empty) < SHOWN:
+                reading.of_empty.append(f"{path}:{label.line}: {label.name} has an empty box and is left out")
+            continue
+        reading.class_map[label.name] = label.name.lower()
+        yield replace(label, name=label.name.lower())
+    if any(label.score is not None for label in labels):
+        reading.warnings.append(f"{path}: 16 columns, as predictions have; their scores are not stored")
+
+
+@dataclass(frozen=True)
+class _Stems(Sequence[str]):
+    """File names without their last `cut` bytes, in another order: a few bytes a name, however many there are."""
+
+    names: NDArray[np.bytes_]
+    order: Sequence[int]
+    cut: int
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, at: int | slice) -> str | Sequence[str]:
+        if isinstance(at, slice):
+            return _Stems(self.names, self.order[at], self.cut)
+        return os.fsdecode(bytes(self.names[self.order[at]])[: -self.cut or None])
+
+
+def _list_names(folder: Path, extension: str) -> tuple[NDArray[np.bytes_], Counter[str]]:
+    """The names of the files in a folder that end in `extension`, sorted, and how many other pictures have which."""
+    others: Counter[str] = Counter()
+
+    def wanted() -> Iterator[bytes]:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(extension):
+                    if entry.is_file():
+                        yield os.fsencode(entry.name)
+                elif (suffix := Path(entry.name).suffix).lower() in EXTENSIONS and entry.is_file():
+                    others[suffix] += 1
+
+    upcoming, parts = wanted(), [np.empty(0, np.bytes_)]
+    while some := list(islice(upcoming, _LISTED)):
+        parts.append(np.array(some))
+    return np.sort(np.concatenate(parts)), others
+
+
+def _stamp(path: Path) -> str:
+    """Name, size and time of a file, as one text."""
+    try:
+        found = path.stat()
+    except OSError:
+        return path.name
+    return f"{path.name}/{found.st_size}/{found.st_mtime_ns}"
+
+
+def _digest(texts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(texts).encode(errors="surrogateescape")).hexdigest()
+
+
 class CocoSource:
     """One annotation file for each fold, in its own order; images are not opened, as in TAO.
 
@@ -179,6 +342,7 @@ class CocoSource:
         self._listener = listener
         self._categories: tuple[Path, set[str]] | None = None  # of the first file
         self._root_as_spelled = config.root_directory_path
+        self.apart = False  # all of a file would have to be handed over
         self.root = resolve(config.root_directory_path)
         self._folds = [
             (folder, self.root / name)
@@ -187,29 +351,18 @@ class CocoSource:
         for _, path in self._folds:
             if not path.is_file():
                 raise PathError(f"{path}: this file is missing (coco_config.annotation_files); correct the spec")
-        self.sizes = (0,) * len(self._folds)  # not known before the files are read
-        self.class_map: dict[str, str] = {}
-        self.dropped: dict[str, list[int]] = {}
+        self.num_folds = len(self._folds)
 
-    def records(self, fold: int, findings: Findings) -> Iterator[Record]:
-        folder, path = self._folds[fold]
+    def fold(self, number: int, findings: Findings) -> Fold:
+        folder, path = self._folds[number]
         dataset = coco.load(path, findings)
         if dataset is None:
-            return
+            return _CocoFold(folder, path, self._root_as_spelled, {}, {})
         if not any(dataset.labels.values()):
             text = "it has no annotation: of background alone nothing is learned; take its fold out of coco_config"
             findings.error("unreadable-label", path, text)
         self._compare(dataset)
-        for image_id, entry in dataset.images.items():
-            height, width = entry.get("height"), entry.get("width")
-            if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
-                text = f"image {image_id} needs `height` and `width`, whole numbers of pixels above 0"
-                findings.error("bad-image", path, text)
-                continue
-            name = PurePosixPath(folder, str(entry["file_name"]))
-            picture = str(PurePosixPath(self._root_as_spelled, name))
-            labels = tuple(self._usable(dataset.labels[image_id], path))
-            yield Record(str(name.with_suffix("")), (height, width), labels, picture)
+        return _CocoFold(folder, path, self._root_as_spelled, dataset.images, dataset.labels)
 
     def _compare(self, dataset: coco.CocoFile) -> None:
         """Warn of image extensions that a training spec cannot name at once, and of classes that only one file has."""
@@ -225,17 +378,63 @@ class CocoSource:
             text = f"{dataset.path}: its categories are not those of {first}; only one of the two has {listed}"
             self._listener(Notice(text, "warning"))
 
-    def _usable(self, labels: Sequence[Label], path: Path) -> Iterator[Label]:
-        """Labels whose box encloses something. TAO names a dropped one by its id, which two files may share."""
-        for label in labels:
-            if is_empty(label):
-                name = label.attributes["id"]
-                name = f"{path}_{name}" if name in self.dropped else name
-                self.dropped[name] = [int(value) for value in label.box]
+
+@dataclass(frozen=True)
+class _CocoFold:
+    folder: str
+    path: Path
+    root_as_spelled: str
+    images: Mapping[int, Mapping[str, Any]]
+    labels: Mapping[int, Sequence[Label]]
+
+    @cached_property
+    def _ids(self) -> list[int]:
+        return list(self.images)
+
+    @cached_property
+    def stamp(self) -> str:
+        """Size and time of the annotation file."""
+        return _stamp(self.path)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def frames(self, places: Sequence[int]) -> Frames:
+        return _CocoFrames(self, [self._ids[at] for at in places])
+
+
+@dataclass(frozen=True)
+class _CocoFrames:
+    fold: _CocoFold
+    ids: Sequence[int]
+
+    def state(self) -> str:
+        return _digest([str(self.fold.path), self.fold.stamp, *map(str, self.ids)])
+
+    def records(self, reading: Reading) -> Iterator[Record]:
+        fold = self.fold
+        for image_id in self.ids:
+            entry = fold.images[image_id]
+            height, width = entry.get("height"), entry.get("width")
+            if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
+                text = f"image {image_id} needs `height` and `width`, whole numbers of pixels above 0"
+                reading.findings.error("bad-image", fold.path, text)
                 continue
-            name = label.name.replace(" ", "")
-            self.class_map[name] = name.lower()
-            yield replace(label, name=name.lower())
+            name = PurePosixPath(fold.folder, str(entry["file_name"]))
+            picture = str(PurePosixPath(fold.root_as_spelled, name))
+            labels = tuple(_usable_coco(fold.labels[image_id], fold.path, reading))
+            yield Record(str(name.with_suffix("")), (height, width), labels, picture)
+
+
+def _usable_coco(labels: Sequence[Label], path: Path, reading: Reading) -> Iterator[Label]:
+    """Labels whose box encloses something. TAO names a dropped one by its id, which two files may share."""
+    for label in labels:
+        if is_empty(label):
+            reading.dropped[label.attributes["id"], str(path)] = [int(value) for value in label.box]
+            continue
+        name = label.name.replace(" ", "")
+        reading.class_map[name] = name.lower()
+        yield replace(label, name=name.lower())
 
 
 def is_empty(label: Label) -> bool:

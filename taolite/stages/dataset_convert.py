@@ -6,30 +6,41 @@ names are lower-cased; a box whose whole-number corners enclose nothing is dropp
 Unlike TAO, all problems are reported at once before anything is written, an empty fold keeps its number, and an empty
 file is not written.
 
+Labels are read in several processes, a few hundred images at a time, so memory does not grow with the data set but for
+the names of its files. Whole files wait in `.PREFIX.converting` until all are there; an interrupted run goes on behind
+them, unless an image or a label file has another size or time than it had.
+
 No photograph is copied: a record names it, and training finds it below the same root. No torch.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from taolite.errors import DataError, UsageError
 from taolite.events import Listener, Notice, Progress, silent
 from taolite.files import write_text
 from taolite.formats import tfrecord
-from taolite.formats.findings import Findings, problems_error
-from taolite.stages.convert_sources import CocoSource, KittiSource, Resolve, Source
+from taolite.formats.findings import SHOWN, problems_error
+from taolite.stages.convert_sources import CocoSource, Fold, Frames, KittiSource, Reading, Resolve, Source
+from taolite.stages.processes import Processes, available
 from taolite.stages.sample_modifier import SampleModifier
+from taolite.stages.staging import Staging
 from taolite.tasks.detectnet.spec import DatasetExportSpec
 
 __all__ = ["ConvertReport", "dataset_convert"]
 
-_PROGRESS_EVERY = 50  # images
+_AT_ONCE = 250  # images that a process reads before it hands them over
+_WORTH_PROCESSES = 8 * _AT_ONCE  # images
+_VERSION = 1  # of what is written for the same labels
 
 
 @dataclass(frozen=True)
@@ -49,14 +60,6 @@ class ConvertReport:
     warning_file: Path | None = None
 
 
-@dataclass
-class _Fold:
-    """The records of one fold, serialized (they are small), and the names of the objects in each."""
-
-    payloads: list[bytes] = field(default_factory=list)
-    names: list[tuple[str, ...]] = field(default_factory=list)
-
-
 def dataset_convert(
     spec: DatasetExportSpec,
     output_prefix: Path,
@@ -65,6 +68,7 @@ def dataset_convert(
     listener: Listener = silent,
     validation_fold: int | None = None,
     pictures: bool = False,
+    workers: int | None = None,
 ) -> ConvertReport:
     """Write the TFRecords that `spec` asks for, as `<output_prefix>-fold-FFF-of-PPP-shard-SSSSS-of-NNNNN`.
 
@@ -75,40 +79,167 @@ def dataset_convert(
         listener: takes TAO's console lines, warnings and progress.
         validation_fold: the fold that `sample_modifier_config` leaves as it is (`-f`).
         pictures: records say where their picture is, as the spec spells it, so that a training spec need not (SSD).
+        workers: processes that read labels; as many as there are processors unless told, 8 at most.
 
     Raises:
         UsageError: a setting that cannot work.
         PathError: a folder or file that the spec names is missing.
         DataError: labels or images that cannot be used, the first ten with file and line; nothing was written.
         StorageError: the disk is full or read-only.
+        StoppedError: a process was ended from outside.
     """
     source, folds_named, shards = _open(spec, resolve, listener)
-    if validation_fold is not None and not 0 <= validation_fold < len(source.sizes):
-        raise UsageError(f"-f {validation_fold}: the folds of this spec are 0 to {len(source.sizes) - 1}")
-    modifier = SampleModifier(spec.sample_modifier_config, folds=len(source.sizes), validation_fold=validation_fold)
-    folds = _encode(source, modifier, listener, pictures=pictures)
-    files: list[Path] = []
-    total: Counter[str] = Counter()
-    for number, (fold, count) in enumerate(zip(folds, shards, strict=True)):
-        counts = Counter(name for names in fold.names for name in names)
-        begin = 0
-        for shard, size in enumerate(tfrecord.shard_sizes(len(fold.payloads), count)):
-            if size:
-                name = tfrecord.shard_name(
-                    output_prefix.name, fold=number, folds=folds_named, shard=shard, shards=count
-                )
-                listener(Notice(f"Writing partition {number}, shard {shard}"))
-                files.append(output_prefix.with_name(name))
-                tfrecord.write_payloads(files[-1], fold.payloads[begin : begin + size])
-            begin += size
-        if fold.payloads:
-            listener(Notice(_count_text(counts)))
-        total += counts
-    _tell_totals(total, source.class_map, listener)
-    warning_file = _write_warnings(output_prefix, source.dropped, listener)
+    if validation_fold is not None and not 0 <= validation_fold < source.num_folds:
+        raise UsageError(f"-f {validation_fold}: the folds of this spec are 0 to {source.num_folds - 1}")
+    modifier = SampleModifier(spec.sample_modifier_config, folds=source.num_folds, validation_fold=validation_fold)
+    conversion = _Conversion(source, Staging(output_prefix), listener, pictures=pictures)
+    folds = [source.fold(number, conversion.met.findings) for number in range(source.num_folds)]
+    images = []
+    with Processes(_count(source, folds, workers)) as processes:
+        chosen = _chosen(folds, modifier, processes, conversion)
+        conversion.total = sum(map(len, chosen))
+        for number, (fold, places, shard_count) in enumerate(zip(folds, chosen, shards, strict=True)):
+            begin, before = 0, conversion.met.names.copy()
+            for shard, size in enumerate(tfrecord.shard_sizes(len(places), shard_count)):
+                if size:
+                    name = tfrecord.shard_name(
+                        output_prefix.name, fold=number, folds=folds_named, shard=shard, shards=shard_count
+                    )
+                    listener(Notice(f"Writing partition {number}, shard {shard}"))
+                    conversion.write(name, fold, places[begin : begin + size], processes)
+                begin += size
+            if len(places):
+                listener(Notice(_count_text(conversion.met.names - before)))
+            images.append(len(places))
+    files = conversion.finish()
+    met, dropped = conversion.met, _dropped_names(conversion.met)
+    _tell_totals(met.names, met.class_map, listener)
+    warning_file = _write_warnings(output_prefix, dropped, listener)
     _warn_of_stale(output_prefix, files, listener)
-    images = tuple(len(fold.payloads) for fold in folds)
-    return ConvertReport(tuple(files), images, total, source.class_map, source.dropped, warning_file)
+    return ConvertReport(tuple(files), tuple(images), met.names, met.class_map, dropped, warning_file)
+
+
+class _Conversion:
+    """What has been converted so far, of `total` images."""
+
+    def __init__(self, source: Source, staging: Staging, listener: Listener, *, pictures: bool) -> None:
+        self.met = Reading()
+        self.total = 0
+        self._source, self._staging, self._listen, self._pictures = source, staging, listener, pictures
+
+    def write(self, name: str, fold: Fold, places: Sequence[int], processes: Processes) -> None:
+        """Make one file of the frames at `places`, unless it is there already."""
+        if self._staging.begun(name):
+            inputs = self._inputs(processes.ordered(piece.state for piece in _pieces(fold, places)))
+            if (saved := self._staging.kept(name, inputs)) is not None:
+                self.hear(Reading.restored(saved))
+                return
+        states: list[str] = []
+        whole = Reading()
+
+        def records() -> Iterator[bytes]:
+            for state, some, reading in processes.ordered(
+                partial(_convert, piece, self._pictures) for piece in _pieces(fold, places)
+            ):
+                states.append(state)
+                whole.add(reading)
+                self.hear(reading)
+                yield some
+
+        self._staging.write(name, records())
+        if not whole.findings.errors:
+            self._staging.receive(name, self._inputs(states), whole.saved())
+
+    def hear(self, reading: Reading) -> None:
+        """Take in what was met, and tell of it."""
+        for text in (*reading.of_empty[: SHOWN - len(self.met.of_empty)], *reading.warnings):
+            self._listen(Notice(text, "warning"))
+        self.met.add(reading)
+        if reading.images:
+            self._listen(Progress("dataset_convert", self.met.images, self.total))
+
+    def tell(self, text: str) -> None:
+        """Say something of the whole."""
+        self._listen(Notice(text))
+
+    def finish(self) -> list[Path]:
+        """Put the files in place. Raises one DataError for all problems; nothing is written then."""
+        self.check()
+        if not self.met.images:
+            raise DataError(f"{self._source.root}: no image is left to write; is sample_modifier_config too strict?")
+        return self._staging.finish()
+
+    def check(self) -> None:
+        """Raises one DataError for all problems that were met."""
+        if self.met.findings.errors:
+            self._staging.drop()
+            raise problems_error(self._source.root, sorted(self.met.findings.errors))
+
+    def _inputs(self, states: Iterable[str]) -> str:
+        return hashlib.sha256("\n".join([str(_VERSION), str(self._pictures), *states]).encode()).hexdigest()
+
+
+def _count(source: Source, folds: Sequence[Fold], workers: int | None) -> int:
+    """How many processes are worth their start."""
+    if not source.apart or sum(map(len, folds)) < _WORTH_PROCESSES:
+        return 1
+    return min(available(), 8) if workers is None else workers
+
+
+def _pieces(fold: Fold, places: Sequence[int]) -> Iterator[Frames]:
+    return (fold.frames(places[at : at + _AT_ONCE]) for at in range(0, len(places), _AT_ONCE))
+
+
+def _convert(frames: Frames, pictures: bool) -> tuple[str, bytes, Reading]:
+    """The state of some frames before they are read, their records as they stand in a file, and what was met."""
+    state, reading, payload = frames.state(), Reading(), bytearray()
+    for record in frames.records(reading):
+        kept = record if pictures else record._replace(picture="")
+        payload += tfrecord.framed(tfrecord.encode(kept))
+        reading.names.update(label.name for label in record.labels)
+        reading.images += 1
+    return state, bytes(payload), reading
+
+
+def _names(frames: Frames) -> tuple[list[tuple[str, ...]], Reading]:
+    """What the objects of each frame are called."""
+    reading = Reading()
+    return [tuple(label.name for label in record.labels) for record in frames.records(reading)], reading
+
+
+def _chosen(
+    folds: Sequence[Fold], modifier: SampleModifier, processes: Processes, conversion: _Conversion
+) -> list[Sequence[int]]:
+    """The frames of each fold that are written, in order. With a sample modifier labels are read once to know."""
+    if modifier.changes_nothing:
+        return [range(len(fold)) for fold in folds]
+    chosen: list[Sequence[int]] = []
+    dropped = added = 0
+    for number, fold in enumerate(folds):
+        places, seen = array("L"), 0
+        for names_of_frames, reading in processes.ordered(
+            partial(_names, piece) for piece in _pieces(fold, range(len(fold)))
+        ):
+            conversion.met.findings.errors += reading.findings.errors
+            for at, names in enumerate(names_of_frames, start=seen):
+                copies = modifier.copies(names, fold=number)
+                places.extend([at] * copies)
+                dropped, added = dropped + (copies == 0), added + max(copies - 1, 0)
+            seen += len(names_of_frames)
+        chosen.append(places)
+    conversion.check()
+    if dropped or added:
+        done = sum(map(len, folds))
+        conversion.tell(f"sample_modifier_config leaves out {dropped} of {done} images and adds {added} copies")
+    return chosen
+
+
+def _dropped_names(met: Reading) -> dict[str, list[int]]:
+    """TAO's list of dropped objects; a name that two files share has its file before it the second time."""
+    names: dict[str, list[int]] = {}
+    for (name, file), corners in met.dropped.items():
+        names[f"{file}_{name}" if name in names else name] = corners
+    return names
 
 
 def _open(spec: DatasetExportSpec, resolve: Resolve, listener: Listener) -> tuple[Source, int, list[int]]:
@@ -117,38 +248,14 @@ def _open(spec: DatasetExportSpec, resolve: Resolve, listener: Listener) -> tupl
     if spec.kitti_config is not None:
         listener(Notice("Instantiating a kitti converter"))
         source = KittiSource(spec.kitti_config, resolve, listener)
-        return source, spec.kitti_config.num_partitions, [spec.kitti_config.num_shards] * len(source.sizes)
+        return source, spec.kitti_config.num_partitions, [spec.kitti_config.num_shards] * source.num_folds
     if spec.coco_config is not None:
         listener(Notice("Instantiating a coco converter"))
         source = CocoSource(spec.coco_config, resolve, listener)
         shards = list(spec.coco_config.num_shards) or [0]
-        shards = shards * len(source.sizes) if len(shards) == 1 else shards
+        shards = shards * source.num_folds if len(shards) == 1 else shards
         return source, spec.coco_config.num_partitions, shards
     raise UsageError("the spec has neither kitti_config nor coco_config; it needs one of them")
-
-
-def _encode(source: Source, modifier: SampleModifier, listener: Listener, *, pictures: bool) -> list[_Fold]:
-    """Every fold, checked and serialized. Raises one DataError for the problems of all folds."""
-    findings, folds = Findings(), [_Fold() for _ in source.sizes]
-    done, total, dropped, added = 0, sum(source.sizes), 0, 0
-    for number, fold in enumerate(folds):
-        for record in source.records(number, findings):
-            names = tuple(label.name for label in record.labels)
-            copies = modifier.copies(names, fold=number)
-            kept = record if pictures else record._replace(picture="")
-            fold.payloads += [tfrecord.encode(kept)] * copies
-            fold.names += [names] * copies
-            dropped, added = dropped + (copies == 0), added + max(copies - 1, 0)
-            done += 1
-            if total and (done % _PROGRESS_EVERY == 0 or done == total):
-                listener(Progress("dataset_convert", done, total))
-    if findings.errors:
-        raise problems_error(source.root, sorted(findings.errors))
-    if dropped or added:
-        listener(Notice(f"sample_modifier_config leaves out {dropped} of {done} images and adds {added} copies"))
-    if not any(fold.payloads for fold in folds):
-        raise DataError(f"{source.root}: no image is left to write; is sample_modifier_config too strict?")
-    return folds
 
 
 def _tell_totals(total: Counter[str], class_map: Mapping[str, str], listener: Listener) -> None:

@@ -15,12 +15,14 @@ __all__ = ["SampleModifier"]
 
 
 class SampleModifier:
-    """Says how often a sample is written; it remembers how many each fold has, for the cap.
+    """Says how often a sample is written; it remembers how many each fold has, for the cap. One without a
+    config `changes_nothing`.
 
     folds: the number of folds (0 counts as 1). validation_fold: the fold that is left as it is.
     """
 
     def __init__(self, config: SampleModifierConfig | None, *, folds: int, validation_fold: int | None) -> None:
+        self.changes_nothing = config is None
         self._config = config or SampleModifierConfig()
         self._mapping = {name.lower(): to for name, to in self._config.source_to_target_class_mapping.items()}
         self._validation_fold = validation_fold
