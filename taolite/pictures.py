@@ -7,6 +7,7 @@ Pillow is imported when a picture is opened: `taolite --help` never pays for it.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +36,8 @@ def read_size(path: Path) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
-def read_rgb(path: Path, *, grey: bool = False) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB, or (H, W, 1) with `grey`; a new array.
+def read_rgb(path: Path, *, grey: bool = False, stream: IO[bytes] | None = None) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB, or (H, W, 1) with `grey`; a new array. With `stream` the file's bytes come from there.
 
     Any mode Pillow reads is accepted (palette, alpha over black, CMYK, 16 bit). Raises PathError for a missing
     file and DataError for one that is no image, or a truncated one.
@@ -44,7 +45,7 @@ def read_rgb(path: Path, *, grey: bool = False) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        with Image.open(stream or path) as image:
             upright = ImageOps.exif_transpose(image)
             if upright.mode in ("I;16", "I", "F"):
                 upright = Image.fromarray(_to_eight_bits(np.asarray(upright)))

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.boxes import clip_boxes
-from taolite.data.order import Order, epoch_order, even_order, generator
+from taolite.data.order import BUFFER, Order, Shards, epoch_order, even_order, generator, shard_order
 from taolite.errors import DataError
 from taolite.formats.packed import PackedSamples, pack
+from taolite.formats.tars import TarPictures
 from taolite.pictures import read_rgb
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Sample, Truth
@@ -51,10 +52,12 @@ def fit_truth(truth: Truth, preprocessing: Preprocessing, photo_hw: tuple[int, i
 
 @dataclass(frozen=True)
 class Source:
-    """Samples of one origin, kept packed; `weight` multiplies the cost of each."""
+    """Samples of one origin, kept packed; `weight` multiplies the cost of each. Pictures are files, or members of
+    `pictures` by the sample's image."""
 
     samples: Sequence[Sample]
     weight: float = 1.0
+    pictures: TarPictures | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "samples", pack(self.samples))
@@ -110,11 +113,26 @@ class Examples:
     def _source_ends(self) -> list[int]:
         return list(accumulate(len(source.samples) for source in self.sources))
 
+    @cached_property
+    def _shards(self) -> Shards | None:
+        """Which samples lie in the same tar, where any do; the pictures of a folder count as one more."""
+        if not any(source.pictures for source in self.sources):
+            return None
+        parts, before = [], 0
+        for source in self.sources:
+            pictures, names = source.pictures, (str(sample.image) for sample in source.samples)
+            found = pictures.places(names) if pictures else np.zeros(len(source.samples), np.uint32)
+            parts.append(found + np.uint32(before))
+            before += len(pictures.tars) if pictures else 1
+        return Shards.of(np.concatenate(parts), count=before)
+
     def order(self, epoch: int, *, batch_size: int) -> Order:
         """The indices of one epoch, whole batches of them; a function of (seed, epoch)."""
         sizes = [len(source.samples) for source in self.sources if source.samples]
         if self.evenly and len(sizes) > 1:
             return even_order(sizes, seed=self.seed, epoch=epoch, batch_size=batch_size)
+        if self._shards is not None:
+            return shard_order(self._shards, buffer=BUFFER, seed=self.seed, epoch=epoch, batch_size=batch_size)
         return epoch_order(len(self), seed=self.seed, epoch=epoch, batch_size=batch_size)
 
     def truth(self, index: int) -> Truth:
@@ -133,7 +151,9 @@ class Examples:
     def example(self, index: int, *, epoch: int = 0) -> Example:
         """The example that training sees of sample `index` in `epoch`. Raises DataError, PathError."""
         sample, truth = self.samples[index], self._labelled(index)
-        photo = read_rgb(sample.image, grey=self.preprocessing.channels == 1)
+        source = self.sources[bisect.bisect_right(self._source_ends, index)]
+        stream = source.pictures.open(str(sample.image)) if source.pictures else None
+        photo = read_rgb(sample.image, grey=self.preprocessing.channels == 1, stream=stream)
         if photo.shape[:2] != sample.size_hw:
             height, width = sample.size_hw
             raise DataError(
@@ -146,8 +166,7 @@ class Examples:
             pixels = self.preprocessing.fit_photo(photo)
             truth = fit_truth(truth, self.preprocessing, sample.size_hw, self.fitted_rule)
         truth = self.view_rule.apply(truth, hw=self.preprocessing.input_hw)
-        weight = self.sources[bisect.bisect_right(self._source_ends, index)].weight
-        return Example(pixels, truth, self.encode(truth, weight), str(sample.image))
+        return Example(pixels, truth, self.encode(truth, source.weight), str(sample.image))
 
     def label_counts(self) -> tuple[Counter[int], Counter[str]]:
         """How many boxes each class index has, and each name that is of no class."""

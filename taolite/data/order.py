@@ -11,12 +11,25 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Order", "epoch_order", "even_order", "generator", "seed_for", "shuffled"]
+__all__ = [
+    "BUFFER",
+    "Order",
+    "Shards",
+    "epoch_order",
+    "even_order",
+    "generator",
+    "seed_for",
+    "shard_order",
+    "shuffled",
+]
+
+BUFFER = 1 << 16  # samples of several files that are shuffled together (docs/scale.md)
 
 _IN_MEMORY = 1 << 16  # the longest permutation that is kept, 0.5 MB
 _AT_ONCE = 1 << 12  # indices that iteration computes together
@@ -147,3 +160,47 @@ def even_order(sizes: Sequence[int], *, seed: int, epoch: int, batch_size: int) 
         whole = generator(seed, "order", epoch).permutation(dealt(np.arange(places, dtype=np.int64) + epoch * places))
         return Order(range(places), lambda at: whole[at])
     return Order(range(places), lambda at: dealt(shuffled(at, places, seed, "order", epoch) + epoch * places))
+
+
+@dataclass(frozen=True)
+class Shards:
+    """N samples in S files: `members_n` (N,) has the samples of the first file, then those of the second ...; `sizes_s`
+    (S,) says how many each has."""
+
+    members_n: NDArray[np.uint32]
+    sizes_s: Indices
+
+    @classmethod
+    def of(cls, shard_n: NDArray[np.uint32], *, count: int) -> Shards:
+        """From the file of each sample."""
+        members = np.argsort(shard_n, kind="stable").astype(np.uint32)
+        return cls(members, np.bincount(shard_n, minlength=count).astype(np.int64))
+
+
+def shard_order(shards: Shards, *, buffer: int, seed: int, epoch: int, batch_size: int) -> Order:
+    """The indices of one epoch, whole batches of them, that keep to a few files at a time.
+
+    The files come in a new order every epoch. As many of them as have `buffer` samples between them are shuffled
+    together, sample by sample; then come the next. Any place is computed, as in `epoch_order`.
+    """
+    turn = generator(seed, "shards", epoch).permutation(len(shards.sizes_s))
+    sizes = shards.sizes_s[turn]
+    begins = np.cumsum(shards.sizes_s)[turn] - sizes  # of each file in `members_n`
+    ends = np.cumsum(sizes)  # of each file among the places
+    closing = np.flatnonzero(np.diff(ends // buffer, prepend=0))  # files behind which a window ends
+    window_ends = np.unique(np.append(ends[closing], ends[-1]))
+    window_begins = np.append(0, window_ends[:-1])
+    count = int(ends[-1])
+
+    def indices_at(places: Indices) -> Indices:
+        places = places % count
+        windows = np.searchsorted(window_ends, places, side="right")
+        shuffled_places = np.empty_like(places)
+        for window in np.unique(windows).tolist():
+            own, begin = windows == window, window_begins[window]
+            size = int(window_ends[window] - begin)
+            shuffled_places[own] = begin + shuffled(places[own] - begin, size, seed, "window", epoch, window)
+        file = np.searchsorted(ends, shuffled_places, side="right")
+        return shards.members_n[begins[file] + shuffled_places - (ends - sizes)[file]].astype(np.int64)
+
+    return Order(range(-(-count // batch_size) * batch_size), indices_at)

@@ -16,6 +16,8 @@ from taolite.formats import tfrecord
 from taolite.formats.record_index import index_path
 from taolite.sample import Label
 
+from ..tasks.detectnet.test_spec import LEAST, SOURCE
+
 STATED = 8 + 11 + 4 + 17 * 2  # offsets, name, size; two labels: bytes a sample
 
 DATA_SIDE = """
@@ -52,8 +54,6 @@ class Measured(NamedTuple):
 
 def measure(folder: Path) -> Measured:
     """What a process that prepares batches of `folder`'s records holds."""
-    from tests.tasks.detectnet.test_spec import LEAST, SOURCE
-
     source = f"data_sources {{ tfrecords_path: '{folder}/records' image_directory_path: '{folder}' }}"
     text = LEAST.replace(SOURCE, source).replace('"jpg"', '"png"')
     done = subprocess.run([sys.executable, "-c", DATA_SIDE, text], capture_output=True, text=True, check=False)

@@ -10,7 +10,9 @@ from taolite.data.examples import Source
 from taolite.errors import DataError, PathError
 from taolite.formats import tfrecord
 from taolite.formats.packed import PackedSamples
+from taolite.formats.ranges import is_url
 from taolite.formats.record_index import record_samples
+from taolite.formats.tars import TarPictures, names_tars, tar_files
 
 if TYPE_CHECKING:
     from taolite.tasks.detectnet.spec import DatasetConfig, DataSource
@@ -37,8 +39,7 @@ def split_sources(dataset: DatasetConfig, split: Split, *, resolve: Resolve) -> 
     for config in configs:
         records, others = tfrecord.matching(resolve(config.tfrecords_path), spelled=config.tfrecords_path)
         chosen = [path for path in records if _in_split(path, mark, split)]
-        samples = _source_samples(config, chosen, dataset.image_extension, resolve)
-        sources.append(Source(samples, config.source_weight))
+        sources.append(_source(config, chosen, dataset.image_extension, resolve))
         foreign += others
     if not any(source.samples for source in sources):
         raise DataError(_nothing_in(dataset, split))
@@ -61,14 +62,16 @@ def _in_split(path: Path, mark: str | None, split: Split) -> bool:
     return held_out if split == "val" else not held_out
 
 
-def _source_samples(source: DataSource, files: Sequence[Path], extension: str, resolve: Resolve) -> PackedSamples:
-    folder = resolve(source.image_directory_path)
+def _source(source: DataSource, files: Sequence[Path], extension: str, resolve: Resolve) -> Source:
+    spelled, suffix = source.image_directory_path, f".{extension.lstrip('.')}"
+    samples = PackedSamples(block for path in files for block in record_samples(path).blocks)
+    if names_tars(spelled):
+        tars = tar_files(spelled if is_url(spelled) else str(resolve(spelled)))
+        return Source(samples.placed(Path(), suffix), source.source_weight, TarPictures(tars))
+    folder = resolve(spelled)
     if files and not folder.is_dir():
-        raise PathError(
-            f"{folder}: this image folder is missing (image_directory_path: {source.image_directory_path!r})"
-        )
-    blocks = (block for path in files for block in record_samples(path).blocks)
-    return PackedSamples(blocks).placed(folder, f".{extension.lstrip('.')}")
+        raise PathError(f"{folder}: this image folder is missing (image_directory_path: {spelled!r})")
+    return Source(samples.placed(folder, suffix), source.source_weight)
 
 
 def _nothing_in(dataset: DatasetConfig, split: str) -> str:
