@@ -58,6 +58,9 @@ class Server(ThreadingHTTPServer):
     parts = True
     asked: list[str]
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up on a whole file is what one of the tests is about."""
+
 
 class Answer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
