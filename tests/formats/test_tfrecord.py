@@ -185,7 +185,7 @@ def test_another_kind_of_file_is_named_as_such(tmp_path: Path):
 
 def test_a_record_of_another_task_says_what_is_missing(tmp_path: Path):
     with open(tmp_path / "other", "wb") as stream:
-        tfrecord._write_frame(stream, _tagged(1, _entry("image/encoded", 1, _tagged(1, b"jpeg"))))
+        stream.write(tfrecord.framed(_tagged(1, _entry("image/encoded", 1, _tagged(1, b"jpeg")))))
 
     with pytest.raises(DataError) as caught:
         list(read_records(tmp_path / "other"))
@@ -205,7 +205,7 @@ def test_lists_of_unequal_length_are_refused(tmp_path: Path):
         _entry("target/coordinates_x1", 2, _tagged(1, struct.pack("<f", 1))),
     ]
     with open(tmp_path / "uneven", "wb") as stream:
-        tfrecord._write_frame(stream, _tagged(1, b"".join(entries)))
+        stream.write(tfrecord.framed(_tagged(1, b"".join(entries))))
 
     with pytest.raises(DataError, match=r"record 1 has 1 values of `target/coordinates_x1` for 2 objects"):
         list(read_records(tmp_path / "uneven"))
