@@ -7,12 +7,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from taolite.scorecard import Metric
 
+if TYPE_CHECKING:
+    from taolite.sample import Truth
+
 __all__ = [
     "BatchDone",
+    "BatchDrawn",
     "EpochDone",
     "Event",
     "Listener",
@@ -50,6 +54,15 @@ class Stepped:
 
     step: int
     values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class BatchDrawn:
+    """A training batch of `epoch` (from 1), before it goes through the network: each picture's file, and what its view
+    shows in pixels of the input."""
+
+    epoch: int
+    pictures: tuple[tuple[str, Truth], ...]
 
 
 @dataclass(frozen=True)
@@ -108,7 +121,7 @@ class Validated:
     seconds_per_image: float
 
 
-Event: TypeAlias = Notice | Progress | Stepped | BatchDone | EpochDone | Validated | Saved
+Event: TypeAlias = Notice | Progress | Stepped | BatchDrawn | BatchDone | EpochDone | Validated | Saved
 Listener: TypeAlias = Callable[[Event], None]
 
 

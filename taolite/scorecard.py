@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["ACCURACY", "AP", "Metric", "ScoreCard", "Words"]
+__all__ = ["ACCURACY", "AP", "Curve", "Metric", "ScoreCard", "Words"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,14 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """Recall and precision of a class after each of its finds, best first."""
+
+    recall: tuple[float, ...]
+    precision: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class ScoreCard:
     """One evaluation.
 
@@ -42,6 +50,7 @@ class ScoreCard:
         objects: how many labelled objects each class has.
         images: how many were looked at.
         confusion: (K, K) counts, truth by row, for tasks that answer with one class; else empty.
+        curves: those behind the main metric by class, for tasks that draw them.
     """
 
     main: Metric
@@ -49,3 +58,4 @@ class ScoreCard:
     objects: Mapping[str, int]
     images: int
     confusion: tuple[tuple[int, ...], ...] = field(default=())
+    curves: Mapping[str, Curve] = field(default_factory=dict)

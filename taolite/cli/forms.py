@@ -26,12 +26,13 @@ OPEN_KEY = "nvidia_tlt"
 
 @dataclass(frozen=True)
 class Form:
-    """A second form of the task `name`; `is_meant` tells from the words whether it is."""
+    """A second form of the task `name`; `is_meant` tells from the words whether it is, `example` is one in short."""
 
     name: str
     add_flags: Callable[[TaoParser], None]
     run: Callable[[argparse.Namespace], int]
     is_meant: Callable[[Sequence[str]], bool]
+    example: str
 
 
 def hang(tasks: argparse._SubParsersAction[Any], forms: Iterable[Form], *, of: str) -> None:
@@ -41,7 +42,7 @@ def hang(tasks: argparse._SubParsersAction[Any], forms: Iterable[Form], *, of: s
         form = TaoParser(prog=task.prog, description=f"{of}'s form of this command.")
         one.add_flags(form)
         form.set_defaults(run=one.run)
-        task.other_form = (one.is_meant, form)
+        task.other_form, task.example = (one.is_meant, form), one.example
         task.formatter_class = argparse.RawDescriptionHelpFormatter
         task.epilog = f"Or, without a spec file:\n\n{form.format_help()}"
 

@@ -36,9 +36,9 @@ _GONE = ("--world-size", "--rank", "--dist-url", "--dist-backend")
 def add_forms(tasks: argparse._SubParsersAction[Any]) -> None:
     """Hang the second forms on TAO's tasks, and add `onnx_export`."""
     rows = (
-        Form("train", _train_flags, _run_train, _is_train),
-        Form("export", export_flags, run_export, _is_export),
-        Form("inference", _inference_flags, _run_inference, _is_inference),
+        Form("train", _train_flags, _run_train, _is_train, "DATA --model-dir=RUN"),
+        Form("export", export_flags, run_export, _is_export, "--model-dir=RUN"),
+        Form("inference", _inference_flags, _run_inference, _is_inference, "--model=MODEL IN OUT"),
     )
     hang(tasks, rows, of="jetson-inference")
     alias = tasks.add_parser("onnx_export", help="export as jetson-inference's onnx_export.py does")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 __all__ = ["TaoParser"]
 
@@ -23,10 +23,11 @@ _OURS = {
 
 class TaoParser(argparse.ArgumentParser):
     """`tasks` are the words that name a task; what stands before the first of them is moved behind it. `other_form`
-    tells from the words whether another parser is meant, which then takes them."""
+    tells from the words whether another parser is meant, which then takes them; `example` is what to write for it."""
 
     tasks: Collection[str] = ()
     other_form: tuple[Callable[[Sequence[str]], bool], argparse.ArgumentParser] | None = None
+    example = ""
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """See ArgumentParser; TAO itself looks for the task in the first place only."""
@@ -35,6 +36,10 @@ class TaoParser(argparse.ArgumentParser):
             return self.other_form[1].parse_known_args(words, namespace)
         at = next((index for index, word in enumerate(words) if word in self.tasks), 0)
         return super().parse_known_args([*words[at : at + 1], *words[:at], *words[at + 1 :]], namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """See ArgumentParser; the other form is shown too, which may be the one that was meant."""
+        super().error(f"{message}; or, without a spec file: {self.prog} {self.example}" if self.example else message)
 
     def _get_option_tuples(self, option_string: str) -> list[Any]:
         """What an abbreviation can mean: every flag once, and our own only where none of TAO's fits."""

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from taolite.cli import render
-from taolite.events import BatchDone, EpochDone, Event, Notice, Progress, Saved, Stepped, Validated
+from taolite.events import BatchDone, BatchDrawn, EpochDone, Event, Notice, Progress, Saved, Stepped, Validated
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -38,7 +38,7 @@ class Terminal:
         self._take_down()
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Stepped | BatchDone | Saved):  # for curves and logs; the bar stays
+        if isinstance(event, Stepped | BatchDrawn | BatchDone | Saved):  # for curves and logs; the bar stays
             return
         if isinstance(event, Progress):
             self._progress(event)

@@ -114,9 +114,10 @@ def _run_train(options: argparse.Namespace) -> int:
 
 def _run_evaluate(options: argparse.Namespace) -> int:
     import json
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from taolite.cli.render import precisions_block
+    from taolite.report import precision_recall_png
     from taolite.stages.record import record_scores, write_results
 
     def record(status: StatusFile, folder: Path, evaluation: Evaluation) -> None:
@@ -124,15 +125,18 @@ def _run_evaluate(options: argparse.Namespace) -> int:
         write_results(folder / "results.json", evaluation.card.main)
 
     mounts = mounts_of(options)
-    judged = _spec(options, options.experiment_spec, "evaluate").eval_config
+    judged, model = _spec(options, options.experiment_spec, "evaluate").eval_config, mounts.resolve(options.model_path)
     evaluation = scored(
         options,
-        mounts.resolve(options.model_path),
+        model,
         mounts=mounts,
         batch_size=positive("-b", options.batch_size) or (judged.batch_size if judged else None),
         record=record,
     )
-    print(json.dumps(asdict(evaluation), indent=2) if options.json else precisions_block(evaluation))
+    if judged is not None and judged.visualize_pr_curve:
+        precision_recall_png(evaluation.card, model.parent / "PR_curve.png")
+    scores = replace(evaluation, card=replace(evaluation.card, curves={}))
+    print(json.dumps(asdict(scores), indent=2) if options.json else precisions_block(scores))
     return 0
 
 

@@ -40,6 +40,7 @@ NAMES = ("eval", "eval_ssd", "onnx_export", "run_ssd_example")
 
 _SPEC, _THEIRS = "experiment_spec.txt", ".pth"
 _USUAL = "ssd-mobilenet"  # onnx_export.py's name of mb1-ssd
+_BESIDE = {"VOC": "mAP of the whole area (VOC 2010)", "COCO": "mAP at IoU 0.50 to 0.95 (COCO)"}
 _UNTRAINED = {"resume": "", "base_net": "", "pretrained_ssd": ""}
 _EXAMPLE = {"confidence_threshold": 0.4, "top_k": 10}  # run_ssd_example.py's
 
@@ -56,9 +57,9 @@ class _Opened:
 def add_forms(tasks: argparse._SubParsersAction[Any]) -> None:
     """Hang the second forms on TAO's tasks, and add the commands of `NAMES`."""
     forms = (
-        Form("train", flags.train, _run_train, flags.is_train),
-        Form("export", flags.export, _run_export, flags.is_export),
-        Form("inference", flags.inference, _run_inference, flags.is_inference),
+        Form("train", flags.train, _run_train, flags.is_train, "--dataset-type=voc --data=DATA --model-dir=RUN"),
+        Form("export", flags.export, _run_export, flags.is_export, "--model-dir=RUN"),
+        Form("inference", flags.inference, _run_inference, flags.is_inference, "--model=MODEL IN OUT"),
     )
     hang(tasks, forms, of="pytorch-ssd")
     rows: tuple[tuple[str, Callable[[TaoParser], None], Callable[[argparse.Namespace], int], str], ...] = (
@@ -85,7 +86,7 @@ def _run_train(options: argparse.Namespace) -> int:
     given, kept = _given(options, root)
     with (
         TemporaryDirectory() as folder,
-        SsdLog(root, every=options.debug_steps, quiet=options.log_level not in ("debug", "info")) as log,
+        SsdLog(root, every=options.debug_steps, level=options.log_level) as log,
     ):
         if kept is None and not any(given.get(name) for name in ("resume", "base_net", "pretrained_ssd")):
             given |= _published(given.get("net", "mb1-ssd"), log)
@@ -95,6 +96,7 @@ def _run_train(options: argparse.Namespace) -> int:
         path = Path(folder) / "flags.txt"
         path.write_text(specs.dumps(made), encoding="utf-8")
         _say_settings(made, config, root, log)
+        log.expect(path, _network_lines(config))
         report = train(
             base.find("ssd"),
             path,
@@ -163,15 +165,19 @@ def _say_settings(spec: SsdSpec, config: JetsonConfig, root: Path, log: SsdLog) 
     for line in _prior_lines(spec):
         log.say(line)
     log.say("Prepare training datasets.")
-    for name, kind in (("resume", "the model"), ("base_net", "base net"), ("pretrained_ssd", "pretrained SSD")):
-        if getattr(config, name):
-            log.say(f"Init from {kind} {getattr(config, name)}")
+
+
+def _network_lines(config: JetsonConfig) -> list[str]:
+    """train_ssd.py's lines on the network and how it learns."""
+    kinds = {"resume": "the model", "base_net": "base net", "pretrained_ssd": "pretrained SSD"}
     extra = config.lr if config.extra_layers_lr is None else config.extra_layers_lr
-    log.say(
+    return [
+        "Build network.",
+        *(f"Init from {kind} {getattr(config, name)}" for name, kind in kinds.items() if getattr(config, name)),
         f"Learning rate: {config.lr}, Base net learning rate: {config.base_net_lr}, "
-        f"Extra Layers learning rate: {extra}."
-    )
-    log.say(f"Uses {'CosineAnnealingLR' if config.scheduler == 'cosine' else 'MultiStepLR'} scheduler.")
+        f"Extra Layers learning rate: {extra}.",
+        f"Uses {'CosineAnnealingLR' if config.scheduler == 'cosine' else 'MultiStepLR'} scheduler.",
+    ]
 
 
 def _prior_lines(spec: SsdSpec) -> Iterator[str]:
@@ -192,8 +198,10 @@ def _prior_lines(spec: SsdSpec) -> Iterator[str]:
 
 def _run_eval(options: argparse.Namespace) -> int:
     from taolite import spec as specs
+    from taolite.cli.progress import Terminal
     from taolite.cli.ssd_log import precision_lines
     from taolite.files import write_text
+    from taolite.report import precision_recall_png
     from taolite.stages.evaluate import evaluate
     from taolite.tasks import base
     from taolite.tasks.ssd.jetson import spec_of
@@ -219,17 +227,19 @@ def _run_eval(options: argparse.Namespace) -> int:
             given.setdefault("dataset_type", "voc")
         if not options.dataset and opened.spec is None:
             raise UsageError("no --dataset: give the root of the data set; this model does not know that of training")
-        with TemporaryDirectory() as folder:
+        with TemporaryDirectory() as folder, Terminal() as show:
             spec = Path(folder) / "flags.txt"
             spec.write_text(specs.dumps(spec_of({**given, **_UNTRAINED}, kept=opened.spec)), encoding="utf-8")
-            evaluation = evaluate(base.find("ssd"), spec, opened.path, key=key, resolve=Path, told=note)
-    classes = evaluation.card.objects
-    for name in classes:
+            card = evaluate(base.find("ssd"), spec, opened.path, key=key, resolve=Path, told=note, listener=show).card
+    output = Path(options.eval_dir).expanduser()
+    for name in card.objects:
         text = "".join(f"{row}\n" for row in rows.get(name, ()))
-        write_text(Path(options.eval_dir).expanduser() / f"det_test_{name.replace('/', '_')}.txt", text)
-    print("\n".join(precision_lines(evaluation.card.main, classes=classes)))
-    for name, metric in evaluation.card.beside.items():
-        print(f"{name}: {metric.value}")
+        write_text(output / f"det_test_{name.replace('/', '_')}.txt", text)
+    precision_recall_png(card, output / "PR_curve.png")
+    print("\n".join(precision_lines(card.main, classes=card.objects)))
+    for name, metric in card.beside.items():
+        print(f"{_BESIDE[name]}:  {metric.value}")
+    print(f"{card.images} images, {sum(card.objects.values())} objects; what was found: {output}")
     return 0
 
 

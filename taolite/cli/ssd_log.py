@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from taolite.cli.jetson_log import TAOS, Means
-from taolite.events import BatchDone, EpochDone, Event, Notice, Saved, Validated
+from taolite.events import BatchDone, BatchDrawn, EpochDone, Event, Notice, Saved, Validated
 from taolite.scorecard import Metric
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class SsdLog:
     Args:
         root: the run's folder.
         every: --debug-steps.
-        quiet: warnings only.
+        level: --log-level: `debug` lists the pictures of every batch and their boxes, `warning` and above print
+            warnings alone.
         clock: tells the time.
     """
 
@@ -55,16 +56,19 @@ class SsdLog:
         root: Path,
         *,
         every: int = 10,
-        quiet: bool = False,
+        level: str = "info",
         stream: TextIO | None = None,
         clock: Callable[[], datetime] = datetime.now,
     ) -> None:
-        self._root, self._every, self._quiet = root, every, quiet
+        self._root, self._every = root, every
+        self._quiet, self._debugs = level not in ("debug", "info"), level == "debug"
         self._stream, self._clock = stream or sys.stdout, clock
         self._recent, self._epoch, self._val = Means(), Means(), Means()
         self._board: Board | None = None
         self.epochs = 0  # that have gone by here
         self._begun = False
+        self._spec = ""
+        self._network: Sequence[str] = ()
 
     def __enter__(self) -> SsdLog:
         return self
@@ -76,6 +80,9 @@ class SsdLog:
     def __call__(self, event: Event) -> None:
         if isinstance(event, Notice):
             self._notice(event)
+        elif isinstance(event, BatchDrawn):
+            if self._debugs:
+                self._lists(event)
         elif isinstance(event, BatchDone):
             if event.epoch is None:
                 self._validates(event)
@@ -90,6 +97,11 @@ class SsdLog:
         elif isinstance(event, Saved):
             self.say(f"Saved {'best ' if event.which == 'best' else ''}model {event.path}")
 
+    def expect(self, spec: Path, network: Sequence[str]) -> None:
+        """`spec` stands for the flags: nobody wrote it, and no line names it. The lines of `network`, on what is built
+        and how it learns, come when the data have been told of."""
+        self._spec, self._network = rf"{re.escape(str(spec))}: (line \d+: jetson_config\.)?", network
+
     def say(self, text: str, *, warns: bool = False) -> None:
         """A line of the log."""
         if warns or not self._quiet:
@@ -99,11 +111,20 @@ class SsdLog:
         if event.text.startswith(TAOS):
             return
         size = _SIZE.match(event.text)
-        if size:
-            self.say(f"{'Train' if size[2] == 'training' else 'Validation'} dataset size: {size[1]}")
+        if size and size[2] == "training":
+            self.say(f"Train dataset size: {size[1]}")
+        elif size:
+            self.say(f"Validation dataset size: {size[1]}")
+            for line in self._network:
+                self.say(line)
         else:
-            warns = event.level == "warning"
-            self.say(f"warning: {event.text}" if warns else event.text, warns=warns)
+            text, warns = re.sub(f"^{self._spec}", "", event.text), event.level == "warning"
+            self.say(f"warning: {text}" if warns else text, warns=warns)
+
+    def _lists(self, event: BatchDrawn) -> None:
+        for name, truth in event.pictures:
+            boxes = [[round(float(side), 1) for side in box] for box in truth.boxes_n4]
+            self.say(f"image_id={Path(name).stem} boxes={boxes} labels={(truth.classes_n + 1).tolist()}")
 
     def _trains(self, event: BatchDone, epoch: int) -> None:
         index = event.number - 1

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from taolite.boxes import clip_boxes
 from taolite.data.order import BUFFER, Order, Shards, epoch_order, even_order, generator, shard_order
 from taolite.errors import DataError
+from taolite.events import Notice
 from taolite.formats.packed import PackedSamples, pack
 from taolite.formats.tars import TarPictures
 from taolite.pictures import read_rgb
@@ -99,7 +100,7 @@ class Examples:
     evenly: bool = False
     fitted_rule: BoxRule = BoxRule()
     view_rule: BoxRule = BoxRule()
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
     def __len__(self) -> int:
         return len(self.samples)

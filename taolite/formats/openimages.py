@@ -27,7 +27,7 @@ from taolite.formats.places import Pictures, files_below, measure, stem_of
 from taolite.formats.text import number, read_text, show
 from taolite.sample import Label, Sample
 
-__all__ = ["SPLITS", "looks_like", "read", "read_openimages_set"]
+__all__ = ["SPLITS", "looks_like", "read", "read_openimages_classes", "read_openimages_set"]
 
 SPLITS = ("train", "validation", "test")
 _WORDS = {"val": "validation", "valid": "validation"}
@@ -73,20 +73,17 @@ def read_openimages_set(
         UsageError: another split.
         DataError: no table of the split, no class, no image left, or all that cannot be read.
     """
-    root, findings = Path(root), Findings()
     part = _WORDS.get(split, split)
     if part not in SPLITS:
         raise UsageError(f"split {show(split)} is not one of {', '.join(SPLITS)}")
-    if not root.is_dir():
-        raise PathError(f"{root}: there is no such folder; it needs to hold {_TABLES[0].format('train')}")
+    root, findings = _folder(root), Findings()
     tables = _read_tables(root, findings)
     if findings.errors and not (skip_bad and tables):
         raise problems_error(root, findings.errors)
     filled = [table for table in tables if table.rows]
     table = _choose(root, part, filled)
     named, notices = _class_names(root, filled)
-    found = sorted(name for name in set(named.values()) if name.upper() != BACKGROUND)
-    names = tuple(found) if classes is None else tuple(classes)
+    names = _sorted_names(named) if classes is None else tuple(classes)
     if not (depictions and groups):
         table, told = _without(table, depictions, groups)
         notices += told
@@ -104,6 +101,35 @@ def read_openimages_set(
         notices.append(Notice(f"{root}: no boxes for {part}; {table.split} judges instead", "warning"))
     samples = fit_labels(samples, names, findings)
     return DataPart(samples, names, (*notices, *summarise(root, findings.errors + findings.notes)))
+
+
+def read_openimages_classes(root: Path | str) -> tuple[tuple[str, ...], list[Notice]]:
+    """The names of all tables of an Open Images folder, sorted, and what is to be said of them. No picture is read.
+
+    Raises PathError for no such folder, DataError for tables that cannot be read, no table that trains and no class.
+    """
+    root, findings = _folder(root), Findings()
+    tables = _read_tables(root, findings)
+    if findings.errors:
+        raise problems_error(root, findings.errors)
+    filled = [table for table in tables if table.rows]
+    table = _choose(root, "train", filled)
+    named, notices = _class_names(root, filled)
+    names = _sorted_names(named)
+    if not names:
+        raise DataError(f"{table.path}: no row names a class other than {BACKGROUND}; there is nothing to learn")
+    return names, notices
+
+
+def _folder(root: Path | str) -> Path:
+    root = Path(root)
+    if not root.is_dir():
+        raise PathError(f"{root}: there is no such folder; it needs to hold {_TABLES[0].format('train')}")
+    return root
+
+
+def _sorted_names(named: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(sorted(name for name in set(named.values()) if name.upper() != BACKGROUND))
 
 
 def looks_like(path: Path) -> bool:

@@ -8,7 +8,7 @@ folders in common, then most folder names in common (`labels/train` and `images/
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from taolite.errors import DataError, PathError
@@ -21,18 +21,36 @@ _LABEL_FOLDERS = ("annotations", "labels", "label_2", "label", "xml", "json")
 
 
 def files_below(root: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Files below `root` (or `root` itself) whose lower-case suffix is in `suffixes`, sorted; hidden ones are not."""
+    """Files below `root` (or `root` itself) whose lower-case suffix is in `suffixes`, sorted; hidden ones are not.
+
+    Links to folders are followed, as large sets are linked, but no folder comes twice and none that holds `root`.
+    """
     if root.is_file():
         return [root] if root.suffix.lower() in suffixes else []
-    found: list[Path] = []
-    for folder, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(folder, name)
-            for name in names
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes  # noqa: PTH122
-        ]
-    return sorted(found)
+    return sorted(
+        Path(folder, name)
+        for folder, names in _walk(root)
+        for name in names
+        if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes  # noqa: PTH122
+    )
+
+
+def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Every folder and the names of its files; what lies below `root` itself comes before what is only linked."""
+    above = {str(folder) for folder in root.resolve().parents}
+    met: set[str] = set()
+    tops = [str(root)]
+    for top in tops:
+        for folder, folders, names in os.walk(top):
+            place = os.path.realpath(folder)
+            if place in met or place in above:
+                folders.clear()
+                continue
+            met.add(place)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            paths = (os.path.join(folder, name) for name in folders)  # noqa: PTH118
+            tops += [path for path in paths if os.path.islink(path)]  # noqa: PTH114
+            yield folder, names
 
 
 def stem_of(name: str) -> str:

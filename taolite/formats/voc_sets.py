@@ -33,7 +33,7 @@ from taolite.formats.split import find_list, read_list, require_list
 from taolite.formats.text import show
 from taolite.sample import Sample
 
-__all__ = ["read_voc_set"]
+__all__ = ["read_voc_classes", "read_voc_set"]
 
 _LISTS = ("trainval", "train", "val", "test", "default")
 
@@ -75,6 +75,19 @@ def read_voc_set(
         raise DataError(f"{root}: no image is left in {show(split)}{why}")
     samples = fit_labels(samples, names, findings)
     return DataPart(samples, names, (*notices, *summarise(root, findings.errors + findings.notes)))
+
+
+def read_voc_classes(root: Path | str) -> tuple[tuple[str, ...], list[Notice]]:
+    """The classes of a VOC folder without background, and what is to be said of them. No picture is read.
+
+    Raises PathError for no such folder; DataError for no annotation and no class, and for annotations that cannot be
+    read where there is no `labels.txt`.
+    """
+    root, findings = Path(root), Findings()
+    annotations = {} if (root / "labels.txt").is_file() else _parse_all(root, findings)
+    if findings.errors:
+        raise problems_error(root, findings.errors)
+    return _find_classes(root, annotations.values())
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from taolite.boxes import scale_boxes
 from taolite.files import open_atomic
 from taolite.media.overlay import Colour, contact_sheet, draw_boxes, palette
-from taolite.metrics.score import Scores
 from taolite.preprocessing import resize
 from taolite.sample import Truth
-from taolite.scorecard import AP, Words
+from taolite.scorecard import AP, ScoreCard, Words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,20 +103,21 @@ def curves_png(rows: Sequence[Mapping[str, Any]], path: Path, *, words: Words = 
         loss_axes.set_title(f"epoch {last}" if last else "no epoch has ended yet", color=_INK, size=11)
 
 
-def precision_recall_png(scores: Scores, path: Path) -> None:
+def precision_recall_png(card: ScoreCard, path: Path) -> None:
     """Precision over recall of every class, with its AP in the legend: faint what was measured, bold its envelope.
 
     Args:
-        scores: what `taolite.metrics.score` gave.
+        card: a score card with `curves`.
         path: the PNG to write. Raises StorageError where it cannot be.
     """
     with _figure((6.6, 6.0), path) as figure:
         axes = figure.subplots()
         figure.subplots_adjust(left=0.1, right=0.97, top=0.93, bottom=0.09)
-        for one, colour in zip(scores.classes, palette(len(scores.classes)), strict=True):
-            label = f"{one.name}  {one.average_precision:.3f}" if one.truths else f"{one.name}  (none to find)"
-            recall = np.concatenate([[0.0], one.recall_d])
-            precision = np.concatenate([one.precision_d[:1], one.precision_d]) if one.detections else np.zeros(1)
+        for (name, curve), colour in zip(card.curves.items(), palette(len(card.curves)), strict=True):
+            value = card.main.per_class.get(name, 0.0)
+            label = f"{name}  {value:.3f}" if card.objects[name] else f"{name}  (none to find)"
+            recall = np.array([0.0, *curve.recall])
+            precision = np.array([*curve.precision[:1], *curve.precision]) if curve.precision else np.zeros(1)
             best = np.maximum.accumulate(precision[::-1])[::-1]
             axes.plot(recall, precision, color=_on_paper(colour), linewidth=0.8, alpha=0.35)
             axes.plot(recall, best, color=_on_paper(colour), linewidth=2.0, drawstyle="steps-pre", label=label)
@@ -125,7 +125,7 @@ def precision_recall_png(scores: Scores, path: Path) -> None:
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("recall: share of the objects that were found")
         _dress(axes, "precision: share of the finds that are right", place="lower left")
-        axes.set_title(f"mean average precision {scores.mean:.3f} ({scores.mode})", color=_INK, size=11)
+        axes.set_title(f"{card.main.words.long} {card.main.value:.3f}", color=_INK, size=11)
 
 
 def confusion_png(confusion_kk: NDArray[np.int64], names: Sequence[str], path: Path) -> None:

@@ -88,8 +88,8 @@ def evaluate(
         blank = np.zeros((1, prep.channels, *prep.input_hw), np.float32)
         shapes = tuple(output.shape[1:] for output in model.predict(blank))
         examples = task.examples(spec, split=split, resolve=resolve, augment=False, output_shapes=shapes)
-        for text in examples.notices:
-            listener(Notice(text, "warning"))
+        for notice in examples.notices:
+            listener(notice)
         return score_split(
             task,
             model.predict,

@@ -21,7 +21,7 @@ from taolite.data.examples import Examples
 from taolite.data.loading import Batch, batches
 from taolite.data.order import seed_for
 from taolite.errors import TrainingError
-from taolite.events import BatchDone, EpochDone, Listener, Progress, Stepped
+from taolite.events import BatchDone, BatchDrawn, EpochDone, Listener, Progress, Stepped
 from taolite.nn.across import Across, look_across
 from taolite.stages.device import Device
 from taolite.stages.scaling import FLOAT16, CostScale
@@ -129,6 +129,7 @@ class Trainer:
         began_s = before_s = time.perf_counter()
         seconds_before = tally.seconds
         for batch in self._timed(self._batches(epoch, done), tally):
+            self._listen(BatchDrawn(epoch + 1, tuple((one.name, one.truth) for one in batch.examples)))
             loss = self._train_step(batch)
             tally.loss += loss
             tally.steps += 1

@@ -214,8 +214,8 @@ def _plan(
     examples = task.examples(spec, split="train", resolve=resolve, augment=True, output_shapes=shapes)
     held_out = task.examples(spec, split="val", resolve=resolve, augment=False, output_shapes=shapes)
     recipe = task.recipe(spec)
-    for text in dict.fromkeys((*examples.notices, *held_out.notices)):
-        listener(Notice(text, "warning"))
+    for notice in dict.fromkeys((*examples.notices, *held_out.notices)):
+        listener(notice)
     _compare_labels(examples, task.classes(spec), spec_path, listener)
     set_deterministic(options.deterministic)
     device = choose(

@@ -277,3 +277,65 @@ def test_flags_without_use_here_say_why(root: Path, capsys: pytest.CaptureFixtur
         "warning: -f has no effect: validation reads folders, as in TAO",
         "warning: -c has no effect: records hold names; target_class_mapping chooses in training",
     ]
+
+
+def test_the_pr_curve_is_drawn_by_the_model_where_the_spec_asks_for_it(root: Path, capsys: pytest.CaptureFixture[str]):
+    text = (
+        (root / "spec.txt")
+        .read_text()
+        .replace("matching_iou_threshold", "visualize_pr_curve: true\n  matching_iou_threshold")
+    )
+    (root / "drawn.txt").write_text(text)
+    words = ("evaluate", "-m", root / MODEL, "-k", KEY, "--json")
+    drawn = (root / MODEL).parent / "PR_curve.png"
+
+    assert ssd(*words, "-e", root / "spec.txt") == 0
+    assert not drawn.exists()
+    plain = json.loads(capsys.readouterr().out)
+    assert ssd(*words, "-e", root / "drawn.txt") == 0
+
+    said = capsys.readouterr()
+    assert "warning" not in said.err
+    assert json.loads(said.out)["card"] == plain["card"]
+    with Image.open(drawn) as image:
+        assert min(image.size) > 500
+
+
+def test_a_start_with_other_anchors_than_the_spec_s_is_refused_with_the_way_out(
+    root: Path, capsys: pytest.CaptureFixture[str]
+):
+    (root / "ratios.txt").write_text((root / "spec.txt").read_text().replace("[1.0, 2.0, 0.5]", "[1.0, 2.0]"))
+
+    assert ssd("train", "-e", root / "ratios.txt", "-r", root / "never", "-m", root / MODEL, "-k", KEY) == 1
+
+    assert capsys.readouterr().err.splitlines()[-1:] == [
+        f"error: {root / MODEL} has 4, 4, 4, 4, 4, 4 anchors in the cells of its maps and the spec asks for "
+        "3, 3, 3, 3, 3, 3; write aspect_ratios, or aspect_ratios_global, and two_boxes_for_ar1 as in the spec that it "
+        "was trained with, or start from a backbone"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task", "missing", "form"),
+    [
+        ("export", "-m/--model", "--model-dir=RUN"),
+        ("train", "-e/--experiment_spec_file, -r/--results_dir", "--dataset-type=voc --data=DATA --model-dir=RUN"),
+        ("inference", "-m/--model_path, -i/--image_dir", "--model=MODEL IN OUT"),
+    ],
+)
+def test_a_task_without_its_flags_names_both_forms(
+    task: str, missing: str, form: str, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit):
+        ssd(task)
+
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f"error: the following arguments are required: {missing}" in last
+    assert last.endswith(f"; or, without a spec file: taolite ssd {task} {form}")
+
+
+def test_weights_that_are_not_there_are_named(root: Path, capsys: pytest.CaptureFixture[str]):
+    assert ssd("train", "-e", root / "spec.txt", "-r", root / "never", "-m", root / "no.tlt", "-k", KEY) == 1
+
+    text = f"error: {root}/no.tlt: there are no weights to start from; correct the path, or start without"
+    assert capsys.readouterr().err.splitlines()[-1] == text

@@ -6,17 +6,21 @@ import io
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
 from taolite.cli.ssd_log import SsdLog
-from taolite.events import BatchDone, EpochDone, Event, Notice, Saved, Validated
+from taolite.events import BatchDone, BatchDrawn, EpochDone, Event, Notice, Saved, Validated
+from taolite.sample import Truth
 from taolite.scorecard import AP, Metric
 
 TIME = "2024-08-09 11:16:58 - "
 
 
-def printed(tmp_path: Path, *events: Event, every: int = 10, quiet: bool = False) -> list[str]:
+def printed(tmp_path: Path, *events: Event, every: int = 10, level: str = "info") -> list[str]:
     stream = io.StringIO()
     clock = lambda: datetime(2024, 8, 9, 11, 16, 58)  # noqa: E731
-    with SsdLog(tmp_path, every=every, quiet=quiet, stream=stream, clock=clock) as log:
+    with SsdLog(tmp_path, every=every, level=level, stream=stream, clock=clock) as log:
+        log.expect(tmp_path / "flags.txt", ["Build network.", "Uses CosineAnnealingLR scheduler."])
         for event in events:
             log(event)
     lines = stream.getvalue().splitlines()
@@ -75,7 +79,33 @@ def test_sizes_of_the_data_are_told_in_train_ssd_py_s_words_and_tao_s_are_not_to
     assert printed(tmp_path, *events) == [
         "Train dataset size: 5006",
         "Validation dataset size: 12",
+        "Build network.",
+        "Uses CosineAnnealingLR scheduler.",
         "on a processor",
         "warning: look out",
     ]
-    assert printed(tmp_path, *events, quiet=True) == ["warning: look out"]
+    assert printed(tmp_path, *events, level="warning") == ["warning: look out"]
+
+
+def test_the_file_that_stands_for_the_flags_is_not_named(tmp_path: Path):
+    events = [
+        Notice(f"{tmp_path}/flags.txt: {text}", "warning") for text in ("line 3: jetson_config.t_max is 9", "odd")
+    ]
+
+    assert printed(tmp_path, *events) == ["warning: t_max is 9", "warning: odd"]
+
+
+def test_debug_lists_the_pictures_of_a_batch_with_their_boxes_and_labels_before_it_is_trained_on(tmp_path: Path):
+    shown = Truth(np.float32([[1, 2, 30.25, 40], [0, 0, 9, 9]]), np.array([1, 0]))
+    events = (
+        BatchDrawn(1, (("set/a.1.jpg", shown), ("set/b.jpg", shown.only(np.array([False, False]))))),
+        batch(1, 1, 2),
+    )
+
+    lines = printed(tmp_path, *events, level="debug")
+
+    assert lines[:2] == [
+        "image_id=a.1 boxes=[[1.0, 2.0, 30.2, 40.0], [0.0, 0.0, 9.0, 9.0]] labels=[2, 1]",
+        "image_id=b boxes=[] labels=[]",
+    ]
+    assert not any("image_id" in line for line in printed(tmp_path, *events))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from taolite.errors import DataError, PathError, UsageError
-from taolite.formats.voc_sets import read_voc_set
+from taolite.formats.voc_sets import read_voc_classes, read_voc_set
 
 Draw = Callable[..., Path]
 Box = tuple[str, float, float, float, float]
@@ -328,3 +329,30 @@ def test_real_folders_are_read_as_they_are(
     assert counts == [train, test]
     assert {part.classes for part in parts} == {classes}
     assert sum("no area" in notice.text for part in parts for notice in part.notices) == without_area
+
+
+def test_annotations_and_pictures_may_be_links_to_a_large_set_elsewhere(root: Root):
+    before = root.stems("train")
+    for name in ("Annotations", "JPEGImages"):
+        (root.path / name).rename(root.path.parent / name)
+        (root.path / name).symlink_to(root.path.parent / name)
+
+    assert root.stems("train") == before
+    assert {sample.image.parent for sample in read_voc_set(root.path).samples} == {root.path / "JPEGImages"}
+
+
+def test_classes_are_told_without_a_look_at_pictures(root: Root):
+    shutil.rmtree(root.path / "JPEGImages")
+    assert read_voc_classes(root.path) == (("cat",), [])
+
+    (root.path / "labels.txt").unlink()
+    root.add("i", ("Dog", 5, 5, 9, 9), ("BACKGROUND", 5, 5, 9, 9), picture=False)
+    names, notices = read_voc_classes(root.path)
+    assert names == ("Dog", "cat")
+    assert [notice.text for notice in notices] == [
+        f"{root.path}: no labels.txt; the classes are those that its annotations name: Dog, cat"
+    ]
+
+    (root.path / "Annotations/a.xml").write_text("<annotation>")
+    with pytest.raises(DataError, match=r"a\.xml:1: not XML"):
+        read_voc_classes(root.path)

@@ -10,11 +10,10 @@ import pytest
 from PIL import Image
 
 from taolite.media import palette
-from taolite.metrics import score
 from taolite.report import confusion_png, curves_png, first_batch_png, precision_recall_png, tags_png
 from taolite.report.plots import _on_paper
 from taolite.sample import Truth
-from taolite.scorecard import ACCURACY
+from taolite.scorecard import ACCURACY, AP, Curve, Metric, ScoreCard
 
 
 @dataclass
@@ -23,13 +22,6 @@ class Example:
     truth: Truth
     targets: dict[str, np.ndarray] = field(default_factory=dict)
     name: str = "/data/images/one.jpg"
-
-
-@dataclass
-class Found:
-    boxes_n4: np.ndarray
-    scores_n: np.ndarray
-    classes_n: np.ndarray
 
 
 def rgb(hex_colour):
@@ -98,12 +90,10 @@ def test_class_names_of_any_script_are_drawn_without_a_warning(tmp_path):
 
 
 def test_precision_over_recall_has_a_line_a_class(tmp_path):
-    box = np.float32([[0, 0, 99, 99]])
-    truths = [Truth(box, np.array([kind])) for kind in (0, 0, 1)]
-    founds = [Found(box + shift, np.float32([0.9 - shift / 1000]), np.array([0])) for shift in (0, 90)]
-    scores = score(truths, [*founds, Found(box, np.float32([0.5]), np.array([1]))], names=["cat", "dog", "bird"])
+    curves = {"cat": Curve((0.5, 0.5), (1.0, 0.5)), "dog": Curve((1.0,), (1.0,)), "bird": Curve((), ())}
+    main, objects = Metric(AP, 0.75, {"cat": 0.5, "dog": 1.0}), {"cat": 2, "dog": 1, "bird": 0}
 
-    precision_recall_png(scores, tmp_path / "pr.png")
+    precision_recall_png(ScoreCard(main, {}, objects, 3, curves=curves), tmp_path / "pr.png")
 
     for colour in palette(2):
         assert count(tmp_path / "pr.png", rgb(_on_paper(colour))) > 100

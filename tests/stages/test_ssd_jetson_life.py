@@ -81,7 +81,7 @@ def copied(trained: Path, tmp_path: Path) -> Path:
     return tmp_path / "shapes"
 
 
-def test_the_log_is_train_ssd_py_s(run: tuple[Path, str]):
+def test_the_log_is_train_ssd_py_s(run: tuple[Path, str], data: Path):
     lines = run[1].splitlines()
 
     assert all(LINE.match(line) for line in lines)
@@ -93,10 +93,23 @@ def test_the_log_is_train_ssd_py_s(run: tuple[Path, str]):
         "SSDSpec(feature_map_size=4, shrinkage=16, box_sizes=SSDBoxSizes(min=6.4, max=12.8), aspect_ratios=[2, 3])"
         in said
     )
-    assert "Train dataset size: 8" in said
-    assert "Validation dataset size: 4" in said
-    assert "Learning rate: 0.01, Base net learning rate: 0.001, Extra Layers learning rate: 0.01." in said
-    assert "Uses CosineAnnealingLR scheduler." in said
+    begun = said[said.index("Prepare training datasets.") : said.index("Start training from epoch 0.") + 1]
+    assert [line for line in begun if not line.startswith(("no GPU", "computing"))] == [
+        "Prepare training datasets.",
+        "Labels: ('BACKGROUND', 'square', 'disc')",
+        f"{data}: trains on trainval.txt, 8 images, and is judged on test.txt",
+        "Dataset Summary: Number of Images: 8, Label Distribution:",
+        "    square: 4",
+        "    disc: 4",
+        "no pretrained weights: training starts from random ones",
+        "Train dataset size: 8",
+        "Validation dataset size: 4",
+        "Build network.",
+        "Learning rate: 0.01, Base net learning rate: 0.001, Extra Layers learning rate: 0.01.",
+        "Uses CosineAnnealingLR scheduler.",
+        f"Stored labels into file {run[0]}/labels.txt.",
+        "Start training from epoch 0.",
+    ]
     number = r"\d+\.\d{4}"
     step = rf"Epoch: 1, Step: 1/2, Avg Loss: {number}, Avg Regression Loss {number}, Avg Classification Loss: {number}"
     assert any(re.fullmatch(step, line) for line in said)
@@ -176,13 +189,20 @@ def test_eval_judges_test_txt_and_writes_what_was_found(
     trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     front("eval", f"--model={trained}", f"--eval_dir={tmp_path}/found")
-    alone = capsys.readouterr().out
+    alone, told = capsys.readouterr()
     best = next(trained.glob("model_best.tlt"))
     flags = (f"--trained_model={best}", "--dataset_type=voc", f"--dataset={data}", f"--label_file={data}/labels.txt")
     front("eval_ssd", *flags, "--net=mb1-ssd", f"--eval_dir={tmp_path}/again")
 
-    assert alone == capsys.readouterr().out
+    assert alone.replace("found\n", "again\n") == capsys.readouterr().out
+    assert "warning" not in told
     lines = alone.splitlines()
+    assert [line.split(":")[0] for line in lines[4:6]] == [
+        "mAP of the whole area (VOC 2010)",
+        "mAP at IoU 0.50 to 0.95 (COCO)",
+    ]
+    assert lines[-1] == f"4 images, 4 objects; what was found: {tmp_path}/found"
+    assert Image.open(tmp_path / "found/PR_curve.png").format == "PNG"
     assert lines[0] == "Average Precision Per-class:"
     assert [line.strip().split(":")[0] for line in lines[1:3]] == list(CLASSES)
     rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]

@@ -88,18 +88,18 @@ def spec_samples(
     leave_out_others: bool,
     skip_corrupt: bool,
     pictures: Path | None = None,
-) -> tuple[list[Sample], list[str]]:
+) -> tuple[list[Sample], list[Notice]]:
     """The pictures of a split, or those in `pictures`, and what is to be said of them. Raises PathError, DataError."""
     training, evaluation = spec.train_config, spec.eval_config
     folder = {"train": training.train_dataset_path, "val": training.val_dataset_path}.get(split)
     if folder is None:
         folder = evaluation.eval_dataset_path if evaluation else training.val_dataset_path
     root = resolve(folder) if pictures is None else pictures
-    notices: list[str] = []
+    notices: list[Notice] = []
 
     def hear(event: Event) -> None:
         if isinstance(event, Notice):
-            notices.append(event.text)
+            notices.append(event)
 
     jetson = spec.jetson_config
     if jetson and jetson.dataset_type == "voc":
@@ -150,7 +150,7 @@ def class_examples(
     preprocessing: Preprocessing,
     augment: Augment | None,
     seed: int,
-    notices: Sequence[str] = (),
+    notices: Sequence[Notice] = (),
 ) -> Examples:
     """Pictures with labels that cover them whole, and their classes as targets."""
     numbers = {name: number for number, name in enumerate(classes)}

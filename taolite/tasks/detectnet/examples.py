@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from taolite.data.augment import Augmentation, draw_view, view_boxes, view_pixels
 from taolite.data.examples import BoxRule, Examples, fit_truth
+from taolite.events import Notice
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Truth
 from taolite.tasks.base import Resolve
@@ -52,7 +53,7 @@ def spec_examples(
         evenly=multisource and data.sampling_mode is SamplingMode.UNIFORM,
         fitted_rule=fitted_rule,
         view_rule=view_rule,
-        notices=tuple(notices),
+        notices=tuple(Notice(text, "warning") for text in notices),
     )
 
 

@@ -16,12 +16,17 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["LEAST_SIDE", "centres", "corners", "decode", "decode_tensor", "encode", "encode_tensor"]
+__all__ = ["LARGEST_GROWTH", "LEAST_SIDE", "centres", "corners", "decode", "decode_tensor", "encode", "encode_tensor"]
 
 Floats = NDArray[np.floating[Any]]
 
 LEAST_SIDE = 1e-6
 """Of a box whose logarithm is taken; relative, a thousandth of a pixel. Float32 corners are no finer."""
+
+
+LARGEST_GROWTH = 10.0
+"""Of a side against its prior's, as a logarithm. More is no box of a picture; exp(89) is no number of float32, and a
+network that has hardly begun says such things. exp(10) fits float16."""
 
 
 def corners(boxes: Floats) -> Floats:
@@ -47,7 +52,8 @@ def decode(offsets: Floats, priors: Floats, variances: Sequence[float]) -> Float
     """The boxes that `offsets` mean; `encode` turned round."""
     offsets = offsets * np.asarray(variances, offsets.dtype)
     centre = offsets[..., :2] * priors[..., 2:] + priors[..., :2]
-    return corners(np.concatenate([centre, np.exp(offsets[..., 2:]) * priors[..., 2:]], axis=-1))
+    grown = np.exp(np.minimum(offsets[..., 2:], LARGEST_GROWTH))
+    return corners(np.concatenate([centre, grown * priors[..., 2:]], axis=-1))
 
 
 def encode_tensor(boxes: Tensor, priors: Tensor, variances: Sequence[float]) -> Tensor:
@@ -65,5 +71,6 @@ def decode_tensor(offsets: Tensor, priors: Tensor, variances: Sequence[float]) -
     import torch
 
     centre = offsets[..., :2] * (priors[..., 2:] * offsets.new_tensor(variances[:2])) + priors[..., :2]
-    half = torch.exp(offsets[..., 2:] * offsets.new_tensor(variances[2:])) * (priors[..., 2:] / 2)
+    grown = (offsets[..., 2:] * offsets.new_tensor(variances[2:])).clamp(max=LARGEST_GROWTH)
+    half = torch.exp(grown) * (priors[..., 2:] / 2)
     return torch.cat([centre - half, centre + half], dim=-1)

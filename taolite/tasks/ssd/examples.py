@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from taolite.data.examples import BoxRule, Encoder, Examples, Source
 from taolite.data.ssd_views import ssd_augment
 from taolite.errors import DataError
+from taolite.events import Notice
 from taolite.formats.findings import SHOWN
 from taolite.formats.packed import pack
 from taolite.sample import Label, Sample, Truth
@@ -52,7 +53,7 @@ def ssd_examples(plan: SsdPlan, split: Split, *, resolve: Resolve, augment: bool
     kept = pack(usable())
     notices = [*said, *_shortened(left_out, "boxes"), *_shortened(teaches_nothing, "pictures")]
     if not kept:
-        raise DataError(f"no picture of the {split} split can be used; {notices[0] if notices else 'it is empty'}")
+        raise DataError(f"no picture of the {split} split can be used; {notices[0].text if notices else 'it is empty'}")
     return Examples(
         sources=[Source(kept)],
         class_of=plan.class_of,
@@ -114,7 +115,9 @@ def _of(sample: Sample) -> str:
     return str(sample.source or sample.image)
 
 
-def _shortened(texts: Sequence[str], what: str) -> Iterator[str]:
-    yield from texts[:SHOWN]
+def _shortened(texts: Sequence[str], what: str) -> Iterator[Notice]:
+    for text in texts[:SHOWN]:
+        yield Notice(text, "warning")
     if len(texts) > SHOWN:
-        yield f"{len(texts) - SHOWN} more {what} like these are left out; `taolite dataset check` lists them"
+        text = f"{len(texts) - SHOWN} more {what} like these are left out; `taolite dataset check` lists them"
+        yield Notice(text, "warning")

@@ -7,17 +7,20 @@ its flags need not be given again. No torch until a run is set up.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from taolite import spec as specs
 from taolite.data.order import generator
 from taolite.errors import DataError
-from taolite.formats.openimages import read_openimages_set
+from taolite.events import Notice
+from taolite.formats.openimages import read_openimages_classes, read_openimages_set
 from taolite.formats.part import DataPart
-from taolite.formats.voc_sets import read_voc_set
+from taolite.formats.voc_sets import read_voc_classes, read_voc_set
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Sample
 from taolite.tasks.base import Recipe, Resolve, Schedule, Split, Watch
@@ -85,7 +88,7 @@ def plan_of(config: JetsonConfig, *, resolve: Resolve, classes: Sequence[str] | 
 
     Raises PathError, DataError where the data has to say and cannot.
     """
-    names = tuple(classes) if classes is not None else _classes(config, resolve)
+    names, said = (tuple(classes), ()) if classes is not None else _classes(config, resolve)
     numbers = {name: number for number, name in enumerate(names)}
     size, preprocessing = config.resolution, _preprocessing(config.net, (config.resolution, config.resolution))
     decoding = {**_FOUND, "method": config.nms_method}
@@ -102,7 +105,7 @@ def plan_of(config: JetsonConfig, *, resolve: Resolve, classes: Sequence[str] | 
         recipe=_recipe(config),
         schedule=partial(schedule_of, config),
         watch=Watch(points=10, every_epochs=None, pictures=0, decoding={**decoding, **IN_USE}),
-        samples=partial(_samples, config, names),
+        samples=partial(_samples, config, names, said),
         class_of=numbers.get,
         origin=_origin(config),
         rates=_rates(config),
@@ -208,31 +211,50 @@ def _warmed(elapsed: float, warm: float) -> float:
 
 
 _READ: Mapping[str, Callable[..., DataPart]] = {"voc": read_voc_set, "open_images": read_openimages_set}
+_READ_CLASSES: Mapping[str, Callable[[Path], tuple[tuple[str, ...], list[Notice]]]] = {
+    "voc": read_voc_classes,
+    "open_images": read_openimages_classes,
+}
 
 
-def _classes(config: JetsonConfig, resolve: Resolve) -> tuple[str, ...]:
-    """Those of all roots: of one in its own order, of several sorted where they are tables, else as they come."""
-    read = _READ[config.dataset_type]
-    found = dict.fromkeys(name for root in config.datasets for name in read(resolve(root), split="train").classes)
-    return tuple(sorted(found) if config.dataset_type == "open_images" else found)
+def _classes(config: JetsonConfig, resolve: Resolve) -> tuple[tuple[str, ...], tuple[Notice, ...]]:
+    """Those of all roots, of one in its own order, of several sorted where they are tables, else as they come; and
+    what is to be said of them."""
+    found: dict[str, None] = {}
+    notices: list[Notice] = []
+    for root in config.datasets:
+        names, said = _READ_CLASSES[config.dataset_type](resolve(root))
+        found |= dict.fromkeys(names)
+        notices += said
+    return tuple(sorted(found) if config.dataset_type == "open_images" else found), tuple(notices)
 
 
 def _samples(
-    config: JetsonConfig, classes: tuple[str, ...], split: Split, *, resolve: Resolve
-) -> tuple[Sequence[Sample], Sequence[str]]:
-    """A split of all roots, one after the other; what judges a run is `test` in training and afterwards."""
+    config: JetsonConfig, classes: tuple[str, ...], said: tuple[Notice, ...], split: Split, *, resolve: Resolve
+) -> tuple[Sequence[Sample], Sequence[Notice]]:
+    """A split of all roots, one after the other; what judges a run is `test` in training and afterwards. What was
+    `said` of the classes, and how many objects there are of each, is told with the training images."""
     read = _READ[config.dataset_type]
     samples: list[Sample] = []
-    notices: list[str] = []
+    notices: list[Notice] = []
     for root in config.datasets:
         part = read(resolve(root), split="train" if split == "train" else "test", classes=classes)
         samples += part.samples
-        notices += [notice.text for notice in part.notices]
-    if split == "train":
-        _need_every_class(samples, classes, config.datasets)
-        if config.balance_data:
-            samples = balanced(samples, classes, seed=config.random_seed)
-    return samples, notices
+        notices += part.notices
+    if split != "train":
+        return samples, notices
+    _need_every_class(samples, classes, config.datasets)
+    if config.balance_data:
+        samples = balanced(samples, classes, seed=config.random_seed)
+    return samples, [*said, Notice(f"Labels: {('BACKGROUND', *classes)}"), *notices, *_histogram(samples, classes)]
+
+
+def _histogram(samples: Sequence[Sample], classes: Sequence[str]) -> Iterator[Notice]:
+    """train_ssd.py's summary of Open Images, of every set here."""
+    objects = Counter(label.name for sample in samples for label in sample.labels)
+    yield Notice(f"Dataset Summary: Number of Images: {len(samples)}, Label Distribution:")
+    for name in classes:
+        yield Notice(f"    {name}: {objects[name]}")
 
 
 def _need_every_class(samples: Sequence[Sample], classes: Sequence[str], roots: Sequence[str]) -> None:

@@ -41,6 +41,7 @@ __all__ = [
     "Part",
     "Ssd",
     "architecture",
+    "boxes_per_cell",
     "build",
     "build_ssd",
     "freeze",
@@ -384,6 +385,11 @@ def build(architecture: Mapping[str, Any]) -> Ssd:
     if _field(architecture, "quantized", bool):
         quantize_features(network)
     return network.train()
+
+
+def boxes_per_cell(architecture: Mapping[str, Any]) -> list[int]:
+    """How many priors each cell of the maps has; raises ModelError where the stored structure does not say."""
+    return [len(level.boxes) for level in _prior_plan(_field(architecture, "priors", dict)).levels]
 
 
 def _prior_plan(value: Mapping[str, Any]) -> PriorPlan:

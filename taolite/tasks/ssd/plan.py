@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 from taolite.data.ssd_views import Views
+from taolite.events import Notice
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Sample
 from taolite.tasks.base import Recipe, Resolve, Schedule, Split, Watch
@@ -136,7 +137,7 @@ class Scoring:
 class ReadSamples(Protocol):
     """The samples of a split, exactly as labelled, and what is to be said of them. Raises PathError, DataError."""
 
-    def __call__(self, split: Split, *, resolve: Resolve) -> tuple[Sequence[Sample], Sequence[str]]: ...
+    def __call__(self, split: Split, *, resolve: Resolve) -> tuple[Sequence[Sample], Sequence[Notice]]: ...
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 from taolite.boxes import clip_boxes
 from taolite.metrics import Mode, Scores, coco_map, match, score, score_matches
 from taolite.sample import Truth
-from taolite.scorecard import AP, Metric, ScoreCard
+from taolite.scorecard import AP, Curve, Metric, ScoreCard
 from taolite.tasks.boxes import Found
 from taolite.tasks.ssd.plan import Scoring
 
@@ -55,7 +55,9 @@ def ssd_card(
     beside = {"VOC": _of_present(score(truths, founds, names=names, mode="AREA"))}
     if importlib.util.find_spec("faster_coco_eval") and any(one.truths for one in own.classes):
         beside["COCO"] = Metric(AP, coco_map(truths, founds, names=names).ap, {})
-    return ScoreCard(main, beside, {one.name: one.truths for one in own.classes}, len(truths))
+    objects = {one.name: one.truths for one in own.classes}
+    curves = {one.name: Curve(tuple(one.recall_d.tolist()), tuple(one.precision_d.tolist())) for one in own.classes}
+    return ScoreCard(main, beside, objects, len(truths), curves=curves)
 
 
 def _of_present(scores: Scores) -> Metric:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from taolite.errors import DataError, PathError
+from taolite.events import Notice
 from taolite.formats import kitti, tfrecord
 from taolite.formats.findings import Findings, problems_error
 from taolite.formats.packed import PackedSamples, pack
@@ -28,7 +29,7 @@ def class_lookup(data: DatasetConfig) -> Callable[[str], int | None]:
     return lambda name: table.get(name.lower())
 
 
-def read_samples(data: DatasetConfig, split: Split, *, resolve: Resolve) -> tuple[Sequence[Sample], Sequence[str]]:
+def read_samples(data: DatasetConfig, split: Split, *, resolve: Resolve) -> tuple[Sequence[Sample], Sequence[Notice]]:
     """The samples of a split, source by source, and what is to be said of them. Objects that KITTI calls occluded are
     difficult. Raises PathError, DataError."""
     parts: list[PackedSamples] = []
@@ -42,7 +43,7 @@ def read_samples(data: DatasetConfig, split: Split, *, resolve: Resolve) -> tupl
     if not samples:
         name = "data_sources" if split == "train" else "validation_data_sources"
         raise DataError(f"dataset_config.{name}: there is no picture with labels in them; correct the paths")
-    return samples, notices
+    return samples, [Notice(text, "warning") for text in notices]
 
 
 def _with_difficult(sample: Sample) -> Sample:

@@ -21,7 +21,7 @@ from taolite.artifacts.bundle import Bundle, read_bundle, weights_hash
 from taolite.artifacts.keys import Key
 from taolite.artifacts.sniff import Kind, sniff
 from taolite.data.examples import Examples
-from taolite.errors import ModelError
+from taolite.errors import ModelError, PathError
 from taolite.nn.arrays import fingerprint, load_arrays, state_arrays
 from taolite.nn.batchnorm import forget_statistics
 from taolite.nn.fake_quant import forget_ranges, is_quantized, strip
@@ -41,6 +41,7 @@ from taolite.tasks.ssd.model import (
     Part,
     Ssd,
     architecture,
+    boxes_per_cell,
     build,
     build_ssd,
     freeze,
@@ -232,10 +233,12 @@ def _begin(plan: SsdPlan, *, resolve: Resolve, key: Key | None) -> Start:
     if origin.kind == "random":
         network = build_ssd(plan.network, num_classes, plan.priors)
         return Start(network, ("no pretrained weights: training starts from random ones",))
-    path = origin.path if origin.path.startswith("torchvision://") else str(resolve(origin.path))
-    if Path(path).is_file() and sniff(Path(path)) is Kind.BUNDLE:
-        bundle = read_bundle(Path(path), key=key)
-        if bundle.task == SsdTask.name:
+    path = origin.path
+    if not path.startswith("torchvision://"):
+        path = str(resolve(origin.path))
+        if not Path(path).is_file():
+            raise PathError(f"{path}: there are no weights to start from; correct the path, or start without")
+        if sniff(Path(path)) is Kind.BUNDLE and (bundle := read_bundle(Path(path), key=key)).task == SsdTask.name:
             return _trained_before(plan, bundle, path)
     weights = read_start(path, key=key)
     network = build_ssd(plan.network, num_classes, plan.priors, graph=weights.graph)
@@ -261,6 +264,12 @@ def _trained_before(plan: SsdPlan, bundle: Bundle, path: str) -> Start:
             f"{len(built['channels'])}; network, backbone, depth and pred_num_channels must agree with the spec "
             "that it was trained with"
         )
+    if (had := boxes_per_cell(stored)) != (asked := boxes_per_cell(built)):
+        raise ModelError(
+            f"{path} has {_listed(had)} anchors in the cells of its maps and the spec asks for {_listed(asked)}; write "
+            "aspect_ratios, or aspect_ratios_global, and two_boxes_for_ar1 as in the spec that it was trained with, or "
+            "start from a backbone"
+        )
     network = build({**built, "channels": channels, "quantized": stored["quantized"]})
     load_arrays(network, bundle.tensors)
     forget_statistics(network)
@@ -275,6 +284,10 @@ def _trained_before(plan: SsdPlan, bundle: Bundle, path: str) -> Start:
         network.renew_heads(len(plan.classes))
         notices.append(f"{path}: {names}: its heads begin at random")
     return Start(network, tuple(notices), bundle.lineage, weights_hash(bundle.tensors))
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _make(architecture: Mapping[str, Any]) -> str:

@@ -77,3 +77,17 @@ def test_a_box_that_rounding_left_without_sides_encodes_as_the_least_one():
     offsets = encode_tensor(box, torch.from_numpy(PRIOR), VARIANCES)[0]
 
     assert offsets[2:].tolist() == pytest.approx([np.log(1e-6 / 0.2) / 0.3, np.log(1e-6 / 0.1) / 0.4])
+
+
+def test_offsets_of_a_network_that_has_hardly_begun_are_finite_boxes_in_half_precision_too():
+    prior = np.float32([[0.5, 0.5, 1.0, 1.0]])
+    wild = np.float32([[0, 0, 600, -600], [0, 0, 30, 0]])
+
+    boxes = decode(wild, prior, VARIANCES)
+
+    half = np.exp(10) / 2  # 0.3 times 600, held at 10
+    np.testing.assert_allclose(boxes[0], [0.5 - half, 0.5, 0.5 + half, 0.5], rtol=1e-5)
+    assert boxes[1, 2] == pytest.approx(0.5 + np.exp(9) / 2, rel=1e-5)  # below it nothing changes
+    assert np.isfinite(boxes.astype(np.float16)).all()
+    told = decode_tensor(torch.from_numpy(wild), torch.from_numpy(prior), VARIANCES)
+    np.testing.assert_allclose(told.numpy(), boxes, rtol=1e-6)

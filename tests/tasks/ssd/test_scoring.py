@@ -226,3 +226,15 @@ def test_cocos_ap_stands_beside():
     finds = found([(0, 0, 20, 14.5)], [0.9])  # an IoU of 0.725: right at 5 of COCO's 10 thresholds
 
     assert card([truth([(0, 0, 20, 20)])], [finds], VOC).beside["COCO"].value == pytest.approx(0.5)
+
+
+def test_the_curves_behind_the_ap_are_on_the_card():
+    boxes = [[0, 0, 50, 50], [100, 0, 150, 50]]
+    finds = found([boxes[0], [60, 60, 90, 90], boxes[1]], [0.9, 0.8, 0.7])
+
+    curves = card([truth(boxes)], [finds], VOC, names=("cat", "dog")).curves
+
+    assert list(curves) == ["cat", "dog"]
+    assert curves["cat"].recall == (0.5, 0.5, 1.0)
+    assert curves["cat"].precision == pytest.approx((1, 1 / 2, 2 / 3))
+    assert curves["dog"].recall == ()

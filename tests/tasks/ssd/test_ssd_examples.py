@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from taolite.errors import DataError
+from taolite.events import Notice
 from taolite.sample import Label, Sample, Truth
 from taolite.tasks.base import Split
 from taolite.tasks.ssd.examples import ssd_examples
@@ -46,7 +47,7 @@ def test_boxes_nobody_can_learn_are_left_out_with_file_and_line(tmp_path: Path):
     good = Label("ball", (10, 15, 40, 30), line=20)
     examples = examples_of([sample(tmp_path, 0, *bad, good)])
 
-    assert list(examples.notices) == [
+    assert [notice.text for notice in examples.notices] == [
         f"{tmp_path}/0.xml:{7 + index}: the box of `ball` {why}; it is left out"
         for index, why in enumerate(BAD.values())
     ]
@@ -59,7 +60,7 @@ def test_more_than_ten_of_them_are_counted(tmp_path: Path):
     notices = examples_of([sample(tmp_path, 0, *bad)]).notices
 
     assert len(notices) == 11
-    assert notices[-1] == "4 more boxes like these are left out; `taolite dataset check` lists them"
+    assert notices[-1] == Notice("4 more boxes like these are left out; `taolite dataset check` lists them", "warning")
 
 
 def test_boxes_that_reach_over_the_edge_are_cut_there(tmp_path: Path):
@@ -89,7 +90,7 @@ def test_difficult_objects_are_not_learned_and_stay_to_be_judged_by(tmp_path: Pa
     training, judged = examples_of(samples), examples_of(samples, split="val")
 
     assert [one.image.name for one in training.samples] == ["0.png"]
-    assert training.notices == (f"{tmp_path}/1.xml: every object is difficult; it is left out",)
+    assert training.notices == (Notice(f"{tmp_path}/1.xml: every object is difficult; it is left out", "warning"),)
     assert training.example(0).truth.classes_n.tolist() == [1]
     assert [len(judged.example(index).truth.classes_n) for index in (0, 1)] == [2, 1]
     assert [len(judged.example(index).targets["boxes"]) for index in (0, 1)] == [1, 0]

@@ -259,6 +259,31 @@ def test_several_roots_train_and_judge_together_with_the_classes_of_all(tmp_path
     assert [str(sample.image) for sample in judging] == [f"{root}/JPEGImages/4.jpg" for root in roots]
 
 
+def test_what_is_odd_is_a_warning_and_what_is_done_is_not(tmp_path: Path):
+    root = voc_set(tmp_path / "a", "BACKGROUND\ncat\n\ndog\n", ["cat", "cow"])
+    plan = plan_of(config_of(dataset_type="voc", datasets=(root,)), resolve=Path)
+
+    _, notices = plan.samples("train", resolve=Path)
+
+    strangers = [
+        f"{root}/Annotations/{i}.xml:1: `cow` is none of the classes (cat, dog) and is left out" for i in range(3)
+    ]
+    assert [notice.text for notice in notices if notice.level == "warning"] == [
+        f"{root}/labels.txt:1: this line is `BACKGROUND`; it is left out and is no class",
+        f"{root}/labels.txt:3: this line is blank; it is left out and is no class",
+        *strangers,
+        f"{root}: 1 more like this (unknown-class); `taolite dataset check {root}` lists them",
+    ]
+    assert [notice.text for notice in notices if notice.level == "info"] == [
+        "Labels: ('BACKGROUND', 'cat', 'dog')",
+        f"{root}: trains on trainval.txt, 4 images, and is judged on test.txt",
+        "Dataset Summary: Number of Images: 4, Label Distribution:",
+        "    cat: 4",
+        "    dog: 0",
+    ]
+    assert not any("Labels" in notice.text for notice in plan.samples("val", resolve=Path)[1])
+
+
 def test_classes_that_no_training_image_has_are_an_error(tmp_path: Path):
     root = voc_set(tmp_path / "a", "dog\n", ["cat"])
     plan = plan_of(config_of(dataset_type="voc", datasets=(root,)), resolve=Path)

@@ -185,9 +185,7 @@ class EvalConfig(SpecModel):
     )
     batch_size: UInt = field(gt=0, unit="images", doc="Images at once in validation and evaluate.")
     matching_iou_threshold: Float = field(gt=0, lt=1, doc="IoU from which a detection is a hit.")
-    visualize_pr_curve: bool = field(
-        False, ignored="no curve of an SSD is drawn in this version", doc="Without effect."
-    )
+    visualize_pr_curve: bool = field(False, doc="`evaluate` draws precision over recall, PR_curve.png by the model.")
 
 
 class NMSConfig(SpecModel):
