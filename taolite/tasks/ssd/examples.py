@@ -53,7 +53,8 @@ def ssd_examples(plan: SsdPlan, split: Split, *, resolve: Resolve, augment: bool
     kept = pack(usable())
     notices = [*said, *_shortened(left_out, "boxes"), *_shortened(teaches_nothing, "pictures")]
     if not kept:
-        raise DataError(f"no picture of the {split} split can be used; {notices[0].text if notices else 'it is empty'}")
+        why = next((notice.text for notice in notices if notice.level == "warning"), "it is empty")
+        raise DataError(f"no picture of the {split} split can be used; {why}")
     return Examples(
         sources=[Source(kept)],
         class_of=plan.class_of,
