@@ -110,6 +110,7 @@ def export_flags(parser: TaoParser) -> None:
     add("--output", default="", metavar="FILE", help="ARCH.onnx in the run's folder unless told")
     text = "leave softmax (sigmoid of --multi-label) out"
     add("--no-activation", "--no-softmax", dest="plain", nargs="?", const=True, default=False, type=truth, help=text)
+    add("--target_opset", type=count(11), default=17, metavar="N", help="ONNX opset; 17, and 18 for a swin")
     add("-k", "--key", metavar="KEY", help=f"that of training; {OPEN_KEY} unless told")
 
 
@@ -257,7 +258,16 @@ def run_export(options: argparse.Namespace) -> int:
     if options.plain:
         border = Border("input_0", ("output_0",), without_activation, {"logits": True})
     with Terminal() as show:
-        report = export_model(model, output, key=key, static_batch=1, border=border, overwrite=True, listener=show)
+        report = export_model(
+            model,
+            output,
+            key=key,
+            opset=options.target_opset,
+            static_batch=1,
+            border=border,
+            overwrite=True,
+            listener=show,
+        )
     worst = max(report.differences.values())
     print(f"exported: {report.output} (input_0, output_0; differs from the trained network by {worst:.1e} at most)")
     stale = sorted(output.parent.glob(f"{output.name}.*.engine"))
