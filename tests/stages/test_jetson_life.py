@@ -125,7 +125,7 @@ def test_a_run_stopped_in_an_epoch_goes_on_to_the_same_model(
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainLog, "_batch", interrupted)
-        with pytest.raises(StoppedError, match=r"after epoch 0, step 3 of 6; saved as "):
+        with pytest.raises(StoppedError, match=r"after epoch 0, step [1-5] of 6; saved as "):
             front("train", f"--model-dir={halves}", *flags)
     front("train", f"--model-dir={halves}", *flags)
 
