@@ -7,7 +7,8 @@ TensorRT-RTX and TensorRT 11 build; unsigned or shifted activations and int32 bi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,26 +176,52 @@ def _read(onnx: bytes) -> tuple[Any, list[_Layer]]:
     except DecodeError as error:
         raise ModelError("this is not an ONNX model, or its end is missing; export it again") from error
     constants = {tensor.name for tensor in model.graph.initializer}
+    nodes = [node for node in model.graph.node if node.op_type in _LAYERS and node.input[1] in constants]
     found = []
-    for node in model.graph.node:
-        if node.op_type in _LAYERS and node.input[1] in constants:
-            name = node.input[1].removesuffix(".weight").removeprefix("backbone.")
-            transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
-            found.append(_Layer(name, node, axis=0 if node.op_type == "Conv" or transposed else 1))
+    for name, node in zip(_names([node.input[1] for node in nodes]), nodes, strict=True):
+        transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+        found.append(_Layer(name, node, axis=0 if node.op_type == "Conv" or transposed else 1))
     return model, found
 
 
+def _names(kernels: Sequence[str]) -> list[str]:
+    """What layers with these kernels are called: the last word of their path where no other has it, as TAO's layers
+    are, else all of it.
+
+    >>> _names(["backbone.conv1.weight", "extras.0.expand.weight", "layer1.0.conv2.weight", "layer1.1.conv2.weight"])
+    ['conv1', 'expand', 'layer1.0.conv2', 'layer1.1.conv2']
+    """
+    paths = [kernel.removesuffix(".weight").removeprefix("backbone.") for kernel in kernels]
+    ends = Counter(path.rpartition(".")[2] for path in paths)
+    return [end if ends[end := path.rpartition(".")[2]] == 1 and not end.isdecimal() else path for path in paths]
+
+
 def _residuals(graph: Any) -> list[tuple[Any, int]]:
-    """Every Add of two activations, with the position of its shorter branch (the second, where they are equal)."""
+    """Every Add of two activations, with the position of its shorter branch (the second, where they are equal); but for
+    those that decode an output, as an SSD's boxes, which stays float."""
     constants = {tensor.name for tensor in graph.initializer}
+    decoded = _decoded(graph)
     depth: dict[str, int] = {}
     found = []
     for node in graph.node:
         below = [depth.get(name, 0) for name in node.input if name not in constants]
         depth.update(dict.fromkeys(node.output, 1 + max(below, default=0)))
-        if node.op_type == "Add" and len(below) == 2:
+        if node.op_type == "Add" and len(below) == 2 and node.output[0] not in decoded:
             found.append((node, 0 if below[0] < below[1] else 1))
     return found
+
+
+def _decoded(graph: Any) -> set[str]:
+    """The tensors that are no feature maps any more, but reshaped, and that no layer is behind."""
+    read: set[str] = set()  # by a layer, or on the way to one
+    for node in reversed(graph.node):
+        if node.op_type in _LAYERS or read.intersection(node.output):
+            read.update(node.input)
+    reshaped: set[str] = set()
+    for node in graph.node:
+        if node.op_type == "Reshape" or reshaped.intersection(node.input):
+            reshaped.update(node.output)
+    return reshaped - read
 
 
 def _check_names(found: Iterable[_Layer], excluded: Collection[str]) -> None:

@@ -7,12 +7,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from PIL import Image
 
 from taolite.artifacts.bundle import read_bundle
 from taolite.artifacts.keys import Key
+from taolite.artifacts.sidecar import read_sidecar
 from taolite.cli.main import main
 from taolite.cli.render import precisions_block
 from taolite.scorecard import AP, Metric, ScoreCard
@@ -339,3 +341,77 @@ def test_weights_that_are_not_there_are_named(root: Path, capsys: pytest.Capture
 
     text = f"error: {root}/no.tlt: there are no weights to start from; correct the path, or start without"
     assert capsys.readouterr().err.splitlines()[-1] == text
+
+
+def rounded_convolutions(onnx_path: Path) -> dict[str, bool]:
+    """Each convolution's kernel, and whether both its input and its kernel come out of 8 bits."""
+    graph = onnx.load(onnx_path).graph
+    made_by = {name: node.op_type for node in graph.node for name in node.output}
+    named = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    return {
+        named.get(node.input[1], node.input[1]): all(made_by.get(name) == "DequantizeLinear" for name in node.input[:2])
+        for node in graph.node
+        if node.op_type == "Conv"
+    }
+
+
+def cost_of(root: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> float:
+    capsys.readouterr()
+    assert ssd("evaluate", "-m", model, "-e", root / "spec.txt", "-k", KEY, "--json") == 0
+    return float(json.loads(capsys.readouterr().out)["cost"])
+
+
+def test_int8_rounds_everything_but_the_heads(root: Path, capsys: pytest.CaptureFixture[str]):
+    rounded, engine, common = root / "int8.onnx", root / "int8.engine", ("-k", KEY)
+    words = ("--data_type", "int8", "--batches", 2, "--batch_size", 4, "--cal_cache_file", root / "cal.bin")
+
+    assert ssd("export", "-m", root / MODEL, "-e", root / "spec.txt", "-o", rounded, *words, *common) == 0
+    assert (
+        ssd("gen_trt_engine", "-m", rounded, "--engine_file", engine, "--data_type", "int8", "--backend", "openvino")
+        == 0
+    )
+
+    found = rounded_convolutions(rounded)
+    heads = {name for name in found if "conf_heads" in name or "loc_heads" in name}
+    assert len(heads) == 12
+    assert {name for name, whether in found.items() if not whether} == heads
+    behind_heads = [node.op_type for node in onnx.load(rounded).graph.node][-12:]
+    assert not {"QuantizeLinear", "DequantizeLinear"} & set(behind_heads)
+    floating = cost_of(root, root / MODEL, capsys)
+    assert cost_of(root, rounded, capsys) == pytest.approx(floating, rel=0.1)
+    assert cost_of(root, engine, capsys) == pytest.approx(floating, rel=0.1)
+
+
+def test_quantisation_aware_training_learns_ranges_that_the_export_holds(
+    root: Path, capsys: pytest.CaptureFixture[str]
+):
+    (root / "qat.txt").write_text(
+        (root / "spec.txt").read_text().replace("num_epochs: 2", "num_epochs: 1 enable_qat: true")
+    )
+    model, rounded = root / "qat/weights/ssd_resnet10_epoch_001.tlt", root / "qat.onnx"
+    begun = ("-e", root / "qat.txt", "-r", root / "qat", "-m", root / MODEL, "-k", KEY)
+
+    assert ssd("train", *begun, *FLOAT) == 0
+    assert "enable_qat: training begins with 8-bit kernels" in capsys.readouterr().err
+    words = ("--data_type", "int8", "--cal_cache_file", root / "qat.bin")
+    assert ssd("export", "-m", model, "-o", rounded, *words, "-k", KEY) == 0
+
+    found = rounded_convolutions(rounded)
+    assert {whether for name, whether in found.items() if "heads" in name} == {False}
+    assert {whether for name, whether in found.items() if "heads" not in name} == {True}
+    assert cost_of(root, rounded, capsys) == pytest.approx(cost_of(root, model, capsys), rel=0.05)
+
+
+@pytest.mark.slow
+def test_an_engine_for_a_card_elsewhere_is_built_here(root: Path):
+    pytest.importorskip("tensorrt_rtx", reason="the tensorrt extra is not installed")
+    onnx_path, engine = root / "card.onnx", root / "card.engine"
+    assert ssd("export", "-m", root / MODEL, "-o", onnx_path, "-k", KEY) == 0
+
+    words = ("--backend", "tensorrt_rtx", "--compute-capability", "86,89")
+    assert ssd("gen_trt_engine", "-m", onnx_path, "--engine_file", engine, *words) == 0
+
+    sidecar = read_sidecar(engine)
+    assert engine.read_bytes()[:4] == b"vtrt"
+    assert (sidecar.backend, sidecar.gpus, sidecar.precision) == ("tensorrt_rtx", ("8.6", "8.9"), "fp32")
+    assert (sidecar.task, sidecar.classes) == ("ssd", ("plate",))

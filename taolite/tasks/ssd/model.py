@@ -158,7 +158,8 @@ class Ssd(nn.Module):
             maps = traced._maps(torch.empty(1, self.in_channels, *input_hw, device="meta"))
         except RuntimeError as error:
             size = f"{input_hw[1]} x {input_hw[0]}"
-            raise ModelError(f"{self.net} does not take an input of {size} pixels: {error}") from error
+            small = "its last maps are smaller than its convolutions; give it a larger one"
+            raise ModelError(f"{self.net} does not take an input of {size} pixels: {small}") from error
         return [(one.shape[2], one.shape[3]) for one in maps]
 
     def forward(self, x_nchw: Tensor) -> tuple[Tensor, Tensor]:
