@@ -73,8 +73,8 @@ def test_flags_of_taos_launcher_are_taken_and_say_that_no_mpirun_runs(
     parser.parse_args(shlex.split("train -e s -r r -k k --multi-node --mpirun-arg '-x NCCL_IB_HCA=mlx5'"))
 
     assert capsys.readouterr().err.splitlines() == [
-        "warning: --multi-node has no effect: no mpirun is started here: a run is on one machine",
-        "warning: --mpirun-arg has no effect: no mpirun is started here: a run is on one machine",
+        "warning: --multi-node has no effect: no mpirun is started here; --num_nodes is for several machines",
+        "warning: --mpirun-arg has no effect: no mpirun is started here; --num_nodes is for several machines",
     ]
 
 
