@@ -74,7 +74,7 @@ def test_flags_of_taos_launcher_are_taken_and_say_that_no_mpirun_runs(
 
     assert capsys.readouterr().err.splitlines() == [
         "warning: --multi-node has no effect: no mpirun is started here; --num_nodes is for several machines",
-        "warning: --mpirun-arg has no effect: no mpirun is started here; --num_nodes is for several machines",
+        "warning: --mpirun-arg has no effect: no mpirun is started here",
     ]
 
 
