@@ -23,6 +23,7 @@ class Staging:
 
     def __init__(self, prefix: Path) -> None:
         self._place = prefix.parent
+        self._is_new = not self._place.exists()
         self._folder = prefix.with_name(f".{prefix.name}.converting")
         self._names: list[str] = []
 
@@ -62,6 +63,8 @@ class Staging:
         return [self._place / name for name in self._names]
 
     def drop(self) -> None:
-        """Forget everything that is not in place."""
+        """Forget everything that is not in place, and the place itself where it was made for nothing."""
         with suppress(FileNotFoundError):
             shutil.rmtree(self._folder)
+        if self._is_new and self._place.is_dir() and not any(self._place.iterdir()):
+            self._place.rmdir()
