@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from taolite.artifacts.bundle import read_bundle, write_bundle
 from taolite.artifacts.container import artifact_hash
 from taolite.artifacts.keys import Key
 from taolite.events import Listener, Notice, silent
+from taolite.nn.arrays import state_arrays
 from taolite.pruning.importance import Equalization, Normalizer
 from taolite.pruning.plan import Plan, apply, find_threshold, plan
 from taolite.tasks import base
@@ -80,5 +81,11 @@ def prune(model: Path, output: Path, *, key: Key, settings: PruneSettings, liste
         "ratio": made.ratio,
         "parameters": made.parameters_after,
     }
-    write_bundle(output, task.pruned_bundle(bundle, smaller, step), key=key)
+    pruned = replace(
+        bundle,
+        architecture=task.architecture(smaller),
+        tensors=state_arrays(smaller),
+        lineage=(*bundle.lineage, step),
+    )
+    write_bundle(output, pruned, key=key)
     return PruneReport(output, made, threshold, output.stat().st_size / 1e6)

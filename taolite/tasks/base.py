@@ -323,8 +323,8 @@ class Task(Protocol):
         """The network of an artifact, in evaluation mode."""
         ...
 
-    def pruned_bundle(self, bundle: Bundle, network: torch.nn.Module, step: Mapping[str, Any]) -> Bundle:
-        """`bundle` with the smaller `network` in it and one more step of lineage."""
+    def architecture(self, network: torch.nn.Module) -> Mapping[str, Any]:
+        """What `network`, pruned or not, is rebuilt from beside its numbers; a JSON value."""
         ...
 
     def heads(self) -> tuple[str, ...]:

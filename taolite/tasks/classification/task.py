@@ -346,11 +346,9 @@ class ClassificationTask:
         set_input(network, bundle.preprocessing)
         return network.eval()
 
-    def pruned_bundle(self, bundle: Bundle, network: nn.Module, step: Mapping[str, Any]) -> Bundle:
+    def architecture(self, network: nn.Module) -> Mapping[str, Any]:
         assert isinstance(network, Classifier)
-        return dataclasses.replace(
-            bundle, architecture=architecture(network), tensors=state_arrays(network), lineage=(*bundle.lineage, step)
-        )
+        return architecture(network)
 
     def heads(self) -> tuple[str, ...]:
         return HEADS

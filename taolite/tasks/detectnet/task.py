@@ -266,11 +266,9 @@ class DetectNetTask:
         load_arrays(network, bundle.tensors)
         return network.eval()
 
-    def pruned_bundle(self, bundle: Bundle, network: torch.nn.Module, step: Mapping[str, Any]) -> Bundle:
+    def architecture(self, network: torch.nn.Module) -> Mapping[str, Any]:
         assert isinstance(network, DetectNet)
-        return dataclasses.replace(
-            bundle, architecture=architecture(network), tensors=state_arrays(network), lineage=(*bundle.lineage, step)
-        )
+        return architecture(network)
 
     def heads(self) -> tuple[str, ...]:
         return HEADS

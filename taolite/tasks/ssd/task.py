@@ -204,11 +204,9 @@ class SsdTask:
         set_input(network, bundle.preprocessing)
         return network.eval()
 
-    def pruned_bundle(self, bundle: Bundle, network: nn.Module, step: Mapping[str, Any]) -> Bundle:
+    def architecture(self, network: nn.Module) -> Mapping[str, Any]:
         assert isinstance(network, Ssd)
-        return dataclasses.replace(
-            bundle, architecture=architecture(network), tensors=state_arrays(network), lineage=(*bundle.lineage, step)
-        )
+        return architecture(network)
 
     def heads(self) -> tuple[str, ...]:
         return HEADS
