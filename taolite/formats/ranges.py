@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 import time
 from collections.abc import Callable
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Any
+from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPSConnection
+from pathlib import Path
+from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from taolite.errors import DataError, PathError
 
-__all__ = ["RangeFile", "is_url", "read_range"]
+__all__ = ["Version", "is_url", "located", "open_stream", "read_range", "version_of"]
 
 _ATTEMPTS = 5
 _TIMEOUT_S = 60.0
-_GONE = (403, 404, 410)
+_REFUSED = (401, 403, 404, 410)
+_MOVED = (301, 302, 303, 307, 308)
+_NEAR = 1 << 17  # bytes that are sooner read through than skipped with a request (docs/scale.md)
+_LEAST, _MOST = 1 << 12, 1 << 22  # bytes of one request: where a stream jumps, and where it has been read through
 _opened = threading.local()
+
+
+class Version(NamedTuple):
+    """What tells one state of a file from another: its size in bytes, and of a file the time of its last change in ns,
+    of an address the ETag or Last-Modified that its server gives; "" where it gives neither."""
+
+    size: int
+    stamp: int | str
 
 
 def is_url(name: str) -> bool:
@@ -25,42 +38,87 @@ def is_url(name: str) -> bool:
     return name.startswith(("http://", "https://"))
 
 
-def read_range(name: str, offset: int, size: int, *, pause: Callable[[float], None] = time.sleep) -> bytes:
+def located(spelled: str, resolve: Callable[[str], Path]) -> str:
+    """A path or address as a spec spells it, on this machine."""
+    return spelled if is_url(spelled) else str(resolve(spelled))
+
+
+def version_of(name: str) -> Version:
+    """The version of a file or address as it is now. Raises PathError, DataError, as `read_range` does."""
+    if not is_url(name):
+        try:
+            return _version_of_file(Path(name).stat())
+        except OSError as error:
+            raise PathError(f"{name}: cannot be read: {error.strerror or error}") from error
+    version = _fetch(name, 0, 1, time.sleep)[1]
+    if version.size < 0:
+        raise DataError(f"{name}: its server does not say how long it is (Content-Range); another server is needed")
+    return version
+
+
+def read_range(
+    name: str, offset: int, size: int, *, version: Version | None = None, pause: Callable[[float], None] = time.sleep
+) -> bytes:
     """`size` bytes of a file or address from `offset`, fewer at its end.
 
     Over HTTP a passing fault is tried again, 5 times in all, after 1, 2, 3 and 4 seconds. Raises PathError for what is
-    not there, DataError for a server that does not serve parts or does not come back.
+    not there, DataError for a server that does not serve parts or does not come back, and for a file that is no longer
+    of `version`.
     """
-    if not is_url(name):
+    if is_url(name):
+        data, found = _fetch(name, offset, size, pause)
+    else:
         try:
             with open(name, "rb") as stream:
+                found = _version_of_file(os.fstat(stream.fileno()))
                 stream.seek(offset)
-                return stream.read(size)
+                data = stream.read(size)
         except OSError as error:
             raise PathError(f"{name}: cannot be read: {error.strerror or error}") from error
+    if version is not None and found != version:
+        raise DataError(f"{name}: was changed since this run began to read it; start the run again once it is whole")
+    return data
+
+
+def _version_of_file(found: os.stat_result) -> Version:
+    return Version(found.st_size, found.st_mtime_ns)
+
+
+def _fetch(name: str, offset: int, size: int, pause: Callable[[float], None]) -> tuple[bytes, Version]:
     reason = ""
     for attempt in range(_ATTEMPTS):
         if attempt:
             pause(float(attempt))
         try:
-            status, data, wanted = _request(name, offset, size)
+            status, data, headers = _request(name, offset, size)
         except (OSError, HTTPException) as error:
             reason = str(error) or type(error).__name__
             continue
+        wanted = int(headers.get("Content-Length", len(data)))
         if status == 206 and len(data) == wanted:
-            return data
+            return data, _version_said(headers)
         if status == 416:
-            return b""
+            return b"", _version_said(headers)
         if status == 200:
             raise DataError(f"{name}: this server gives whole files only; one that serves parts (Range) is needed")
-        if status in _GONE:
+        if status in _REFUSED:
             raise PathError(f"{name}: the server says HTTP {status}; correct the address")
+        if status in _MOVED:
+            raise PathError(f"{name}: the server says that it is elsewhere (HTTP {status}); name that address instead")
         reason = f"{len(data)} of {wanted} bytes came" if status == 206 else f"HTTP {status}"
-    raise DataError(f"{name}: could not be read in {_ATTEMPTS} attempts: {reason}")
+    raise DataError(
+        f"{name}: could not be read in {_ATTEMPTS} attempts: {reason}; see to the server and start the run again"
+    )
 
 
-def _request(name: str, offset: int, size: int) -> tuple[int, bytes, int]:
-    """Status, body, and how long the server said that it is."""
+def _version_said(headers: HTTPMessage) -> Version:
+    total = headers.get("Content-Range", "").rpartition("/")[2]
+    stamp = headers.get("ETag") or headers.get("Last-Modified") or ""
+    return Version(int(total) if total.isdecimal() else -1, stamp)
+
+
+def _request(name: str, offset: int, size: int) -> tuple[int, bytes, HTTPMessage]:
+    """Status, body and headers."""
     parts = urlsplit(name)
     connections: dict[tuple[str, str], HTTPConnection] = _opened.__dict__.setdefault("connections", {})
     key = (parts.scheme, parts.netloc)
@@ -73,20 +131,36 @@ def _request(name: str, offset: int, size: int) -> tuple[int, bytes, int]:
         response = connections[key].getresponse()
         if response.status == 200:  # the whole of it: nobody wants to wait for that
             connections.pop(key).close()
-            return 200, b"", 0
+            return 200, b"", response.headers
         data = response.read()
     except (OSError, HTTPException):
         connections.pop(key).close()
         raise
-    return response.status, data, int(response.headers.get("Content-Length", len(data)))
+    return response.status, data, response.headers
 
 
-class RangeFile(io.RawIOBase):
-    """A file or address as a stream that can be read and moved in; behind its end there is nothing."""
+def open_stream(name: str, version: Version, *, least: int = _LEAST) -> IO[bytes]:
+    """A file or address to read and move in.
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._at = 0
+    Over HTTP it comes in pieces: `least` bytes where the stream has jumped, more and more, up to 4 MiB, where it is
+    read through; bytes skipped count as read where they cost less than a request. Raises as `read_range` does.
+    """
+    if is_url(name):
+        return io.BufferedReader(_Pieces(name, version, least))
+    try:
+        return open(name, "rb", buffering=4096)
+    except OSError as error:
+        raise PathError(f"{name}: cannot be read: {error.strerror or error}") from error
+
+
+class _Pieces(io.RawIOBase):
+    """An address as a stream that holds one piece of it."""
+
+    def __init__(self, name: str, version: Version, least: int) -> None:
+        self._name, self._version = name, version
+        self._least = self._size = least
+        self._at = self._begin = 0
+        self._piece = memoryview(b"")
 
     def readable(self) -> bool:
         return True
@@ -95,16 +169,21 @@ class RangeFile(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if whence == io.SEEK_END:
-            raise io.UnsupportedOperation("the end is not known")
-        self._at = offset + (self._at if whence == io.SEEK_CUR else 0)
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._version.size}[whence]
         return self._at
 
     def tell(self) -> int:
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        data = read_range(self._name, self._at, len(buffer))
+        if self._at >= self._version.size:
+            return 0
+        end = self._begin + len(self._piece)
+        if not self._begin <= self._at < end:
+            self._size = min(2 * self._size, _MOST) if 0 <= self._at - end <= _NEAR else self._least
+            piece = read_range(self._name, self._at, self._size, version=self._version)
+            self._begin, self._piece = self._at, memoryview(piece)
+        data = self._piece[self._at - self._begin :][: len(buffer)]
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)

@@ -7,10 +7,8 @@ takes a request.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import io
-import re
 import tarfile
 from array import array
 from collections.abc import Iterator, Sequence
@@ -19,8 +17,9 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.errors import DataError, PathError
-from taolite.formats.ranges import RangeFile, is_url, read_range
+from taolite.errors import DataError
+from taolite.formats.patterns import named
+from taolite.formats.ranges import open_stream, read_range, version_of
 
 __all__ = ["TarPictures", "names_tars", "tar_files"]
 
@@ -31,25 +30,8 @@ def names_tars(spelled: str) -> bool:
 
 
 def tar_files(pattern: str) -> list[str]:
-    """The tar files of a pattern, sorted: `{000..009}` counts, and on a disk `*`, `?` and `[...]` match.
-
-    Raises PathError where a pattern on a disk matches nothing.
-
-    >>> tar_files("https://host/shard-{08..10}.tar")
-    ['https://host/shard-08.tar', 'https://host/shard-09.tar', 'https://host/shard-10.tar']
-    """
-    counted = re.search(r"\{(\d+)\.\.(\d+)\}", pattern)
-    if counted:
-        first, last = counted.groups()
-        numbers = range(int(first), int(last) + 1)
-        before, after = pattern[: counted.start()], pattern[counted.end() :]
-        return [name for number in numbers for name in tar_files(f"{before}{number:0{len(first)}d}{after}")]
-    if is_url(pattern):
-        return [pattern]
-    found = sorted(glob.glob(pattern))  # noqa: PTH207  (the pattern may be absolute)
-    if not found:
-        raise PathError(f"{pattern}: no tar file is called like this (image_directory_path)")
-    return found
+    """The tar files of a pattern (see `taolite.formats.patterns`), sorted. Raises PathError."""
+    return named(pattern, missing=" (image_directory_path); make the tar files, or mend the path")
 
 
 class TarPictures:
@@ -106,7 +88,7 @@ class TarPictures:
 def _members(tar: str) -> Iterator[tuple[str, int, int]]:
     """Name, offset and size of every file in a tar."""
     try:
-        with tarfile.open(fileobj=io.BufferedReader(RangeFile(tar), 1024), mode="r:") as opened:
+        with tarfile.open(fileobj=open_stream(tar, version_of(tar)), mode="r:") as opened:
             while (member := opened.next()) is not None:
                 if member.isfile():
                     yield member.name, member.offset_data, member.size

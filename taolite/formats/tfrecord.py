@@ -11,9 +11,7 @@ What `read_records` gives is checked: both checksums, every list as long as the 
 from __future__ import annotations
 
 import functools
-import glob
 import math
-import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +20,8 @@ from typing import Any, NamedTuple
 from taolite.errors import DataError, PathError
 from taolite.files import open_atomic
 from taolite.formats.kitti import WORLD
+from taolite.formats.patterns import named
+from taolite.formats.ranges import is_url, open_stream, version_of
 from taolite.sample import Label
 
 __all__ = [
@@ -53,16 +53,16 @@ class Record(NamedTuple):
     picture: str = ""  # its path as the conversion spec spells it, where the record says so (SSD's)
 
 
-def read_records(paths: Path | Iterable[Path]) -> Iterator[Record]:
-    """Every record of one or more files, in order. An empty file has none.
+def read_records(paths: Path | str | Iterable[Path | str]) -> Iterator[Record]:
+    """Every record of one or more files or addresses, in order, read in pieces. An empty file has none.
 
     Labels carry name, box, truncated, occluded, alpha, and the 3-D values as `formats.kitti` keeps them; `line` is
     0. Raises PathError for a missing file and DataError, with file and record number (from 1), for one that is
     truncated, damaged or holds something else.
     """
-    for path in [paths] if isinstance(paths, Path) else paths:
-        for index, payload in enumerate(_read_frames(path), start=1):
-            yield _parse_record(payload, path, index)
+    for path in [paths] if isinstance(paths, Path | str) else paths:
+        for index, payload in enumerate(_read_frames(str(path)), start=1):
+            yield _parse_record(payload, str(path), index)
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:
@@ -93,21 +93,21 @@ def is_record_file(path: Path) -> bool:
     return not head or (len(head) == 12 and masked_crc(head[:8]) == int.from_bytes(head[8:], "little"))
 
 
-def matching(pattern: Path, *, spelled: str) -> tuple[list[Path], list[Path]]:
-    """The record files that match a spec's `tfrecords_path`, and the foreign ones, but for the converter's own report.
+def matching(pattern: str, *, spelled: str) -> tuple[list[str], list[str]]:
+    """The record files that a spec's `tfrecords_path` names, and the foreign ones, but for the converter's own report.
 
-    A file with a shard's name counts as records, so that damage in its first bytes is not passed over. `spelled` is
-    the pattern as the spec has it. Raises PathError where there is no record file.
+    A file with a shard's name counts as records, so that damage in its first bytes is not passed over, and so does
+    every address. `spelled` is the pattern as the spec has it. Raises PathError where there is no record file.
     """
-    found = sorted(Path(name) for name in glob.glob(str(pattern)))  # noqa: PTH207  (the pattern may be absolute)
-    files = [path for path in found if path.is_file() and not path.name.endswith("_warning.json")]
-    records = [path for path in files if "-of-" in path.name or is_record_file(path)]
+    missing = f" (tfrecords_path: {spelled!r}); run dataset_convert first, or mend the path"
+    found = named(pattern, missing=missing)
+    if is_url(pattern):
+        return found, []
+    files = [path for path in map(Path, found) if path.is_file() and not path.name.endswith("_warning.json")]
+    records = [str(path) for path in files if "-of-" in path.name or is_record_file(path)]
     if not records:
-        raise PathError(
-            f"No files match pattern {pattern} (tfrecords_path: {spelled!r}); "
-            "run dataset_convert first, or mend the path"
-        )
-    return records, [path for path in files if path not in records]
+        raise PathError(f"No files match pattern {pattern}{missing}")
+    return records, [str(path) for path in files if str(path) not in records]
 
 
 def shard_name(prefix: str, *, fold: int, folds: int, shard: int, shards: int) -> str:
@@ -128,15 +128,12 @@ def shard_sizes(count: int, shards: int) -> list[int]:
     return [size] * (shards - 1) + [count - size * (shards - 1)]
 
 
-def _read_frames(path: Path) -> Iterator[bytes]:
-    try:
-        stream = open(path, "rb")  # noqa: SIM115 (closed below; an error while opening gets its own message)
-    except FileNotFoundError as error:
-        raise PathError(f"{path}: this TFRecord file is missing; run dataset_convert again") from error
-    except OSError as error:
-        raise PathError(f"{path}: cannot be read: {error.strerror or error}") from error
-    with stream:
-        left, index = os.fstat(stream.fileno()).st_size, 0
+def _read_frames(path: str) -> Iterator[bytes]:
+    if not is_url(path) and not Path(path).exists():
+        raise PathError(f"{path}: this TFRecord file is missing; run dataset_convert again")
+    version = version_of(path)
+    with open_stream(path, version) as stream:
+        left, index = version.size, 0
         while left:
             index += 1
             head = stream.read(12)
@@ -170,12 +167,16 @@ def masked_crc(data: bytes) -> int:
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def _truncated(path: Path, index: int) -> DataError:
-    return DataError(f"{path}: record {index} is cut off, the end of the file is missing; run dataset_convert again")
+def _truncated(path: str, index: int) -> DataError:
+    return DataError(f"{path}: record {index} is cut off, the end of the file is missing; {_mend(path)}")
 
 
-def _damaged(path: Path, index: int) -> DataError:
-    return DataError(f"{path}: record {index} is damaged, its checksum does not fit; run dataset_convert again")
+def _damaged(path: str, index: int) -> DataError:
+    return DataError(f"{path}: record {index} is damaged, its checksum does not fit; {_mend(path)}")
+
+
+def _mend(path: str) -> str:
+    return "bring the file to the server again" if is_url(path) else "run dataset_convert again"
 
 
 @functools.cache
@@ -246,7 +247,7 @@ def _floats(label: Label) -> tuple[float, ...]:
     return (label.truncated, label.alpha, *label.box, *world)
 
 
-def _parse_record(payload: bytes, path: Path, index: int) -> Record:
+def _parse_record(payload: bytes, path: str, index: int) -> Record:
     from google.protobuf.message import DecodeError
 
     example = _example_class()()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import tarfile
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +22,7 @@ from taolite.sample import Label
 from taolite.tasks.detectnet.examples import spec_examples
 from taolite.tasks.detectnet.spec import DetectNetSpec
 
+from ..shard_server import Server, serving
 from ..tasks.detectnet.test_spec import LEAST, SOURCE
 
 PICTURES = 12
@@ -48,61 +46,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-class Server(ThreadingHTTPServer):
-    """Serves the parts of a folder's files; the first answers of `failing` are an error, and without `parts` the
-    whole file comes."""
-
-    daemon_threads = True
-    folder: Path
-    failing = 0
-    parts = True
-    asked: list[str]
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up on a whole file is what one of the tests is about."""
-
-
-class Answer(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        server = self.server
-        assert isinstance(server, Server)
-        path, begin_end = server.folder / self.path.lstrip("/"), re.findall(r"\d+", self.headers["Range"])
-        server.asked.append(self.path)
-        if server.failing:
-            server.failing -= 1
-            return self.say(503, b"")
-        if not path.is_file():
-            return self.say(404, b"")
-        data = path.read_bytes()
-        if not server.parts:
-            return self.say(200, data)
-        begin, end = map(int, begin_end)
-        return self.say(206, data[begin : end + 1]) if begin < len(data) else self.say(416, b"")
-
-    def say(self, status: int, data: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
-def server(root: Path) -> Iterator[Server]:
-    with Server(("127.0.0.1", 0), Answer) as server:
-        server.folder, server.asked = root, []
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+def server(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with serving(root) as server:
         yield server
-        server.shutdown()
-
-
-def url(server: Server) -> str:
-    return f"http://127.0.0.1:{server.server_port}"
 
 
 def examples(root: Path, images: str) -> Examples:
@@ -127,7 +75,7 @@ def test_pictures_of_local_tars_are_those_of_the_folder(root: Path, pattern: str
 
 
 def test_pictures_come_over_http_by_their_bytes_alone(root: Path, server: Server):
-    made = examples(root, f"{url(server)}/shard-{{0..2}}.tar")
+    made = examples(root, f"{server.url}/shard-{{0..2}}.tar")
     listing = len(server.asked)
 
     assert same(made, examples(root, str(root)))
@@ -135,10 +83,10 @@ def test_pictures_come_over_http_by_their_bytes_alone(root: Path, server: Server
 
 
 def test_a_run_that_goes_on_in_the_middle_of_an_epoch_gets_the_batches_it_would_have_had(root: Path, server: Server):
-    whole = examples(root, f"{url(server)}/shard-{{0..2}}.tar")
+    whole = examples(root, f"{server.url}/shard-{{0..2}}.tar")
     order = whole.order(3, batch_size=2)
     before = [batch.pixels for batch in batches(whole, order, batch_size=2, epoch=3)]
-    again = examples(root, f"{url(server)}/shard-{{0..2}}.tar")
+    again = examples(root, f"{server.url}/shard-{{0..2}}.tar")
     after = [batch.pixels for batch in batches(again, again.order(3, batch_size=2)[6:], batch_size=2, epoch=3)]
 
     assert len(before) == 6
@@ -150,23 +98,23 @@ def test_a_busy_server_is_asked_again(server: Server):
     pauses: list[float] = []
     server.failing = 3
 
-    assert len(read_range(f"{url(server)}/records", 0, 12, pause=pauses.append)) == 12
+    assert len(read_range(f"{server.url}/records", 0, 12, pause=pauses.append)) == 12
     assert pauses == [1.0, 2.0, 3.0]
 
 
 def test_what_cannot_be_read_over_http_is_one_message(server: Server):
     with pytest.raises(PathError, match=r"none\.tar: the server says HTTP 404; correct the address"):
-        TarPictures([f"{url(server)}/none.tar"])
+        TarPictures([f"{server.url}/none.tar"])
     server.failing = 99
     with pytest.raises(DataError, match="could not be read in 5 attempts: HTTP 503"):
-        read_range(f"{url(server)}/records", 0, 12, pause=lambda _: None)
+        read_range(f"{server.url}/records", 0, 12, pause=lambda _: None)
     server.failing, server.parts = 0, False
     with pytest.raises(DataError, match="gives whole files only"):
-        TarPictures([f"{url(server)}/shard-0.tar"])
+        TarPictures([f"{server.url}/shard-0.tar"])
 
 
 def test_tars_that_cannot_be_used_are_one_message(root: Path, tmp_path: Path):
-    with pytest.raises(PathError, match="no tar file is called like this"):
+    with pytest.raises(PathError, match=r"No files match pattern .*\*\.tar \(image_directory_path\)"):
         tar_files(f"{tmp_path}/*.tar")
     (tmp_path / "zeros.tar").write_bytes(b"x" * 5000)
     with pytest.raises(DataError, match="not an uncompressed tar file"):

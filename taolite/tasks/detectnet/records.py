@@ -10,7 +10,7 @@ from taolite.data.examples import Source
 from taolite.errors import DataError, PathError
 from taolite.formats import tfrecord
 from taolite.formats.packed import PackedSamples
-from taolite.formats.ranges import is_url
+from taolite.formats.ranges import located
 from taolite.formats.record_index import record_samples
 from taolite.formats.tars import TarPictures, names_tars, tar_files
 
@@ -37,7 +37,7 @@ def split_sources(dataset: DatasetConfig, split: Split, *, resolve: Resolve) -> 
         configs, mark = (dataset.validation_data_source,), ""  # part of every path: all of it is held out
     sources, foreign = [], []
     for config in configs:
-        records, others = tfrecord.matching(resolve(config.tfrecords_path), spelled=config.tfrecords_path)
+        records, others = tfrecord.matching(located(config.tfrecords_path, resolve), spelled=config.tfrecords_path)
         chosen = [path for path in records if _in_split(path, mark, split)]
         sources.append(_source(config, chosen, dataset.image_extension, resolve))
         foreign += others
@@ -57,17 +57,17 @@ def class_lookup(mapping: Mapping[str, str], classes: Sequence[str]) -> Callable
     return lambda name: table.get(name.lower())
 
 
-def _in_split(path: Path, mark: str | None, split: Split) -> bool:
-    held_out = mark is not None and mark in str(path)
+def _in_split(path: str, mark: str | None, split: Split) -> bool:
+    held_out = mark is not None and mark in path
     return held_out if split == "val" else not held_out
 
 
-def _source(source: DataSource, files: Sequence[Path], extension: str, resolve: Resolve) -> Source:
+def _source(source: DataSource, files: Sequence[str], extension: str, resolve: Resolve) -> Source:
     spelled, suffix = source.image_directory_path, f".{extension.lstrip('.')}"
     samples = PackedSamples(block for path in files for block in record_samples(path).blocks)
     if names_tars(spelled):
-        tars = tar_files(spelled if is_url(spelled) else str(resolve(spelled)))
-        return Source(samples.placed(Path(), suffix), source.source_weight, TarPictures(tars))
+        pictures = TarPictures(tar_files(located(spelled, resolve)))
+        return Source(samples.placed(Path(), suffix), source.source_weight, pictures)
     folder = resolve(spelled)
     if files and not folder.is_dir():
         raise PathError(f"{folder}: this image folder is missing (image_directory_path: {spelled!r})")

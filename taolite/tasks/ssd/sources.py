@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from taolite.errors import DataError, PathError
 from taolite.events import Notice
@@ -13,6 +13,8 @@ from taolite.formats import kitti, tfrecord
 from taolite.formats.findings import Findings, problems_error
 from taolite.formats.packed import PackedSamples, pack
 from taolite.formats.places import measure
+from taolite.formats.ranges import is_url, located
+from taolite.formats.record_index import as_sample, record_samples
 from taolite.sample import Sample
 from taolite.tasks.base import Resolve, Split
 from taolite.tasks.ssd.spec import DatasetConfig, DataSource
@@ -78,15 +80,20 @@ def _of_folders(source: DataSource, resolve: Resolve) -> tuple[PackedSamples, li
 
 
 def _of_records(source: DataSource, resolve: Resolve) -> tuple[PackedSamples, list[str]]:
-    pattern = resolve(source.tfrecords_path)
-    records, foreign = tfrecord.matching(pattern, spelled=source.tfrecords_path)
+    pattern = located(source.tfrecords_path, resolve)
+    files, foreign = tfrecord.matching(pattern, spelled=source.tfrecords_path)
     find = _Pictures(source, resolve)
     samples = pack(
-        _with_difficult(Sample(find(record, path), record.size_hw, record.labels, source=path))
-        for path in records
-        for record in tfrecord.read_records(path)
+        replace(sample, image=find(sample, file), source=None if is_url(file) else Path(file))
+        for file in files
+        for sample in record_samples(file, made=_of_record, kind="ssd")
     )
     return samples, [f"{path}: matches tfrecords_path and is no TFRecord file; it is left out" for path in foreign]
+
+
+def _of_record(record: tfrecord.Record) -> Sample:
+    """A sample that has the record's frame id for an image and its picture for a source."""
+    return _with_difficult(replace(as_sample(record), source=Path(record.picture) if record.picture else None))
 
 
 class _Pictures:
@@ -100,17 +107,17 @@ class _Pictures:
             raise PathError(f"{self._folder}: this image folder is missing (image_directory_path); correct the spec")
         self._whole: bool | None = None  # whether frame ids are below the folder whole; the first record tells
 
-    def __call__(self, record: tfrecord.Record, file: Path) -> Path:
-        """The picture of one record of `file`."""
-        if not record.picture:
+    def __call__(self, sample: Sample, file: str) -> Path:
+        """The picture of one sample `_of_record` of `file`."""
+        if sample.source is None:
             raise DataError(
                 f"{file}: its records do not say where their pictures are; convert them again with "
                 "`taolite ssd dataset_convert`"
             )
         if self._folder is None:
-            return self._resolve(record.picture)
-        name = PurePosixPath(record.picture).name
-        whole = self._folder / PurePosixPath(record.frame_id).parent / name
+            return self._resolve(str(sample.source))
+        name = sample.source.name
+        whole = self._folder / sample.image.parent / name
         if self._whole is None:
             self._whole = whole.is_file()
         return whole if self._whole else self._folder / name
