@@ -30,7 +30,9 @@ from taolite.events import Listener, Notice, Progress, silent
 from taolite.files import write_text
 from taolite.formats import tfrecord
 from taolite.formats.findings import SHOWN, problems_error
-from taolite.stages.convert_sources import CocoSource, Fold, Frames, KittiSource, Reading, Resolve, Source
+from taolite.stages.convert_coco import CocoSource
+from taolite.stages.convert_kitti import KittiSource
+from taolite.stages.convert_sources import Fold, Frames, Reading, Resolve, Source
 from taolite.stages.processes import Processes, available
 from taolite.stages.sample_modifier import SampleModifier
 from taolite.stages.staging import Staging

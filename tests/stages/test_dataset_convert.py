@@ -19,7 +19,7 @@ from taolite.errors import DataError, PathError, StoppedError, UsageError
 from taolite.events import Event, Notice
 from taolite.formats.tfrecord import read_records
 from taolite.sample import Label
-from taolite.stages.convert_sources import random_folds, sequence_folds
+from taolite.stages.convert_kitti import random_folds, sequence_folds
 from taolite.stages.dataset_convert import dataset_convert
 from taolite.stages.sample_modifier import SampleModifier
 from taolite.tasks.detectnet.spec import DatasetExportSpec, SampleModifierConfig

@@ -15,7 +15,7 @@ from taolite.formats import tfrecord
 from taolite.nn.resnet import ResNet
 from taolite.pruning.importance import select
 from taolite.pruning.surgery import count_parameters
-from taolite.stages.convert_sources import random_folds
+from taolite.stages.convert_kitti import random_folds
 from taolite.tasks import base
 from taolite.tasks.detectnet.decode import decode_grid
 from taolite.tasks.detectnet.loss import balance

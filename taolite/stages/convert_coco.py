@@ -1,0 +1,127 @@
+"""COCO files as `dataset_convert` takes them, each a fold (reference/detectnet_v2.md 3.5)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from taolite.errors import PathError
+from taolite.events import Listener, Notice
+from taolite.formats import coco
+from taolite.formats.findings import Findings
+from taolite.formats.text import show
+from taolite.formats.tfrecord import Record
+from taolite.sample import Label
+from taolite.stages.convert_sources import Fold, Frames, Reading, Resolve, digest, is_empty, stamp
+from taolite.tasks.detectnet.spec import COCOConfig
+
+__all__ = ["CocoSource"]
+
+
+class CocoSource:
+    """One annotation file for each fold, in its own order; images are not opened, as in TAO.
+
+    Raises PathError for a missing annotation file; what it holds is checked as records are taken.
+    """
+
+    def __init__(self, config: COCOConfig, resolve: Resolve, listener: Listener) -> None:
+        self._listener = listener
+        self._categories: tuple[Path, set[str]] | None = None  # of the first file
+        self._root_as_spelled = config.root_directory_path
+        self.apart = False  # all of a file would have to be handed over
+        self.root = resolve(config.root_directory_path)
+        self._folds = [
+            (folder, self.root / name)
+            for folder, name in zip(config.img_dir_names, config.annotation_files, strict=True)
+        ]
+        for _, path in self._folds:
+            if not path.is_file():
+                raise PathError(f"{path}: this file is missing (coco_config.annotation_files); correct the spec")
+        self.num_folds = len(self._folds)
+
+    def fold(self, number: int, findings: Findings) -> Fold:
+        folder, path = self._folds[number]
+        dataset = coco.load(path, findings)
+        if dataset is None:
+            return _CocoFold(folder, path, self._root_as_spelled, {}, {})
+        if not any(dataset.labels.values()):
+            text = "it has no annotation: of background alone nothing is learned; take its fold out of coco_config"
+            findings.error("unreadable-label", path, text)
+        self._compare(dataset)
+        return _CocoFold(folder, path, self._root_as_spelled, dataset.images, dataset.labels)
+
+    def _compare(self, dataset: coco.CocoFile) -> None:
+        """Warn of image extensions that a training spec cannot name at once, and of classes that only one file has."""
+        suffixes = Counter(PurePosixPath(str(entry["file_name"])).suffix for entry in dataset.images.values())
+        if len(suffixes) > 1:
+            listed = ", ".join(f"{count} in {suffix or 'nothing'}" for suffix, count in sorted(suffixes.items()))
+            text = f"{dataset.path}: file names end {listed}; a training spec takes one image_extension"
+            self._listener(Notice(text, "warning"))
+        names = set(dataset.names.values())
+        first, known = self._categories = self._categories or (dataset.path, names)
+        if names != known:
+            listed = ", ".join(show(name) for name in sorted(names ^ known))
+            text = f"{dataset.path}: its categories are not those of {first}; only one of the two has {listed}"
+            self._listener(Notice(text, "warning"))
+
+
+@dataclass(frozen=True)
+class _CocoFold:
+    folder: str
+    path: Path
+    root_as_spelled: str
+    images: Mapping[int, Mapping[str, Any]]
+    labels: Mapping[int, Sequence[Label]]
+
+    @cached_property
+    def _ids(self) -> list[int]:
+        return list(self.images)
+
+    @cached_property
+    def stamp(self) -> str:
+        """Size and time of the annotation file."""
+        return stamp(self.path)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def frames(self, places: Sequence[int]) -> Frames:
+        return _CocoFrames(self, [self._ids[at] for at in places])
+
+
+@dataclass(frozen=True)
+class _CocoFrames:
+    fold: _CocoFold
+    ids: Sequence[int]
+
+    def state(self) -> str:
+        return digest([str(self.fold.path), self.fold.stamp, *map(str, self.ids)])
+
+    def records(self, reading: Reading) -> Iterator[Record]:
+        fold = self.fold
+        for image_id in self.ids:
+            entry = fold.images[image_id]
+            height, width = entry.get("height"), entry.get("width")
+            if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
+                text = f"image {image_id} needs `height` and `width`, whole numbers of pixels above 0"
+                reading.findings.error("bad-image", fold.path, text)
+                continue
+            name = PurePosixPath(fold.folder, str(entry["file_name"]))
+            picture = str(PurePosixPath(fold.root_as_spelled, name))
+            labels = tuple(_usable_coco(fold.labels[image_id], fold.path, reading))
+            yield Record(str(name.with_suffix("")), (height, width), labels, picture)
+
+
+def _usable_coco(labels: Sequence[Label], path: Path, reading: Reading) -> Iterator[Label]:
+    """Labels whose box encloses something. TAO names a dropped one by its id, which two files may share."""
+    for label in labels:
+        if is_empty(label):
+            reading.dropped[label.attributes["id"], str(path)] = [int(value) for value in label.box]
+            continue
+        name = label.name.replace(" ", "")
+        reading.class_map[name] = name.lower()
+        yield replace(label, name=name.lower())

@@ -1,0 +1,237 @@
+"""Folders of KITTI labels as `dataset_convert` takes them, dealt into folds (reference/detectnet_v2.md 3.1, 3.2)."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Mapping, MutableSequence, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taolite.errors import DataError, PathError, UsageError
+from taolite.events import Listener, Notice
+from taolite.formats import kitti
+from taolite.formats.findings import SHOWN, Findings
+from taolite.formats.places import measure
+from taolite.formats.tfrecord import Record
+from taolite.pictures import EXTENSIONS
+from taolite.sample import Label
+from taolite.stages.convert_sources import Fold, Frames, Reading, Resolve, digest, is_empty, stamp
+from taolite.tasks.detectnet.spec import KITTIConfig
+
+__all__ = ["KittiSource", "random_folds", "sequence_folds"]
+
+T = TypeVar("T")
+
+_SEED = 42  # reference 3.2
+_LISTED = 4096  # file names at once
+
+
+def random_folds(stems: MutableSequence[T], *, val_split: float) -> list[MutableSequence[T]]:
+    """[validation, training]: of the stems, sorted by the caller, the first int(val_split / 100 * N) validate.
+
+    Both are shuffled, twice, because TAO shuffles when it splits and again before it writes.
+    """
+    count = int(val_split / 100.0 * len(stems))
+    folds, rng = [stems[:count], stems[count:]], random.Random(_SEED)
+    for fold in (*folds, *folds):
+        rng.shuffle(fold)
+    return folds
+
+
+def sequence_folds(sequences: Mapping[str, Sequence[str]], *, partitions: int) -> list[list[str]]:
+    """Whole sequences dealt round-robin, longest first, then by name; the folds reversed, then each shuffled."""
+    folds: list[list[str]] = [[] for _ in range(max(partitions, 1))]
+    ordered = list(sequences.items())
+    if partitions > 1:
+        ordered.sort(key=lambda item: (-len(item[1]), item[0]))
+    for index, (_, frames) in enumerate(ordered):
+        folds[index % len(folds)].extend(frames)
+    folds.reverse()
+    rng = random.Random(_SEED)
+    for fold in folds:
+        rng.shuffle(fold)
+    return folds
+
+
+class KittiSource:
+    """A folder of images and a folder of labels; a label without an image is not looked at, as in TAO.
+
+    Raises UsageError, PathError or DataError for settings and folders that cannot work.
+    """
+
+    def __init__(self, config: KITTIConfig, resolve: Resolve, listener: Listener) -> None:
+        self._config, self._listener = config, listener
+        self._extension = config.image_extension or ".png"
+        self.apart = True
+        self.root = resolve(config.root_directory_path)
+        self._images, self._labels = self.root / config.image_dir_name, self.root / config.label_dir_name
+        for folder, name in ((self._images, "image_dir_name"), (self._labels, "label_dir_name")):
+            if not folder.is_dir():
+                raise PathError(f"{folder}: this folder is missing (kitti_config.{name}); correct the spec or a mount")
+        for name in ("point_clouds_dir", "calibrations_dir"):
+            if getattr(config, name):
+                listener(Notice(f"kitti_config.{name} is ignored: no network here takes point clouds", "warning"))
+        self._folds: Sequence[Sequence[str]]
+        self._folds = self._random() if config.partition_mode == "random" else self._sequences()
+        self.num_folds = len(self._folds)
+
+    def fold(self, number: int, findings: Findings) -> Fold:
+        return _KittiFold(self._images, self._labels, self._config, self._extension, self._folds[number])
+
+    def _random(self) -> Sequence[Sequence[str]]:
+        config, extension = self._config, self._extension
+        if config.num_partitions != 2:
+            raise UsageError(f"kitti_config.num_partitions is {config.num_partitions}; partition_mode random needs 2")
+        if not 0 <= config.val_split < 100:
+            raise UsageError(f"kitti_config.val_split is {config.val_split:g}; it needs to be 0 or more, and below 100")
+        names, others = _list_names(self._images, extension)
+        listed = ", ".join(f"{count} end in {suffix}" for suffix, count in sorted(others.items()))
+        if not len(names):
+            found = f"of its pictures {listed}" if listed else "it holds no picture"
+            raise DataError(f"{self._images}: no name ends in {extension} (kitti_config.image_extension); {found}")
+        if others:
+            text = f"{self._images}: {listed} and are left out; kitti_config.image_extension is {extension}"
+            self._listener(Notice(text, "warning"))
+        orders = random_folds(array("L", range(len(names))), val_split=config.val_split)
+        folds = [_Stems(names, order, len(os.fsencode(extension))) for order in orders]
+        self._listener(Notice(f"Num images in\nTrain: {len(folds[1])}\tVal: {len(folds[0])}"))
+        note = (
+            "Validation data in partition 0. Hence, while choosing the validationset during training choose "
+            "validation_fold 0."
+        )
+        self._listener(Notice(note if config.val_split else "Skipped validation data..."))
+        return folds
+
+    def _sequences(self) -> Sequence[Sequence[str]]:
+        path = self.root / self._config.kitti_sequence_to_frames_file
+        try:
+            table = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise PathError(f"{path}: this file is missing (kitti_config.kitti_sequence_to_frames_file)") from error
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise DataError(f"{path}: not JSON ({error})") from error
+        if not _is_table_of_names(table):
+            raise DataError(f'{path}: one object is needed, sequence -> frames, e.g. {{"0001": ["000000", "000001"]}}')
+        frames = Counter(frame for names in table.values() for frame in names)
+        if not frames:
+            raise DataError(f"{path}: it names no frame")
+        twice = [frame for frame, count in frames.items() if count > 1]
+        if twice:
+            listed = ", ".join(twice[:3]) + (f" and {len(twice) - 3} more" if len(twice) > 3 else "")
+            text = f"{path}: named more than once, and so perhaps in two folds: {listed}"
+            self._listener(Notice(text, "warning"))
+        return sequence_folds(table, partitions=self._config.num_partitions)
+
+
+@dataclass(frozen=True)
+class _KittiFold:
+    images: Path
+    labels: Path
+    config: KITTIConfig
+    extension: str
+    stems: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+    def frames(self, places: Sequence[int]) -> Frames:
+        return _KittiFrames(self.images, self.labels, self.config, self.extension, [self.stems[at] for at in places])
+
+
+@dataclass(frozen=True)
+class _KittiFrames:
+    images: Path
+    labels: Path
+    config: KITTIConfig
+    extension: str
+    stems: Sequence[str]
+
+    def state(self) -> str:
+        files = ((self.images / f"{stem}{self.extension}", self.labels / f"{stem}.txt") for stem in self.stems)
+        return digest([str(self.images), str(self.labels), *(stamp(path) for pair in files for path in pair)])
+
+    def records(self, reading: Reading) -> Iterator[Record]:
+        for stem in self.stems:
+            image, path = self.images / f"{stem}{self.extension}", self.labels / f"{stem}.txt"
+            size_hw = measure(image, reading.findings)
+            if not path.is_file():
+                text = f"its label file {path} is missing; restore it, or make it empty if the image shows nothing"
+                reading.findings.error("missing-label", image, text)
+                continue
+            labels = kitti.parse_labels(path, reading.findings)
+            if size_hw is not None and labels is not None:
+                name = PurePosixPath(self.config.image_dir_name, f"{stem}{self.extension}")
+                picture = str(PurePosixPath(self.config.root_directory_path, name))
+                frame_id = str(PurePosixPath(self.config.image_dir_name, stem))
+                yield Record(frame_id, size_hw, tuple(_usable_kitti(labels, path, reading)), picture)
+
+
+def _usable_kitti(labels: Sequence[Label], path: Path, reading: Reading) -> Iterator[Label]:
+    """Labels whose box encloses something, lower-cased. TAO's name of a dropped one counts the file's objects."""
+    for index, label in enumerate(labels):
+        if is_empty(label):
+            reading.dropped[f"{path}_{index}", str(path)] = [int(value) for value in label.box]
+            if len(reading.of_empty) < SHOWN:
+                reading.of_empty.append(f"{path}:{label.line}: {label.name} has an empty box and is left out")
+            continue
+        reading.class_map[label.name] = label.name.lower()
+        yield replace(label, name=label.name.lower())
+    if any(label.score is not None for label in labels):
+        reading.warnings.append(f"{path}: 16 columns, as predictions have; their scores are not stored")
+
+
+@dataclass(frozen=True)
+class _Stems(Sequence[str]):
+    """File names without their last `cut` bytes, in another order: a few bytes a name, however many there are."""
+
+    names: NDArray[np.bytes_]
+    order: Sequence[int]
+    cut: int
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, at: int | slice) -> str | Sequence[str]:
+        if isinstance(at, slice):
+            return _Stems(self.names, self.order[at], self.cut)
+        return os.fsdecode(bytes(self.names[self.order[at]])[: -self.cut or None])
+
+
+def _list_names(folder: Path, extension: str) -> tuple[NDArray[np.bytes_], Counter[str]]:
+    """The names of the files in a folder that end in `extension`, sorted, and how many other pictures have which."""
+    others: Counter[str] = Counter()
+
+    def wanted() -> Iterator[bytes]:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(extension):
+                    if entry.is_file():
+                        yield os.fsencode(entry.name)
+                elif (suffix := Path(entry.name).suffix).lower() in EXTENSIONS and entry.is_file():
+                    others[suffix] += 1
+
+    upcoming, parts = wanted(), [np.empty(0, np.bytes_)]
+    while some := list(islice(upcoming, _LISTED)):
+        parts.append(np.array(some))
+    return np.sort(np.concatenate(parts)), others
+
+
+def _is_table_of_names(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(frames, list) and all(isinstance(frame, str) for frame in frames) for frames in value.values()
+    )
