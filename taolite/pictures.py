@@ -6,19 +6,25 @@ Pillow is imported when a picture is opened: `taolite --help` never pays for it.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from taolite.errors import DataError, PathError
 
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
 __all__ = ["EXTENSIONS", "read_rgb", "read_size", "to_grey"]
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 _ORIENTATION = 0x0112  # the EXIF tag
 _SIDEWAYS = (5, 6, 7, 8)  # its values that swap width and height
+_SIGNATURE = 8  # bytes of a PNG before its first chunk
+_MAY_TURN = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")  # its chunks that Pillow reads an orientation from
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -28,12 +34,28 @@ def read_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            turned = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
+            exif = Image.Image.getexif(image) if _ends_with_its_pixels(image) else image.getexif()
+            turned = exif.get(_ORIENTATION, 1) in _SIDEWAYS
     except FileNotFoundError as error:
         raise PathError(f"{path}: this image is missing; restore it or remove its label") from error
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path}: not a readable image ({error}); replace the file or remove it") from error
     return (width, height) if turned else (height, width)
+
+
+def _ends_with_its_pixels(image: ImageFile) -> bool:
+    """Whether this is a whole PNG with no EXIF or text behind its pixels. Pillow decodes them all to see that."""
+    if image.format != "PNG":
+        return False
+    stream = image.fp
+    assert stream is not None
+    begin, behind = stream.tell(), False
+    stream.seek(_SIGNATURE)
+    while len(head := stream.read(8)) == 8 and head[4:] != b"IEND" and not (behind and head[4:] in _MAY_TURN):
+        behind |= head[4:] == b"IDAT"
+        stream.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
+    stream.seek(begin)
+    return head[4:] == b"IEND"
 
 
 def read_rgb(path: Path, *, grey: bool = False, stream: IO[bytes] | None = None) -> NDArray[np.uint8]:

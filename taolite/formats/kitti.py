@@ -10,7 +10,6 @@ column is a score: TAO refuses it, we read it. Lines stay in file order; `DontCa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from taolite.errors import DataError
@@ -106,26 +105,36 @@ def format_labels(labels: Sequence[Label]) -> str:
 
 def _parse_line(text: str, path: Path, line: int, findings: Findings) -> Label | None:
     fields = text.split()
+    numbers = _numbers(fields[1:])
+    if numbers is None or len(fields) not in (_COLUMNS, _COLUMNS + 1):
+        findings.error("bad-line", path, _problem(fields), line=line)
+        return None
+    truncated, occluded, alpha, x1, y1, x2, y2, *world = numbers[: _COLUMNS - 1]
+    attributes = {name: repr(value) for name, value in zip(WORLD, world, strict=True)} if any(world) else {}
+    score = numbers[_COLUMNS - 1] if len(fields) > _COLUMNS else None
+    box = (x1, y1, x2, y2)
+    return Label(fields[0], box, truncated, int(occluded), alpha, score=score, attributes=attributes, line=line)
+
+
+def _numbers(fields: Sequence[str]) -> list[float] | None:
+    """All of a line's numbers, or None where one of them cannot be meant."""
+    try:
+        numbers = list(map(float, fields))
+    except ValueError:
+        return None
+    return numbers if all(abs(value) <= _LARGEST for value in numbers) else None  # not a number is not less either
+
+
+def _problem(fields: Sequence[str]) -> str:
+    """What is wrong with a line."""
     values = [number(field) for field in fields[1:]]
     bad = next((i for i, value in enumerate(values) if value is None), None)
     if bad == 0 and len(fields) > _COLUMNS:
         name = " ".join(fields[: len(fields) - _COLUMNS + 1])
-        text = f"class name {show(name)} holds a blank, and blanks separate columns; rename it"
-        findings.error("bad-line", path, text, line=line)
-        return None
+        return f"class name {show(name)} holds a blank, and blanks separate columns; rename it"
     if len(fields) not in (_COLUMNS, _COLUMNS + 1):
         found = f"{len(fields)} column{'s' if len(fields) != 1 else ''}"
-        findings.error("bad-line", path, f"{found} found; a KITTI label has 15, or 16 with a score", line=line)
-        return None
+        return f"{found} found; a KITTI label has 15, or 16 with a score"
     if bad is not None:
-        text = f"column {bad + 2} is {show(fields[bad + 1])}; it needs to be a finite number"
-        findings.error("bad-line", path, text, line=line)
-        return None
-    numbers = [value for value in values if value is not None]
-    if max(map(abs, numbers)) > _LARGEST:
-        findings.error("bad-line", path, f"a value beyond {_LARGEST:.0e} is neither pixel nor metre", line=line)
-        return None
-    world = {name: repr(value) for name, value in zip(WORLD, numbers[7:14], strict=True) if any(numbers[7:14])}
-    x1, y1, x2, y2 = numbers[3:7]
-    label = Label(fields[0], (x1, y1, x2, y2), numbers[0], int(numbers[1]), numbers[2], attributes=world, line=line)
-    return replace(label, score=numbers[14]) if len(numbers) == _COLUMNS else label
+        return f"column {bad + 2} is {show(fields[bad + 1])}; it needs to be a finite number"
+    return f"a value beyond {_LARGEST:.0e} is neither pixel nor metre"

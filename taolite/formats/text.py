@@ -25,13 +25,15 @@ def read_whole(path: Path) -> str:
 def read_text(path: Path, findings: Findings) -> str | None:
     """The whole file, or None where it is missing or not UTF-8; the reason goes to `findings`."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         findings.error("missing-label", path, "this file is missing; restore it")
     except UnicodeDecodeError as error:
         findings.error("unreadable-label", path, f"not UTF-8 text (byte {error.start}); save it as UTF-8")
     except OSError as error:
         findings.error("unreadable-label", path, f"cannot be read: {error.strerror or error}")
+    else:
+        return text.replace("\r\n", "\n").replace("\r", "\n")
     return None
 
 

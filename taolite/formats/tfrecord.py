@@ -40,6 +40,7 @@ __all__ = [
 
 _CORNERS = tuple(f"target/coordinates_{edge}" for edge in ("x1", "y1", "x2", "y2"))
 _WORLD = tuple(f"target/world_bbox_{part}" for part in ("h", "w", "l", "x", "y", "z", "rot_y"))
+_NOWHERE = (0.0,) * len(_WORLD)
 _PICTURE = "frame/path"  # ours
 _FLOATS = ("target/truncation", "target/observation_angle", *_CORNERS, *_WORLD)
 
@@ -228,22 +229,21 @@ def encode(record: Record) -> bytes:
     feature["frame/id"].bytes_list.value.append(record.frame_id.encode())
     feature["frame/height"].int64_list.value.append(record.size_hw[0])
     feature["frame/width"].int64_list.value.append(record.size_hw[1])
-    # `extend` with nothing leaves the kind unset; TAO writes the empty list, so it is set explicitly.
-    feature["target/object_class"].bytes_list.SetInParent()
-    feature["target/object_class"].bytes_list.value.extend(label.name.encode() for label in labels)
-    feature["target/occlusion"].int64_list.SetInParent()
-    feature["target/occlusion"].int64_list.value.extend(label.occluded for label in labels)
     if record.picture:
         feature[_PICTURE].bytes_list.value.append(record.picture.encode())
-    rows = [_floats(label) for label in labels]
-    for column, name in enumerate(_FLOATS):
-        feature[name].float_list.SetInParent()
-        feature[name].float_list.value.extend(row[column] for row in rows)
+    floats = list(zip(*map(_floats, labels), strict=True)) or [()] * len(_FLOATS)
+    for values, column in (
+        (feature["target/object_class"].bytes_list, [label.name.encode() for label in labels]),
+        (feature["target/occlusion"].int64_list, [label.occluded for label in labels]),
+        *((feature[name].float_list, column) for name, column in zip(_FLOATS, floats, strict=True)),
+    ):
+        values.SetInParent()  # TAO writes an empty list where there is nothing; `extend` leaves its kind unset
+        values.value.extend(column)
     return bytes(example.SerializeToString(deterministic=True))
 
 
 def _floats(label: Label) -> tuple[float, ...]:
-    world = (float(label.attributes.get(name, 0)) for name in WORLD)
+    world = [float(label.attributes.get(name, 0)) for name in WORLD] if label.attributes else _NOWHERE
     return (label.truncated, label.alpha, *label.box, *world)
 
 

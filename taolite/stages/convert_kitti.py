@@ -9,6 +9,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, overload
@@ -155,13 +156,18 @@ class _KittiFrames:
     extension: str
     stems: Sequence[str]
 
+    @cached_property
+    def _files(self) -> list[tuple[Path, Path]]:
+        """The picture and the label file of each frame."""
+        return [(self.images / f"{stem}{self.extension}", self.labels / f"{stem}.txt") for stem in self.stems]
+
     def state(self) -> str:
-        files = ((self.images / f"{stem}{self.extension}", self.labels / f"{stem}.txt") for stem in self.stems)
-        return digest([str(self.images), str(self.labels), *(stamp(path) for pair in files for path in pair)])
+        stamps = (stamp(path) for pair in self._files for path in pair)
+        return digest([str(self.images), str(self.labels), *stamps])
 
     def records(self, reading: Reading) -> Iterator[Record]:
-        for stem in self.stems:
-            image, path = self.images / f"{stem}{self.extension}", self.labels / f"{stem}.txt"
+        root, folder = PurePosixPath(self.config.root_directory_path), PurePosixPath(self.config.image_dir_name)
+        for stem, (image, path) in zip(self.stems, self._files, strict=True):
             size_hw = measure(image, reading.findings)
             if not path.is_file():
                 text = f"its label file {path} is missing; restore it, or make it empty if the image shows nothing"
@@ -169,10 +175,8 @@ class _KittiFrames:
                 continue
             labels = kitti.parse_labels(path, reading.findings)
             if size_hw is not None and labels is not None:
-                name = PurePosixPath(self.config.image_dir_name, f"{stem}{self.extension}")
-                picture = str(PurePosixPath(self.config.root_directory_path, name))
-                frame_id = str(PurePosixPath(self.config.image_dir_name, stem))
-                yield Record(frame_id, size_hw, tuple(_usable_kitti(labels, path, reading)), picture)
+                usable, frame_id = tuple(_usable_kitti(labels, path, reading)), str(folder / stem)
+                yield Record(frame_id, size_hw, usable, str(root / f"{frame_id}{self.extension}"))
 
 
 def _usable_kitti(labels: Sequence[Label], path: Path, reading: Reading) -> Iterator[Label]:
@@ -183,8 +187,9 @@ def _usable_kitti(labels: Sequence[Label], path: Path, reading: Reading) -> Iter
             if len(reading.of_empty) < SHOWN:
                 reading.of_empty.append(f"{path}:{label.line}: {label.name} has an empty box and is left out")
             continue
-        reading.class_map[label.name] = label.name.lower()
-        yield replace(label, name=label.name.lower())
+        name = label.name.lower()
+        reading.class_map[label.name] = name
+        yield label if label.name == name else replace(label, name=name)
     if any(label.score is not None for label in labels):
         reading.warnings.append(f"{path}: 16 columns, as predictions have; their scores are not stored")
 

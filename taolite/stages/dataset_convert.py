@@ -194,12 +194,13 @@ def _pieces(fold: Fold, places: Sequence[int]) -> Iterator[Frames]:
 
 def _convert(frames: Frames, pictures: bool) -> tuple[str, bytes, Reading]:
     """The state of some frames before they are read, their records as they stand in a file, and what was met."""
-    state, reading, payload = frames.state(), Reading(), bytearray()
+    state, reading, payload, names = frames.state(), Reading(), bytearray(), []
     for record in frames.records(reading):
         kept = record if pictures else record._replace(picture="")
         payload += tfrecord.framed(tfrecord.encode(kept))
-        reading.names.update(label.name for label in record.labels)
+        names += [label.name for label in record.labels]
         reading.images += 1
+    reading.names.update(names)
     return state, bytes(payload), reading
 
 
