@@ -27,12 +27,15 @@ _SIGNATURE = 8  # bytes of a PNG before its first chunk
 _MAY_TURN = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")  # its chunks that Pillow reads an orientation from
 
 
-def read_size(path: Path) -> tuple[int, int]:
-    """(height, width) in pixels, from the file's header alone. Raises PathError, DataError."""
+def read_size(path: Path, *, stream: IO[bytes] | None = None) -> tuple[int, int]:
+    """(height, width) in pixels, from the file's header alone. With `stream` the file's bytes come from there.
+
+    Raises PathError, DataError.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        with Image.open(stream or path) as image:
             width, height = image.size
             exif = Image.Image.getexif(image) if _ends_with_its_pixels(image) else image.getexif()
             turned = exif.get(_ORIENTATION, 1) in _SIDEWAYS

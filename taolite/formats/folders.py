@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from taolite.errors import DataError, PathError
 from taolite.events import Listener, Notice, silent
@@ -188,15 +189,20 @@ def read_classmap(path: Path) -> tuple[str, ...]:
     return tuple(sorted(found, key=found.__getitem__))
 
 
-def is_whole(path: Path, findings: Findings) -> bool:
-    """Whether a picture ends as it should, or decodes all the same; otherwise the reason goes to `findings`."""
-    with open(path, "rb") as stream:
-        marker = _ENDS.get(stream.read(2))
-        stream.seek(-min(_TAIL, path.stat().st_size), 2)
-        if marker is not None and marker in stream.read():
-            return True
+def is_whole(path: Path, findings: Findings, stream: IO[bytes] | None = None) -> bool:
+    """Whether a picture ends as it should, or decodes all the same; otherwise the reason goes to `findings`. With
+    `stream` the file's bytes come from there."""
+    if stream is None:
+        with open(path, "rb") as opened:
+            return is_whole(path, findings, opened)
+    stream.seek(0)
+    marker = _ENDS.get(stream.read(2))
+    stream.seek(-min(_TAIL, stream.seek(0, 2)), 2)
+    if marker is not None and marker in stream.read():
+        return True
+    stream.seek(0)
     try:
-        read_rgb(path)
+        read_rgb(path, stream=stream)
     except DataError as error:
         findings.error("unreadable-image", path, str(error).removeprefix(f"{path}: "))
         return False

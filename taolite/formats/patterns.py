@@ -26,15 +26,16 @@ def named(pattern: str, *, missing: str) -> list[str]:
         numbers = range(int(first), int(last) + 1)
         before, after = pattern[: counted.start()], pattern[counted.end() :]
         names = (f"{before}{number:0{len(first)}d}{after}" for number in numbers)
-        return [name for spelled in names for name in named(spelled, missing=missing)]
-    if is_url(pattern):
+        found = [name for spelled in names for name in named(spelled, missing=missing)]
+    elif is_url(pattern):
         if "*" in pattern:
             raise PathError(
                 f"{pattern}: a server's files cannot be listed; count them instead, as in "
                 f"{pattern.replace('*', '{000..009}', 1)}"
             )
-        return [pattern]
-    found = sorted(glob.glob(pattern))  # noqa: PTH207  (the pattern may be absolute)
+        found = [pattern]
+    else:
+        found = sorted(glob.glob(pattern))  # noqa: PTH207  (the pattern may be absolute)
     if not found:
         raise PathError(f"No files match pattern {pattern}{missing}")
     return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from taolite.errors import DataError, PathError
 from taolite.formats.findings import Findings
@@ -110,10 +111,11 @@ class Pictures:
         )
 
 
-def measure(image: Path, findings: Findings) -> tuple[int, int] | None:
-    """(height, width) of a picture from its header, or None where it has none; the reason goes to `findings`."""
+def measure(image: Path, findings: Findings, stream: IO[bytes] | None = None) -> tuple[int, int] | None:
+    """(height, width) of a picture from its header, or None where it has none; the reason goes to `findings`. With
+    `stream` the file's bytes come from there."""
     try:
-        return read_size(image)
+        return read_size(image, stream=stream)
     except PathError:
         findings.error("missing-image", image, "this image is missing; restore it or remove its label")
     except DataError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from taolite.data.loading import batches
 from taolite.data.order import Shards, shard_order
 from taolite.errors import DataError, PathError
 from taolite.formats.ranges import read_range
-from taolite.formats.tars import TarPictures, tar_files
+from taolite.formats.tars import TarPictures, list_tars, tar_files
 from taolite.formats.tfrecord import Record, write_records
 from taolite.sample import Label
 from taolite.tasks.detectnet.examples import spec_examples
@@ -51,6 +53,10 @@ def server(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with serving(root) as server:
         yield server
+
+
+def tars_of(tars: list[str]) -> TarPictures:
+    return TarPictures(list_tars(tars))
 
 
 def examples(root: Path, images: str) -> Examples:
@@ -94,6 +100,18 @@ def test_a_run_that_goes_on_in_the_middle_of_an_epoch_gets_the_batches_it_would_
     assert all(np.array_equal(one, other) for one, other in zip(before[3:], after, strict=True))
 
 
+def test_a_tar_that_changes_in_mid_run_is_told(root: Path, tmp_path: Path):
+    shutil.copy(root / "shard-0.tar", tmp_path)
+    with serving(tmp_path) as server:
+        local, remote = tars_of([f"{tmp_path}/shard-0.tar"]), tars_of([f"{server.url}/shard-0.tar"])
+        assert local.open("images/3.png").read() == remote.open("images/3.png").read()
+        os.utime(tmp_path / "shard-0.tar", (1e9, 1e9))
+
+        for pictures in (local, remote):
+            with pytest.raises(DataError, match=r"shard-0.tar: was changed since this run began to read it; start the"):
+                pictures.open("images/3.png")
+
+
 def test_a_busy_server_is_asked_again(server: Server):
     pauses: list[float] = []
     server.failing = 3
@@ -104,25 +122,25 @@ def test_a_busy_server_is_asked_again(server: Server):
 
 def test_what_cannot_be_read_over_http_is_one_message(server: Server):
     with pytest.raises(PathError, match=r"none\.tar: the server says HTTP 404; correct the address"):
-        TarPictures([f"{server.url}/none.tar"])
+        tars_of([f"{server.url}/none.tar"])
     server.failing = 99
     with pytest.raises(DataError, match="could not be read in 5 attempts: HTTP 503"):
         read_range(f"{server.url}/records", 0, 12, pause=lambda _: None)
     server.failing, server.parts = 0, False
     with pytest.raises(DataError, match="gives whole files only"):
-        TarPictures([f"{server.url}/shard-0.tar"])
+        tars_of([f"{server.url}/shard-0.tar"])
 
 
 def test_tars_that_cannot_be_used_are_one_message(root: Path, tmp_path: Path):
     with pytest.raises(PathError, match=r"No files match pattern .*\*\.tar \(image_directory_path\)"):
-        tar_files(f"{tmp_path}/*.tar")
+        tar_files(f"{tmp_path}/*.tar", field="image_directory_path")
     (tmp_path / "zeros.tar").write_bytes(b"x" * 5000)
     with pytest.raises(DataError, match="not an uncompressed tar file"):
-        TarPictures([str(tmp_path / "zeros.tar")])
+        tars_of([str(tmp_path / "zeros.tar")])
     with pytest.raises(DataError, match=r"names stand in tar files more than once.*shard-0.tar"):
-        TarPictures([f"{root}/shard-0.tar", f"{root}/shard-1.tar", f"{root}/shard-0.tar"])
+        tars_of([f"{root}/shard-0.tar", f"{root}/shard-1.tar", f"{root}/shard-0.tar"])
     with pytest.raises(DataError, match=r"images/1.png: this picture is in none of the tar files"):
-        TarPictures([f"{root}/shard-0.tar"]).open("images/1.png")
+        tars_of([f"{root}/shard-0.tar"]).open("images/1.png")
 
 
 def test_an_order_by_shards_keeps_to_a_few_files_at_a_time_and_shows_every_sample_once():

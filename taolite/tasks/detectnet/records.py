@@ -12,7 +12,7 @@ from taolite.formats import tfrecord
 from taolite.formats.packed import PackedSamples
 from taolite.formats.ranges import located
 from taolite.formats.record_index import record_samples
-from taolite.formats.tars import TarPictures, names_tars, tar_files
+from taolite.formats.tars import TarPictures, list_tars, names_tars, tar_files
 
 if TYPE_CHECKING:
     from taolite.tasks.detectnet.spec import DatasetConfig, DataSource
@@ -66,7 +66,7 @@ def _source(source: DataSource, files: Sequence[str], extension: str, resolve: R
     spelled, suffix = source.image_directory_path, f".{extension.lstrip('.')}"
     samples = PackedSamples(block for path in files for block in record_samples(path).blocks)
     if names_tars(spelled):
-        pictures = TarPictures(tar_files(located(spelled, resolve)))
+        pictures = TarPictures(list_tars(tar_files(located(spelled, resolve), field="image_directory_path")))
         return Source(samples.placed(Path(), suffix), source.source_weight, pictures)
     folder = resolve(spelled)
     if files and not folder.is_dir():

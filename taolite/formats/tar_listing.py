@@ -1,0 +1,127 @@
+"""What lies in a tar file: names, places and sizes of its members and, where that is asked for, of its pictures.
+
+A listing reads the headers of a tar; with sizes, the beginning and the end of every picture too, in the same pass. It
+is kept in an index (`taolite.formats.index_file`), so that a tar is listed once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from array import array
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import numpy as np
+
+from taolite.errors import DataError
+from taolite.formats.findings import Finding, Findings
+from taolite.formats.folders import is_whole
+from taolite.formats.index_file import Put, SavedColumns, index_path, read_index, write_index
+from taolite.formats.packed import Column, Texts
+from taolite.formats.places import measure
+from taolite.formats.ranges import Version, open_stream, version_of
+from taolite.pictures import EXTENSIONS
+
+__all__ = ["TarListing", "key_of", "list_tar"]
+
+_PICTURES = (*EXTENSIONS, ".pgm", ".gif")
+_COLUMNS = ("keys_m", "offsets_m", "sizes_m", "heights_m", "widths_m")
+_HEAD = 1 << 14  # bytes in which most pictures say how large they are
+
+
+@dataclass(frozen=True)
+class TarListing:
+    """The files in a tar, M of them, hidden ones left out: `names`, their keys (M,) uint64, offsets and sizes in bytes.
+
+    Of a measured one heights and widths (M,) in pixels too, 0 for what is no picture and for those that `faults` tell
+    of; None otherwise.
+    """
+
+    tar: str
+    version: Version
+    names: Texts
+    keys_m: Column
+    offsets_m: Column
+    sizes_m: Column
+    heights_m: Column | None = None
+    widths_m: Column | None = None
+    faults: tuple[Finding, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.keys_m)
+
+
+def key_of(name: str) -> int:
+    """64 bits that stand for a member's name, with or without `./` before it."""
+    name = PurePosixPath(name).as_posix()
+    return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "little")
+
+
+def list_tar(tar: str, *, measured: bool = False) -> TarListing:
+    """The listing of a tar file or address. Raises PathError, DataError."""
+    version, target = version_of(tar), index_path(tar)
+    kept = read_index(target, version)
+    if kept is not None and (kept.contents["columns"]["heights_m"] or not measured):
+        return _kept(tar, version, kept)
+    listing = _listed(tar, version, measured)
+    write_index(target, version, lambda put: _saved(listing, put))
+    return listing
+
+
+def _listed(tar: str, version: Version, measured: bool) -> TarListing:
+    names: list[str] = []
+    keys, offsets, sizes, heights, widths = (array("Q") for _ in range(5))
+    findings = Findings()
+    stream = open_stream(tar, version, least=_HEAD if measured else 1 << 11)
+    try:
+        with stream, tarfile.open(fileobj=stream, mode="r:") as opened:
+            while (member := opened.next()) is not None:
+                opened.members.clear()  # type: ignore[attr-defined]  # it would keep every one
+                name = PurePosixPath(member.name)
+                if not member.isfile() or any(part.startswith(".") for part in name.parts):
+                    continue
+                names.append(name.as_posix())
+                keys.append(key_of(member.name))
+                offsets.append(member.offset_data)
+                sizes.append(member.size)
+                if measured:
+                    size_hw = _size_of(Path(name), opened.extractfile(member), findings)
+                    heights.append(size_hw[0])
+                    widths.append(size_hw[1])
+    except tarfile.TarError as error:
+        raise DataError(f"{tar}: not an uncompressed tar file, or damaged ({error})") from error
+    return TarListing(
+        tar,
+        version,
+        Texts.of(names),
+        np.array(keys, np.uint64),
+        np.array(offsets, np.uint64),
+        np.array(sizes, np.uint64),
+        np.array(heights, np.uint32) if measured else None,
+        np.array(widths, np.uint32) if measured else None,
+        tuple(findings.errors),
+    )
+
+
+def _size_of(name: Path, stream: IO[bytes] | None, findings: Findings) -> tuple[int, int]:
+    """(height, width) of a picture, (0, 0) for anything else; why a picture has none goes to `findings`."""
+    if name.suffix.lower() not in _PICTURES:
+        return 0, 0
+    assert stream is not None, "the member is a file"
+    size_hw = measure(name, findings, stream)
+    return size_hw if size_hw is not None and is_whole(name, findings, stream) else (0, 0)
+
+
+def _saved(listing: TarListing, put: Put) -> dict[str, Any]:
+    columns = {name: put(getattr(listing, name)) for name in _COLUMNS}
+    faults = [[fault.kind, str(fault.path), fault.text] for fault in listing.faults]
+    return {"names": put(listing.names), "columns": columns, "faults": faults}
+
+
+def _kept(tar: str, version: Version, kept: SavedColumns) -> TarListing:
+    found = kept.contents
+    columns: dict[str, Any] = {name: kept.column(saved) if saved else None for name, saved in found["columns"].items()}
+    faults = tuple(Finding(Path(path), 0, kind, text) for kind, path, text in found["faults"])
+    return TarListing(tar, version, kept.texts(found["names"]), **columns, faults=faults)
