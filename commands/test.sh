@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Run the tests. On a bare machine with Python this installs what they need into .venv first.
+# Run the tests, as many files at a time as there are processors. On a bare machine with Python this installs what
+# they need into .venv first.
 #
 #   commands/test.sh [PYTEST ARGUMENTS]
 #
@@ -11,4 +12,4 @@ wants_help "$@"
 set_up dev pytest skimage sklearn openvino
 cd "$ROOT"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-exec python -m pytest "$@"
+exec python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile "$@"
