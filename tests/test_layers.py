@@ -21,6 +21,7 @@ LEVELS = (
     {"tasks", "report"},
     {"stages"},
     {"cli"},
+    {"__main__"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 GROUND_FLOOR = LEVELS[0]  # modules rather than packages: they may import each other

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from taolite.cli import classification_flags as flags
 from taolite.cli import flags as shared
 from taolite.cli import jetson, lifecycle
-from taolite.cli.lifecycle import Network, mounts_of, opening_key, positive, scored, status_of, trained
-from taolite.cli.parsing import TaoParser
+from taolite.cli.lifecycle import Network, mounts_of, opening_key, scored, status_of, trained
+from taolite.cli.parsing import TaoParser, positive
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from taolite.cli import cluster
+
 __all__ = ["common", "deploy_common", "export", "gen_trt_engine", "key_flag", "prune", "training", "without_effect"]
 
 
@@ -156,23 +158,9 @@ def training(parser: argparse.ArgumentParser, *, resume: str = "--resume") -> No
     )
     parser.add_argument("--keep_checkpoints", type=int, default=2, metavar="N", help="the last N stay")
     many = parser.add_argument_group("several machines, the same command on each (--gpus is per machine)")
-    many.add_argument("--num_nodes", type=int, default=1, metavar="N", help="machines")
-    many.add_argument("--min_nodes", type=int, metavar="N", help="go on with so few; else with --num_nodes only")
-    many.add_argument("--node_rank", type=int, default=0, metavar="I", help="which machine this is; 0 writes")
-    many.add_argument("--master_addr", default="", metavar="HOST", help="machine 0")
-    many.add_argument("--master_port", type=int, default=29400, metavar="PORT", help="a free port of machine 0")
+    cluster.add_flags(many.add_argument)
     many.add_argument(
         "--global_batch_size", type=int, metavar="N", help="images a step; else batch_size_per_gpu of each process"
-    )
-    many.add_argument(
-        "--dist_timeout", type=float, default=600.0, metavar="S", help="seconds until a missing process is given up"
-    )
-    many.add_argument(
-        "--max_restarts",
-        type=int,
-        default=3,
-        metavar="N",
-        help="after a lost process, N times from the checkpoint",
     )
     parser.add_argument("--enable_determinism", action="store_true", help="the same bits again, on a GPU too")
     parser.add_argument("--mlflow", metavar="URI", help="log to this MLflow too; else MLFLOW_TRACKING_URI's, if set")

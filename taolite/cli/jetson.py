@@ -13,10 +13,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from taolite.cli import cluster
 from taolite.cli.forms import OPEN_KEY, Form, count, hang, key_of, number, ours, resume_place, truth
 from taolite.cli.parsing import TaoParser
 from taolite.errors import UsageError
@@ -36,7 +38,7 @@ _GONE = ("--world-size", "--rank", "--dist-url", "--dist-backend")
 def add_forms(tasks: argparse._SubParsersAction[Any]) -> None:
     """Hang the second forms on TAO's tasks, and add `onnx_export`."""
     rows = (
-        Form("train", _train_flags, _run_train, _is_train, "DATA --model-dir=RUN"),
+        Form("train", _train_flags, partial(cluster.in_processes, _run_train), _is_train, "DATA --model-dir=RUN"),
         Form("export", export_flags, run_export, _is_export, "--model-dir=RUN"),
         Form("inference", _inference_flags, _run_inference, _is_inference, "--model=MODEL IN OUT"),
     )
@@ -82,7 +84,7 @@ def _train_flags(parser: TaoParser) -> None:
     add("--epochs", type=count(1), metavar="N", help="epochs of the whole run, those before a --resume too; 35")
     add("--start-epoch", type=count(0), metavar="N", help="a new run leaves so many out; one that goes on knows")
     add("--epoch-start", type=count(0), help=argparse.SUPPRESS)
-    add("-b", "--batch-size", type=count(1), metavar="N", help="pictures in a step; 8")
+    add("-b", "--batch-size", type=count(1), metavar="N", help="pictures in a step, over all GPUs; 8")
     add("--optimizer", choices=("adam", "sgd"), help="adam; sgd, as in train.py, with --lr or --momentum")
     text = "the largest; of adam 0.0001 (0.0003 from a .tlt, 0.001 from random weights), of sgd 0.001"
     add("--lr", "--learning-rate", dest="lr", type=number(0, None), metavar="RATE", help=text)
@@ -98,6 +100,8 @@ def _train_flags(parser: TaoParser) -> None:
     add("--compat-jetson", dest="compat", action="store_true", help="train.py's way: sgd, 0.1, a tenth every 30 epochs")
     add("--skip-corrupt", action="store_true", help="leave out pictures that cannot be read, with a warning")
     add("-k", "--key", metavar="KEY", help=f"seals the models, as KEY, @FILE or TAOLITE_KEY; else {OPEN_KEY}")
+    add("--gpus", type=count(1), default=1, metavar="N", help="GPUs to share every step's pictures")
+    cluster.add_flags(parser.add_argument_group("several machines, the same command on each").add_argument)
     for flag in _GONE:
         add(flag, action=_Gone, help=argparse.SUPPRESS)
     add("--multiprocessing-distributed", action=_Gone, nargs=0, help=argparse.SUPPRESS)
@@ -137,18 +141,25 @@ def _run_train(options: argparse.Namespace) -> int:
     from taolite.tasks.classification.task import ClassificationTask
 
     root = Path(options.model_dir).expanduser()
-    settings, kept = _settings(options, root)
-    made = spec_of(settings, kept=kept)
     task, key = ClassificationTask(skip_corrupt=options.skip_corrupt), key_of(options.key)
     with (
+        cluster.world_of(options) as world,
         TemporaryDirectory() as folder,
         TrainLog(root, every=options.print_freq, spec=(path := Path(folder) / "flags.txt")) as log,
     ):
+        settings, kept = world.told(lambda: _settings(options, root))  # the run's folder is the writer's
+        made = spec_of(settings, kept=kept)
         path.write_text(specs.dumps(made), encoding="utf-8")
         _say_classes(made)
         if options.evaluate:
             return _evaluate(task, path, _model_to_evaluate(options.resume, root), key, log)
-        machine = TrainOptions(gpu_index=None if options.gpu is None else [options.gpu], workers=options.workers)
+        machine = TrainOptions(
+            gpus=options.gpus,
+            gpu_index=None if options.gpu is None else [options.gpu],
+            workers=options.workers,
+            global_batch_size=made.train_config.batch_size_per_gpu,
+            world=world,
+        )
         name = made.model_config_.torchvision_arch
         report = train(task, path, root, name=name, key=key, resolve=Path, options=machine, listener=log)
     if not log.epochs:
@@ -305,4 +316,4 @@ class _Gone(argparse.Action):
     """A flag of train.py's from before 2022-12, for training on several machines."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        print(f"warning: {option_string} has no effect: this form trains in one process", file=sys.stderr)
+        print(f"warning: {option_string} has no effect: give --gpus, and --num_nodes with its others", file=sys.stderr)

@@ -10,15 +10,16 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taolite.cli.parsing import TaoParser
-from taolite.errors import StorageError, TaoliteError, UsageError
+from taolite.cli.cluster import in_processes, world_of
+from taolite.cli.parsing import TaoParser, positive
+from taolite.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from taolite.stages.evaluate import Evaluation
     from taolite.stages.export import Border
     from taolite.stages.train import TrainReport
-    from taolite.stages.world import World
     from taolite.tasks.base import Split, Task
     from taolite.workspace.mounts import Mounts
     from taolite.workspace.status import StatusFile
@@ -39,7 +39,6 @@ __all__ = [
     "logged",
     "mounts_of",
     "opening_key",
-    "positive",
     "run_calibration_tensorfile",
     "run_export",
     "run_gen_trt_engine",
@@ -95,7 +94,7 @@ def logged(run: Run, options: argparse.Namespace) -> int:
     if options.task in ("train", "evaluate"):
         run = partial(_timed, run)
     if options.task == "train":
-        run = partial(_in_processes, run)
+        run = partial(_with_key, partial(in_processes, run))
     if options.log_file is None:
         return run(options)
     try:
@@ -107,48 +106,14 @@ def logged(run: Run, options: argparse.Namespace) -> int:
         return run(options)
 
 
-def _in_processes(run: Run, options: argparse.Namespace) -> int:
-    """Train in as many processes as are asked for: here, or, where this is one of them, this one's part."""
-    if os.environ.get("TORCHELASTIC_RUN_ID"):
-        from taolite.stages.pulse import is_writer
-
-        with ExitStack() as stack:
-            if not is_writer():
-                null = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
-                stack.enter_context(redirect_stdout(null))
-                stack.enter_context(redirect_stderr(null))
-            return run(options)
-    if options.gpus * options.num_nodes == 1:
-        return run(options)
+def _with_key(run: Run, options: argparse.Namespace) -> int:
+    """Run a training, whose processes may have no terminal to ask for the key."""
     from taolite.artifacts.keys import terminal_prompt
-    from taolite.stages.launch import Cluster, launch
 
     prompt = terminal_prompt()
     if options.key is None and not os.environ.get("TAOLITE_KEY") and prompt is not None:
-        os.environ["TAOLITE_KEY"] = prompt("key: ")  # the processes have no terminal of their own
-    cluster = Cluster(
-        gpus=options.gpus,
-        nodes=positive("--num_nodes", options.num_nodes) or 1,
-        least_nodes=positive("--min_nodes", options.min_nodes) or options.num_nodes,
-        node_rank=options.node_rank,
-        address=options.master_addr,
-        port=options.master_port,
-        timeout_s=options.dist_timeout,
-        restarts=options.max_restarts,
-    )
-    launch(
-        [sys.executable, "-m", "taolite.cli.main", *options.given],
-        cluster,
-        warn=lambda text: print(f"warning: {text}", file=sys.stderr, flush=True),
-        abandon=_end_at_once,
-    )
-    return 0
-
-
-def _end_at_once(text: str) -> None:
-    """End the process from any thread, whatever the others wait for."""
-    print(f"error: {text}", file=sys.stderr, flush=True)
-    os._exit(1)
+        os.environ["TAOLITE_KEY"] = prompt("key: ")
+    return run(options)
 
 
 def _timed(run: Run, options: argparse.Namespace) -> int:
@@ -303,12 +268,6 @@ def _calibrate(options: argparse.Namespace, mounts: Mounts, key: Key | None) -> 
     return settings.cache if needed else None
 
 
-def positive(flag: str, number: int | None) -> int | None:
-    if number is not None and number < 1:
-        raise UsageError(f"{flag} {number}: needs to be 1 or more")
-    return number
-
-
 def mounts_of(options: argparse.Namespace) -> Mounts:
     from taolite.workspace.mounts import Mounts
 
@@ -366,7 +325,7 @@ def trained(
         global_batch_size=positive("--global_batch_size", options.global_batch_size),
         mlflow=options.mlflow or os.environ.get("MLFLOW_TRACKING_URI", ""),
     )
-    with _world(options) as world, Terminal(verbose=options.verbose) as show:
+    with world_of(options) as world, Terminal(verbose=options.verbose) as show:
         return train(
             options.network.task(options),
             spec,
@@ -377,28 +336,6 @@ def trained(
             options=replace(settings, world=world),
             listener=show,
         )
-
-
-@contextmanager
-def _world(options: argparse.Namespace) -> Iterator[World]:
-    """The processes that train together. What ends one of several is left for the command that launched them, and
-    ends this process: with 0, where the same would happen again, and with 1, where starting again may help."""
-    from taolite.stages.pulse import Ending, LostError
-    from taolite.stages.world import joined
-
-    try:
-        with joined(options.dist_timeout) as world:
-            try:
-                yield world
-            except (TaoliteError, RuntimeError) as error:
-                out_of_memory = type(error).__name__ == "OutOfMemoryError"
-                if world.pulse is None or not (isinstance(error, TaoliteError) or out_of_memory):
-                    raise
-                world.pulse.end(Ending(type(error).__name__, str(error), final=True))
-                raise SystemExit(0) from error
-    except LostError as error:
-        Ending("LostError", str(error), final=False).leave()
-        raise SystemExit(1) from error
 
 
 def scored(

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NoReturn
 
-__all__ = ["TaoParser"]
+from taolite.errors import UsageError
+
+__all__ = ["TaoParser", "positive"]
 
 _OURS = {
     "mount", "json", "runtime", "backend", "compute_capability", "workers", "precision", "target", "force",
@@ -45,3 +47,10 @@ class TaoParser(argparse.ArgumentParser):
         """What an abbreviation can mean: every flag once, and our own only where none of TAO's fits."""
         flags = {id(one[0]): one for one in super()._get_option_tuples(option_string)}
         return [one for one in flags.values() if one[0].dest not in _OURS] or list(flags.values())
+
+
+def positive(flag: str, number: int | None) -> int | None:
+    """`number`, as it was given. Raises UsageError below 1."""
+    if number is not None and number < 1:
+        raise UsageError(f"{flag} {number}: needs to be 1 or more")
+    return number

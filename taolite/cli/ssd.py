@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from taolite.cli import flags as shared
 from taolite.cli import lifecycle, ssd_jetson
 from taolite.cli import ssd_flags as flags
-from taolite.cli.lifecycle import Network, mounts_of, opening_key, positive, scored, status_of, trained
-from taolite.cli.parsing import TaoParser
+from taolite.cli.lifecycle import Network, mounts_of, opening_key, scored, status_of, trained
+from taolite.cli.parsing import TaoParser, positive
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:

@@ -18,10 +18,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from taolite.cli import cluster
 from taolite.cli import ssd_jetson_flags as flags
 from taolite.cli.forms import Form, hang, key_of, ours, resume_place
 from taolite.cli.parsing import TaoParser
@@ -56,8 +58,9 @@ class _Opened:
 
 def add_forms(tasks: argparse._SubParsersAction[Any]) -> None:
     """Hang the second forms on TAO's tasks, and add the commands of `NAMES`."""
+    in_processes = partial(cluster.in_processes, _run_train)
     forms = (
-        Form("train", flags.train, _run_train, flags.is_train, "--dataset-type=voc --data=DATA --model-dir=RUN"),
+        Form("train", flags.train, in_processes, flags.is_train, "--dataset-type=voc --data=DATA --model-dir=RUN"),
         Form("export", flags.export, _run_export, flags.is_export, "--model-dir=RUN"),
         Form("inference", flags.inference, _run_inference, flags.is_inference, "--model=MODEL IN OUT"),
     )
@@ -83,11 +86,12 @@ def _run_train(options: argparse.Namespace) -> int:
 
     _use_cuda(options)
     root = Path(options.model_dir).expanduser()
-    given, kept = _given(options, root)
     with (
+        cluster.world_of(options) as world,
         TemporaryDirectory() as folder,
         SsdLog(root, every=options.debug_steps, level=options.log_level) as log,
     ):
+        given, kept = world.told(lambda: _given(options, root))  # the run's folder is the writer's
         if kept is None and not any(given.get(name) for name in ("resume", "base_net", "pretrained_ssd")):
             given |= _published(given.get("net", "mb1-ssd"), log)
         made = spec_of(given, kept=kept, compat=options.compat)
@@ -104,7 +108,9 @@ def _run_train(options: argparse.Namespace) -> int:
             name=config.net,
             key=key_of(options.key),
             resolve=Path,
-            options=TrainOptions(workers=options.num_workers),
+            options=TrainOptions(
+                gpus=options.gpus, workers=options.num_workers, global_batch_size=config.batch_size, world=world
+            ),
             listener=log,
         )
         if not log.epochs:

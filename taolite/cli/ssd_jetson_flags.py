@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from taolite.cli import cluster
 from taolite.cli.forms import OPEN_KEY, count, number, truth
 from taolite.cli.parsing import TaoParser
 
@@ -51,7 +52,7 @@ def is_inference(words: Sequence[str]) -> bool:
     return any(word.partition("=")[0] in ("--model", "--labels", "--class-labels") for word in words)
 
 
-def _adder(parser: TaoParser) -> Callable[..., Any]:
+def _adder(parser: argparse._ActionsContainer) -> Callable[..., Any]:
     """`parser.add_argument` that takes every long flag with hyphens and with underscores."""
 
     def add(*flags: str, **options: Any) -> Any:
@@ -96,7 +97,7 @@ def train(parser: TaoParser) -> None:
     add("--t-max", type=number(0, None, least=True), metavar="N", help="epochs of the cosine; those of the run")
     add("--milestones", type=_milestones, metavar="N,N", help="epochs at which multi-step falls; 80,100")
     add("--gamma", type=number(0, None), metavar="G", help="what multi-step multiplies by; 0.1")
-    add("--batch-size", type=count(1), metavar="N", help="pictures in a step; 4")
+    add("--batch-size", type=count(1), metavar="N", help="pictures in a step, over all GPUs; 4")
     add("--num-epochs", "--epochs", type=count(1), metavar="N", help="epochs of the run, before a --resume too; 30")
     add("--num-workers", "--workers", type=count(0), default=2, metavar="N", help="threads that load pictures; 2")
     add("--validation-epochs", type=count(1), metavar="N", help="epochs from validation to validation; 1")
@@ -108,6 +109,8 @@ def train(parser: TaoParser) -> None:
     add("--log-level", choices=("debug", "info", "warning", "error", "critical"), default="info", help="info")
     add("--seed", dest="random_seed", type=count(0), metavar="N", help="of everything random; 42")
     add("--compat-jetson", dest="compat", action="store_true", help="train_ssd.py's way: sgd, --t-max=100 --warm-up=0")
+    add("--gpus", type=count(1), default=1, metavar="N", help="GPUs to share every step's pictures")
+    cluster.add_flags(_adder(parser.add_argument_group("several machines, the same command on each")))
     _add_key(add)
 
 

@@ -152,7 +152,7 @@ def score_split(
         names, prep = task.classes(spec), examples.preprocessing
         for sample, one in zip(examples.samples, (one for batch in everything for one in batch.found), strict=True):
             told(sample, in_photo(task, one, names, preprocessing=prep, photo_hw=sample.size_hw))
-    return world.told(_scored(task, everything, spec=spec) if world.writes else None)  # type: ignore[return-value]
+    return world.told(lambda: _scored(task, everything, spec=spec))
 
 
 @dataclass(frozen=True)

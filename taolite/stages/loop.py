@@ -209,7 +209,8 @@ class Trainer:
         loss = self._cost + self._penalty()
         if not math.isfinite(loss):
             names = () if math.isfinite(float(cost.total.detach())) else batch.names
-            raise _not_finite(loss, self.step, self._world.told([*sum(self._world.collected(names), ())]))
+            images = self._world.collected(names)
+            raise _not_finite(loss, self.step, self._world.told(lambda: [*sum(images, ())]))
         self._optimizer.zero_grad(set_to_none=True)
         if self._backward(cost.total):
             self._add_penalty_gradient()

@@ -49,11 +49,20 @@ class Ending:
     text: str
     final: bool
 
+    @property
+    def code(self) -> int:
+        """What the process exits with. Our launcher reads a final ending, and does not start again after a 0; to
+        torchrun that is a success."""
+        return 0 if self.final and OUTCOMES in os.environ else 1
+
     def leave(self) -> None:
-        """Write it for the launcher, where there is one of ours."""
+        """Write it for the launcher to tell: ours, or torchrun."""
         if folder := os.environ.get(OUTCOMES):
             path = Path(folder) / f"{os.environ['RANK']}.ending"
             path.write_text(json.dumps(vars(self)), encoding="utf-8")
+        elif file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+            text = json.dumps({"message": self.text, "timestamp": int(time.time())})
+            Path(file).write_text(text, encoding="utf-8")
 
 
 def noted(folder: Path) -> list[Ending]:
@@ -152,9 +161,10 @@ class Pulse:
                 count += 1
                 self._store.set(f"beat/{self._rank}", json.dumps([count, self._meetings]))
                 if self._store.check(["ended"]) and not self._over.is_set():
-                    Ending(**json.loads(self._store.get("ended"))).leave()
+                    ending = Ending(**json.loads(self._store.get("ended")))
+                    ending.leave()
                     self._store.add("know", 1)
-                    os._exit(0)
+                    os._exit(ending.code)
         except RuntimeError:  # rank 0 is gone: the next meeting, or the guard, tells of it
             return
 

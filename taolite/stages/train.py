@@ -114,7 +114,7 @@ def train(
             )
         hear = _both(record, listener) if record else silent
         pauses = Pauses(60 * options.checkpoint_minutes, opened.enter_context(_stop_signals()))
-        batch_size = world.told(_batch_size(folder, recipe, options, listener) if world.writes else 0)
+        batch_size = world.told(lambda: _batch_size(folder, recipe, options, listener))
         trainer = _trainer(task, plan, options, batch_size=batch_size, listener=hear, should_pause=pauses.due)
         _tell_data(plan, trainer, listener)
         _tell_intervals(trainer, watch, listener)
@@ -148,7 +148,7 @@ def train(
             parameters = run.save_model(run.weights, evaluation)
             record.finished(task.title, model=run.weights, parameters=parameters)
             folder.record(metrics=metrics_of(evaluation), parameters=parameters)
-        best: Best = world.told(run.best() if world.writes else None)  # type: ignore[assignment]
+        best = world.told(run.best)
     epochs = trainer.step // trainer.steps_per_epoch
     parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
     return TrainReport(run.weights, evaluation, best, epochs, time.perf_counter() - began, parameters)

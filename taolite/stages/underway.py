@@ -82,10 +82,9 @@ class Run:
     def take_up(self) -> None:
         """Go on from the folder's newest checkpoint, where there is one; the writer reads it for all."""
         trainer = self.trainer
-        found = None
-        if self.world.writes:
-            found = checkpoint.newest(self.folder.checkpoints, key=self.key, listener=self.listener)
-        found = self.world.told(found)
+        found = self.world.told(
+            lambda: checkpoint.newest(self.folder.checkpoints, key=self.key, listener=self.listener)
+        )
         if found is None:
             if self.world.writes and self.folder.metrics.read():
                 self.folder.metrics.replace([])

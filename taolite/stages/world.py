@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -74,14 +74,14 @@ class World:
             dist.all_gather(parts, tensor)
         return torch.stack(parts)
 
-    def told(self, value: T) -> T:
-        """The writer's value, in every process; a value that pickle takes."""
-        if self.size == 1:
-            return value
-        held = [value]
-        with self._meeting():
-            dist.broadcast_object_list(held, src=self.writer)
-        return held[0]
+    def told(self, make: Callable[[], T]) -> T:
+        """What the writer makes, in every process; a value that pickle takes."""
+        held: list[Any] = [make() if self.writes else None]
+        if self.size > 1:
+            with self._meeting():
+                dist.broadcast_object_list(held, src=self.writer)
+        made: T = held[0]
+        return made
 
     def collected(self, value: T) -> list[T]:
         """Every process's value by rank, in the writer; elsewhere nothing."""
@@ -137,7 +137,7 @@ def joined(timeout_s: float) -> Iterator[World]:
     )
     address, port, limit = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timedelta(seconds=timeout_s)
     try:
-        store = _store(address, port, size, limit, host=rank == 0)
+        store = _store(address, port, size, limit, host=rank == 0 and not _is_kept())
         signs = _store(address, port, size, limit, host=False)
     except RuntimeError as error:
         raise LostError(f"rank {rank} on {socket.gethostname()}: rank 0 is not at {address}:{port}") from error
@@ -158,5 +158,11 @@ def joined(timeout_s: float) -> Iterator[World]:
 
 
 def _store(address: str, port: int, size: int, limit: timedelta, *, host: bool) -> Any:
-    """A connection to the store at rank 0, who keeps it as `host`."""
-    return dist.TCPStore(address, port, size, host, limit, wait_for_workers=False)  # type: ignore[attr-defined]
+    """A connection to the store at rank 0, who keeps it as `host`; what an earlier start left in it is out of sight."""
+    store = dist.TCPStore(address, port, size, host, limit, wait_for_workers=False)  # type: ignore[attr-defined]
+    return dist.PrefixStore(f"taolite/{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)  # type: ignore[attr-defined]
+
+
+def _is_kept() -> bool:
+    """Whether torchrun keeps the store itself; it outlives a restart."""
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"

@@ -19,7 +19,7 @@ PATIENCE_S = 400.0  # two processes on a busy machine take a while to start
 def command(spec: Path, results: Path, *words: object) -> list[str]:
     """A detectnet training in float32, its model called m."""
     return [
-        *(sys.executable, "-m", "taolite.cli.main", "detectnet", "train", "-e", str(spec), "-r", str(results)),
+        *(sys.executable, "-m", "taolite", "detectnet", "train", "-e", str(spec), "-r", str(results)),
         *("-n", "m", "-k", KEY, "--precision", "fp32", "--workers", "1", *map(str, words)),
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -16,8 +17,10 @@ from taolite.errors import UsageError
 from taolite.stages.launch import Cluster, launch
 from taolite.stages.world import World
 
+from .classes import draw_classes
 from .conftest import write_spec
 from .processes import KEY, checkpoints, command, finish, start, wait_for, weights, worker
+from .voc import draw_voc
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
@@ -121,6 +124,62 @@ def test_sigterm_to_the_command_has_all_processes_finish_their_step_and_save(two
     code, said = finish(start(words))
     assert code == 0, said
     assert weights(results) == weights(two)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["classification", "ssd"])
+def test_the_commands_without_a_spec_train_in_two_processes_as_in_one(network: str, tmp_path: Path):
+    words = [sys.executable, "-m", "taolite", network, "train", "--epochs=2", "--batch-size=4"]
+    if network == "classification":
+        draw_classes(tmp_path / "data")
+        words += ["--no-pretrained", "-a", "resnet18", "--resolution=64", "-p", "1", str(tmp_path / "data")]
+    else:
+        draw_voc(tmp_path / "data")
+        words += ["--dataset-type=voc", "--net=mb1-ssd-lite", "--resolution=64", "--debug-steps=1"]
+        words += [f"--data={tmp_path / 'data'}"]
+
+    steps, first_costs = [], []
+    for gpus in (1, 2):
+        results = tmp_path / f"run_{gpus}"
+        code, said = finish(start([*words, f"--model-dir={results}", f"--gpus={gpus}"]))
+        assert code == 0, said
+        assert said.lower().count("next: ") == 1, said
+        steps.append(rows(results, "step"))
+        first_costs += [float(re.findall(r"Loss:? +([\d.e+-]+)", said)[0])]
+
+    assert steps[0] == steps[1]
+    assert first_costs[1] == pytest.approx(first_costs[0], rel=2e-2)  # of bfloat16
+
+
+def torchrun(words: list[str], *flags: object) -> list[str]:
+    """The command `words` of `python -m taolite`, started by PyTorch's launcher in two processes."""
+    return [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", *map(str, flags), *words[1:]]
+
+
+@pytest.mark.slow
+def test_plain_torchrun_trains_to_the_bits_of_our_own_launcher_through_a_restart_too(two: Path, tiny: Path):
+    results = tiny / "torchrun"
+    words = torchrun(command(tiny / "two.txt", results, "--checkpoint_minutes", 0), "--max-restarts=1")
+    process = start(words)
+    wait_for(lambda: checkpoints(results), process)
+
+    os.kill(worker(process.pid, 1), signal.SIGKILL)
+    code, said = finish(process)
+
+    assert code == 0, said
+    assert "this folder holds this run already; going on after" in said
+    assert weights(results) == weights(two)
+
+
+@pytest.mark.slow
+def test_torchrun_tells_what_is_wrong_with_the_data(tiny: Path):
+    spec = write_spec(tiny, "wrong_torchrun.txt")
+    spec.write_text(spec.read_text().replace("records/tiny-*", "records/none-*"))
+
+    code, said = finish(start(torchrun(command(spec, tiny / "wrong_torchrun"))))
+
+    assert code == 1
+    assert "none-*" in said
 
 
 @pytest.mark.slow

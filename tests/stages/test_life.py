@@ -209,7 +209,7 @@ def test_a_cost_that_is_not_finite_names_the_images_of_its_batch(tiny: Path, mon
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl_c", "sigterm"])
 def test_a_signal_to_stop_saves_says_so_and_has_its_own_exit_code(tiny: Path, number: signal.Signals):
     spec, results = write_spec(tiny, "long.txt", epochs=500), tiny / f"interrupted_{number.name}"
-    command = [sys.executable, "-m", "taolite.cli.main", "detectnet", "train", "-e", spec, "-r", results, "-k", KEY]
+    command = [sys.executable, "-m", "taolite", "detectnet", "train", "-e", spec, "-r", results, "-k", KEY]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 120
     while not list(results.glob("checkpoints/*.ckpt")) and time.monotonic() < until:

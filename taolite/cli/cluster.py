@@ -1,0 +1,96 @@
+"""Training in several processes, on one machine or many: flags, the launch, and how one of the processes ends.
+
+The command that is given starts the same command once for each GPU; there `world_of` brings the processes together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+from taolite.cli.parsing import positive
+from taolite.errors import TaoliteError
+
+if TYPE_CHECKING:
+    from taolite.stages.world import World
+
+__all__ = ["add_flags", "in_processes", "world_of"]
+
+
+def add_flags(add: Callable[..., Any]) -> None:
+    """Add the flags of several machines with `add`, a parser's `add_argument` or one like it."""
+    add("--num_nodes", type=int, default=1, metavar="N", help="machines")
+    add("--min_nodes", type=int, metavar="N", help="go on with so few; else with --num_nodes only")
+    add("--node_rank", type=int, default=0, metavar="I", help="which machine this is; 0 writes")
+    add("--master_addr", default="", metavar="HOST", help="machine 0")
+    add("--master_port", type=int, default=29400, metavar="PORT", help="a free port of machine 0")
+    add("--dist_timeout", type=float, default=600.0, metavar="S", help="seconds until a missing process is given up")
+    add("--max_restarts", type=int, default=3, metavar="N", help="after a lost process, N times from the checkpoint")
+
+
+def in_processes(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Run a training in as many processes as are asked for: here, or, where this is one of them, this one's part."""
+    if os.environ.get("TORCHELASTIC_RUN_ID"):
+        from taolite.stages.pulse import is_writer
+
+        with ExitStack() as stack:
+            if not is_writer():
+                null = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+                stack.enter_context(redirect_stdout(null))
+                stack.enter_context(redirect_stderr(null))
+            return run(options)
+    if options.gpus * options.num_nodes == 1:
+        return run(options)
+    from taolite.stages.launch import Cluster, launch
+
+    cluster = Cluster(
+        gpus=options.gpus,
+        nodes=positive("--num_nodes", options.num_nodes) or 1,
+        least_nodes=positive("--min_nodes", options.min_nodes) or options.num_nodes,
+        node_rank=options.node_rank,
+        address=options.master_addr,
+        port=options.master_port,
+        timeout_s=options.dist_timeout,
+        restarts=options.max_restarts,
+    )
+    launch(
+        [sys.executable, "-m", "taolite", *options.given],
+        cluster,
+        warn=lambda text: print(f"warning: {text}", file=sys.stderr, flush=True),
+        abandon=_end_at_once,
+    )
+    return 0
+
+
+def _end_at_once(text: str) -> None:
+    """End the process from any thread, whatever the others wait for."""
+    print(f"error: {text}", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+@contextmanager
+def world_of(options: argparse.Namespace) -> Iterator[World]:
+    """The processes that train together. What ends one of several is left for the command that launched them, and
+    ends this process."""
+    from taolite.stages.pulse import Ending, LostError
+    from taolite.stages.world import joined
+
+    try:
+        with joined(options.dist_timeout) as world:
+            try:
+                yield world
+            except (TaoliteError, RuntimeError) as error:
+                out_of_memory = type(error).__name__ == "OutOfMemoryError"
+                if world.pulse is None or not (isinstance(error, TaoliteError) or out_of_memory):
+                    raise
+                ending = Ending(type(error).__name__, str(error), final=True)
+                world.pulse.end(ending)
+                raise SystemExit(ending.code) from error
+    except LostError as error:
+        ending = Ending("LostError", str(error), final=False)
+        ending.leave()
+        raise SystemExit(ending.code) from error
