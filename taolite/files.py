@@ -15,7 +15,7 @@ from typing import IO
 
 from taolite.errors import PathError, StorageError
 
-__all__ = ["open_atomic", "write_bytes", "write_text"]
+__all__ = ["open_atomic", "storage_error", "write_bytes", "write_text"]
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def open_atomic(path: Path) -> Iterator[IO[bytes]]:
         partial.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise _storage_error(path, error) from error
+        raise storage_error(path, error) from error
     finally:
         with suppress(FileNotFoundError, NotADirectoryError):
             partial.unlink()
@@ -61,7 +61,8 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _storage_error(path: Path, error: OSError) -> StorageError | PathError:
+def storage_error(path: Path, error: OSError) -> StorageError | PathError:
+    """What a failed write to `path` means to a user."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(f"{path}: the disk is full; nothing was replaced. Free some space and run it again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

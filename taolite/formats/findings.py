@@ -31,11 +31,15 @@ class Finding:
 
 
 class Findings:
-    """Errors and notes collected while a data set is read, each in the order it was met."""
+    """Errors and notes collected while a data set is read, each in the order it was met.
+
+    `unlisted` errors were met besides, and counted only.
+    """
 
     def __init__(self) -> None:
         self.errors: list[Finding] = []
         self.notes: list[Finding] = []
+        self.unlisted = 0
 
     def error(self, kind: str, path: Path, text: str, *, line: int = 0) -> None:
         """Something that cannot be used."""
@@ -45,15 +49,23 @@ class Findings:
         """Something the reader goes on past, and the user should know."""
         self.notes.append(Finding(path, line, kind, text))
 
+    def add_errors(self, other: Findings) -> None:
+        """Those of `other` too; of all the first `SHOWN` by place are kept and the rest is counted."""
+        errors = sorted([*self.errors, *other.errors])
+        self.errors = errors[:SHOWN]
+        self.unlisted += other.unlisted + len(errors[SHOWN:])
 
-def problems_error(root: Path | str, findings: Sequence[Finding]) -> DataError:
-    """One DataError for all of `findings` (at least one): the first `SHOWN` of them and how many more there are."""
-    if len(findings) == 1:
+
+def problems_error(root: Path | str, findings: Sequence[Finding], *, unlisted: int = 0) -> DataError:
+    """One DataError for all of `findings` (at least one): the first `SHOWN` of them and how many more there are,
+    `unlisted` ones among them."""
+    count = len(findings) + unlisted
+    if count == 1:
         return DataError(str(findings[0]))
     rows = [f"  {finding}" for finding in findings[:SHOWN]]
-    if len(findings) > SHOWN:
-        rows.append(f"  and {len(findings) - SHOWN} more; `taolite dataset check {root}` lists them all")
-    return DataError("\n".join([f"{root}: {len(findings)} problems", *rows]))
+    if count > SHOWN:
+        rows.append(f"  and {count - SHOWN} more; `taolite dataset check {root}` lists them all")
+    return DataError("\n".join([f"{root}: {count} problems", *rows]))
 
 
 def count_by_kind(findings: Iterable[Finding]) -> dict[str, int]:

@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 import os
 import random
-from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, MutableSequence, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
+from io import FileIO
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar, overload
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from taolite.errors import DataError, PathError, UsageError
 from taolite.events import Listener, Notice
@@ -26,25 +22,23 @@ from taolite.formats.tfrecord import Record
 from taolite.pictures import EXTENSIONS
 from taolite.sample import Label
 from taolite.stages.convert_sources import Fold, Frames, Reading, Resolve, digest, is_empty, stamp
+from taolite.stages.sorted_names import Names, sorted_names
 from taolite.tasks.detectnet.spec import KITTIConfig
 
 __all__ = ["KittiSource", "random_folds", "sequence_folds"]
 
-T = TypeVar("T")
-
 _SEED = 42  # reference 3.2
-_LISTED = 4096  # file names at once
 
 
-def random_folds(stems: MutableSequence[T], *, val_split: float) -> list[MutableSequence[T]]:
-    """[validation, training]: of the stems, sorted by the caller, the first int(val_split / 100 * N) validate.
+def random_folds(names: Names, *, val_split: float) -> list[Names]:
+    """[validation, training]: of the names, sorted by the caller, the first int(val_split / 100 * N) validate.
 
     Both are shuffled, twice, because TAO shuffles when it splits and again before it writes.
     """
-    count = int(val_split / 100.0 * len(stems))
-    folds, rng = [stems[:count], stems[count:]], random.Random(_SEED)
+    count = int(val_split / 100.0 * len(names))
+    folds, rng = [names.part(0, count), names.part(count, len(names))], random.Random(_SEED)
     for fold in (*folds, *folds):
-        rng.shuffle(fold)
+        fold.shuffle(rng)
     return folds
 
 
@@ -66,11 +60,12 @@ def sequence_folds(sequences: Mapping[str, Sequence[str]], *, partitions: int) -
 class KittiSource:
     """A folder of images and a folder of labels; a label without an image is not looked at, as in TAO.
 
+    The names of the images are kept in `scratch`, an unbuffered file, unless the spec's own file of sequences has them.
     Raises UsageError, PathError or DataError for settings and folders that cannot work.
     """
 
-    def __init__(self, config: KITTIConfig, resolve: Resolve, listener: Listener) -> None:
-        self._config, self._listener = config, listener
+    def __init__(self, config: KITTIConfig, resolve: Resolve, listener: Listener, scratch: FileIO) -> None:
+        self._config, self._listener, self._scratch = config, listener, scratch
         self._extension = config.image_extension or ".png"
         self.apart = True
         self.root = resolve(config.root_directory_path)
@@ -81,20 +76,19 @@ class KittiSource:
         for name in ("point_clouds_dir", "calibrations_dir"):
             if getattr(config, name):
                 listener(Notice(f"kitti_config.{name} is ignored: no network here takes point clouds", "warning"))
-        self._folds: Sequence[Sequence[str]]
         self._folds = self._random() if config.partition_mode == "random" else self._sequences()
         self.num_folds = len(self._folds)
 
     def fold(self, number: int, findings: Findings) -> Fold:
         return _KittiFold(self._images, self._labels, self._config, self._extension, self._folds[number])
 
-    def _random(self) -> Sequence[Sequence[str]]:
+    def _random(self) -> Sequence[Names | Sequence[str]]:
         config, extension = self._config, self._extension
         if config.num_partitions != 2:
             raise UsageError(f"kitti_config.num_partitions is {config.num_partitions}; partition_mode random needs 2")
         if not 0 <= config.val_split < 100:
             raise UsageError(f"kitti_config.val_split is {config.val_split:g}; it needs to be 0 or more, and below 100")
-        names, others = _list_names(self._images, extension)
+        names, others = _list_names(self._images, extension, self._scratch)
         listed = ", ".join(f"{count} end in {suffix}" for suffix, count in sorted(others.items()))
         if not len(names):
             found = f"of its pictures {listed}" if listed else "it holds no picture"
@@ -102,8 +96,7 @@ class KittiSource:
         if others:
             text = f"{self._images}: {listed} and are left out; kitti_config.image_extension is {extension}"
             self._listener(Notice(text, "warning"))
-        orders = random_folds(array("L", range(len(names))), val_split=config.val_split)
-        folds = [_Stems(names, order, len(os.fsencode(extension))) for order in orders]
+        folds = random_folds(names, val_split=config.val_split)
         self._listener(Notice(f"Num images in\nTrain: {len(folds[1])}\tVal: {len(folds[0])}"))
         note = (
             "Validation data in partition 0. Hence, while choosing the validationset during training choose "
@@ -112,7 +105,7 @@ class KittiSource:
         self._listener(Notice(note if config.val_split else "Skipped validation data..."))
         return folds
 
-    def _sequences(self) -> Sequence[Sequence[str]]:
+    def _sequences(self) -> Sequence[Names | Sequence[str]]:
         path = self.root / self._config.kitti_sequence_to_frames_file
         try:
             table = json.loads(path.read_text(encoding="utf-8"))
@@ -130,7 +123,8 @@ class KittiSource:
             listed = ", ".join(twice[:3]) + (f" and {len(twice) - 3} more" if len(twice) > 3 else "")
             text = f"{path}: named more than once, and so perhaps in two folds: {listed}"
             self._listener(Notice(text, "warning"))
-        return sequence_folds(table, partitions=self._config.num_partitions)
+        folds = sequence_folds(table, partitions=self._config.num_partitions)
+        return [[f"{frame}{self._extension}" for frame in fold] for fold in folds]
 
 
 @dataclass(frozen=True)
@@ -139,13 +133,14 @@ class _KittiFold:
     labels: Path
     config: KITTIConfig
     extension: str
-    stems: Sequence[str]
+    names: Names | Sequence[str]
 
     def __len__(self) -> int:
-        return len(self.stems)
+        return len(self.names)
 
     def frames(self, places: Sequence[int]) -> Frames:
-        return _KittiFrames(self.images, self.labels, self.config, self.extension, [self.stems[at] for at in places])
+        stems = [self.names[at].removesuffix(self.extension) for at in places]
+        return _KittiFrames(self.images, self.labels, self.config, self.extension, stems)
 
 
 @dataclass(frozen=True)
@@ -191,49 +186,25 @@ def _usable_kitti(labels: Sequence[Label], path: Path, reading: Reading) -> Iter
         reading.class_map[label.name] = name
         yield label if label.name == name else replace(label, name=name)
     if any(label.score is not None for label in labels):
-        reading.warnings.append(f"{path}: 16 columns, as predictions have; their scores are not stored")
+        reading.scored += 1
+        if len(reading.of_scores) < SHOWN:
+            reading.of_scores.append(f"{path}: 16 columns, as predictions have; their scores are not stored")
 
 
-@dataclass(frozen=True)
-class _Stems(Sequence[str]):
-    """File names without their last `cut` bytes, in another order: a few bytes a name, however many there are."""
-
-    names: NDArray[np.bytes_]
-    order: Sequence[int]
-    cut: int
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    @overload
-    def __getitem__(self, at: int) -> str: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[str]: ...
-
-    def __getitem__(self, at: int | slice) -> str | Sequence[str]:
-        if isinstance(at, slice):
-            return _Stems(self.names, self.order[at], self.cut)
-        return os.fsdecode(bytes(self.names[self.order[at]])[: -self.cut or None])
-
-
-def _list_names(folder: Path, extension: str) -> tuple[NDArray[np.bytes_], Counter[str]]:
+def _list_names(folder: Path, extension: str, scratch: FileIO) -> tuple[Names, Counter[str]]:
     """The names of the files in a folder that end in `extension`, sorted, and how many other pictures have which."""
     others: Counter[str] = Counter()
 
-    def wanted() -> Iterator[bytes]:
+    def wanted() -> Iterator[str]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.endswith(extension):
                     if entry.is_file():
-                        yield os.fsencode(entry.name)
+                        yield entry.name
                 elif (suffix := Path(entry.name).suffix).lower() in EXTENSIONS and entry.is_file():
                     others[suffix] += 1
 
-    upcoming, parts = wanted(), [np.empty(0, np.bytes_)]
-    while some := list(islice(upcoming, _LISTED)):
-        parts.append(np.array(some))
-    return np.sort(np.concatenate(parts)), others
+    return sorted_names(wanted(), scratch), others
 
 
 def _is_table_of_names(value: Any) -> bool:

@@ -26,7 +26,7 @@ class Reading:
 
     names: how many objects have which, as written. class_map: name in the labels -> name in the records. dropped:
     TAO's name for an object with an empty box, and its file -> its whole-number corners. of_empty: texts on the first
-    of those; warnings: others.
+    of those. of_scores: texts on the first of the `scored` label files that have scores.
     """
 
     findings: Findings = field(default_factory=Findings)
@@ -35,21 +35,24 @@ class Reading:
     class_map: dict[str, str] = field(default_factory=dict)
     dropped: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     of_empty: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    scored: int = 0
+    of_scores: list[str] = field(default_factory=list)
 
     def add(self, other: Reading) -> None:
         """What was met later."""
-        self.findings.errors += other.findings.errors
+        self.findings.add_errors(other.findings)
         self.images += other.images
         self.names.update(other.names)
         self.class_map |= other.class_map
         self.dropped |= other.dropped
         self.of_empty = [*self.of_empty, *other.of_empty][:SHOWN]
-        self.warnings += other.warnings
+        self.scored += other.scored
+        self.of_scores = [*self.of_scores, *other.of_scores][:SHOWN]
 
     def saved(self) -> dict[str, Any]:
         """All but findings, as a JSON value."""
-        kept = {name: getattr(self, name) for name in ("images", "names", "class_map", "of_empty", "warnings")}
+        names = ("images", "names", "class_map", "of_empty", "scored", "of_scores")
+        kept = {name: getattr(self, name) for name in names}
         return {**kept, "dropped": [[*key, corners] for key, corners in self.dropped.items()]}
 
     @classmethod

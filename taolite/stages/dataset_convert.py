@@ -6,9 +6,9 @@ names are lower-cased; a box whose whole-number corners enclose nothing is dropp
 Unlike TAO, all problems are reported at once before anything is written, an empty fold keeps its number, and an empty
 file is not written.
 
-Labels are read in several processes, a few hundred images at a time, so memory does not grow with the data set but for
-the names of its files. Whole files wait in `.PREFIX.converting` until all are there; an interrupted run goes on behind
-them, unless an image or a label file has another size or time than it had.
+Labels are read in several processes, a few hundred images at a time, and the names of images wait in a file, so memory
+does not grow with the data set (docs/scale.md). Whole files wait in `.PREFIX.converting` until all are there; an
+interrupted run goes on behind them, unless an image or a label file has another size or time than it had.
 
 No photograph is copied: a record names it, and training finds it below the same root. No torch.
 """
@@ -20,9 +20,10 @@ import json
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from io import FileIO
 from pathlib import Path
 
 from taolite.errors import DataError, UsageError
@@ -42,7 +43,7 @@ __all__ = ["ConvertReport", "dataset_convert"]
 
 _AT_ONCE = 250  # images that a process reads before it hands them over
 _WORTH_PROCESSES = 8 * _AT_ONCE  # images
-_VERSION = 1  # of what is written for the same labels
+_VERSION = 2  # of what is written for the same labels, and of receipts
 
 
 @dataclass(frozen=True)
@@ -90,35 +91,28 @@ def dataset_convert(
         StorageError: the disk is full or read-only.
         StoppedError: a process was ended from outside.
     """
-    source, folds_named, shards = _open(spec, resolve, listener)
-    if validation_fold is not None and not 0 <= validation_fold < source.num_folds:
-        raise UsageError(f"-f {validation_fold}: the folds of this spec are 0 to {source.num_folds - 1}")
-    modifier = SampleModifier(spec.sample_modifier_config, folds=source.num_folds, validation_fold=validation_fold)
-    conversion = _Conversion(source, Staging(output_prefix), listener, pictures=pictures)
-    folds = [source.fold(number, conversion.met.findings) for number in range(source.num_folds)]
-    images = []
-    with Processes(_count(source, folds, workers)) as processes:
-        chosen = _chosen(folds, modifier, processes, conversion)
-        conversion.total = sum(map(len, chosen))
-        for number, (fold, places, shard_count) in enumerate(zip(folds, chosen, shards, strict=True)):
-            begin, before = 0, conversion.met.names.copy()
-            for shard, size in enumerate(tfrecord.shard_sizes(len(places), shard_count)):
-                if size:
-                    name = tfrecord.shard_name(
-                        output_prefix.name, fold=number, folds=folds_named, shard=shard, shards=shard_count
-                    )
-                    listener(Notice(f"Writing partition {number}, shard {shard}"))
-                    conversion.write(name, fold, places[begin : begin + size], processes)
-                begin += size
-            if len(places):
-                listener(Notice(_count_text(conversion.met.names - before)))
-            images.append(len(places))
+    staging = Staging(output_prefix)
+    with staging.scratch() as scratch:
+        source, folds_named, shards = _open(spec, resolve, listener, scratch)
+        if validation_fold is not None and not 0 <= validation_fold < source.num_folds:
+            raise UsageError(f"-f {validation_fold}: the folds of this spec are 0 to {source.num_folds - 1}")
+        modifier = SampleModifier(spec.sample_modifier_config, folds=source.num_folds, validation_fold=validation_fold)
+        conversion = _Conversion(source, staging, listener, pictures=pictures)
+        folds = [source.fold(number, conversion.met.findings) for number in range(source.num_folds)]
+        with Processes(_count(source, folds, workers)) as processes:
+            chosen = _chosen(folds, modifier, processes, conversion)
+            conversion.total = sum(map(len, chosen))
+            for number, (fold, places, shard_count) in enumerate(zip(folds, chosen, shards, strict=True)):
+                named = partial(tfrecord.shard_name, output_prefix.name, fold=number, folds=folds_named)
+                conversion.write_fold(number, fold, places, named=named, shards=shard_count, processes=processes)
     files = conversion.finish()
+    if conversion.met.scored > SHOWN:
+        listener(Notice(f"{conversion.met.scored} label files have 16 columns; their scores are not stored", "warning"))
     met, dropped = conversion.met, _dropped_names(conversion.met)
     _tell_totals(met.names, met.class_map, listener)
     warning_file = _write_warnings(output_prefix, dropped, listener)
     _warn_of_stale(output_prefix, files, listener)
-    return ConvertReport(tuple(files), tuple(images), met.names, met.class_map, dropped, warning_file)
+    return ConvertReport(tuple(files), tuple(map(len, chosen)), met.names, met.class_map, dropped, warning_file)
 
 
 class _Conversion:
@@ -129,32 +123,54 @@ class _Conversion:
         self.total = 0
         self._source, self._staging, self._listen, self._pictures = source, staging, listener, pictures
 
-    def write(self, name: str, fold: Fold, places: Sequence[int], processes: Processes) -> None:
-        """Make one file of the frames at `places`, unless it is there already."""
+    def write_fold(
+        self,
+        number: int,
+        fold: Fold,
+        places: Sequence[int],
+        *,
+        named: Callable[..., str],
+        shards: int,
+        processes: Processes,
+    ) -> None:
+        """Make the files of the frames at `places`; `named(shard=, shards=)` says what each is called."""
+        begin, before = 0, self.met.names.copy()
+        for shard, size in enumerate(tfrecord.shard_sizes(len(places), shards)):
+            if size:
+                self.tell(f"Writing partition {number}, shard {shard}")
+                self._write(named(shard=shard, shards=shards), fold, places[begin : begin + size], processes)
+            begin += size
+        if len(places):
+            self.tell(_count_text(self.met.names - before))
+
+    def _write(self, name: str, fold: Fold, places: Sequence[int], processes: Processes) -> None:
+        """Make one file, unless it is there already."""
         if self._staging.begun(name):
-            inputs = self._inputs(processes.ordered(piece.state for piece in _pieces(fold, places)))
-            if (saved := self._staging.kept(name, inputs)) is not None:
+            states = self._begun()
+            for state in processes.ordered(piece.state for piece in _pieces(fold, places)):
+                states.update(state.encode())
+            if (saved := self._staging.kept(name, states.hexdigest())) is not None:
                 self.hear(Reading.restored(saved))
                 return
-        states: list[str] = []
-        whole = Reading()
+        whole, states = Reading(), self._begun()
 
         def records() -> Iterator[bytes]:
             for state, some, reading in processes.ordered(
                 partial(_convert, piece, self._pictures) for piece in _pieces(fold, places)
             ):
-                states.append(state)
+                states.update(state.encode())
                 whole.add(reading)
                 self.hear(reading)
                 yield some
 
         self._staging.write(name, records())
         if not whole.findings.errors:
-            self._staging.receive(name, self._inputs(states), whole.saved())
+            self._staging.receive(name, states.hexdigest(), whole.saved())
 
     def hear(self, reading: Reading) -> None:
         """Take in what was met, and tell of it."""
-        for text in (*reading.of_empty[: SHOWN - len(self.met.of_empty)], *reading.warnings):
+        of_empty, of_scores = (SHOWN - len(texts) for texts in (self.met.of_empty, self.met.of_scores))
+        for text in (*reading.of_empty[:of_empty], *reading.of_scores[:of_scores]):
             self._listen(Notice(text, "warning"))
         self.met.add(reading)
         if reading.images:
@@ -175,10 +191,12 @@ class _Conversion:
         """Raises one DataError for all problems that were met."""
         if self.met.findings.errors:
             self._staging.drop()
-            raise problems_error(self._source.root, sorted(self.met.findings.errors))
+            errors, unlisted = sorted(self.met.findings.errors), self.met.findings.unlisted
+            raise problems_error(self._source.root, errors, unlisted=unlisted)
 
-    def _inputs(self, states: Iterable[str]) -> str:
-        return hashlib.sha256("\n".join([str(_VERSION), str(self._pictures), *states]).encode()).hexdigest()
+    def _begun(self) -> hashlib._Hash:
+        """The digest of what a file is made of, before the states of its frames."""
+        return hashlib.sha256(f"{_VERSION} {self._pictures}".encode())
 
 
 def _count(source: Source, folds: Sequence[Fold], workers: int | None) -> int:
@@ -223,7 +241,7 @@ def _chosen(
         for names_of_frames, reading in processes.ordered(
             partial(_names, piece) for piece in _pieces(fold, range(len(fold)))
         ):
-            conversion.met.findings.errors += reading.findings.errors
+            conversion.met.findings.add_errors(reading.findings)
             for at, names in enumerate(names_of_frames, start=seen):
                 copies = modifier.copies(names, fold=number)
                 places.extend([at] * copies)
@@ -245,12 +263,14 @@ def _dropped_names(met: Reading) -> dict[str, list[int]]:
     return names
 
 
-def _open(spec: DatasetExportSpec, resolve: Resolve, listener: Listener) -> tuple[Source, int, list[int]]:
+def _open(
+    spec: DatasetExportSpec, resolve: Resolve, listener: Listener, scratch: FileIO
+) -> tuple[Source, int, list[int]]:
     """The source, the number of folds in file names, and the number of shards of each fold."""
     source: Source
     if spec.kitti_config is not None:
         listener(Notice("Instantiating a kitti converter"))
-        source = KittiSource(spec.kitti_config, resolve, listener)
+        source = KittiSource(spec.kitti_config, resolve, listener, scratch)
         return source, spec.kitti_config.num_partitions, [spec.kitti_config.num_shards] * source.num_folds
     if spec.coco_config is not None:
         listener(Notice("Instantiating a coco converter"))

@@ -10,10 +10,12 @@ import json
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
-from taolite.files import open_atomic, write_text
+from taolite.files import open_atomic, storage_error, write_text
 
 __all__ = ["Staging"]
 
@@ -54,6 +56,17 @@ class Staging:
         receipt = {"inputs": inputs, "bytes": (self._folder / name).stat().st_size, "told": told}
         write_text(self._folder / f"{name}.json", json.dumps(receipt))
         self._names.append(name)
+
+    def scratch(self) -> FileIO:
+        """An unbuffered file without a name on the disk the files go to, for what is too much to hold; the caller
+        closes it. Raises StorageError."""
+        folder = next(one for one in (self._place, *self._place.parents) if one.is_dir())
+        try:
+            file = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (the caller's)
+        except OSError as error:
+            raise storage_error(folder, error) from error
+        file.name = str(folder)  # for what is said of a full disk
+        return file
 
     def finish(self) -> list[Path]:
         """Put every file in its place, in the order they came; the folder is gone."""

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,8 @@ from taolite.sample import Label
 from taolite.stages.convert_kitti import random_folds, sequence_folds
 from taolite.stages.dataset_convert import dataset_convert
 from taolite.stages.sample_modifier import SampleModifier
+from taolite.stages.sorted_names import Names, sorted_names
+from taolite.stages.staging import Staging
 from taolite.tasks.detectnet.spec import DatasetExportSpec, SampleModifierConfig
 
 CAT = "Cat 0.5 1 -1.5 2 3 20 15.5 0 0 0 0 0 0 0"
@@ -73,12 +75,18 @@ def test_the_reference_s_hundred_images_split_as_tao_splits_them(tmp_path: Path)
     assert held_out == [f"image_2/{index:03d}" for index in range(14)]
 
 
-def test_the_share_is_cut_off_where_floating_point_falls_short():
+def on_disk(folder: Path, names: Iterable[str]) -> Names:
+    return sorted_names(names, Staging(folder / "k").scratch())
+
+
+def test_the_share_is_cut_off_where_floating_point_falls_short(tmp_path: Path):
     # reference 13.5: 29 % of 100 is 28.999999999999996, so 28 images
-    assert [len(fold) for fold in random_folds([str(n) for n in range(100)], val_split=29)] == [28, 72]
+    folds = random_folds(on_disk(tmp_path, map(str, range(100))), val_split=29)
+
+    assert [len(fold) for fold in folds] == [28, 72]
 
 
-def test_the_order_inside_a_fold_is_two_shuffles_of_one_generator_seeded_42():
+def test_the_order_inside_a_fold_is_two_shuffles_of_one_generator_seeded_42(tmp_path: Path):
     import random
 
     expected = [list("ab"), list("cdefg")]
@@ -87,7 +95,9 @@ def test_the_order_inside_a_fold_is_two_shuffles_of_one_generator_seeded_42():
         for fold in expected:
             random.shuffle(fold)
 
-    assert random_folds(list("abcdefg"), val_split=30) == expected
+    folds = random_folds(on_disk(tmp_path, "gfedcba"), val_split=30)
+
+    assert [list(fold) for fold in folds] == expected
 
 
 def test_sequences_are_dealt_longest_first_and_the_folds_reversed():
@@ -182,6 +192,32 @@ def test_every_problem_is_told_at_once_and_nothing_is_written(tmp_path: Path):
         f"  {root}/label_2/e.txt:1: 17 columns found; a KITTI label has 15, or 16 with a score",
     ]
     assert not list(tmp_path.glob("k*"))
+
+
+def test_of_many_problems_the_first_ten_are_told_and_the_rest_is_counted(tmp_path: Path):
+    root = many(tmp_path / "data", 700)
+    missing = [f"{number:06d}" for number in range(5, 700, 50)]
+    for stem in missing:
+        (root / "label_2" / f"{stem}.txt").unlink()
+
+    with pytest.raises(DataError) as caught:
+        dataset_convert(kitti_spec(root), tmp_path / "k")
+
+    first, *rows, last = str(caught.value).splitlines()
+    assert first == f"{root}: 14 problems"
+    assert [row.split(".png: ")[0] for row in rows] == [f"  {root}/image_2/{stem}" for stem in missing[:10]]
+    assert last == f"  and 4 more; `taolite dataset check {root}` lists them all"
+
+
+def test_of_many_files_with_scores_ten_are_named_and_all_are_counted(tmp_path: Path):
+    root = make_kitti(tmp_path / "data", {f"{number:02d}": f"{CAT} 0.5" for number in range(14)})
+    events: list[Event] = []
+
+    dataset_convert(kitti_spec(root), tmp_path / "k", listener=events.append)
+
+    *named, counted = notices(events, "warning")
+    assert len(named) == 10
+    assert counted == "14 label files have 16 columns; their scores are not stored"
 
 
 def test_an_empty_fold_keeps_its_number_and_an_empty_shard_is_not_written(tmp_path: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from taolite.nn.resnet import ResNet
 from taolite.pruning.importance import select
 from taolite.pruning.surgery import count_parameters
 from taolite.stages.convert_kitti import random_folds
+from taolite.stages.sorted_names import sorted_names
 from taolite.tasks import base
 from taolite.tasks.detectnet.decode import decode_grid
 from taolite.tasks.detectnet.loss import balance
@@ -75,12 +77,14 @@ def test_1_the_users_specs_the_default_and_a_conversion_spec_are_read_and_broken
 def test_2_a_hundred_images_at_14_percent_are_14_and_86_in_ten_shards_each():
     names = [f"{index:03d}" for index in range(100)]
 
-    folds = random_folds(names, val_split=14)
+    with TemporaryFile(buffering=0) as scratch:
+        folds = [list(fold) for fold in random_folds(sorted_names(names, scratch), val_split=14)]
+        at_29 = random_folds(sorted_names(names, scratch), val_split=29)
 
     assert sorted(folds[0]) == names[:14]
     assert sorted(folds[1]) == names[14:]
     assert [tfrecord.shard_sizes(len(fold), 10) for fold in folds] == [[1] * 9 + [5], [8] * 9 + [14]]
-    assert len(random_folds(names, val_split=29)[0]) == 28  # 29 / 100 * 100 is 28.999999999999996
+    assert len(at_29[0]) == 28  # 29 / 100 * 100 is 28.999999999999996
 
 
 def test_3_a_box_encodes_to_its_distances_and_decodes_back():
