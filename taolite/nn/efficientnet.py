@@ -20,10 +20,10 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
 
 from taolite.nn.activations import ACTIVATIONS
 from taolite.nn.backbone import Graph, Walk, layer_letters, named
+from taolite.nn.drop_rows import DropRows
 from taolite.nn.fake_quant import Shortcut
 from taolite.nn.separable import SeparableBackbone
 
@@ -111,6 +111,7 @@ class EfficientNetB0(SeparableBackbone):
             self._add(f"{name}_project_conv", f"{name}_project_bn", inner, unit.outputs, 1)
             if unit.has_skip:
                 self.add_module(f"{name}_shortcut", Shortcut())
+                self.add_module(f"{name}_drop", DropRows(unit.drop))
         self._add("top_conv", "top_bn", self.units[-1].outputs, _scaled(1280, self.width), 1)
         self.reset_parameters()
         self.train()
@@ -139,8 +140,7 @@ class EfficientNetB0(SeparableBackbone):
         x = yield from named(f"{name}_se_excite", x * gate)
         x = yield from self._conv_bn(x, f"{name}_project_conv", f"{name}_project_bn")
         if unit.has_skip:
-            if self.training:
-                x = x * dropout(x.new_ones(len(x), 1, 1, 1), unit.drop)
+            x = self.get_submodule(f"{name}_drop")(x)
             x = yield from named(f"{name}_add", x + self.get_submodule(f"{name}_shortcut")(inputs))
         return x
 

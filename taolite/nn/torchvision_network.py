@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from taolite.errors import ModelError
 from taolite.nn.backbone import IMAGENET_MEAN, IMAGENET_STD
+from taolite.nn.drop_rows import DropRows
 from taolite.nn.weights import LoadReport, StateDict
 
 __all__ = ["TorchvisionNetwork", "load_state_dict", "torchvision_archs"]
@@ -132,6 +133,7 @@ def load_state_dict(network: TorchvisionNetwork, state: StateDict) -> LoadReport
 
 def _torchvision(arch: str, num_classes: int, input_size: int, auxiliaries: bool) -> Any:
     from torchvision.models import get_model
+    from torchvision.ops import StochasticDepth
 
     options: dict[str, Any] = {}
     for family, name in SIZED.items():
@@ -145,6 +147,10 @@ def _torchvision(arch: str, num_classes: int, input_size: int, auxiliaries: bool
         raise ModelError(f"{arch} does not come for inputs of {input_size} x {input_size} pixels: {error}") from error
     if arch.startswith("mnasnet"):  # its own asks for a version number that only PyTorch's own files carry
         network._load_from_state_dict = MethodType(nn.Module._load_from_state_dict, network)
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, StochasticDepth):  # the same, in a form that `nn.across` knows
+                setattr(parent, name, DropRows(child.p))
     return network
 
 

@@ -71,14 +71,14 @@ class Trainer:
         should_pause: Callable[[], bool] = lambda: False,
     ) -> None:
         self.network = network.to(device.place, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if world.size > 1:
-            look_across(self.network, Across(world.total, world.largest, world.side_by_side))
         self.examples = examples
         self.recipe = recipe
         self.batch_size = batch_size or recipe.batch_size
         self._world = world
         self._places = world.share(self.batch_size)
-        self._part = Part(len(self._places) / self.batch_size, world.total)
+        self._part = Part(len(self._places) / self.batch_size, world.rank, world.total, world.side_by_side)
+        across = Across(self._places, self.batch_size, world.total, world.largest, world.side_by_side)
+        look_across(self.network, across)
         self.objective = objective
         self.schedule = schedule
         self._regularised: list[torch.Tensor] = [parameter for parameter in regularised if parameter.requires_grad]
@@ -200,8 +200,6 @@ class Trainer:
         }
         if self.recipe.mix is not None:
             pixels, targets = self._mixed(pixels, targets)
-        if self._world.rank:  # each process has dropout of its own
-            torch.manual_seed(seed_for(self.recipe.seed, "step", self.step, self._world.rank))
         with self._device.reduced():
             outputs = self.network(pixels)
         cost = self.objective.cost(outputs, targets, part=self._part)

@@ -165,11 +165,14 @@ class InferencePlan:
 
 @dataclass(frozen=True)
 class Part:
-    """What a process has of a step's batch: the `share` of its images, and the sum over all processes, in place. The
-    step's cost is the sum of the processes' costs, each times its share."""
+    """What a process has of a step's batch: the `share` of its images, which follow those of the ranks before its own;
+    the sum over all processes, in place, and what each of them has, (processes, *shape) by rank. The step's cost is the
+    sum of the processes' costs, each times its share."""
 
     share: float = 1.0
+    rank: int = 0
     total: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor
+    side_by_side: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor[None]
 
 
 WHOLE = Part()

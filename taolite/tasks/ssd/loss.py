@@ -61,13 +61,14 @@ class SsdObjective:
         labels = targets[LABELS].long()
         boxes = labels > BACKGROUND
         entropy = -log_npk.gather(-1, labels.clamp(min=0)[..., None])[..., 0]
-        chosen = boxes | hard_negatives(-log_npk[..., 0].detach(), labels, self._rule)
-        count = part.total(boxes.sum()).clamp(min=1) * part.share
-        classification = entropy[chosen].sum() / count
+        chosen = boxes | hard_negatives(-log_npk[..., 0].detach(), labels, self._rule, part)
+        count = part.total(boxes.sum()).clamp(min=1)
+        classification = entropy[chosen].sum() / count / part.share
         regression = (
             self._rule.alpha
             * functional.smooth_l1_loss(offsets[boxes], targets[OFFSETS][boxes], reduction="sum")
             / count
+            / part.share
         )
         parts = {"regression": float(regression.detach()), "classification": float(classification.detach())}
         return Cost(classification + regression, parts)
@@ -82,19 +83,35 @@ class SsdObjective:
         pass
 
 
-def hard_negatives(hardness: Tensor, labels: Tensor, rule: CostRule) -> Tensor:
+def hard_negatives(hardness: Tensor, labels: Tensor, rule: CostRule, part: Part = WHOLE) -> Tensor:
     """(N, P) bool: the background priors that are learned from, the hardest `rule.negatives` for each prior that
-    stands for a box. Mining "image", an image without boxes, which pytorch-ssd cannot read, counts as if it had one.
+    stands for a box, in an image or in the batch that this is a `part` of; of equally hard ones the first. Mining
+    "image", an image without boxes, which pytorch-ssd cannot read, counts as if it had one.
 
     Args:
         hardness: (N, P), the cost of calling the prior background.
         labels: (N, P) int64: 0 background, above it boxes, below it neither.
     """
-    background = labels == BACKGROUND
+    background, boxes = labels == BACKGROUND, labels > BACKGROUND
     hardness = hardness.masked_fill(~background, -torch.inf)
-    wanted = (labels > BACKGROUND).sum(dim=1).clamp(min=1)
     if rule.mining == "batch":
-        hardness, wanted = hardness.view(1, -1), (labels > BACKGROUND).sum()[None]
+        positives, candidates = part.total(torch.stack([boxes.sum(), background.sum()])).tolist()
+        most = min(int(positives * rule.negatives), candidates)
+        return _hardest(hardness.flatten(), most, part).view_as(background)
+    wanted = boxes.sum(dim=1).clamp(min=1)
     order = hardness.argsort(dim=1, descending=True, stable=True)
     first = torch.arange(order.shape[1], device=order.device) < (wanted * rule.negatives).long()[:, None]
-    return torch.zeros_like(first).scatter(1, order, first).view_as(background) & background
+    return torch.zeros_like(first).scatter(1, order, first) & background
+
+
+def _hardest(hardness: Tensor, most: int, part: Part) -> Tensor:
+    """(M,) bool: which of this process's `hardness` (M,) are among the `most` hardest of all processes."""
+    if not most:
+        return torch.zeros_like(hardness, dtype=torch.bool)
+    own = hardness.argsort(descending=True, stable=True)[:most]
+    offered = functional.pad(hardness[own], (0, most - len(own)), value=-torch.inf)
+    table = part.side_by_side(offered)
+    chosen = torch.zeros(table.numel(), dtype=torch.bool, device=table.device)
+    chosen[table.flatten().argsort(descending=True, stable=True)[:most]] = True
+    mine = chosen.view_as(table)[part.rank, : len(own)]
+    return torch.zeros_like(hardness, dtype=torch.bool).scatter(0, own, mine)

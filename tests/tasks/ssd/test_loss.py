@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from taolite.tasks.base import Part
 from taolite.tasks.ssd.coding import decode_tensor
 from taolite.tasks.ssd.loss import SsdObjective, hard_negatives
 from taolite.tasks.ssd.plan import CostRule
 from taolite.tasks.ssd.targets import LABELS, OFFSETS
+from tests.nn.table import Table
 
 VARIANCES = (0.1, 0.1, 0.2, 0.2)
 IMAGES, COUNT, CLASSES = 3, 40, 4  # 3 classes and background
@@ -145,6 +147,28 @@ def test_mining_the_whole_batch_takes_the_hardest_wherever_they_are():
     kept = hard_negatives(hardness, labels, CostRule(mining="batch"))
 
     assert kept.int().tolist() == [[1, 1, 0, 0], [0, 0, 1, 0]]
+
+
+@pytest.mark.parametrize("mining", ["batch", "image"])
+@pytest.mark.parametrize("shares", [((0, 2), (2, 7)), ((0, 3), (3, 4), (4, 7))])
+@pytest.mark.parametrize("boxes", [0, 0.02, 0.5])
+def test_processes_learn_from_the_background_that_one_would_learn_from(mining, shares, boxes):
+    rng = np.random.default_rng(4)
+    chances = [0.05, 0.95 - boxes, boxes]
+    labels = torch.from_numpy(rng.choice([-1, 0, 1], (7, COUNT), p=chances))
+    hardness = torch.from_numpy(rng.integers(0, 5, (7, COUNT))).float()  # most are as hard as many others
+    rule, table, kept = CostRule(negatives=2.5, mining=mining), Table(len(shares)), {}
+
+    def work(rank):
+        own = slice(*shares[rank])
+        part = Part((own.stop - own.start) / 7, rank, table.total, table.side_by_side)
+        kept[rank] = hard_negatives(hardness[own], labels[own], rule, part)
+
+    table.work(work)
+
+    whole = hard_negatives(hardness, labels, rule)
+    assert torch.equal(torch.cat([kept[rank] for rank in range(len(shares))]), whole)
+    assert whole.any() == (boxes > 0 or mining == "image")
 
 
 def test_an_images_negatives_come_from_it_alone():
