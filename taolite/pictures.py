@@ -18,13 +18,23 @@ from taolite.errors import DataError, PathError
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-__all__ = ["EXTENSIONS", "read_rgb", "read_size", "to_grey"]
+__all__ = ["EXTENSIONS", "open_picture", "read_rgb", "read_size", "to_grey"]
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 _ORIENTATION = 0x0112  # the EXIF tag
 _SIDEWAYS = (5, 6, 7, 8)  # its values that swap width and height
 _SIGNATURE = 8  # bytes of a PNG before its first chunk
 _MAY_TURN = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")  # its chunks that Pillow reads an orientation from
+
+
+def open_picture(path: Path) -> IO[bytes]:
+    """A picture's file. Raises PathError."""
+    try:
+        return open(path, "rb")
+    except FileNotFoundError as error:
+        raise PathError(f"{path}: this image is missing; restore it or remove its label") from error
+    except OSError as error:
+        raise PathError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def read_size(path: Path, *, stream: IO[bytes] | None = None) -> tuple[int, int]:

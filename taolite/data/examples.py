@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from taolite.errors import DataError
 from taolite.events import Notice
 from taolite.formats.packed import PackedSamples, pack
 from taolite.formats.tars import TarPictures
-from taolite.pictures import read_rgb
+from taolite.pictures import open_picture, read_rgb
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Sample, Truth
 
@@ -149,12 +150,19 @@ class Examples:
         classes = np.array([kind for _, kind in kept], np.int64)
         return Truth(boxes, classes, np.array([label.difficult for label, _ in kept], np.bool_))
 
+    def open(self, index: int) -> IO[bytes]:
+        """The file of one sample's picture, wherever it lies. Raises DataError, PathError."""
+        image, pictures = self.samples[index].image, self._source(index).pictures
+        return pictures.open(str(image)) if pictures else open_picture(image)
+
+    def _source(self, index: int) -> Source:
+        return self.sources[bisect.bisect_right(self._source_ends, index)]
+
     def example(self, index: int, *, epoch: int = 0) -> Example:
         """The example that training sees of sample `index` in `epoch`. Raises DataError, PathError."""
         sample, truth = self.samples[index], self._labelled(index)
-        source = self.sources[bisect.bisect_right(self._source_ends, index)]
-        stream = source.pictures.open(str(sample.image)) if source.pictures else None
-        photo = read_rgb(sample.image, grey=self.preprocessing.channels == 1, stream=stream)
+        with self.open(index) as stream:
+            photo = read_rgb(sample.image, grey=self.preprocessing.channels == 1, stream=stream)
         if photo.shape[:2] != sample.size_hw:
             height, width = sample.size_hw
             raise DataError(
@@ -167,7 +175,7 @@ class Examples:
             pixels = self.preprocessing.fit_photo(photo)
             truth = fit_truth(truth, self.preprocessing, sample.size_hw, self.fitted_rule)
         truth = self.view_rule.apply(truth, hw=self.preprocessing.input_hw)
-        return Example(pixels, truth, self.encode(truth, source.weight), str(sample.image))
+        return Example(pixels, truth, self.encode(truth, self._source(index).weight), str(sample.image))
 
     def label_counts(self) -> tuple[Counter[int], Counter[str]]:
         """How many boxes each class index has, and each name that is of no class."""

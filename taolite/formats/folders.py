@@ -10,7 +10,8 @@ that a truncated one is found here and not in the middle of a training.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -25,12 +26,14 @@ from taolite.sample import Label, Sample
 __all__ = [
     "KERAS_EXTENSIONS",
     "TORCHVISION_EXTENSIONS",
+    "check_class_names",
     "check_labels",
     "class_names",
     "collect_folders",
     "is_whole",
     "read_classmap",
     "read_folders",
+    "settle",
     "whole_picture",
 ]
 
@@ -50,14 +53,25 @@ def class_names(root: Path, *, least: int = 1) -> tuple[str, ...]:
     if not root.is_dir():
         raise PathError(f"{root}: there is no such folder; it needs to hold a folder of pictures for each class")
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    names = tuple(path.name for path in folders)
-    if names and set(names) <= _SPLITS and any(inner.is_dir() for path in folders for inner in path.iterdir()):
-        raise DataError(f"{root}: holds the splits {_listed(names)}; name one of them, such as {folders[0]}")
+    names = [path.name for path in folders]
+    deeper = set(names) <= _SPLITS and any(inner.is_dir() for path in folders for inner in path.iterdir())
+    return check_class_names(str(root), names, deeper=deeper, least=least)
+
+
+def check_class_names(root: str, names: Sequence[str], *, deeper: bool, least: int) -> tuple[str, ...]:
+    """`names`, the sorted folders of `root`, if they can be classes; `deeper` says whether they hold folders.
+
+    Raises DataError where they are fewer than `least`, or the splits of a data set.
+    """
+    if names and set(names) <= _SPLITS and deeper:
+        if root.endswith(".tar"):
+            raise DataError(f"{root}: holds the splits {_listed(names)}; make a tar file of each")
+        raise DataError(f"{root}: holds the splits {_listed(names)}; name one of them, such as {root}/{names[0]}")
     if len(names) < least:
         found = f"no folder but {_listed(names)}" if names else "no folder"
         text = "one is needed for each class, and two classes at least" if least > 1 else "one is needed for each class"
         raise DataError(f"{root}: holds {found}; {text}")
-    return names
+    return tuple(names)
 
 
 def read_folders(
@@ -86,15 +100,42 @@ def read_folders(
         PathError: no such folder.
         DataError: no class or no picture, an unknown class, or all pictures that cannot be read.
     """
-    root, findings = Path(root), Findings()
-    there = class_names(root)
+    root = Path(root)
+    return settle(
+        str(root),
+        class_names(root),
+        partial(collect_folders, root, extensions=extensions),
+        place=root,
+        classes=classes,
+        leave_out_others=leave_out_others,
+        extensions=extensions,
+        skip_corrupt=skip_corrupt,
+        listener=listener,
+    )
+
+
+def settle(
+    root: str,
+    there: Sequence[str],
+    collect: Callable[..., list[Sample]],
+    *,
+    place: Path,
+    classes: Sequence[str] | None,
+    leave_out_others: bool,
+    extensions: tuple[str, ...],
+    skip_corrupt: bool,
+    listener: Listener,
+) -> list[Sample]:
+    """What `read_folders` does with the classes that are `there` and with the samples and findings that
+    `collect(without=, findings=)` gives; `place` is where notes say that they are of."""
+    findings = Findings()
     others = [name for name in there if classes is not None and name not in classes]
     if others and not leave_out_others:
         text = f"the classes are {_listed(classes or ())}"
         raise DataError(f"{root}: has folders of no known class: {_listed(others)}; {text}; rename or remove them")
     if others:
-        findings.note("other-class", root, f"folders of other classes are left out: {_listed(others)}")
-    samples = collect_folders(root, extensions=extensions, without=others, findings=findings)
+        findings.note("other-class", place, f"folders of other classes are left out: {_listed(others)}")
+    samples = collect(without=others, findings=findings)
     if findings.errors and not skip_corrupt:
         raise problems_error(root, findings.errors)
     if not samples:
@@ -102,7 +143,7 @@ def read_folders(
     found = {sample.labels[0].name for sample in samples}
     empty = [name for name in (there if classes is None else classes) if name not in found and name not in others]
     if empty:
-        findings.note("empty-class", root, f"has no picture of {_listed(empty)}")
+        findings.note("empty-class", place, f"has no picture of {_listed(empty)}")
     for notes in (findings.errors, findings.notes):
         _tell(notes, root, listener)
     return samples
@@ -217,7 +258,7 @@ def _note_strangers(folder: Path, extensions: tuple[str, ...], findings: Finding
         findings.note("no-picture", folder, text)
 
 
-def _tell(notes: Sequence[Finding], root: Path, listener: Listener) -> None:
+def _tell(notes: Sequence[Finding], root: str, listener: Listener) -> None:
     for finding in notes[:SHOWN]:
         listener(Notice(str(finding), "warning"))
     if len(notes) > SHOWN:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import tarfile
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -51,6 +52,16 @@ class TarListing:
 
     def __len__(self) -> int:
         return len(self.keys_m)
+
+    def pictures(self, extensions: tuple[str, ...]) -> Iterator[tuple[Path, tuple[int, int] | None]]:
+        """Of a measured listing the pictures with one of these extensions, in any case: name and (height, width), None
+        for one of the `faults`."""
+        assert self.heights_m is not None, "sizes were asked for"
+        assert self.widths_m is not None, "they come together"
+        for at, size_hw in enumerate(zip(self.heights_m.tolist(), self.widths_m.tolist(), strict=True)):
+            name = Path(self.names[at])
+            if name.suffix.lower() in extensions:
+                yield name, size_hw if all(size_hw) else None
 
 
 def key_of(name: str) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from taolite.engines import onnx_graph
 from taolite.errors import DataError, EngineError, ModelError, PathError, UsageError
 from taolite.events import Listener, Notice, Progress, silent
 from taolite.files import write_text
-from taolite.pictures import EXTENSIONS, read_rgb
+from taolite.pictures import EXTENSIONS, open_picture, read_rgb
 from taolite.preprocessing import Preprocessing
 from taolite.quant import insert_qdq, layers, quantised_tensors
 from taolite.quant.cache import DEFAULT_TENSORRT, cache_text, parse_cache
@@ -334,7 +334,11 @@ def _from_folder(folder: Path, preprocessing: Preprocessing, options: Calibratio
     if not folder.is_dir():
         raise PathError(f"{folder}: there is no such folder; give one with pictures as --cal_image_dir")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
-    return _drawn(f"the pictures in {folder.name}", paths, 0, preprocessing, options)
+
+    def picture(index: int) -> tuple[Path, IO[bytes]]:
+        return paths[index], open_picture(paths[index])
+
+    return _drawn(f"the pictures in {folder.name}", len(paths), picture, 0, preprocessing, options)
 
 
 def _from_spec(
@@ -342,28 +346,41 @@ def _from_spec(
 ) -> _Inputs:
     read = task.read_spec(spec, resolve=resolve).model
     examples = task.examples(read, split="train", resolve=resolve, augment=False)
-    paths = [sample.image for sample in examples.samples]
-    return _drawn(f"the training images of {spec.name}", paths, task.recipe(read).seed, preprocessing, options)
+
+    def picture(index: int) -> tuple[Path, IO[bytes]]:
+        return examples.samples[index].image, examples.open(index)
+
+    seed = task.recipe(read).seed
+    return _drawn(f"the training images of {spec.name}", len(examples), picture, seed, preprocessing, options)
 
 
 def _drawn(
-    source: str, paths: list[Path], seed: int, preprocessing: Preprocessing, options: CalibrationOptions
+    source: str,
+    there: int,
+    picture: Callable[[int], tuple[Path, IO[bytes]]],
+    seed: int,
+    preprocessing: Preprocessing,
+    options: CalibrationOptions,
 ) -> _Inputs:
-    """batches x batch_size of the pictures, the same ones at every run."""
+    """batches x batch_size of the pictures that are `there`, the same ones at every run."""
     count = options.batches * options.batch_size
-    if not 0 < count <= len(paths):
+    if not 0 < count <= there:
         raise DataError(
-            f"Not enough number of images provided: {source} are {len(paths)}, and --batches {options.batches} x "
+            f"Not enough number of images provided: {source} are {there}, and --batches {options.batches} x "
             f"--batch_size {options.batch_size} are {count}; lower one of them"
         )
-    chosen = [paths[index] for index in generator(seed, "calibration").permutation(len(paths))[:count]]
+    chosen = generator(seed, "calibration").permutation(there)[:count].tolist()
     digest = hashlib.sha256()
-    for path in chosen:
-        digest.update(hashlib.sha256(read_file(path)).digest())
+    for index in chosen:
+        with picture(index)[1] as stream:
+            digest.update(hashlib.sha256(stream.read()).digest())
 
     def images() -> Iterator[NDArray[np.float32]]:
-        for path in chosen:
-            yield preprocessing.apply(read_rgb(path, grey=preprocessing.channels == 1))
+        for index in chosen:
+            path, stream = picture(index)
+            with stream:
+                photo = read_rgb(path, grey=preprocessing.channels == 1, stream=stream)
+            yield preprocessing.apply(photo)
 
     return _Inputs(source, count, digest.hexdigest(), images)
 

@@ -19,7 +19,7 @@ from taolite.sample import Label
 from taolite.tasks.base import Split
 from taolite.tasks.detectnet.records import split_sources
 from taolite.tasks.detectnet.spec import DatasetConfig as DetectNetData
-from taolite.tasks.ssd.sources import read_samples
+from taolite.tasks.ssd.sources import read_sources
 from taolite.tasks.ssd.spec import DatasetConfig as SsdData
 
 from ..shard_server import Server, serving
@@ -73,7 +73,8 @@ def test_a_detector_learns_from_the_same_records_over_http_as_from_a_disk(server
 def test_an_ssd_learns_from_the_same_records_over_http_as_from_a_disk(server: Server):
     def samples(place: str) -> list[tuple[Path, tuple[int, int], tuple[Label, ...]]]:
         data = spec.loads(f"data_sources {{ tfrecords_path: '{place}' }} {MAPPING}", SsdData)
-        return [(found.image, found.size_hw, found.labels) for found in read_samples(data, "train", resolve=Path)[0]]
+        (source,), _ = read_sources(data, "train", resolve=Path)
+        return [(found.image, found.size_hw, found.labels) for found in source.samples]
 
     for _ in range(2):  # streamed, then mapped
         assert samples(f"{server.url}/{COUNTED}") == samples(f"{server.folder}/kitti-*")

@@ -22,15 +22,19 @@ from taolite.formats.folders import (
     read_classmap,
     read_folders,
 )
+from taolite.formats.ranges import located
 from taolite.formats.tags import VOC_CLASSES, read_nuswide, read_voc_tags
+from taolite.formats.tar_folders import read_tar_folders, tar_class_names
+from taolite.formats.tar_listing import TarListing
+from taolite.formats.tars import TarPictures, list_tars, names_tars, tar_files
 from taolite.preprocessing import Preprocessing
-from taolite.sample import Sample, Truth
+from taolite.sample import Truth
 from taolite.tasks.base import Resolve, Split
 from taolite.tasks.classification.inference import MARGIN
 from taolite.tasks.classification.loss import TARGET
 from taolite.tasks.classification.spec import ClassificationSpec, InterpolationMethod
 
-__all__ = ["class_examples", "one_hot", "spec_augment", "spec_classes", "spec_preprocessing", "spec_samples"]
+__all__ = ["class_examples", "one_hot", "spec_augment", "spec_classes", "spec_preprocessing", "spec_source"]
 
 _CAFFE_RGB = (123.68, 116.779, 103.939)
 _CAFFE_GREY = 117.3786
@@ -44,12 +48,23 @@ def spec_classes(spec: ClassificationSpec, *, classmap: Path | None, resolve: Re
     what its format says. Raises PathError, DataError."""
     if classmap is not None:
         return read_classmap(classmap)
-    root, jetson = resolve(spec.train_config.train_dataset_path), spec.jetson_config
+    place, jetson = located(spec.train_config.train_dataset_path, resolve), spec.jetson_config
     if jetson and jetson.dataset_type == "voc":
         return VOC_CLASSES
     if jetson and jetson.dataset_type == "nuswide":
-        return read_nuswide(root, split="trainval", skip_corrupt=True)[1]
-    return class_names(root, least=2)
+        return read_nuswide(Path(place), split="trainval", skip_corrupt=True)[1]
+    if names_tars(place):
+        listings = _listings(place, "train_dataset_path")
+        return tar_class_names(listings, spelled=place, extensions=_extensions(spec), least=2)
+    return class_names(Path(place), least=2)
+
+
+def _extensions(spec: ClassificationSpec) -> tuple[str, ...]:
+    return TORCHVISION_EXTENSIONS if spec.jetson_config else KERAS_EXTENSIONS
+
+
+def _listings(place: str, field: str) -> list[TarListing]:
+    return list_tars(tar_files(place, field=field), measured=True)
 
 
 def spec_preprocessing(spec: ClassificationSpec, *, crops: bool) -> Preprocessing:
@@ -79,7 +94,7 @@ def spec_preprocessing(spec: ClassificationSpec, *, crops: bool) -> Preprocessin
     return dataclasses.replace(made, scale=1.0, offsets=(blue, green, red), bgr=True)
 
 
-def spec_samples(
+def spec_source(
     spec: ClassificationSpec,
     split: Split,
     classes: Sequence[str],
@@ -88,13 +103,14 @@ def spec_samples(
     leave_out_others: bool,
     skip_corrupt: bool,
     pictures: Path | None = None,
-) -> tuple[list[Sample], list[Notice]]:
+) -> tuple[Source, list[Notice]]:
     """The pictures of a split, or those in `pictures`, and what is to be said of them. Raises PathError, DataError."""
-    training, evaluation = spec.train_config, spec.eval_config
-    folder = {"train": training.train_dataset_path, "val": training.val_dataset_path}.get(split)
-    if folder is None:
-        folder = evaluation.eval_dataset_path if evaluation else training.val_dataset_path
-    root = resolve(folder) if pictures is None else pictures
+    folder, field = spec.train_config.val_dataset_path, "val_dataset_path"
+    if split == "train":
+        folder, field = spec.train_config.train_dataset_path, "train_dataset_path"
+    elif split == "test" and spec.eval_config:
+        folder, field = spec.eval_config.eval_dataset_path, "eval_dataset_path"
+    place = located(folder, resolve) if pictures is None else str(pictures)
     notices: list[Notice] = []
 
     def hear(event: Event) -> None:
@@ -103,19 +119,23 @@ def spec_samples(
 
     jetson = spec.jetson_config
     if jetson and jetson.dataset_type == "voc":
-        return read_voc_tags(root, split="trainval" if split == "train" else "val", listener=hear), notices
+        tagged = read_voc_tags(Path(place), split="trainval" if split == "train" else "val", listener=hear)
+        return Source(tagged), notices
     if jetson and jetson.dataset_type == "nuswide":
         half: Literal["trainval", "test"] = "trainval" if split == "train" else "test"
-        return read_nuswide(root, split=half, skip_corrupt=skip_corrupt, listener=hear)[0], notices
-    samples = read_folders(
-        root,
+        return Source(read_nuswide(Path(place), split=half, skip_corrupt=skip_corrupt, listener=hear)[0]), notices
+    read, tars = partial(read_folders, Path(place)), None
+    if names_tars(place):
+        listings = _listings(place, field)
+        read, tars = partial(read_tar_folders, listings, spelled=place), TarPictures(listings)
+    samples = read(
         classes=classes,
         leave_out_others=leave_out_others,
-        extensions=TORCHVISION_EXTENSIONS if jetson else KERAS_EXTENSIONS,
+        extensions=_extensions(spec),
         skip_corrupt=skip_corrupt,
         listener=hear,
     )
-    return samples, notices
+    return Source(samples, pictures=tars), notices
 
 
 def spec_augment(spec: ClassificationSpec) -> Augment:
@@ -144,7 +164,7 @@ def spec_augment(spec: ClassificationSpec) -> Augment:
 
 
 def class_examples(
-    samples: Sequence[Sample],
+    source: Source,
     classes: Sequence[str],
     *,
     preprocessing: Preprocessing,
@@ -155,7 +175,7 @@ def class_examples(
     """Pictures with labels that cover them whole, and their classes as targets."""
     numbers = {name: number for number, name in enumerate(classes)}
     return Examples(
-        sources=[Source(samples)],
+        sources=[source],
         class_of=numbers.get,
         preprocessing=preprocessing,
         encode=one_hot(len(classes)),

@@ -40,7 +40,7 @@ from taolite.tasks.classification.examples import (
     spec_augment,
     spec_classes,
     spec_preprocessing,
-    spec_samples,
+    spec_source,
 )
 from taolite.tasks.classification.inference import check_classmap
 from taolite.tasks.classification.inputs import set_input
@@ -186,7 +186,7 @@ class ClassificationTask:
         augment: bool,
         output_shapes: Shapes | None = None,
     ) -> Examples:
-        samples, notices = spec_samples(
+        source, notices = spec_source(
             spec.spec,
             split,
             spec.classes,
@@ -196,7 +196,7 @@ class ClassificationTask:
             pictures=self._pictures if split == "test" else None,
         )
         return class_examples(
-            samples,
+            source,
             spec.classes,
             preprocessing=self._preprocessing(spec, split),
             augment=spec_augment(spec.spec) if augment else None,

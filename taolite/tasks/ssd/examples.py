@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.data.examples import BoxRule, Encoder, Examples, Source
+from taolite.data.examples import BoxRule, Encoder, Examples
 from taolite.data.ssd_views import ssd_augment
 from taolite.errors import DataError
 from taolite.events import Notice
@@ -36,11 +36,11 @@ def ssd_examples(plan: SsdPlan, split: Split, *, resolve: Resolve, augment: bool
 
     Raises PathError, DataError; the latter too where no picture is left.
     """
-    samples, said = plan.samples(split, resolve=resolve)
+    sources, said = plan.sources(split, resolve=resolve)
     left_out: list[str] = []
     teaches_nothing: list[str] = []
 
-    def usable() -> Iterator[Sample]:
+    def usable(samples: Sequence[Sample]) -> Iterator[Sample]:
         for sample in samples:
             real = _with_real_boxes(sample, left_out)
             if split == "train" and not plan.learns_difficult and any(label.difficult for label in real.labels):
@@ -50,13 +50,13 @@ def ssd_examples(plan: SsdPlan, split: Split, *, resolve: Resolve, augment: bool
                 real = _without_difficult(real)
             yield real
 
-    kept = pack(usable())
+    kept = [dataclasses.replace(source, samples=pack(usable(source.samples))) for source in sources]
     notices = [*said, *_shortened(left_out, "boxes"), *_shortened(teaches_nothing, "pictures")]
-    if not kept:
+    if not any(source.samples for source in kept):
         why = next((notice.text for notice in notices if notice.level == "warning"), "it is empty")
         raise DataError(f"no picture of the {split} split can be used; {why}")
     return Examples(
-        sources=[Source(kept)],
+        sources=kept,
         class_of=plan.class_of,
         preprocessing=plan.preprocessing,
         encode=_Encode(encoder, plan.learns_difficult),

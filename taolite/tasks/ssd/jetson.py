@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from taolite import spec as specs
+from taolite.data.examples import Source
 from taolite.data.order import generator
 from taolite.errors import DataError
 from taolite.events import Notice
@@ -105,7 +106,7 @@ def plan_of(config: JetsonConfig, *, resolve: Resolve, classes: Sequence[str] | 
         recipe=_recipe(config),
         schedule=partial(schedule_of, config),
         watch=Watch(points=10, every_epochs=None, pictures=0, decoding={**decoding, **IN_USE}),
-        samples=partial(_samples, config, names, said),
+        sources=partial(_sources, config, names, said),
         class_of=numbers.get,
         origin=_origin(config),
         rates=_rates(config),
@@ -229,9 +230,9 @@ def _classes(config: JetsonConfig, resolve: Resolve) -> tuple[tuple[str, ...], t
     return tuple(sorted(found) if config.dataset_type == "open_images" else found), tuple(notices)
 
 
-def _samples(
+def _sources(
     config: JetsonConfig, classes: tuple[str, ...], said: tuple[Notice, ...], split: Split, *, resolve: Resolve
-) -> tuple[Sequence[Sample], Sequence[Notice]]:
+) -> tuple[Sequence[Source], Sequence[Notice]]:
     """A split of all roots, one after the other; what judges a run is `test` in training and afterwards. What was
     `said` of the classes, and how many objects there are of each, is told with the training images."""
     read = _READ[config.dataset_type]
@@ -242,11 +243,12 @@ def _samples(
         samples += part.samples
         notices += part.notices
     if split != "train":
-        return samples, notices
+        return [Source(samples)], notices
     _need_every_class(samples, classes, config.datasets)
     if config.balance_data:
         samples = balanced(samples, classes, seed=config.random_seed)
-    return samples, [*said, Notice(f"Labels: {('BACKGROUND', *classes)}"), *notices, *_histogram(samples, classes)]
+    labels = Notice(f"Labels: {('BACKGROUND', *classes)}")
+    return [Source(samples)], [*said, labels, *notices, *_histogram(samples, classes)]
 
 
 def _histogram(samples: Sequence[Sample], classes: Sequence[str]) -> Iterator[Notice]:

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
+from taolite.data.examples import Source
 from taolite.data.ssd_views import Views
 from taolite.events import Notice
 from taolite.preprocessing import Preprocessing
-from taolite.sample import Sample
 from taolite.tasks.base import Recipe, Resolve, Schedule, Split, Watch
 
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
     "Origin",
     "PriorPlan",
     "Rates",
-    "ReadSamples",
+    "ReadSources",
     "Scoring",
     "SsdPlan",
     "Views",
@@ -134,10 +134,10 @@ class Scoring:
     iou: float = 0.5
 
 
-class ReadSamples(Protocol):
+class ReadSources(Protocol):
     """The samples of a split, exactly as labelled, and what is to be said of them. Raises PathError, DataError."""
 
-    def __call__(self, split: Split, *, resolve: Resolve) -> tuple[Sequence[Sample], Sequence[Notice]]: ...
+    def __call__(self, split: Split, *, resolve: Resolve) -> tuple[Sequence[Source], Sequence[Notice]]: ...
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class SsdPlan:
     recipe: Recipe
     schedule: Callable[[], Schedule]
     watch: Watch
-    samples: ReadSamples
+    sources: ReadSources
     class_of: Callable[[str], int | None]
     origin: Origin = Origin()
     rates: Rates = Rates()

@@ -5,21 +5,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 
+from taolite.data.examples import Source
 from taolite.errors import DataError, PathError
 from taolite.events import Notice
 from taolite.formats import kitti, tfrecord
-from taolite.formats.findings import Findings, problems_error
+from taolite.formats.findings import Finding, Findings, problems_error
 from taolite.formats.packed import PackedSamples, pack
 from taolite.formats.places import measure
 from taolite.formats.ranges import is_url, located
 from taolite.formats.record_index import as_sample, record_samples
+from taolite.formats.tar_listing import TarListing
+from taolite.formats.tars import TarPictures, list_tars, names_tars, tar_files
 from taolite.sample import Sample
 from taolite.tasks.base import Resolve, Split
 from taolite.tasks.ssd.spec import DatasetConfig, DataSource
 
-__all__ = ["class_lookup", "read_samples"]
+__all__ = ["class_lookup", "read_sources"]
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")  # of pictures that TAO looks at, in lower case
 
@@ -31,21 +36,24 @@ def class_lookup(data: DatasetConfig) -> Callable[[str], int | None]:
     return lambda name: table.get(name.lower())
 
 
-def read_samples(data: DatasetConfig, split: Split, *, resolve: Resolve) -> tuple[Sequence[Sample], Sequence[Notice]]:
-    """The samples of a split, source by source, and what is to be said of them. Objects that KITTI calls occluded are
-    difficult. Raises PathError, DataError."""
-    parts: list[PackedSamples] = []
+def read_sources(data: DatasetConfig, split: Split, *, resolve: Resolve) -> tuple[Sequence[Source], Sequence[Notice]]:
+    """The samples of a split, source by source, and what is to be said of them; those whose pictures are files are one
+    as long as they follow each other. Objects that KITTI calls occluded are difficult. Raises PathError, DataError."""
+    parts: list[Source] = []
     notices: list[str] = []
     for source in data.data_sources if split == "train" else data.validated:
         of_records = split == "train" and source.tfrecords_path
         found, said = (_of_records if of_records else _of_folders)(source, resolve)
         parts.append(found)
         notices += said
-    samples = PackedSamples(block for part in parts for block in part.blocks)
-    if not samples:
+    sources = [
+        Source(PackedSamples(block for part in group for block in pack(part.samples).blocks), pictures=pictures)
+        for pictures, group in groupby(parts, key=lambda part: part.pictures)
+    ]
+    if not any(source.samples for source in sources):
         name = "data_sources" if split == "train" else "validation_data_sources"
         raise DataError(f"dataset_config.{name}: there is no picture with labels in them; correct the paths")
-    return samples, [Notice(text, "warning") for text in notices]
+    return sources, [Notice(text, "warning") for text in notices]
 
 
 def _with_difficult(sample: Sample) -> Sample:
@@ -53,33 +61,60 @@ def _with_difficult(sample: Sample) -> Sample:
     return replace(sample, labels=labels)
 
 
-def _of_folders(source: DataSource, resolve: Resolve) -> tuple[PackedSamples, list[str]]:
-    images, labels = resolve(source.image_directory_path), resolve(source.label_directory_path)
+def _of_folders(source: DataSource, resolve: Resolve) -> tuple[Source, list[str]]:
+    images, labels = located(source.image_directory_path, resolve), resolve(source.label_directory_path)
+    in_tars = names_tars(images)
     for folder, name in ((images, "image_directory_path"), (labels, "label_directory_path")):
-        if not folder.is_dir():
+        if not Path(folder).is_dir() and not (in_tars and folder == images):
             raise PathError(f"{folder}: this folder is missing ({name}); correct the spec or a mount")
+    listings = list_tars(tar_files(images, field="image_directory_path"), measured=True) if in_tars else []
     findings, alone = Findings(), []
+    there = _in_tars(listings, findings) if in_tars else _in_folder(Path(images), findings)
 
     def labelled() -> Iterator[Sample]:
-        for image in sorted(path for path in images.iterdir() if path.suffix in EXTENSIONS):
+        for image, measured in there:
             path = labels / f"{image.stem}.txt"
             if not path.is_file():
                 alone.append(image)
                 continue
-            size_hw, found = measure(image, findings), kitti.parse_labels(path, findings)
+            size_hw, found = measured(), kitti.parse_labels(path, findings)
             if size_hw is not None and found is not None:
                 yield _with_difficult(Sample(image, size_hw, found, source=path))
 
     samples = pack(labelled())
     if findings.errors:
         raise problems_error(labels, sorted(findings.errors))
+    made = Source(samples, pictures=TarPictures(listings) if in_tars else None)
     if not alone:
-        return samples, []
+        return made, []
     count = f"{len(alone)} picture{'s' if len(alone) != 1 else ''}"
-    return samples, [f"{images}: {count} without a label file in {labels} left out, e.g. {alone[0].name}"]
+    return made, [f"{images}: {count} without a label file in {labels} left out, e.g. {alone[0].name}"]
 
 
-def _of_records(source: DataSource, resolve: Resolve) -> tuple[PackedSamples, list[str]]:
+Measured = Callable[[], tuple[int, int] | None]
+"""(height, width) of a picture; None where it has none, which goes to the findings."""
+
+
+def _in_folder(folder: Path, findings: Findings) -> Iterator[tuple[Path, Measured]]:
+    for image in sorted(path for path in folder.iterdir() if path.suffix in EXTENSIONS):
+        yield image, partial(measure, image, findings)
+
+
+def _in_tars(listings: Sequence[TarListing], findings: Findings) -> Iterator[tuple[Path, Measured]]:
+    for listing in listings:
+        faults = {fault.path: fault for fault in listing.faults}
+        for image, size_hw in listing.pictures(EXTENSIONS):
+            if image.suffix in EXTENSIONS:
+                yield image, partial(_told, size_hw, faults.get(image), findings)
+
+
+def _told(size_hw: tuple[int, int] | None, fault: Finding | None, findings: Findings) -> tuple[int, int] | None:
+    if fault is not None:
+        findings.errors.append(fault)
+    return size_hw
+
+
+def _of_records(source: DataSource, resolve: Resolve) -> tuple[Source, list[str]]:
     pattern = located(source.tfrecords_path, resolve)
     files, foreign = tfrecord.matching(pattern, spelled=source.tfrecords_path)
     find = _Pictures(source, resolve)
@@ -88,7 +123,8 @@ def _of_records(source: DataSource, resolve: Resolve) -> tuple[PackedSamples, li
         for file in files
         for sample in record_samples(file, made=_of_record, kind="ssd")
     )
-    return samples, [f"{path}: matches tfrecords_path and is no TFRecord file; it is left out" for path in foreign]
+    notices = [f"{path}: matches tfrecords_path and is no TFRecord file; it is left out" for path in foreign]
+    return Source(samples, pictures=find.tars), notices
 
 
 def _of_record(record: tfrecord.Record) -> Sample:
@@ -97,13 +133,18 @@ def _of_record(record: tfrecord.Record) -> Sample:
 
 
 class _Pictures:
-    """Where the pictures of a source's records lie: below its image folder, or else where they were when the records
-    were made."""
+    """Where the pictures of a source's records lie: below its image folder, in its `tars`, or else where they were when
+    the records were made."""
 
     def __init__(self, source: DataSource, resolve: Resolve) -> None:
         self._resolve = resolve
-        self._folder = resolve(source.image_directory_path) if source.image_directory_path else None
-        if self._folder is not None and not self._folder.is_dir():
+        place = located(source.image_directory_path, resolve) if source.image_directory_path else None
+        self.tars: TarPictures | None = None
+        if place is not None and names_tars(place):
+            self.tars = TarPictures(list_tars(tar_files(place, field="image_directory_path")))
+            place = ""
+        self._folder = None if place is None else Path(place)
+        if self._folder is not None and self.tars is None and not self._folder.is_dir():
             raise PathError(f"{self._folder}: this image folder is missing (image_directory_path); correct the spec")
         self._whole: bool | None = None  # whether frame ids are below the folder whole; the first record tells
 
@@ -119,5 +160,5 @@ class _Pictures:
         name = sample.source.name
         whole = self._folder / sample.image.parent / name
         if self._whole is None:
-            self._whole = whole.is_file()
+            self._whole = str(whole) in self.tars if self.tars is not None else whole.is_file()
         return whole if self._whole else self._folder / name

@@ -17,7 +17,7 @@ from taolite.tasks.services import VisualizerConfig, clearml_settings, wandb_set
 from taolite.tasks.ssd.plan import CostRule, Matching, NetworkPlan, Origin, PriorPlan, Scoring, SsdPlan
 from taolite.tasks.ssd.priors import tao_levels
 from taolite.tasks.ssd.schedule import StopsEarly
-from taolite.tasks.ssd.sources import class_lookup, read_samples
+from taolite.tasks.ssd.sources import class_lookup, read_sources
 from taolite.tasks.ssd.spec import AugmentationConfig, AveragePrecisionMode, RegularizerType, SSDConfig, SsdSpec
 from taolite.tasks.ssd.spec.training import TrainingConfig
 
@@ -57,7 +57,7 @@ def plan_of(spec: SsdSpec, *, weights: str = "") -> SsdPlan:
         recipe=_recipe(spec),
         schedule=partial(_schedule, spec.training_config),
         watch=_watch(spec, classes, decoding),
-        samples=partial(read_samples, data),
+        sources=partial(read_sources, data),
         class_of=class_lookup(data),
         origin=Origin("backbone", weights) if weights else Origin(),
         quantised=spec.training_config is not None and spec.training_config.enable_qat,

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from taolite.data.examples import Source
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Sample
 from taolite.tasks.base import Recipe, Watch
@@ -48,7 +49,7 @@ def plan_of(
         ),
         schedule=partial(Cosine, 0.01, 0.01, 0.0, 2),
         watch=Watch(points=10, every_epochs=None, pictures=0, decoding=DECODING),
-        samples=lambda split, *, resolve: (samples, ()),
+        sources=lambda split, *, resolve: ([Source(samples)], ()),
         class_of=numbers.get,
         learns_difficult=False,
     )

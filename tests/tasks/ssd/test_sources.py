@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from taolite.sample import Sample
 from taolite.stages.dataset_convert import dataset_convert
 from taolite.tasks.base import Split
 from taolite.tasks.detectnet.spec import DatasetExportSpec
-from taolite.tasks.ssd.sources import class_lookup, read_samples
+from taolite.tasks.ssd.sources import class_lookup, read_sources
 from taolite.tasks.ssd.spec import DatasetConfig
 
 CAT = "Cat 0 0 0 2 3 20 15.5 0 0 0 0 0 0 0"
@@ -40,9 +42,9 @@ def data(root: Path, *lines: str) -> DatasetConfig:
 
 
 def read(root: Path, split: Split, *lines: str) -> tuple[list[Sample], list[str]]:
-    samples, notices = read_samples(data(root, *lines), split, resolve=Path)
+    sources, notices = read_sources(data(root, *lines), split, resolve=Path)
     assert all(notice.level == "warning" for notice in notices)
-    return list(samples), [notice.text for notice in notices]
+    return [sample for source in sources for sample in source.samples], [notice.text for notice in notices]
 
 
 HELD_OUT = "validation_data_sources"
@@ -129,8 +131,8 @@ def test_paths_in_records_go_through_mounts_like_those_of_a_spec(converted: Path
     def resolve(path: str) -> Path:
         return Path(path.replace(str(converted), str(moved)))
 
-    samples, _ = read_samples(data(converted, RECORDS % ""), "train", resolve=resolve)
-    assert [sample.image for sample in samples] == [moved / "kitti/images/a.png"]
+    (source,), _ = read_sources(data(converted, RECORDS % ""), "train", resolve=resolve)
+    assert [sample.image for sample in source.samples] == [moved / "kitti/images/a.png"]
 
 
 @pytest.mark.parametrize("folder", ["kitti", "kitti/images"])
@@ -141,6 +143,50 @@ def test_an_image_folder_beside_records_says_where_pictures_are_now(converted: P
 
     samples, _ = read(converted, "train", RECORDS % f"image_directory_path: 'ROOT/{place}'")
     assert [sample.image for sample in samples] == [converted / "new/images/a.png"]
+
+
+@pytest.mark.parametrize("top", ["images", "."])
+def test_pictures_beside_records_may_lie_in_tars(converted: Path, top: str) -> None:
+    files, _ = read_sources(data(converted, RECORDS % ""), "train", resolve=Path)
+    with tarfile.open(converted / "shard-0.tar", "w") as tar:
+        tar.add(converted / "kitti/images/a.png", f"{top}/a.png")
+    shutil.rmtree(converted / "kitti")
+    tars = RECORDS % "image_directory_path: 'ROOT/shard-*.tar'"
+    (source,), _ = read_sources(data(converted, tars), "train", resolve=Path)
+
+    assert source.pictures is not None
+    assert source.pictures.open(str(source.samples[0].image)).read()[:4] == b"\x89PNG"
+    assert [(one.image.name, one.size_hw, one.labels) for one in source.samples] == [
+        (one.image.name, one.size_hw, one.labels) for one in files[0].samples
+    ]
+
+
+def test_pictures_beside_label_files_may_lie_in_tars(root: Path) -> None:
+    with tarfile.open(root / "shard-0.tar", "w") as tar:
+        tar.add(root / "kitti/images", ".")
+    tars = FOLDERS.replace("ROOT/kitti/images", "ROOT/shard-{0..0}.tar")
+    sources, said = read_sources(
+        data(root, f"{HELD_OUT} {FOLDERS} {HELD_OUT} {FOLDERS} {HELD_OUT} {tars}"), "val", resolve=Path
+    )
+
+    folders, shards = sources  # folders one behind the other are one source
+    assert shards.pictures is not None
+    assert len(folders.samples) == 2 * len(shards.samples)
+    by_name = {one.image.name: (one.size_hw, one.labels) for one in folders.samples}
+    assert {one.image.name: (one.size_hw, one.labels) for one in shards.samples} == by_name
+    labels = root / "kitti/labels"
+    text = f"{root}/shard-{{0..0}}.tar: 1 picture without a label file in {labels} left out, e.g. c.png"
+    assert said[-1].text == text
+
+
+def test_a_damaged_picture_in_a_tar_is_told_where_it_is_labelled(root: Path) -> None:
+    (root / "kitti/images/a.png").write_bytes(b"no picture")
+    (root / "kitti/images/c.png").write_bytes(b"no picture, and no label either")
+    with tarfile.open(root / "shard-0.tar", "w") as tar:
+        tar.add(root / "kitti/images", "images")
+
+    with pytest.raises(DataError, match=r"^images/a\.png: not a readable image .*; replace the file or remove it$"):
+        read(root, "train", "data_sources " + FOLDERS.replace("ROOT/kitti/images", "ROOT/shard-0.tar"))
 
 
 def test_records_that_do_not_say_where_their_pictures_are_are_refused_with_the_way_out(root: Path) -> None:

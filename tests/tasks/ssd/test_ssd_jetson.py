@@ -251,19 +251,19 @@ def test_several_roots_train_and_judge_together_with_the_classes_of_all(tmp_path
     roots = (voc_set(tmp_path / "a", "dog\ncat\n", ["cat"]), voc_set(tmp_path / "b", "cat\nbird\n", ["bird", "cat"]))
     plan = plan_of(config_of(dataset_type="voc", datasets=roots), resolve=Path)
 
-    training, _ = plan.samples("train", resolve=Path)
-    judging, _ = plan.samples("val", resolve=Path)
+    (training,), _ = plan.sources("train", resolve=Path)
+    (judging,), _ = plan.sources("val", resolve=Path)
 
     assert plan.classes == ("dog", "cat", "bird")
-    assert [len(sample.labels) for sample in training] == [1] * 4 + [2] * 4
-    assert [str(sample.image) for sample in judging] == [f"{root}/JPEGImages/4.jpg" for root in roots]
+    assert [len(sample.labels) for sample in training.samples] == [1] * 4 + [2] * 4
+    assert [str(sample.image) for sample in judging.samples] == [f"{root}/JPEGImages/4.jpg" for root in roots]
 
 
 def test_what_is_odd_is_a_warning_and_what_is_done_is_not(tmp_path: Path):
     root = voc_set(tmp_path / "a", "BACKGROUND\ncat\n\ndog\n", ["cat", "cow"])
     plan = plan_of(config_of(dataset_type="voc", datasets=(root,)), resolve=Path)
 
-    _, notices = plan.samples("train", resolve=Path)
+    _, notices = plan.sources("train", resolve=Path)
 
     strangers = [
         f"{root}/Annotations/{i}.xml:1: `cow` is none of the classes (cat, dog) and is left out" for i in range(3)
@@ -281,7 +281,7 @@ def test_what_is_odd_is_a_warning_and_what_is_done_is_not(tmp_path: Path):
         "    cat: 4",
         "    dog: 0",
     ]
-    assert not any("Labels" in notice.text for notice in plan.samples("val", resolve=Path)[1])
+    assert not any("Labels" in notice.text for notice in plan.sources("val", resolve=Path)[1])
 
 
 def test_classes_that_no_training_image_has_are_an_error(tmp_path: Path):
@@ -289,7 +289,7 @@ def test_classes_that_no_training_image_has_are_an_error(tmp_path: Path):
     plan = plan_of(config_of(dataset_type="voc", datasets=(root,)), resolve=Path)
 
     with pytest.raises(DataError, match="no training image has an object of dog"):
-        plan.samples("train", resolve=Path)
+        plan.sources("train", resolve=Path)
 
 
 def test_balancing_keeps_of_each_class_as_many_images_as_the_rarest_has():
