@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -199,6 +200,20 @@ def test_a_spec_gives_its_training_images(tiny, tmp_path):
 
     assert (found.record["source"], found.record["images"]) == ("the training images of calibrate.txt", 12)
     assert found.ranges["input_1"] == pytest.approx(230 / 255)  # the plates
+
+
+def test_training_images_in_a_tar_give_what_those_in_a_folder_give(tiny, tmp_path):
+    with tarfile.open(tmp_path / "plates.tar", "w") as tar:
+        tar.add(tiny / "kitti" / "image_2", "image_2")
+    spec = write_spec(tiny, "in_tar.txt")
+    spec.write_text(spec.read_text().replace(f'"{tiny}/kitti"', f'"{tmp_path}/plates.tar"'))
+
+    folder, tar_ = (
+        ranges(options(tmp_path / name, spec=tiny / name, batches=3, batch_size=4, cache=tmp_path / f"{name}.bin"))
+        for name in (write_spec(tiny, "in_folder.txt").name, spec.name)
+    )
+    assert tar_.ranges == folder.ranges
+    assert tar_.record["data_sha256"] == folder.record["data_sha256"]
 
 
 def test_the_int8_model_says_how_it_was_calibrated(folder, tmp_path):
