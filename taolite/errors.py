@@ -7,6 +7,7 @@ TaoliteError
 ├── PathError        a file or folder that is missing, unreadable, or in the way
 ├── StorageError     the disk is full or read-only; what was there before is still there
 ├── DataError        labels or images: which file, which line
+│   └── StreamError      a server that failed while one of its files was read; the file may be in order
 ├── ArtifactError    a .tlt, .etlt or checkpoint that cannot be used
 │   ├── WrongKeyError    authentic file, other key
 │   ├── TruncatedError   the end is missing
@@ -39,6 +40,7 @@ __all__ = [
     "SpecProblem",
     "StoppedError",
     "StorageError",
+    "StreamError",
     "TaoliteError",
     "TrainingError",
     "TruncatedError",
@@ -65,6 +67,10 @@ class StorageError(TaoliteError):
 
 class DataError(TaoliteError):
     """Labels or images that cannot be used; the message names file and line."""
+
+
+class StreamError(DataError):
+    """A server failed while one of its files was read; that says nothing of what is in the file."""
 
 
 class ArtifactError(TaoliteError):

@@ -12,12 +12,14 @@ from pathlib import Path
 
 
 class Server(ThreadingHTTPServer):
-    """The first answers of `failing` are an error; without `parts` the whole file comes; `says` are the headers that
-    tell a version. `asked` are the paths that were asked for, `sent` the bytes that went, each answer `late_s`."""
+    """The first answers of `failing` are an error, and those with the numbers `fails_at`; without `parts` the whole
+    file comes; `says` are the headers that tell a version. `asked` are the paths that were asked for, `sent` the bytes
+    that went, each answer `late_s`."""
 
     daemon_threads = True
     folder: Path
     failing = 0
+    fails_at = range(0)
     parts = True
     says: tuple[str, ...] = ("ETag", "Last-Modified")
     late_s = 0.0
@@ -43,8 +45,8 @@ class Answer(BaseHTTPRequestHandler):
         begin, end = map(int, re.findall(r"\d+", self.headers["Range"]))
         server.asked.append(self.path)
         time.sleep(server.late_s)
-        if server.failing:
-            server.failing -= 1
+        if server.failing or len(server.asked) - 1 in server.fails_at:
+            server.failing = max(server.failing - 1, 0)
             return self.say(503, b"", {})
         if not path.is_file():
             return self.say(404, b"", {})

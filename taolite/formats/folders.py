@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from taolite.errors import DataError, PathError
+from taolite.errors import DataError, PathError, StreamError
 from taolite.events import Listener, Notice, silent
 from taolite.formats.findings import SHOWN, Finding, Findings, problems_error
 from taolite.formats.places import files_below, measure
@@ -244,6 +244,8 @@ def is_whole(path: Path, findings: Findings, stream: IO[bytes] | None = None) ->
     stream.seek(0)
     try:
         read_rgb(path, stream=stream)
+    except StreamError:
+        raise
     except DataError as error:
         findings.error("unreadable-image", path, str(error).removeprefix(f"{path}: "))
         return False

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from taolite.errors import DataError, PathError
+from taolite.errors import DataError, PathError, StreamError
 from taolite.formats.findings import Findings
 from taolite.pictures import EXTENSIONS, read_size
 
@@ -113,9 +113,11 @@ class Pictures:
 
 def measure(image: Path, findings: Findings, stream: IO[bytes] | None = None) -> tuple[int, int] | None:
     """(height, width) of a picture from its header, or None where it has none; the reason goes to `findings`. With
-    `stream` the file's bytes come from there."""
+    `stream` the file's bytes come from there, and where that fails it is raised."""
     try:
         return read_size(image, stream=stream)
+    except StreamError:
+        raise
     except PathError:
         findings.error("missing-image", image, "this image is missing; restore it or remove its label")
     except DataError as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from taolite.errors import DataError, PathError
+from taolite.errors import DataError, PathError, StreamError
 
 __all__ = ["Version", "is_url", "located", "open_stream", "read_range", "version_of"]
 
@@ -50,14 +50,14 @@ def version_of(name: str) -> Version:
             return _version_of_file(Path(name).stat())
         except OSError as error:
             raise PathError(f"{name}: cannot be read: {error.strerror or error}") from error
-    version = _fetch(name, 0, 1, time.sleep)[1]
+    version = _fetch(name, 0, 1)[1]
     if version.size < 0:
         raise DataError(f"{name}: its server does not say how long it is (Content-Range); another server is needed")
     return version
 
 
 def read_range(
-    name: str, offset: int, size: int, *, version: Version | None = None, pause: Callable[[float], None] = time.sleep
+    name: str, offset: int, size: int, *, version: Version | None = None, pause: Callable[[float], None] | None = None
 ) -> bytes:
     """`size` bytes of a file or address from `offset`, fewer at its end.
 
@@ -84,11 +84,11 @@ def _version_of_file(found: os.stat_result) -> Version:
     return Version(found.st_size, found.st_mtime_ns)
 
 
-def _fetch(name: str, offset: int, size: int, pause: Callable[[float], None]) -> tuple[bytes, Version]:
+def _fetch(name: str, offset: int, size: int, pause: Callable[[float], None] | None = None) -> tuple[bytes, Version]:
     reason = ""
     for attempt in range(_ATTEMPTS):
         if attempt:
-            pause(float(attempt))
+            (pause or time.sleep)(float(attempt))
         try:
             status, data, headers = _request(name, offset, size)
         except (OSError, HTTPException) as error:
@@ -143,7 +143,7 @@ def open_stream(name: str, version: Version, *, least: int = _LEAST) -> IO[bytes
     """A file or address to read and move in.
 
     Over HTTP it comes in pieces: `least` bytes where the stream has jumped, more and more, up to 4 MiB, where it is
-    read through; bytes skipped count as read where they cost less than a request. Raises as `read_range` does.
+    read through; bytes skipped count as read where they cost less than a request. Reading raises StreamError.
     """
     if is_url(name):
         return io.BufferedReader(_Pieces(name, version, least))
@@ -181,7 +181,10 @@ class _Pieces(io.RawIOBase):
         end = self._begin + len(self._piece)
         if not self._begin <= self._at < end:
             self._size = min(2 * self._size, _MOST) if 0 <= self._at - end <= _NEAR else self._least
-            piece = read_range(self._name, self._at, self._size, version=self._version)
+            try:
+                piece = read_range(self._name, self._at, self._size, version=self._version)
+            except (DataError, PathError) as error:
+                raise StreamError(str(error)) from error
             self._begin, self._piece = self._at, memoryview(piece)
         data = self._piece[self._at - self._begin :][: len(buffer)]
         buffer[: len(data)] = data

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from taolite.errors import DataError
+from taolite.formats import ranges
 from taolite.formats.index_file import index_path
 from taolite.formats.tar_listing import TarListing, list_tar
 from taolite.pictures import read_size
@@ -186,3 +187,24 @@ def test_a_tar_that_is_cut_off_is_told(server: Server):
     with pytest.raises(DataError, match=r"a\.tar: not an uncompressed tar file, or damaged \(unexpected end of data\)"):
         list_tar(local)
     assert not index_path(local).exists()
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_a_server_that_fails_for_a_moment_is_not_taken_for_damaged_pictures(
+    server: Server, monkeypatch: pytest.MonkeyPatch, kind: str
+):
+    monkeypatch.setattr(ranges.time, "sleep", lambda _: None)
+    with tarfile.open(server.folder / "a.tar", "w") as tar:
+        for number in range(5):
+            add(tar, f"{number}.{kind}", picture(kind, (500, 400)))
+    list_tar(f"{server.url}/a.tar", measured=True)
+    requests = len(server.asked)
+    index_path(f"{server.url}/a.tar").unlink()
+    for nth in range(1, requests):
+        server.asked.clear()
+        server.fails_at = range(nth, nth + 5)  # as often as it is asked
+
+        with pytest.raises(DataError, match=r"a\.tar: could not be read in 5 attempts: HTTP 503"):
+            list_tar(f"{server.url}/a.tar", measured=True)
+        assert not index_path(f"{server.url}/a.tar").exists()
+    assert requests >= 5
