@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,11 +17,12 @@ KEY = "tlt_encode"
 PATIENCE_S = 400.0  # two processes on a busy machine take a while to start
 
 
-def command(spec: Path, results: Path, *words: object) -> list[str]:
-    """A detectnet training in float32, its model called m."""
+def command(spec: Path, results: Path, *words: object, task: str = "detectnet") -> list[str]:
+    """A training in float32; a detector is called m."""
     return [
-        *(sys.executable, "-m", "taolite", "detectnet", "train", "-e", str(spec), "-r", str(results)),
-        *("-n", "m", "-k", KEY, "--precision", "fp32", "--workers", "1", *map(str, words)),
+        *(sys.executable, "-m", "taolite", task, "train", "-e", str(spec), "-r", str(results)),
+        *(("-n", "m") if task == "detectnet" else ()),
+        *("-k", KEY, "--precision", "fp32", "--workers", "1", *map(str, words)),
     ]
 
 
@@ -38,6 +40,12 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     finally:
         process.kill()
     return process.returncode, said
+
+
+def rows(results: Path, name: str) -> dict[int, float]:
+    """A value of metrics.jsonl by epoch."""
+    found = map(json.loads, (results / "metrics.jsonl").read_text().splitlines())
+    return {row["epoch"]: row[name] for row in found if name in row}
 
 
 def weights(results: Path) -> str:

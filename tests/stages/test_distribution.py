@@ -19,16 +19,10 @@ from taolite.stages.world import World
 
 from .classes import draw_classes
 from .conftest import write_spec
-from .processes import KEY, checkpoints, command, finish, start, wait_for, weights, worker
+from .processes import KEY, checkpoints, command, finish, rows, start, wait_for, weights, worker
 from .voc import draw_voc
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-
-
-def rows(results: Path, name: str) -> dict[int, float]:
-    """A value of metrics.jsonl by epoch."""
-    found = map(json.loads, (results / "metrics.jsonl").read_text().splitlines())
-    return {row["epoch"]: row[name] for row in found if name in row}
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from taolite.cli.main import main
 from taolite.events import BatchDone
 from taolite.stages.device import Device
 from taolite.stages.loop import Trainer
@@ -19,8 +22,39 @@ from taolite.tasks import base
 from tests.nn.table import Table
 
 from . import classes, conftest, voc_set
+from .processes import command, finish, rows, start
 
-TASKS = ("detectnet", "classification", "ssd")
+TOLERANCES = [
+    ("detectnet", (1e-5, 3e-2)),
+    ("qat", (1e-2, 1e-1)),
+    ("classification", (1e-5, 1e-5)),
+    ("mixup", (1e-5, 1e-5)),
+    ("dropout", (1e-5, 1e-5)),
+    ("ssd", (1e-5, 3e-2)),
+    ("jetson_ssd", (2e-2, 1e-1)),
+]
+"""Of an epoch's cost: in the first epoch, and in three."""
+TAO_SSD = """
+random_seed: 7
+ssd_config {{
+  aspect_ratios_global: "[1.0, 2.0, 0.5]" scales: "[0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]"
+  two_boxes_for_ar1: true variances: "[0.1, 0.1, 0.2, 0.2]" arch: "resnet" nlayers: 10
+}}
+training_config {{
+  batch_size_per_gpu: 4 num_epochs: {epochs} n_workers: 1
+  learning_rate {{ soft_start_annealing_schedule {{
+    min_learning_rate: 1e-4 max_learning_rate: 1e-3 soft_start: 0.3 annealing: 0.7 }} }}
+  regularizer {{ type: L2 weight: 1e-5 }}
+}}
+eval_config {{ validation_period_during_training: 2 batch_size: 4 matching_iou_threshold: 0.5 }}
+nms_config {{ confidence_threshold: 0.01 clustering_iou_threshold: 0.6 top_k: 20 }}
+augmentation_config {{ output_width: 96 output_height: 64 output_channel: 3 random_flip: 0.5 }}
+dataset_config {{
+  target_class_mapping {{ key: "Plate" value: "plate" }}
+  data_sources {{ image_directory_path: "{kitti}/image_2" label_directory_path: "{kitti}/label_2" }}
+  validation_data_sources {{ image_directory_path: "{kitti}/image_2" label_directory_path: "{kitti}/label_2" }}
+}}
+"""
 
 
 class Float64(Device):
@@ -49,17 +83,37 @@ class Thread(World):
         return self.table.side_by_side(tensor)
 
 
+Write = Callable[..., tuple[str, Path]]
+
+
 @pytest.fixture(scope="module")
-def specs(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A spec of each task, for a tiny data set."""
+def write(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Write:
+    """write(kind, epochs=) -> the task and a spec of that kind, for a tiny data set."""
     pictures, boxes = tmp_path_factory.mktemp("classes"), tmp_path_factory.mktemp("voc")
     classes.draw_classes(pictures)
     voc_set.draw_set(boxes)
-    return {
-        "detectnet": conftest.write_spec(tiny, "step.txt"),
-        "classification": classes.write_spec(pictures, "step.txt", more="mixup_alpha: 0.3 label_smoothing: 0.1"),
-        "ssd": voc_set.write_spec(boxes, "step.txt"),
-    }
+
+    def written(kind: str, *, epochs: int = 2) -> tuple[str, Path]:
+        name = f"{kind}_{epochs}.txt"
+        if kind == "ssd":
+            (tiny / name).write_text(TAO_SSD.format(kitti=tiny / "kitti", epochs=epochs))
+            return "ssd", tiny / name
+        if kind == "jetson_ssd":
+            return "ssd", voc_set.write_spec(boxes, name, epochs=epochs)
+        if kind in ("detectnet", "qat"):
+            path = conftest.write_spec(tiny, name, epochs=epochs)
+            if kind == "qat":
+                path.write_text(path.read_text().replace("training_config {", "training_config { enable_qat: true"))
+            return "detectnet", path
+        more = "mixup_alpha: 0.3 label_smoothing: 0.1" if kind == "mixup" else ""
+        path = classes.write_spec(pictures, name, epochs=epochs, more=more)
+        if kind in ("mixup", "dropout"):  # what is drawn shows in any cost; what is learned would part
+            path.write_text(path.read_text().replace("learning_rate: 0.002", "learning_rate: 1e-6"))
+        if kind == "dropout":
+            path.write_text(path.read_text().replace('"resnet" n_layers: 10', '"efficientnet_b0" retain_head: true'))
+        return "classification", path
+
+    return written
 
 
 @dataclass(frozen=True)
@@ -121,18 +175,65 @@ def distance(found: dict[str, Tensor], wanted: dict[str, Tensor], ending: str = 
     return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "kind", ["detectnet", "classification", "ssd", pytest.param("jetson_ssd", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(("world", "batch_size"), [(2, 5), pytest.param(4, 6, marks=pytest.mark.slow)])
 def test_a_step_in_float64_is_that_of_one_process_on_the_joined_batch(
-    specs: dict[str, Path], task: str, world: int, batch_size: int, monkeypatch: pytest.MonkeyPatch
+    write: Write, kind: str, world: int, batch_size: int, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)  # networks and costs end in float32 otherwise
+    task, spec = write(kind)
 
-    one = step_of(base.find(task), specs[task], world=1, batch_size=batch_size)
-    several = step_of(base.find(task), specs[task], world=world, batch_size=batch_size)
+    one = step_of(base.find(task), spec, world=1, batch_size=batch_size)
+    several = step_of(base.find(task), spec, world=world, batch_size=batch_size)
 
-    # an SSD's maps of one pixel, normalised over 5 images, make 1e-11 of the last place; the others stay below 1e-13
+    # jetson's maps of one pixel, normalised over 5 images, make 1e-11 of the last place; the others stay below 1e-12
     assert several.cost == pytest.approx(one.cost, rel=1e-10)
     assert distance(several.gradients, one.gradients) < 1e-9
     assert distance(several.state, one.state, "running_mean") < 1e-9
     assert distance(several.state, one.state, "running_var") < 1e-9
+
+
+def train(job: tuple[str, Path], results: Path, *, processes: int) -> list[float]:
+    """The costs of the epochs of a training with 8 images a step, by the command: a new one, or one that goes on."""
+    task, spec = job
+    words = command(spec, results, "--gpus", processes, "--global_batch_size", 8, task=task)
+    if processes == 1:
+        assert main(words[3:]) == 0
+    else:
+        code, said = finish(start(words))
+        assert code == 0, said
+    return list(rows(results, "loss").values())
+
+
+@pytest.mark.parametrize("kind", ["ssd", pytest.param("classification", marks=pytest.mark.slow)])
+def test_two_processes_train_as_one_does(write: Write, tmp_path: Path, kind: str):
+    one, two = (train(write(kind, epochs=1), tmp_path / str(count), processes=count) for count in (1, 2))
+
+    assert two == pytest.approx(one, rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "tolerance"), TOLERANCES)
+def test_four_processes_train_as_one_does(write: Write, tmp_path: Path, kind: str, tolerance: tuple[float, float]):
+    first, later = tolerance
+
+    one, four = (train(write(kind, epochs=3), tmp_path / str(count), processes=count) for count in (1, 4))
+
+    assert four[0] == pytest.approx(one[0], rel=first)
+    assert four == pytest.approx(one, rel=later)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["detectnet", "classification", "ssd"])
+def test_a_run_of_two_processes_goes_on_with_any_number(write: Write, tmp_path: Path, kind: str):
+    begun = train(write(kind, epochs=1), tmp_path / "begun", processes=2)
+    costs = {}
+    for count in (1, 2, 4):
+        shutil.copytree(tmp_path / "begun", tmp_path / str(count))
+        costs[count] = train(write(kind, epochs=2), tmp_path / str(count), processes=count)
+
+    assert costs[1][:1] == costs[2][:1] == costs[4][:1] == begun
+    assert costs[1] == pytest.approx(costs[2], rel=1e-3)
+    assert costs[4] == pytest.approx(costs[2], rel=1e-3)
