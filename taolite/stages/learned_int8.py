@@ -2,7 +2,7 @@
 
 The proof goes tensor by tensor, and is exact: kernels are the trained integers (`prove_integers`), the activations that
 the ONNX rounds are the very ones that training rounded, each with its learned range (`learned_ranges`), and the float
-graph with those integers as weights is the network's to 1e-3 (`export.parity`).
+graph with those integers as weights is the network's to 1e-3 (`proof.parity`).
 
 Of the outputs so much cannot be asked. Two float programs that add in another order differ by 1e-7 of a value, near the
 middle of a step that decides a whole step, and the next layer rounds these too: through 20 layers torch in two memory

@@ -28,7 +28,9 @@ from taolite.nn.resnet import ResNet
 from taolite.preprocessing import Preprocessing
 from taolite.quant.cache import parse_cache
 from taolite.stages.calibrate import CalibrationOptions
-from taolite.stages.export import export_model, parity, to_onnx
+from taolite.stages.export import export_model
+from taolite.stages.proof import parity
+from taolite.stages.to_onnx import to_onnx
 from taolite.tasks import base
 from taolite.tasks.detectnet.model import DetectNet, architecture
 
