@@ -115,7 +115,7 @@ def _normalise(layer: nn.BatchNorm2d, x_nchw: Tensor, factor: float) -> Tensor:
 
 def _loses_digits(x_nchw: Tensor) -> bool:
     """Whether torch's own batch norm does: its kernel for processors adds up a float32 channel one value after the
-    other, and is off by 1e-4 of the variance at 10^5 values, by 1e-3 at 10^6. One value it refuses."""
+    other, and is off by up to 1e-3 of the variance (docs/decisions/0005-distribution.md). One value it refuses."""
     return x_nchw.device.type == "cpu" and x_nchw.dtype == torch.float32 and x_nchw.numel() > x_nchw.shape[1]
 
 
