@@ -9,6 +9,7 @@ largest resident memory of the parent and of a child is the kernel's own count (
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import random
 import resource
@@ -42,9 +43,9 @@ def make(root: Path, images: int) -> None:
             x, y = rng.uniform(0, 60), rng.uniform(0, 40)
             rows.append(f"car 0.00 0 0.00 {x:.2f} {y:.2f} {x + 20:.2f} {y + 15:.2f} 0 0 0 0 0 0 0")
         (root / "texts" / f"{number}.txt").write_text("\n".join(rows))
-    for number in range(images):
-        (root / "images" / f"{number:07d}.png").symlink_to("../one.png")
-        (root / "labels" / f"{number:07d}.txt").symlink_to(f"../texts/{number % 1000}.txt")
+    for number in range(images):  # without a Path for each, whose names the interpreter's own table would grow by
+        os.symlink("../one.png", f"{root}/images/{number:07d}.png")  # noqa: PTH211
+        os.symlink(f"../texts/{number % 1000}.txt", f"{root}/labels/{number:07d}.txt")  # noqa: PTH211
 
 
 def main() -> None:

@@ -231,7 +231,8 @@ def encode(record: Record) -> bytes:
     feature["frame/width"].int64_list.value.append(record.size_hw[1])
     if record.picture:
         feature[_PICTURE].bytes_list.value.append(record.picture.encode())
-    floats = list(zip(*map(_floats, labels), strict=True)) or [()] * len(_FLOATS)
+    rows = [_floats(label) for label in labels]
+    floats = list(zip(*rows, strict=True)) or [()] * len(_FLOATS)
     for values, column in (
         (feature["target/object_class"].bytes_list, [label.name.encode() for label in labels]),
         (feature["target/occlusion"].int64_list, [label.occluded for label in labels]),

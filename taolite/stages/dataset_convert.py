@@ -6,7 +6,7 @@ names are lower-cased; a box whose whole-number corners enclose nothing is dropp
 Unlike TAO, all problems are reported at once before anything is written, an empty fold keeps its number, and an empty
 file is not written.
 
-Labels are read in several processes, a few hundred images at a time, and the names of images wait in a file, so memory
+Labels are read in several processes, a hundred images at a time, and the names of images wait in a file, so memory
 does not grow with the data set (docs/scale.md). Whole files wait in `.PREFIX.converting` until all are there; an
 interrupted run goes on behind them, unless an image or a label file has another size or time than it had.
 
@@ -41,8 +41,8 @@ from taolite.tasks.detectnet.spec import DatasetExportSpec
 
 __all__ = ["ConvertReport", "dataset_convert"]
 
-_AT_ONCE = 250  # images that a process reads before it hands them over
-_WORTH_PROCESSES = 8 * _AT_ONCE  # images
+_AT_ONCE = 100  # images that a process reads before it hands them over
+_WORTH_PROCESSES = 2000  # images
 _VERSION = 2  # of what is written for the same labels, and of receipts
 
 

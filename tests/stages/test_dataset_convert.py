@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -15,7 +11,7 @@ import pytest
 from PIL import Image
 
 from taolite import spec as specs
-from taolite.errors import DataError, PathError, StoppedError, UsageError
+from taolite.errors import DataError, PathError, UsageError
 from taolite.events import Event, Notice
 from taolite.formats.tfrecord import read_records
 from taolite.sample import Label
@@ -500,81 +496,3 @@ def many(root: Path, count: int) -> Path:
 
 def written(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def test_any_number_of_processes_writes_the_same_files_and_says_the_same(tmp_path: Path):
-    spec = kitti_spec(many(tmp_path / "data", 2300), val_split="20", num_shards="3")
-    heard: dict[int, list[str]] = {}
-    for workers in (1, 3):
-        events: list[Event] = []
-        dataset_convert(spec, tmp_path / f"out{workers}" / "kitti", listener=events.append, workers=workers)
-        heard[workers] = notices(events)
-
-    assert written(tmp_path / "out3") == written(tmp_path / "out1")
-    assert heard[3] == heard[1]
-    assert len(written(tmp_path / "out3")) == 6
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from taolite import spec as specs
-from taolite.events import Notice
-from taolite.stages.dataset_convert import dataset_convert
-from taolite.tasks.detectnet.spec import DatasetExportSpec
-
-def listen(event):
-    if isinstance(event, Notice) and event.text == "Writing partition 1, shard 1":
-        os.kill(os.getpid(), signal.SIGKILL)
-
-dataset_convert(specs.loads(sys.argv[1], DatasetExportSpec), Path(sys.argv[2]), listener=listen, workers=2)
-"""
-
-
-def test_a_killed_conversion_goes_on_behind_its_whole_files(tmp_path: Path):
-    root = many(tmp_path / "data", 2300)
-    spec = kitti_spec(root, val_split="20", num_shards="3")
-    dataset_convert(spec, tmp_path / "whole" / "kitti")
-
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, specs.dumps(spec), str(tmp_path / "out" / "kitti")], check=False
-    )
-    staged = tmp_path / "out" / ".kitti.converting"
-    assert killed.returncode == -signal.SIGKILL
-    assert [path.name for path in (tmp_path / "out").iterdir()] == [staged.name]
-    kept = sorted(path for path in staged.iterdir() if path.suffix != ".json")
-    assert len(kept) == 4  # three of fold 0, one of fold 1
-    nodes = [path.stat().st_ino for path in kept]
-    kept[1].write_bytes(kept[1].read_bytes()[:-1])  # as a broken disk might leave it
-    report = dataset_convert(spec, tmp_path / "out" / "kitti", workers=2)
-
-    assert written(tmp_path / "out") == written(tmp_path / "whole")
-    after = [path.stat().st_ino for path in report.files[:4]]
-    assert [one == other for one, other in zip(after, nodes, strict=True)] == [True, False, True, True]
-    assert report.objects == dataset_convert(spec, tmp_path / "again" / "kitti").objects
-
-
-def test_a_file_whose_labels_changed_since_is_made_anew(tmp_path: Path):
-    root = many(tmp_path / "data", 2300)
-    spec = kitti_spec(root, val_split="0", num_shards="4")
-    subprocess.run([sys.executable, "-c", KILLED, specs.dumps(spec), str(tmp_path / "out" / "kitti")], check=False)
-    assert len(list((tmp_path / "out" / ".kitti.converting").iterdir())) == 2  # a file and its receipt
-    (root / "7.txt").write_text(DOG)
-    dataset_convert(spec, tmp_path / "out" / "kitti")
-    dataset_convert(spec, tmp_path / "whole" / "kitti")
-
-    assert written(tmp_path / "out") == written(tmp_path / "whole")
-
-
-def test_a_process_that_is_ended_from_outside_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from taolite.stages import dataset_convert as room
-
-    spec = kitti_spec(many(tmp_path / "data", 2300), val_split="20")
-    monkeypatch.setattr(room, "_convert", end_at_once)
-
-    with pytest.raises(StoppedError, match="ended from outside"):
-        dataset_convert(spec, tmp_path / "out" / "kitti", workers=2)
-
-
-def end_at_once(frames: object, pictures: bool) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
