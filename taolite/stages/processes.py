@@ -7,12 +7,16 @@ import os
 import signal
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from itertools import cycle
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from taolite.errors import StoppedError
 
@@ -28,46 +32,76 @@ def available() -> int:
 
 
 class Processes:
-    """`count` processes; with 1 the work is done where it is asked for."""
+    """`count` processes; with 1 the work is done where it is asked for.
+
+    Each has a connection of its own whose other end only it holds, so that one that is killed in the middle of a
+    result is seen at once (a `ProcessPoolExecutor` waits for the rest for ever).
+    """
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._pool: ProcessPoolExecutor | None = None
+        self._others: list[tuple[BaseProcess, Connection]] = []
 
     def __enter__(self) -> Processes:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        for process, connection in self._others:
+            process.kill()
+            process.join()
+            connection.close()
 
     def ordered(self, work: Iterable[Callable[[], T]]) -> Iterator[T]:
-        """The result of each piece of work, which can be pickled. Raises what a piece raises, and StoppedError where a
-        process was ended from outside."""
+        """The result of each piece of work, in turn. Pieces, of some kilobytes, and results can be pickled. To be taken
+        to the end. Raises what a piece raises, and StoppedError where a process was ended from outside."""
         if self._count <= 1:
             yield from (piece() for piece in work)
             return
-        if self._pool is None:
+        if not self._others:
             kind = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-            context = multiprocessing.get_context(kind)
-            self._pool = ProcessPoolExecutor(self._count, context, initializer=_begin, initargs=(os.getpid(),))
-        waiting: deque[Future[T]] = deque()
-        try:
-            for piece in work:
-                waiting.append(self._pool.submit(piece))
-                if len(waiting) > _AHEAD * self._count:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except BrokenProcessPool as error:
-            raise StoppedError(
-                "one of the processes was ended from outside, perhaps for want of memory; run it again with fewer "
-                "`--workers`: it goes on behind the last whole file"
-            ) from error
+            self._others = [_begun(multiprocessing.get_context(kind)) for _ in range(self._count)]
+        turns, waiting = cycle(self._others), deque[Connection]()
+        for piece in work:
+            _, connection = next(turns)
+            with _alive():
+                connection.send(piece)
+            waiting.append(connection)
+            if len(waiting) == _AHEAD * self._count:
+                yield _result(waiting.popleft())
+        while waiting:
+            yield _result(waiting.popleft())
 
 
-def _begin(parent: int) -> None:
-    """Ctrl-C is for the parent; without a parent there is nobody to work for."""
+@contextmanager
+def _alive() -> Iterator[None]:
+    """For what is said to a process and heard of it."""
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise StoppedError(
+            "one of the processes was ended from outside, perhaps for want of memory; run it again with fewer "
+            "`--workers`: it goes on behind the last whole file"
+        ) from error
+
+
+def _begun(context: BaseContext) -> tuple[BaseProcess, Connection]:
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)  # type: ignore[attr-defined]
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def _result(connection: Connection) -> Any:
+    with _alive():
+        done, result = connection.recv()
+    if not done:
+        raise result
+    return result
+
+
+def _serve(connection: Connection, parent: int) -> None:
+    """Do one piece after the other. Ctrl-C is for the parent; without a parent there is nobody to work for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
@@ -76,3 +110,11 @@ def _begin(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    while True:
+        piece = connection.recv()
+        try:
+            answer = (True, piece())
+        except Exception as error:  # raised again in the parent
+            error.add_note(traceback.format_exc())
+            answer = (False, error)
+        connection.send(answer)

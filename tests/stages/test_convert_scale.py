@@ -138,7 +138,7 @@ def killed(spec_text: str, prefix: Path, who: str, point: int) -> bool:
     """Whether a conversion came to its end although a process of it was killed with SIGKILL: the `parent` or a `child`
     behind `point` images, or the parent while it is `placing` file `point`."""
     command = [sys.executable, "-c", KILLED_AT, spec_text, str(prefix), who, str(point)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0 or (done.returncode, "StoppedError" in done.stderr) == (
         (1, True) if who == "child" else (-signal.SIGKILL, False)
     ), done.stderr
