@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,9 +93,8 @@ def _run_train(options: argparse.Namespace) -> int:
 
 
 def _run_evaluate(options: argparse.Namespace) -> int:
-    import json
 
-    from taolite.cli.render import classes_block, tags_block
+    from taolite.cli.render import classes_block, scores_json, tags_block
 
     mounts = mounts_of(options)
     judged = _spec(options, mounts, options.experiment_spec).eval_config
@@ -111,7 +110,7 @@ def _run_evaluate(options: argparse.Namespace) -> int:
         record=_record,
     )
     block = tags_block if "tags" in evaluation.card.beside else classes_block
-    print(json.dumps(asdict(evaluation), indent=2) if options.json else block(evaluation))
+    print(scores_json(evaluation) if options.json else block(evaluation))
     return 0
 
 

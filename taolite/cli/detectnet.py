@@ -78,10 +78,8 @@ def _run_train(options: argparse.Namespace) -> int:
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
-    import json
-    from dataclasses import asdict
 
-    from taolite.cli.render import evaluation_block
+    from taolite.cli.render import evaluation_block, scores_json
     from taolite.stages.record import record_scores, write_results
 
     def record(status: StatusFile, folder: Path, evaluation: Evaluation) -> None:
@@ -97,7 +95,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
         record=record,
         split="train" if options.use_training_set else "test",
     )
-    print(json.dumps(asdict(evaluation), indent=2) if options.json else evaluation_block(evaluation))
+    print(scores_json(evaluation) if options.json else evaluation_block(evaluation))
     return 0
 
 

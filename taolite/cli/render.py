@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -20,6 +23,7 @@ __all__ = [
     "evaluation_block",
     "int8_block",
     "precisions_block",
+    "scores_json",
     "table",
     "tags_block",
     "train_block",
@@ -130,10 +134,18 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join([rule, title, rule, *lines, rule])
 
 
+def scores_json(evaluation: Evaluation) -> str:
+    """Everything that `evaluate` found as one JSON object; a cost that is not to be had is null."""
+    from taolite.workspace.status import finite
+
+    return json.dumps(finite(asdict(evaluation)), indent=2)
+
+
 def _scores(cost: float, metric: Metric, seconds: float) -> str:
     rows = [(name, str(100 * value)) for name, value in sorted(metric.per_class.items())]
+    told = "none, as the model ends in NMS" if math.isnan(cost) else f"{cost:f}"
     return (
-        f"\nValidation cost: {cost:f}\n"
+        f"\nValidation cost: {told}\n"
         f"{metric.words.heading} (in %): {100 * metric.value:.4f}\n\n"
         f"{table(('class name', f'{metric.words.of_class_long} (in %)'), rows)}\n\n"
         f"Median Inference Time: {seconds:f}"

@@ -113,10 +113,9 @@ def _run_train(options: argparse.Namespace) -> int:
 
 
 def _run_evaluate(options: argparse.Namespace) -> int:
-    import json
-    from dataclasses import asdict, replace
+    from dataclasses import replace
 
-    from taolite.cli.render import precisions_block
+    from taolite.cli.render import precisions_block, scores_json
     from taolite.report import precision_recall_png
     from taolite.stages.record import record_scores, write_results
 
@@ -136,7 +135,7 @@ def _run_evaluate(options: argparse.Namespace) -> int:
     if judged is not None and judged.visualize_pr_curve:
         precision_recall_png(evaluation.card, model.parent / "PR_curve.png")
     scores = replace(evaluation, card=replace(evaluation.card, curves={}))
-    print(json.dumps(asdict(scores), indent=2) if options.json else precisions_block(scores))
+    print(scores_json(scores) if options.json else precisions_block(scores))
     return 0
 
 

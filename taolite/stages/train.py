@@ -108,6 +108,8 @@ def train(
         folder, record = RunFolder(results, identity, resumed=False), None
         if world.writes:
             folder = opened.enter_context(RunFolder.open(results, identity))
+            for text in () if folder.resumed else start.notices:
+                listener(Notice(text))
             services = _services(watch, name, folder.root, _facts(task, spec_path, plan), options, listener)
             record = opened.enter_context(
                 Recorder(folder, services, costs=plan.schedule.led_by_cost, log=watch.log, columns=watch.columns)
@@ -226,8 +228,7 @@ def _plan(
         use_amp=options.use_amp,
         float16=recipe.float16,
     )
-    for text in (device.description, *start.notices):
-        listener(Notice(text))
+    listener(Notice(device.description))
     return _Plan(spec, start, examples, held_out, recipe, task.schedule(spec), task.watch(spec), device)
 
 

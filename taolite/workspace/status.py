@@ -17,7 +17,7 @@ from typing import Any, Literal
 from taolite.errors import PathError, StorageError
 from taolite.files import write_bytes
 
-__all__ = ["MetricsFile", "Status", "StatusFile"]
+__all__ = ["MetricsFile", "Status", "StatusFile", "finite"]
 
 Status = Literal["STARTED", "RUNNING", "SUCCESS", "FAILURE", "SKIPPED"]
 
@@ -112,15 +112,15 @@ def _append(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def _line(value: Mapping[str, Any]) -> str:
-    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(finite(value), ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """The same JSON value with null for nan and infinities."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(name): _finite(item) for name, item in value.items()}
+        return {str(name): finite(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value

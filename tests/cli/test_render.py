@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taolite.cli.render import evaluation_block, validation_lines
+from taolite.cli.render import evaluation_block, scores_json, validation_lines
 from taolite.events import Validated
 from taolite.scorecard import AP, Metric, ScoreCard
 from taolite.stages.evaluate import Evaluation
@@ -24,6 +24,13 @@ def test_a_validation_in_training_is_taos_block():
     event = Validated(20, 120, 400, 0.000123, Metric(AP, 0.7648102498012345, {"cat": 0.7648102498012345}), 0.012345)
 
     assert validation_lines(event) == f"\nEpoch 20/120\n=========================\n{BLOCK}"
+
+
+def test_a_model_that_ends_in_nms_has_no_cost():
+    event = Validated(1, 1, 1, float("nan"), Metric(AP, 1.0, {"cat": 1.0}), 0.1)
+
+    assert "Validation cost: none, as the model ends in NMS" in validation_lines(event)
+    assert '"cost": null' in scores_json(Evaluation(ScoreCard(event.metric, {}, {"cat": 1}, 1), event.cost, 0.1))
 
 
 def test_evaluate_prints_taos_block_sorted_by_class_and_vocs_below():

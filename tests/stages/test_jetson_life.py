@@ -93,6 +93,7 @@ def test_a_finished_run_says_so_and_more_epochs_go_on_from_its_last(
     said = capsys.readouterr().out
     assert "Epoch: [2][0/6]" in said
     assert "Epoch: [1][0/6]" not in said
+    assert "training starts from" not in said
     assert sorted({row["epoch"] for row in scores_of(copied)}) == [1, 2, 3]
     assert scores_of(copied)[: len(before)] == before
 
