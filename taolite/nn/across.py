@@ -7,7 +7,7 @@ part: from one seed come the same masks, however many share it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,15 +37,13 @@ class Across:
         """Whether this process has all of the batch."""
         return len(self.places) == self.batch_size
 
-
-_across: Across  # of this process: it belongs to one world
+    def __deepcopy__(self, memo: Mapping[int, Any]) -> Across:
+        return self  # a copied network is shared by the same processes
 
 
 def look_across(network: nn.Module, across: Across) -> None:
     """Have the batch norms, quantisers and dropouts of `network`, in place, see the whole batch in training mode. They
     stay the same objects with the same parameters and state."""
-    global _across
-    _across = across
     kinds = {
         BatchNorm: _WideBatchNorm,
         nn.BatchNorm2d: _WidePlainBatchNorm,
@@ -54,19 +52,25 @@ def look_across(network: nn.Module, across: Across) -> None:
         DropRows: _WideDropRows,
     }
     for module in network.modules():
-        if type(module) in kinds:
-            module.__class__ = kinds[type(module)]
+        kind = kinds.get(type(module), type(module))
+        if kind in kinds.values():
+            module.__class__ = kind
+            module.across = across  # type: ignore[assignment]
 
 
 class _WideBatchNorm(BatchNorm):
+    across: Across
+
     def has_statistics(self, x_nchw: Tensor) -> bool:
-        return super().has_statistics(x_nchw) or not _across.alone  # two processes have two values
+        return super().has_statistics(x_nchw) or not self.across.alone  # two processes have two values
 
     def normalise(self, x_nchw: Tensor, factor: float) -> Tensor:
         return _normalise(self, x_nchw, factor)
 
 
 class _WidePlainBatchNorm(nn.BatchNorm2d):
+    across: Across
+
     def forward(self, x_nchw: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x_nchw)
@@ -77,36 +81,42 @@ class _WidePlainBatchNorm(nn.BatchNorm2d):
 
 
 class _WideQuantizer(ActivationQuantizer):
+    across: Across
+
     def reach(self, x: Tensor) -> Tensor:
-        return _across.largest(super().reach(x))
+        return self.across.largest(super().reach(x))
 
 
 class _WideDropout(nn.Dropout):
+    across: Across
+
     def forward(self, x: Tensor) -> Tensor:
         return _dropped(self, x, x.shape[1:])
 
 
 class _WideDropRows(DropRows):
+    across: Across
+
     def forward(self, x: Tensor) -> Tensor:
         return _dropped(self, x, [1] * (x.ndim - 1))
 
 
-def _dropped(layer: nn.Dropout, x: Tensor, shape: Sequence[int]) -> Tensor:
+def _dropped(layer: _WideDropout | _WideDropRows, x: Tensor, shape: Sequence[int]) -> Tensor:
     """`x` (N, ...) times this process's rows of a mask (batch, *shape)."""
     if not layer.training or not layer.p:
         return x
-    mask = nn.functional.dropout(x.new_ones(_across.batch_size, *shape), layer.p)
-    return x * mask[_across.places.start : _across.places.stop]
+    mask = nn.functional.dropout(x.new_ones(layer.across.batch_size, *shape), layer.p)
+    return x * mask[layer.across.places.start : layer.across.places.stop]
 
 
-def _normalise(layer: nn.BatchNorm2d, x_nchw: Tensor, factor: float) -> Tensor:
+def _normalise(layer: _WideBatchNorm | _WidePlainBatchNorm, x_nchw: Tensor, factor: float) -> Tensor:
     """`nn.functional.batch_norm` in training, over the batch of all processes."""
     assert layer.running_mean is not None
     assert layer.running_var is not None
-    if _across.alone and not _loses_digits(x_nchw):
+    if layer.across.alone and not _loses_digits(x_nchw):
         moving = layer.running_mean, layer.running_var
         return nn.functional.batch_norm(x_nchw, *moving, layer.weight, layer.bias, True, factor, layer.eps)
-    y_nchw, mean_c, variance_c = _Normalise.apply(x_nchw, layer.weight, layer.bias, layer.eps)
+    y_nchw, mean_c, variance_c = _Normalise.apply(x_nchw, layer.weight, layer.bias, layer.eps, layer.across)
     layer.running_mean.lerp_(mean_c, factor)
     layer.running_var.lerp_(variance_c, factor)
     y: Tensor = y_nchw
@@ -124,19 +134,21 @@ class _Normalise(torch.autograd.Function):
     Statistics have x's type, float32 at least, and are put together in float64 in the order of ranks."""
 
     @staticmethod
-    def forward(ctx: Any, x_nchw: Tensor, weight_c: Tensor, bias_c: Tensor, eps: float) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, x_nchw: Tensor, weight_c: Tensor, bias_c: Tensor, eps: float, across: Across
+    ) -> tuple[Tensor, ...]:
         x = _precise(x_nchw)
         mean = x.mean(dim=(0, 2, 3))
         variance = (x - _wide(mean)).square_().mean(dim=(0, 2, 3))
         count = torch.full_like(mean, x.numel() / x.shape[1])
-        counts, means, variances = _across.side_by_side(torch.stack([count, mean, variance]).double()).unbind(1)
+        counts, means, variances = across.side_by_side(torch.stack([count, mean, variance]).double()).unbind(1)
         total = counts.sum(0)
         centre = (counts * means).sum(0) / total
         spread = (counts * (variances + (means - centre).square())).sum(0)
         mean, variance = centre.to(x.dtype), (spread / total).to(x.dtype)
         y = nn.functional.batch_norm(x_nchw, mean, variance, weight_c, bias_c, False, 0.0, eps)
         ctx.save_for_backward(x_nchw, weight_c, mean, (variance + eps).rsqrt(), total)
-        ctx.eps = eps
+        ctx.eps, ctx.across = eps, across
         unbiased = (spread / (total - 1).clamp(min=1)).to(x.dtype)
         ctx.mark_non_differentiable(mean, unbiased)
         return y, mean, unbiased
@@ -144,16 +156,16 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         x_nchw, weight_c, mean, scale, total = ctx.saved_tensors
-        if _across.alone:
+        if ctx.across.alone:
             known = x_nchw, weight_c, None, None, mean, scale, True, ctx.eps, [True] * 3
-            return *torch.ops.aten.native_batch_norm_backward(slopes[0], *known), None
+            return *torch.ops.aten.native_batch_norm_backward(slopes[0], *known), None, None
         dy = _precise(slopes[0])
         unit = (_precise(x_nchw) - _wide(mean)) * _wide(scale)
         own = torch.stack([dy.sum(dim=(0, 2, 3)), (dy * unit).sum(dim=(0, 2, 3))])
         bias, weight = own
-        shift, tilt = (_across.total(own.to(torch.float64, copy=True)) / total).to(dy.dtype)
+        shift, tilt = (ctx.across.total(own.to(torch.float64, copy=True)) / total).to(dy.dtype)
         dx = (dy - _wide(shift) - unit * _wide(tilt)) * _wide(scale * weight_c)
-        return dx.to(x_nchw.dtype), weight, bias, None
+        return dx.to(x_nchw.dtype), weight, bias, None, None
 
 
 def _wide(values_c: Tensor) -> Tensor:
