@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "taolite"
 LEVELS = (
     {"errors", "files", "boxes", "sample", "scorecard", "events", "pictures", "preprocessing"},
     {"spec", "formats", "artifacts", "workspace"},
-    {"nn", "data", "metrics", "pruning", "quant", "engines", "media", "sinks"},
+    {"nn", "data", "metrics", "pruning", "quant", "dist", "engines", "media", "sinks"},
     {"tasks", "report"},
     {"stages"},
     {"cli"},

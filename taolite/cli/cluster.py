@@ -16,7 +16,7 @@ from taolite.cli.parsing import positive
 from taolite.errors import TaoliteError
 
 if TYPE_CHECKING:
-    from taolite.stages.world import World
+    from taolite.dist.world import World
 
 __all__ = ["add_flags", "in_processes", "world_of"]
 
@@ -35,7 +35,7 @@ def add_flags(add: Callable[..., Any]) -> None:
 def in_processes(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
     """Run a training in as many processes as are asked for: here, or, where this is one of them, this one's part."""
     if os.environ.get("TORCHELASTIC_RUN_ID"):
-        from taolite.stages.pulse import is_writer
+        from taolite.dist.pulse import is_writer
 
         with ExitStack() as stack:
             if not is_writer():
@@ -45,7 +45,7 @@ def in_processes(run: Callable[[argparse.Namespace], int], options: argparse.Nam
             return run(options)
     if options.gpus * options.num_nodes == 1:
         return run(options)
-    from taolite.stages.launch import Cluster, launch
+    from taolite.dist.launch import Cluster, launch
 
     cluster = Cluster(
         gpus=options.gpus,
@@ -76,8 +76,8 @@ def _end_at_once(text: str) -> None:
 def world_of(options: argparse.Namespace) -> Iterator[World]:
     """The processes that train together. What ends one of several is left for the command that launched them, and
     ends this process."""
-    from taolite.stages.pulse import Ending, LostError
-    from taolite.stages.world import joined
+    from taolite.dist.pulse import Ending, LostError
+    from taolite.dist.world import joined
 
     try:
         with joined(options.dist_timeout) as world:

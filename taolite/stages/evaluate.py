@@ -16,6 +16,7 @@ from taolite.artifacts.keys import Key
 from taolite.artifacts.sniff import Kind, sniff
 from taolite.data.examples import Examples
 from taolite.data.loading import batches
+from taolite.dist.world import ALONE, World
 from taolite.engines.base import RuntimeName
 from taolite.errors import ModelError, UsageError
 from taolite.events import BatchDone, Listener, Notice, Progress, silent
@@ -24,7 +25,6 @@ from taolite.scorecard import ScoreCard
 from taolite.stages.device import choose
 from taolite.stages.models import open_model
 from taolite.stages.predict import Predict, in_photo
-from taolite.stages.world import ALONE, World
 from taolite.tasks.base import Objective, Resolve, Split, Task
 
 __all__ = ["Evaluation", "Told", "evaluate", "score_split"]

@@ -20,12 +20,12 @@ from torch import nn
 from taolite.data.examples import Examples
 from taolite.data.loading import Batch, batches
 from taolite.data.order import seed_for
+from taolite.dist.world import ALONE, World
 from taolite.errors import TrainingError
 from taolite.events import BatchDone, BatchDrawn, EpochDone, Listener, Progress, Stepped
 from taolite.nn.across import Across, look_across
 from taolite.stages.device import Device
 from taolite.stages.scaling import FLOAT16, CostScale
-from taolite.stages.world import ALONE, World
 from taolite.tasks.base import Cost, Objective, Part, Recipe, Schedule
 
 __all__ = ["Trainer"]

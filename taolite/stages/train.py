@@ -18,6 +18,7 @@ from typing import Any
 
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
+from taolite.dist.world import ALONE, World
 from taolite.errors import DataError, TrainingError, UsageError
 from taolite.events import Event, Listener, Notice, silent
 from taolite.files import write_text
@@ -31,7 +32,6 @@ from taolite.stages.evaluate import Evaluation
 from taolite.stages.loop import Trainer
 from taolite.stages.record import Recorder
 from taolite.stages.underway import Best, Pauses, Run, metrics_of
-from taolite.stages.world import ALONE, World
 from taolite.tasks.base import Recipe, Resolve, Schedule, Start, Task, Watch
 from taolite.workspace.manifest import hardware, read_manifest, versions
 from taolite.workspace.run import RunFolder, RunIdentity

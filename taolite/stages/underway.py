@@ -14,6 +14,7 @@ from taolite import __version__
 from taolite.artifacts.bundle import write_bundle
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
+from taolite.dist.world import World
 from taolite.errors import StoppedError
 from taolite.events import EpochDone, Listener, Notice, Saved, Validated
 from taolite.report import plots
@@ -23,7 +24,6 @@ from taolite.stages.device import Device
 from taolite.stages.evaluate import Evaluation, score_split
 from taolite.stages.loop import Trainer
 from taolite.stages.predict import torch_predict
-from taolite.stages.world import World
 from taolite.tasks.base import Start, Task, Watch
 from taolite.workspace.run import RunFolder
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from taolite.cli.main import main
+from taolite.dist.launch import Cluster, launch
+from taolite.dist.world import World
 from taolite.errors import UsageError
-from taolite.stages.launch import Cluster, launch
-from taolite.stages.world import World
 
 from .classes import draw_classes
 from .conftest import write_spec

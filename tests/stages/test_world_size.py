@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from taolite.cli.main import main
+from taolite.dist.world import ALONE, World
 from taolite.events import BatchDone
 from taolite.stages.device import Device
 from taolite.stages.loop import Trainer
-from taolite.stages.world import ALONE, World
 from taolite.tasks import base
 from tests.nn.table import Table
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from taolite.stages.pulse import LostError, Pulse, is_writer
+from taolite.dist.pulse import LostError, Pulse, is_writer
 
 __all__ = ["ALONE", "World", "joined", "launched"]
 

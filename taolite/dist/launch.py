@@ -28,7 +28,7 @@ from torch.distributed.elastic.rendezvous import RendezvousError, RendezvousPara
 from torch.distributed.elastic.rendezvous.registry import get_rendezvous_handler
 
 from taolite.errors import PathError, StoppedError, TaoliteError, TrainingError, UsageError
-from taolite.stages.pulse import MACHINE, OUTCOMES, forget, noted
+from taolite.dist.pulse import MACHINE, OUTCOMES, forget, noted
 
 __all__ = ["Cluster", "launch"]
 
@@ -56,7 +56,7 @@ class Cluster:
 def launch(
     command: Sequence[str], cluster: Cluster, *, warn: Callable[[str], None], abandon: Callable[[str], None]
 ) -> None:
-    """Run `command` until its processes are done; they find each other with `taolite.stages.world.joined`.
+    """Run `command` until its processes are done; they find each other with `taolite.dist.world.joined`.
 
     `abandon` is called in a thread of its own, with what is to be said, where the meeting point is out of reach in the
     midst of a question to it, which then never ends; it has to end this process.
