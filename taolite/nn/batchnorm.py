@@ -7,11 +7,13 @@ the first batches are averaged plainly (the n-th counts 1/n) until 1/n reaches t
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["BatchNorm", "forget_statistics", "keep_statistics"]
+__all__ = ["BatchNorm", "forget_statistics", "keep_statistics", "kept_statistics", "measure_statistics"]
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -71,3 +73,30 @@ def keep_statistics(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
+
+
+def kept_statistics(network: nn.Module) -> list[nn.BatchNorm2d]:
+    """The batch norms of `network`, in training mode, that use their stored statistics and leave them."""
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d) and not module.training]
+
+
+@torch.no_grad()
+def measure_statistics(layers: Sequence[nn.BatchNorm2d], passes: Iterable[object]) -> None:
+    """Give `layers` the mean and the variance of everything that passes through them while `passes` is used up, a batch
+    a turn. Each batch is normalised by its own, as in training ("precise BN", Wu and Johnson 2021, 2.2)."""
+    momenta, sums = [layer.momentum for layer in layers], []
+    for layer in layers:
+        assert layer.running_mean is not None
+        layer.train()
+        layer.momentum = 1.0  # the moving statistics are those of the last batch
+        sums.append(torch.zeros(2, len(layer.running_mean), dtype=torch.float64, device=layer.running_mean.device))
+    turns = 0
+    for _ in passes:
+        turns += 1
+        for layer, total in zip(layers, sums, strict=True):
+            total += torch.stack([layer.running_mean, layer.running_var + layer.running_mean.square()])  # type: ignore
+    for layer, momentum, total in zip(layers, momenta, sums, strict=True):
+        mean_c, square_c = total / turns
+        layer.momentum = momentum
+        layer.running_mean.copy_(mean_c)  # type: ignore[union-attr]
+        layer.running_var.copy_(square_c - mean_c.square())  # type: ignore[union-attr]

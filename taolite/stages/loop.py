@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from taolite.dist.world import ALONE, World
 from taolite.errors import TrainingError
 from taolite.events import BatchDone, BatchDrawn, EpochDone, Listener, Progress, Stepped
 from taolite.nn.across import Across, look_across
+from taolite.nn.batchnorm import kept_statistics, measure_statistics
 from taolite.stages.device import Device
 from taolite.stages.scaling import FLOAT16, CostScale
 from taolite.tasks.base import Cost, Objective, Part, Recipe, Schedule
@@ -32,6 +34,7 @@ __all__ = ["Trainer"]
 
 _OPTIMIZER = "optimizer."
 _NETWORK = "network."
+_SETTLING = 512  # images
 
 
 @dataclass
@@ -116,6 +119,25 @@ class Trainer:
         size = self.batch_size
         order = self.examples.order(0, batch_size=size)
         return next(batches(self.examples, order[:size], batch_size=size))
+
+    def settle(self) -> int:
+        """Measure the batch norms that keep their statistics in training anew, on the first images of an epoch, 512 at
+        most, after something was cut out of the network. Returns how many images; 0 where there is no such norm."""
+        self.network.train()
+        kept = kept_statistics(self.network)
+        if not kept:
+            return 0
+        steps = min(self.steps_per_epoch, -(-_SETTLING // self.batch_size))
+        measure_statistics(kept, self._passes(steps))
+        return steps * self.batch_size
+
+    def _passes(self, steps: int) -> Iterator[None]:
+        """Send the first batches of an epoch through the network, one a turn."""
+        for batch in islice(self._batches(0, 0), steps):
+            with self._device.reduced():
+                self.network(self._device.to_device(batch.pixels))
+            self._world.alive()
+            yield
 
     def run_epoch(self) -> EpochDone | None:
         """Train to the end of the current epoch; from its middle if that is where the state was taken.

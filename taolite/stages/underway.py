@@ -90,6 +90,7 @@ class Run:
                 self.folder.metrics.replace([])
                 text = f"{self.folder.root}: this run left no state to go on from; it begins anew"
                 self.listener(Notice(text, "warning"))
+            self._settle()
             return
         path, state = found
         trainer.restore(state.tensors, state.trainer)
@@ -100,6 +101,13 @@ class Run:
         self.listener(Notice(f"{path}: this folder holds this run already; going on after {where}"))
         if trainer.finished:
             self.listener(Notice("the run is complete: only the final model is written again"))
+
+    def _settle(self) -> None:
+        """The batch norms of a network that was just pruned have the statistics of the larger one."""
+        lineage = self.start.lineage
+        if lineage and lineage[-1]["stage"] == "prune" and (count := self.trainer.settle()):
+            text = f"the model was pruned: batch norms that keep their statistics were measured anew on {count} images"
+            self.listener(Notice(text))
 
     def to_the_end(self) -> Evaluation:
         """Train what is left, with a checkpoint every epoch and at every pause; the last validation. StoppedError once

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
 from torch import nn
 
-from taolite.nn.batchnorm import BatchNorm, forget_statistics
+from taolite.nn.batchnorm import BatchNorm, forget_statistics, kept_statistics, measure_statistics
 
 
 def feed(norm: nn.Module, batches: list[torch.Tensor]) -> None:
@@ -90,3 +91,19 @@ def test_a_single_value_is_normalised_by_the_moving_statistics_and_does_not_coun
     torch.testing.assert_close(out.flatten(), wanted)
     torch.testing.assert_close(norm.running_mean, before)
     assert int(norm.num_batches_tracked) == count
+
+
+@pytest.mark.parametrize("kind", [BatchNorm, nn.BatchNorm2d])
+def test_statistics_are_measured_over_all_that_passes_by_the_norms_that_keep_theirs(kind: type[nn.BatchNorm2d]):
+    network = nn.Sequential(kind(2), nn.ReLU(), kind(2)).train()
+    network[2].eval()
+    batches = [batch + 0.5 * number for number, batch in enumerate(make_batches(6))]
+
+    (kept,) = kept_statistics(network)
+    measure_statistics([kept], (network(batch) for batch in batches))
+
+    inputs = torch.cat([network[:2](batch) for batch in batches])  # the first norm takes each batch by its own
+    assert kept is network[2]
+    torch.testing.assert_close(kept.running_mean, inputs.mean(dim=(0, 2, 3)))
+    torch.testing.assert_close(kept.running_var, inputs.var(dim=(0, 2, 3)), rtol=0.02, atol=0)  # 99 of 100 in a batch
+    assert kept.momentum == 0.1

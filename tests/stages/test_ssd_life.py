@@ -143,6 +143,20 @@ def test_pruned_retrained_and_exported_models_agree(trained: TrainReport, root: 
             np.testing.assert_allclose(answer[name], expected, atol=2e-4)
 
 
+def test_the_statistics_that_a_pruned_model_keeps_are_measured_anew(trained: TrainReport, root: Path):
+    pruned, heard = root / "pruned_frozen.tlt", list[str]()
+    prune(trained.weights, pruned, key=KEY, settings=PruneSettings(target=0.5, min_filters=8))
+    spec = write_spec(root, "frozen.txt", epochs=1, more=f'freeze_bn: true pretrained_ssd: "{pruned}"')
+
+    report = run(spec, root / "measured", heard=heard)
+
+    before, after = (read_bundle(path, key=KEY).tensors for path in (pruned, report.weights))
+    kept = [name for name in before if name.startswith("backbone.") and name.endswith("running_mean")]
+    assert sum("measured anew on 16 images" in text for text in heard) == 1
+    assert kept
+    assert not any(np.array_equal(before[name], after[name]) for name in kept)
+
+
 def test_pictures_get_boxes_in_their_own_pixels(trained: TrainReport, root: Path):
     model = open_model(trained.weights, key=KEY, device=choose())
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from .processes import checkpoints, command, finish, start, wait_for, weights
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")]
 
-HOSTS = ("taolite-a", "taolite-b")
+HOSTS = (f"taolite-{os.getpid()}-a", f"taolite-{os.getpid()}-b")
 ADDRESSES = ("10.213.7.1", "10.213.7.2")
 
 
