@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from taolite import spec as specs
-from taolite.stages.dataset_convert import dataset_convert
-from taolite.stages.processes import available
+from taolite.stages.convert.dataset_convert import dataset_convert
+from taolite.stages.convert.processes import available
 from taolite.tasks.detectnet.spec import DatasetExportSpec
 
 SPEC = """

@@ -233,7 +233,7 @@ def test_the_fold_that_the_specs_validate_on_is_the_one_held_out(tmp_path: Path)
     from PIL import Image
 
     from taolite.formats.tfrecord import read_records
-    from taolite.stages.dataset_convert import dataset_convert
+    from taolite.stages.convert.dataset_convert import dataset_convert
 
     images, labels = tmp_path / "kitti" / "image_2", tmp_path / "kitti" / "label_2"
     for folder in (images, labels):

@@ -157,7 +157,7 @@ def run_inference(options: argparse.Namespace) -> int:
 def _run_dataset_convert(options: argparse.Namespace) -> int:
     from taolite import spec as specs
     from taolite.cli.progress import Terminal
-    from taolite.stages.dataset_convert import dataset_convert
+    from taolite.stages.convert.dataset_convert import dataset_convert
     from taolite.tasks.detectnet.spec import DatasetExportSpec
 
     mounts = mounts_of(options)

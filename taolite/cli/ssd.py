@@ -74,7 +74,7 @@ def _spec(options: argparse.Namespace, named: str, command: Command) -> SsdSpec:
 def _run_dataset_convert(options: argparse.Namespace) -> int:
     from taolite import spec as specs
     from taolite.cli.progress import Terminal
-    from taolite.stages.dataset_convert import dataset_convert
+    from taolite.stages.convert.dataset_convert import dataset_convert
     from taolite.tasks.detectnet.spec import DatasetExportSpec
 
     mounts = mounts_of(options)

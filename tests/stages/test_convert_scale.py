@@ -17,8 +17,8 @@ import pytest
 from taolite import spec as specs
 from taolite.errors import StoppedError
 from taolite.events import Event
-from taolite.stages import sorted_names
-from taolite.stages.dataset_convert import dataset_convert
+from taolite.stages.convert import sorted_names
+from taolite.stages.convert.dataset_convert import dataset_convert
 
 from .test_dataset_convert import DOG, kitti_spec, many, notices, written
 
@@ -41,7 +41,7 @@ import os, signal, sys
 from pathlib import Path
 from taolite import spec as specs
 from taolite.events import Notice
-from taolite.stages.dataset_convert import dataset_convert
+from taolite.stages.convert.dataset_convert import dataset_convert
 from taolite.tasks.detectnet.spec import DatasetExportSpec
 
 def listen(event):
@@ -88,7 +88,7 @@ def test_a_file_whose_labels_changed_since_is_made_anew(tmp_path: Path):
 
 
 def test_a_process_that_is_ended_from_outside_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from taolite.stages import dataset_convert as room
+    from taolite.stages.convert import dataset_convert as room
 
     spec = kitti_spec(many(tmp_path / "data", 2300), val_split="20")
     monkeypatch.setattr(room, "_convert", end_at_once)
@@ -106,7 +106,7 @@ import multiprocessing, os, signal, sys
 from pathlib import Path
 from taolite import spec as specs
 from taolite.events import Progress
-from taolite.stages.dataset_convert import dataset_convert
+from taolite.stages.convert.dataset_convert import dataset_convert
 from taolite.tasks.detectnet.spec import DatasetExportSpec
 
 text, out, who, point = sys.argv[1:]
@@ -199,7 +199,7 @@ RESIDENT = """
 import json, resource, sys
 from pathlib import Path
 from taolite import spec as specs
-from taolite.stages.dataset_convert import dataset_convert
+from taolite.stages.convert.dataset_convert import dataset_convert
 from taolite.tasks.detectnet.spec import DatasetExportSpec
 
 report = dataset_convert(specs.loads(sys.argv[1], DatasetExportSpec), Path(sys.argv[2]), workers=2)

@@ -15,11 +15,11 @@ from taolite.errors import DataError, PathError, UsageError
 from taolite.events import Event, Notice
 from taolite.formats.tfrecord import read_records
 from taolite.sample import Label
-from taolite.stages.convert_kitti import random_folds, sequence_folds
-from taolite.stages.dataset_convert import dataset_convert
-from taolite.stages.sample_modifier import SampleModifier
-from taolite.stages.sorted_names import Names, sorted_names
-from taolite.stages.staging import Staging
+from taolite.stages.convert.dataset_convert import dataset_convert
+from taolite.stages.convert.kitti import random_folds, sequence_folds
+from taolite.stages.convert.sample_modifier import SampleModifier
+from taolite.stages.convert.sorted_names import Names, sorted_names
+from taolite.stages.convert.staging import Staging
 from taolite.tasks.detectnet.spec import DatasetExportSpec, SampleModifierConfig
 
 CAT = "Cat 0.5 1 -1.5 2 3 20 15.5 0 0 0 0 0 0 0"

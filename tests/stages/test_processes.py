@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from taolite.errors import DataError, StoppedError
-from taolite.stages.processes import Processes
+from taolite.stages.convert.processes import Processes
 
 
 def late(number: int) -> int:

@@ -19,7 +19,7 @@ from taolite.artifacts.bundle import read_bundle, weights_hash
 from taolite.artifacts.keys import Key
 from taolite.errors import TrainingError
 from taolite.events import Event, Progress
-from taolite.stages.dataset_convert import dataset_convert
+from taolite.stages.convert.dataset_convert import dataset_convert
 from taolite.stages.evaluate import evaluate
 from taolite.stages.train import TrainOptions, TrainReport, train
 from taolite.tasks import base

@@ -12,9 +12,9 @@ from tempfile import TemporaryFile
 import pytest
 
 from taolite.errors import StorageError
-from taolite.stages import sorted_names as room
-from taolite.stages.sorted_names import sorted_names
-from taolite.stages.staging import Staging
+from taolite.stages.convert import sorted_names as room
+from taolite.stages.convert.sorted_names import sorted_names
+from taolite.stages.convert.staging import Staging
 
 
 @pytest.fixture

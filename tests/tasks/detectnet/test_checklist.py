@@ -16,8 +16,8 @@ from taolite.formats import tfrecord
 from taolite.nn.resnet import ResNet
 from taolite.pruning.importance import select
 from taolite.pruning.surgery import count_parameters
-from taolite.stages.convert_kitti import random_folds
-from taolite.stages.sorted_names import sorted_names
+from taolite.stages.convert.kitti import random_folds
+from taolite.stages.convert.sorted_names import sorted_names
 from taolite.tasks import base
 from taolite.tasks.detectnet.decode import decode_grid
 from taolite.tasks.detectnet.loss import balance

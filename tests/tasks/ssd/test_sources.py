@@ -14,7 +14,7 @@ from taolite import spec
 from taolite.errors import DataError, PathError
 from taolite.formats import tfrecord
 from taolite.sample import Sample
-from taolite.stages.dataset_convert import dataset_convert
+from taolite.stages.convert.dataset_convert import dataset_convert
 from taolite.tasks.base import Split
 from taolite.tasks.detectnet.spec import DatasetExportSpec
 from taolite.tasks.ssd.sources import class_lookup, read_sources

@@ -31,12 +31,12 @@ from taolite.events import Listener, Notice, Progress, silent
 from taolite.files import write_text
 from taolite.formats import tfrecord
 from taolite.formats.findings import SHOWN, problems_error
-from taolite.stages.convert_coco import CocoSource
-from taolite.stages.convert_kitti import KittiSource
-from taolite.stages.convert_sources import Fold, Frames, Reading, Resolve, Source
-from taolite.stages.processes import Processes, available
-from taolite.stages.sample_modifier import SampleModifier
-from taolite.stages.staging import Staging
+from taolite.stages.convert.coco import CocoSource
+from taolite.stages.convert.kitti import KittiSource
+from taolite.stages.convert.processes import Processes, available
+from taolite.stages.convert.sample_modifier import SampleModifier
+from taolite.stages.convert.sources import Fold, Frames, Reading, Resolve, Source
+from taolite.stages.convert.staging import Staging
 from taolite.tasks.detectnet.spec import DatasetExportSpec
 
 __all__ = ["ConvertReport", "dataset_convert"]

@@ -21,8 +21,8 @@ from taolite.formats.places import measure
 from taolite.formats.tfrecord import Record
 from taolite.pictures import EXTENSIONS
 from taolite.sample import Label
-from taolite.stages.convert_sources import Fold, Frames, Reading, Resolve, digest, is_empty, stamp
-from taolite.stages.sorted_names import Names, sorted_names
+from taolite.stages.convert.sorted_names import Names, sorted_names
+from taolite.stages.convert.sources import Fold, Frames, Reading, Resolve, digest, is_empty, stamp
 from taolite.tasks.detectnet.spec import KITTIConfig
 
 __all__ = ["KittiSource", "random_folds", "sequence_folds"]

@@ -16,7 +16,7 @@ from taolite.formats.findings import Findings
 from taolite.formats.text import show
 from taolite.formats.tfrecord import Record
 from taolite.sample import Label
-from taolite.stages.convert_sources import Fold, Frames, Reading, Resolve, digest, is_empty, stamp
+from taolite.stages.convert.sources import Fold, Frames, Reading, Resolve, digest, is_empty, stamp
 from taolite.tasks.detectnet.spec import COCOConfig
 
 __all__ = ["CocoSource"]
