@@ -158,8 +158,11 @@ def joined(timeout_s: float) -> Iterator[World]:
 
 
 def _store(address: str, port: int, size: int, limit: timedelta, *, host: bool) -> Any:
-    """A connection to the store at rank 0, who keeps it as `host`; what an earlier start left in it is out of sight."""
+    """A connection to the store at rank 0, who keeps it as `host`. In torchrun's, what an earlier start left is out of
+    sight; ours is new at every start, and machines need not have started equally often."""
     store = dist.TCPStore(address, port, size, host, limit, wait_for_workers=False)  # type: ignore[attr-defined]
+    if not _is_kept():
+        return store
     return dist.PrefixStore(f"taolite/{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)  # type: ignore[attr-defined]
 
 
