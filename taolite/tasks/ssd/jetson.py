@@ -74,14 +74,14 @@ def spec_of(given: Mapping[str, Any], *, kept: SsdSpec | None = None, compat: bo
 
 
 def _beginning(given: Mapping[str, Any]) -> dict[str, Any]:
-    """How a new run is trained, by its flags. Published layers learn more slowly than new ones, and those of a model of
-    ours, which may be pruned; the statistics of both stay, as those of a few pictures say little."""
+    """How a new run is trained, by its flags. Published layers learn more slowly than new ones; a model of ours may be
+    pruned, and its statistics have to be learned anew."""
     start = next((str(given[name]) for name in _BEGINNINGS if given.get(name)), "")
     published = bool(start) and not start.endswith(".tlt")
     if given.get("optimizer", "sgd") == "sgd" and any(name in given for name in ("optimizer", *_SGDS)):
-        return {"freeze_bn": bool(start)}
+        return {"freeze_bn": published}
     rate = _ADAM_RATE * (_PUBLISHED if published else 1)
-    return {"freeze_bn": bool(start), "optimizer": "adam", "lr": _ADAM_RATE, "base_net_lr": rate}
+    return {"freeze_bn": published, "optimizer": "adam", "lr": _ADAM_RATE, "base_net_lr": rate}
 
 
 def plan_of(config: JetsonConfig, *, resolve: Resolve, classes: Sequence[str] | None = None) -> SsdPlan:
