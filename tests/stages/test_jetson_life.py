@@ -20,10 +20,11 @@ from PIL import Image
 from taolite import spec as specs
 from taolite.artifacts.bundle import read_bundle, weights_hash
 from taolite.artifacts.keys import Key
-from taolite.cli import classification, jetson
-from taolite.cli.forms import OPEN_KEY
-from taolite.cli.jetson_log import TrainLog
+from taolite.cli.jetson import classification as jetson
+from taolite.cli.jetson.classification_log import TrainLog
+from taolite.cli.jetson.forms import OPEN_KEY
 from taolite.cli.parsing import TaoParser
+from taolite.cli.tao import classification
 from taolite.errors import DataError, EngineError, PathError, StoppedError, TrainingError, UsageError
 from taolite.events import BatchDone
 from taolite.tasks.classification.schedule import schedule_of

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from taolite.cli import deploy, detectnet, ssd
 from taolite.cli.parsing import TaoParser
+from taolite.cli.tao import deploy, detectnet, ssd
 
 REQUIRED = "required"
 OURS = "the command's own default"

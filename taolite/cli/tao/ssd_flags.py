@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import argparse
 
-from taolite.cli import flags as shared
-from taolite.cli.flags import key_flag, training, without_effect
-from taolite.cli.forms import number
+from taolite.cli.jetson.forms import number
+from taolite.cli.tao import flags as shared
+from taolite.cli.tao.flags import key_flag, training, without_effect
 
 __all__ = ["dataset_convert", "evaluate", "export", "inference", "train"]
 

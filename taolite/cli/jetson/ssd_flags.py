@@ -7,8 +7,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from taolite.cli import cluster
-from taolite.cli.forms import OPEN_KEY, count, number, truth
+from taolite.cli import processes
+from taolite.cli.jetson.forms import OPEN_KEY, count, number, truth
 from taolite.cli.parsing import TaoParser
 
 __all__ = [
@@ -110,7 +110,7 @@ def train(parser: TaoParser) -> None:
     add("--seed", dest="random_seed", type=count(0), metavar="N", help="of everything random; 42")
     add("--compat-jetson", dest="compat", action="store_true", help="train_ssd.py's way: sgd, --t-max=100 --warm-up=0")
     add("--gpus", type=count(1), default=1, metavar="N", help="GPUs to share every step's pictures")
-    cluster.add_flags(_adder(parser.add_argument_group("several machines, the same command on each")))
+    processes.add_flags(_adder(parser.add_argument_group("several machines, the same command on each")))
     _add_key(add)
 
 

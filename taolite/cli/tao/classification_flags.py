@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import argparse
 
-from taolite.cli import flags
-from taolite.cli.flags import key_flag, training, without_effect
+from taolite.cli.tao import flags
+from taolite.cli.tao.flags import key_flag, training, without_effect
 
 __all__ = ["calibration_tensorfile", "evaluate", "export", "inference", "train"]
 

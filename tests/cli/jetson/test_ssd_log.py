@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from taolite.cli.ssd_log import SsdLog
+from taolite.cli.jetson.ssd_log import SsdLog
 from taolite.events import BatchDone, BatchDrawn, EpochDone, Event, Notice, Saved, Validated
 from taolite.sample import Truth
 from taolite.scorecard import AP, Metric

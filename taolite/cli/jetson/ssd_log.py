@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from taolite.cli.jetson_log import TAOS, Means
+from taolite.cli.jetson.classification_log import TAOS, Means
 from taolite.events import BatchDone, BatchDrawn, EpochDone, Event, Notice, Saved, Validated
 from taolite.scorecard import Metric
 

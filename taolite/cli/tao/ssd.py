@@ -9,11 +9,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taolite.cli import flags as shared
-from taolite.cli import lifecycle, ssd_jetson
-from taolite.cli import ssd_flags as flags
-from taolite.cli.lifecycle import Network, mounts_of, opening_key, scored, status_of, trained
+from taolite.cli.jetson import ssd as ssd_jetson
 from taolite.cli.parsing import TaoParser, positive
+from taolite.cli.tao import flags as shared
+from taolite.cli.tao import lifecycle
+from taolite.cli.tao import ssd_flags as flags
+from taolite.cli.tao.lifecycle import Network, mounts_of, opening_key, scored, status_of, trained
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import shlex
 
 import pytest
 
-from taolite.cli import detectnet, lifecycle
 from taolite.cli.parsing import TaoParser
+from taolite.cli.tao import detectnet, lifecycle
 
 
 @pytest.fixture

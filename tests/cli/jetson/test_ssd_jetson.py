@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from taolite.cli import ssd_jetson, ssd_jetson_flags
+from taolite.cli.jetson import ssd as ssd_jetson
+from taolite.cli.jetson import ssd_flags as ssd_jetson_flags
 from taolite.cli.parsing import TaoParser
 from taolite.errors import PathError, UsageError
 

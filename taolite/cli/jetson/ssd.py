@@ -23,15 +23,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from taolite.cli import cluster
-from taolite.cli import ssd_jetson_flags as flags
-from taolite.cli.forms import Form, hang, key_of, ours, resume_place
+from taolite.cli import processes
+from taolite.cli.jetson import ssd_flags as flags
+from taolite.cli.jetson.forms import Form, hang, key_of, ours, resume_place
 from taolite.cli.parsing import TaoParser
 from taolite.errors import PathError, UsageError
 
 if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
-    from taolite.cli.ssd_log import SsdLog
+    from taolite.cli.jetson.ssd_log import SsdLog
     from taolite.sample import Detection, Sample
     from taolite.tasks.ssd.spec import JetsonConfig, SsdSpec
 
@@ -58,7 +58,7 @@ class _Opened:
 
 def add_forms(tasks: argparse._SubParsersAction[Any]) -> None:
     """Hang the second forms on TAO's tasks, and add the commands of `NAMES`."""
-    in_processes = partial(cluster.in_processes, _run_train)
+    in_processes = partial(processes.in_processes, _run_train)
     forms = (
         Form("train", flags.train, in_processes, flags.is_train, "--dataset-type=voc --data=DATA --model-dir=RUN"),
         Form("export", flags.export, _run_export, flags.is_export, "--model-dir=RUN"),
@@ -79,7 +79,7 @@ def add_forms(tasks: argparse._SubParsersAction[Any]) -> None:
 
 def _run_train(options: argparse.Namespace) -> int:
     from taolite import spec as specs
-    from taolite.cli.ssd_log import SsdLog
+    from taolite.cli.jetson.ssd_log import SsdLog
     from taolite.stages.train import TrainOptions, train
     from taolite.tasks import base
     from taolite.tasks.ssd.jetson import spec_of
@@ -87,7 +87,7 @@ def _run_train(options: argparse.Namespace) -> int:
     _use_cuda(options)
     root = Path(options.model_dir).expanduser()
     with (
-        cluster.world_of(options) as world,
+        processes.world_of(options) as world,
         TemporaryDirectory() as folder,
         SsdLog(root, every=options.debug_steps, level=options.log_level) as log,
     ):
@@ -204,8 +204,8 @@ def _prior_lines(spec: SsdSpec) -> Iterator[str]:
 
 def _run_eval(options: argparse.Namespace) -> int:
     from taolite import spec as specs
+    from taolite.cli.jetson.ssd_log import precision_lines
     from taolite.cli.progress import Terminal
-    from taolite.cli.ssd_log import precision_lines
     from taolite.files import write_text
     from taolite.report import precision_recall_png
     from taolite.stages.evaluate import evaluate

@@ -10,7 +10,7 @@ import pytest
 
 from taolite.cli.main import main
 
-VECTORS = Path(__file__).parents[1] / "vectors"
+VECTORS = Path(__file__).parents[2] / "vectors"
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from taolite.cli.jetson_log import TrainLog
+from taolite.cli.jetson.classification_log import TrainLog
 from taolite.events import BatchDone, EpochDone, Event, Notice, Saved, Validated
 from taolite.scorecard import ACCURACY, Metric
 

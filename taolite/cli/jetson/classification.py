@@ -18,8 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from taolite.cli import cluster
-from taolite.cli.forms import OPEN_KEY, Form, count, hang, key_of, number, ours, resume_place, truth
+from taolite.cli import processes
+from taolite.cli.jetson.forms import OPEN_KEY, Form, count, hang, key_of, number, ours, resume_place, truth
 from taolite.cli.parsing import TaoParser
 from taolite.errors import UsageError
 
@@ -38,7 +38,7 @@ _GONE = ("--world-size", "--rank", "--dist-url", "--dist-backend")
 def add_forms(tasks: argparse._SubParsersAction[Any]) -> None:
     """Hang the second forms on TAO's tasks, and add `onnx_export`."""
     rows = (
-        Form("train", _train_flags, partial(cluster.in_processes, _run_train), _is_train, "DATA --model-dir=RUN"),
+        Form("train", _train_flags, partial(processes.in_processes, _run_train), _is_train, "DATA --model-dir=RUN"),
         Form("export", export_flags, run_export, _is_export, "--model-dir=RUN"),
         Form("inference", _inference_flags, _run_inference, _is_inference, "--model=MODEL IN OUT"),
     )
@@ -101,7 +101,7 @@ def _train_flags(parser: TaoParser) -> None:
     add("--skip-corrupt", action="store_true", help="leave out pictures that cannot be read, with a warning")
     add("-k", "--key", metavar="KEY", help=f"seals the models, as KEY, @FILE or TAOLITE_KEY; else {OPEN_KEY}")
     add("--gpus", type=count(1), default=1, metavar="N", help="GPUs to share every step's pictures")
-    cluster.add_flags(parser.add_argument_group("several machines, the same command on each").add_argument)
+    processes.add_flags(parser.add_argument_group("several machines, the same command on each").add_argument)
     for flag in _GONE:
         add(flag, action=_Gone, help=argparse.SUPPRESS)
     add("--multiprocessing-distributed", action=_Gone, nargs=0, help=argparse.SUPPRESS)
@@ -135,7 +135,7 @@ def _inference_flags(parser: TaoParser) -> None:
 
 def _run_train(options: argparse.Namespace) -> int:
     from taolite import spec as specs
-    from taolite.cli.jetson_log import TrainLog
+    from taolite.cli.jetson.classification_log import TrainLog
     from taolite.stages.train import TrainOptions, train
     from taolite.tasks.classification.jetson import spec_of
     from taolite.tasks.classification.task import ClassificationTask
@@ -143,7 +143,7 @@ def _run_train(options: argparse.Namespace) -> int:
     root = Path(options.model_dir).expanduser()
     task, key = ClassificationTask(skip_corrupt=options.skip_corrupt), key_of(options.key)
     with (
-        cluster.world_of(options) as world,
+        processes.world_of(options) as world,
         TemporaryDirectory() as folder,
         TrainLog(root, every=options.print_freq, spec=(path := Path(folder) / "flags.txt")) as log,
     ):

@@ -11,11 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taolite.cli import detectnet_flags as flags
-from taolite.cli import flags as shared
-from taolite.cli import lifecycle
-from taolite.cli.lifecycle import Network, mounts_of, opening_key, scored, status_of, trained
 from taolite.cli.parsing import TaoParser, positive
+from taolite.cli.tao import detectnet_flags as flags
+from taolite.cli.tao import flags as shared
+from taolite.cli.tao import lifecycle
+from taolite.cli.tao.lifecycle import Network, mounts_of, opening_key, scored, status_of, trained
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:

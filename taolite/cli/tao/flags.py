@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from taolite.cli import cluster
+from taolite.cli import processes
 
 __all__ = ["common", "deploy_common", "export", "gen_trt_engine", "key_flag", "prune", "training", "without_effect"]
 
@@ -158,7 +158,7 @@ def training(parser: argparse.ArgumentParser, *, resume: str = "--resume") -> No
     )
     parser.add_argument("--keep_checkpoints", type=int, default=2, metavar="N", help="the last N stay")
     many = parser.add_argument_group("several machines, the same command on each (--gpus is per machine)")
-    cluster.add_flags(many.add_argument)
+    processes.add_flags(many.add_argument)
     many.add_argument(
         "--global_batch_size", type=int, metavar="N", help="images a step; else batch_size_per_gpu of each process"
     )

@@ -8,7 +8,7 @@ import pytest
 
 from taolite import __version__
 from taolite.cli.main import main
-from taolite.cli.tao import translate
+from taolite.cli.tao.launcher import translate
 from taolite.errors import UsageError
 
 

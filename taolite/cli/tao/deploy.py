@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from taolite.cli import detectnet, detectnet_flags, flags, lifecycle
 from taolite.cli.parsing import TaoParser
+from taolite.cli.tao import detectnet, detectnet_flags, flags, lifecycle
 
 __all__ = ["configure"]
 

@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taolite.cli.cluster import in_processes, world_of
 from taolite.cli.parsing import TaoParser, positive
+from taolite.cli.processes import in_processes, world_of
 from taolite.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -227,8 +227,8 @@ def _calibration_options(options: argparse.Namespace, mounts: Mounts) -> Calibra
 
 
 def _build_engine(options: argparse.Namespace, mounts: Mounts, key: Key | None, *, workspace_bytes: int) -> None:
-    from taolite.cli.convert import capabilities, engine_text
     from taolite.cli.progress import Terminal
+    from taolite.cli.tao.convert import capabilities, engine_text
     from taolite.stages.engine import build
 
     calibration = mounts.resolve(options.cal_cache_file) if options.cal_cache_file else None
