@@ -17,9 +17,9 @@ from tempfile import TemporaryDirectory
 from taolite.artifacts.keys import find_key
 from taolite.cli.render import table
 from taolite.quant.calibrate import METHODS
-from taolite.stages.calibrate import CalibrationOptions
+from taolite.stages.exporting.calibrate import CalibrationOptions
 from taolite.stages.evaluate import evaluate
-from taolite.stages.export import Int8Report, export_model
+from taolite.stages.exporting.export import Int8Report, export_model
 from taolite.tasks import base
 from taolite.workspace.mounts import Mounts
 

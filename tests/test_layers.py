@@ -136,11 +136,11 @@ def test_imports_point_to_lower_levels_only():
 @pytest.mark.parametrize(
     ("importer", "imported", "wrong"),
     [
-        ("taolite.nn.resnet", "taolite.stages.train", "above"),
+        ("taolite.nn.resnet", "taolite.stages.training.train", "above"),
         ("taolite.nn.resnet", "taolite.data.order", "beside"),
         ("taolite.errors", "taolite.spec.load", "above"),
-        ("taolite.stages.train", "taolite.report.plots", None),
-        ("taolite.report.plots", "taolite.stages.train", "above"),
+        ("taolite.stages.training.train", "taolite.report.plots", None),
+        ("taolite.report.plots", "taolite.stages.training.train", "above"),
         ("taolite.cli.main", "taolite.errors", None),
         ("taolite.files", "taolite.errors", None),
     ],

@@ -28,7 +28,7 @@ from taolite.engines.onnx_graph import Cost, macs_and_parameters, signature
 from taolite.errors import TaoliteError
 from taolite.report.table import ModelFigures, comparison_table
 from taolite.stages.device import choose
-from taolite.stages.models import open_model
+from taolite.stages.inference.models import open_model
 
 __all__ = ["Row", "Scores", "read_scores", "rows_of"]
 

@@ -14,8 +14,8 @@ from taolite.scorecard import Metric
 
 if TYPE_CHECKING:
     from taolite.stages.evaluate import Evaluation
-    from taolite.stages.export import Int8Report
-    from taolite.stages.train import TrainReport
+    from taolite.stages.exporting.export import Int8Report
+    from taolite.stages.training.train import TrainReport
 
 __all__ = [
     "classes_block",

@@ -37,6 +37,7 @@ __all__ = [
 DECAY = 0.999
 INITIAL_RANGE = 6.0
 _Conv = TypeVar("_Conv", bound=nn.Conv2d)
+_Net = TypeVar("_Net", bound=nn.Module)
 _LEAST_SCALE = torch.finfo(torch.float32).eps  # of a channel or an input that is all zero
 
 
@@ -120,7 +121,7 @@ def quantize(network: nn.Module) -> int:
     return sum(isinstance(layer, QuantConv2d) for layer in network.modules())
 
 
-def strip(network: nn.Module, *, round_kernels: bool = False, only: Collection[str] | None = None) -> nn.Module:
+def strip(network: _Net, *, round_kernels: bool = False, only: Collection[str] | None = None) -> _Net:
     """A copy of `network` without quantisation; with `round_kernels` its kernels keep the values they were rounded to.
 
     With `only`, just the convolutions of these names (the last part of their paths) lose it. A rounded kernel's largest

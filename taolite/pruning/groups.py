@@ -18,7 +18,7 @@ import copy
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,8 @@ from torch import Tensor, nn
 from taolite.errors import ModelError
 
 __all__ = ["Group", "convolutions", "find_groups", "trace"]
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _refuse_other_weights(model: nn.Module) -> None:
             )
 
 
-def traceable(model: nn.Module) -> nn.Module:
+def traceable(model: Net) -> Net:
     """A copy in evaluation mode whose every parameter takes part in autograd, which the tracing follows."""
     return copy.deepcopy(model).eval().requires_grad_(True)
 

@@ -11,7 +11,7 @@ import difflib
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ from taolite.pruning.importance import Equalization, Normalizer, Statistic, equa
 from taolite.pruning.surgery import count_parameters, cut
 
 __all__ = ["Plan", "apply", "find_threshold", "plan"]
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def plan(
     return _decide(model, example, scored, settings)
 
 
-def apply(model: nn.Module, plan: Plan) -> nn.Module:
+def apply(model: Net, plan: Plan) -> Net:
     """A new network, `model` without the channels that `plan` drops; values, names, training mode and which
     parameters train are kept.
 

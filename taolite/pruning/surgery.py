@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -12,6 +13,8 @@ from taolite.pruning.groups import convolutions, trace, traceable
 
 __all__ = ["count_parameters", "cut"]
 
+Net = TypeVar("Net", bound=nn.Module)
+
 
 def count_parameters(model: nn.Module) -> int:
     """Numbers in `model` as Keras counts them: parameters plus the batch norms' moving mean and variance."""
@@ -19,9 +22,7 @@ def count_parameters(model: nn.Module) -> int:
     return moving + sum(parameter.numel() for parameter in model.parameters())
 
 
-def cut(
-    model: nn.Module, kept: Mapping[str, Sequence[int]], depths: Mapping[str, int], input_shape: Sequence[int]
-) -> nn.Module:
+def cut(model: Net, kept: Mapping[str, Sequence[int]], depths: Mapping[str, int], input_shape: Sequence[int]) -> Net:
     """A copy of `model` in which each convolution named in `kept` has only these output channels.
 
     Args:

@@ -15,7 +15,7 @@ from taolite.spec.text import parse
 __all__ = ["Reading", "json_schema", "load", "loads", "read", "reads", "warnings"]
 
 Model = TypeVar("Model", bound=SpecModel)
-Read = TypeVar("Read")
+Read = TypeVar("Read", covariant=True)
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from taolite.events import BatchDone, Listener, Notice, Progress, silent
 from taolite.sample import Detection, Sample
 from taolite.scorecard import ScoreCard
 from taolite.stages.device import choose
-from taolite.stages.models import open_model
-from taolite.stages.predict import Predict, in_photo
+from taolite.stages.inference.models import open_model
+from taolite.stages.inference.predict import Predict, in_photo
 from taolite.tasks.base import Objective, Resolve, Split, Task
 
 __all__ = ["Evaluation", "Told", "evaluate", "score_split"]

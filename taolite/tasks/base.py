@@ -70,7 +70,8 @@ Mix = Callable[
     "tuple[torch.Tensor, Mapping[str, torch.Tensor]]",
 ]
 """(pixels, targets, places, count): the images at `places` of a batch of `count` -> others made of them, drawn from
-torch's generator, which is seeded for the step. With image `place` the batch also contains image `count - 1 - place`."""
+torch's generator, which is seeded for the step. With image `place` the batch also contains image
+`count - 1 - place`."""
 Shapes = tuple[tuple[int, ...], ...]  # of what the network gives for one image, in the order of `onnx_outputs`
 
 

@@ -13,7 +13,7 @@ from taolite.engines.opening import open_engine
 from taolite.nn.archs import ARCHS
 from taolite.nn.backbones import build_backbone
 from taolite.pruning.plan import apply, plan
-from taolite.stages.to_onnx import to_onnx
+from taolite.stages.exporting.to_onnx import to_onnx
 from taolite.tasks.detectnet.model import HEADS, DetectNet, architecture, build
 
 torch.set_num_threads(1)

@@ -20,7 +20,7 @@ import torch
 
 from taolite.artifacts.keys import Key
 from taolite.events import Event
-from taolite.stages.train import TrainOptions, train
+from taolite.stages.training.train import TrainOptions, train
 from taolite.tasks import base
 
 

@@ -25,8 +25,8 @@ from taolite.events import Event, Notice
 from taolite.preprocessing import Preprocessing
 from taolite.quant.cache import parse_cache
 from taolite.quant.tensorfile import write_tensorfile
-from taolite.stages import engine
-from taolite.stages.calibrate import (
+from taolite.stages.exporting import engine
+from taolite.stages.exporting.calibrate import (
     CalibrationOptions,
     calibrate_model,
     calibration_tensorfile,

@@ -10,7 +10,7 @@ import pytest
 
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.preprocessing import Preprocessing
-from taolite.stages import deepstream
+from taolite.stages.exporting import deepstream
 from taolite.tasks.detectnet.decode import Clustering
 
 CLUSTERED = (

@@ -17,7 +17,7 @@ from taolite.engines.build import Profile
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.errors import EngineError, UsageError, WrongKeyError
 from taolite.preprocessing import Preprocessing
-from taolite.stages import engine
+from taolite.stages.exporting import engine
 
 KEY = Key("tlt_encode")
 CHEAP = KdfCost(iterations=1, lanes=1, memory_kib=8)

@@ -27,10 +27,10 @@ from taolite.events import Event, Notice
 from taolite.nn.resnet import ResNet
 from taolite.preprocessing import Preprocessing
 from taolite.quant.cache import parse_cache
-from taolite.stages.calibrate import CalibrationOptions
-from taolite.stages.export import export_model
-from taolite.stages.proof import parity
-from taolite.stages.to_onnx import to_onnx
+from taolite.stages.exporting.calibrate import CalibrationOptions
+from taolite.stages.exporting.export import export_model
+from taolite.stages.exporting.proof import parity
+from taolite.stages.exporting.to_onnx import to_onnx
 from taolite.tasks import base
 from taolite.tasks.detectnet.model import DetectNet, architecture
 

@@ -19,7 +19,7 @@ from taolite.artifacts.keys import Key
 from taolite.cli.main import main
 from taolite.errors import TrainingError
 from taolite.events import EpochDone, Event, Progress
-from taolite.stages.train import TrainOptions, train
+from taolite.stages.training.train import TrainOptions, train
 from taolite.tasks import base
 
 from .conftest import write_spec

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from taolite.preprocessing import Preprocessing
-from taolite.stages.models import _engine_model
+from taolite.stages.inference.models import _engine_model
 
 
 class Doubler:

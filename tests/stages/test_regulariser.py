@@ -14,7 +14,7 @@ from taolite.data.loading import Batch
 from taolite.events import silent
 from taolite.sample import Truth
 from taolite.stages.device import Device
-from taolite.stages.loop import Trainer
+from taolite.stages.training.loop import Trainer
 from taolite.tasks.base import Cost, Recipe
 from taolite.tasks.detectnet.schedule import SoftStart
 

@@ -21,7 +21,7 @@ from taolite.errors import TrainingError
 from taolite.events import Event, Progress
 from taolite.stages.convert.dataset_convert import dataset_convert
 from taolite.stages.evaluate import evaluate
-from taolite.stages.train import TrainOptions, TrainReport, train
+from taolite.stages.training.train import TrainOptions, TrainReport, train
 from taolite.tasks import base
 from taolite.tasks.detectnet.spec import DatasetExportSpec
 

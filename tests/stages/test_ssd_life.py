@@ -20,11 +20,11 @@ from taolite.events import BatchDone, Event, Notice, Progress
 from taolite.pictures import read_rgb
 from taolite.stages.device import choose
 from taolite.stages.evaluate import evaluate
-from taolite.stages.export import export_model
-from taolite.stages.infer import look
-from taolite.stages.models import open_model
+from taolite.stages.exporting.export import export_model
+from taolite.stages.inference.infer import look
+from taolite.stages.inference.models import open_model
 from taolite.stages.prune import PruneSettings, prune
-from taolite.stages.train import TrainOptions, TrainReport, train
+from taolite.stages.training.train import TrainOptions, TrainReport, train
 from taolite.tasks.ssd.task import TASK
 
 from .voc_set import draw_set, write_spec

@@ -12,7 +12,7 @@ from taolite.artifacts.bundle import Bundle, read_bundle
 from taolite.artifacts.keys import Key
 from taolite.errors import TrainingError
 from taolite.events import Event, Notice, Progress
-from taolite.stages.train import TrainOptions, train
+from taolite.stages.training.train import TrainOptions, train
 from taolite.tasks import base
 
 from .conftest import write_spec

@@ -17,7 +17,7 @@ from taolite.cli.main import main
 from taolite.dist.world import ALONE, World
 from taolite.events import BatchDone
 from taolite.stages.device import Device
-from taolite.stages.loop import Trainer
+from taolite.stages.training.loop import Trainer
 from taolite.tasks import base
 from tests.nn.table import Table
 

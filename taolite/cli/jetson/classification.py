@@ -136,7 +136,7 @@ def _inference_flags(parser: TaoParser) -> None:
 def _run_train(options: argparse.Namespace) -> int:
     from taolite import spec as specs
     from taolite.cli.jetson.classification_log import TrainLog
-    from taolite.stages.train import TrainOptions, train
+    from taolite.stages.training.train import TrainOptions, train
     from taolite.tasks.classification.jetson import spec_of
     from taolite.tasks.classification.task import ClassificationTask
 
@@ -256,7 +256,7 @@ def _evaluate(task: Any, spec: Path, model: Path, key: Key, log: Any) -> int:
 def run_export(options: argparse.Namespace) -> int:
     from taolite.artifacts.bundle import read_bundle
     from taolite.cli.progress import Terminal
-    from taolite.stages.export import Border, export_model
+    from taolite.stages.exporting.export import Border, export_model
     from taolite.tasks.classification.model import without_activation
 
     root = Path(options.model_dir).expanduser()
@@ -290,7 +290,7 @@ def run_export(options: argparse.Namespace) -> int:
 def _run_inference(options: argparse.Namespace) -> int:
     from taolite.media.sources import open_source
     from taolite.stages.device import choose
-    from taolite.stages.imagenet import Manner, classify, open_classifier
+    from taolite.stages.inference.imagenet import Manner, classify, open_classifier
 
     source = open_source(options.input)
     device = choose()

@@ -80,7 +80,7 @@ def add_forms(tasks: argparse._SubParsersAction[Any]) -> None:
 def _run_train(options: argparse.Namespace) -> int:
     from taolite import spec as specs
     from taolite.cli.jetson.ssd_log import SsdLog
-    from taolite.stages.train import TrainOptions, train
+    from taolite.stages.training.train import TrainOptions, train
     from taolite.tasks import base
     from taolite.tasks.ssd.jetson import spec_of
 
@@ -261,7 +261,7 @@ def _opened(path: Path, labels: str | None, given: Mapping[str, Any], key: Key) 
     from taolite.artifacts.sniff import Kind, sniff
     from taolite.errors import DataError
     from taolite.formats.part import read_labels
-    from taolite.stages.adopt import adopt
+    from taolite.stages.training.adopt import adopt
     from taolite.tasks import base
     from taolite.tasks.ssd.jetson import spec_of
     from taolite.tasks.ssd.spec import SsdSpec
@@ -319,7 +319,7 @@ def _loss_in(name: str) -> float:
 
 def _run_export(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
-    from taolite.stages.export import Border, export_model
+    from taolite.stages.exporting.export import Border, export_model
     from taolite.tasks.ssd.export import BOXES, SCORES, end_in_nms
     from taolite.tasks.ssd.jetson import IN_USE
 
@@ -368,7 +368,7 @@ def _run_export(options: argparse.Namespace) -> int:
 def _run_inference(options: argparse.Namespace) -> int:
     from taolite.media.sources import open_source
     from taolite.stages.device import choose
-    from taolite.stages.jetson_detectnet import detect, open_detector, read_colours
+    from taolite.stages.inference.jetson_detectnet import detect, open_detector, read_colours
     from taolite.tasks.ssd.jetson import IN_USE
 
     if options.clustering is not None:
@@ -407,7 +407,7 @@ def _box_line(index: int, found: Detection) -> str:
 def _run_example(options: argparse.Namespace) -> int:
     from taolite.media.sources import open_source
     from taolite.stages.device import choose
-    from taolite.stages.jetson_detectnet import detect, open_detector
+    from taolite.stages.inference.jetson_detectnet import detect, open_detector
 
     key, labels, output = key_of(options.key), Path(options.labels).expanduser(), Path("run_ssd_example_output.jpg")
     given = {"net": options.net} | ({"resolution": options.resolution} if options.resolution else {})

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from taolite.stages.evaluate import Evaluation
-    from taolite.stages.models import Model
+    from taolite.stages.inference.models import Model
     from taolite.tasks.base import Task
     from taolite.tasks.classification.spec import ClassificationSpec
     from taolite.workspace.mounts import Mounts
@@ -153,8 +153,8 @@ def _run_inference(options: argparse.Namespace) -> int:
     from taolite.events import Notice
     from taolite.media.sources import open_source
     from taolite.stages.device import choose
-    from taolite.stages.infer import Drawing, infer
-    from taolite.stages.models import open_model
+    from taolite.stages.inference.infer import Drawing, infer
+    from taolite.stages.inference.models import open_model
     from taolite.tasks.classification.inference import as_judged, check_classmap
 
     if not (options.image or options.image_dir):
@@ -197,7 +197,7 @@ def _run_inference(options: argparse.Namespace) -> int:
 
 def _print_scores(model: Model, image_hwc: NDArray[np.uint8]) -> None:
     """TAO's lines of one picture: the scores of all classes, then number and name of the likeliest, or of every tag."""
-    from taolite.stages.infer import look
+    from taolite.stages.inference.infer import look
     from taolite.tasks.classification.decode import of_every_class
 
     decoding = model.decoding or {}

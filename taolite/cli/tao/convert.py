@@ -18,7 +18,7 @@ from taolite.errors import UsageError
 if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
     from taolite.engines.build import Profile
-    from taolite.stages.engine import EngineReport
+    from taolite.stages.exporting.engine import EngineReport
     from taolite.workspace.mounts import Mounts
 
 __all__ = ["capabilities", "configure", "engine_text"]
@@ -74,7 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
     from taolite.engines.build import choose_backend
-    from taolite.stages import engine
+    from taolite.stages.exporting import engine
     from taolite.workspace.mounts import Mounts
 
     mounts = Mounts.load(options.mount)

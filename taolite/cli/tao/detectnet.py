@@ -80,7 +80,7 @@ def _run_train(options: argparse.Namespace) -> int:
 def run_evaluate(options: argparse.Namespace) -> int:
 
     from taolite.cli.render import evaluation_block, scores_json
-    from taolite.stages.record import record_scores, write_results
+    from taolite.stages.training.record import record_scores, write_results
 
     def record(status: StatusFile, folder: Path, evaluation: Evaluation) -> None:
         record_scores(status, evaluation.card.main, evaluation.cost)
@@ -106,8 +106,8 @@ def run_inference(options: argparse.Namespace) -> int:
     from taolite.sinks.base import guarded
     from taolite.sinks.wandb import open_wandb
     from taolite.stages.device import choose
-    from taolite.stages.infer import infer, planned
-    from taolite.stages.models import open_engine_plan, open_model
+    from taolite.stages.inference.infer import infer, planned
+    from taolite.stages.inference.models import open_engine_plan, open_model
     from taolite.tasks.detectnet.inference import load_plan
 
     mounts = mounts_of(options)

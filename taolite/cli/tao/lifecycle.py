@@ -23,10 +23,10 @@ from taolite.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
-    from taolite.stages.calibrate import CalibrationOptions
+    from taolite.stages.exporting.calibrate import CalibrationOptions
     from taolite.stages.evaluate import Evaluation
-    from taolite.stages.export import Border
-    from taolite.stages.train import TrainReport
+    from taolite.stages.exporting.export import Border
+    from taolite.stages.training.train import TrainReport
     from taolite.tasks.base import Split, Task
     from taolite.workspace.mounts import Mounts
     from taolite.workspace.status import StatusFile
@@ -155,7 +155,7 @@ def run_prune(options: argparse.Namespace) -> int:
 def run_export(options: argparse.Namespace, *, border: Border | None = None) -> int:
     from taolite.cli.progress import Terminal
     from taolite.cli.render import int8_block
-    from taolite.stages.export import TAOS, export_model
+    from taolite.stages.exporting.export import TAOS, export_model
 
     mounts = mounts_of(options)
     key = sealing_key(options)
@@ -205,7 +205,7 @@ def run_gen_trt_engine(options: argparse.Namespace) -> int:
 
 
 def _calibration_options(options: argparse.Namespace, mounts: Mounts) -> CalibrationOptions:
-    from taolite.stages.calibrate import CalibrationOptions
+    from taolite.stages.exporting.calibrate import CalibrationOptions
 
     def place(word: str | None) -> Path | None:
         return mounts.resolve(word) if word else None
@@ -229,7 +229,7 @@ def _calibration_options(options: argparse.Namespace, mounts: Mounts) -> Calibra
 def _build_engine(options: argparse.Namespace, mounts: Mounts, key: Key | None, *, workspace_bytes: int) -> None:
     from taolite.cli.progress import Terminal
     from taolite.cli.tao.convert import capabilities, engine_text
-    from taolite.stages.engine import build
+    from taolite.stages.exporting.engine import build
 
     calibration = mounts.resolve(options.cal_cache_file) if options.cal_cache_file else None
     if options.data_type == "int8":
@@ -254,7 +254,7 @@ def _build_engine(options: argparse.Namespace, mounts: Mounts, key: Key | None, 
 def _calibrate(options: argparse.Namespace, mounts: Mounts, key: Key | None) -> Path | None:
     """The cache with the ranges of a float model, made where there is none; None for a model that is int8 already."""
     from taolite.cli.progress import Terminal
-    from taolite.stages.calibrate import calibrate_model
+    from taolite.stages.exporting.calibrate import calibrate_model
 
     settings = _calibration_options(options, mounts)
     with Terminal(verbose=options.verbose) as show:
@@ -310,7 +310,7 @@ def trained(
 ) -> TrainReport:
     """Train by the flags that all networks have."""
     from taolite.cli.progress import Terminal
-    from taolite.stages.train import TrainOptions, train
+    from taolite.stages.training.train import TrainOptions, train
 
     settings = TrainOptions(
         gpus=options.gpus,
@@ -373,7 +373,7 @@ def scored(
 
 def run_calibration_tensorfile(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
-    from taolite.stages.calibrate import calibration_tensorfile
+    from taolite.stages.exporting.calibrate import calibration_tensorfile
 
     mounts = mounts_of(options)
     output = mounts.resolve(options.output_path)

@@ -118,7 +118,7 @@ def _run_evaluate(options: argparse.Namespace) -> int:
 
     from taolite.cli.render import precisions_block, scores_json
     from taolite.report import precision_recall_png
-    from taolite.stages.record import record_scores, write_results
+    from taolite.stages.training.record import record_scores, write_results
 
     def record(status: StatusFile, folder: Path, evaluation: Evaluation) -> None:
         record_scores(status, evaluation.card.main, evaluation.cost)
@@ -145,7 +145,7 @@ def _run_export(options: argparse.Namespace) -> int:
         _spec(options, options.experiment_spec, "export")
     if not options.onnx_nms:
         return lifecycle.run_export(options)
-    from taolite.stages.export import Border
+    from taolite.stages.exporting.export import Border
     from taolite.tasks.ssd.export import end_in_nms
 
     if options.gen_ds_config:
@@ -160,8 +160,8 @@ def _run_inference(options: argparse.Namespace) -> int:
     from taolite.events import Notice
     from taolite.media.sources import open_source
     from taolite.stages.device import choose
-    from taolite.stages.infer import Drawing, infer
-    from taolite.stages.models import open_model
+    from taolite.stages.inference.infer import Drawing, infer
+    from taolite.stages.inference.models import open_model
 
     mounts = mounts_of(options)
     asked = _spec(options, options.experiment_spec, "inference").nms_config

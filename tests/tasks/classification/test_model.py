@@ -14,7 +14,7 @@ from taolite.nn.backbone import IMAGENET_MEAN, IMAGENET_STD
 from taolite.nn.weights import load_weights, preferred_graph, read_weights
 from taolite.pruning.groups import convolutions
 from taolite.pruning.plan import apply, plan
-from taolite.stages.to_onnx import to_onnx
+from taolite.stages.exporting.to_onnx import to_onnx
 from taolite.tasks.classification.model import (
     HEADS,
     BatchNormSettings,

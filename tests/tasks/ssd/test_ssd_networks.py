@@ -14,7 +14,7 @@ from taolite.engines.opening import open_engine
 from taolite.errors import ModelError
 from taolite.nn.structure import channels_of
 from taolite.preprocessing import Preprocessing
-from taolite.stages.to_onnx import to_onnx
+from taolite.stages.exporting.to_onnx import to_onnx
 from taolite.tasks.ssd.coding import decode_tensor
 from taolite.tasks.ssd.model import (
     HEADS,

@@ -28,8 +28,8 @@ from taolite.errors import EngineError, PathError, UsageError
 from taolite.events import Listener, Notice, silent
 from taolite.preprocessing import Preprocessing
 from taolite.stages.device import Device
-from taolite.stages.engine import build, open_built
-from taolite.stages.predict import Predict, torch_predict
+from taolite.stages.exporting.engine import build, open_built
+from taolite.stages.inference.predict import Predict, torch_predict
 from taolite.tasks import base
 from taolite.tasks.base import EnginePlan
 

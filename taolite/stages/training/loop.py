@@ -27,7 +27,7 @@ from taolite.events import BatchDone, BatchDrawn, EpochDone, Listener, Progress,
 from taolite.nn.across import Across, look_across
 from taolite.nn.batchnorm import kept_statistics, measure_statistics
 from taolite.stages.device import Device
-from taolite.stages.scaling import FLOAT16, CostScale
+from taolite.stages.training.scaling import FLOAT16, CostScale
 from taolite.tasks.base import Cost, Objective, Part, Recipe, Schedule
 
 __all__ = ["Trainer"]

@@ -19,11 +19,12 @@ from taolite.errors import StoppedError
 from taolite.events import EpochDone, Listener, Notice, Saved, Validated
 from taolite.report import plots
 from taolite.sinks.base import Sink
-from taolite.stages import checkpoint, showing
+from taolite.stages.training import checkpoint
+from taolite.stages.training import showing
 from taolite.stages.device import Device
 from taolite.stages.evaluate import Evaluation, score_split
-from taolite.stages.loop import Trainer
-from taolite.stages.predict import torch_predict
+from taolite.stages.training.loop import Trainer
+from taolite.stages.inference.predict import torch_predict
 from taolite.tasks.base import Start, Task, Watch
 from taolite.workspace.run import RunFolder
 

@@ -12,7 +12,7 @@ from taolite.data.examples import Examples
 from taolite.data.loading import batches
 from taolite.media.overlay import draw_detections, palette
 from taolite.sinks.base import Pixels
-from taolite.stages.predict import Predict
+from taolite.stages.inference.predict import Predict
 from taolite.tasks.base import Task, Watch
 
 __all__ = ["detections", "weights"]

@@ -17,7 +17,7 @@ from taolite.artifacts.bundle import read_checkpoint, write_checkpoint
 from taolite.artifacts.keys import Key
 from taolite.errors import DamagedError, TruncatedError
 from taolite.events import Listener, Notice
-from taolite.stages.loop import Trainer
+from taolite.stages.training.loop import Trainer
 
 __all__ = ["State", "newest", "place", "save"]
 

@@ -29,9 +29,9 @@ from taolite.sinks.mlflow import open_mlflow
 from taolite.sinks.wandb import open_wandb
 from taolite.stages.device import Device, Precision, choose, set_deterministic
 from taolite.stages.evaluate import Evaluation
-from taolite.stages.loop import Trainer
-from taolite.stages.record import Recorder
-from taolite.stages.underway import Best, Pauses, Run, metrics_of
+from taolite.stages.training.loop import Trainer
+from taolite.stages.training.record import Recorder
+from taolite.stages.training.run import Best, Pauses, Run, metrics_of
 from taolite.tasks.base import Recipe, Resolve, Schedule, Start, Task, Watch
 from taolite.workspace.manifest import hardware, read_manifest, versions
 from taolite.workspace.run import RunFolder, RunIdentity

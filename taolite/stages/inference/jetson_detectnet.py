@@ -25,8 +25,8 @@ from taolite.media.overlay import Colour, draw_detections, palette
 from taolite.media.sources import Source
 from taolite.sample import Detection
 from taolite.stages.device import Device
-from taolite.stages.infer import look
-from taolite.stages.models import Model, open_model
+from taolite.stages.inference.infer import look
+from taolite.stages.inference.models import Model, open_model
 from taolite.tasks.ssd.jetson import foreign_onnx
 
 __all__ = ["Found", "detect", "open_detector", "read_colours"]

@@ -29,7 +29,7 @@ from taolite.engines.opening import open_engine
 from taolite.errors import EngineError, UsageError
 from taolite.events import Listener, Notice, silent
 from taolite.files import write_bytes
-from taolite.stages.calibrate import CalibrationOptions, float_layers, quantise, read_ranges
+from taolite.stages.exporting.calibrate import CalibrationOptions, float_layers, quantise, read_ranges
 
 __all__ = ["DEFAULT_BATCH", "EngineReport", "build", "open_built"]
 

@@ -29,11 +29,11 @@ from taolite.files import write_bytes
 from taolite.nn.fake_quant import is_quantized, strip
 from taolite.preprocessing import Preprocessing
 from taolite.quant.sensitivity import LayerCost, layer_costs, output_sqnr
-from taolite.stages import deepstream
-from taolite.stages.calibrate import CalibrationOptions, find_ranges, float_layers, quantise, write_ranges
-from taolite.stages.learned_int8 import learned_calibration, prove_integers, prove_rounding, refuse_existing_cache
-from taolite.stages.proof import parity, proof_batch
-from taolite.stages.to_onnx import INPUT_NAME, OPSET, to_onnx
+from taolite.stages.exporting import deepstream
+from taolite.stages.exporting.calibrate import CalibrationOptions, find_ranges, float_layers, quantise, write_ranges
+from taolite.stages.exporting.learned_int8 import learned_calibration, prove_integers, prove_rounding, refuse_existing_cache
+from taolite.stages.exporting.proof import parity, proof_batch
+from taolite.stages.exporting.to_onnx import INPUT_NAME, OPSET, to_onnx
 from taolite.tasks import base
 
 __all__ = ["TAOS", "Border", "ExportReport", "Int8Report", "export_model"]

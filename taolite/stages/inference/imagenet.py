@@ -28,8 +28,8 @@ from taolite.media.sources import Source
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Detection
 from taolite.stages.device import Device
-from taolite.stages.infer import look
-from taolite.stages.models import Model, open_model
+from taolite.stages.inference.infer import look
+from taolite.stages.inference.models import Model, open_model
 from taolite.tasks.classification.decode import of_every_class
 
 __all__ = ["Manner", "Rank", "Seen", "classify", "open_classifier"]

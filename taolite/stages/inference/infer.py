@@ -23,8 +23,8 @@ from taolite.media.sources import Frame, Source
 from taolite.pictures import to_grey
 from taolite.sample import Detection
 from taolite.sinks.base import Sink
-from taolite.stages.models import Model
-from taolite.stages.predict import in_photo
+from taolite.stages.inference.models import Model
+from taolite.stages.inference.predict import in_photo
 from taolite.tasks.base import InferencePlan
 
 __all__ = ["Drawing", "InferReport", "infer", "look", "planned"]

@@ -1,0 +1,35 @@
+"""A finished SSD in use: the answers of `taolite.tasks.base.Use`. No torch, for edge devices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from taolite.preprocessing import Preprocessing
+from taolite.scorecard import AP
+from taolite.tasks.base import Outputs
+from taolite.tasks.found import Found
+from taolite.tasks.ssd.decode import decode
+from taolite.tasks.ssd.spec.network import MAPS
+
+__all__ = ["HEADS", "USE", "SsdUse"]
+
+HEADS: tuple[str, ...] = tuple(f"ssd_{kind}_{i}" for kind in ("conf", "loc") for i in range(MAPS))
+"""Layers whose outputs are the network's, which pruning leaves alone."""
+
+
+class SsdUse:
+    """Stateless; see the protocol for what each member promises."""
+
+    name = "ssd"
+    title = "SSD"
+    metric = AP
+    onnx_outputs: tuple[str, ...] = ("scores", "boxes")
+    network_type = 0
+    heads = HEADS
+
+    def decode(self, outputs: Outputs, decoding: Mapping[str, Any], *, preprocessing: Preprocessing) -> Found:
+        return decode(outputs, decoding, preprocessing=preprocessing)
+
+
+USE = SsdUse()
