@@ -1,5 +1,7 @@
-"""What a running stage says. The library neither prints nor exits: it hands these values to a listener,
-and the command line (or a web page, or a test) decides how they look.
+"""What a running stage says: typed values with numbers in them, for a listener.
+
+The library neither prints nor exits. Sentences are made in `taolite.cli`, once a dialect; no stage makes or reads one.
+A `Notice` is what a reader of files has to say of them, in its own words, as an error message is.
 """
 
 from __future__ import annotations
@@ -17,7 +19,31 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchDone",
     "BatchDrawn",
+    "BatchNormsMeasured",
+    "BatchShared",
+    "BegunAnew",
+    "BuilderWarned",
+    "BuildsForProcessor",
+    "CacheUnused",
+    "Calibrating",
+    "CheckpointDamaged",
+    "ClassesMissing",
+    "Computing",
+    "CostStuck",
+    "Cutting",
+    "DataFound",
+    "EngineBuilt",
+    "EngineReplaced",
     "EpochDone",
+    "Exploring",
+    "Exporting",
+    "Intervals",
+    "LabelsLeftOut",
+    "LayersFloored",
+    "ModelKept",
+    "RangesUsed",
+    "TensorfileWritten",
+    "WentOn",
     "Event",
     "Listener",
     "Notice",
@@ -31,7 +57,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Notice:
-    """One line for the reader; a warning is something they should act on."""
+    """One line that a reader of files says; a warning is something to act on."""
 
     text: str
     level: Literal["info", "warning"] = "info"
@@ -121,7 +147,239 @@ class Validated:
     seconds_per_image: float
 
 
-Event: TypeAlias = Notice | Progress | Stepped | BatchDrawn | BatchDone | EpochDone | Validated | Saved
+@dataclass(frozen=True)
+class DataFound:
+    """How many images there are to train on and to validate with, and how many go into a step."""
+
+    training: int
+    validation: int
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class LabelsLeftOut:
+    """Labels that no class of the spec at `source` takes: how many of each name."""
+
+    source: str
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class ClassesMissing:
+    """Classes of the spec at `source` that no training image has."""
+
+    source: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Computing:
+    """Where the run computes: a GPU's number and name, or None and a processor's threads; `dtype` of convolutions."""
+
+    gpu: int | None
+    name: str
+    threads: int
+    dtype: str
+
+
+@dataclass(frozen=True)
+class BatchShared:
+    """A step has `images`, over `processes`, and the spec says `asked`."""
+
+    images: int
+    processes: int
+    asked: int
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """A model is kept every so many epochs; scalars and pictures (None: none) go to the sinks every so many steps."""
+
+    checkpoint_epochs: int
+    scalar_steps: int
+    picture_steps: int | None
+
+
+@dataclass(frozen=True)
+class WentOn:
+    """A run goes on from `checkpoint`: after `epoch` of `epochs` (from 1) and `step` of the next, or is `complete`."""
+
+    checkpoint: Path
+    epoch: int
+    epochs: int
+    step: int
+    complete: bool
+
+
+@dataclass(frozen=True)
+class BegunAnew:
+    """The run in `folder` left no state to go on from, and begins again."""
+
+    folder: Path
+
+
+@dataclass(frozen=True)
+class CheckpointDamaged:
+    """A checkpoint cannot be read, for this `reason`; the one before it is taken."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class BatchNormsMeasured:
+    """The batch norms of a pruned network that keep their statistics were measured anew on so many `images`."""
+
+    images: int
+
+
+@dataclass(frozen=True)
+class ModelKept:
+    """The model after `step` steps is about to be written beside the others."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class CostStuck:
+    """The cost of `part` has not been below `least` for `waited` epochs, at `epoch` (from 1).
+
+    `then`: the rate goes down over `annealing` epochs, or training stops; `again`: it went down before.
+    """
+
+    epoch: int
+    part: Literal["training", "validation"]
+    least: float
+    waited: int
+    then: Literal["anneal", "stop"]
+    annealing: int = 0
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class Exploring:
+    """Pruning looks for channels that can go."""
+
+
+@dataclass(frozen=True)
+class LayersFloored:
+    """So many of `total` layers are cut to `least` filters, the fewest that are allowed."""
+
+    count: int
+    total: int
+    least: int
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """Pruning takes the chosen channels out."""
+
+
+@dataclass(frozen=True)
+class Exporting:
+    """The proven export is about to be written to `path`."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Calibrating:
+    """The ranges of activations are about to be found by `method` on so many images of `source`."""
+
+    method: str
+    images: int
+    source: str
+
+
+@dataclass(frozen=True)
+class RangesUsed:
+    """The ranges are those of the file `cache`; it has none for the tensors `missing`."""
+
+    cache: Path
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TensorfileWritten:
+    """Calibration images were kept in `path`."""
+
+    path: Path
+    batches: int
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class BuildsForProcessor:
+    """There is no GPU here, so the engine is for this processor."""
+
+
+@dataclass(frozen=True)
+class BuilderWarned:
+    """What the runtime that builds an engine warned of, in its own words."""
+
+    backend: str
+    version: str
+    text: str
+
+
+@dataclass(frozen=True)
+class CacheUnused:
+    """The calibration cache is not used: the model is quantised already, or the engine is not to be int8."""
+
+    cache: Path
+    quantised: bool
+
+
+@dataclass(frozen=True)
+class EngineReplaced:
+    """The exported model `source` runs instead of an engine: instead of the file `engine`, or of one to be built where
+    that is None; because `runtime` was asked for, or, where that is None, because there is no GPU here."""
+
+    source: Path
+    engine: Path | None
+    runtime: str | None
+
+
+@dataclass(frozen=True)
+class EngineBuilt:
+    """An engine was built and kept at `path`, or for this run alone where that is None."""
+
+    path: Path | None
+
+
+Event: TypeAlias = (
+    Notice
+    | Progress
+    | Stepped
+    | BatchDrawn
+    | BatchDone
+    | EpochDone
+    | Validated
+    | Saved
+    | DataFound
+    | LabelsLeftOut
+    | ClassesMissing
+    | Computing
+    | BatchShared
+    | Intervals
+    | WentOn
+    | BegunAnew
+    | CheckpointDamaged
+    | BatchNormsMeasured
+    | ModelKept
+    | CostStuck
+    | Exploring
+    | LayersFloored
+    | Cutting
+    | Exporting
+    | Calibrating
+    | RangesUsed
+    | TensorfileWritten
+    | BuildsForProcessor
+    | BuilderWarned
+    | CacheUnused
+    | EngineReplaced
+    | EngineBuilt
+)
 Listener: TypeAlias = Callable[[Event], None]
 
 

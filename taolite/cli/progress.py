@@ -8,8 +8,8 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from taolite.cli import render
-from taolite.events import BatchDone, BatchDrawn, EpochDone, Event, Notice, Progress, Saved, Stepped, Validated
+from taolite.cli import render, words
+from taolite.events import BatchDone, BatchDrawn, EpochDone, Event, Progress, Saved, Stepped, Validated
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -44,12 +44,13 @@ class Terminal:
             self._progress(event)
             return
         self._take_down()
-        if isinstance(event, Notice):
-            self._say(f"warning: {event.text}" if event.level == "warning" else event.text)
-        elif isinstance(event, EpochDone):
+        if isinstance(event, EpochDone):
             self._say(render.epoch_line(event))
         elif isinstance(event, Validated):
             self._say(render.validation_lines(event))
+        else:
+            for line in words.lines(event):
+                self._say(f"warning: {line.text}" if line.warns else line.text)
 
     def _say(self, text: str) -> None:
         print(text, file=self._stream, flush=True)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from taolite.artifacts.bundle import Bundle
     from taolite.artifacts.keys import Key
     from taolite.data.examples import Examples
+    from taolite.events import CostStuck
     from taolite.nn.network import TaskNetwork
     from taolite.sample import Truth
     from taolite.sinks.clearml import ClearmlSettings
@@ -47,6 +48,7 @@ __all__ = [
     "Objective",
     "ParameterGroup",
     "Part",
+    "Predict",
     "Recipe",
     "Schedule",
     "Split",
@@ -58,6 +60,8 @@ __all__ = [
 
 Outputs = tuple[NDArray[np.float32], ...]  # what the network gives for one image, in the order of `onnx_outputs`
 Resolve = Callable[[str], Path]  # a path as the spec spells it -> a path of this machine
+Predict: TypeAlias = Callable[[NDArray[np.float32]], Outputs]
+"""(N, C, H, W) float32 -> the raw outputs in the task's order, each (N, ...) float32."""
 Decoding: TypeAlias = Mapping[str, object]
 """The settings that `Use.decode` needs, as a JSON value; stored in every artifact."""
 ParameterGroup: TypeAlias = dict[str, object]
@@ -265,12 +269,12 @@ class Schedule(Protocol):
         """The learning rate of the step that begins `elapsed` epochs after the start."""
         ...
 
-    def trained(self, epoch: int, cost: float) -> str:
-        """Hear of the mean training cost of `epoch`, from 1; what follows from it in words, "" where nothing does."""
+    def trained(self, epoch: int, cost: float) -> CostStuck | None:
+        """Hear of the mean training cost of `epoch`, from 1; what follows from it, None where nothing does."""
         ...
 
-    def validated(self, epoch: int, cost: float) -> str:
-        """Hear of a validation after `epoch`, from 1; what follows from it in words, "" where nothing does."""
+    def validated(self, epoch: int, cost: float) -> CostStuck | None:
+        """Hear of a validation after `epoch`, from 1; what follows from it, None where nothing does."""
         ...
 
     def state(self) -> dict[str, object]:
@@ -302,6 +306,8 @@ class Given:
 
 
 NOTHING = Given()
+FLAGS = "the flags"
+"""What messages call a spec that has no file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -376,6 +382,7 @@ class Task(Use, Protocol):
         resolve: Resolve = Path,
         classes: Sequence[str] | None = None,
         given: Given = NOTHING,
+        source: str = FLAGS,
     ) -> Reading[Experiment]:
         """Bind a train / evaluate spec, from its file or as a model, to an experiment, with the spec's warnings.
 
@@ -383,6 +390,7 @@ class Task(Use, Protocol):
             resolve: maps the spec's paths to this machine's.
             classes: of a model that is there already, for a spec that does not list its own; None: of the data.
             given: what the command says beside the spec.
+            source: what messages call a spec that is a model; one in a file is called by its path.
 
         Raises SpecError with all its problems; PathError, DataError where the data has to say and cannot.
         """

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from taolite.boxes import Boxes
+from taolite.preprocessing import Preprocessing
 from taolite.sample import Detection
 
 __all__ = ["NO_BOXES", "Found"]
@@ -51,3 +52,12 @@ class Found:
             return [Detection(name, None, score) for name, score in zip(names, scores, strict=True)]
         rows = zip(names, self.boxes_n4[: self.given].tolist(), scores, strict=True)
         return [Detection(name, (x1, y1, x2, y2), score) for name, (x1, y1, x2, y2), score in rows]
+
+    def in_photo(
+        self, classes: Sequence[str], *, preprocessing: Preprocessing, photo_hw: tuple[int, int]
+    ) -> list[Detection]:
+        """The answer with class names, boxes in pixels of a photo of (height, width) `photo_hw`."""
+        named = self.detections(classes)
+        boxes = np.array([one.box for one in named if one.box], np.float32).reshape(-1, 4)
+        placed = iter(preprocessing.boxes_to_photo(boxes, photo_hw=photo_hw).tolist())
+        return [replace(one, box=tuple(next(placed))) if one.box else one for one in named]

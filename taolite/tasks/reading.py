@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from taolite import spec as specs
+from taolite.errors import SpecProblem
 from taolite.spec import Reading, SpecModel
 
-__all__ = ["FLAGS", "read"]
-
-FLAGS = "the flags"
-"""What messages call a spec that has no file."""
+__all__ = ["read"]
 
 Model = TypeVar("Model", bound=SpecModel)
 
 
-def read(spec: Path | SpecModel, model: type[Model]) -> tuple[str, Reading[Model]]:
-    """What messages call the spec, and the spec with its warnings. Raises PathError, SpecError."""
+def read(spec: Path | SpecModel, model: type[Model], *, source: str) -> tuple[str, Reading[Model]]:
+    """What messages call the spec (`source` where it has no file), and the spec with its warnings. Raises PathError,
+    SpecError."""
     if isinstance(spec, Path):
         return str(spec), specs.read(spec, model)
     assert isinstance(spec, model), f"a {model.__name__} is needed, not a {type(spec).__name__}"
-    return FLAGS, Reading(spec, ())
+    return source, Reading(spec, tuple(SpecProblem(0, 0, text) for text in specs.warnings(spec)))

@@ -13,9 +13,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from taolite.cli import processes
@@ -24,7 +25,10 @@ from taolite.cli.parsing import TaoParser
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
+    from taolite.artifacts.bundle import Bundle
     from taolite.artifacts.keys import Key
+    from taolite.events import Listener
+    from taolite.tasks.base import Given
     from taolite.tasks.classification.jetson import Settings
     from taolite.tasks.classification.spec import ClassificationSpec
 
@@ -134,25 +138,20 @@ def _inference_flags(parser: TaoParser) -> None:
 
 
 def _run_train(options: argparse.Namespace) -> int:
-    from taolite import spec as specs
     from taolite.cli.jetson.classification_log import TrainLog
     from taolite.stages.training.train import TrainOptions, train
+    from taolite.tasks.base import Given
     from taolite.tasks.classification.jetson import spec_of
-    from taolite.tasks.classification.task import ClassificationTask
+    from taolite.tasks.classification.task import TASK
 
     root = Path(options.model_dir).expanduser()
-    task, key = ClassificationTask(skip_corrupt=options.skip_corrupt), key_of(options.key)
-    with (
-        processes.world_of(options) as world,
-        TemporaryDirectory() as folder,
-        TrainLog(root, every=options.print_freq, spec=(path := Path(folder) / "flags.txt")) as log,
-    ):
+    given, key = Given(skip_corrupt=options.skip_corrupt), key_of(options.key)
+    with processes.world_of(options) as world, TrainLog(root, every=options.print_freq) as log:
         settings, kept = world.told(lambda: _settings(options, root))  # the run's folder is the writer's
         made = spec_of(settings, kept=kept)
-        path.write_text(specs.dumps(made), encoding="utf-8")
         _say_classes(made)
         if options.evaluate:
-            return _evaluate(task, path, _model_to_evaluate(options.resume, root), key, log)
+            return _evaluate(made, given, _model_to_evaluate(options.resume, root), key, log)
         machine = TrainOptions(
             gpus=options.gpus,
             gpu_index=None if options.gpu is None else [options.gpu],
@@ -161,7 +160,8 @@ def _run_train(options: argparse.Namespace) -> int:
             world=world,
         )
         name = made.model_config_.torchvision_arch
-        report = train(task, path, root, name=name, key=key, resolve=Path, options=machine, listener=log)
+        experiment = TASK.read(made, given=given).model
+        report = train(experiment, root, name=name, key=key, options=machine, listener=log)
     if not log.epochs:
         epochs = made.train_config.n_epochs
         print(f"=> all {epochs} epochs were done already; give more with --epochs to go on (--resume=last)")
@@ -238,10 +238,14 @@ def _model_to_evaluate(what: str | None, root: Path) -> Path:
     return named / (_LAST if what == "last" else _BEST) if named.is_dir() else named
 
 
-def _evaluate(task: Any, spec: Path, model: Path, key: Key, log: Any) -> int:
+def _evaluate(made: ClassificationSpec, given: Given, model: Path, key: Key, log: Listener) -> int:
     from taolite.stages.evaluate import evaluate
+    from taolite.stages.inference.models import open_model
+    from taolite.tasks.classification.task import TASK
 
-    evaluation = evaluate(task, spec, model, key=key, resolve=Path, split="val", listener=log)
+    with open_model(model, key=key, of=TASK.name) as opened:
+        experiment = TASK.read(made, classes=opened.classes, given=given).model
+        evaluation = evaluate(experiment, opened, split="val", listener=log)
     card = evaluation.card
     print(f"  * Val Loss       {evaluation.cost:.4e}")
     print(f"  * Val Accuracy   {100 * card.main.value:.4f}")
@@ -254,20 +258,19 @@ def _evaluate(task: Any, spec: Path, model: Path, key: Key, log: Any) -> int:
 
 
 def run_export(options: argparse.Namespace) -> int:
-    from taolite.artifacts.bundle import read_bundle
     from taolite.cli.progress import Terminal
     from taolite.stages.exporting.export import Border, export_model
-    from taolite.tasks.classification.model import without_activation
+    from taolite.stages.trained import open_trained
 
     root = Path(options.model_dir).expanduser()
-    model = ours(root / options.input, _THEIRS)
     key = key_of(options.key)
-    arch = read_bundle(model, key=key).architecture.get("network", "model")
+    model = open_trained(ours(root / options.input, _THEIRS), key=key, of="classification")
+    arch = model.bundle.architecture.get("network", "model")
     output = Path(options.output or f"{arch}.onnx").expanduser()
     output = output if output.parent != Path() else root / output
     border = Border("input_0", ("output_0",))
     if options.plain:
-        border = Border("input_0", ("output_0",), without_activation, {"logits": True})
+        border = Border("input_0", ("output_0",), _without_activation, {"logits": True})
     with Terminal() as show:
         report = export_model(
             model,
@@ -287,28 +290,32 @@ def run_export(options: argparse.Namespace) -> int:
     return 0
 
 
+def _without_activation(bundle: Bundle) -> Bundle:
+    """The same classifier, which gives logits."""
+    return replace(bundle, architecture={**bundle.architecture, "activation": "none"})
+
+
 def _run_inference(options: argparse.Namespace) -> int:
     from taolite.media.sources import open_source
-    from taolite.stages.device import choose
-    from taolite.stages.inference.imagenet import Manner, classify, open_classifier
+    from taolite.stages.inference.labelled import open_classifier
+    from taolite.stages.inference.listeners import Drawing, annotated_output
+    from taolite.stages.inference.ranks import Manner, least_score, ranked
 
     source = open_source(options.input)
-    device = choose()
     labels = Path(options.labels).expanduser() if options.labels else None
-    model = open_classifier(Path(options.model).expanduser(), labels, key=key_of(options.key), device=device)
     manner = Manner(options.threshold, options.top, options.smoothing, options.fit)
     output = Path(options.output).expanduser() if options.output else None
-    try:
-        for seen in classify(model, source, output, manner=manner):
-            print(seen.name)
-            for rank in seen.ranks:
-                print(f"imagenet:  {100 * rank.confidence:.5f}% class #{rank.index} ({rank.label})")
-            if not seen.ranks:
-                print(f"imagenet:  no class reaches {seen.least:g}")
-            if seen.written is not None:
-                print(f"  written: {seen.written}")
-    finally:
-        model.close()
+    path, key = Path(options.model).expanduser(), key_of(options.key)
+    with open_classifier(path, labels, key=key) as model, ExitStack() as stack:
+        write = annotated_output(output, source, Drawing(model.classes), stack) if output else None
+        for seen in ranked(model, source, manner=manner):
+            print(seen.frame.name)
+            for one in seen.found:
+                print(f"imagenet:  {100 * one.score:.5f}% class #{model.classes.index(one.name)} ({one.name})")
+            if not seen.found:
+                print(f"imagenet:  no class reaches {least_score(model, manner):g}")
+            if write is not None:
+                print(f"  written: {write(seen)}")
     return 0
 
 

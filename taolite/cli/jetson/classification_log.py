@@ -15,15 +15,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from taolite.events import BatchDone, EpochDone, Event, Notice, Saved, Validated
+from taolite.cli.words import lines
+from taolite.events import BatchDone, DataFound, EpochDone, Event, Intervals, ModelKept, Saved, Validated
 
 if TYPE_CHECKING:
     from taolite.sinks.tensorboard import Board
 
 __all__ = ["TAOS", "Means", "TrainLog"]
 
-TAOS = ("Loading experiment spec", "Checkpoint interval", "Scalars logged", "Saving checkpoints", "Cannot iterate")
-"""How lines begin that TAO's users look for, and train.py's do not."""
+TAOS = (Intervals, ModelKept)
+"""What TAO's users look for, and those of jetson-inference's scripts do not."""
 
 
 class Means:
@@ -43,12 +44,10 @@ class Means:
 
 
 class TrainLog:
-    """A listener that prints train.py's lines; a context manager. `every` is --print-freq, `root` the run's folder,
-    `spec` the file that stands for the flags, which nobody wrote and no line names."""
+    """A listener that prints train.py's lines; a context manager. `every` is --print-freq, `root` the run's folder."""
 
-    def __init__(self, root: Path, *, every: int, spec: Path | None = None, stream: TextIO | None = None) -> None:
+    def __init__(self, root: Path, *, every: int, stream: TextIO | None = None) -> None:
         self._root, self._every, self._stream = root, every, stream or sys.stdout
-        self._spec = spec
         self._train, self._val = Means(), Means()
         self.epochs = 0  # that have gone by here
         self._validated: Validated | None = None
@@ -62,12 +61,7 @@ class TrainLog:
             self._board.close()
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Notice):
-            if event.text.startswith(TAOS):
-                return
-            text = event.text.removeprefix(f"{self._spec}: ")
-            self._say(f"warning: {text}" if event.level == "warning" else f"=> {text}")
-        elif isinstance(event, BatchDone):
+        if isinstance(event, BatchDone):
             self._batch(event)
         elif isinstance(event, EpochDone):
             self.epochs += 1
@@ -76,6 +70,12 @@ class TrainLog:
             self._validated = event
         elif isinstance(event, Saved):
             self._saved(event)
+        elif isinstance(event, DataFound):
+            self._say(f"=> Found {event.training} samples in training set")
+            self._say(f"=> Found {event.validation} samples in validation set")
+        elif not isinstance(event, TAOS):
+            for line in lines(event):
+                self._say(f"warning: {line.text}" if line.warns else f"=> {line.text}")
 
     def _batch(self, event: BatchDone) -> None:
         training = event.epoch is not None

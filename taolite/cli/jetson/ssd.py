@@ -16,7 +16,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -78,17 +78,15 @@ def add_forms(tasks: argparse._SubParsersAction[Any]) -> None:
 
 
 def _run_train(options: argparse.Namespace) -> int:
-    from taolite import spec as specs
     from taolite.cli.jetson.ssd_log import SsdLog
     from taolite.stages.training.train import TrainOptions, train
-    from taolite.tasks import base
     from taolite.tasks.ssd.jetson import spec_of
+    from taolite.tasks.ssd.task import TASK
 
     _use_cuda(options)
     root = Path(options.model_dir).expanduser()
     with (
         processes.world_of(options) as world,
-        TemporaryDirectory() as folder,
         SsdLog(root, every=options.debug_steps, level=options.log_level) as log,
     ):
         given, kept = world.told(lambda: _given(options, root))  # the run's folder is the writer's
@@ -97,17 +95,16 @@ def _run_train(options: argparse.Namespace) -> int:
         made = spec_of(given, kept=kept, compat=options.compat)
         config = made.jetson_config
         assert config is not None, "spec_of makes it"
-        path = Path(folder) / "flags.txt"
-        path.write_text(specs.dumps(made), encoding="utf-8")
         _say_settings(made, config, root, log)
-        log.expect(path, _network_lines(config))
+        log.expect(_network_lines(config))
+        reading = TASK.read(made)
+        for warning in reading.warnings:
+            log.say(f"warning: {warning.text.removeprefix('jetson_config.')}", warns=True)
         report = train(
-            base.find("ssd"),
-            path,
+            reading.model,
             root,
             name=config.net,
             key=key_of(options.key),
-            resolve=Path,
             options=TrainOptions(
                 gpus=options.gpus, workers=options.num_workers, global_batch_size=config.batch_size, world=world
             ),
@@ -190,7 +187,7 @@ def _prior_lines(spec: SsdSpec) -> Iterator[str]:
     """How the boxes on each feature map begin, in pixels."""
     from taolite.tasks.ssd.task import TASK
 
-    bound = TASK.bind(spec, classes=("any",))
+    bound = TASK.read(spec, classes=("any",)).model
     side = bound.plan.network.input_hw[0]
     plan, sizes = bound.layout
     for level, (rows, _) in zip(plan.levels, sizes, strict=True):
@@ -203,14 +200,14 @@ def _prior_lines(spec: SsdSpec) -> Iterator[str]:
 
 
 def _run_eval(options: argparse.Namespace) -> int:
-    from taolite import spec as specs
     from taolite.cli.jetson.ssd_log import precision_lines
     from taolite.cli.progress import Terminal
     from taolite.files import write_text
     from taolite.report import precision_recall_png
     from taolite.stages.evaluate import evaluate
-    from taolite.tasks import base
+    from taolite.stages.inference.models import open_model
     from taolite.tasks.ssd.jetson import spec_of
+    from taolite.tasks.ssd.task import TASK
 
     _use_cuda(options)
     if options.model is None:
@@ -233,10 +230,10 @@ def _run_eval(options: argparse.Namespace) -> int:
             given.setdefault("dataset_type", "voc")
         if not options.dataset and opened.spec is None:
             raise UsageError("no --dataset: give the root of the data set; this model does not know that of training")
-        with TemporaryDirectory() as folder, Terminal() as show:
-            spec = Path(folder) / "flags.txt"
-            spec.write_text(specs.dumps(spec_of({**given, **_UNTRAINED}, kept=opened.spec)), encoding="utf-8")
-            card = evaluate(base.find("ssd"), spec, opened.path, key=key, resolve=Path, told=note, listener=show).card
+        made = spec_of({**given, **_UNTRAINED}, kept=opened.spec)
+        with Terminal() as show, open_model(opened.path, key=key, of=TASK.name) as model:
+            experiment = TASK.read(made, classes=model.classes).model
+            card = evaluate(experiment, model, told=note, listener=show).card
     output = Path(options.eval_dir).expanduser()
     for name in card.objects:
         text = "".join(f"{row}\n" for row in rows.get(name, ()))
@@ -262,9 +259,9 @@ def _opened(path: Path, labels: str | None, given: Mapping[str, Any], key: Key) 
     from taolite.errors import DataError
     from taolite.formats.part import read_labels
     from taolite.stages.training.adopt import adopt
-    from taolite.tasks import base
     from taolite.tasks.ssd.jetson import spec_of
     from taolite.tasks.ssd.spec import SsdSpec
+    from taolite.tasks.ssd.task import TASK
 
     model = ours(_found_in(path) if path.is_dir() else path, _THEIRS)
     if not model.is_file():
@@ -288,10 +285,9 @@ def _opened(path: Path, labels: str | None, given: Mapping[str, Any], key: Key) 
         if names is None:
             raise UsageError(f"{model} does not say its classes; give the labels.txt of its training")
         with TemporaryDirectory() as folder:
-            spec, adopted = Path(folder) / "flags.txt", Path(folder) / f"{model.stem}.tlt"
+            adopted = Path(folder) / f"{model.stem}.tlt"
             made = spec_of({**given, **_UNTRAINED, "resume": str(model.absolute())})
-            spec.write_text(specs.dumps(made), encoding="utf-8")
-            adopt(base.find("ssd"), spec, names, adopted, key=key)
+            adopt(TASK.read(made, classes=names).model, adopted, key=key)
             yield _Opened(adopted, made.jetson_config.net if made.jetson_config else "")
     else:
         yield _Opened(model)
@@ -320,8 +316,9 @@ def _loss_in(name: str) -> float:
 def _run_export(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
     from taolite.stages.exporting.export import Border, export_model
+    from taolite.stages.trained import open_trained
     from taolite.tasks.ssd.export import BOXES, SCORES, end_in_nms
-    from taolite.tasks.ssd.jetson import IN_USE
+    from taolite.tasks.ssd.foreign import IN_USE
 
     root, key = Path(options.model_dir).expanduser(), key_of(options.key)
     if not (options.model_dir or options.input):
@@ -346,7 +343,7 @@ def _run_export(options: argparse.Namespace) -> int:
         output = output if output.parent != Path() else root / output
         with Terminal() as show:
             report = export_model(
-                opened.path,
+                open_trained(opened.path, key=key, of="ssd"),
                 output,
                 key=key,
                 static_batch=options.batch_size,
@@ -367,9 +364,10 @@ def _run_export(options: argparse.Namespace) -> int:
 
 def _run_inference(options: argparse.Namespace) -> int:
     from taolite.media.sources import open_source
-    from taolite.stages.device import choose
-    from taolite.stages.inference.jetson_detectnet import detect, open_detector, read_colours
-    from taolite.tasks.ssd.jetson import IN_USE
+    from taolite.stages.inference.labelled import open_detector, read_colours
+    from taolite.stages.inference.listeners import Drawing, annotated_output
+    from taolite.stages.inference.look import look
+    from taolite.tasks.ssd.foreign import IN_USE
 
     if options.clustering is not None:
         print("warning: --clustering has no effect: overlapping boxes are suppressed, not merged", file=sys.stderr)
@@ -377,21 +375,19 @@ def _run_inference(options: argparse.Namespace) -> int:
     labels = Path(options.labels).expanduser() if options.labels else None
     decoding = {"confidence_threshold": options.threshold} if options.threshold else IN_USE
     path = Path(options.model).expanduser()
-    model = open_detector(path, labels, key=key_of(options.key), device=choose(), decoding=decoding)
-    colours = read_colours(Path(options.colours).expanduser(), model.classes) if options.colours else None
-    numbers = {name: number for number, name in enumerate(model.classes, start=1)}
     output = Path(options.output).expanduser() if options.output else None
-    try:
-        for seen in detect(model, source, output, colours=colours):
-            print(seen.name)
-            print(f"{len(seen.detections)} objects detected")
-            for index, one in enumerate(seen.detections):
+    with open_detector(path, labels, key=key_of(options.key), decoding=decoding) as model, ExitStack() as stack:
+        colours = read_colours(Path(options.colours).expanduser(), model.classes) if options.colours else {}
+        numbers = {name: number for number, name in enumerate(model.classes, start=1)}
+        write = annotated_output(output, source, Drawing(model.classes, colours=colours), stack) if output else None
+        for seen in look(model, source):
+            print(seen.frame.name)
+            print(f"{len(seen.found)} objects detected")
+            for index, one in enumerate(seen.found):
                 print(f"detected obj {index}  class #{numbers[one.name]} ({one.name})  confidence={one.score:f}")
                 print(_box_line(index, one))
-            if seen.written is not None:
-                print(f"  written: {seen.written}")
-    finally:
-        model.close()
+            if write is not None:
+                print(f"  written: {write(seen)}")
     return 0
 
 
@@ -406,18 +402,18 @@ def _box_line(index: int, found: Detection) -> str:
 
 def _run_example(options: argparse.Namespace) -> int:
     from taolite.media.sources import open_source
-    from taolite.stages.device import choose
-    from taolite.stages.inference.jetson_detectnet import detect, open_detector
+    from taolite.stages.inference.labelled import open_detector
+    from taolite.stages.inference.listeners import Drawing, annotated_output
+    from taolite.stages.inference.look import look
 
     key, labels, output = key_of(options.key), Path(options.labels).expanduser(), Path("run_ssd_example_output.jpg")
     given = {"net": options.net} | ({"resolution": options.resolution} if options.resolution else {})
     with _opened(Path(options.model).expanduser(), options.labels, given, key) as opened:
-        model = open_detector(opened.path, labels, key=key, device=choose(), decoding=_EXAMPLE)
-        try:
-            (seen,) = detect(model, open_source(options.image), output)
-        finally:
-            model.close()
-    print(f"Found {len(seen.detections)} objects. The output image is {output}")
+        source = open_source(options.image)
+        with open_detector(opened.path, labels, key=key, decoding=_EXAMPLE) as model, ExitStack() as stack:
+            (seen,) = look(model, source)
+            annotated_output(output, source, Drawing(model.classes), stack)(seen)
+    print(f"Found {len(seen.found)} objects. The output image is {output}")
     return 0
 
 

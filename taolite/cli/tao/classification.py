@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from taolite.cli.parsing import TaoParser, positive
 from taolite.cli.tao import classification_flags as flags
 from taolite.cli.tao import flags as shared
 from taolite.cli.tao import lifecycle
-from taolite.cli.tao.lifecycle import Network, mounts_of, opening_key, scored, status_of, trained
+from taolite.cli.tao.lifecycle import Network, at_work, mounts_of, opening_key, scored, status_of, told, trained
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from taolite.stages.evaluate import Evaluation
     from taolite.stages.inference.models import Model
-    from taolite.tasks.base import Task
+    from taolite.tasks.base import Experiment, Given
     from taolite.tasks.classification.spec import ClassificationSpec
     from taolite.workspace.mounts import Mounts
     from taolite.workspace.status import StatusFile
@@ -34,19 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["NETWORK", "configure"]
 
 
-def _task(options: argparse.Namespace) -> Task:
-    from taolite.tasks.classification.task import ClassificationTask
-
-    mounts = mounts_of(options)
-    classmap, pictures = (getattr(options, name, None) for name in ("classmap", "pictures"))
-    return ClassificationTask(
-        classmap=mounts.resolve(classmap) if classmap else None,
-        pictures=mounts.resolve(pictures) if pictures else None,
-        skip_corrupt=getattr(options, "skip_corrupt", False),
-    )
-
-
-NETWORK = Network("classification", "classification", _task)
+NETWORK = Network("classification", "classification", "classification")
 
 
 def configure(parser: TaoParser) -> None:
@@ -69,26 +58,38 @@ def configure(parser: TaoParser) -> None:
     parser.tasks = [*parser.tasks, "onnx_export"]
 
 
-def _spec(options: argparse.Namespace, mounts: Mounts, named: str) -> ClassificationSpec:
+def _given(options: argparse.Namespace, mounts: Mounts) -> Given:
+    from taolite.tasks.base import Given
+
+    classmap, pictures = (getattr(options, name, None) for name in ("classmap", "pictures"))
+    return Given(
+        classmap=mounts.resolve(classmap) if classmap else None,
+        pictures=mounts.resolve(pictures) if pictures else None,
+        skip_corrupt=getattr(options, "skip_corrupt", False),
+    )
+
+
+def _spec(path: Path) -> ClassificationSpec:
     from taolite import spec as specs
     from taolite.tasks.classification.spec import ClassificationSpec
 
-    return specs.load(mounts.resolve(named), ClassificationSpec)
+    return specs.load(path, ClassificationSpec)
 
 
 def _run_train(options: argparse.Namespace) -> int:
     from taolite.cli.render import train_block
+    from taolite.events import Notice
+    from taolite.tasks.classification.task import TASK
 
-    mounts, named = mounts_of(options), options.experiment_spec_file
-    spec = _spec(options, mounts, named)
-    report = trained(
-        options,
-        mounts.resolve(named),
-        mounts.resolve(options.results_dir),
-        name=spec.model_config_.arch,
-        workers=positive("--workers", options.workers) or min(spec.train_config.n_workers, os.cpu_count() or 1),
-        mounts=mounts,
-    )
+    mounts = mounts_of(options)
+    path, root = mounts.resolve(options.experiment_spec_file), mounts.resolve(options.results_dir)
+    with at_work(options) as (world, show):
+        show(Notice(f"Loading experiment spec at {path}."))
+        experiment = told(TASK.read(path, resolve=mounts.resolve, given=_given(options, mounts)), path, show)
+        spec = experiment.spec
+        workers = positive("--workers", options.workers) or min(spec.train_config.n_workers, os.cpu_count() or 1)
+        name = spec.model_config_.arch
+        report = trained(options, experiment, root, name=name, workers=workers, world=world, show=show)
     print(train_block(report))
     return 0
 
@@ -98,13 +99,23 @@ def _run_evaluate(options: argparse.Namespace) -> int:
     from taolite.cli.render import classes_block, scores_json, tags_block
 
     mounts = mounts_of(options)
-    judged = _spec(options, mounts, options.experiment_spec).eval_config
+    path = mounts.resolve(options.experiment_spec)
+    spec = _spec(path)
+    judged = spec.eval_config
+
+    def read(classes: tuple[str, ...]) -> Experiment:
+        from taolite.tasks.classification.task import TASK
+
+        given = _given(options, mounts)
+        return TASK.read(spec, resolve=mounts.resolve, classes=classes, given=given, source=str(path)).model
+
     model = options.model_path or (judged.model_path if judged else "")
     if not model:
         raise UsageError(f"{options.experiment_spec}: no model: give eval_config.model_path there, or -m MODEL")
     evaluation = scored(
         options,
         mounts.resolve(model),
+        read,
         mounts=mounts,
         batch_size=positive("-b", options.batch_size) or (judged.batch_size if judged else None),
         workers=min(judged.n_workers if judged else 2, os.cpu_count() or 1),
@@ -152,43 +163,43 @@ def _run_inference(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
     from taolite.events import Notice
     from taolite.media.sources import open_source
-    from taolite.stages.device import choose
-    from taolite.stages.inference.infer import Drawing, infer
-    from taolite.stages.inference.models import open_model
+    from taolite.stages.inference.infer import infer
+    from taolite.stages.inference.listeners import Drawing, annotated_folder, table
+    from taolite.stages.inference.models import Computer, open_model
     from taolite.tasks.classification.inference import as_judged, check_classmap
 
     if not (options.image or options.image_dir):
         raise UsageError("no pictures: give -i PICTURE or -d FOLDER")
     mounts = mounts_of(options)
-    spec = _spec(options, mounts, options.experiment_spec) if options.experiment_spec else None
+    spec = _spec(mounts.resolve(options.experiment_spec)) if options.experiment_spec else None
     judged = spec.eval_config if spec else None
     source = open_source(mounts.resolve(options.image_dir or options.image), below=True)
-    with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "inference"):
-        device = choose(gpus=options.gpus, gpu_index=options.gpu_index)
-        model = open_model(
-            mounts.resolve(options.model_path), key=opening_key(options), device=device, runtime=options.runtime
-        )
-        try:
-            if options.classmap:
-                check_classmap(mounts.resolve(options.classmap), model.classes)
-            if spec and judged and not spec.jetson_config:
-                model = replace(model, preprocessing=as_judged(model.preprocessing, crops=judged.enable_center_crop))
-            show(Notice(f"{options.model_path}: {model.runs_on}"))
-            if options.image and Path(mounts.resolve(options.image)).is_file():
-                _print_scores(model, next(iter(source)).image_hwc)
-                return 0
-            folder = mounts.resolve(options.results_dir or options.image_dir or options.image)
-            report = infer(
-                model,
-                source,
-                folder,
-                drawing=Drawing({}, {}, overlay=bool(options.results_dir)),
-                batch_size=positive("-b", options.batch_size) or (judged.batch_size if judged else 1),
-                table=folder / "result.csv",
-                listener=show,
-            )
-        finally:
-            model.close()
+    with (
+        Terminal(verbose=options.verbose) as show,
+        status_of(options, mounts, "inference"),
+        open_model(
+            mounts.resolve(options.model_path),
+            key=opening_key(options),
+            of=NETWORK.task,
+            computer=Computer(options.gpus, options.gpu_index),
+            runtime=options.runtime,
+        ) as model,
+        ExitStack() as stack,
+    ):
+        if options.classmap:
+            check_classmap(mounts.resolve(options.classmap), model.classes)
+        if spec and judged and not spec.jetson_config:
+            model = replace(model, preprocessing=as_judged(model.preprocessing, crops=judged.enable_center_crop))
+        show(Notice(f"{options.model_path}: {model.runs_on}"))
+        if options.image and Path(mounts.resolve(options.image)).is_file():
+            _print_scores(model, next(iter(source)).image_hwc)
+            return 0
+        folder = mounts.resolve(options.results_dir or options.image_dir or options.image)
+        drawing, listeners = Drawing(model.classes), [table(folder / "result.csv", stack)]
+        if options.results_dir:
+            listeners.append(annotated_folder(folder / "images_annotated", source, drawing, stack, listener=show))
+        batch_size = positive("-b", options.batch_size) or (judged.batch_size if judged else 1)
+        report = infer(model, source, listeners, drawing=drawing, batch_size=batch_size, listener=show)
     found = ", ".join(f"{name} {count}" for name, count in report.detections.items())
     print(f"{report.images} pictures: {found} ({model.runs_on}, {1000 * report.seconds_per_image:.1f} ms a picture)")
     print(f"results: {folder / 'result.csv'}")
@@ -197,13 +208,12 @@ def _run_inference(options: argparse.Namespace) -> int:
 
 def _print_scores(model: Model, image_hwc: NDArray[np.uint8]) -> None:
     """TAO's lines of one picture: the scores of all classes, then number and name of the likeliest, or of every tag."""
-    from taolite.stages.inference.infer import look
-    from taolite.tasks.classification.decode import of_every_class
+    from taolite.stages.inference.look import find_in
+    from taolite.stages.inference.ranks import every_class
 
-    decoding = model.decoding or {}
-    (ranked,) = look(replace(model, decoding=of_every_class(decoding, len(model.classes))), [image_hwc])
+    (ranked,) = find_in(every_class(model), [image_hwc])
     scores = {one.name: one.score for one in ranked}
-    least = decoding.get("threshold")
+    least = (model.decoding or {}).get("threshold")
     given = [one.name for one in ranked if one.score >= least] if least is not None else [ranked[0].name]
     print(f"Current predictions: [[{' '.join(f'{scores[name]:.8g}' for name in model.classes)}]]")
     print(f"Class label = {', '.join(str(model.classes.index(name)) for name in given) or 'none'}")

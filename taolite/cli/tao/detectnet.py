@@ -15,24 +15,18 @@ from taolite.cli.parsing import TaoParser, positive
 from taolite.cli.tao import detectnet_flags as flags
 from taolite.cli.tao import flags as shared
 from taolite.cli.tao import lifecycle
-from taolite.cli.tao.lifecycle import Network, mounts_of, opening_key, scored, status_of, trained
+from taolite.cli.tao.lifecycle import Network, at_work, mounts_of, opening_key, scored, status_of, told, trained
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
     from taolite.stages.evaluate import Evaluation
-    from taolite.tasks.base import Task
+    from taolite.tasks.base import Experiment
     from taolite.workspace.status import StatusFile
 
 __all__ = ["NETWORK", "configure", "run_evaluate", "run_inference"]
 
 
-def _task(options: argparse.Namespace) -> Task:
-    from taolite.tasks import base
-
-    return base.find("detectnet")
-
-
-NETWORK = Network("detectnet_v2", "DetectNet_v2", _task)
+NETWORK = Network("detectnet", "detectnet_v2", "DetectNet_v2")
 
 
 def configure(parser: TaoParser) -> None:
@@ -60,18 +54,18 @@ def configure(parser: TaoParser) -> None:
 
 def _run_train(options: argparse.Namespace) -> int:
     from taolite.cli.render import train_block
-    from taolite.tasks.detectnet.task import DEFAULT_SPEC
+    from taolite.events import Notice
+    from taolite.tasks.detectnet.task import DEFAULT_SPEC, TASK
 
     mounts, named = mounts_of(options), options.experiment_spec_file
     results = options.results_dir or str(Path.home() / f"experiments/drivenet_{datetime.now():%Y%m%d_%H%M%S}")
-    report = trained(
-        options,
-        mounts.resolve(named) if named else DEFAULT_SPEC,
-        mounts.resolve(results),
-        name=options.model_name,
-        workers=options.workers,
-        mounts=mounts,
-    )
+    spec = mounts.resolve(named) if named else DEFAULT_SPEC
+    with at_work(options) as (world, show):
+        show(Notice(f"Loading experiment spec at {spec}."))
+        experiment = told(TASK.read(spec, resolve=mounts.resolve), spec, show)
+        name, workers = options.model_name, options.workers
+        root = mounts.resolve(results)
+        report = trained(options, experiment, root, name=name, workers=workers, world=world, show=show)
     voc = report.evaluation.card.beside["VOC"].value
     print(train_block(report, f"(VOC, all points: {100 * voc:.2f} %) "))
     return 0
@@ -86,10 +80,16 @@ def run_evaluate(options: argparse.Namespace) -> int:
         record_scores(status, evaluation.card.main, evaluation.cost)
         write_results(folder / "results.json", evaluation.card.main)
 
+    def read(classes: tuple[str, ...]) -> Experiment:
+        from taolite.tasks.detectnet.task import TASK
+
+        return TASK.read(mounts.resolve(options.experiment_spec), resolve=mounts.resolve).model
+
     mounts = mounts_of(options)
     evaluation = scored(
         options,
         mounts.resolve(options.model_path),
+        read,
         mounts=mounts,
         batch_size=positive("-b", options.batch_size),
         record=record,
@@ -105,9 +105,9 @@ def run_inference(options: argparse.Namespace) -> int:
     from taolite.media.sources import open_source
     from taolite.sinks.base import guarded
     from taolite.sinks.wandb import open_wandb
-    from taolite.stages.device import choose
     from taolite.stages.inference.infer import infer, planned
-    from taolite.stages.inference.models import open_engine_plan, open_model
+    from taolite.stages.inference.listeners import annotated_folder, labels
+    from taolite.stages.inference.models import Computer, open_engine_plan, open_model
     from taolite.tasks.detectnet.inference import load_plan
 
     mounts = mounts_of(options)
@@ -124,20 +124,22 @@ def run_inference(options: argparse.Namespace) -> int:
             show(Notice(f"{options.experiment_spec}: {warning}", "warning"))
         for note in plan.notes if plan else ():
             show(Notice(note))
-        device = choose(gpus=options.gpus, gpu_index=options.gpu_index or ([plan.gpu_index] if plan else None))
+        computer = Computer(options.gpus, options.gpu_index or ([plan.gpu_index] if plan else None))
         key, runtime = opening_key(options), options.runtime
         if engine is not None:
             model = open_engine_plan(
                 engine,
                 resolve=mounts.resolve,
                 key=key,
-                device=device,
+                of=NETWORK.task,
+                computer=computer,
                 runtime=runtime,
                 batch_size=batch_size,
                 listener=show,
             )
         else:
-            model = open_model(mounts.resolve(named), key=key, device=device, runtime=runtime)
+            path = mounts.resolve(named)
+            model = open_model(path, key=key, of=NETWORK.task, computer=computer, runtime=runtime)
         stack.callback(model.close)
         model, drawing = planned(model, plan)
         output = mounts.resolve(options.results_dir)
@@ -147,10 +149,16 @@ def run_inference(options: argparse.Namespace) -> int:
                 guarded("wandb", lambda: open_wandb(wandb, output, {}), lambda text: show(Notice(text, "warning")))
             )
             stack.callback(sinks[0].close)
-        report = infer(model, source, output, drawing=drawing, batch_size=batch_size, sinks=sinks, listener=show)
+        listeners = []
+        if plan is None or plan.overlay:
+            folder = output / "images_annotated"
+            listeners.append(annotated_folder(folder, source, drawing, stack, services=sinks, listener=show))
+        if plan is None or plan.labels:
+            listeners.append(labels(output / "labels", drawing, listener=show))
+        report = infer(model, source, listeners, drawing=drawing, batch_size=batch_size, listener=show)
     found = ", ".join(f"{name} {count}" for name, count in report.detections.items())
     print(f"{report.images} pictures: {found} ({model.runs_on}, {1000 * report.seconds_per_image:.1f} ms a picture)")
-    print(f"results: {report.folder}")
+    print(f"results: {output}")
     return 0
 
 

@@ -25,7 +25,7 @@ from taolite.data.loading import batches as load_batches
 from taolite.data.order import epoch_order, generator
 from taolite.engines import onnx_graph
 from taolite.errors import DataError, EngineError, ModelError, PathError, UsageError
-from taolite.events import Listener, Notice, Progress, silent
+from taolite.events import Calibrating, Listener, Progress, RangesUsed, TensorfileWritten, silent
 from taolite.files import write_text
 from taolite.pictures import EXTENSIONS, open_picture, read_rgb
 from taolite.preprocessing import Preprocessing
@@ -33,7 +33,9 @@ from taolite.quant import insert_qdq, layers, quantised_tensors
 from taolite.quant.cache import DEFAULT_TENSORRT, cache_text, parse_cache
 from taolite.quant.calibrate import Method, calibrate
 from taolite.quant.tensorfile import read_tensorfile, tensorfile_shape, write_tensorfile
-from taolite.tasks import base
+from taolite.stages.agree import expect
+from taolite.tasks.base import Experiment
+from taolite.tasks.registry import find_use
 
 __all__ = [
     "Calibration",
@@ -58,7 +60,7 @@ class CalibrationOptions:
         cache: used where it exists, without a look at an image; else written.
         data_file: a tensorfile; where there is none yet, it is written from the images of the next two.
         image_dir: a folder of pictures, with those below.
-        spec: a training spec, for its training images.
+        experiment: for its training images.
         batches, batch_size: so many images are drawn; from a tensorfile, so many of its batches.
         json_file: where the ranges are written as TAO's tensor scales.
         method, percentile: see `taolite.quant.calibrate.calibrate`.
@@ -70,7 +72,7 @@ class CalibrationOptions:
     cache: Path = Path("cal.bin")
     data_file: Path | None = None
     image_dir: Path | None = None
-    spec: Path | None = None
+    experiment: Experiment | None = None
     batches: int = 10
     batch_size: int = 16
     json_file: Path | None = None
@@ -106,9 +108,7 @@ def find_ranges(
     onnx: bytes,
     *,
     preprocessing: Preprocessing,
-    task: base.Task,
     options: CalibrationOptions,
-    resolve: base.Resolve,
     listener: Listener = silent,
 ) -> Calibration:
     """The ranges of a float32 model: those of the cache where it exists, else found with images and kept there.
@@ -119,11 +119,11 @@ def find_ranges(
     """
     if options.cache.exists():
         return read_ranges(options.cache, onnx, listener=listener)
-    inputs = _inputs(preprocessing, task, options, resolve, listener)
+    inputs = _inputs(preprocessing, options, listener)
     (shape,) = onnx_graph.signature(onnx).inputs.values()
     size = max(shape[0], 1)
     passes = 1 if options.method == "minmax" else 2
-    listener(Notice(f"calibrating ({options.method}) with {inputs.count} images: {inputs.source}"))
+    listener(Calibrating(options.method, inputs.count, inputs.source))
     ranges = calibrate(
         onnx,
         lambda: _grouped(inputs.each(), size),
@@ -163,10 +163,7 @@ def read_ranges(cache: Path, onnx: bytes, *, listener: Listener = silent) -> Cal
     missing = [name for name in wanted if name not in read.ranges]
     if len(missing) == len(wanted):
         raise ModelError(f"{cache}: no tensor of it is in this model; its ranges are of another one")
-    if missing:
-        names = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
-        listener(Notice(f"{cache}: no range for {names}; the layers that read them stay float", "warning"))
-    listener(Notice(f"{cache}: its ranges are used, no image is looked at"))
+    listener(RangesUsed(cache, tuple(missing)))
     return Calibration(read.ranges, record)
 
 
@@ -194,7 +191,7 @@ def float_layers(onnx: bytes, options: CalibrationOptions) -> tuple[str, ...]:
     """The layers that stay float: those named, and the heads, which cost most of the mAP that int8 loses and next to
     no time (docs/cookbook/int8.md has the figures)."""
     meta = onnx_graph.read_meta(onnx)
-    heads = base.find(meta.task).heads() if options.float_heads and meta is not None else ()
+    heads = find_use(meta.task).heads if options.float_heads and meta is not None else ()
     known = layers(onnx)
     return tuple(dict.fromkeys([*options.excluded, *(head for head in heads if head in known)]))
 
@@ -214,15 +211,16 @@ def calibrate_model(
     *,
     key: Key | None,
     options: CalibrationOptions,
-    resolve: base.Resolve,
+    of: str | None = None,
     listener: Listener = silent,
 ) -> bool:
     """See to it that `options.cache` holds ranges for the `.etlt` or `.onnx` at `model`; False where the model is
     quantised already and needs none.
 
     Where `options.json_file` exists it gives them, as after quantisation-aware training, unless `options.force_ptq`.
+    `of`: the task that the model has to be of; None takes any.
     Raises PathError: ranges from a JSON file, and the cache exists, as in TAO. EngineError: an ONNX of others.
-    Otherwise as `find_ranges`.
+    ModelError: another task's model. Otherwise as `find_ranges`.
     """
     onnx = read_model(model, key=key).onnx
     if "int8" in onnx_graph.element_types(onnx):
@@ -230,6 +228,7 @@ def calibrate_model(
     meta = onnx_graph.read_meta(onnx)
     if meta is None:
         raise EngineError(f"{model}: this ONNX does not say how photos are prepared for it; export it with taolite")
+    expect(of, meta.task, model)
     if options.json_file is not None and options.json_file.is_file() and not options.force_ptq:
         if options.cache.exists():
             raise PathError(
@@ -238,23 +237,14 @@ def calibrate_model(
         calibration = Calibration(_tensor_scales(options.json_file), {"method": options.json_file.name})
         write_ranges(options.cache, calibration, onnx, tensorrt=options.tensorrt)
         return True
-    find_ranges(
-        onnx,
-        preprocessing=meta.preprocessing,
-        task=base.find(meta.task),
-        options=options,
-        resolve=resolve,
-        listener=listener,
-    )
+    find_ranges(onnx, preprocessing=meta.preprocessing, options=options, listener=listener)
     return True
 
 
 def calibration_tensorfile(
-    task: base.Task,
-    spec_path: Path,
+    experiment: Experiment,
     output: Path,
     *,
-    resolve: base.Resolve,
     max_batches: int = -1,
     split: Literal["train", "val"] = "train",
     listener: Listener = silent,
@@ -264,9 +254,7 @@ def calibration_tensorfile(
     Training images are shuffled by the spec's seed. Batches are of batch_size_per_gpu; what does not fill one is left
     out. `max_batches` -1 is all of them. Raises DataError: fewer than asked for. PathError: the file exists.
     """
-    spec = task.read_spec(spec_path, resolve=resolve).model
-    recipe = task.recipe(spec)
-    examples = task.examples(spec, split=split, resolve=resolve, augment=False)
+    recipe, examples = experiment.recipe, experiment.examples(split)
     there = len(examples) // recipe.batch_size
     count = there if max_batches == -1 else max_batches
     if not 0 < count <= there:
@@ -284,21 +272,15 @@ def calibration_tensorfile(
     return write_tensorfile(output, pixels())
 
 
-def _inputs(
-    preprocessing: Preprocessing,
-    task: base.Task,
-    options: CalibrationOptions,
-    resolve: base.Resolve,
-    listener: Listener,
-) -> _Inputs:
+def _inputs(preprocessing: Preprocessing, options: CalibrationOptions, listener: Listener) -> _Inputs:
     """The first of tensorfile, folder and spec that is there."""
     tensorfile = options.data_file
     if tensorfile is not None and tensorfile.exists():
         return _from_tensorfile(tensorfile, preprocessing, options)
     if options.image_dir is not None:
         found = _from_folder(options.image_dir, preprocessing, options)
-    elif options.spec is not None:
-        found = _from_spec(options.spec, preprocessing, task, options, resolve)
+    elif options.experiment is not None:
+        found = _from_experiment(options.experiment, preprocessing, options)
     else:
         missing = f"{tensorfile} does not exist, and there is no other source" if tensorfile else "there are none"
         raise UsageError(
@@ -308,7 +290,7 @@ def _inputs(
     if tensorfile is None:
         return found
     write_tensorfile(tensorfile, _grouped(found.each(), options.batch_size))
-    listener(Notice(f"wrote {tensorfile} ({options.batches} batches of {options.batch_size})"))
+    listener(TensorfileWritten(tensorfile, options.batches, options.batch_size))
     return found
 
 
@@ -341,17 +323,14 @@ def _from_folder(folder: Path, preprocessing: Preprocessing, options: Calibratio
     return _drawn(f"the pictures in {folder.name}", len(paths), picture, 0, preprocessing, options)
 
 
-def _from_spec(
-    spec: Path, preprocessing: Preprocessing, task: base.Task, options: CalibrationOptions, resolve: base.Resolve
-) -> _Inputs:
-    read = task.read_spec(spec, resolve=resolve).model
-    examples = task.examples(read, split="train", resolve=resolve, augment=False)
+def _from_experiment(experiment: Experiment, preprocessing: Preprocessing, options: CalibrationOptions) -> _Inputs:
+    examples = experiment.examples("train")
 
     def picture(index: int) -> tuple[Path, IO[bytes]]:
         return examples.samples[index].image, examples.open(index)
 
-    seed = task.recipe(read).seed
-    return _drawn(f"the training images of {spec.name}", len(examples), picture, seed, preprocessing, options)
+    source = f"the training images of {Path(experiment.source).name}"
+    return _drawn(source, len(examples), picture, experiment.recipe.seed, preprocessing, options)
 
 
 def _drawn(

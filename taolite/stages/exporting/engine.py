@@ -1,4 +1,4 @@
-"""engine: an exported model -> an engine file and the sidecar that says what it is; and opening one with a check.
+"""engine: an exported model -> an engine file and the sidecar that says what it is.
 
 A sealed model is opened in memory only. The engine itself holds the weights in the clear, as every runtime needs
 them; keep it on the device it was made for.
@@ -13,9 +13,9 @@ from pathlib import Path
 
 from taolite.artifacts.etlt import read_model
 from taolite.artifacts.keys import Key
-from taolite.artifacts.sidecar import Sidecar, check_engine, write_sidecar
+from taolite.artifacts.sidecar import Sidecar, write_sidecar
 from taolite.engines import onnx_graph
-from taolite.engines.base import Engine, Shape
+from taolite.engines.base import Shape
 from taolite.engines.build import (
     DEFAULT_WORKSPACE,
     BuildBackend,
@@ -25,13 +25,13 @@ from taolite.engines.build import (
     build_engine,
     choose_backend,
 )
-from taolite.engines.opening import open_engine
 from taolite.errors import EngineError, UsageError
-from taolite.events import Listener, Notice, silent
+from taolite.events import BuilderWarned, BuildsForProcessor, CacheUnused, Listener, silent
 from taolite.files import write_bytes
+from taolite.stages.agree import expect
 from taolite.stages.exporting.calibrate import CalibrationOptions, float_layers, quantise, read_ranges
 
-__all__ = ["DEFAULT_BATCH", "EngineReport", "build", "open_built"]
+__all__ = ["DEFAULT_BATCH", "EngineReport", "build"]
 
 DEFAULT_BATCH = (1, 1, 16)
 """Up to tao-converter's -m 16, and fastest at one picture, as a camera asks."""
@@ -68,6 +68,7 @@ def build(
     dla_core: int | None = None,
     calibration: Path | None = None,
     excluded: tuple[str, ...] = (),
+    of: str | None = None,
     listener: Listener = silent,
 ) -> EngineReport:
     """Build an engine from the `.etlt` or `.onnx` at `model`; an older engine of this name is replaced.
@@ -81,11 +82,13 @@ def build(
         backend, precision, workspace_bytes, compute_capabilities, dla_core: see `taolite.engines.build.build_engine`.
         calibration: a calibration cache, which turns a float32 model into INT8 where `precision` asks for it, but
             for the layers `excluded`.
+        of: the task that the model has to be of; None takes any.
 
     Raises:
         PathError, ArtifactError: the model cannot be opened. EngineError: it cannot be built, with the reason.
         UsageError: `input_chw` or `output_names` are not the model's. StorageError: the engine cannot be written.
-        ModelError, DataError: the calibration cache is another model's, or none.
+        ModelError: the model is another task's. ModelError, DataError: the calibration cache is another model's, or
+        none.
     """
     started = time.monotonic()
     source = read_model(model, key=key).onnx
@@ -100,18 +103,13 @@ def build(
             f"{model}: this ONNX does not say which classes and preprocessing it was made for, and an engine of it "
             "could not be used; export it with taolite, from its .tlt"
         )
+    expect(of, meta.task, model)
     asked = batch or (DEFAULT_BATCH if shape[0] < 0 else (shape[0],) * 3)
     if profiles is None:
         profiles = batch_profiles(onnx, smallest=asked[0], best=asked[1], largest=asked[2])
     chosen = backend or choose_backend(compute_capabilities)
     if backend is None and chosen == "openvino":
-        listener(
-            Notice(
-                "no NVIDIA GPU is here: the engine is for this processor (openvino); --compute-capability builds for "
-                "a card elsewhere",
-                level="warning",
-            )
-        )
+        listener(BuildsForProcessor())
     built = build_engine(
         onnx,
         backend=chosen,
@@ -122,7 +120,7 @@ def build(
         dla_core=dla_core,
     )
     for warning in built.warnings:
-        listener(Notice(f"{built.backend} {built.version}: {warning}", level="warning"))
+        listener(BuilderWarned(built.backend, built.version, warning))
     write_bytes(engine, built.data)
     sidecar = Sidecar(
         onnx_sha256=onnx_graph.sha256(source),
@@ -149,44 +147,13 @@ def build(
     )
 
 
-def open_built(
-    engine: Path, *, model: Path | None = None, key: Key | None = None, threads: int | None = None, device: int = 0
-) -> tuple[Engine, Sidecar]:
-    """Open an engine file after its sidecar was checked; the caller closes the engine.
-
-    Args:
-        model: the `.etlt` or `.onnx` it should have been built from, where that is at hand; key opens it.
-        threads, device: see `taolite.engines.opening.open_engine`.
-
-    Raises:
-        EngineError: no sidecar, another file than it describes, stale (another model, or another version of the
-        runtime), built for other GPUs, or a runtime that refuses it.
-    """
-    wanted = None if model is None else onnx_graph.sha256(read_model(model, key=key).onnx)
-    sidecar = check_engine(engine, onnx_sha256=wanted, backend_version=None)
-    sidecar = check_engine(engine, backend_version=_installed(sidecar.backend))
-    return open_engine(engine, threads=threads, device=device), sidecar
-
-
-def _installed(backend: str) -> str:
-    """The version of the runtime that is here. Raises EngineError where there is none."""
-    if backend == "openvino":
-        from taolite.engines.openvino import openvino_version
-
-        return openvino_version()
-    from taolite.engines.tensorrt import import_backend
-
-    return str(import_backend("tensorrt_rtx" if backend == "tensorrt_rtx" else "tensorrt").__version__)
-
-
 def _calibrated(
     onnx: bytes, cache: Path, precision: BuildPrecision | None, excluded: tuple[str, ...], listener: Listener
 ) -> bytes:
     """The model in INT8 by the ranges of `cache`; as it is where it is quantised already, or another type is asked."""
     types = onnx_graph.element_types(onnx)
     if precision != "int8" or "int8" in types:
-        reason = "the model is quantised already" if "int8" in types else "it is for int8 only"
-        listener(Notice(f"the calibration cache {cache} is not used: {reason}", level="warning"))
+        listener(CacheUnused(cache, quantised="int8" in types))
         return onnx
     if "float16" in types:
         raise EngineError("this model's weights are float16; int8 is built from a model exported in fp32")

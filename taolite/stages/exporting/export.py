@@ -17,24 +17,31 @@ from typing import Any, Literal
 import torch
 
 from taolite import __version__
-from taolite.artifacts.bundle import Bundle, read_bundle
+from taolite.artifacts.bundle import Bundle
 from taolite.artifacts.container import artifact_hash
 from taolite.artifacts.etlt import Etlt, write_etlt
 from taolite.artifacts.keys import Key
 from taolite.engines import onnx_graph
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.errors import PathError, UsageError
-from taolite.events import Listener, Notice, Progress, silent
+from taolite.events import Exporting, Listener, Notice, Progress, silent
 from taolite.files import write_bytes
 from taolite.nn.fake_quant import is_quantized, strip
 from taolite.preprocessing import Preprocessing
 from taolite.quant.sensitivity import LayerCost, layer_costs, output_sqnr
 from taolite.stages.exporting import deepstream
 from taolite.stages.exporting.calibrate import CalibrationOptions, find_ranges, float_layers, quantise, write_ranges
-from taolite.stages.exporting.learned_int8 import learned_calibration, prove_integers, prove_rounding, refuse_existing_cache
+from taolite.stages.exporting.learned_int8 import (
+    learned_calibration,
+    prove_integers,
+    prove_rounding,
+    refuse_existing_cache,
+)
 from taolite.stages.exporting.proof import parity, proof_batch
 from taolite.stages.exporting.to_onnx import INPUT_NAME, OPSET, to_onnx
-from taolite.tasks import base
+from taolite.stages.trained import Trained
+from taolite.tasks.base import Experiment, Use
+from taolite.tasks.registry import find
 
 __all__ = ["TAOS", "Border", "ExportReport", "Int8Report", "export_model"]
 
@@ -44,13 +51,19 @@ ExportPrecision = Literal["fp32", "fp16", "int8"]
 
 @dataclass(frozen=True)
 class Border:
-    """An export in another tool's manner: its names of input and outputs (None: the task's), what makes the exported
-    network of the trained one (a copy of it), what that changes in its decoding, and what is put behind the finished
-    ONNX once it is proven, whatever its precision."""
+    """An export in another tool's manner.
+
+    Attributes:
+        input_name: of the graph.
+        output_names: of the graph; None: the task's.
+        prepare: makes the exported model of the trained one.
+        decoding: settings that this changes.
+        finish: what is put behind the finished ONNX once it is proven, whatever its precision.
+    """
 
     input_name: str = INPUT_NAME
     output_names: tuple[str, ...] | None = None
-    prepare: Callable[[torch.nn.Module], torch.nn.Module] | None = None
+    prepare: Callable[[Bundle], Bundle] | None = None
     decoding: Mapping[str, Any] = field(default_factory=dict)
     finish: Callable[[bytes], bytes] | None = None
 
@@ -106,14 +119,13 @@ class Int8Report:
 
 
 def export_model(
-    model: Path,
+    model: Trained,
     output: Path | None = None,
     *,
     key: Key,
-    spec: Path | None = None,
+    experiment: Experiment | None = None,
     precision: ExportPrecision = "fp32",
     calibration: CalibrationOptions | None = None,
-    resolve: base.Resolve = Path,
     opset: int = OPSET,
     static_batch: int | None = None,
     gen_ds_config: bool = False,
@@ -121,14 +133,13 @@ def export_model(
     overwrite: bool = False,
     listener: Listener = silent,
 ) -> ExportReport:
-    """Export the `.tlt` at `model`.
+    """Export a trained model.
 
     Args:
-        output: sealed with the key, or plain where its name ends in `.onnx`; None is `model` with `.etlt`.
-        spec: a train / evaluate spec whose post-processing replaces what the model was trained with; its classes must
-            be the model's.
+        output: sealed with the key, or plain where its name ends in `.onnx`; None is the model's name with `.etlt`.
+        experiment: its decoding replaces what the model was trained with; its classes must be the model's.
         precision: of the weights. Inputs and outputs are float32 in all.
-        calibration: for int8, where its images come from; their paths in a spec go through `resolve`.
+        calibration: for int8, where its images come from.
         opset: see `to_onnx`.
         static_batch: a batch fixed in the model; None leaves it free.
         gen_ds_config: write `nvinfer_config.txt` and `labels.txt` beside it.
@@ -136,19 +147,17 @@ def export_model(
         overwrite: replace an earlier output; TAO refuses, and so does this by default.
 
     Raises:
-        PathError: the output exists. ArtifactError, SpecError: see the readers. UsageError: the spec's classes are
-        others. ModelError: the network cannot be written as ONNX, or what was written is not the same network.
+        PathError: the output exists. UsageError: the experiment's classes are others. ModelError: the network cannot
+        be written as ONNX, or what was written is not the same network.
     """
     started = time.monotonic()
-    target = output or model.with_suffix(".etlt")
+    target = output or model.source.with_suffix(".etlt")
     if target.exists() and not overwrite:
         raise PathError(f"Default output file {target} already exists; remove it, choose another, or add --force")
     options = calibration or CalibrationOptions()
-    bundle = read_bundle(model, key=key)
-    task = base.find(bundle.task)
-    trained = task.network(bundle)
-    if border.prepare is not None:
-        trained = border.prepare(trained)
+    bundle = border.prepare(model.bundle) if border.prepare is not None else model.bundle
+    task = find(bundle.task)
+    trained: torch.nn.Module = task.network(bundle)
     learned = precision == "int8" and is_quantized(trained) and not options.force_ptq
     if learned and not overwrite:
         refuse_existing_cache(options.cache)
@@ -156,7 +165,7 @@ def export_model(
         task=bundle.task,
         classes=bundle.classes,
         preprocessing=bundle.preprocessing,
-        decoding={**_decoding(task, bundle, spec, resolve), **border.decoding},
+        decoding={**_decoding(bundle, experiment), **border.decoding},
     )
 
     def write(network: torch.nn.Module) -> bytes:
@@ -172,19 +181,19 @@ def export_model(
         return onnx_graph.write_meta(plain, meta)
 
     if learned:
-        made = _learned(trained, write, meta.preprocessing, options, heads=tuple(task.heads()))
+        made = _learned(trained, write, meta.preprocessing, options, heads=task.heads)
     else:
         made = _float(strip(trained), write, meta.preprocessing, "fp16" if precision == "fp16" else "fp32")
     if precision == "int8" and not learned:
-        made = _to_int8(made, task, meta.preprocessing, options, resolve, listener)
+        made = _to_int8(made, meta.preprocessing, options, listener)
     if border.finish is not None:
         made = replace(made, onnx=border.finish(made.onnx))
     onnx = made.onnx
 
-    listener(Notice(f"Saving exported model to {target}"))
+    listener(Exporting(target))
     sealed = target.suffix != ".onnx"
     if sealed:
-        lineage = (*bundle.lineage, _step(model, precision, onnx))
+        lineage = (*bundle.lineage, _step(model.source, precision, onnx))
         record = {**onnx_graph.describe(onnx), "opset": opset, "lineage": list(lineage)}
         write_etlt(target, Etlt(onnx=onnx, input_name=border.input_name, meta=record), key=key)
     else:
@@ -231,17 +240,13 @@ def _float(
 
 def _to_int8(
     made: _Made,
-    task: base.Task,
     preprocessing: Preprocessing,
     options: CalibrationOptions,
-    resolve: base.Resolve,
     listener: Listener,
 ) -> _Made:
     """The model in INT8, and what that costs it."""
     onnx = made.onnx
-    calibration = find_ranges(
-        onnx, preprocessing=preprocessing, task=task, options=options, resolve=resolve, listener=listener
-    )
+    calibration = find_ranges(onnx, preprocessing=preprocessing, options=options, listener=listener)
     floating = float_layers(onnx, options)
     quantised = quantise(onnx, calibration, excluded=floating)
     photos, measured_on = calibration.samples, "calibration images"
@@ -309,7 +314,7 @@ def _deepstream(
     target: Path,
     made: _Made,
     meta: OnnxMeta,
-    task: base.Task,
+    task: Use,
     precision: ExportPrecision,
     listener: Listener,
 ) -> tuple[Path, ...]:
@@ -327,17 +332,16 @@ def _deepstream(
     return companions
 
 
-def _decoding(task: base.Task, bundle: Bundle, spec: Path | None, resolve: base.Resolve) -> Mapping[str, Any]:
-    """How to decode: as the spec says, where one is given, else as the model was trained with."""
-    if spec is None:
+def _decoding(bundle: Bundle, experiment: Experiment | None) -> Mapping[str, Any]:
+    """How to decode: as the experiment says, where one is given, else as the model was trained with."""
+    if experiment is None:
         return bundle.decoding
-    read = task.read_spec(spec, resolve=resolve, classes=bundle.classes).model
-    if task.classes(read) != bundle.classes:
+    if experiment.classes != bundle.classes:
         raise UsageError(
-            f"{spec}: its target classes are {', '.join(task.classes(read))}, and the model finds "
+            f"{experiment.source}: its target classes are {', '.join(experiment.classes)}, and the model finds "
             f"{', '.join(bundle.classes)}; give the spec it was trained with"
         )
-    return task.decoding(read)
+    return experiment.decoding
 
 
 def _chw(preprocessing: Preprocessing) -> tuple[int, int, int]:

@@ -5,7 +5,7 @@ OpenVINO, an engine in the runtime that built it. What comes out predicts and kn
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.artifacts.bundle import read_bundle
 from taolite.artifacts.etlt import read_model
 from taolite.artifacts.keys import Key
-from taolite.artifacts.sidecar import sidecar_path
+from taolite.artifacts.sidecar import read_sidecar, sidecar_path
 from taolite.artifacts.sniff import Kind, sniff
 from taolite.engines import onnx_graph
 from taolite.engines.base import Engine, RuntimeName
@@ -25,23 +24,48 @@ from taolite.engines.buffers import gpu_is_here, open_gpu
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.engines.opening import open_engine
 from taolite.errors import EngineError, PathError, UsageError
-from taolite.events import Listener, Notice, silent
+from taolite.events import EngineBuilt, EngineReplaced, Listener, silent
 from taolite.preprocessing import Preprocessing
-from taolite.stages.device import Device
-from taolite.stages.exporting.engine import build, open_built
-from taolite.stages.inference.predict import Predict, torch_predict
-from taolite.tasks import base
-from taolite.tasks.base import EnginePlan
+from taolite.stages.agree import expect
+from taolite.stages.inference.built import open_built
+from taolite.stages.trained import Trained, open_trained
+from taolite.tasks.base import EnginePlan, Predict, Resolve, Use
+from taolite.tasks.registry import find, find_use
 
-__all__ = ["Model", "open_engine_plan", "open_model"]
+__all__ = ["Computer", "Model", "open_engine_plan", "open_model"]
+
+
+@dataclass(frozen=True)
+class Computer:
+    """`--gpus` and `--gpu_index`: where a model runs. A processor has no GPU to choose."""
+
+    gpus: int = 1
+    gpu_index: Sequence[int] | None = None
+
+    @property
+    def first(self) -> int:
+        """The GPU that an engine runs on."""
+        return self.gpu_index[0] if self.gpu_index else 0
+
+
+HERE = Computer()
 
 
 @dataclass(frozen=True)
 class Model:
-    """An opened model. `decoding` is None where the file does not say; then the spec has to. `batch` is the most it
-    takes at once, or None where it takes any number."""
+    """An opened model.
 
-    task: base.Task
+    Attributes:
+        source: the file.
+        use: the task it is of.
+        decoding: how its outputs are read; None where the file does not say, and a spec has to.
+        predict: network inputs to raw outputs.
+        runs_on: the runtime and its version.
+        batch: the largest batch it takes; None for any.
+    """
+
+    source: Path
+    use: Use
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     decoding: Mapping[str, Any] | None
@@ -50,25 +74,37 @@ class Model:
     close: Callable[[], None]
     batch: int | None = None
 
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
 
 def open_model(
     path: Path,
     *,
     key: Key | None,
-    device: Device,
+    of: str | None = None,
+    computer: Computer = HERE,
     runtime: RuntimeName | None = None,
     assumed: OnnxMeta | None = None,
 ) -> Model:
-    """Open a trained model, an export or an engine, told apart by content. `runtime` is what runs an export, `assumed`
-    what an ONNX is that does not say it.
+    """Open a trained model, an export or an engine, told apart by content.
+
+    Args:
+        of: the task that it has to be of; None takes any.
+        runtime: what runs an export.
+        assumed: what an ONNX is that does not say it of itself.
 
     Raises:
         PathError, ArtifactError: the file is missing, sealed with another key, damaged or foreign.
         EngineError: no runtime for it, no GPU for a TensorRT engine, or an engine without the sidecar that says what
         it is.
+        ModelError: it is another task's.
     """
     if not path.is_file():
-        raise PathError(f"{path}: there is no such model; give the path of a .tlt, .etlt, .onnx or engine with -m")
+        raise PathError(f"{path}: no such model; give the path of a .tlt, .etlt, .onnx or engine with -m")
     kind = sniff(path)
     if kind in (Kind.ETLT, Kind.ONNX):
         onnx = read_model(path, key=key).onnx
@@ -78,28 +114,39 @@ def open_model(
                 f"{path}: this ONNX does not say which classes and preprocessing it was made for; "
                 "export it with taolite, from its .tlt"
             )
+        expect(of, meta.task, path)
         engine = open_engine(onnx, runtime=runtime)
-        return _engine_model(engine, meta.task, meta.classes, meta.preprocessing, meta.decoding)
+        return _engine_model(path, engine, meta.task, meta.classes, meta.preprocessing, meta.decoding)
     on_gpu = kind in (Kind.TENSORRT, Kind.TENSORRT_RTX)
     if on_gpu or (kind is Kind.UNKNOWN and sidecar_path(path).is_file()):
-        index = device.place.index or 0
         if on_gpu:
-            _need_gpu(path, index)
-        engine, sidecar = open_built(path, device=index)
+            _need_gpu(path, computer.first)
+        expect(of, read_sidecar(path).task, path)
+        engine, sidecar = open_built(path, device=computer.first)
         decoding, largest = sidecar.meta["decoding"], sidecar.batch[2]
-        return _engine_model(engine, sidecar.task, sidecar.classes, sidecar.preprocessing, decoding, largest)
-    bundle = read_bundle(path, key=key)  # says what it is where it is none
-    task = base.find(bundle.task)
-    predict = torch_predict(task.network(bundle), device)
-    return Model(task, bundle.classes, bundle.preprocessing, bundle.decoding or None, predict, "torch", lambda: None)
+        return _engine_model(path, engine, sidecar.task, sidecar.classes, sidecar.preprocessing, decoding, largest)
+    return _torch_model(open_trained(path, key=key, of=of), computer)  # says what it is where it is none
+
+
+def _torch_model(trained: Trained, computer: Computer) -> Model:
+    """A `.tlt` in torch, which is loaded here."""
+    from taolite.stages.device import choose
+    from taolite.stages.predict import torch_predict
+
+    bundle = trained.bundle
+    task = find(bundle.task)
+    predict = torch_predict(task.network(bundle), choose(gpus=computer.gpus, gpu_index=computer.gpu_index))
+    decoding = bundle.decoding or None
+    return Model(trained.source, task, bundle.classes, bundle.preprocessing, decoding, predict, "torch", lambda: None)
 
 
 def open_engine_plan(
     plan: EnginePlan,
     *,
-    resolve: base.Resolve,
+    resolve: Resolve,
     key: Key | None,
-    device: Device,
+    of: str | None = None,
+    computer: Computer = HERE,
     runtime: RuntimeName | None = None,
     batch_size: int = 1,
     listener: Listener = silent,
@@ -114,12 +161,10 @@ def open_engine_plan(
     built = file is not None and file.is_file()
     assert file is not None or not built
     if source is not None and source.is_file() and (runtime is not None or not _runs_here(file if built else None)):
-        reason = f"--runtime {runtime}" if runtime else "no NVIDIA GPU is here"
-        instead = f"{file} is not used" if built else "no TensorRT engine is built"
-        listener(Notice(f"{reason}: {instead}, {source} itself runs on the processor", "warning"))
-        return open_model(source, key=key, device=device, runtime=runtime)
+        listener(EngineReplaced(source, file if built else None, runtime))
+        return open_model(source, key=key, of=of, computer=computer, runtime=runtime)
     if file is not None and built:
-        return open_model(file, key=key, device=device, runtime=runtime)
+        return open_model(file, key=key, of=of, computer=computer, runtime=runtime)
     if plan.parser != "ETLT":
         raise EngineError(
             f"tensorrt_config.parser is {plan.parser}, and no engine is built from {plan.source or 'that'} here "
@@ -128,6 +173,8 @@ def open_engine_plan(
     if source is None:
         missing = f"{file} (trt_engine) does not exist" if file else "it names no trt_engine"
         raise UsageError(f"tensorrt_config: {missing}, and there is no etlt_model to build an engine from; name one")
+    from taolite.stages.exporting.engine import build
+
     with TemporaryDirectory() as folder:
         target = file if file is not None and plan.save else Path(folder) / "engine"
         build(
@@ -139,8 +186,8 @@ def open_engine_plan(
             calibration=resolve(plan.calibration_cache) if plan.calibration_cache else None,
             listener=listener,
         )
-        listener(Notice(f"built {target}" if target == file else "built an engine for this run alone"))
-        return open_model(target, key=key, device=device)
+        listener(EngineBuilt(target if target == file else None))
+        return open_model(target, key=key, of=of, computer=computer)
 
 
 def _runs_here(engine: Path | None) -> bool:
@@ -161,6 +208,7 @@ def _need_gpu(path: Path, index: int) -> None:
 
 
 def _engine_model(
+    source: Path,
     engine: Engine,
     task_name: str,
     classes: tuple[str, ...],
@@ -169,10 +217,10 @@ def _engine_model(
     largest_batch: int | None = None,
 ) -> Model:
     """`largest_batch` is what the engine takes at once, None for any; batches beyond it are run in parts."""
-    task = base.find(task_name)
+    use = find_use(task_name)
     ((input_name, shape),) = engine.inputs.items()
     fixed = shape[0] if shape[0] > 0 else None
-    names = task.onnx_outputs if set(task.onnx_outputs) <= set(engine.outputs) else tuple(engine.outputs)
+    names = use.onnx_outputs if set(use.onnx_outputs) <= set(engine.outputs) else tuple(engine.outputs)
 
     def predict(pixels_nchw: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         count = len(pixels_nchw)
@@ -185,7 +233,8 @@ def _engine_model(
         return tuple(np.concatenate([answer[name] for answer in answers])[:count] for name in names)
 
     return Model(
-        task,
+        source,
+        use,
         classes,
         preprocessing,
         decoding or None,

@@ -16,7 +16,7 @@ import torch
 from taolite.artifacts.bundle import read_checkpoint, write_checkpoint
 from taolite.artifacts.keys import Key
 from taolite.errors import DamagedError, TruncatedError
-from taolite.events import Listener, Notice
+from taolite.events import CheckpointDamaged, Listener
 from taolite.stages.training.loop import Trainer
 
 __all__ = ["State", "newest", "place", "save"]
@@ -59,7 +59,7 @@ def newest(folder: Path, *, key: Key, listener: Listener) -> tuple[Path, State] 
         try:
             found = read_checkpoint(path, key=key)
         except (DamagedError, TruncatedError) as error:
-            listener(Notice(f"{error}; going on from the checkpoint before it", "warning"))
+            listener(CheckpointDamaged(str(error)))
             with suppress(OSError):  # a folder that cannot be written to is told of when the next one is saved
                 path.replace(path.with_name(f"{path.name}.damaged"))
             continue

@@ -26,9 +26,10 @@ from taolite.errors import TrainingError
 from taolite.events import BatchDone, BatchDrawn, EpochDone, Listener, Progress, Stepped
 from taolite.nn.across import Across, look_across
 from taolite.nn.batchnorm import kept_statistics, measure_statistics
+from taolite.nn.network import TaskNetwork
 from taolite.stages.device import Device
 from taolite.stages.training.scaling import FLOAT16, CostScale
-from taolite.tasks.base import Cost, Objective, Part, Recipe, Schedule
+from taolite.tasks.base import Cost, Objective, Part, Recipe, Schedule, Start
 
 __all__ = ["Trainer"]
 
@@ -57,14 +58,12 @@ class Trainer:
 
     def __init__(
         self,
-        network: nn.Module,
+        start: Start,
         *,
         examples: Examples,
         recipe: Recipe,
         objective: Objective,
         schedule: Schedule,
-        groups: list[dict[str, Any]],
-        regularised: Sequence[nn.Parameter],
         device: Device,
         workers: int,
         listener: Listener,
@@ -73,7 +72,7 @@ class Trainer:
         points: int = 10,
         should_pause: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.network = network.to(device.place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: TaskNetwork = start.network.to(device.place, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.examples = examples
         self.recipe = recipe
         self.batch_size = batch_size or recipe.batch_size
@@ -84,12 +83,14 @@ class Trainer:
         look_across(self.network, across)
         self.objective = objective
         self.schedule = schedule
-        self._regularised: list[torch.Tensor] = [parameter for parameter in regularised if parameter.requires_grad]
+        self._regularised: list[torch.Tensor] = [
+            parameter for parameter in start.regularised if parameter.requires_grad
+        ]
         self._device = device
         self._workers = workers
         self._listen = listener
         self._should_pause = should_pause
-        self._optimizer = recipe.optimizer(groups)
+        self._optimizer = recipe.optimizer(start.groups)
         scaling = recipe.cost_scaling or (FLOAT16 if device.autocast is torch.float16 else None)
         self.cost_scale = CostScale(scaling) if scaling else None
         self.steps_per_epoch = -(-len(examples) // self.batch_size)

@@ -16,19 +16,29 @@ from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
 from taolite.dist.world import World
 from taolite.errors import StoppedError
-from taolite.events import EpochDone, Listener, Notice, Saved, Validated
+from taolite.events import (
+    BatchNormsMeasured,
+    BegunAnew,
+    CostStuck,
+    EpochDone,
+    Listener,
+    ModelKept,
+    Saved,
+    Validated,
+    WentOn,
+)
 from taolite.report import plots
 from taolite.sinks.base import Sink
-from taolite.stages.training import checkpoint
-from taolite.stages.training import showing
+from taolite.stages.bundles import bundle_of
 from taolite.stages.device import Device
 from taolite.stages.evaluate import Evaluation, score_split
+from taolite.stages.predict import torch_predict
+from taolite.stages.training import checkpoint, showing
 from taolite.stages.training.loop import Trainer
-from taolite.stages.inference.predict import torch_predict
-from taolite.tasks.base import Start, Task, Watch
+from taolite.tasks.base import Experiment, Start
 from taolite.workspace.run import RunFolder
 
-__all__ = ["Best", "Pauses", "Run", "metrics_of"]
+__all__ = ["Best", "Machine", "Pauses", "Place", "Run", "metrics_of"]
 
 
 @dataclass(frozen=True)
@@ -60,37 +70,63 @@ class Pauses:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a run writes: its folder, its model's name, the key that seals, and how many checkpoints are kept."""
+
+    folder: RunFolder
+    name: str
+    key: Key
+    kept: int
+
+    @property
+    def weights(self) -> Path:
+        """The finished model."""
+        return self.folder.weights(self.name)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run computes with: its processes, its device, threads that prepare images, and when it is to pause."""
+
+    world: World
+    device: Device
+    workers: int
+    pauses: Pauses
+
+
+@dataclass(frozen=True)
 class Run:
     """A run that is under way: what it trains, on what, and where it writes."""
 
-    task: Task
-    spec: Any
+    experiment: Experiment
     start: Start
     trainer: Trainer
-    world: World
     held_out: Examples
-    folder: RunFolder
-    weights: Path
-    key: Key
-    device: Device
-    workers: int
-    kept: int  # checkpoints
-    pauses: Pauses
-    watch: Watch
+    place: Place
+    machine: Machine
     sinks: Sequence[Sink]
     listener: Listener
+
+    @property
+    def world(self) -> World:
+        """The processes of the run."""
+        return self.machine.world
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run folder."""
+        return self.place.folder
 
     def take_up(self) -> None:
         """Go on from the folder's newest checkpoint, where there is one; the writer reads it for all."""
         trainer = self.trainer
         found = self.world.told(
-            lambda: checkpoint.newest(self.folder.checkpoints, key=self.key, listener=self.listener)
+            lambda: checkpoint.newest(self.folder.checkpoints, key=self.place.key, listener=self.listener)
         )
         if found is None:
             if self.world.writes and self.folder.metrics.read():
                 self.folder.metrics.replace([])
-                text = f"{self.folder.root}: this run left no state to go on from; it begins anew"
-                self.listener(Notice(text, "warning"))
+                self.listener(BegunAnew(self.folder.root))
             self._settle()
             return
         path, state = found
@@ -98,17 +134,13 @@ class Run:
         if self.world.writes:
             self.folder.metrics.replace(state.metrics)
         epoch, step = divmod(trainer.step, trainer.steps_per_epoch)
-        where = f"epoch {epoch} of {trainer.recipe.epochs}" + (f", step {step} of the next" if step else "")
-        self.listener(Notice(f"{path}: this folder holds this run already; going on after {where}"))
-        if trainer.finished:
-            self.listener(Notice("the run is complete: only the final model is written again"))
+        self.listener(WentOn(path, epoch, trainer.recipe.epochs, step, trainer.finished))
 
     def _settle(self) -> None:
         """The batch norms of a network that was just pruned have the statistics of the larger one."""
         lineage = self.start.lineage
         if lineage and lineage[-1]["stage"] == "prune" and (count := self.trainer.settle()):
-            text = f"the model was pruned: batch norms that keep their statistics were measured anew on {count} images"
-            self.listener(Notice(text))
+            self.listener(BatchNormsMeasured(count))
 
     def to_the_end(self) -> Evaluation:
         """Train what is left, with a checkpoint every epoch and at every pause; the last validation. StoppedError once
@@ -120,7 +152,7 @@ class Run:
             if done is not None:
                 evaluation = self._end_epoch(done, evaluation)
             saved = self.save()
-            if self.world.any(self.pauses.stop.is_set()):
+            if self.world.any(self.machine.pauses.stop.is_set()):
                 epoch, step = divmod(trainer.step, trainer.steps_per_epoch)
                 raise StoppedError(
                     f"after epoch {epoch}, step {step} of {trainer.steps_per_epoch}; saved as {saved}. "
@@ -132,10 +164,10 @@ class Run:
         """What follows an epoch: validation, pictures and models where they are due; the last validation."""
         trainer, recipe = self.trainer, self.trainer.recipe
         self.listener(done)
-        self._tell(done.epoch, trainer.schedule.trained(done.epoch, done.loss))
+        self._tell(trainer.schedule.trained(done.epoch, done.loss))
         if recipe.validates(done.epoch) or trainer.schedule.stopped:
             evaluation = self.validate(done.epoch)
-            self._tell(done.epoch, trainer.schedule.validated(done.epoch, evaluation.cost))
+            self._tell(trainer.schedule.validated(done.epoch, evaluation.cost))
         if self.world.writes:
             self._write_epoch(done, evaluation)
         return evaluation
@@ -143,40 +175,40 @@ class Run:
     def _write_epoch(self, done: EpochDone, evaluation: Evaluation | None) -> None:
         """The pictures and models that are due after an epoch."""
         trainer, recipe = self.trainer, self.trainer.recipe
-        if self.watch.every_epochs and done.epoch % self.watch.every_epochs == 0:
+        every = self.experiment.watch.every_epochs
+        if every and done.epoch % every == 0:
             self.show()
         if done.epoch % recipe.checkpoint_interval == 0 and (recipe.keeps_last or done.epoch < recipe.epochs):
-            self.listener(Notice(f"Saving checkpoints for step-{trainer.step}."))
+            self.listener(ModelKept(trainer.step))
             cost = evaluation.cost if evaluation else math.nan
             name = recipe.epoch_model.format(epoch=done.epoch, index=done.epoch - 1, cost=cost)
             path = self.folder.root / name
             self.save_model(path, evaluation)
             self.listener(Saved(path, "last", done.epoch))
         rows, picture = self.folder.metrics.read(), self.folder.plots / "curves.png"
-        plots.curves_png(rows, picture, words=self.task.metric)
+        plots.curves_png(rows, picture, words=self.experiment.task.metric)
 
     def save(self) -> Path:
         """Write a checkpoint: everything that going on needs."""
         folder, path = self.folder, checkpoint.place(self.folder.checkpoints, self.trainer)
         if self.world.writes:
-            checkpoint.save(path, self.trainer, metrics=folder.metrics.read(), key=self.key, kept=self.kept)
-        self.pauses.saved()
+            checkpoint.save(path, self.trainer, metrics=folder.metrics.read(), key=self.place.key, kept=self.place.kept)
+        self.machine.pauses.saved()
         return path
 
-    def _tell(self, epoch: int, said: str) -> None:
-        if said:
-            self.listener(Notice(f"epoch {epoch}: {said}"))
+    def _tell(self, event: CostStuck | None) -> None:
+        if event is not None:
+            self.listener(event)
 
     def validate(self, epoch: int) -> Evaluation:
         """Score the network as it stands on what is held out; the best so far is kept beside the last."""
         evaluation = score_split(
-            self.task,
-            torch_predict(self.trainer.network, self.device),
+            self.experiment,
+            torch_predict(self.trainer.network, self.machine.device),
             self.held_out,
-            spec=self.spec,
             objective=self.trainer.objective,
             batch_size=self.trainer.recipe.batch_size,
-            workers=self.workers,
+            workers=self.machine.workers,
             listener=self.listener,
             world=self.world,
         )
@@ -192,17 +224,16 @@ class Run:
 
     def best(self) -> Best:
         """The best validation so far: the highest by the task's metric, then the lowest cost, then the earliest."""
-        name = self.task.metric.short
+        name = self.experiment.task.metric.short
         rows = [row for row in self.folder.metrics.read() if row.get(name) is not None]
         row = min(rows, key=lambda row: (-row[name], row["validation_cost"], row["epoch"]))
-        path = self.folder.root / self.trainer.recipe.best_model.format(name=self.weights.stem)
+        path = self.folder.root / self.trainer.recipe.best_model.format(name=self.place.weights.stem)
         return Best(path, row["epoch"], row[name])
 
     def show(self) -> None:
         """Give the sinks pictures and histograms of the network as it stands."""
-        predict = torch_predict(self.trainer.network, self.device)
-        classes, step = self.task.classes(self.spec), self.trainer.step
-        pictures = showing.detections(self.task, predict, self.held_out, classes=classes, watch=self.watch)
+        predict, step = torch_predict(self.trainer.network, self.machine.device), self.trainer.step
+        pictures = showing.detections(self.experiment, predict, self.held_out)
         histograms = showing.weights(self.trainer.network)
         for sink in self.sinks:
             sink.pictures(pictures, step)
@@ -220,9 +251,7 @@ class Run:
             "metrics": metrics_of(evaluation) if evaluation else {},
         }
         lineage = (*self.start.lineage, step)
-        write_bundle(
-            path, self.task.bundle(self.trainer.network, spec=self.spec, lineage=lineage, extra={}), key=self.key
-        )
+        write_bundle(path, bundle_of(self.experiment, self.trainer.network, lineage=lineage), key=self.place.key)
         return parameters
 
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,7 +20,17 @@ from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
 from taolite.dist.world import ALONE, World
 from taolite.errors import DataError, TrainingError, UsageError
-from taolite.events import Event, Listener, Notice, silent
+from taolite.events import (
+    BatchShared,
+    ClassesMissing,
+    DataFound,
+    Event,
+    Intervals,
+    LabelsLeftOut,
+    Listener,
+    Notice,
+    silent,
+)
 from taolite.files import write_text
 from taolite.report import plots
 from taolite.sinks.base import Sink, guarded
@@ -31,8 +41,8 @@ from taolite.stages.device import Device, Precision, choose, set_deterministic
 from taolite.stages.evaluate import Evaluation
 from taolite.stages.training.loop import Trainer
 from taolite.stages.training.record import Recorder
-from taolite.stages.training.run import Best, Pauses, Run, metrics_of
-from taolite.tasks.base import Recipe, Resolve, Schedule, Start, Task, Watch
+from taolite.stages.training.run import Best, Machine, Pauses, Place, Run, metrics_of
+from taolite.tasks.base import Experiment, Recipe, Schedule, Start, Watch
 from taolite.workspace.manifest import hardware, read_manifest, versions
 from taolite.workspace.run import RunFolder, RunIdentity
 
@@ -70,25 +80,21 @@ class TrainReport:
 
 
 def train(
-    task: Task,
-    spec_path: Path,
+    experiment: Experiment,
     results: Path,
     *,
     name: str,
     key: Key,
-    resolve: Resolve,
     options: TrainOptions,
     listener: Listener = silent,
 ) -> TrainReport:
     """Train, or go on training.
 
     Args:
-        task: what is trained.
-        spec_path: TAO's training spec.
+        experiment: what is trained, on what and how.
         results: the run folder.
         name: the model's name: weights/NAME.tlt.
         key: seals the model and its checkpoints, and opens a pretrained `.tlt`.
-        resolve: maps the spec's paths to this machine's.
         options: where and how to compute.
         listener: hears of progress.
 
@@ -98,11 +104,10 @@ def train(
     listener = listener if world.writes else silent
     if options.resume and world.writes and not (results / "manifest.json").exists():
         raise TrainingError(f"--resume: {results} holds no run to go on with; leave it out to begin one there")
-    listener(Notice(f"Loading experiment spec at {spec_path}."))
-    plan = _plan(task, spec_path, key=key, resolve=resolve, options=options, listener=listener)
-    spec, start, recipe, watch, device = plan.spec, plan.start, plan.recipe, plan.watch, plan.device
+    plan = _plan(experiment, key=key, options=options, listener=listener)
+    start, watch, title = plan.start, experiment.watch, experiment.task.title
     identity = RunIdentity(
-        task.name, task.spec_text(spec), task.classes(spec), plan.examples.content_hash(), start.parent
+        experiment.task.name, experiment.text, experiment.classes, plan.examples.content_hash(), start.parent
     )
     with ExitStack() as opened:
         folder, record = RunFolder(results, identity, resumed=False), None
@@ -110,63 +115,55 @@ def train(
             folder = opened.enter_context(RunFolder.open(results, identity))
             for text in () if folder.resumed else start.notices:
                 listener(Notice(text))
-            services = _services(watch, name, folder.root, _facts(task, spec_path, plan), options, listener)
+            services = _services(watch, name, folder.root, _facts(experiment, plan), options, listener)
             record = opened.enter_context(
                 Recorder(folder, services, costs=plan.schedule.led_by_cost, log=watch.log, columns=watch.columns)
             )
         hear = _both(record, listener) if record else silent
         pauses = Pauses(60 * options.checkpoint_minutes, opened.enter_context(_stop_signals()))
-        batch_size = world.told(lambda: _batch_size(folder, recipe, options, listener))
-        trainer = _trainer(task, plan, options, batch_size=batch_size, listener=hear, should_pause=pauses.due)
-        _tell_data(plan, trainer, listener)
+        batch_size = world.told(lambda: _batch_size(folder, experiment.recipe, options, listener))
+        trainer = _trainer(experiment, plan, options, batch_size=batch_size, listener=hear, should_pause=pauses.due)
+        listener(DataFound(len(plan.examples), len(plan.held_out), trainer.batch_size))
         _tell_intervals(trainer, watch, listener)
         run = Run(
-            task,
-            spec,
-            start,
-            trainer,
-            world,
-            plan.held_out,
-            folder,
-            folder.weights(name),
-            key,
-            device,
-            options.workers,
-            options.checkpoints_kept,
-            pauses,
-            watch,
-            record.sinks if record else (),
-            hear,
+            experiment,
+            start=start,
+            trainer=trainer,
+            held_out=plan.held_out,
+            place=Place(folder, name, key, kept=options.checkpoints_kept),
+            machine=Machine(world, plan.device, options.workers, pauses),
+            sinks=record.sinks if record else (),
+            listener=hear,
         )
         if record:
-            _note_start(task, plan, trainer, folder, name=name)
+            _note_start(experiment, plan, trainer, folder, name=name)
         run.take_up()
         if record:
-            record.started(task.title)
+            record.started(title)
             first = trainer.first_batch().examples
-            plots.first_batch_png(first, task.classes(spec), folder.plots / "first_batch.png")
+            plots.first_batch_png(first, experiment.classes, folder.plots / "first_batch.png")
         evaluation = run.to_the_end()
         if record:
-            parameters = run.save_model(run.weights, evaluation)
-            record.finished(task.title, model=run.weights, parameters=parameters)
+            parameters = run.save_model(run.place.weights, evaluation)
+            record.finished(title, model=run.place.weights, parameters=parameters)
             folder.record(metrics=metrics_of(evaluation), parameters=parameters)
         best = world.told(run.best)
     epochs = trainer.step // trainer.steps_per_epoch
     parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
-    return TrainReport(run.weights, evaluation, best, epochs, time.perf_counter() - began, parameters)
+    return TrainReport(run.place.weights, evaluation, best, epochs, time.perf_counter() - began, parameters)
 
 
-def _note_start(task: Task, plan: _Plan, trainer: Trainer, folder: RunFolder, *, name: str) -> None:
+def _note_start(experiment: Experiment, plan: _Plan, trainer: Trainer, folder: RunFolder, *, name: str) -> None:
     """What the run folder holds from the beginning."""
     folder.record(
         versions=versions(),
         hardware=hardware(),
-        device=plan.device.description,
-        seed=plan.recipe.seed,
+        device=asdict(plan.device.computing),
+        seed=experiment.recipe.seed,
         name=name,
         batch_size=trainer.batch_size,
     )
-    for file, text in task.run_files(plan.spec).items():
+    for file, text in experiment.run_files.items():
         write_text(folder.root / file, text)
 
 
@@ -184,41 +181,29 @@ def _batch_size(folder: RunFolder, recipe: Recipe, options: TrainOptions, listen
     if wanted < size:
         raise UsageError(f"{wanted} images a step cannot be shared by {size} processes; take {wanted} or fewer")
     if wanted != recipe.batch_size:
-        each = "" if size == 1 else f" over {size} processes"
-        listener(Notice(f"{wanted} images a step{each}; batch_size_per_gpu is {recipe.batch_size}"))
+        listener(BatchShared(wanted, size, recipe.batch_size))
     return wanted
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a spec comes to on this machine, before a run folder is touched."""
+    """What an experiment comes to on this machine, before a run folder is touched."""
 
-    spec: Any
     start: Start
     examples: Examples
     held_out: Examples
-    recipe: Recipe
     schedule: Schedule
-    watch: Watch
     device: Device
 
 
-def _plan(
-    task: Task, spec_path: Path, *, key: Key, resolve: Resolve, options: TrainOptions, listener: Listener
-) -> _Plan:
-    """Read the spec and its data, build the network and choose the device; what is odd is told."""
-    reading = task.read_spec(spec_path, resolve=resolve)
-    spec = reading.model
-    for warning in reading.warnings:
-        listener(Notice(f"{spec_path}: line {warning.line}: {warning.text}", "warning"))
-    start = task.start(spec, resolve=resolve, key=key)
-    shapes = task.output_shapes(start.network, spec)
-    examples = task.examples(spec, split="train", resolve=resolve, augment=True, output_shapes=shapes)
-    held_out = task.examples(spec, split="val", resolve=resolve, augment=False, output_shapes=shapes)
-    recipe = task.recipe(spec)
+def _plan(experiment: Experiment, *, key: Key, options: TrainOptions, listener: Listener) -> _Plan:
+    """Read the data, build the network and choose the device; what is odd is told."""
+    start = experiment.start(key=key)
+    examples = experiment.examples("train", augment=True, shapes=start.shapes)
+    held_out = experiment.examples("val", shapes=start.shapes)
     for notice in dict.fromkeys((*examples.notices, *held_out.notices)):
         listener(notice)
-    _compare_labels(examples, task.classes(spec), spec_path, listener)
+    _compare_labels(examples, experiment, listener)
     set_deterministic(options.deterministic)
     device = choose(
         gpus=max(options.gpus, options.world.local_size),
@@ -226,14 +211,14 @@ def _plan(
         gpu_index=options.gpu_index,
         precision=options.precision,
         use_amp=options.use_amp,
-        float16=recipe.float16,
+        float16=experiment.recipe.float16,
     )
-    listener(Notice(device.description))
-    return _Plan(spec, start, examples, held_out, recipe, task.schedule(spec), task.watch(spec), device)
+    listener(device.computing)
+    return _Plan(start, examples, held_out, experiment.schedule(), device)
 
 
 def _trainer(
-    task: Task,
+    experiment: Experiment,
     plan: _Plan,
     options: TrainOptions,
     *,
@@ -241,73 +226,55 @@ def _trainer(
     listener: Listener,
     should_pause: Callable[[], bool],
 ) -> Trainer:
-    network = plan.start.network
     return Trainer(
-        network,
+        plan.start,
         examples=plan.examples,
-        recipe=plan.recipe,
-        objective=task.objective(plan.spec),
+        recipe=experiment.recipe,
+        objective=experiment.objective(),
         schedule=plan.schedule,
-        groups=task.parameter_groups(network, plan.spec),
-        regularised=task.regularised(network, plan.spec),
         device=plan.device,
         workers=options.workers,
         listener=listener,
         batch_size=batch_size,
         world=options.world,
-        points=plan.watch.points,
+        points=experiment.watch.points,
         should_pause=should_pause,
     )
 
 
-def _facts(task: Task, spec_path: Path, plan: _Plan) -> dict[str, Any]:
+def _facts(experiment: Experiment, plan: _Plan) -> dict[str, Any]:
     """What a service shows of the run's settings."""
+    recipe = experiment.recipe
     return {
-        "spec": spec_path.name,
-        "epochs": plan.recipe.epochs,
-        "batch_size": plan.recipe.batch_size,
-        "seed": plan.recipe.seed,
-        "classes": ", ".join(task.classes(plan.spec)),
-        "device": plan.device.description,
+        "spec": Path(experiment.source).name,
+        "epochs": recipe.epochs,
+        "batch_size": recipe.batch_size,
+        "seed": recipe.seed,
+        "classes": ", ".join(experiment.classes),
+        "device": plan.device.name or "processor",
     }
 
 
-def _tell_data(plan: _Plan, trainer: Trainer, listener: Listener) -> None:
-    count = len(plan.examples)
-    if count % trainer.batch_size:
-        listener(
-            Notice(
-                f"Cannot iterate over exactly {count} samples with a batch size of {trainer.batch_size}; "
-                "each epoch will therefore take one extra step."
-            )
-        )
-    listener(Notice(f"Found {count} samples in training set"))
-    listener(Notice(f"Found {len(plan.held_out)} samples in validation set"))
-
-
 def _tell_intervals(trainer: Trainer, watch: Watch, listener: Listener) -> None:
-    listener(Notice(f"Checkpoint interval: {trainer.recipe.checkpoint_interval}"))
-    listener(Notice(f"Scalars logged at every {trainer.point_every} steps"))
-    if watch.every_epochs:
-        listener(Notice(f"Images logged at every {watch.every_epochs * trainer.steps_per_epoch} steps"))
+    pictures = watch.every_epochs * trainer.steps_per_epoch if watch.every_epochs else None
+    listener(Intervals(trainer.recipe.checkpoint_interval, trainer.point_every, pictures))
 
 
-def _compare_labels(examples: Examples, classes: Sequence[str], spec_path: Path, listener: Listener) -> None:
+def _compare_labels(examples: Examples, experiment: Experiment, listener: Listener) -> None:
     """Warn of labels that no class takes and of classes without a label. DataError where nothing is left to learn."""
+    classes, spec = experiment.classes, experiment.source
     known, unknown = examples.label_counts()
     strangers = ", ".join(f"{name} ({count})" for name, count in sorted(unknown.items()))
     if not known:
         found = f"the labels are {strangers}" if unknown else "there is not one label"
         raise DataError(
-            f"{spec_path}: no training image has a label of {', '.join(classes)}: {found}; "
+            f"{spec}: no training image has a label of {', '.join(classes)}: {found}; "
             "map the labels' names to these classes in dataset_config.target_class_mapping"
         )
     if unknown:
-        text = f"{spec_path}: labels that target_class_mapping does not map are left out: {strangers}"
-        listener(Notice(text, "warning"))
-    if missing := ", ".join(name for index, name in enumerate(classes) if not known[index]):
-        text = f"{spec_path}: no training image has a label of {missing}, which cannot be learned"
-        listener(Notice(text, "warning"))
+        listener(LabelsLeftOut(spec, unknown))
+    if missing := tuple(name for index, name in enumerate(classes) if not known[index]):
+        listener(ClassesMissing(spec, missing))
 
 
 def _services(

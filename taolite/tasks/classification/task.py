@@ -9,7 +9,7 @@ from taolite.artifacts.bundle import Bundle
 from taolite.nn.arrays import load_arrays
 from taolite.spec import Reading, SpecModel
 from taolite.tasks import reading
-from taolite.tasks.base import NOTHING, Given, Resolve
+from taolite.tasks.base import FLAGS, NOTHING, Given, Resolve
 from taolite.tasks.classification.experiment import ClassificationExperiment, bind
 from taolite.tasks.classification.inputs import set_input
 from taolite.tasks.classification.model import Classifier, build
@@ -29,8 +29,9 @@ class ClassificationTask(ClassificationUse):
         resolve: Resolve = Path,
         classes: Sequence[str] | None = None,
         given: Given = NOTHING,
+        source: str = FLAGS,
     ) -> Reading[ClassificationExperiment]:
-        source, read = reading.read(spec, ClassificationSpec)
+        source, read = reading.read(spec, ClassificationSpec, source=source)
         bound = bind(read.model, task=self, source=source, resolve=resolve, classes=classes, given=given)
         return Reading(bound, read.warnings)
 

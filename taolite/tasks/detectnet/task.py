@@ -9,7 +9,7 @@ from taolite.artifacts.bundle import Bundle
 from taolite.nn.arrays import load_arrays
 from taolite.spec import Reading, SpecModel
 from taolite.tasks import reading
-from taolite.tasks.base import NOTHING, Given, Resolve
+from taolite.tasks.base import FLAGS, NOTHING, Given, Resolve
 from taolite.tasks.detectnet.experiment import DetectNetExperiment, bind
 from taolite.tasks.detectnet.model import DetectNet, build
 from taolite.tasks.detectnet.spec import DetectNetSpec
@@ -31,8 +31,9 @@ class DetectNetTask(DetectNetUse):
         resolve: Resolve = Path,
         classes: Sequence[str] | None = None,
         given: Given = NOTHING,
+        source: str = FLAGS,
     ) -> Reading[DetectNetExperiment]:
-        source, read = reading.read(spec, DetectNetSpec)
+        source, read = reading.read(spec, DetectNetSpec, source=source)
         return Reading(bind(read.model, task=self, source=source, resolve=resolve), read.warnings)
 
     def network(self, bundle: Bundle) -> DetectNet:

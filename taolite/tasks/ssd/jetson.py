@@ -22,20 +22,18 @@ from taolite.events import Notice
 from taolite.formats.openimages import read_openimages_classes, read_openimages_set
 from taolite.formats.part import DataPart
 from taolite.formats.voc_sets import read_voc_classes, read_voc_set
-from taolite.preprocessing import Preprocessing
 from taolite.sample import Sample
 from taolite.tasks.base import Recipe, Resolve, Schedule, Split, Watch
 from taolite.tasks.schedules import Fixed
+from taolite.tasks.ssd.foreign import FOUND, IN_USE, pytorch_ssd_preprocessing
 from taolite.tasks.ssd.plan import CostRule, Matching, NetworkPlan, Origin, Rates, Scoring, SsdPlan, Views
 from taolite.tasks.ssd.priors import jetson_levels
 from taolite.tasks.ssd.spec import JetsonConfig, SsdSpec
 
 __all__ = [
-    "IN_USE",
     "Cosine",
     "MultiStep",
     "balanced",
-    "foreign_onnx",
     "plan_of",
     "schedule_of",
     "spec_of",
@@ -45,11 +43,7 @@ _THEIRS = {"t_max": 100.0, "warm_up": 0.0}
 _ADAM_RATE, _PUBLISHED = 5e-4, 0.2  # of new layers, and published ones' share of it
 _SGDS = ("lr", "base_net_lr", "extra_layers_lr", "momentum")  # flags whose usual values are meant for SGD
 _BEGINNINGS = ("resume", "base_net", "pretrained_ssd")
-_VGG_PRIORS = 8732  # of vgg16-ssd at 300 pixels, the only size pytorch-ssd builds it for
 _FIRST_RATE = 0.1  # where the warm-up begins, in shares of the largest rate
-_FOUND = {"confidence_threshold": 0.01, "nms_iou": 0.45, "top_k": 0, "candidates": 200}
-IN_USE = {"confidence_threshold": 0.5}
-"""What decoding has in use (detectnet's); evaluation counts what is less certain too."""
 
 
 def spec_of(given: Mapping[str, Any], *, kept: SsdSpec | None = None, compat: bool = False) -> SsdSpec:
@@ -91,8 +85,11 @@ def plan_of(config: JetsonConfig, *, resolve: Resolve, classes: Sequence[str] | 
     """
     names, said = (tuple(classes), ()) if classes is not None else _classes(config, resolve)
     numbers = {name: number for number, name in enumerate(names)}
-    size, preprocessing = config.resolution, _preprocessing(config.net, (config.resolution, config.resolution))
-    decoding = {**_FOUND, "method": config.nms_method}
+    size, preprocessing = (
+        config.resolution,
+        pytorch_ssd_preprocessing(config.net, (config.resolution, config.resolution)),
+    )
+    decoding = {**FOUND, "method": config.nms_method}
     return SsdPlan(
         classes=names,
         network=NetworkPlan(config.net, (size, size), width_mult=config.mb2_width_mult, freeze_bn=config.freeze_bn),
@@ -113,19 +110,6 @@ def plan_of(config: JetsonConfig, *, resolve: Resolve, classes: Sequence[str] | 
         learns_difficult=False,
         run_files={"labels.txt": "\n".join(("BACKGROUND", *names))},
     )
-
-
-def foreign_onnx(input_hw: tuple[int, int], *, priors: int) -> tuple[Preprocessing, dict[str, Any]]:
-    """What pytorch-ssd does before and behind an ONNX of its onnx_export.py, which is told by its number of priors."""
-    net = "vgg16-ssd" if priors == _VGG_PRIORS else "mb1-ssd"
-    return _preprocessing(net, input_hw), {**_FOUND, **IN_USE, "method": "hard"}
-
-
-def _preprocessing(net: str, input_hw: tuple[int, int]) -> Preprocessing:
-    """Pictures are stretched, in RGB."""
-    if net == "vgg16-ssd":
-        return Preprocessing(input_hw, fit="stretch", scale=1.0, offsets=(123.0, 117.0, 104.0))
-    return Preprocessing(input_hw, fit="stretch", scale=1.0, offsets=(127.0,) * 3, stds=(128.0,) * 3)
 
 
 def _recipe(config: JetsonConfig) -> Recipe:

@@ -9,7 +9,7 @@ from taolite.artifacts.bundle import Bundle
 from taolite.nn.arrays import load_arrays
 from taolite.spec import Reading, SpecModel
 from taolite.tasks import reading
-from taolite.tasks.base import NOTHING, Given, Resolve
+from taolite.tasks.base import FLAGS, NOTHING, Given, Resolve
 from taolite.tasks.ssd.experiment import SsdExperiment, bind
 from taolite.tasks.ssd.model import Ssd, build, set_input
 from taolite.tasks.ssd.spec import SsdSpec, check_needs
@@ -28,8 +28,9 @@ class SsdTask(SsdUse):
         resolve: Resolve = Path,
         classes: Sequence[str] | None = None,
         given: Given = NOTHING,
+        source: str = FLAGS,
     ) -> Reading[SsdExperiment]:
-        source, read = reading.read(spec, SsdSpec)
+        source, read = reading.read(spec, SsdSpec, source=source)
         check_needs(read.model, given.command, path=source)
         bound = bind(read.model, task=self, source=source, resolve=resolve, classes=classes, given=given)
         return Reading(bound, read.warnings)
