@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from taolite import __version__
 from taolite.cli.parsing import TaoParser
 from taolite.errors import PathError, StoppedError, TaoliteError
+from taolite.extras import missing
 
 __all__ = ["detectnet_v2", "main", "ssd", "tao_converter"]
 
@@ -99,6 +100,12 @@ def _run(options: argparse.Namespace) -> int:
             "smaller backbone",
             file=sys.stderr,
         )
+        return 1
+    except ModuleNotFoundError as error:
+        said = missing(error, " ".join(("taolite", *options.given[:2])))
+        if said is None:
+            raise
+        print(f"error: {said}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped by Ctrl-C; what was saved before stays", file=sys.stderr)
