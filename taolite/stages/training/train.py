@@ -149,7 +149,7 @@ def train(
             folder.record(metrics=metrics_of(evaluation), parameters=parameters)
         best = world.told(run.best)
     epochs = trainer.step // trainer.steps_per_epoch
-    parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
+    parameters = trainer.network.as_stored().parameter_count
     return TrainReport(run.place.weights, evaluation, best, epochs, time.perf_counter() - began, parameters)
 
 
