@@ -7,6 +7,7 @@ TaoliteError
 ├── PathError        a file or folder that is missing, unreadable, or in the way
 ├── StorageError     the disk is full or read-only; what was there before is still there
 ├── DataError        labels or images: which file, which line
+│   ├── PictureError     a picture that cannot be decoded, or is larger than allowed
 │   └── StreamError      a server that failed while one of its files was read; the file may be in order
 ├── ArtifactError    a .tlt, .etlt or checkpoint that cannot be used
 │   ├── WrongKeyError    authentic file, other key
@@ -36,6 +37,7 @@ __all__ = [
     "ForeignError",
     "ModelError",
     "PathError",
+    "PictureError",
     "SpecError",
     "SpecProblem",
     "StoppedError",
@@ -67,6 +69,18 @@ class StorageError(TaoliteError):
 
 class DataError(TaoliteError):
     """Labels or images that cannot be used; the message names file and line."""
+
+
+class PictureError(DataError):
+    """A picture that cannot be used. `reason` says why, without the file's name."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: not a readable image ({reason}); replace the file or remove it")
+
+    def __reduce__(self) -> tuple[type[PictureError], tuple[Path | str, str]]:
+        return type(self), (self.path, self.reason)
 
 
 class StreamError(DataError):
