@@ -25,7 +25,9 @@ bug and keeps its traceback. Keys never appear in a message.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +50,8 @@ __all__ = [
     "TruncatedError",
     "UsageError",
     "WrongKeyError",
+    "printable",
+    "reading",
 ]
 
 
@@ -142,3 +146,57 @@ class SpecError(TaoliteError):
         head = f"{self.path}: {count} problem{'s' if count != 1 else ''}"
         rows = [f"  line {p.line}:{p.column}: {p.text}" if p.line else f"  {p.text}" for p in self.problems]
         super().__init__("\n".join([head, *rows]))
+
+
+@contextmanager
+def reading(
+    where: Path | str, raises: Callable[[str], TaoliteError], *, found: str, way_out: str = ""
+) -> Iterator[None]:
+    """A `with` block that reads bytes of unknown origin: whatever is raised in it becomes one error of ours.
+
+    Args:
+        where: the file, with its line where there is one; messages begin with it.
+        raises: makes the error, as `DamagedError` does.
+        found: what the file turned out to be, as in "not a manifest"; the reason follows in brackets.
+        way_out: what to do about it.
+    """
+    try:
+        yield
+    except TaoliteError:
+        raise
+    except OSError as error:
+        raise PathError(f"{where}: cannot be read ({error.strerror or error})") from error
+    except Exception as error:
+        raise raises(f"{where}: {found} ({_reason(error)}){way_out and '; '}{way_out}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What an exception says, in words that stand for themselves."""
+    if isinstance(error, KeyError):
+        return f"`{error.args[0]}` is missing" if error.args else "a name is missing"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return str(error) or type(error).__name__
+
+
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters, all but tab and line break
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"  # writing direction, line breaks
+    "\ud800-\udfff]"  # surrogates
+)
+
+
+def printable(text: str) -> str:
+    """`text` for a terminal or a log: names from files and specs may hold characters that steer it, turn the writing
+    direction, or are no characters at all. They are shown as `\\x1b`, `\\u202e`; line breaks and tabs stay.
+
+    >>> printable("a\x1b[2Jb\udcff")
+    'a\\\\x1b[2Jb\\\\xff'
+    """
+    return _UNPRINTABLE.sub(lambda found: _escaped(ord(found[0])), text)
+
+
+def _escaped(code: int) -> str:
+    """One character in hexadecimal. Python keeps byte 0xNN of a file name that is not UTF-8 as U+DCNN."""
+    byte = code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else code
+    return f"\\x{byte:02x}" if byte < 256 else f"\\u{code:04x}"
