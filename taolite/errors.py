@@ -190,8 +190,8 @@ def printable(text: str) -> str:
     """`text` for a terminal or a log: names from files and specs may hold characters that steer it, turn the writing
     direction, or are no characters at all. They are shown as `\\x1b`, `\\u202e`; line breaks and tabs stay.
 
-    >>> printable("a\x1b[2Jb\udcff")
-    'a\\\\x1b[2Jb\\\\xff'
+    >>> print(printable("cat" + chr(27) + "[2J"))
+    cat\\x1b[2J
     """
     return _UNPRINTABLE.sub(lambda found: _escaped(ord(found[0])), text)
 

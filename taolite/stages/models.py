@@ -86,7 +86,7 @@ def open_model(
         if on_gpu:
             _need_gpu(path, index)
         engine, sidecar = open_built(path, device=index)
-        decoding, largest = sidecar.meta["decoding"], sidecar.batch[2]
+        decoding, largest = sidecar.meta.get("decoding", {}), sidecar.batch[2]
         return _engine_model(engine, sidecar.task, sidecar.classes, sidecar.preprocessing, decoding, largest)
     bundle = read_bundle(path, key=key)  # says what it is where it is none
     task = base.find(bundle.task)
