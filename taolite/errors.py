@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
+    "MOST_SHOWN",
     "ArtifactError",
     "DamagedError",
     "DataError",
@@ -52,6 +53,7 @@ __all__ = [
     "WrongKeyError",
     "printable",
     "reading",
+    "reason",
 ]
 
 
@@ -127,6 +129,9 @@ class EngineError(TaoliteError):
     """A runtime is missing, or an engine cannot be built or used."""
 
 
+MOST_SHOWN = 200  # problems of one file; a file that is no spec has one a word
+
+
 @dataclass(frozen=True, order=True)
 class SpecProblem:
     """One problem of a spec file. Line and column count from 1; line 0 means the file as a whole."""
@@ -144,8 +149,14 @@ class SpecError(TaoliteError):
         self.problems = tuple(sorted(problems))
         count = len(self.problems)
         head = f"{self.path}: {count} problem{'s' if count != 1 else ''}"
-        rows = [f"  line {p.line}:{p.column}: {p.text}" if p.line else f"  {p.text}" for p in self.problems]
+        shown = self.problems[:MOST_SHOWN]
+        rows = [f"  line {p.line}:{p.column}: {p.text}" if p.line else f"  {p.text}" for p in shown]
+        if count > len(shown):
+            rows.append(f"  and {count - len(shown)} more; mend these first")
         super().__init__("\n".join([head, *rows]))
+
+    def __reduce__(self) -> tuple[type[SpecError], tuple[str, tuple[SpecProblem, ...]]]:
+        return type(self), (self.path, self.problems)
 
 
 @contextmanager
@@ -167,10 +178,10 @@ def reading(
     except OSError as error:
         raise PathError(f"{where}: cannot be read ({error.strerror or error})") from error
     except Exception as error:
-        raise raises(f"{where}: {found} ({_reason(error)}){way_out and '; '}{way_out}") from error
+        raise raises(f"{where}: {found} ({reason(error)}){way_out and '; '}{way_out}") from error
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """What an exception says, in words that stand for themselves."""
     if isinstance(error, KeyError):
         return f"`{error.args[0]}` is missing" if error.args else "a name is missing"
