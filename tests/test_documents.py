@@ -20,7 +20,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted(path for path in ROOT.rglob("*.md") if path.name != "CHANGELOG.md" and ".venv" not in path.parts)
+PAGES = sorted(
+    path
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "workspace" / "README.md")
+    if path.name != "CHANGELOG.md"
+)
 SCRIPTS = [
     ROOT / "container-login.sh",
     *sorted(path for folder in ("commands", "benchmarks") for path in (ROOT / folder).rglob("*") if path.is_file()),
@@ -32,7 +36,11 @@ HIDDEN = {"--input-blob", "--output-blob", "--output-cvg", "--output-bbox"}
 """jetson-inference's names of inputs and outputs: taken without effect, and not in the help."""
 SHELLS = ("sh", "bash", "console")
 """Languages of the blocks that hold command lines; in `console` those behind a `$`."""
-DOCUMENTS = [*PAGES, ROOT / "docker" / "Dockerfile", *(path for path in SCRIPTS if path.suffix == ".sh")]
+DOCUMENTS = [
+    *PAGES,
+    ROOT / "docker" / "Dockerfile",
+    *(path for path in SCRIPTS if path.suffix == ".sh" or path.read_bytes().startswith(b"#!")),
+]
 
 
 def name_of(path: Path) -> str:
