@@ -1,7 +1,7 @@
 """No document names what is not there: extras, files, links, commands and their flags.
 
-Documents are the pages in Markdown and the comments at the top of scripts and of docker/Dockerfile. CHANGELOG.md is
-left out: it tells of earlier versions too.
+Documents are the pages in Markdown, the comments at the top of scripts and of docker/Dockerfile, and those in specs.
+CHANGELOG.md is left out: it tells of earlier versions too.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ SHELLS = ("sh", "bash", "console")
 DOCUMENTS = [
     *PAGES,
     ROOT / "docker" / "Dockerfile",
+    *sorted((ROOT / "specs").rglob("*.txt")),
     *(path for path in SCRIPTS if path.suffix == ".sh" or path.read_bytes().startswith(b"#!")),
 ]
 
@@ -57,8 +58,14 @@ class Said:
 
 
 def pieces(path: Path) -> Iterator[Said]:
-    """What a document says: a page as it is, of other files the comment at their top."""
+    """What a document says: a page as it is, of a spec its comments, of other files the comment at their top."""
     text = path.read_text(encoding="utf-8")
+    if path.suffix == ".txt":
+        for number, line in enumerate(text.splitlines(), 1):
+            comment = line.partition("#")[2]
+            yield Said("prose", comment, number)
+            yield from (Said("span", span, number) for span in re.findall(r"`([^`]+)`", comment))
+        return
     if path.suffix != ".md":
         lines = text.splitlines()[1:] if text.startswith("#!") else text.splitlines()
         end = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
