@@ -13,14 +13,14 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(os.environ.get("TAOLITE_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real data sets beside the checkout; the test is skipped where it is absent."""
+    """The folder of real data sets: $TAOLITE_TEST_DATA, else ../shared/data; the test is skipped where it is absent."""
     if not SHARED.is_dir():
-        pytest.skip(f"the shared data sets are not at {SHARED}")
+        pytest.skip(f"the shared data sets are not at {SHARED}; TAOLITE_TEST_DATA names their folder")
     return SHARED
 
 
