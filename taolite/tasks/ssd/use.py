@@ -34,7 +34,7 @@ class SsdUse:
 
     def deepstream(self, classes: Sequence[str], decoding: Mapping[str, Any]) -> DeepStream:
         raise UsageError(
-            "--gen_ds_config: DeepStream's nvinfer has no parser for an SSD's outputs, scores and boxes of every prior; "
+            "--gen_ds_config: DeepStream's nvinfer has no parser for an SSD's outputs (scores and boxes of priors); "
             "leave the flag out, and give nvinfer a parse-bbox-func-name of your own library"
         )
 

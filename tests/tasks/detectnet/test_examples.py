@@ -147,6 +147,19 @@ def test_a_label_filter_masks_its_objectives_and_meets_the_weight(root: Path):
     assert mask[0, 1].tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize(
+    "filter_", ["source_class_label_filter { }", "bbox_dimensions_label_filter { min_width: -1 min_height: -0.5 }"]
+)
+def test_a_filter_without_names_or_with_negative_minima_lets_every_box_through(root: Path, filter_: str):
+    row = f"label_filter {{ {filter_} }}"
+    filters = f"loss_mask_label_filter {{ objective_label_filter_configs {{ {row} }} mask_multiplier: 0.5 }}"
+
+    made = examples(root, ("training_config {", f"{filters}\ntraining_config {{")).example(0).targets
+
+    assert (made["mask"][0, 1][made["cov"][0] > 0] == 0.5).all()
+    assert (made["cov"] > 0).any()
+
+
 def test_uniform_sampling_gives_a_small_source_its_share(root: Path):
     write_records(root / "many", [Record("images/one", PHOTO_HW, ())] * 9)
     two = ("  image_extension:", f"  {data_source(root, 'many')}\n  image_extension:")
