@@ -236,9 +236,7 @@ def _decodable(parts: Sequence[Examples], options: TrainOptions, listener: Liste
     if not options.skip_corrupt:
         count = "1 picture" if len(broken) == 1 else f"{len(broken)} pictures"
         rows = "".join(f"\n  {row}" for row in listed(broken))
-        raise DataError(
-            f"{count} cannot be decoded; replace or remove what is listed here, or add --skip-corrupt:{rows}"
-        )
+        raise DataError(f"{count} cannot be decoded; replace or remove what is listed, or add --skip-corrupt:{rows}")
     for why in listed(broken):
         listener(Notice(f"{why}; it is left out", "warning"))
     gone = {Path(path): why for path, why in broken.items()}
