@@ -20,14 +20,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from taolite.errors import PathError, StorageError
+from taolite.errors import PathError, StorageError, UsageError
 
 try:
     import fcntl
 except ImportError:  # Windows has no such locks; nothing is removed there
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["open_atomic", "open_file", "storage_error", "sweep", "sync_folder", "write_bytes", "write_text"]
+__all__ = [
+    "open_atomic",
+    "open_file",
+    "refuse_replacing",
+    "storage_error",
+    "sweep",
+    "sync_folder",
+    "write_bytes",
+    "write_text",
+]
 
 _NAME = 40  # characters of the target's name; a file's whole name has 255 bytes at most
 _PARTIAL = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.partial", re.DOTALL)
@@ -89,16 +98,18 @@ def write_bytes(path: Path, data: bytes) -> None:
         stream.write(data)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` as UTF-8, atomically."""
-    write_bytes(path, text.encode())
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Write `text` to `path` as UTF-8, atomically; `durable` as of `open_atomic`."""
+    with open_atomic(path, durable=durable) as stream:
+        stream.write(text.encode())
 
 
 def sync_folder(folder: Path) -> None:
     """Bring every file below `folder`, and the folders themselves, to the disk."""
     for root, _, names in os.walk(folder):
         for name in names:
-            _sync(Path(root, name))
+            if not os.path.islink(path := os.path.join(root, name)):  # noqa: PTH114, PTH118
+                _sync(Path(path))
         _sync(Path(root))
 
 
@@ -142,6 +153,12 @@ def _sync(path: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def refuse_replacing(source: Path, target: Path) -> None:
+    """Raise UsageError where `target` is the file `source` itself, by whatever path: writing would take its place."""
+    if source.exists() and target.exists() and source.samefile(target):
+        raise UsageError(f"{target}: this is the model that is read, and would be replaced; choose another output file")
 
 
 def storage_error(path: Path, error: OSError) -> StorageError | PathError:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from taolite.errors import PathError, StorageError
-from taolite.files import open_atomic, open_file, sync_folder, write_bytes, write_text
+from taolite.errors import PathError, StorageError, UsageError
+from taolite.files import open_atomic, open_file, refuse_replacing, sync_folder, write_bytes, write_text
 
 
 def test_a_file_appears_with_its_folders(tmp_path):
@@ -125,10 +125,29 @@ def test_the_files_of_a_folder_are_brought_to_the_disk_once_at_the_end(tmp_path,
         with open_atomic(tmp_path / "set" / name, durable=False) as stream:
             stream.write(b"x")
     assert done == []
+    (tmp_path / "elsewhere").touch()
+    (tmp_path / "set" / "link").symlink_to(tmp_path / "elsewhere")
 
     sync_folder(tmp_path / "set")
 
     assert sorted(done) == [f"{tmp_path}/set", f"{tmp_path}/set/a", f"{tmp_path}/set/b", f"{tmp_path}/set/b/c"]
+
+
+def test_a_file_that_would_take_the_place_of_what_is_read_is_refused_by_whatever_path(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "m.tlt").write_bytes(b"x")
+    (tmp_path / "link.tlt").symlink_to("m.tlt")
+    (tmp_path / "other.tlt").write_bytes(b"x")
+
+    for target in (tmp_path / "m.tlt", tmp_path / "sub" / ".." / "m.tlt", tmp_path / "link.tlt"):
+        with pytest.raises(UsageError) as caught:
+            refuse_replacing(tmp_path / "m.tlt", target)
+        assert str(caught.value) == (
+            f"{target}: this is the model that is read, and would be replaced; choose another output file"
+        )
+    refuse_replacing(tmp_path / "m.tlt", tmp_path / "other.tlt")
+    refuse_replacing(tmp_path / "m.tlt", tmp_path / "none.tlt")
+    refuse_replacing(tmp_path / "none.tlt", tmp_path / "none.tlt")
 
 
 def test_a_half_that_cannot_be_removed_does_not_hide_why_it_was_not_finished(tmp_path, monkeypatch):

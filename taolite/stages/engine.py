@@ -28,7 +28,7 @@ from taolite.engines.build import (
 from taolite.engines.opening import open_engine
 from taolite.errors import EngineError, UsageError
 from taolite.events import Listener, Notice, silent
-from taolite.files import write_bytes
+from taolite.files import refuse_replacing, write_bytes
 from taolite.stages.calibrate import CalibrationOptions, float_layers, quantise, read_ranges
 
 __all__ = ["DEFAULT_BATCH", "EngineReport", "build", "open_built"]
@@ -87,6 +87,7 @@ def build(
         UsageError: `input_chw` or `output_names` are not the model's. StorageError: the engine cannot be written.
         ModelError, DataError: the calibration cache is another model's, or none.
     """
+    refuse_replacing(model, engine)
     started = time.monotonic()
     source = read_model(model, key=key).onnx
     onnx = source if calibration is None else _calibrated(source, calibration, precision, excluded, listener)

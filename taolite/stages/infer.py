@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from taolite.errors import ModelError
 from taolite.events import Listener, Notice, Progress, silent
-from taolite.files import write_text
+from taolite.files import sync_folder, write_text
 from taolite.media.overlay import draw_detections, palette
 from taolite.media.sinks import KittiFolder, PictureFolder, VideoFile
 from taolite.media.sources import Frame, Source
@@ -130,6 +130,8 @@ def infer(
                     renamed = [replace(one, name=drawing.names.get(one.name, one.name)) for one in shown]
                     labels.write(frame.name, renamed)
             listener(Progress("inference", len(seconds), source.total or len(seconds)))
+    for folder in ("images_annotated", "labels"):
+        sync_folder(output / folder)
     if table is not None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)

@@ -12,6 +12,7 @@ from taolite.artifacts.bundle import read_bundle, write_bundle
 from taolite.artifacts.container import artifact_hash
 from taolite.artifacts.keys import Key
 from taolite.events import Listener, Notice, silent
+from taolite.files import refuse_replacing
 from taolite.nn.arrays import state_arrays
 from taolite.pruning.importance import Equalization, Normalizer
 from taolite.pruning.plan import Plan, apply, find_threshold, plan
@@ -44,7 +45,11 @@ class PruneReport:
 
 
 def prune(model: Path, output: Path, *, key: Key, settings: PruneSettings, listener: Listener = silent) -> PruneReport:
-    """Prune the `.tlt` at `model` into exactly `output` (reference 9). Raises ArtifactError, UsageError."""
+    """Prune the `.tlt` at `model` into exactly `output` (reference 9), which cannot be `model` itself.
+
+    Raises PathError, ArtifactError, UsageError.
+    """
+    refuse_replacing(model, output)
     bundle = read_bundle(model, key=key)
     task = base.find(bundle.task)
     network = task.network(bundle)
