@@ -152,7 +152,7 @@ class SpecError(TaoliteError):
         shown = self.problems[:MOST_SHOWN]
         rows = [f"  line {p.line}:{p.column}: {p.text}" if p.line else f"  {p.text}" for p in shown]
         if count > len(shown):
-            rows.append(f"  and {count - len(shown)} more; mend these first")
+            rows.append(f"  and {count - len(shown)} more; fix these first")
         super().__init__("\n".join([head, *rows]))
 
     def __reduce__(self) -> tuple[type[SpecError], tuple[str, tuple[SpecProblem, ...]]]:

@@ -58,7 +58,7 @@ def open_file(path: Path) -> IO[bytes]:
     if not stat.S_ISREG(mode):
         os.close(handle)
         kind = next((name for test, name in _NOT_FILES if test(mode)), "device")
-        raise PathError(f"{path}: this is a {kind}, and a file is needed")
+        raise PathError(f"{path}: this is a {kind}; a file is needed")
     return os.fdopen(handle, "rb")
 
 
@@ -158,7 +158,7 @@ def _sync(path: Path) -> None:
 def refuse_replacing(source: Path, target: Path) -> None:
     """Raise UsageError where `target` is the file `source` itself, by whatever path: writing would take its place."""
     if source.exists() and target.exists() and source.samefile(target):
-        raise UsageError(f"{target}: this is the model that is read, and would be replaced; choose another output file")
+        raise UsageError(f"{target}: this is the input model, and it would be replaced; choose another output")
 
 
 def storage_error(path: Path, error: OSError) -> StorageError | PathError:
@@ -168,5 +168,5 @@ def storage_error(path: Path, error: OSError) -> StorageError | PathError:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StorageError(f"{path}: this folder cannot be written to; change its permissions or choose another")
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
-        return PathError(f"{path}: a file stands where a folder is needed (or the reverse); move it or choose another")
+        return PathError(f"{path}: a file is where a folder should be, or the reverse; move it or choose another path")
     return StorageError(f"{path}: {error.strerror or error}; nothing was replaced")

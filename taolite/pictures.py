@@ -199,13 +199,13 @@ def _what_it_is(file: IO[bytes], begin: int) -> str:
     if not head:
         return "the file is empty"
     if not head.strip(b"\0"):
-        return "the file begins with zeros only, as one that was not copied to its end does"
+        return "the file begins with zeros; it was probably not copied completely"
     kind = next((name for first, name in _KINDS if head.lower().startswith(first.lower())), "")
     if head[4:8] == b"ftyp":
         kind = "an AVIF or HEIC picture, or a video"
     if kind.startswith("a damaged"):
         return kind
-    return f"{kind or 'no picture of a known format'}; {', '.join(FORMATS[:-1])} and {FORMATS[-1]} are read"
+    return f"{kind or 'unknown image format'}; {', '.join(FORMATS[:-1])} and {FORMATS[-1]} are read"
 
 
 def _ends_with_its_pixels(image: ImageFile) -> bool:
@@ -227,7 +227,9 @@ def _of_integers(path: Path, values: NDArray[np.generic], *, highest: int) -> ND
     """Greys of 0..`highest` to 0..255; values that fit into 8 bits stay as they are, stored in a wider type."""
     low, high = int(values.min(initial=0)), int(values.max(initial=0))
     if low < 0 or high > highest:
-        raise PictureError(path, f"its greys are {low} to {high}; 0 to {highest} can be read, so convert it to 8 bits")
+        raise PictureError(
+            path, f"its grey values are {low} to {high}; convert it to 8 bits (0 to {highest} is read too)"
+        )
     wide = values.astype(np.float32)
     return (wide if high <= 255 else wide / (highest / 255)).astype(np.uint8)
 
@@ -236,12 +238,12 @@ def _of_floats(path: Path, values: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Greys of 0..1, or of 0..255, to 0..255."""
     wide = values.astype(np.float32)
     if not np.isfinite(wide).all():
-        raise PictureError(path, "it has greys that are not finite numbers (NaN, infinity); convert it to 8 bits")
+        raise PictureError(path, "some grey values are not finite numbers (NaN, infinity); convert it to 8 bits")
     low, high = float(wide.min(initial=0)), float(wide.max(initial=0))
     if low >= 0 and high <= 1:
         return np.asarray((wide * 255).round(), np.uint8)
     if low >= 0 and _DIMMEST <= high <= 255:
         return wide.astype(np.uint8)
     raise PictureError(
-        path, f"its greys are {low:g} to {high:g}; 0 to 1 or 0 to 255 can be read, so convert it to 8 bits"
+        path, f"its grey values are {low:g} to {high:g}; convert it to 8 bits (0 to 1 and 0 to 255 are read too)"
     )

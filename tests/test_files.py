@@ -143,7 +143,7 @@ def test_a_file_that_would_take_the_place_of_what_is_read_is_refused_by_whatever
         with pytest.raises(UsageError) as caught:
             refuse_replacing(tmp_path / "m.tlt", target)
         assert str(caught.value) == (
-            f"{target}: this is the model that is read, and would be replaced; choose another output file"
+            f"{target}: this is the input model, and it would be replaced; choose another output"
         )
     refuse_replacing(tmp_path / "m.tlt", tmp_path / "other.tlt")
     refuse_replacing(tmp_path / "m.tlt", tmp_path / "none.tlt")
@@ -183,7 +183,7 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
         write_bytes(tmp_path / "f" / "g", b"x")
 
     assert str(caught.value) == (
-        f"{tmp_path}/f/g: a file stands where a folder is needed (or the reverse); move it or choose another"
+        f"{tmp_path}/f/g: a file is where a folder should be, or the reverse; move it or choose another path"
     )
 
 
@@ -194,7 +194,7 @@ def test_a_folder_in_the_place_of_the_file_is_named(tmp_path):
         write_bytes(tmp_path / "f", b"x")
 
     assert str(caught.value) == (
-        f"{tmp_path}/f: a file stands where a folder is needed (or the reverse); move it or choose another"
+        f"{tmp_path}/f: a file is where a folder should be, or the reverse; move it or choose another path"
     )
     assert list(tmp_path.iterdir()) == [tmp_path / "f"]
 
@@ -229,9 +229,9 @@ def test_only_files_are_opened_and_what_is_none_is_named_at_once(tmp_path):
 
     assert said == {
         "none": "no such file",
-        tmp_path.name: "this is a folder, and a file is needed",
-        "pipe": "this is a pipe, and a file is needed",
-        "zero": "this is a device, and a file is needed",
+        tmp_path.name: "this is a folder; a file is needed",
+        "pipe": "this is a pipe; a file is needed",
+        "zero": "this is a device; a file is needed",
         "f": "cannot be read (Not a directory)",
     }
     with open_file(tmp_path / "link") as stream:

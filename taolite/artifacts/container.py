@@ -197,7 +197,7 @@ def unseal(source: bytes | IO[bytes], *, key: Key | None, where: str) -> tuple[H
         raise UsageError(f"{where}: this file is sealed, and no key was given; give -k KEY, -k @FILE, or TAOLITE_KEY")
     cipher_key, check_key = _derive(key.reveal(), header.salt, header.cost)
     if not hmac.compare_digest(hmac.digest(check_key, front[:-_CHECK_SIZE], "sha256"), front[-_CHECK_SIZE:]):
-        raise WrongKey(f"{where}: the file is whole, but this is not the key it was sealed with; check -k")
+        raise WrongKey(f"{where}: the file is intact, but this is not the key it was sealed with; check -k")
     cipher = AESGCM(cipher_key)
     stream.seek(begin + len(front) + len(digest))
     payload = bytearray()
@@ -207,7 +207,7 @@ def unseal(source: bytes | IO[bytes], *, key: Key | None, where: str) -> tuple[H
         except InvalidTag as error:
             raise DamagedError(
                 f"{where}: chunk {index + 1} of {header.chunk_count} was changed after it was written; "
-                "take it from a backup, or make it again"
+                "restore the file from a backup, or recreate it"
             ) from error
     return header, payload
 
@@ -262,11 +262,13 @@ def _pack_front(header: Header) -> bytes:
 def _parse_front(data: bytes, where: str, size: int) -> tuple[Header, bytes, bytes]:
     """Header, front (prologue, header, key check) and its SHA-256, after everything a key is not needed for."""
     if MAGIC.startswith(data[: len(MAGIC)]) and size < _PROLOGUE.size:
-        raise TruncatedError(f"{where}: the file ends after {size} bytes, inside its front; copy or make it again")
+        raise TruncatedError(
+            f"{where}: the file ends after {size} bytes, inside its header; copy it again, or recreate it"
+        )
     if not is_ours(data):
         raise ForeignError(f"{where}: this is not a file that taolite wrote")
     magic, version, _, header_length, crc = _PROLOGUE.unpack_from(data)
-    changed = DamagedError(f"{where}: its front was changed after it was written; take it from a backup")
+    changed = DamagedError(f"{where}: its header was changed after it was written; restore the file from a backup")
     if magic != MAGIC or crc != zlib.crc32(data[: _PROLOGUE.size - 4]):
         raise changed
     if version != VERSION:
@@ -275,7 +277,9 @@ def _parse_front(data: bytes, where: str, size: int) -> tuple[Header, bytes, byt
     if header_length > _MAX_HEADER:
         raise changed
     if size < front_length + _DIGEST_SIZE:
-        raise TruncatedError(f"{where}: the file ends after {size} bytes, inside its front; copy or make it again")
+        raise TruncatedError(
+            f"{where}: the file ends after {size} bytes, inside its header; copy it again, or recreate it"
+        )
     front, digest = data[:front_length], data[front_length : front_length + _DIGEST_SIZE]
     if hashlib.sha256(front).digest() != digest:
         raise changed
@@ -283,9 +287,9 @@ def _parse_front(data: bytes, where: str, size: int) -> tuple[Header, bytes, byt
         header = _read_record(front[_PROLOGUE.size : -_CHECK_SIZE])
     whole = front_length + _DIGEST_SIZE + header.body_length
     if size < whole:
-        raise TruncatedError(f"{where}: the file ends after {size} of {whole} bytes; copy or make it again")
+        raise TruncatedError(f"{where}: the file ends after {size} of {whole} bytes; copy it again, or recreate it")
     if size > whole:
-        raise DamagedError(f"{where}: {size - whole} bytes follow the end of the file; take it from a backup")
+        raise DamagedError(f"{where}: {size - whole} extra bytes follow the end; restore the file from a backup")
     return header, front, digest
 
 

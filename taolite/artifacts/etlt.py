@@ -87,7 +87,7 @@ def _open(stream: IO[bytes], where: str, key: Key | None) -> Etlt:
     stream.seek(begin)
     header, payload = unseal(stream, key=key, where=where)
     if header.public.get("input_name") != name:
-        raise DamagedError(f"{where}: its front was changed after it was written; take it from a backup")
+        raise DamagedError(f"{where}: its header was changed after it was written; restore the file from a backup")
     with opened(where):
         meta, onnx = split(payload)
     return Etlt(onnx=onnx, input_name=name, meta=meta)

@@ -35,7 +35,7 @@ class Key:
         # surrogateescape: a key typed in a terminal of another encoding keeps its bytes
         self._secret = secret.encode("utf-8", "surrogateescape") if isinstance(secret, str) else bytes(secret)
         if not self._secret:
-            raise UsageError(f"the key is empty, and nothing can be sealed with it; {_WAYS}")
+            raise UsageError(f"the key is empty; a sealed file needs a key; {_WAYS}")
 
     def reveal(self) -> bytes:
         """The passphrase itself, for the key derivation only."""
@@ -95,7 +95,7 @@ def find_key(
         return key
     if prompt is not None:
         return Key(prompt("key: "))
-    raise UsageError(f"a key is needed here, and there is none; {_WAYS}")
+    raise UsageError(f"a key is needed, and none was given; {_WAYS}")
 
 
 def terminal_prompt() -> Callable[[str], str] | None:

@@ -64,7 +64,7 @@ def read_sidecar(engine: Path) -> Sidecar:
     path = sidecar_path(engine)
     if not path.is_file():
         raise EngineError(
-            f"{engine}: there is no {path.name} beside it, so nobody knows what this engine was built from; "
+            f"{engine}: there is no {path.name} beside it, so it is not known what this engine was built from; "
             "build it again with `taolite convert`"
         )
     with reading(path, EngineError, found="not a sidecar that this taolite reads", way_out="build the engine again"):

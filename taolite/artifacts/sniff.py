@@ -85,7 +85,7 @@ def sniff_stream(stream: IO[bytes], *, where: str) -> Kind:
     size = stream.seek(0, os.SEEK_END)
     if size < 4:
         found = f"ends after {size} byte{'s' if size != 1 else ''}" if size else "is empty"
-        raise TruncatedError(f"{where}: the file {found}; copy or make it again")
+        raise TruncatedError(f"{where}: the file {found}; copy it again, or recreate it")
     if is_ours(head) or MAGIC.startswith(head[: len(MAGIC)]):
         kind = read_header(head, where=where, size=size).kind
         known = {"bundle": Kind.BUNDLE, "checkpoint": Kind.CHECKPOINT}
@@ -123,11 +123,11 @@ def split_etlt(head: bytes, *, where: str) -> tuple[str, int] | None:
     name, payload = head[4:begin], head[begin : begin + len(MAGIC)]
     if 0 <= length <= _MAX_NAME and all(32 < byte < 127 for byte in name):
         if len(payload) < len(MAGIC) and MAGIC.startswith(payload):
-            raise TruncatedError(f"{where}: the file ends after {len(head)} bytes; copy or make it again")
+            raise TruncatedError(f"{where}: the file ends after {len(head)} bytes; copy it again, or recreate it")
         if found in (-1, length):
             return name.decode("ascii"), begin
     if found >= 0:
-        raise DamagedError(f"{where}: its front was changed after it was written; take it from a backup")
+        raise DamagedError(f"{where}: its header was changed after it was written; restore the file from a backup")
     return None
 
 

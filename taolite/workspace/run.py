@@ -91,7 +91,7 @@ class RunFolder:
         try:
             root.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise PathError(f"{root}: this is a file, and a folder for the results is needed; move it") from error
+            raise PathError(f"{root}: this is a file; a folder is needed for the results; move it") from error
         except OSError as error:
             raise StorageError(f"{root}: the results folder cannot be made ({error.strerror})") from error
         _take_lock(root)
@@ -168,7 +168,7 @@ def _same_run(root: Path, identity: RunIdentity) -> bool:
         return False
     then = _identity(read_manifest(path).get("run"))
     if then is None:
-        raise TrainingError(f"{root}: its manifest.json is not a run's; choose another folder (-r, --model-dir)")
+        raise TrainingError(f"{root}: its manifest.json is not of a run; choose another folder (-r, --model-dir)")
     differences = then.differences(identity)
     if differences:
         raise TrainingError(
@@ -209,7 +209,7 @@ def _first_difference(then: list[str], now: list[str]) -> str:
 def _take_lock(root: Path) -> None:
     """The lock of the folder. It is the system's, so it goes with its process however that ends."""
     if root in _locks:
-        raise TrainingError(f"{root}: this process is already at work in this folder; close that run first")
+        raise TrainingError(f"{root}: this process already has a run open in this folder; close that run first")
     path = root / ".lock"
     try:
         stream = open(path, "a+", encoding="utf-8")  # noqa: SIM115  (open until the run is closed)
@@ -222,7 +222,7 @@ def _take_lock(root: Path) -> None:
         owner = stream.read().strip() or "unknown"
         stream.close()
         raise TrainingError(
-            f"{root}: another process ({owner}) is at work in this folder; wait for it, or choose another "
+            f"{root}: another process ({owner}) is using this folder; wait for it to finish, or choose another folder "
             "(-r, --model-dir)"
         ) from error
     stream.truncate(0)

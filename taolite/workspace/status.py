@@ -113,9 +113,11 @@ def _append(path: Path, value: Mapping[str, Any]) -> None:
                 torn = False
             stream.write((("\n" if torn else "") + _line(value)).encode())
     except (NotADirectoryError, FileExistsError, IsADirectoryError) as error:
-        raise PathError(f"{path}: a file stands where a folder is needed (or the reverse); move it") from error
+        raise PathError(f"{path}: a file is where a folder should be, or the reverse; move it") from error
     except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror}); free some space or change it") from error
+        raise StorageError(
+            f"{path}: cannot be written ({error.strerror}); free some disk space, or choose another folder"
+        ) from error
 
 
 def _line(value: Mapping[str, Any]) -> str:

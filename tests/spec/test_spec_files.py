@@ -151,7 +151,7 @@ def test_a_file_of_mistakes_is_told_in_200_lines_and_in_time(text: str) -> None:
     count = len(caught.value.problems)
     assert len(lines) <= 202
     if count > 200:
-        assert lines[-1] == f"  and {count - 200} more; mend these first"
+        assert lines[-1] == f"  and {count - 200} more; fix these first"
     assert time.process_time() - started < 20
 
 

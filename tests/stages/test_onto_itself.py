@@ -32,7 +32,5 @@ def test_a_model_is_not_replaced_by_what_is_made_of_it(tmp_path: Path, run: Call
     with pytest.raises(UsageError) as caught:
         run(model)
 
-    assert str(caught.value) == (
-        f"{model}: this is the model that is read, and would be replaced; choose another output file"
-    )
+    assert str(caught.value) == (f"{model}: this is the input model, and it would be replaced; choose another output")
     assert model.read_bytes() == b"trained for a week"
