@@ -1,4 +1,4 @@
-"""The text of a spec file, or one message that says why there is none."""
+"""Reading the text of a spec file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LARGEST = 1 << 21  # bytes; a spec has some thousand, and 400 a class
 
 
 def read_text(path: Path | str) -> str:
-    """The text of the file at `path`. Raises PathError with the way out."""
+    """The text of the spec at `path`. Raises PathError if it cannot be read, is empty, too large or not UTF-8."""
     path = Path(path)
     try:
         with open(path, "rb") as stream:  # a pipe too, as in -e <(sed ... train.txt)
@@ -39,14 +39,14 @@ def read_text(path: Path | str) -> str:
 
 @contextmanager
 def own_errors(path: Path | str) -> Iterator[None]:
-    """A `with` block that reads a spec: whatever is raised in it becomes a SpecError of `path`."""
+    """A `with` block that reads a spec: any exception inside becomes a SpecError of `path`."""
     try:
         yield
     except TaoliteError:
         raise
     except Exception as error:
         raise SpecError(
-            path, [SpecProblem(0, 0, f"cannot be read ({reason(error)}); check what is unusual in it")]
+            path, [SpecProblem(0, 0, f"cannot be read ({reason(error)}); look for unusual values in it")]
         ) from error
 
 

@@ -169,7 +169,7 @@ def test_what_a_models_own_check_trips_over_is_a_problem_of_the_spec() -> None:
 
     assert str(caught.value).splitlines() == [
         "train.txt: 1 problem",
-        "  cannot be read (integer division or modulo by zero); check what is unusual in it",
+        "  cannot be read (integer division or modulo by zero); look for unusual values in it",
     ]
 
 
