@@ -208,7 +208,7 @@ class _Binder:
         for entry, value in values:
             result = self._scalar(shape, entry, value, path)
         if len(values) > 1 and result is not None:
-            text = f"{show_path(path)} is given {len(values)} times; the last counts"
+            text = f"{show_path(path)} is given {len(values)} times; the last is used"
             self.warnings.append(SpecProblem(*self.places[path], text))
         return None if result is None else (result, result)
 
@@ -254,7 +254,7 @@ class _Binder:
                     continue
                 key, (sound, loose) = bound
                 if key in plain:
-                    text = f'{show_path(path)} has two entries for "{key}"; the last counts'
+                    text = f'{show_path(path)} has two entries for "{key}"; the last is used'
                     self.warnings.append(SpecProblem(entry.line, entry.column, text))
                 plain[key], lenient[key] = sound, loose
         return plain, lenient

@@ -27,13 +27,13 @@ def read_text(path: Path | str) -> str:
         why = error.strerror if isinstance(error, OSError) else error
         raise PathError(f"{path}: the spec cannot be read ({why})") from error
     if len(data) > _LARGEST:
-        raise PathError(f"{path}: larger than {_LARGEST >> 20} MiB, and so no spec; check the path")
+        raise PathError(f"{path}: larger than {_LARGEST >> 20} MiB, and so not a spec; check the path")
     if not data.strip():
         raise PathError(f"{path}: the file is empty; a spec has blocks such as `model_config {{ }}`")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise PathError(f"{path}: not a text file (byte {error.start} is no UTF-8); a spec is plain text") from error
+        raise PathError(f"{path}: not a text file (byte {error.start} is not UTF-8); a spec is plain text") from error
     return text if "\n" in text else text.replace("\r", "\n")  # line ends of an old Mac
 
 

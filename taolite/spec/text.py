@@ -147,7 +147,7 @@ class _Parser:
         root = Block(1, 1)
         while self._token.kind != "end":
             if self._token.text in ("}", ">"):
-                self._note(self._token, f"`{self._token.text}` closes nothing here; remove it, or open its block above")
+                self._note(self._token, f"`{self._token.text}` closes no block; remove it, or open its block above")
                 self._next()
                 continue
             try:
@@ -192,9 +192,9 @@ class _Parser:
     def _entry(self, block: Block, depth: int) -> None:
         name = self._token
         if name.kind not in ("name", "number") or not (name.text[0].isalnum() or name.text[0] == "_"):
-            raise self._fail(name, f"{_show(name)} stands where the name of a field is needed")
+            raise self._fail(name, f"found {_show(name)}; the name of a field is needed here")
         if len(name.text) > _LONGEST_NAME:
-            raise self._fail(name, f"{_show(name)} stands where the name of a field is needed")
+            raise self._fail(name, f"found {_show(name)}; the name of a field is needed here")
         self._next()
         entry = Entry(name.text, name.line, name.column, [], False, self._take(":"))
         block.entries.append(entry)
@@ -221,7 +221,7 @@ class _Parser:
                 return
             if not self._take(","):
                 where = f" (its `[` is on line {opening.line})" if opening.line != self._token.line else ""
-                raise self._fail(self._token, f"{_show(self._token)} stands where the list needs `,` or `]`{where}")
+                raise self._fail(self._token, f"found {_show(self._token)}; the list needs `,` or `]` here{where}")
 
     def _value(self, entry: Entry, depth: int) -> Value:
         token = self._token
@@ -235,14 +235,14 @@ class _Parser:
             return self._strings()
         if token.kind in ("name", "number"):
             return Scalar((self._next(),))
-        raise self._fail(token, f"{_show(token)} stands where the value of `{entry.name}` is needed")
+        raise self._fail(token, f"found {_show(token)}; the value of `{entry.name}` is needed here")
 
     def _strings(self) -> Scalar:
         tokens = []
         while self._token.kind == "string":
             token = self._next()
             if len(token.text) < 2 or token.text[-1] != token.text[0] or _ends_escaped(token.text):
-                raise self._fail(token, f"this string does not end on its line; add the closing {token.text[0]}")
+                raise self._fail(token, f"this string is not closed on its line; add the closing {token.text[0]}")
             tokens.append(token)
         return Scalar(tuple(tokens))
 

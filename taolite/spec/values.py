@@ -176,7 +176,9 @@ def _unescape(token: Token) -> bytes:
         elif simple in _SIMPLE:
             out.append(_SIMPLE[simple])
         elif octal or simple in ("x", "u", "U", "N"):
-            raise UnfitError(f"holds the escape `{match.group()}`, which is no character; write `\\\\` for a backslash")
+            raise UnfitError(
+                f"has the escape `{match.group()}`, which is not a character; write `\\\\` for a backslash"
+            )
         else:
             out += match.group().encode("utf-8")
     return bytes(out + text[position:].encode("utf-8"))
@@ -186,4 +188,4 @@ def _character(text: str, code: int) -> bytes:
     try:
         return chr(code).encode("utf-8")
     except (ValueError, UnicodeEncodeError):
-        raise UnfitError(f"holds the escape `{text}`, which is no character; write `\\\\` for a backslash") from None
+        raise UnfitError(f"has the escape `{text}`, which is not a character; write `\\\\` for a backslash") from None

@@ -51,8 +51,8 @@ def problems(text: str) -> list[str]:
     [
         (b"", "the file is empty; a spec has blocks such as `model_config { }`"),
         (b" \r\n\t", "the file is empty; a spec has blocks such as `model_config { }`"),
-        (b"count: 1\xff", "not a text file (byte 8 is no UTF-8); a spec is plain text"),
-        (b"#" * (1 << 21) + b"\n", "larger than 2 MiB, and so no spec; check the path"),
+        (b"count: 1\xff", "not a text file (byte 8 is not UTF-8); a spec is plain text"),
+        (b"#" * (1 << 21) + b"\n", "larger than 2 MiB, and so not a spec; check the path"),
     ],
 )
 def test_a_file_that_is_no_spec_is_named(tmp_path: Path, data: bytes, said: str) -> None:
@@ -62,7 +62,7 @@ def test_a_file_that_is_no_spec_is_named(tmp_path: Path, data: bytes, said: str)
 
 
 def test_an_endless_file_and_a_name_that_no_file_has_are_refused() -> None:
-    assert refusal(Path("/dev/zero")) == "larger than 2 MiB, and so no spec; check the path"
+    assert refusal(Path("/dev/zero")) == "larger than 2 MiB, and so not a spec; check the path"
     assert refusal(Path("a\0b")) == "the spec cannot be read (embedded null byte)"
     assert refusal(Path("a" * 300)) == "the spec cannot be read (File name too long)"
 
@@ -115,7 +115,7 @@ SHOWN = f"{'9' * 80}... (400 characters)"
         (f'names: ["a", "{"x" * 70_000}"]', "names has 70000 bytes; it needs to have 65536 or fewer"),
         (
             f"{'n' * 300}: 1",
-            f"`{'n' * 80}... (300 characters)` stands where the name of a field is needed",
+            f"found `{'n' * 80}... (300 characters)`; the name of a field is needed here",
         ),
     ],
 )
