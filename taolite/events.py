@@ -65,7 +65,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` units of the work called `task` are finished; `detail` is a short reading, e.g. the loss."""
+    """`done` of `total` units of the work named `task` are finished. detail: a short value to show, e.g. the loss."""
 
     task: str
     done: int
@@ -76,7 +76,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Stepped:
-    """A point of a run's curves: readings by name after `step` steps."""
+    """One point of a run's curves: values by name, after `step` training steps."""
 
     step: int
     values: Mapping[str, float]
@@ -84,8 +84,8 @@ class Stepped:
 
 @dataclass(frozen=True)
 class BatchDrawn:
-    """A training batch of `epoch` (from 1), before it goes through the network: each picture's file, and what its view
-    shows in pixels of the input."""
+    """A training batch, before the forward pass. epoch: counted from 1. pictures: the file of each picture, and its
+    objects in pixels of the network's input."""
 
     epoch: int
     pictures: tuple[tuple[str, Truth], ...]
@@ -93,9 +93,9 @@ class BatchDrawn:
 
 @dataclass(frozen=True)
 class BatchDone:
-    """Batch `number` (from 1) of `count` went through the network: of `epoch` (from 1) in training, of a validation
-    where that is None. `seconds` are the whole of it, `waited_s` of them for data; `values` its cost's readings,
-    `loss`, without regularisation, first."""
+    """Batch `number` of `count` (from 1) is done. epoch: counted from 1; None in a validation. seconds: time of the
+    batch. waited_s: the part of it that was spent waiting for data. values: of the cost, first `loss` (without
+    regularisation)."""
 
     epoch: int | None
     number: int
@@ -108,7 +108,7 @@ class BatchDone:
 
 @dataclass(frozen=True)
 class Saved:
-    """A model of the run is on the disk: the `best` so far, or the `last` of the epochs done (from 1)."""
+    """A model of the run was written: the `best` so far, or the one of the `last` epoch. epoch: counted from 1."""
 
     path: Path
     which: Literal["best", "last"]
@@ -139,7 +139,7 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class Validated:
-    """What one validation came to, by the task's own metric."""
+    """The result of one validation, with the task's own metric. epoch: counted from 1."""
 
     epoch: int
     epochs: int
@@ -386,4 +386,4 @@ Listener: TypeAlias = Callable[[Event], None]
 
 
 def silent(event: Event) -> None:
-    """The listener that listens to nothing."""
+    """The listener that ignores all events."""

@@ -1,10 +1,10 @@
-"""Photographs: their size and their pixels, the way a viewer shows them. Every picture is opened here.
+"""Size and pixels of pictures, as a viewer shows them. All pictures are opened here.
 
-EXIF rotation is applied here and nowhere else, so a box drawn in a viewer fits the pixels training sees.
-Pictures come from strangers. Only the formats in `FORMATS` are decoded, told by content: Pillow knows forty more, and
-runs Ghostscript for one of them. A picture of more pixels than `max_pixels()` is refused by its header, before any
-memory is taken for it; the environment variable TAOLITE_MAX_PIXELS, or `limit_pixels`, raises that bound.
-Pillow is imported when a picture is opened: `taolite --help` never pays for it.
+EXIF rotation is applied here and nowhere else, so that a box drawn in a viewer fits the pixels used in training.
+Pictures are untrusted. Only the formats in `FORMATS` are decoded, recognised by content (Pillow has forty more, and
+runs Ghostscript for one of them). A picture with more pixels than `max_pixels()` is refused from its header, before
+memory is allocated; the environment variable TAOLITE_MAX_PIXELS or `limit_pixels` changes that limit. Pillow is
+imported when a picture is opened, so that `taolite --help` is fast.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ _SIDEWAYS = (5, 6, 7, 8)  # its values that swap width and height
 _SIGNATURE = 8  # bytes of a PNG before its first chunk
 _MAY_TURN = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")  # its chunks that Pillow reads an orientation from
 _BITS_PER_SAMPLE = 258  # the TIFF tag
-_DIMMEST = 2.0  # a floating picture of 0 to 255 has this grey at least; of 0 to 1, a filter may have overshot 1
+_DIMMEST = (
+    2.0  # a maximum between 1 and this is ambiguous: a picture of 0..1 that a filter overshot, or a dark one of 0..255
+)
 _KINDS = (  # first bytes of files that have a picture's name
     (b"\xff\xd8\xff", "a damaged JPEG"),
     (b"\x89PNG", "a damaged PNG"),
@@ -72,7 +74,7 @@ _KINDS = (  # first bytes of files that have a picture's name
 
 
 def max_pixels() -> int:
-    """Width x height that a picture may have. Raises UsageError where TAOLITE_MAX_PIXELS is no such number."""
+    """The largest width x height of a picture. Raises UsageError if TAOLITE_MAX_PIXELS is not a number of pixels."""
     given = os.environ.get(MAX_PIXELS_VARIABLE, "").strip()
     if not given:
         return MAX_PIXELS
@@ -82,14 +84,14 @@ def max_pixels() -> int:
 
 
 def limit_pixels(pixels: int) -> None:
-    """Refuse pictures of more than `pixels` (width x height) in this process and those it starts from here on."""
+    """Refuse pictures of more than `pixels` (width x height), in this process and in those it starts later."""
     if pixels < 1:
         raise UsageError(f"pictures of at most {pixels} pixels: a whole number of 1 or more is needed")
     os.environ[MAX_PIXELS_VARIABLE] = str(pixels)
 
 
 def open_picture(path: Path) -> IO[bytes]:
-    """A picture's file. Raises PathError."""
+    """A picture's file, open for reading. Raises PathError."""
     try:
         return open_file(path)
     except PathError as error:
@@ -100,16 +102,16 @@ def open_picture(path: Path) -> IO[bytes]:
 
 @contextmanager
 def open_image(path: Path, *, stream: IO[bytes] | None = None, most: int | None = None) -> Iterator[ImageFile]:
-    """A picture, its header read and its pixels not yet, as Pillow has it, for the length of a `with` block.
+    """Open a picture with Pillow, for the length of a `with` block. Its header is read; its pixels are not yet decoded.
 
     Args:
-        path: the picture's file, for messages alone where there is a `stream`.
-        stream: where the picture's bytes are, if not in `path`; it stays open.
-        most: width x height that is allowed; `max_pixels()` unless told.
+        path: the picture's file. With `stream` it is only used in messages.
+        stream: has the bytes of the picture, if they are not in `path`; it is not closed.
+        most: largest width x height (default: `max_pixels()`).
 
     Raises:
-        PathError: there is no such file. PictureError: it is no picture, of another format, damaged, cut short or too
-            large, whether opening it shows that or what the block does with it.
+        PathError: there is no such file. PictureError: the file is not a picture, of another format, damaged, truncated
+            or too large. An error of Pillow inside the block is a PictureError too.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -137,7 +139,7 @@ def open_image(path: Path, *, stream: IO[bytes] | None = None, most: int | None 
 
 
 def read_size(path: Path, *, stream: IO[bytes] | None = None) -> tuple[int, int]:
-    """(height, width) in pixels, from the file's header alone. With `stream` the file's bytes come from there.
+    """(height, width) in pixels. Only the header is read, from `stream` if it is given.
 
     Raises PathError, PictureError.
     """
@@ -151,12 +153,12 @@ def read_size(path: Path, *, stream: IO[bytes] | None = None) -> tuple[int, int]
 
 
 def read_rgb(path: Path, *, grey: bool = False, stream: IO[bytes] | None = None) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB, or (H, W, 1) with `grey`; a new array. With `stream` the file's bytes come from there.
+    """(H, W, 3) uint8 RGB, or (H, W, 1) with `grey`; a new array. The bytes are read from `stream` if it is given.
 
-    A palette is looked up, an alpha channel left out, CMYK converted. Of 16 bits a sample the upper 8 are kept, and
-    greys that need no more than 8 of them are kept as they are. Floating greys are 0 to 1 or 0 to 255.
-    Raises PathError for a missing file, PictureError for one that is no picture, a truncated one, and greys whose
-    range cannot be kept.
+    Palettes and CMYK are converted, an alpha channel is dropped. 16-bit samples are scaled to 8 bits; a grey picture
+    whose values all fit into 8 bits is not scaled. Float pictures need to have values of 0 to 1, or of 0 to 255.
+    Raises PathError for a missing file; PictureError for a file that is not a picture, is truncated, or has grey values
+    outside of these ranges.
     """
     from PIL import Image, ImageOps
 
@@ -173,14 +175,14 @@ def read_rgb(path: Path, *, grey: bool = False, stream: IO[bytes] | None = None)
 
 
 def to_grey(image_hwc: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB -> (H, W, 1), the same values that `read_rgb(grey=True)` gives."""
+    """(H, W, 3) uint8 RGB -> (H, W, 1), with the same values as `read_rgb(grey=True)`."""
     from PIL import Image
 
     return np.array(Image.fromarray(image_hwc).convert("L"))[:, :, None]
 
 
 def _leave_the_bound_to_us(allowed: int) -> None:
-    """Pillow has a bound of its own, at which it warns, and refuses at twice that; it is for the whole process."""
+    """Raise Pillow's own limit to ours. Pillow warns at its limit and refuses at twice that, in the whole process."""
     from PIL import Image
 
     if Image.MAX_IMAGE_PIXELS is not None and allowed > Image.MAX_IMAGE_PIXELS:
@@ -193,23 +195,23 @@ def _too_large(pixels: str, allowed: int) -> str:
 
 
 def _what_it_is(file: IO[bytes], begin: int) -> str:
-    """What a file that Pillow does not take for a picture begins with, in words."""
+    """The kind of a file that Pillow does not recognise, from its first bytes, in words."""
     file.seek(begin)
     head = file.read(64)
     if not head:
         return "the file is empty"
     if not head.strip(b"\0"):
-        return "the file begins with zeros only, as one that was not copied to its end does"
+        return "the file begins with zeros; it was probably not copied completely"
     kind = next((name for first, name in _KINDS if head.lower().startswith(first.lower())), "")
     if head[4:8] == b"ftyp":
         kind = "an AVIF or HEIC picture, or a video"
     if kind.startswith("a damaged"):
         return kind
-    return f"{kind or 'no picture of a known format'}; {', '.join(FORMATS[:-1])} and {FORMATS[-1]} are read"
+    return f"{kind or 'unknown image format'}; {', '.join(FORMATS[:-1])} and {FORMATS[-1]} are read"
 
 
 def _ends_with_its_pixels(image: ImageFile) -> bool:
-    """Whether this is a whole PNG with no EXIF or text behind its pixels. Pillow decodes them all to see that."""
+    """True for a complete PNG without EXIF or text after its pixels. Pillow decodes all pixels to find that out."""
     if image.format != "PNG":
         return False
     stream = image.fp
@@ -224,24 +226,26 @@ def _ends_with_its_pixels(image: ImageFile) -> bool:
 
 
 def _of_integers(path: Path, values: NDArray[np.generic], *, highest: int) -> NDArray[np.uint8]:
-    """Greys of 0..`highest` to 0..255; values that fit into 8 bits stay as they are, stored in a wider type."""
+    """Grey values of 0..`highest` scaled to 0..255; not scaled if all of them are 255 or less."""
     low, high = int(values.min(initial=0)), int(values.max(initial=0))
     if low < 0 or high > highest:
-        raise PictureError(path, f"its greys are {low} to {high}; 0 to {highest} can be read, so convert it to 8 bits")
+        raise PictureError(
+            path, f"its grey values are {low} to {high}; convert it to 8 bits (0 to {highest} is read too)"
+        )
     wide = values.astype(np.float32)
     return (wide if high <= 255 else wide / (highest / 255)).astype(np.uint8)
 
 
 def _of_floats(path: Path, values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Greys of 0..1, or of 0..255, to 0..255."""
+    """Grey values of 0..1, or of 0..255, to 0..255."""
     wide = values.astype(np.float32)
     if not np.isfinite(wide).all():
-        raise PictureError(path, "it has greys that are not finite numbers (NaN, infinity); convert it to 8 bits")
+        raise PictureError(path, "some grey values are not finite numbers (NaN, infinity); convert it to 8 bits")
     low, high = float(wide.min(initial=0)), float(wide.max(initial=0))
     if low >= 0 and high <= 1:
         return np.asarray((wide * 255).round(), np.uint8)
     if low >= 0 and _DIMMEST <= high <= 255:
         return wide.astype(np.uint8)
     raise PictureError(
-        path, f"its greys are {low:g} to {high:g}; 0 to 1 or 0 to 255 can be read, so convert it to 8 bits"
+        path, f"its grey values are {low:g} to {high:g}; convert it to 8 bits (0 to 1 and 0 to 255 are read too)"
     )

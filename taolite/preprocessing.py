@@ -1,8 +1,8 @@
-"""From photograph to network input: one value, stored in every artifact, used by train, evaluate, calibrate, infer
-and the DeepStream config alike.
+"""From photo to network input. The same value is stored in every artifact and used in training, evaluation,
+calibration, inference and the DeepStream config.
 
-A photo is resized, and a window of the input's size is taken out of it, filled up with zeros at the right and bottom
-(reference/detectnet_v2.md 4.2). `fit` says how:
+A photo is resized, and a window of the input's size is cut out of it. Missing pixels at the right and bottom are zero
+(reference/detectnet_v2.md 4.2). `fit` is one of:
 
     crop     the window lies at `crop_at` of the photo, which `photo_scale` may resize first (TAO's default)
     stretch  resized to the input, whatever its aspect (`enable_auto_resize`, and TAO's inference)
@@ -30,8 +30,8 @@ __all__ = ["Preprocessing", "resize"]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Input pixels are `scale * (value - offset) / std` of RGB (or grey) values 0..255, laid out CHW float32; `bgr`
-    turns the channels round first, and `offsets` and `stds` are in that order then."""
+    """The network's input is `scale * (value - offset) / std` of RGB (or grey) values 0..255, CHW float32. With `bgr`
+    the channels are reversed first; `offsets` and `stds` are then in BGR order."""
 
     input_hw: tuple[int, int]
     channels: int = 3
@@ -110,14 +110,14 @@ class Preprocessing:
         return max(round(height * scale_y), 1), max(round(width * scale_x), 1)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON value; `from_json` gives the same Preprocessing back."""
+        """A JSON object. `from_json` turns it into an equal Preprocessing."""
         return asdict(self)
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> Preprocessing:
-        """The Preprocessing that `to_json` wrote; what an older version did not know of has its default.
+        """The Preprocessing of a JSON object from `to_json`. A field that is missing has its default.
 
-        ValueError for a value that no Preprocessing has, as a file from elsewhere may hold.
+        Raises ValueError for a field or a value that no Preprocessing has.
         """
         if not isinstance(value, dict):
             raise ValueError("preprocessing is no object")

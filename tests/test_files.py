@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from taolite.errors import PathError, StorageError
-from taolite.files import open_atomic, open_file, sync_folder, write_bytes, write_text
+from taolite.errors import PathError, StorageError, UsageError
+from taolite.files import open_atomic, open_file, refuse_replacing, sync_folder, write_bytes, write_text
 
 
 def test_a_file_appears_with_its_folders(tmp_path):
@@ -125,10 +125,29 @@ def test_the_files_of_a_folder_are_brought_to_the_disk_once_at_the_end(tmp_path,
         with open_atomic(tmp_path / "set" / name, durable=False) as stream:
             stream.write(b"x")
     assert done == []
+    (tmp_path / "elsewhere").touch()
+    (tmp_path / "set" / "link").symlink_to(tmp_path / "elsewhere")
 
     sync_folder(tmp_path / "set")
 
     assert sorted(done) == [f"{tmp_path}/set", f"{tmp_path}/set/a", f"{tmp_path}/set/b", f"{tmp_path}/set/b/c"]
+
+
+def test_a_file_that_would_take_the_place_of_what_is_read_is_refused_by_whatever_path(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "m.tlt").write_bytes(b"x")
+    (tmp_path / "link.tlt").symlink_to("m.tlt")
+    (tmp_path / "other.tlt").write_bytes(b"x")
+
+    for target in (tmp_path / "m.tlt", tmp_path / "sub" / ".." / "m.tlt", tmp_path / "link.tlt"):
+        with pytest.raises(UsageError) as caught:
+            refuse_replacing(tmp_path / "m.tlt", target)
+        assert str(caught.value) == (
+            f"{target}: this is the input model, and it would be replaced; choose another output"
+        )
+    refuse_replacing(tmp_path / "m.tlt", tmp_path / "other.tlt")
+    refuse_replacing(tmp_path / "m.tlt", tmp_path / "none.tlt")
+    refuse_replacing(tmp_path / "none.tlt", tmp_path / "none.tlt")
 
 
 def test_a_half_that_cannot_be_removed_does_not_hide_why_it_was_not_finished(tmp_path, monkeypatch):
@@ -164,7 +183,7 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
         write_bytes(tmp_path / "f" / "g", b"x")
 
     assert str(caught.value) == (
-        f"{tmp_path}/f/g: a file stands where a folder is needed (or the reverse); move it or choose another"
+        f"{tmp_path}/f/g: a file is where a folder should be, or the reverse; move it or choose another path"
     )
 
 
@@ -175,7 +194,7 @@ def test_a_folder_in_the_place_of_the_file_is_named(tmp_path):
         write_bytes(tmp_path / "f", b"x")
 
     assert str(caught.value) == (
-        f"{tmp_path}/f: a file stands where a folder is needed (or the reverse); move it or choose another"
+        f"{tmp_path}/f: a file is where a folder should be, or the reverse; move it or choose another path"
     )
     assert list(tmp_path.iterdir()) == [tmp_path / "f"]
 
@@ -210,9 +229,9 @@ def test_only_files_are_opened_and_what_is_none_is_named_at_once(tmp_path):
 
     assert said == {
         "none": "no such file",
-        tmp_path.name: "this is a folder, and a file is needed",
-        "pipe": "this is a pipe, and a file is needed",
-        "zero": "this is a device, and a file is needed",
+        tmp_path.name: "this is a folder; a file is needed",
+        "pipe": "this is a pipe; a file is needed",
+        "zero": "this is a device; a file is needed",
         "f": "cannot be read (Not a directory)",
     }
     with open_file(tmp_path / "link") as stream:

@@ -118,9 +118,9 @@ READ = "JPEG, PNG, BMP, GIF, PPM, TIFF and WEBP are read"
         (b"<!doctype html><title>404</title>", f"a web page; {READ}"),
         (b"version https://git-lfs.github.com/spec/v1\noid", f"a Git LFS pointer; run `git lfs pull`; {READ}"),
         (b"\xff\xd8\xff\xe0" + bytes(9), "a damaged JPEG"),
-        (b"cat", f"no picture of a known format; {READ}"),
+        (b"cat", f"unknown image format; {READ}"),
         (b"", "the file is empty"),
-        (bytes(500), "the file begins with zeros only, as one that was not copied to its end does"),
+        (bytes(500), "the file begins with zeros; it was probably not copied completely"),
     ],
 )
 def test_a_file_of_another_format_with_a_pictures_name_is_named_and_not_decoded(tmp_path: Path, data: bytes, said: str):
@@ -305,13 +305,25 @@ def test_16_bits_are_read_alike_in_either_byte_order_and_as_png(tmp_path: Path):
 @pytest.mark.parametrize(
     ("values", "kind", "said"),
     [
-        ([0.0, np.nan], np.float32, "it has greys that are not finite numbers (NaN, infinity); convert it to 8 bits"),
-        ([0.0, np.inf], np.float32, "it has greys that are not finite numbers (NaN, infinity); convert it to 8 bits"),
-        ([0.0, 1.25], np.float32, "its greys are 0 to 1.25; 0 to 1 or 0 to 255 can be read, so convert it to 8 bits"),
-        ([-1.0, 1.0], np.float32, "its greys are -1 to 1; 0 to 1 or 0 to 255 can be read, so convert it to 8 bits"),
-        ([0.0, 4e3], np.float32, "its greys are 0 to 4000; 0 to 1 or 0 to 255 can be read, so convert it to 8 bits"),
-        ([-3, 9], np.int32, "its greys are -3 to 9; 0 to 65535 can be read, so convert it to 8 bits"),
-        ([0, 70_000], np.int32, "its greys are 0 to 70000; 0 to 65535 can be read, so convert it to 8 bits"),
+        ([0.0, np.nan], np.float32, "some grey values are not finite numbers (NaN, infinity); convert it to 8 bits"),
+        ([0.0, np.inf], np.float32, "some grey values are not finite numbers (NaN, infinity); convert it to 8 bits"),
+        (
+            [0.0, 1.25],
+            np.float32,
+            "its grey values are 0 to 1.25; convert it to 8 bits (0 to 1 and 0 to 255 are read too)",
+        ),
+        (
+            [-1.0, 1.0],
+            np.float32,
+            "its grey values are -1 to 1; convert it to 8 bits (0 to 1 and 0 to 255 are read too)",
+        ),
+        (
+            [0.0, 4e3],
+            np.float32,
+            "its grey values are 0 to 4000; convert it to 8 bits (0 to 1 and 0 to 255 are read too)",
+        ),
+        ([-3, 9], np.int32, "its grey values are -3 to 9; convert it to 8 bits (0 to 65535 is read too)"),
+        ([0, 70_000], np.int32, "its grey values are 0 to 70000; convert it to 8 bits (0 to 65535 is read too)"),
     ],
 )
 @pytest.mark.filterwarnings("error")
@@ -330,7 +342,7 @@ def test_a_pipe_with_a_pictures_name_does_not_stop_a_reader(tmp_path: Path):
     with pytest.raises(PathError) as caught:
         read_size(tmp_path / "a.jpg")
 
-    assert str(caught.value) == f"{tmp_path}/a.jpg: this is a pipe, and a file is needed"
+    assert str(caught.value) == f"{tmp_path}/a.jpg: this is a pipe; a file is needed"
 
 
 def test_a_missing_picture_says_so(tmp_path: Path):

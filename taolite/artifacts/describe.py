@@ -1,7 +1,7 @@
-"""What a file is and holds, as one JSON value: with its key all of it, without the key what may be told.
+"""Describe a file as one JSON object: all of it with the key, its readable header without.
 
-Fields that are always there: path, kind, bytes, sealed. The others are there where they are known, `sha256` for files
-of a known kind, so that a file of any size is told at once. Nothing here needs a runtime: an edge device can ask too.
+These fields are always there: path, kind, bytes, sealed. The others depend on the kind. `sha256` is left out for files
+of an unknown kind, so that a large one is described at once. No runtime is needed, so this works on an edge device.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from taolite.files import open_file
 __all__ = ["describe"]
 
 _SEALED = (Kind.BUNDLE, Kind.CHECKPOINT, Kind.ETLT)
-_PUBLIC = ("task", "writer", "input_name")  # what writers say in front
+_PUBLIC = ("task", "writer", "input_name")  # members of the public header
 _HEAD = FRONT_SIZE + 4 + 255  # an .etlt's name stands before its front
 
 
@@ -32,13 +32,13 @@ def describe(path: Path, *, key: Key | None) -> dict[str, Any]:
 
     Args:
         path: any file; artifacts, models of other programs, engines.
-        key: opens sealed files; None leaves them shut.
+        key: of a sealed file; None: only its header is read.
 
     Returns:
-        A JSON value. `advice` says what can be done with a file that taolite itself cannot use.
+        A JSON object. `advice` says what to do with a file that taolite cannot use.
 
     Raises:
-        PathError, TruncatedError, DamagedError, WrongKeyError (a key was given, and it is another's).
+        PathError, TruncatedError, DamagedError, WrongKeyError (a key was given, and it is not the file's).
     """
     with open_file(path) as stream:
         kind = sniff_stream(stream, where=str(path))
@@ -66,7 +66,7 @@ def describe(path: Path, *, key: Key | None) -> dict[str, Any]:
 
 
 def _claims(head: bytes, size: int, where: str) -> dict[str, Any]:
-    """What the readable front says; authentic only once a key has opened the file."""
+    """The public part of the header. It is not authenticated until a key has opened the file."""
     parts = split_etlt(head, where=where) if not head.startswith(b"\x89") else None
     begin = 0 if parts is None else parts[1]
     public = read_header(head[begin:], where=where, size=size - begin).public
@@ -118,6 +118,6 @@ def _engine(path: Path) -> dict[str, Any]:
 
 
 def _known(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts of an exported model's record that are for people."""
+    """The parts of an exported model's record that are shown."""
     names = ("task", "classes", "preprocessing", "precision", "opset", "parent", "lineage", "decoding", "calibration")
     return {name: meta[name] for name in names if name in meta}

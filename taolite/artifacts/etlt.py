@@ -1,9 +1,9 @@
-"""`.etlt`: an exported model in TAO's outer layout, with our sealed container as its payload.
+"""`.etlt`: an exported model in TAO's outer layout, with our encrypted container as its payload.
 
-TAO's readers walk: int32 little-endian N, N bytes of input name, payload (reference/deploy.md 1.1). Ours has the
-same front, so the name can be read without a key; the payload is sealed and holds ONNX and a JSON record (task,
-classes, preprocessing, decode parameters, parent hash ...). The name stands in the sealed header a second time,
-so a changed front does not go unnoticed. Plain `.onnx` comes in by the same door, without a key.
+TAO's layout is: N as int32 little-endian, N bytes of input name, payload (reference/deploy.md 1.1). Ours is the same,
+so the input's name is readable without a key. The payload holds the ONNX and a JSON record (task, classes,
+preprocessing, decoding, parent hash ...). The name is repeated in the authenticated header, so that a changed name is
+detected. `read_model` also reads a plain `.onnx`, without a key.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["Etlt", "read_etlt", "read_model", "write_etlt"]
 
 @dataclass(frozen=True)
 class Etlt:
-    """An exported model: the ONNX file's bytes, the name of its input, and a JSON record about it."""
+    """An exported model. onnx: bytes of the ONNX file. input_name: of its input. meta: JSON, what is known of it."""
 
     onnx: bytes = field(repr=False)
     input_name: str = "input_1"
@@ -35,9 +35,9 @@ class Etlt:
 
 
 def write_etlt(path: Path, etlt: Etlt, *, key: Key, cost: KdfCost | None = None) -> None:
-    """Seal `etlt` into `path`, atomically. `cost` is for tests; StorageError where it cannot be written.
+    """Write `etlt` to `path`, encrypted, atomically. `cost` is for tests. Raises StorageError.
 
-    `input_name` is 1 to 255 printable ASCII characters without spaces.
+    `input_name` needs to be 1 to 255 printable ASCII characters without spaces.
     """
     name = etlt.input_name.encode("ascii")
     if not 1 <= len(name) <= 255 or not all(32 < byte < 127 for byte in name):
@@ -64,10 +64,10 @@ def read_etlt(path: Path, *, key: Key | None) -> Etlt:
 
 
 def read_model(path: Path, *, key: Key | None = None) -> Etlt:
-    """Open an exported model, sealed (`.etlt`, needs the key) or plain (`.onnx`, does not), told apart by content.
+    """Open an exported model: an `.etlt`, which needs the key, or a plain `.onnx`; the content decides, not the name.
 
-    A plain one has an empty `input_name` and `meta`: what it has to say stands in the ONNX itself.
-    Raises as `read_etlt` does.
+    Of a plain one `input_name` and `meta` are empty; its metadata is inside the ONNX.
+    Raises the same errors as `read_etlt`.
     """
     with open_file(path) as stream:
         found = sniff_stream(stream, where=str(path))
@@ -87,7 +87,7 @@ def _open(stream: IO[bytes], where: str, key: Key | None) -> Etlt:
     stream.seek(begin)
     header, payload = unseal(stream, key=key, where=where)
     if header.public.get("input_name") != name:
-        raise DamagedError(f"{where}: its front was changed after it was written; take it from a backup")
+        raise DamagedError(f"{where}: its header was changed after it was written; restore the file from a backup")
     with opened(where):
         meta, onnx = split(payload)
     return Etlt(onnx=onnx, input_name=name, meta=meta)

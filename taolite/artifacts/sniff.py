@@ -1,8 +1,8 @@
-"""What a file is, told from its bytes and never from its name: a `.tlt` may be ours, NVIDIA's, or a renamed HDF5.
+"""The kind of a file, from its content and never from its name: a `.tlt` may be ours, NVIDIA's, or a renamed HDF5.
 
-`sniff` knows the files that users of TAO have lying about; `wrong_kind` says what to do with one of them where
-another was needed. A file is judged from its first bytes and, for zips, pickles and ONNX, a few more, so that one of
-any size is told at once. NVIDIA's encrypted `.tlt` has no header at all (reference/deploy.md 1.1): it is recognised as
+`sniff` knows the kinds of files that users of TAO have. `wrong_kind` makes the error for a file of another kind than
+the one that is needed. Only the first bytes are read, and for zips, pickles and ONNX a few more, so that a large file
+is recognised at once. NVIDIA's encrypted `.tlt` has no header at all (reference/deploy.md 1.1): it is recognised as
 bytes that no test can tell from noise.
 """
 
@@ -32,7 +32,7 @@ _SEARCH = 4096  # bytes in which a container behind a damaged .etlt front is loo
 
 
 class Kind(str, Enum):
-    """What a file holds; the value is how messages call it."""
+    """The kind of a file; the value is its name in messages."""
 
     BUNDLE = "a taolite model (.tlt)"
     CHECKPOINT = "a taolite checkpoint"
@@ -74,18 +74,18 @@ _WAY_OUT = {
 
 
 def sniff(path: Path) -> Kind:
-    """What `path` holds. Raises PathError, and TruncatedError or DamagedError for our own files."""
+    """The kind of the file at `path`. Raises PathError; TruncatedError or DamagedError for a file of ours."""
     with open_file(path) as stream:
         return sniff_stream(stream, where=str(path))
 
 
 def sniff_stream(stream: IO[bytes], *, where: str) -> Kind:
-    """What a file, open at its beginning, is. `where` names it in messages."""
+    """The kind of a file that is open at its first byte. `where` is its name in messages."""
     head = stream.read(_HEAD)
     size = stream.seek(0, os.SEEK_END)
     if size < 4:
         found = f"ends after {size} byte{'s' if size != 1 else ''}" if size else "is empty"
-        raise TruncatedError(f"{where}: the file {found}; copy or make it again")
+        raise TruncatedError(f"{where}: the file {found}; copy it again, or recreate it")
     if is_ours(head) or MAGIC.startswith(head[: len(MAGIC)]):
         kind = read_header(head, where=where, size=size).kind
         known = {"bundle": Kind.BUNDLE, "checkpoint": Kind.CHECKPOINT}
@@ -109,11 +109,11 @@ def sniff_stream(stream: IO[bytes], *, where: str) -> Kind:
 
 
 def split_etlt(head: bytes, *, where: str) -> tuple[str, int] | None:
-    """The input's name in TAO's `.etlt` layout (reference/deploy.md 1.1), and where its payload begins.
+    """Input name and payload offset of a file in TAO's `.etlt` layout (reference/deploy.md 1.1); None for another file.
 
-    None where it is not one. `head` is the file's beginning, 64 KiB or all of it.
+    `head` is the first 64 KiB of the file, or all of it.
 
-    Raises TruncatedError or DamagedError where our payload shows that it was one of ours.
+    Raises TruncatedError or DamagedError for a damaged `.etlt` of ours.
     """
     if len(head) < 4:
         return None
@@ -123,28 +123,28 @@ def split_etlt(head: bytes, *, where: str) -> tuple[str, int] | None:
     name, payload = head[4:begin], head[begin : begin + len(MAGIC)]
     if 0 <= length <= _MAX_NAME and all(32 < byte < 127 for byte in name):
         if len(payload) < len(MAGIC) and MAGIC.startswith(payload):
-            raise TruncatedError(f"{where}: the file ends after {len(head)} bytes; copy or make it again")
+            raise TruncatedError(f"{where}: the file ends after {len(head)} bytes; copy it again, or recreate it")
         if found in (-1, length):
             return name.decode("ascii"), begin
     if found >= 0:
-        raise DamagedError(f"{where}: its front was changed after it was written; take it from a backup")
+        raise DamagedError(f"{where}: its header was changed after it was written; restore the file from a backup")
     return None
 
 
 def advice(kind: Kind) -> str:
-    """What can be done with a file of this kind where it cannot be used."""
+    """What to do with a file of this kind where another kind is needed."""
     return _WAY_OUT[kind]
 
 
 def wrong_kind(where: str, found: Kind, *, needed: str) -> ArtifactError:
-    """The error for a file of another kind than `needed` ("a trained model (.tlt)"), with the way out."""
+    """The error for a file of kind `found` where `needed` is needed, e.g. "a trained model (.tlt)"."""
     ours = found in (Kind.BUNDLE, Kind.CHECKPOINT, Kind.ETLT)
     text = f"{where}: this is {found.value}, and {needed} is needed; {_WAY_OUT[found]}"
     return ArtifactError(text) if ours else ForeignError(text)
 
 
 def _is_torch(head: bytes, stream: IO[bytes], size: int) -> bool:
-    """A zip that torch.save wrote (it holds a data.pkl), or a bare pickle of protocol 2 or more."""
+    """A zip from torch.save (it has a data.pkl), or a pickle of protocol 2 or later."""
     if head.startswith(b"PK\x03\x04"):
         stream.seek(max(0, size - _MAX_COMMENT))
         _, end, record = stream.read().rpartition(b"PK\x05\x06")
@@ -172,7 +172,7 @@ def _is_safetensors(head: bytes, stream: IO[bytes], size: int) -> bool:
 
 
 def _is_onnx(head: bytes, stream: IO[bytes], size: int) -> bool:
-    """A protobuf message whose fields are those of onnx.ModelProto, to the last byte, a graph among them."""
+    """A protobuf message that has only fields of onnx.ModelProto, one of them the graph, up to the last byte."""
     varints, blocks = {1, 5}, {2, 3, 4, 6, 7, 8, 14, 20, 25, 26}  # field numbers of onnx.proto3
     position, seen = 0, set[int]()
     for _ in range(_MAX_FIELDS):
@@ -199,7 +199,7 @@ def _read(stream: IO[bytes], position: int, length: int) -> bytes:
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """A protobuf varint and the place behind it; a place behind the end of `data` where there is none."""
+    """A protobuf varint and the position after it, which is beyond the end of `data` if there is no varint."""
     value = shift = 0
     while position < len(data) and shift < 64:
         byte = data[position]
@@ -211,9 +211,9 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _looks_random(data: bytes) -> bool:
-    """True where the byte counts are those of noise: chi-square of 255 degrees of freedom, within 6 sigma.
+    """True if all byte values are equally frequent: chi-square with 255 degrees of freedom, within 6 sigma.
 
-    Compressed files have a header and, at these lengths, far larger values.
+    Compressed files have a header, and at these lengths a far larger chi-square.
     """
     if len(data) < 1024:
         return False

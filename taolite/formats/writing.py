@@ -22,6 +22,7 @@ from typing import Literal
 
 from taolite.errors import PathError, StorageError, UsageError
 from taolite.events import Listener, Notice, Progress, silent
+from taolite.files import sync_folder
 from taolite.formats import coco, kitti, labelme, voc, yolo
 from taolite.formats.attributes import written_on
 from taolite.formats.findings import SHOWN
@@ -104,6 +105,7 @@ def write(
             _put(partial / "labels.txt", "".join(f"{name}\n" for name in classes or _class_names(named)))
         if folder.exists():
             folder.rmdir()
+        sync_folder(partial)
         partial.rename(folder)
     except OSError as error:
         raise StorageError(f"{folder}: {error.strerror or error}; nothing was written") from error

@@ -84,7 +84,7 @@ class PictureFolder:
             )
         kind = _FORMATS.get(path.suffix.lower(), "PNG")
         options: dict[str, Any] = {"quality": _JPEG_QUALITY} if kind in ("JPEG", "WEBP") else {}
-        with open_atomic(path) as stream:
+        with open_atomic(path, durable=False) as stream:
             Image.fromarray(image_hwc).save(stream, kind, **options)
         return path
 
@@ -163,7 +163,7 @@ class KittiFolder:
         """Write the detections of picture `name` as `<its stem>.txt`; where it now is. Raises DataError for a class
         name with a blank in it, StorageError where the disk refuses."""
         path = self.folder / self._names.claim(f"{Path(name).stem}.txt")
-        write_text(path, "".join(f"{format_detection(one)}\n" for one in detections))
+        write_text(path, "".join(f"{format_detection(one)}\n" for one in detections), durable=False)
         return path
 
 

@@ -1,4 +1,4 @@
-"""The text of a spec file, or one message that says why there is none."""
+"""Reading the text of a spec file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LARGEST = 1 << 21  # bytes; a spec has some thousand, and 400 a class
 
 
 def read_text(path: Path | str) -> str:
-    """The text of the file at `path`. Raises PathError with the way out."""
+    """The text of the spec at `path`. Raises PathError if it cannot be read, is empty, too large or not UTF-8."""
     path = Path(path)
     try:
         with open(path, "rb") as stream:  # a pipe too, as in -e <(sed ... train.txt)
@@ -27,26 +27,26 @@ def read_text(path: Path | str) -> str:
         why = error.strerror if isinstance(error, OSError) else error
         raise PathError(f"{path}: the spec cannot be read ({why})") from error
     if len(data) > _LARGEST:
-        raise PathError(f"{path}: larger than {_LARGEST >> 20} MiB, and so no spec; check the path")
+        raise PathError(f"{path}: larger than {_LARGEST >> 20} MiB, and so not a spec; check the path")
     if not data.strip():
         raise PathError(f"{path}: the file is empty; a spec has blocks such as `model_config {{ }}`")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise PathError(f"{path}: not a text file (byte {error.start} is no UTF-8); a spec is plain text") from error
+        raise PathError(f"{path}: not a text file (byte {error.start} is not UTF-8); a spec is plain text") from error
     return text if "\n" in text else text.replace("\r", "\n")  # line ends of an old Mac
 
 
 @contextmanager
 def own_errors(path: Path | str) -> Iterator[None]:
-    """A `with` block that reads a spec: whatever is raised in it becomes a SpecError of `path`."""
+    """A `with` block that reads a spec: any exception inside becomes a SpecError of `path`."""
     try:
         yield
     except TaoliteError:
         raise
     except Exception as error:
         raise SpecError(
-            path, [SpecProblem(0, 0, f"cannot be read ({reason(error)}); check what is unusual in it")]
+            path, [SpecProblem(0, 0, f"cannot be read ({reason(error)}); look for unusual values in it")]
         ) from error
 
 

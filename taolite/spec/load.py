@@ -20,8 +20,7 @@ Read = TypeVar("Read", covariant=True)
 
 @dataclass(frozen=True)
 class Reading(Generic[Read]):
-    """A spec that was read, or what a task makes of it, and what is worth a warning in it, with lines, in file
-    order."""
+    """A spec that was read (or what a task makes of it), and its warnings with their lines, in file order."""
 
     model: Read
     warnings: tuple[SpecProblem, ...]
@@ -33,7 +32,7 @@ def load(path: Path | str, model: type[Model]) -> Model:
 
 
 def loads(text: str, model: type[Model], *, path: Path | str = "<text>") -> Model:
-    """Read a spec from `text`; `path` is what messages call it. Raises SpecError."""
+    """Read a spec from `text`; `path` is its name in messages. Raises SpecError."""
     return reads(text, model, path=path).model
 
 
@@ -52,8 +51,8 @@ def reads(text: str, model: type[Model], *, path: Path | str = "<text>") -> Read
 
 
 def warnings(model: SpecModel) -> list[str]:
-    """What is legal in `model` and still worth a warning, one sentence each. (`read` adds line numbers, and what only
-    the text shows, such as a field given twice.)"""
+    """Warnings about `model`, one sentence each. (`read` adds line numbers, and warnings that need the text,
+    as for a field that is given twice.)"""
     return [f"{show_path(finding.at)} {finding.text}".strip() for finding in all_notes(model)]
 
 

@@ -1,6 +1,6 @@
-"""What a field of a SpecModel is, read off its annotation: its kind, whether it repeats, and the range of its values.
+"""The shape of a SpecModel's field, from its annotation: kind, repetition, and range of values.
 
-This is the only place that looks inside annotations; the binder, the writer and the oracle of the tests ask here.
+Only this module looks into annotations; the binder, the writer and the oracle of the tests use it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from taolite.spec.model import SpecModel, Wire
 
 __all__ = ["Range", "Shape", "shapes"]
 
-_WIDEST = (2**31 - 1, 2**32 - 1)  # the limits of the wire type, not worth a word unless they are passed
+_WIDEST = (2**31 - 1, 2**32 - 1)  # limits of the wire types; messages leave them out unless they are exceeded
 
 
 @dataclass(frozen=True)
 class Range:
-    """What the numbers or the length of a value must satisfy; unset limits are infinite."""
+    """Limits of a number, or of the length of a value. A limit that is not set is infinite."""
 
     low: float = -math.inf
     low_open: bool = False
@@ -35,7 +35,7 @@ class Range:
     finite: bool = False
 
     def holds(self, value: float) -> bool:
-        """Whether a number is inside; nan never is, once there is any limit."""
+        """True if the number is in the range. With any limit, nan is not."""
         if self.finite and not math.isfinite(value):
             return False
         if self.low > -math.inf and not (value > self.low if self.low_open else value >= self.low):
@@ -45,7 +45,7 @@ class Range:
         return self.multiple_of is None or value % self.multiple_of == 0
 
     def needs(self, value: float | None = None) -> str:
-        """The end of `it needs to be ...`; with the offending `value`, no more than what helps with it."""
+        """The end of `it needs to be ...`. With the `value` that was given, only the limit that it exceeds."""
         if value is not None and not math.isfinite(value):
             return "a finite number"
         if self.multiple_of is not None and value is not None and value > 0:
@@ -70,7 +70,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Shape:
-    """One field. `name` is the attribute, `spec_name` TAO's spelling; `kind` is that of one element."""
+    """One field. name: of the attribute. spec_name: TAO's spelling. kind: of one element."""
 
     name: str
     spec_name: str
@@ -89,7 +89,7 @@ class Shape:
 
 @cache
 def shapes(model: type[SpecModel]) -> dict[str, Shape]:
-    """The fields of `model` by TAO's spelling, in the order of declaration."""
+    """The fields of `model` by TAO's spelling, in the order in which they are declared."""
     found = {}
     for name, info in model.model_fields.items():
         shape = _shape(name, info)
@@ -125,7 +125,7 @@ def _shape(name: str, info: FieldInfo) -> Shape:
 
 
 def _unwrap(annotation: Any, limits: list[Any]) -> Any:
-    """Take off `Annotated[...]` and `| None`, keeping the limits found on the way."""
+    """Remove `Annotated[...]` and `| None`; limits that are found are added to `limits`."""
     while True:
         if get_origin(annotation) is Annotated:
             annotation, *extra = get_args(annotation)

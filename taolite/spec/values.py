@@ -1,7 +1,7 @@
-"""One token of a spec into one Python value: what `0x1F`, `1e-3f`, `'a\\tb'`, `t` and `INTEGRATE` mean.
+"""From the tokens of a spec to Python values: the meaning of `0x1F`, `1e-3f`, `'a\\tb'`, `t` and `INTEGRATE`.
 
-The accepted spellings are those of the `protobuf` package's text_format (the oracle of the tests). Every function
-takes a `Scalar` and raises `UnfitError` with the end of a sentence that begins with the field's name.
+The accepted spellings are those of text_format in the `protobuf` package (the oracle of the tests). Each function takes
+a `Scalar` and raises `UnfitError`, whose text continues a sentence that begins with the field's name.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _LONGEST_WORD = 100  # characters of a word that may be a known one misspelt
 
 
 class UnfitError(Exception):
-    """The value does not fit; the text goes on from the field's name."""
+    """The value does not fit. The text continues a sentence that begins with the field's name."""
 
 
 def value_of(shape: Shape, scalar: Scalar) -> Any:
-    """The value of one element of the field `shape`, in range. Raises UnfitError."""
+    """The value of one element of the field `shape`. Raises UnfitError if it is not valid."""
     if shape.kind == "enum":
         assert shape.enum is not None
         return _enum(scalar, shape.enum)
@@ -49,7 +49,7 @@ def value_of(shape: Shape, scalar: Scalar) -> Any:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean `x`?`, or nothing where no known word is near."""
+    """`; did you mean `x`?`, or "" if no known word is similar."""
     if len(word) > _LONGEST_WORD:
         return ""
     known = list(known)
@@ -59,7 +59,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _need(shape: Shape, value: Any) -> str:
-    """The end of `it needs to be ...` for a field of choices or of numbers that was given `value`."""
+    """The end of `it needs to be ...`, for a field of choices or numbers whose `value` is not valid."""
     if not shape.choices:
         return shape.range.needs(value)
     return _listed([f"`{choice}`" if isinstance(choice, str) else str(choice) for choice in shape.choices])
@@ -89,7 +89,7 @@ def _one(scalar: Scalar, need: str) -> Token:
 
 
 def _integer(scalar: Scalar) -> int:
-    """The whole number; one beyond 18 digits, which no field can hold, is `_BEYOND` or its negative."""
+    """The whole number. One of more than 18 digits, which no field can hold, becomes `_BEYOND` or its negative."""
     text = _one(scalar, "a whole number").text
     if re.fullmatch(r"-?[1-9][0-9]{18,}", text):  # Python itself reads no more than 4300 digits
         return -_BEYOND if text.startswith("-") else _BEYOND
@@ -161,7 +161,7 @@ def _string(scalar: Scalar) -> str:
 
 
 def _unescape(token: Token) -> bytes:
-    """The bytes a quoted token stands for. A backslash before a letter that means nothing stays, as in TAO."""
+    """The bytes of a quoted token. A backslash before a letter without a meaning is kept, as in TAO."""
     text, out, position = token.text[1:-1], bytearray(), 0
     for match in _ESCAPE.finditer(text):
         out += text[position : match.start()].encode("utf-8")
@@ -176,7 +176,9 @@ def _unescape(token: Token) -> bytes:
         elif simple in _SIMPLE:
             out.append(_SIMPLE[simple])
         elif octal or simple in ("x", "u", "U", "N"):
-            raise UnfitError(f"holds the escape `{match.group()}`, which is no character; write `\\\\` for a backslash")
+            raise UnfitError(
+                f"has the escape `{match.group()}`, which is not a character; write `\\\\` for a backslash"
+            )
         else:
             out += match.group().encode("utf-8")
     return bytes(out + text[position:].encode("utf-8"))
@@ -186,4 +188,4 @@ def _character(text: str, code: int) -> bytes:
     try:
         return chr(code).encode("utf-8")
     except (ValueError, UnicodeEncodeError):
-        raise UnfitError(f"holds the escape `{text}`, which is no character; write `\\\\` for a backslash") from None
+        raise UnfitError(f"has the escape `{text}`, which is not a character; write `\\\\` for a backslash") from None

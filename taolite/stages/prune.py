@@ -12,6 +12,7 @@ from taolite.artifacts.bundle import write_bundle
 from taolite.artifacts.container import artifact_hash
 from taolite.artifacts.keys import Key
 from taolite.events import Cutting, Exploring, LayersFloored, Listener, silent
+from taolite.files import refuse_replacing
 from taolite.nn.arrays import state_arrays
 from taolite.pruning.importance import Equalization, Normalizer
 from taolite.pruning.plan import Plan, apply, find_threshold, plan
@@ -50,7 +51,9 @@ class PruneReport:
 def prune(
     model: Trained, output: Path, *, key: Key, settings: PruneSettings, listener: Listener = silent
 ) -> PruneReport:
-    """Prune a trained model into exactly `output` (reference 9). Raises UsageError, ModelError, StorageError."""
+    """Prune a trained model into exactly `output` (reference 9), which cannot be the model itself. Raises UsageError,
+    ModelError, PathError, StorageError."""
+    refuse_replacing(model.source, output)
     bundle = model.bundle
     task = find(bundle.task)
     network = task.network(bundle)

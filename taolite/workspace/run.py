@@ -1,12 +1,12 @@
-"""A run's folder: TAO's names where TAO has one, ours beside them, one run a folder, one process a run.
+"""The folder of a run: files with TAO's names, and our own beside them. A folder has one run, a run has one process.
 
     weights/NAME.tlt   status.json   experiment_spec.txt   events.out.tfevents.*          TAO's
     manifest.json   metrics.jsonl   plots/   checkpoints/   .lock                          ours
 
-TAO goes on silently in a used folder, whatever was trained there (reference/detectnet_v2.md 10.4). Here the manifest
-records who the run is: task, resolved spec, classes, and the hash of its data. The same run resumes; another one is
-refused and the folder left as it was. `num_epochs`, or `n_epochs`, is no part of it, so that a finished run can be made
-longer.
+TAO continues silently in a folder that was used before, whatever was trained there (reference/detectnet_v2.md 10.4).
+Here the manifest records the identity of the run: task, resolved spec, classes, and the hash of its data. The same run
+is resumed; another one is refused, and the folder is not changed. `num_epochs` and `n_epochs` are not part of the
+identity, so that a finished run can be extended.
 """
 
 from __future__ import annotations
@@ -28,16 +28,18 @@ from taolite.workspace.status import MetricsFile, StatusFile
 __all__ = ["RunFolder", "RunIdentity"]
 
 T = TypeVar("T")
-_locks: dict[Path, IO[str]] = {}  # of this process: the system's lock is per process, and goes with its open file
+_locks: dict[
+    Path, IO[str]
+] = {}  # of this process: the system's lock is per process, and is released with the open file
 
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """Who a run is.
+    """The identity of a run.
 
-    task: "detectnet". spec: text of the resolved spec. classes: names in order. data_hash: content hash of the data
-    set (see `manifest.content_hash`), "" where it is not known. parent: `weights_hash` of the model it starts from, or
-    ""; not the file's hash, because a file sealed again has another one.
+    task: its name, as "detectnet". spec: text of the resolved spec. classes: names in order. data_hash: content hash of
+    the data set (see `manifest.content_hash`), "" if unknown. parent: `weights_hash` of the model it starts from, "" if
+    there is none (not the hash of the file, which changes when the model is sealed again).
     """
 
     task: str
@@ -48,11 +50,11 @@ class RunIdentity:
 
     @property
     def spec_hash(self) -> str:
-        """SHA-256 of the spec without its epochs, blank lines and indentation."""
+        """SHA-256 of the spec without number of epochs, blank lines and indentation."""
         return hashlib.sha256("\n".join(_lines(self.spec)).encode()).hexdigest()
 
     def differences(self, other: RunIdentity) -> list[str]:
-        """What is different here (self: then, other: now), in words; empty for the same run."""
+        """The differences between this run (then) and `other` (now), in words. Empty for the same run."""
         found = []
         if self.task != other.task:
             found.append(f"the task was {self.task} and is {other.task}")
@@ -68,7 +70,7 @@ class RunIdentity:
 
 
 class RunFolder:
-    """One run's folder, locked from `open` to `close`; a context manager."""
+    """The folder of one run, locked from `open` to `close`. A context manager."""
 
     def __init__(self, root: Path, identity: RunIdentity, *, resumed: bool) -> None:
         self.root = root
@@ -79,19 +81,19 @@ class RunFolder:
 
     @staticmethod
     def open(root: Path, identity: RunIdentity) -> RunFolder:
-        """Make the folder, or take up the run that is in it.
+        """Make the folder, or resume the run in it; `resumed` says which of the two.
 
-        `resumed` tells which. The resolved spec is written to experiment_spec.txt, the identity to manifest.json.
+        The resolved spec is written to experiment_spec.txt, the identity to manifest.json.
 
         Raises:
-            TrainingError: it holds another run, or another process is at work in it.
-            PathError, StorageError: it cannot be made or written to.
+            TrainingError: the folder has another run, or another process is using it.
+            PathError, StorageError: the folder cannot be made or written to.
         """
         root = Path(os.path.abspath(root))  # noqa: PTH100  (links stay as the user wrote them)
         try:
             root.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise PathError(f"{root}: this is a file, and a folder for the results is needed; move it") from error
+            raise PathError(f"{root}: this is a file; a folder is needed for the results; move it") from error
         except OSError as error:
             raise StorageError(f"{root}: the results folder cannot be made ({error.strerror})") from error
         _take_lock(root)
@@ -118,12 +120,12 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of resumable checkpoints; made when the first is written."""
+        """Folder of the checkpoints. It is made when the first one is written."""
         return self.root / "checkpoints"
 
     @property
     def plots(self) -> Path:
-        """Folder of pictures about the run."""
+        """Folder of the plots."""
         return self.root / "plots"
 
     def weights(self, name: str) -> Path:
@@ -147,7 +149,7 @@ class RunFolder:
         return path
 
     def record(self, **facts: Any) -> None:
-        """Add `facts` (JSON values: versions, hardware, seeds, metrics ...; a key never) to manifest.json."""
+        """Add `facts` to manifest.json: JSON values, as versions, hardware, seeds, metrics; never a key."""
         before = read_manifest(self.manifest) if self.manifest.exists() else {}
         identity = {
             "task": self.identity.task,
@@ -160,14 +162,14 @@ class RunFolder:
         write_manifest(self.manifest, {**before, **facts, "run": identity})
 
     def recorded(self, name: str, kind: type[T]) -> T | None:
-        """The fact `name` of manifest.json, None where it is missing. Raises PathError where it is of another kind."""
+        """The value of `name` in manifest.json, None if it is missing. Raises PathError if it is not a `kind`."""
         fact = read_manifest(self.manifest).get(name)
         if fact is None or (isinstance(fact, kind) and not isinstance(fact, bool)):
             return fact
         raise PathError(f"{self.manifest}: not a manifest ({name} is {fact!r}); move this folder away and run again")
 
     def close(self) -> None:
-        """Let other processes in; what was written stays."""
+        """Release the lock. All files stay."""
         _drop_lock(self.root)
 
     def __enter__(self) -> RunFolder:
@@ -178,13 +180,13 @@ class RunFolder:
 
 
 def _same_run(root: Path, identity: RunIdentity) -> bool:
-    """True to resume, False for a fresh folder; TrainingError where somebody else lives there."""
+    """True if the folder has this run, False if it has none. Raises TrainingError if it has another run."""
     path = root / "manifest.json"
     if not path.exists():
         return False
     then = _identity(read_manifest(path).get("run"))
     if then is None:
-        raise TrainingError(f"{root}: its manifest.json is not a run's; choose another folder (-r, --model-dir)")
+        raise TrainingError(f"{root}: its manifest.json is not of a run; choose another folder (-r, --model-dir)")
     differences = then.differences(identity)
     if differences:
         raise TrainingError(
@@ -195,7 +197,7 @@ def _same_run(root: Path, identity: RunIdentity) -> bool:
 
 
 def _identity(run: Any) -> RunIdentity | None:
-    """Who the run of a manifest is; None where that is not what its entry `run` says."""
+    """The identity in the entry `run` of a manifest; None if it is not one."""
     if not isinstance(run, dict):
         return None
     texts = {name: run.get(name, "") for name in ("task", "spec", "data_hash", "parent")}
@@ -206,13 +208,13 @@ def _identity(run: Any) -> RunIdentity | None:
 
 
 def _lines(spec: str) -> list[str]:
-    """The spec's lines as far as they say who a run is."""
+    """The lines of the spec that are part of the identity."""
     stripped = (line.strip() for line in spec.splitlines())
     return [line for line in stripped if line and not re.fullmatch(r"(?:num|n)_epochs\s*:\s*\d+\s*;?,?", line)]
 
 
 def _first_difference(then: list[str], now: list[str]) -> str:
-    """The first line that differs, with what it was and is."""
+    """The first line that differs, as it was and as it is."""
     import difflib
 
     for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(a=then, b=now, autojunk=False).get_opcodes():
@@ -223,9 +225,9 @@ def _first_difference(then: list[str], now: list[str]) -> str:
 
 
 def _take_lock(root: Path) -> None:
-    """The lock of the folder. It is the system's, so it goes with its process however that ends."""
+    """Lock the folder. The lock is the system's, so it is released when the process ends, however it ends."""
     if root in _locks:
-        raise TrainingError(f"{root}: this process is already at work in this folder; close that run first")
+        raise TrainingError(f"{root}: this process already has a run open in this folder; close that run first")
     path = root / ".lock"
     try:
         stream = open(path, "a+", encoding="utf-8")  # noqa: SIM115  (open until the run is closed)
@@ -238,7 +240,7 @@ def _take_lock(root: Path) -> None:
         owner = stream.read().strip() or "unknown"
         stream.close()
         raise TrainingError(
-            f"{root}: another process ({owner}) is at work in this folder; wait for it, or choose another "
+            f"{root}: another process ({owner}) is using this folder; wait for it to finish, or choose another folder "
             "(-r, --model-dir)"
         ) from error
     stream.truncate(0)
@@ -255,9 +257,9 @@ def _drop_lock(root: Path) -> None:
 
 
 def _lock_file(stream: IO[str]) -> None:
-    """Lock the file, or raise BlockingIOError or PermissionError at once; not inherited by data-loading children.
+    """Lock the file, or raise BlockingIOError or PermissionError at once. Child processes do not inherit the lock.
 
-    On a network disk without locks there is none, and nothing is raised.
+    On a network disk without locks the file is not locked, and nothing is raised.
     """
     try:
         import fcntl

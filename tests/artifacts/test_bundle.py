@@ -190,8 +190,8 @@ def test_a_missing_file_a_folder_and_an_empty_file_are_told_apart(tmp_path):
 
     assert found == {
         (PathError, "none.tlt"): "/none.tlt: no such file",
-        (PathError, ""): ": this is a folder, and a file is needed",
-        (TruncatedError, "empty.tlt"): "/empty.tlt: the file is empty; copy or make it again",
+        (PathError, ""): ": this is a folder; a file is needed",
+        (TruncatedError, "empty.tlt"): "/empty.tlt: the file is empty; copy it again, or recreate it",
     }
 
 

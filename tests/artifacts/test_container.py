@@ -117,7 +117,7 @@ def test_the_message_for_a_changed_chunk_names_it():
         unseal(bytes(data), key=KEY, where="m.tlt")
 
     assert str(caught.value) == (
-        "m.tlt: chunk 2 of 3 was changed after it was written; take it from a backup, or make it again"
+        "m.tlt: chunk 2 of 3 was changed after it was written; restore the file from a backup, or recreate it"
     )
 
 
@@ -138,7 +138,8 @@ def test_the_message_for_a_truncated_file_says_how_much_is_there():
         unseal(data[:-5], key=KEY, where="m.tlt")
 
     assert (
-        str(caught.value) == f"m.tlt: the file ends after {len(data) - 5} of {len(data)} bytes; copy or make it again"
+        str(caught.value)
+        == f"m.tlt: the file ends after {len(data) - 5} of {len(data)} bytes; copy it again, or recreate it"
     )
 
 
@@ -146,7 +147,7 @@ def test_bytes_behind_the_end_are_damage():
     with pytest.raises(DamagedError) as caught:
         unseal(sealed() + b"xy", key=KEY, where="m.tlt")
 
-    assert str(caught.value) == "m.tlt: 2 bytes follow the end of the file; take it from a backup"
+    assert str(caught.value) == "m.tlt: 2 extra bytes follow the end; restore the file from a backup"
 
 
 def test_two_whole_chunks_that_changed_places_are_damage():
@@ -172,7 +173,7 @@ def test_a_whole_file_and_another_key_say_so_and_show_neither():
     with pytest.raises(WrongKeyError) as caught:
         unseal(sealed(), key=Key("not_this_one"), where="m.tlt")
 
-    assert str(caught.value) == "m.tlt: the file is whole, but this is not the key it was sealed with; check -k"
+    assert str(caught.value) == "m.tlt: the file is intact, but this is not the key it was sealed with; check -k"
 
 
 def test_no_key_says_how_to_give_one():

@@ -92,7 +92,7 @@ def test_a_sealed_payload_behind_another_name_is_damage(path):
     with pytest.raises(DamagedError) as caught:
         read_etlt(path, key=KEY)
 
-    assert str(caught.value) == f"{path}: its front was changed after it was written; take it from a backup"
+    assert str(caught.value) == f"{path}: its header was changed after it was written; restore the file from a backup"
 
 
 @pytest.mark.parametrize("name", ["", "with space", "x" * 256])

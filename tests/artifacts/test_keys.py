@@ -60,7 +60,7 @@ def test_no_key_at_all_says_how_to_give_one():
     with pytest.raises(UsageError) as caught:
         find_key(None, environ={})
 
-    assert str(caught.value) == ("a key is needed here, and there is none; give -k KEY, -k @FILE, or set TAOLITE_KEY")
+    assert str(caught.value) == ("a key is needed, and none was given; give -k KEY, -k @FILE, or set TAOLITE_KEY")
 
 
 def test_an_empty_key_is_refused_where_a_file_is_sealed_and_ignored_where_one_is_read():

@@ -80,7 +80,7 @@ def test_an_engine_without_a_sidecar_is_refused(engine):
     (engine.parent / "m.engine.json").unlink()
 
     assert complaint(engine) == (
-        "/m.engine: there is no m.engine.json beside it, so nobody knows what this engine was built from; "
+        "/m.engine: there is no m.engine.json beside it, so it is not known what this engine was built from; "
         "build it again with `taolite convert`"
     )
 

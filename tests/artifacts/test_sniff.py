@@ -191,7 +191,7 @@ def test_a_vast_file_that_begins_as_ours_is_judged_from_its_front(tmp_path):
         read_checkpoint(tmp_path / "m.tlt", key=KEY)
 
     assert str(caught.value) == (
-        f"{tmp_path}/m.tlt: {(8 << 30) - size} bytes follow the end of the file; take it from a backup"
+        f"{tmp_path}/m.tlt: {(8 << 30) - size} extra bytes follow the end; restore the file from a backup"
     )
 
 
@@ -205,8 +205,8 @@ def test_a_pipe_and_an_endless_device_are_refused_at_once(tmp_path):
             said[str(caught.value)] = path
 
     assert said == {
-        f"{tmp_path}/pipe: this is a pipe, and a file is needed": tmp_path / "pipe",
-        "/dev/zero: this is a device, and a file is needed": Path("/dev/zero"),
+        f"{tmp_path}/pipe: this is a pipe; a file is needed": tmp_path / "pipe",
+        "/dev/zero: this is a device; a file is needed": Path("/dev/zero"),
     }
 
 

@@ -51,8 +51,8 @@ def problems(text: str) -> list[str]:
     [
         (b"", "the file is empty; a spec has blocks such as `model_config { }`"),
         (b" \r\n\t", "the file is empty; a spec has blocks such as `model_config { }`"),
-        (b"count: 1\xff", "not a text file (byte 8 is no UTF-8); a spec is plain text"),
-        (b"#" * (1 << 21) + b"\n", "larger than 2 MiB, and so no spec; check the path"),
+        (b"count: 1\xff", "not a text file (byte 8 is not UTF-8); a spec is plain text"),
+        (b"#" * (1 << 21) + b"\n", "larger than 2 MiB, and so not a spec; check the path"),
     ],
 )
 def test_a_file_that_is_no_spec_is_named(tmp_path: Path, data: bytes, said: str) -> None:
@@ -62,7 +62,7 @@ def test_a_file_that_is_no_spec_is_named(tmp_path: Path, data: bytes, said: str)
 
 
 def test_an_endless_file_and_a_name_that_no_file_has_are_refused() -> None:
-    assert refusal(Path("/dev/zero")) == "larger than 2 MiB, and so no spec; check the path"
+    assert refusal(Path("/dev/zero")) == "larger than 2 MiB, and so not a spec; check the path"
     assert refusal(Path("a\0b")) == "the spec cannot be read (embedded null byte)"
     assert refusal(Path("a" * 300)) == "the spec cannot be read (File name too long)"
 
@@ -115,7 +115,7 @@ SHOWN = f"{'9' * 80}... (400 characters)"
         (f'names: ["a", "{"x" * 70_000}"]', "names has 70000 bytes; it needs to have 65536 or fewer"),
         (
             f"{'n' * 300}: 1",
-            f"`{'n' * 80}... (300 characters)` stands where the name of a field is needed",
+            f"found `{'n' * 80}... (300 characters)`; the name of a field is needed here",
         ),
     ],
 )
@@ -151,7 +151,7 @@ def test_a_file_of_mistakes_is_told_in_200_lines_and_in_time(text: str) -> None:
     count = len(caught.value.problems)
     assert len(lines) <= 202
     if count > 200:
-        assert lines[-1] == f"  and {count - 200} more; mend these first"
+        assert lines[-1] == f"  and {count - 200} more; fix these first"
     assert time.process_time() - started < 20
 
 
@@ -169,7 +169,7 @@ def test_what_a_models_own_check_trips_over_is_a_problem_of_the_spec() -> None:
 
     assert str(caught.value).splitlines() == [
         "train.txt: 1 problem",
-        "  cannot be read (integer division or modulo by zero); check what is unusual in it",
+        "  cannot be read (integer division or modulo by zero); look for unusual values in it",
     ]
 
 

@@ -173,7 +173,7 @@ def test_no_key_to_seal_with(say: Say, tiny: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("TAOLITE_KEY", raising=False)
 
     assert say("train", "-e", tiny / "model.txt", "-r", tmp_path / "run") == [
-        "error: a key is needed here, and there is none; give -k KEY, -k @FILE, or set TAOLITE_KEY"
+        "error: a key is needed, and none was given; give -k KEY, -k @FILE, or set TAOLITE_KEY"
     ]
 
 

@@ -119,8 +119,8 @@ def test_a_second_process_is_kept_out_until_the_first_is_gone_however_it_went(tm
         holder.kill()
 
     assert str(caught.value) == (
-        f"{tmp_path}: another process (process {holder.pid}) is at work in this folder; "
-        "wait for it, or choose another (-r, --model-dir)"
+        f"{tmp_path}: another process (process {holder.pid}) is using this folder; "
+        "wait for it to finish, or choose another folder (-r, --model-dir)"
     )
     with RunFolder.open(tmp_path, identity) as folder:
         assert folder.resumed
@@ -130,7 +130,7 @@ def test_one_process_cannot_open_a_folder_twice(tmp_path):
     with RunFolder.open(tmp_path, RUN), pytest.raises(TrainingError) as caught:
         RunFolder.open(tmp_path, RUN)
 
-    assert str(caught.value) == f"{tmp_path}: this process is already at work in this folder; close that run first"
+    assert str(caught.value) == f"{tmp_path}: this process already has a run open in this folder; close that run first"
 
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
@@ -139,7 +139,7 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
     with pytest.raises(PathError) as caught:
         RunFolder.open(tmp_path / "run", RUN)
 
-    assert str(caught.value) == (f"{tmp_path}/run: this is a file, and a folder for the results is needed; move it")
+    assert str(caught.value) == (f"{tmp_path}/run: this is a file; a folder is needed for the results; move it")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
         (
             json.dumps({"x": 1}),
             TrainingError,
-            ": its manifest.json is not a run's; choose another folder (-r, --model-dir)",
+            ": its manifest.json is not of a run; choose another folder (-r, --model-dir)",
         ),
         (
             "{",
@@ -186,7 +186,9 @@ def test_a_manifest_of_wrong_types_is_not_a_runs(tmp_path, run):
     with pytest.raises(TrainingError) as caught:
         RunFolder.open(tmp_path, RUN)
 
-    assert str(caught.value) == f"{tmp_path}: its manifest.json is not a run's; choose another folder (-r, --model-dir)"
+    assert (
+        str(caught.value) == f"{tmp_path}: its manifest.json is not of a run; choose another folder (-r, --model-dir)"
+    )
 
 
 @pytest.mark.parametrize("fact", ["4", [4], True, {"a": 4}, 4.5])

@@ -105,5 +105,5 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
         StatusFile(tmp_path / "run" / "status.json").write("x")
 
     assert str(caught.value) == (
-        f"{tmp_path}/run/status.json: a file stands where a folder is needed (or the reverse); move it"
+        f"{tmp_path}/run/status.json: a file is where a folder should be, or the reverse; move it"
     )

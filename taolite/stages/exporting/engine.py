@@ -27,7 +27,7 @@ from taolite.engines.build import (
 )
 from taolite.errors import EngineError, UsageError
 from taolite.events import BuilderWarned, BuildsForProcessor, CacheUnused, Listener, silent
-from taolite.files import write_bytes
+from taolite.files import refuse_replacing, write_bytes
 from taolite.stages.agree import expect
 from taolite.stages.exporting.ranges import float_layers, quantise, read_ranges
 
@@ -90,6 +90,7 @@ def build(
         ModelError: the model is another task's. ModelError, DataError: the calibration cache is another model's, or
         none.
     """
+    refuse_replacing(model, engine)
     started = time.monotonic()
     source = read_model(model, key=key).onnx
     onnx = source if calibration is None else _calibrated(source, calibration, precision, excluded, listener)

@@ -25,7 +25,7 @@ from taolite.engines import onnx_graph
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.errors import PathError, UsageError
 from taolite.events import Exporting, Listener, Notice, Progress, silent
-from taolite.files import write_bytes
+from taolite.files import refuse_replacing, write_bytes
 from taolite.nn.fake_quant import is_quantized, strip
 from taolite.preprocessing import Preprocessing
 from taolite.quant.sensitivity import LayerCost, layer_costs, output_sqnr
@@ -155,6 +155,7 @@ def export_model(
     target = output or model.source.with_suffix(".etlt")
     if target.exists() and not overwrite:
         raise PathError(f"Default output file {target} already exists; remove it, choose another, or add --force")
+    refuse_replacing(model.source, target)
     options = calibration or CalibrationOptions()
     bundle = border.prepare(model.bundle) if border.prepare is not None else model.bundle
     task = find(bundle.task)
