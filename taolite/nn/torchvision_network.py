@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from taolite.errors import ModelError
 from taolite.nn.backbone import IMAGENET_MEAN, IMAGENET_STD
 from taolite.nn.drop_rows import DropRows
-from taolite.nn.weights import LoadReport, StateDict
+from taolite.nn.state_dict import StateDict, without_prefix
+from taolite.nn.weights import LoadReport
 
 __all__ = ["TorchvisionNetwork", "load_state_dict", "torchvision_archs"]
 
@@ -109,8 +110,14 @@ def load_state_dict(network: TorchvisionNetwork, state: StateDict) -> LoadReport
 
     Raises ModelError where the file does not hold the rest: it is of another network.
     """
-    values = {_todays_name(network.arch, name): tensor for name, tensor in state.tensors.items()}
     may_differ = (network.head, *(f"network.{name}" for name in AUXILIARY.get(network.arch, ())))
+    needed = {
+        path.removeprefix("network.")
+        for path in network.state_dict()
+        if not path.endswith("num_batches_tracked") and not path.startswith(may_differ)
+    }
+    values = {_todays_name(network.arch, name): tensor for name, tensor in state.tensors.items()}
+    values = dict(without_prefix(values, lambda inner: needed <= set(inner)))
     taken: dict[str, Tensor] = {}
     skipped: dict[str, str] = {}
     own = network.state_dict()

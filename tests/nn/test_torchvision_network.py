@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import get_model
 
+from taolite.artifacts.sniff import Kind, wrong_kind
 from taolite.errors import ForeignError, ModelError
 from taolite.nn.backbone import IMAGENET_MEAN, IMAGENET_STD
 from taolite.nn.torchvision_network import TorchvisionNetwork, load_state_dict, torchvision_archs
@@ -192,12 +193,25 @@ def test_jetson_inferences_checkpoint_is_read_with_what_it_says_of_itself(tmp_pa
 
 def test_what_is_no_state_dict_is_refused(tmp_path):
     path = tmp_path / "weights.bin"
-    path.write_bytes(b"1234")
+    path.write_bytes(b"\x00\x01\x02\x03")
 
     with pytest.raises(ForeignError) as caught:
         read_state_dict(path)
 
-    assert str(caught.value) == f"{path}: a state dict ends in .pth, .pt, .pth.tar or .safetensors"
+    assert str(caught.value) == str(wrong_kind(str(path), Kind.UNKNOWN, needed="a state dict (.pth or .safetensors)"))
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.backbone.", "_orig_mod.", "module."])
+def test_a_network_inside_another_programs_is_found_by_its_layers(tmp_path, prefix):
+    network = get_model("resnet18", weights=None, num_classes=2)
+    inner = {f"{prefix}{name}": value for name, value in network.state_dict().items()}
+    torch.save({"state_dict": {"criterion.weight": torch.ones(2), **inner}, "epoch": 3}, tmp_path / "last.ckpt")
+    ours = TorchvisionNetwork("resnet18", 2)
+
+    report = load_state_dict(ours, read_state_dict(tmp_path / "last.ckpt"))
+
+    assert report.skipped == {}
+    assert torch.equal(ours.network.fc.weight, network.fc.weight)
 
 
 def test_the_safetensors_metadata_is_among_the_facts(tmp_path):
