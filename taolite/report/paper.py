@@ -32,6 +32,7 @@ _DPI = 110
 _MANY_POINTS = 60  # beyond this, markers would hide the line
 _MOST_FONTS = 300  # searched for letters that the preferred families do not have
 _BASE = "DejaVu Sans"  # comes with matplotlib
+_PLACEHOLDER = "Last Resort"  # matplotlib's font that has a box for every letter
 _PREFERRED = (
     "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans CJK KR", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR",
     "Source Han Sans", "IPAGothic", "IPAexGothic", "TakaoGothic", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei",
@@ -135,7 +136,8 @@ def _fonts(text: str) -> tuple[list[str], frozenset[str]]:
     missing -= _letters(fontManager.findfont(FontProperties(family=_BASE)))
     if missing:
         order = {family: rank for rank, family in enumerate(_PREFERRED)}
-        fonts = sorted(fontManager.ttflist, key=lambda font: order.get(font.name, len(order)))
+        real = (font for font in fontManager.ttflist if not font.name.startswith(_PLACEHOLDER))
+        fonts = sorted(real, key=lambda font: order.get(font.name, len(order)))
         for font in fonts[:_MOST_FONTS]:
             if font.name not in found and (has := missing & _letters(font.fname)):
                 found.append(font.name)

@@ -142,9 +142,10 @@ def confusion_png(confusion_kk: NDArray[np.int64], names: Sequence[str], path: P
     ink = np.where(right[:, :, None], np.array(_shares(BLUE)), np.array(_shares(ORANGE)))
     # a root lifts the few mistakes of a good classifier above what the eye takes for white
     image = 1 - np.sqrt(row_shares_kk)[:, :, None] * (1 - ink)
-    longest = max(len(name) for name in names)
-    side = min(max(3.2, 0.34 * classes), 13.0) + min(0.075 * longest, 2.4)
-    with drawing((side + 0.4, side + 0.5), path, names) as (figure, written):
+    with drawing((1.0, 1.0), path, names) as (figure, written):
+        longest = max(len(text) for text in written.values())
+        side = min(max(3.2, 0.34 * classes), 13.0) + min(0.075 * longest, 2.4)
+        figure.set_size_inches(side + 0.4, side + 0.5)
         axes = figure.subplots()
         axes.imshow(image, interpolation="nearest", aspect="equal")
         every = -(-classes // 60)

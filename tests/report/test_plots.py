@@ -110,7 +110,7 @@ def only_base_fonts(monkeypatch):
     """matplotlib's list of fonts, of which only its own are left."""
     from matplotlib.font_manager import fontManager
 
-    own = [font for font in fontManager.ttflist if font.name.startswith("DejaVu")]
+    own = [font for font in fontManager.ttflist if font.name.startswith(("DejaVu", "Last Resort"))]
     monkeypatch.setattr(fontManager, "ttflist", own)
     return own
 
