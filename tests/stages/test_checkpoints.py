@@ -10,29 +10,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
-from taolite.artifacts.bundle import read_bundle, weights_hash
-from taolite.artifacts.keys import Key
 from taolite.errors import StorageError, TrainingError
 from taolite.events import EpochDone, Event, Notice, Validated, silent
-from taolite.stages.train import TrainOptions, train
 from taolite.stages.underway import Pauses
-from taolite.tasks import base
 
+from . import training
 from .conftest import write_spec
 
-KEY = Key("tlt_encode")
+pytestmark = pytest.mark.usefixtures("one_thread")
 EPOCHS = 3
 STEPS = 3  # an epoch: 12 pictures in batches of 4
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +38,8 @@ def run(
     spec: Path, results: Path, *, hear: Callable[[Event], None] = silent, minutes: float = 10.0, **options: object
 ) -> str:
     """Train in this process; the hash of the final weights."""
-    settings = TrainOptions(precision="fp32", workers=1, checkpoint_minutes=minutes, **options)  # type: ignore[arg-type]
-    task = base.find("detectnet")
-    report = train(task, spec, results, name="m", key=KEY, resolve=Path, options=settings, listener=hear)
-    return weights_hash(read_bundle(report.weights, key=KEY).tensors)
+    report = training.run("detectnet", spec, results, hear=hear, checkpoint_minutes=minutes, **options)
+    return training.hash_of(report)
 
 
 def losses(results: Path) -> list[dict[str, object]]:

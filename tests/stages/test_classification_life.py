@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from taolite.artifacts.bundle import read_bundle, weights_hash
-from taolite.artifacts.keys import Key
+from taolite.artifacts.bundle import read_bundle
 from taolite.errors import DataError, ModelError, TrainingError, UsageError
-from taolite.events import Event, Notice, Progress
 from taolite.stages.calibrate import CalibrationOptions
 from taolite.stages.evaluate import evaluate
 from taolite.stages.export import export_model
 from taolite.stages.prune import PruneSettings, prune
-from taolite.stages.train import TrainOptions, TrainReport, train
-from taolite.tasks.base import Task
+from taolite.stages.train import TrainReport
 from taolite.tasks.classification.task import TASK, ClassificationTask
 
+from . import training
 from .classes import CLASSES, draw_classes, write_spec
+from .training import KEY, Heard, hash_of
 
-KEY = Key("tlt_encode")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+run = partial(training.run, TASK, name="resnet")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -42,31 +32,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("classes")
     draw_classes(root)
     return root
-
-
-def run(
-    spec: Path,
-    results: Path,
-    *,
-    task: Task = TASK,
-    stop_at: int | None = None,
-    workers: int = 1,
-    heard: list[str] | None = None,
-) -> TrainReport:
-    """Train in this process, a Ctrl-C in the step after `stop_at`; notices go to `heard`."""
-    steps = 0
-
-    def listen(event: Event) -> None:
-        nonlocal steps
-        if isinstance(event, Notice) and heard is not None:
-            heard.append(event.text)
-        if isinstance(event, Progress) and event.unit == "step":
-            steps += 1
-            if steps == stop_at:
-                os.kill(os.getpid(), signal.SIGINT)
-
-    options = TrainOptions(precision="fp32", workers=workers)
-    return train(task, spec, results, name="resnet", key=KEY, resolve=Path, options=options, listener=listen)
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +73,7 @@ def test_a_run_stopped_between_steps_goes_on_to_the_same_weights(root: Path):
         run(spec, root / "halves", stop_at=8)
     resumed = run(spec, root / "halves", workers=3)
 
-    hashes = [weights_hash(read_bundle(one.weights, key=KEY).tensors) for one in (whole, resumed)]
-    assert hashes[0] == hashes[1]
+    assert hash_of(whole) == hash_of(resumed)
     assert [row.split(",")[0] for row in (root / "halves/training.csv").read_text().splitlines()[1:]] == ["1", "2"]
 
 
@@ -153,18 +117,18 @@ def test_pruned_retrained_exported_and_int8_models_agree(trained: TrainReport, r
 
 def test_other_classes_get_a_fresh_head_on_the_old_network(trained: TrainReport, root: Path):
     (root / "map.json").write_text('{"down": 0, "across": 1}')
-    task, heard = ClassificationTask(classmap=root / "map.json"), []
+    task, heard = ClassificationTask(classmap=root / "map.json"), Heard()
     spec = task.read_spec(write_spec(root, "two.txt", pretrained=str(trained.weights))).model
 
     start = task.start(spec, resolve=Path, key=KEY)
     made = task.bundle(start.network, spec=spec, lineage=(), extra={})
-    report = run(root / "two.txt", root / "two", task=task, heard=heard)
+    report = training.run(task, root / "two.txt", root / "two", heard=heard)
 
     old = read_bundle(trained.weights, key=KEY)
     assert (made.classes, made.tensors["head.predictions.weight"].shape) == (("down", "across"), (2, 512))
     assert np.array_equal(made.tensors["backbone.conv1.weight"], old.tensors["backbone.conv1.weight"])
     assert report.evaluation.card.objects == {"down": 4, "across": 4}
-    assert f"{root}/train: folders of other classes are left out: `checked`" in heard
+    assert f"{root}/train: folders of other classes are left out: `checked`" in heard.notices
 
 
 def test_a_model_of_another_make_is_refused_as_a_start(trained: TrainReport, root: Path):

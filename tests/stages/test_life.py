@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,28 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from taolite.artifacts.bundle import read_bundle, weights_hash
 from taolite.artifacts.keys import Key
 from taolite.cli.main import main
 from taolite.errors import TrainingError
-from taolite.events import EpochDone, Event, Progress
-from taolite.stages.train import TrainOptions, train
-from taolite.tasks import base
+from taolite.events import EpochDone, Event
 
 from .conftest import write_spec
+from .training import hash_of, run
 
 KEY = "tlt_encode"
-FLOAT32 = TrainOptions(precision="fp32", workers=1)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def detectnet(*words: object) -> int:
@@ -158,27 +147,8 @@ def test_a_run_stopped_between_steps_goes_on_to_the_same_weights(tiny: Path):
 
 
 def train_once(results: Path, spec: Path, *, stop_at: int | None = None, workers: int = 1) -> str:
-    """Train in this process, a Ctrl-C in the step after `stop_at`; the hash of the final weights."""
-    steps = 0
-
-    def listen(event: Event) -> None:
-        nonlocal steps
-        if isinstance(event, Progress) and event.unit == "step":
-            steps += 1
-            if steps == stop_at:
-                os.kill(os.getpid(), signal.SIGINT)
-
-    report = train(
-        base.find("detectnet"),
-        spec,
-        results,
-        name="m",
-        key=Key(KEY),
-        resolve=Path,
-        options=TrainOptions(precision="fp32", workers=workers),
-        listener=listen,
-    )
-    return weights_hash(read_bundle(report.weights, key=Key(KEY)).tensors)
+    """Train in this process; the hash of the final weights."""
+    return hash_of(run("detectnet", spec, results, stop_at=stop_at, workers=workers))
 
 
 def test_a_finished_run_ends_at_once_and_writes_its_model_again(tiny: Path, trained: Path, capsys):
@@ -227,16 +197,7 @@ def test_a_signal_to_stop_saves_says_so_and_has_its_own_exit_code(tiny: Path, nu
 
 def test_progress_speed_and_waiting_are_told_every_epoch(tiny: Path):
     heard: list[Event] = []
-    train(
-        base.find("detectnet"),
-        write_spec(tiny, "told.txt"),
-        tiny / "told",
-        name="m",
-        key=Key(KEY),
-        resolve=Path,
-        options=FLOAT32,
-        listener=heard.append,
-    )
+    run("detectnet", write_spec(tiny, "told.txt"), tiny / "told", hear=heard.append)
 
     epochs = [event for event in heard if isinstance(event, EpochDone)]
     assert [event.epoch for event in epochs] == [1, 2]

@@ -31,6 +31,7 @@ from .test_life import detectnet, train_once
 
 KEY = Key("tlt_encode")
 TASK = base.find("detectnet")
+pytestmark = pytest.mark.usefixtures("one_thread")
 ENGINE_SPEC = """
 inferencer_config {{
   target_classes: "plate" image_width: 96 image_height: 64 image_channels: 3 batch_size: 4
@@ -42,14 +43,6 @@ bbox_handler_config {{
     clustering_algorithm: NMS coverage_threshold: 0.3 nms_iou_threshold: 0.3 nms_confidence_threshold: 0.3 }} }} }}
 }}
 """
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def qat_spec(root: Path, name: str, *, epochs: int = 2, model: str = "") -> Path:

@@ -3,33 +3,27 @@ seen of the data is what its files show."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from taolite import spec as specs
-from taolite.artifacts.bundle import read_bundle, weights_hash
-from taolite.artifacts.keys import Key
 from taolite.errors import TrainingError
-from taolite.events import Event, Progress
 from taolite.stages.convert.dataset_convert import dataset_convert
 from taolite.stages.evaluate import evaluate
-from taolite.stages.train import TrainOptions, TrainReport, train
 from taolite.tasks import base
 from taolite.tasks.detectnet.spec import DatasetExportSpec
 
 from ..shard_server import Server, serving
 from ..tasks.ssd import least
 from . import classes, conftest
+from .training import KEY, hash_of, run
 
-KEY = Key("tlt_encode")
+pytestmark = pytest.mark.usefixtures("one_thread")
 SHARDS = 3
 VISUALIZER = "visualizer { enabled: true num_images: 2 infrequent_logging_frequency: 1 }"
 EPOCH_STEPS = {"detectnet": 3, "classification": 6, "ssd": 4}
@@ -40,14 +34,6 @@ SSD_SOURCES = """
   target_class_mapping {{ key: "plate" value: "plate" }}
 }}
 """
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -106,22 +92,6 @@ def write_spec(task: str, tiny: Path, root: Path, at: str, name: str) -> Path:
     return path
 
 
-def run(task: str, spec: Path, results: Path, *, stop_at: int | None = None, workers: int = 1) -> TrainReport:
-    """Train in this process, a Ctrl-C in the step after `stop_at`."""
-    steps = 0
-
-    def listen(event: Event) -> None:
-        nonlocal steps
-        if isinstance(event, Progress) and event.unit == "step":
-            steps += 1
-            if steps == stop_at:
-                os.kill(os.getpid(), signal.SIGINT)
-
-    options = TrainOptions(precision="fp32", workers=workers)
-    made = base.find(task)
-    return train(made, spec, results, name="m", key=KEY, resolve=Path, options=options, listener=listen)
-
-
 @pytest.mark.parametrize(
     "task",
     ["detectnet", pytest.param("classification", marks=pytest.mark.slow), pytest.param("ssd", marks=pytest.mark.slow)],
@@ -137,8 +107,7 @@ def test_a_run_on_shards_over_http_stopped_in_mid_epoch_goes_on_to_the_same_bits
     judged = evaluate(base.find(task), spec, resumed.weights, key=KEY, resolve=Path)
     local = write_spec(task, tiny, root, str(root), f"{task}-local.txt")
 
-    hashes = [weights_hash(read_bundle(one.weights, key=KEY).tensors) for one in (whole, resumed)]
-    assert hashes[0] == hashes[1]
+    assert hash_of(whole) == hash_of(resumed)
     if task == "detectnet":
         board = EventAccumulator(str(tmp_path / "halves" / "events"), size_guidance={"images": 0}).Reload()
         assert {name.split("/")[0] for name in board.Tags()["images"]} >= {"detections"}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from taolite.artifacts.bundle import read_bundle, weights_hash
-from taolite.artifacts.keys import Key
+from taolite.artifacts.bundle import read_bundle
 from taolite.engines.opening import open_engine
 from taolite.errors import ModelError, TrainingError
-from taolite.events import BatchDone, Event, Notice, Progress
 from taolite.pictures import read_rgb
 from taolite.stages.device import choose
 from taolite.stages.evaluate import evaluate
@@ -24,20 +21,15 @@ from taolite.stages.export import export_model
 from taolite.stages.infer import look
 from taolite.stages.models import open_model
 from taolite.stages.prune import PruneSettings, prune
-from taolite.stages.train import TrainOptions, TrainReport, train
+from taolite.stages.train import TrainReport
 from taolite.tasks.ssd.task import TASK
 
+from . import training
+from .training import KEY, Heard, hash_of
 from .voc_set import draw_set, write_spec
 
-KEY = Key("tlt_encode")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+run = partial(training.run, TASK, name="ssd")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -46,34 +38,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("voc")
     draw_set(root)
     return root
-
-
-def run(
-    spec: Path,
-    results: Path,
-    *,
-    stop_at: int | None = None,
-    workers: int = 1,
-    heard: list[str] | None = None,
-    costs: list[float] | None = None,
-) -> TrainReport:
-    """Train in this process, a Ctrl-C in the step after `stop_at`; notices go to `heard`, each step's cost to
-    `costs`."""
-    steps = 0
-
-    def listen(event: Event) -> None:
-        nonlocal steps
-        if isinstance(event, Notice) and heard is not None:
-            heard.append(event.text)
-        if isinstance(event, BatchDone) and event.epoch is not None and costs is not None:
-            costs.append(event.values["loss"])
-        if isinstance(event, Progress) and event.unit == "step":
-            steps += 1
-            if steps == stop_at:
-                os.kill(os.getpid(), signal.SIGINT)
-
-    options = TrainOptions(precision="fp32", workers=workers)
-    return train(TASK, spec, results, name="ssd", key=KEY, resolve=Path, options=options, listener=listen)
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +57,10 @@ def test_a_run_leaves_labels_a_best_model_and_one_of_each_validation(trained: Tr
 
 
 def test_what_is_drawn_is_learned(root: Path):
-    costs: list[float] = []
-    run(write_spec(root, "longer.txt", epochs=6, more="validation_epochs: 6"), root / "longer", costs=costs)
+    heard = Heard()
+    run(write_spec(root, "longer.txt", epochs=6, more="validation_epochs: 6"), root / "longer", heard=heard)
 
-    assert np.mean(costs[-4:]) < 0.7 * np.mean(costs[:4])
+    assert np.mean(heard.costs[-4:]) < 0.7 * np.mean(heard.costs[:4])
 
 
 def test_a_run_stopped_between_steps_goes_on_to_the_same_weights(root: Path):
@@ -107,8 +71,7 @@ def test_a_run_stopped_between_steps_goes_on_to_the_same_weights(root: Path):
         run(spec, root / "halves", stop_at=5)
     resumed = run(spec, root / "halves", workers=3)
 
-    hashes = [weights_hash(read_bundle(one.weights, key=KEY).tensors) for one in (whole, resumed)]
-    assert hashes[0] == hashes[1]
+    assert hash_of(whole) == hash_of(resumed)
 
 
 def test_pruned_retrained_and_exported_models_agree(trained: TrainReport, root: Path):
@@ -144,7 +107,7 @@ def test_pruned_retrained_and_exported_models_agree(trained: TrainReport, root: 
 
 
 def test_the_statistics_that_a_pruned_model_keeps_are_measured_anew(trained: TrainReport, root: Path):
-    pruned, heard = root / "pruned_frozen.tlt", list[str]()
+    pruned, heard = root / "pruned_frozen.tlt", Heard()
     prune(trained.weights, pruned, key=KEY, settings=PruneSettings(target=0.5, min_filters=8))
     spec = write_spec(root, "frozen.txt", epochs=1, more=f'freeze_bn: true pretrained_ssd: "{pruned}"')
 
@@ -152,7 +115,7 @@ def test_the_statistics_that_a_pruned_model_keeps_are_measured_anew(trained: Tra
 
     before, after = (read_bundle(path, key=KEY).tensors for path in (pruned, report.weights))
     kept = [name for name in before if name.startswith("backbone.") and name.endswith("running_mean")]
-    assert sum("measured anew on 16 images" in text for text in heard) == 1
+    assert sum("measured anew on 16 images" in text for text in heard.notices) == 1
     assert kept
     assert not any(np.array_equal(before[name], after[name]) for name in kept)
 
@@ -253,14 +216,13 @@ def odd(tmp_path: Path) -> Path:
 
 
 def test_odd_pictures_are_trained_around_and_no_cost_is_ever_nan(odd: Path):
-    heard: list[str] = []
-    costs: list[float] = []
-    report = run(write_spec(odd, "odd.txt", more="batch_size: 1"), odd / "run", heard=heard, costs=costs)
+    heard = Heard()
+    report = run(write_spec(odd, "odd.txt", more="batch_size: 1"), odd / "run", heard=heard)
 
-    assert len(costs) >= 2 * 10
-    assert all(map(math.isfinite, costs))
+    assert len(heard.costs) >= 2 * 10
+    assert all(map(math.isfinite, heard.costs))
     assert math.isfinite(report.evaluation.cost)
-    said = "\n".join(heard)
+    said = "\n".join(heard.notices)
     for name in ("flat", "swapped", "outside"):
         assert f"trainval_{name}.xml:2: " in said, said
     assert "trainval_difficult.xml: every object is difficult; it is left out" in said

@@ -9,15 +9,12 @@ import numpy as np
 import pytest
 
 from taolite.artifacts.bundle import Bundle, read_bundle
-from taolite.artifacts.keys import Key
 from taolite.errors import TrainingError
-from taolite.events import Event, Notice, Progress
-from taolite.stages.train import TrainOptions, train
-from taolite.tasks import base
 
+from . import training
 from .conftest import write_spec
+from .training import KEY
 
-KEY = Key("tlt_encode")
 EARLY = """early_stopping_annealing_schedule {
     min_learning_rate: 1e-6 max_learning_rate: 1e-5 soft_start_epochs: 1 annealing_epochs: 1 patience_steps: 1 }"""
 SCALED = "cost_scaling { enabled: true initial_exponent: 160.0 increment: 0.25 decrement: 30.0 }"
@@ -35,32 +32,9 @@ def changed(spec: Path, **values: str) -> Path:
 
 def run(spec: Path, results: Path, *, stop_at: int | None = None) -> tuple[Bundle, list[str]]:
     """Train in this process, Ctrl-C after step `stop_at`; the final model and what was said."""
-    import os
-    import signal
-
-    said: list[str] = []
-    steps = 0
-
-    def listen(event: Event) -> None:
-        nonlocal steps
-        if isinstance(event, Notice):
-            said.append(event.text)
-        if isinstance(event, Progress) and event.unit == "step":
-            steps += 1
-            if steps == stop_at:
-                os.kill(os.getpid(), signal.SIGINT)
-
-    report = train(
-        base.find("detectnet"),
-        spec,
-        results,
-        name="m",
-        key=KEY,
-        resolve=Path,
-        options=TrainOptions(precision="fp32", workers=1),
-        listener=listen,
-    )
-    return read_bundle(report.weights, key=KEY), said
+    heard = training.Heard()
+    report = training.run("detectnet", spec, results, stop_at=stop_at, heard=heard)
+    return read_bundle(report.weights, key=KEY), heard.notices
 
 
 def rows(results: Path, name: str) -> list[float]:
