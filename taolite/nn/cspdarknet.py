@@ -1,16 +1,16 @@
 """CSPDarkNet 19, 53 and tiny as TAO's classification has them (reference/tao_classification_ssd.md 3.4): stride 32.
 
-DarkNet whose stages split their work (cross stage partial): one half goes through the stage, the other past it, and
-both are concatenated. Behind each convolution stand `<name>_bn` and `<name>_mish`, so called whatever the activation.
+A DarkNet with cross-stage partial connections: half of the channels go through a stage, the other half bypass it, and
+both are concatenated. Each convolution is followed by `<name>_bn` and `<name>_mish`, whatever the activation is.
 
-    53    `conv1`, then in stage k a strided `conv<k+1>`; past it goes `conv<k+1>_1`, through it `conv<k+1>_2` and units
-          `b<k>_conv<i>_1` (1x1), `b<k>_conv<i>_2` (3x3), `b<k>_add<i>`, then `b<k>_partial_trans`; both meet in
-          `b<k>_concat` and `b<k>_final_trans`
-    19    `conv1`, then in stage k `maxpool_<k>` and `b<k>_conv1`; past it goes `b<k>_part1`, through it `b<k>_part2`,
-          `b<k>_conv2` (1x1), `b<k>_conv3` (3x3), ... and the rest as above; stage 1 is `b1_conv1` alone
-    tiny  strided `conv_0` and `conv_1`, then in block k, 2 to 4, `conv_<k>_conv_0`, of whose second half
-          `conv_<k>_conv_1` and `_conv_2` are made, concatenated for a 1x1 `_conv_3`, concatenated with all of
-          `_conv_0`, and pooled 2x2; then `conv_5`
+    53    `conv1`, then in stage k a strided `conv<k+1>`. Bypass: `conv<k+1>_1`. Stage: `conv<k+1>_2`, units of
+          `b<k>_conv<i>_1` (1x1), `b<k>_conv<i>_2` (3x3) and `b<k>_add<i>`, then `b<k>_partial_trans`. Both are joined
+          in `b<k>_concat`, followed by `b<k>_final_trans`
+    19    `conv1`, then in stage k `maxpool_<k>` and `b<k>_conv1`. Bypass: `b<k>_part1`. Stage: `b<k>_part2`,
+          `b<k>_conv2` (1x1), `b<k>_conv3` (3x3), ..., the rest as above. Stage 1 is `b1_conv1` alone
+    tiny  strided `conv_0` and `conv_1`; then in block k (2 to 4) `conv_<k>_conv_0`, whose second half of channels goes
+          through `_conv_1` and `_conv_2`; these two are concatenated for `_conv_3` (1x1), which is concatenated with
+          all of `_conv_0` and max-pooled 2x2; then `conv_5`
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TINY = {2: 64, 3: 128, 4: 256}
 
 
 class _CspBackbone(UnbiasedBackbone):
-    """What both have in common; `activation` is one of ACTIVATIONS and may be set."""
+    """The base of both; `activation` is one of ACTIVATIONS and may be set."""
 
     suffix = "mish"
     activation = "leaky_relu"
@@ -41,7 +41,7 @@ class _CspBackbone(UnbiasedBackbone):
 
 
 class CSPDarkNet(_CspBackbone, StagedBackbone):
-    """A CSPDarkNet 19 or 53 without its classifier; its layers are counted as those of the DarkNet it is made from."""
+    """A CSPDarkNet 19 or 53 without its classifier. `num_layers` is that of the DarkNet it derives from."""
 
     arch = "cspdarknet"
 
@@ -109,7 +109,7 @@ class CSPDarkNetTiny(_CspBackbone):
 
     Args:
         use_batch_norm: a batch norm behind every convolution.
-        in_channels, freeze_blocks, freeze_bn: as `Backbone`; block k is `conv_<k>` with all its parts.
+        in_channels, freeze_blocks, freeze_bn: as `Backbone`; block k has all layers of `conv_<k>`.
     """
 
     arch = "cspdarknet_tiny"

@@ -2,9 +2,9 @@
 with the CSPDarkNets.
 
 53: `conv1`, then five stages, each a strided `conv2` ... `conv6` and residual units `b1_conv1_1`, `b1_conv1_2`,
-`b1_add1`, ...; the unit's input is added behind its last activation. 19: `conv1`, then `maxpool_1`, `b1_conv1`,
-`maxpool_2`, `b2_conv1`, ... Behind each convolution stand `<name>_bn` and `<name>_lrelu`. As in TAO no convolution has
-a bias, also not without batch norm.
+`b1_add1`, ...; a unit's input is added after its last activation. 19: `conv1`, then `maxpool_1`, `b1_conv1`,
+`maxpool_2`, `b2_conv1`, ... Each convolution is followed by `<name>_bn` and `<name>_lrelu`. As in TAO, convolutions
+have no bias, with or without batch norm.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Layer = tuple[str, int, int, int, int]
 """Name, input channels, output channels, kernel size, stride of a convolution."""
 
 UNITS = (1, 2, 8, 8, 4)
-"""Residual units of the stages of 53."""
+"""Residual units in each of the five stages of 53."""
 
 CONVOLUTIONS = (1, 3, 3, 5, 5)
-"""Convolutions of the stages of 19; every second one is 1x1 and has half the channels."""
+"""Convolutions in each of the five stages of 19; every second one is 1x1 and has half the channels."""
 
 
 class UnbiasedBackbone(Backbone):
-    """Convolutions without bias, behind each a batch norm (where asked for) and the activation: a total stride of 32.
+    """Convolutions without bias, each followed by a batch norm (optional) and the activation; total stride 32.
 
     Args:
         use_batch_norm: a batch norm behind every convolution.
@@ -66,7 +66,7 @@ class UnbiasedBackbone(Backbone):
         self.train()
 
     def _pass(self, x: Tensor, *convs: str) -> Walk:
-        """Through convolutions one after the other, each with its batch norm and activation."""
+        """Apply these convolutions in turn, each with its batch norm and activation."""
         for conv in convs:
             x = yield from self._through(x, conv, *([f"{conv}_bn"] if self.use_batch_norm else []))
             x = yield from named(f"{conv}_{self.suffix}", self._activate(x))
@@ -74,10 +74,10 @@ class UnbiasedBackbone(Backbone):
 
 
 class StagedBackbone(UnbiasedBackbone):
-    """One of 19 or 53 layers: `conv1` and five stages.
+    """A network of 19 or 53 layers: `conv1` and five stages.
 
     Args:
-        num_layers: 19 or 53, the classifier counted.
+        num_layers: 19 or 53, the classifier included.
         use_batch_norm: a batch norm behind every convolution.
         in_channels, freeze_blocks, freeze_bn: as `Backbone`; block 0 is `conv1`, 1 to 5 are the stages.
     """
@@ -110,11 +110,11 @@ class StagedBackbone(UnbiasedBackbone):
 
     @abstractmethod
     def _stage_53(self, x: Tensor, stage: int) -> Walk:
-        """Through one stage of 53, counted from 1."""
+        """Apply stage `stage` (from 1) of 53."""
 
     @abstractmethod
     def _stage_19(self, x: Tensor, stage: int) -> Walk:
-        """Through one stage of 19, counted from 1."""
+        """Apply stage `stage` (from 1) of 19."""
 
     def block_of(self, layer: str) -> int | None:
         return int(layer[1]) if layer.startswith("b") else int(layer.removeprefix("conv")[0]) - 1

@@ -1,10 +1,10 @@
-"""Weights out of a Keras HDF5 file: TAO 5's `.hdf5` models and NGC's unencrypted ones.
+"""Weights from a Keras HDF5 file: TAO 5's `.hdf5` models and NGC's unencrypted ones.
 
-Only numbers are read, never the model's configuration, which can hold code. Under `model_weights` (or at the top, in
-a file of weights alone) there is a group for each layer, also for one without weights, and in it datasets named
-`.../kernel:0`, `bias:0`, `gamma:0`, `beta:0`, `moving_mean:0`, `moving_variance:0`; the group of a model that is a
-layer holds those of all its layers. Keras kernels are (height, width, in, out), ours (out, in, height, width); a
-`depthwise_kernel:0` is (height, width, channels, 1), ours (channels, 1, height, width).
+Only numbers are read, never the model's configuration, which can hold code. Under `model_weights` (or at the top level
+of a weights-only file) there is a group for each layer, also for layers without weights. It holds datasets named
+`.../kernel:0`, `bias:0`, `gamma:0`, `beta:0`, `moving_mean:0`, `moving_variance:0`. Where a layer is a model itself,
+its group holds the datasets of all its layers. Keras kernels are (height, width, in, out), ours (out, in, height,
+width); a `depthwise_kernel:0` is (height, width, channels, 1), ours (channels, 1, height, width).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TENSOR_NAMES = {
 }
 
 AXES = {"kernel": (3, 2, 0, 1), "depthwise_kernel": (2, 3, 0, 1)}
-"""Of Keras's axes, ours in order."""
+"""For each of our axes in order, the number of Keras's axis."""
 
 MAX_NUMBERS = 1 << 28
 """Numbers that a file may hold: 1 GiB in float32, four times the largest backbone (a ResNet200 has 63 million). A file
@@ -45,18 +45,18 @@ of a few bytes can claim any number, and HDF5 makes room for them."""
 
 @dataclass(frozen=True)
 class KerasFile:
-    """`layer.tensor` -> values, of the convolutions and batch norms, with our names and axes; and the names of all
-    layers, those without weights included. Both in the order of the alphabet."""
+    """What a Keras file holds. tensors: `layer.tensor` -> float32 values of the convolutions and batch norms, with our
+    names and axes. layers: the names of all layers, with or without weights. Both in alphabetical order."""
 
     tensors: Mapping[str, Tensor]
     layers: tuple[str, ...]
 
 
 def read_keras(path: Path) -> KerasFile:
-    """What `path` holds of a network; dense layers are left out.
+    """Read the convolutions and batch norms of the Keras file `path`; dense layers are left out.
 
-    Raises UsageError where h5py is not installed, DamagedError where the file does not open, ForeignError where it
-    keeps numbers in another file or more of them than any network here has.
+    Raises UsageError where h5py is not installed, DamagedError where the file cannot be read, ForeignError where it
+    refers to another file or holds more numbers than any backbone has.
     """
     try:
         import h5py  # type: ignore[import-untyped,import-not-found,unused-ignore]
@@ -69,7 +69,7 @@ def read_keras(path: Path) -> KerasFile:
         left = MAX_NUMBERS
         for name in _own_members(path, top):
             layers.append(name)
-            # A layer has one scope, which in Keras's second model of a kind is `conv1_1`; a model has its layers'.
+            # A layer has one scope (`conv1_1` in the second model of a Keras session); a model has one for each layer.
             found = _datasets(top[name])
             is_model = len({at.rpartition("/")[0] for at in found}) > 1
             for at, item in found.items():
@@ -78,7 +78,7 @@ def read_keras(path: Path) -> KerasFile:
                     left = _within(path, f"{name}/{at}", item, left)
                     layer = scope.rpartition("/")[2] if is_model else name
                     tensors[f"{layer}.{TENSOR_NAMES[kind]}"] = _tensor(kind, item)
-    # Biases of what is no convolution (a dense layer) stand alone; nothing can take them.
+    # The kernel of a dense layer was left out, so its bias stands alone: drop it too.
     used = {name: value for name, value in tensors.items() if f"{name.rpartition('.')[0]}.weight" in tensors}
     return KerasFile(used, tuple(layers))
 
@@ -115,9 +115,9 @@ def _is_wanted(kind: str, item: Any) -> bool:
 
 
 def _within(path: Path, name: str, item: Any, left: int) -> int:
-    """How many of the `left` numbers may still be read after `item`, which is not read here.
+    """`left`, the count of numbers that may still be read, less that of `item`, which is not read here.
 
-    Raises ForeignError where that is less than none, and for a dataset whose numbers are in another file.
+    Raises ForeignError where it falls below 0, and for a dataset whose numbers are in another file.
     """
     if item.external or item.is_virtual:
         raise ForeignError(f"{path}: {printable(name)} is in another file, which is not opened; save all in one")

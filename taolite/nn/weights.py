@@ -56,15 +56,17 @@ __all__ = [
 ]
 
 KNOWN = (*(f"resnet{n}" for n in (18, 34, 50, 101, 152)), "mobilenet_v2", "efficientnet_b0")
-"""torchvision's networks that have TAO's layer names here."""
+"""torchvision's networks whose layers have TAO's names here."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors by `layer.tensor` (`block_1a_conv_1.weight`) on the CPU, and what is known of the network they are from.
+    """Pretrained weights under TAO's names.
 
-    `graph` is the variant of the network in which they mean what they were trained to mean. `num_layers` and `arch` are
-    None where the names do not tell. `layers` names all layers, those without weights too, where the file does (Keras).
+    source: the file or address, for messages. tensors: by `layer.tensor` (`block_1a_conv_1.weight`), on the CPU. graph:
+    the variant of the network that the weights were trained in. num_layers, arch: of that network; None where the names
+    do not tell. layers: the names of all layers, also those without weights; empty where the file does not list them
+    (all but Keras).
     """
 
     source: str
@@ -77,8 +79,12 @@ class Weights:
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Names of layers whose values were loaded, and for each that was not: the reason. In the file's order; by name for
-    a bundle and a `.safetensors` file, which have none. `fresh` are the network's own that nothing was loaded into."""
+    """What `load_weights` did.
+
+    loaded: layers of the file that were copied. skipped: the other layers of the file, and the reason for each. Both in
+    the file's order; alphabetical for a bundle and a `.safetensors` file, which have none. fresh: layers of the network
+    that kept their random values.
+    """
 
     loaded: tuple[str, ...]
     skipped: Mapping[str, str]
@@ -112,20 +118,20 @@ def read_weights(path: Path | str, *, key: Key | None = None) -> Weights:
 
 
 def preferred_graph(weights: Weights) -> Graph:
-    """The graph in which `weights` keep the features they were trained for."""
+    """The variant of the network in which `weights` give the features they were trained for."""
     return weights.graph
 
 
 def load_weights(module: nn.Module, weights: Weights) -> LoadReport:
     """Copy into `module`, in place, every layer of `weights` that it has with the same shapes.
 
-    A layer is copied whole or not at all. Differences that lose nothing are bridged: convolutions that have a bias here
-    and none in the file get zeros, one that has none here leaves the file's to the moving mean of the batch norm behind
-    it, and a grey `conv1` gets the sum of the RGB kernels (a grey photo is three equal channels; under the torchvision
-    graph's normalisation, which differs by channel, this is close, not exact).
+    A layer is copied whole or not at all. Three differences are bridged without loss: a convolution with a bias here
+    and none in the file gets zeros; where it has none here, the file's bias is subtracted from the moving mean of the
+    batch norm that follows; a grey `conv1` gets the sum of the RGB kernels (exact but for the torchvision graph, whose
+    normalisation differs by channel).
 
     Args:
-        module: the network to fill, usually `DetectNet.backbone`; its layers are direct children.
+        module: the network, usually `DetectNet.backbone`; its layers are direct children.
         weights: from `read_weights`.
 
     Raises ModelError for weights of another arch or number of layers, and where not one convolution fits: training
@@ -158,7 +164,8 @@ def load_weights(module: nn.Module, weights: Weights) -> LoadReport:
 
 
 def _check_arch(module: nn.Module, weights: Weights) -> None:
-    """Weights of another network have some layers of the same names and shapes, and would start it half at random."""
+    """Raises ModelError for weights of another arch or number of layers: some of their layers would fit, and the rest
+    of the network would silently start from random values."""
     arch, depth = getattr(module, "arch", None), getattr(module, "num_layers", None)
     if weights.arch is None or arch is None:
         return
@@ -171,8 +178,8 @@ def _check_arch(module: nn.Module, weights: Weights) -> None:
 
 
 def _fold_biases(own: Mapping[str, nn.Module], layers: Mapping[str, dict[str, Tensor]]) -> None:
-    """Take from `layers` the biases that the convolutions of `own` do not have, and off the means of the batch norms,
-    each added to its network behind its convolution: x + b - mean is x - (mean - b)."""
+    """Subtract each bias in `layers` that its convolution in `own` does not have from the mean of the batch norm that
+    follows: x + b - mean is x - (mean - b)."""
     for (name, conv), (bn_name, bn) in pairwise(own.items()):
         values, norm = layers.get(name, {}), layers.get(bn_name, {})
         if not (isinstance(conv, nn.Conv2d) and conv.bias is None and isinstance(bn, nn.BatchNorm2d)):
@@ -182,7 +189,7 @@ def _fold_biases(own: Mapping[str, nn.Module], layers: Mapping[str, dict[str, Te
 
 
 def copy_layer(layer: nn.Module, values: Mapping[str, Tensor]) -> str | None:
-    """Copy `values` into `layer`; or say why not and copy nothing."""
+    """Copy `values` into `layer`, in place; returns None, or the reason why nothing was copied."""
     targets = {name: t for name, t in layer.state_dict(keep_vars=True).items() if name != "num_batches_tracked"}
     found = dict(values)
     if isinstance(layer, nn.Conv2d):
@@ -206,7 +213,7 @@ def _shape(tensor: Tensor) -> str:
 
 
 def _named(state: StateDict) -> Weights:
-    """Carry a state dict over to TAO's layer names; classifiers are left out."""
+    """A state dict under TAO's layer names; classifiers are left out."""
     source = state.source
     names: Mapping[str, Tensor] = {name.removeprefix("backbone."): tensor for name, tensor in state.tensors.items()}
     names = without_prefix(names, lambda inner: recognise(inner) is not None)
@@ -223,7 +230,7 @@ def _named(state: StateDict) -> Weights:
 
 
 def _keras(source: str, file: KerasFile) -> Weights:
-    """A Keras model's layers have TAO's names and are of TAO's graph."""
+    """A Keras file, whose layers have TAO's names and belong to TAO's graph."""
     layout = recognise(file.tensors)
     if layout is None:
         some = listed(file.tensors, none="no convolutions")
@@ -236,7 +243,7 @@ def _keras(source: str, file: KerasFile) -> Weights:
 
 
 def _arch(arch: str, tensors: Mapping[str, Tensor]) -> str | None:
-    """`arch`, of EfficientNets with the number behind it."""
+    """`arch`; for EfficientNets the one with its number, `efficientnet_b0`."""
     if arch != "efficientnet":
         return arch
     blocks = sum(name.endswith("_dwconv.weight") for name in tensors)
@@ -244,7 +251,7 @@ def _arch(arch: str, tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def _depth(arch: str | None, tensors: Mapping[str, Tensor]) -> int | None:
-    """`num_layers` from the layer names, where it is one that we know."""
+    """`num_layers`, told by the layer names; None where they are of no depth known here."""
     if arch == "vgg":
         return 19 if "block_3d_conv_1.weight" in tensors else 16
     if arch in ("darknet", "cspdarknet"):

@@ -32,7 +32,7 @@ _COUNTED = 20  # classes up to which a confusion matrix has its counts written i
 
 
 class TrainingExample(Protocol):
-    """What training sees of one image: (H, W, C) uint8 pixels, labels in their frame, targets drawn from them."""
+    """One training example: pixels (H, W, C) uint8, truth in those pixels, targets float32 by name."""
 
     @property
     def pixels(self) -> NDArray[np.uint8]: ...

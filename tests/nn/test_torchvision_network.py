@@ -72,7 +72,7 @@ def test_a_vision_transformer_is_built_for_its_input_size():
         assert network(torch.rand(1, 3, 64, 64))[0].shape == (1, 3)
     with pytest.raises(ModelError) as caught:
         TorchvisionNetwork("vit_b_32", 3, input_size=65)
-    assert str(caught.value).startswith("vit_b_32 does not come for inputs of 65 x 65 pixels: ")
+    assert str(caught.value).startswith("vit_b_32 cannot be built for inputs of 65 x 65 pixels: ")
 
 
 @pytest.mark.parametrize(("arch", "size", "heads"), [("googlenet", 64, 3), ("inception_v3", 299, 2)])
@@ -145,8 +145,8 @@ def test_an_unknown_name_and_another_networks_weights_are_refused():
     with pytest.raises(ModelError) as caught:
         load_state_dict(TorchvisionNetwork("resnet50", 2), other)
     assert str(caught.value) == (
-        "a.pth holds no resnet50: layer1.0.conv1.weight is of shape 64x64x3x3 and 64x64x1x1 is needed; "
-        "name the arch that it holds"
+        "a.pth holds no resnet50: layer1.0.conv1.weight is 64x64x3x3 and 64x64x1x1 is needed; "
+        "use the arch of these weights"
     )
 
 
