@@ -28,6 +28,7 @@ _ZIP = b"PK\x03\x04"
 _PICKLES = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 _KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
 """Under which checkpoints keep their state dict, the more telling first; any other key counts after them."""
+_MOST_UNPACKED = 1 << 30  # bytes; a compressed file of a few kilobytes may unpack to any number
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PICKLES = 4  # magic number, protocol, system, the object
 _HARMLESS = re.compile(
@@ -62,6 +63,12 @@ def read_torch_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def _check_archive(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > max(path.stat().st_size, _MOST_UNPACKED):
+        raise ForeignError(
+            f"{path}: this file unpacks to {unpacked} bytes, many times its size, and torch.save does not compress; "
+            "check where the file comes from"
+        )
     ends = {name.rpartition("/")[2] for name in names}
     if "constants.pkl" in ends and any("/code/" in name for name in names):
         raise ForeignError(

@@ -214,6 +214,26 @@ def test_a_tensor_that_is_more_than_what_is_stored_for_it_is_refused_before_anyt
     )
 
 
+def test_a_file_that_unpacks_to_many_times_its_size_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "w.pth"
+    path.write_bytes(torch_bytes(resnet()))
+    claimed = (3 << 30).to_bytes(4, "little")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\x01\x02")  # the first entry of the list of files: its size unpacked stands at 24
+    data[at + 24 : at + 28] = claimed
+    path.write_bytes(data)
+
+    text = message(path, ForeignError)
+
+    with zipfile.ZipFile(path) as archive:
+        total = sum(entry.file_size for entry in archive.infolist())
+    assert total > 3 << 30
+    assert text == (
+        f"{path}: this file unpacks to {total} bytes, many times its size, and torch.save does not compress; check "
+        "where the file comes from"
+    )
+
+
 def hdf5(path, fill):
     h5py = pytest.importorskip("h5py")
     with h5py.File(path, "w") as file:
