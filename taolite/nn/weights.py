@@ -253,7 +253,9 @@ def _arch(arch: str, tensors: Mapping[str, Tensor]) -> str | None:
 def _depth(arch: str | None, tensors: Mapping[str, Tensor]) -> int | None:
     """`num_layers`, told by the layer names; None where they are of no depth known here."""
     if arch == "vgg":
-        return 19 if "block_3d_conv_1.weight" in tensors else 16
+        if "block_3d_conv_1.weight" in tensors:
+            return 19
+        return 16 if "block_4a_conv_1.weight" in tensors else None  # a backbone cut inside block 3 may be of either
     if arch in ("darknet", "cspdarknet"):
         return 53 if "b1_conv1_1.weight" in tensors else 19
     repeats = tuple(

@@ -170,6 +170,16 @@ def test_weights_of_another_arch_or_depth_are_refused_though_some_layers_would_f
     )
 
 
+@pytest.mark.parametrize(("last", "depth"), [("block_5d", 19), ("block_4a", 19), ("block_3c", None)])
+def test_the_depth_of_a_vgg_cut_where_both_depths_agree_is_not_told(tmp_path, last, depth):
+    names = [name for name, _ in VGG(19).named_children()]
+    kept = names[: names.index(f"{last}_conv_1") + 1]
+    state = {f"{name}.weight": torch.zeros(2, 2, 3, 3) for name in kept if "conv" in name}
+    save_file(state, tmp_path / "cut.safetensors")
+
+    assert read_weights(tmp_path / "cut.safetensors").num_layers == depth
+
+
 def test_a_tlt_gives_its_backbone_and_remembers_its_graph(tmp_path):
     source = ResNet(10, graph="torchvision")
     tensors = {f"backbone.{name}": tensor.numpy() for name, tensor in source.state_dict().items()}
