@@ -9,6 +9,7 @@ Shapes: N images, K classes, H x W input pixels.
 
 from __future__ import annotations
 
+import difflib
 import re
 from functools import cache
 from types import MethodType
@@ -36,7 +37,7 @@ MAX_INPUT = 4096  # pixels; bound on what a file may ask for
 
 @cache
 def torchvision_archs() -> tuple[str, ...]:
-    """The names of torchvision's classification networks, those of the installed version."""
+    """The names of the classification networks in the installed torchvision."""
     from torchvision import models
 
     return tuple(models.list_models(module=models))
@@ -61,7 +62,10 @@ class TorchvisionNetwork(nn.Module):
     def __init__(self, arch: str, num_classes: int, *, input_size: int = 224, auxiliaries: bool = False) -> None:
         super().__init__()
         if arch not in torchvision_archs():
-            raise ModelError(f"arch is {arch!r}; it needs to be one of torchvision's: {', '.join(torchvision_archs())}")
+            near = difflib.get_close_matches(arch, torchvision_archs(), n=3) or ["resnet18", "mobilenet_v2"]
+            raise ModelError(
+                f"arch is {arch!r}; it needs to be a classification network of torchvision, such as {', '.join(near)}"
+            )
         if not 1 <= input_size <= MAX_INPUT:
             raise ModelError(f"{arch}: the input is {input_size} pixels wide; it needs to be 1 to {MAX_INPUT}")
         self.arch = arch

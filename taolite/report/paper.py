@@ -50,7 +50,7 @@ def drawing(
 
     Args:
         inches: (width, height); 110 pixels an inch.
-        path: the PNG to write. Raises StorageError where it cannot be.
+        path: the PNG to write. Raises StorageError where writing fails.
         names: the texts from outside that will be drawn, such as class names.
 
     Yields:

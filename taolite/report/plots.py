@@ -51,7 +51,7 @@ def curves_png(rows: Sequence[Mapping[str, Any]], path: Path, *, words: Words = 
         rows: lines of metrics.jsonl: "epoch" (from 1) and any of "loss" (of the data), "penalty" (of the regulariser;
             rows of older runs have none), "learning_rate", "validation_cost", the metric (0..1) and that of each class
             (0..1 by class). A null is a gap. Without any epoch the figure says so.
-        path: the PNG to write. Raises StorageError where it cannot be.
+        path: the PNG to write. Raises StorageError where writing fails.
         words: what the metric is called.
     """
     names = list(dict.fromkeys(name for row in rows for name in row.get(words.of_class) or {}))
@@ -107,7 +107,7 @@ def precision_recall_png(card: ScoreCard, path: Path) -> None:
 
     Args:
         card: a score card with `curves`.
-        path: the PNG to write. Raises StorageError where it cannot be.
+        path: the PNG to write. Raises StorageError where writing fails.
     """
     with drawing((6.6, 6.0), path, card.curves) as (figure, written):
         axes = figure.subplots()
@@ -134,7 +134,7 @@ def confusion_png(confusion_kk: NDArray[np.int64], names: Sequence[str], path: P
     Args:
         confusion_kk: (K, K) counts, K at least 1. They are written into the cells of up to 20 classes.
         names: of the K classes; beyond 60, only every second, third ... is written.
-        path: the PNG to write. Raises StorageError where it cannot be.
+        path: the PNG to write. Raises StorageError where writing fails.
     """
     classes = len(names)
     row_shares_kk = confusion_kk / np.maximum(confusion_kk.sum(axis=1, keepdims=True), 1)
@@ -180,7 +180,7 @@ def tags_png(precision: Mapping[str, float], pictures: Mapping[str, int], path: 
     Args:
         precision: 0..1 by tag; tags that no picture has may be missing.
         pictures: how many have the tag, in the order of the classes.
-        path: the PNG to write. Raises StorageError where it cannot be.
+        path: the PNG to write. Raises StorageError where writing fails.
     """
     tags = sorted(pictures, key=lambda tag: precision.get(tag, -1.0))  # drawn from the bottom up
     values = [precision.get(tag, 0.0) for tag in tags]
@@ -212,7 +212,7 @@ def first_batch_png(examples: Sequence[TrainingExample], names: Sequence[str], p
     Args:
         examples: a batch; the first 12 are shown. Targets called "cov" (K, h, w), 0..1, become tints.
         names: the K classes' names.
-        path: the PNG to write. Raises StorageError where it cannot be.
+        path: the PNG to write. Raises StorageError where writing fails.
     """
     from PIL import Image
 

@@ -13,7 +13,7 @@ from torchvision.models import get_model
 from taolite.artifacts.sniff import Kind, wrong_kind
 from taolite.errors import ForeignError, ModelError
 from taolite.nn.backbone import IMAGENET_MEAN, IMAGENET_STD
-from taolite.nn.torchvision_network import TorchvisionNetwork, load_state_dict, torchvision_archs
+from taolite.nn.torchvision_network import TorchvisionNetwork, load_state_dict
 from taolite.nn.weights import StateDict, read_state_dict
 
 torch.set_num_threads(1)
@@ -134,13 +134,19 @@ def test_a_renewed_head_has_the_new_classes_and_the_old_features(arch):
     assert all(torch.equal(network.state_dict()[name], value) for name, value in before.items() if value.ndim > 1)
 
 
-def test_an_unknown_name_and_another_networks_weights_are_refused():
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("resnet-18", "resnet18, resnet152, resnet101"), ("fasterrcnn_resnet50_fpn", "resnet18, mobilenet_v2")],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_ones(name, near):
     with pytest.raises(ModelError) as caught:
-        TorchvisionNetwork("fasterrcnn_resnet50_fpn", 2)
+        TorchvisionNetwork(name, 2)
     assert str(caught.value) == (
-        f"arch is 'fasterrcnn_resnet50_fpn'; it needs to be one of torchvision's: {', '.join(torchvision_archs())}"
+        f"arch is '{name}'; it needs to be a classification network of torchvision, such as {near}"
     )
 
+
+def test_another_networks_weights_are_refused():
     other = StateDict("a.pth", get_model("resnet34", weights=None).state_dict(), {})
     with pytest.raises(ModelError) as caught:
         load_state_dict(TorchvisionNetwork("resnet50", 2), other)
