@@ -67,6 +67,15 @@ def mutations() -> Callable[..., Iterator[bytes]]:
             yield bytes(data)
 
     return make
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """torch computes with one thread in this module: the order of its sums is then the same on every machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from taolite.artifacts.bundle import read_bundle, weights_hash
 from taolite.artifacts.keys import Key
 from taolite.errors import StorageError, TrainingError
 from taolite.events import EpochDone, Event, Notice, Validated, silent
-from taolite.stages.training.train import TrainOptions, train
 from taolite.stages.training.run import Pauses
+from taolite.stages.training.train import TrainOptions, train
 from taolite.tasks import base
 
 from .conftest import write_spec

@@ -15,8 +15,8 @@ from taolite.artifacts.bundle import read_bundle, weights_hash
 from taolite.artifacts.keys import Key
 from taolite.errors import DataError, ModelError, TrainingError, UsageError
 from taolite.events import Event, Notice, Progress
-from taolite.stages.exporting.calibrate import CalibrationOptions
 from taolite.stages.evaluate import evaluate
+from taolite.stages.exporting.calibrate import CalibrationOptions
 from taolite.stages.exporting.export import export_model
 from taolite.stages.prune import PruneSettings, prune
 from taolite.stages.training.train import TrainOptions, TrainReport, train

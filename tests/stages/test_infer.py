@@ -27,9 +27,9 @@ from taolite.engines.onnx_graph import OnnxMeta
 from taolite.media.sources import open_source
 from taolite.pictures import read_rgb, to_grey
 from taolite.preprocessing import Preprocessing
-from taolite.stages.inference import models
 from taolite.stages.device import choose
 from taolite.stages.exporting.engine import build
+from taolite.stages.inference import models
 from taolite.stages.inference.infer import Drawing, infer, planned
 from taolite.stages.inference.models import open_model
 from taolite.tasks.detectnet.inference import load_plan

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from taolite.stages.engine import build
+from taolite.stages.export import export_model
 
 from taolite.artifacts import Key
 from taolite.errors import UsageError
-from taolite.stages.engine import build
-from taolite.stages.export import export_model
 from taolite.stages.prune import PruneSettings, prune
 
 KEY = Key("k")

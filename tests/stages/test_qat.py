@@ -22,8 +22,8 @@ from taolite.quant.cache import parse_cache
 from taolite.stages.exporting.calibrate import CalibrationOptions, read_ranges
 from taolite.stages.exporting.export import export_model
 from taolite.stages.exporting.learned_int8 import learned_calibration, prove_integers, prove_rounding
-from taolite.stages.prune import PruneSettings, prune
 from taolite.stages.exporting.to_onnx import to_onnx
+from taolite.stages.prune import PruneSettings, prune
 from taolite.tasks import base
 
 from .conftest import write_spec
@@ -31,6 +31,7 @@ from .test_life import detectnet, train_once
 
 KEY = Key("tlt_encode")
 TASK = base.find("detectnet")
+pytestmark = pytest.mark.usefixtures("one_thread")
 ENGINE_SPEC = """
 inferencer_config {{
   target_classes: "plate" image_width: 96 image_height: 64 image_channels: 3 batch_size: 4
@@ -42,14 +43,6 @@ bbox_handler_config {{
     clustering_algorithm: NMS coverage_threshold: 0.3 nms_iou_threshold: 0.3 nms_confidence_threshold: 0.3 }} }} }}
 }}
 """
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def qat_spec(root: Path, name: str, *, epochs: int = 2, model: str = "") -> Path:

@@ -290,19 +290,19 @@ def assert_pruned_is_silenced(dense):
     [
         (
             "vit_b_32",
-            "prune: body.network is a VisionTransformer; a network with weights in other layers than convolutions, "
-            "batch norms and linear ones, such as a transformer, cannot be cut",
+            "prune: body.network is a VisionTransformer; only networks of convolutions, batch norms and linear layers "
+            "can be pruned (no transformers)",
         ),
         (
             "convnext_tiny",
-            "prune: body.network.features.0.1 is a LayerNorm2d; a network with weights in other layers than "
-            "convolutions, batch norms and linear ones, such as a transformer, cannot be cut",
+            "prune: body.network.features.0.1 is a LayerNorm2d; only networks of convolutions, batch norms and linear "
+            "layers can be pruned (no transformers)",
         ),
-        ("shufflenet_v2_x0_5", "prune: this network shuffles its channels, as ShuffleNet does; it cannot be cut"),
+        ("shufflenet_v2_x0_5", "prune: this network shuffles its channels, as ShuffleNet does; it cannot be pruned"),
         (
             "resnext50_32x4d",
-            "prune: body.network.layer1.0.conv2 makes 128 channels of 128 in 32 groups; it needs to be a plain "
-            "convolution or a depthwise one with one filter a channel",
+            "prune: body.network.layer1.0.conv2 has 32 groups of its 128 inputs; only plain convolutions and depthwise "
+            "ones with one filter a channel can be pruned",
         ),
     ],
 )
@@ -405,7 +405,7 @@ def test_nothing_in_a_stored_structure_of_torchvision_is_believed():
             build({**record, **change})
         return str(caught.value)
 
-    assert message({"network": "os.system"}).startswith("arch is 'os.system'; it needs to be one of torchvision's: ")
+    assert message({"network": "os.system"}).startswith("arch is 'os.system'; it needs to be a classification network ")
     assert message({"input_size": 10**9}) == "resnet18: the input is 1000000000 pixels wide; it needs to be 1 to 4096"
     narrow = {**record["channels"], "body.network.conv1": [3, 32]}
     assert message({"channels": narrow}).startswith("the stored structure's channel counts do not fit together: ")
