@@ -316,7 +316,8 @@ def test_a_head_with_no_layer_of_its_own_is_said_with_the_nearest():
         return str(caught.value)
 
     assert message(output_cov="block_4a_relu3") == (
-        "resnet: no layer's name contains 'block_4a_relu3'; the nearest are block_4a_relu, block_4a_relu_1, block_3a_relu"
+        "resnet: no layer's name contains 'block_4a_relu3'; "
+        "the nearest are block_4a_relu, block_4a_relu_1, block_3a_relu"
     )
     assert message(output_cov="4a_relu") == (
         "resnet: 2 layers' names contain '4a_relu' (block_4a_relu_1, block_4a_relu); write one of them in full"
