@@ -8,10 +8,26 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from taolite.engines.base import Arrays, RuntimeName, Shape, checked_feeds
+from taolite.engines.base import Arrays, BuildOrder, Built, OpenOptions, RuntimeName, Shape, checked_feeds
 from taolite.errors import EngineError
 
-__all__ = ["OnnxRuntimeEngine"]
+__all__ = ["WORKS", "OnnxRuntimeEngine"]
+
+
+class _OnnxRuntime:
+    """See `taolite.engines.base.Works`."""
+
+    def version(self) -> str:
+        return str(_library().__version__)
+
+    def open(self, data: bytes, options: OpenOptions) -> OnnxRuntimeEngine:
+        return OnnxRuntimeEngine(data, threads=options.threads, where=options.where)
+
+    def build(self, onnx: bytes, order: BuildOrder) -> Built:
+        raise EngineError("onnxruntime builds no engines: it runs the ONNX itself")
+
+
+WORKS = _OnnxRuntime()
 
 
 class OnnxRuntimeEngine:
@@ -22,11 +38,7 @@ class OnnxRuntimeEngine:
     precision = "as in the ONNX"
 
     def __init__(self, onnx: bytes, *, threads: int | None = None, where: str = "this model") -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise EngineError("onnxruntime is not installed; run `pip install onnxruntime`") from error
-
+        onnxruntime = _library()
         self.version: str = onnxruntime.__version__
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only; they also arrive as exceptions
@@ -63,6 +75,14 @@ class OnnxRuntimeEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _library() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise EngineError("onnxruntime is not installed; run `pip install onnxruntime`") from error
+    return onnxruntime
 
 
 def _shape(value: Any) -> Shape:

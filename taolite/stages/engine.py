@@ -14,7 +14,7 @@ from pathlib import Path
 from taolite.artifacts.etlt import read_model
 from taolite.artifacts.keys import Key
 from taolite.artifacts.sidecar import Sidecar, check_engine, write_sidecar
-from taolite.engines import onnx_graph
+from taolite.engines import onnx_graph, runtimes
 from taolite.engines.base import Engine, Shape
 from taolite.engines.build import (
     DEFAULT_WORKSPACE,
@@ -24,6 +24,7 @@ from taolite.engines.build import (
     batch_profiles,
     build_engine,
     choose_backend,
+    without_gpu,
 )
 from taolite.engines.opening import open_engine
 from taolite.errors import EngineError, UsageError
@@ -104,14 +105,8 @@ def build(
     if profiles is None:
         profiles = batch_profiles(onnx, smallest=asked[0], best=asked[1], largest=asked[2])
     chosen = backend or choose_backend(compute_capabilities)
-    if backend is None and chosen == "openvino":
-        listener(
-            Notice(
-                "no NVIDIA GPU is here: the engine is for this processor (openvino); --compute-capability builds for "
-                "a card elsewhere",
-                level="warning",
-            )
-        )
+    if backend is None and not compute_capabilities and (text := without_gpu(chosen)):
+        listener(Notice(text, level="warning"))
     built = build_engine(
         onnx,
         backend=chosen,
@@ -170,13 +165,7 @@ def open_built(
 
 def _installed(backend: str) -> str:
     """The version of the runtime that is here. Raises EngineError where there is none."""
-    if backend == "openvino":
-        from taolite.engines.openvino import openvino_version
-
-        return openvino_version()
-    from taolite.engines.tensorrt import import_backend
-
-    return str(import_backend("tensorrt_rtx" if backend == "tensorrt_rtx" else "tensorrt").__version__)
+    return runtimes.find(backend).load().version()
 
 
 def _calibrated(

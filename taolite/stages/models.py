@@ -4,7 +4,6 @@ OpenVINO, an engine in the runtime that built it. What comes out predicts and kn
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,10 @@ from taolite.artifacts.etlt import read_model
 from taolite.artifacts.keys import Key
 from taolite.artifacts.sidecar import sidecar_path
 from taolite.artifacts.sniff import Kind, sniff
-from taolite.engines import onnx_graph
+from taolite.engines import onnx_graph, runtimes
 from taolite.engines.base import Engine, RuntimeName
 from taolite.engines.buffers import gpu_is_here, open_gpu
+from taolite.engines.build import choose_backend
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.engines.opening import open_engine
 from taolite.errors import EngineError, PathError, UsageError
@@ -136,6 +136,7 @@ def open_engine_plan(
             source,
             key=key,
             engine=target,
+            backend=choose_backend(runs_here=True),
             precision=plan.precision,
             batch=(1, batch_size, batch_size),
             calibration=resolve(plan.calibration_cache) if plan.calibration_cache else None,
@@ -150,7 +151,7 @@ def _runs_here(engine: Path | None) -> bool:
     if gpu_is_here():
         return True
     if engine is None:
-        return importlib.util.find_spec("openvino") is not None  # what `build` then chooses
+        return any(row.builds and row.is_here() for row in runtimes.RUNTIMES)
     return sniff(engine) not in (Kind.TENSORRT, Kind.TENSORRT_RTX)
 
 

@@ -13,8 +13,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from taolite.engines import build, onnx_graph
-from taolite.engines.build import Profile, batch_profiles, build_engine, choose_backend
+from taolite.engines import onnx_graph
+from taolite.engines.build import Profile, batch_profiles, build_engine
 from taolite.engines.opening import open_engine, sniff
 from taolite.errors import EngineError
 
@@ -142,7 +142,6 @@ def test_a_quantised_model_is_built_as_it_is(two_heads):
             "this model's weights are float16 already and cannot be built as fp32; ask for fp16",
         ),
         (None, {"precision": "fp8"}, "precision 'fp8' is not one of fp32, fp16, int8"),
-        (None, {"backend": "tflite"}, "backend 'tflite' is not one of tensorrt, tensorrt_rtx, openvino"),
         (
             None,
             {"backend": "openvino", "compute_capabilities": ("8.6",)},
@@ -240,30 +239,6 @@ def test_an_openvino_engine_runs_and_answers_what_the_loops_answer(two_heads, ph
     with open_engine(built.data, threads=1) as engine:
         answer = engine.infer({"input_1": photos(3)})
     np.testing.assert_allclose(answer[BBOX], two_heads.expect(photos(3))[BBOX], atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("gpu", "targets", "missing", "chosen"),
-    [
-        (True, (), (), "tensorrt"),
-        (True, (), ("tensorrt",), "tensorrt_rtx"),
-        (False, (), (), "openvino"),
-        (False, (), ("openvino",), "tensorrt_rtx"),
-        (False, ("8.6",), (), "tensorrt_rtx"),
-    ],
-)
-def test_an_engine_is_for_this_machine_unless_gpus_are_named(monkeypatch, gpu, targets, missing, chosen):
-    monkeypatch.setattr(build, "gpu_is_here", lambda: gpu)
-    monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: None if name in missing else object())
-
-    assert choose_backend(targets) == chosen
-
-
-def test_a_machine_on_which_nothing_builds_engines_is_told_what_to_install(monkeypatch):
-    monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: None)
-
-    with pytest.raises(EngineError, match=r"run `pip install \"taolite\[openvino\]\"` for this processor, or"):
-        choose_backend()
 
 
 def test_an_engine_opened_without_a_gpu_says_what_is_missing(two_heads):
