@@ -21,6 +21,7 @@ from taolite.artifacts.keys import Key
 from taolite.artifacts.sniff import Kind, sniff_bytes, split_etlt, wrong_kind
 from taolite.errors import DamagedError
 from taolite.files import open_atomic
+from taolite.onnxfile import check_onnx
 
 __all__ = ["Etlt", "read_etlt", "read_model", "write_etlt"]
 
@@ -73,6 +74,7 @@ def read_model(path: Path, *, key: Key | None = None) -> Etlt:
     data = read_file(path)
     found = sniff_bytes(data, where=str(path))
     if found is Kind.ONNX:
+        check_onnx(data, where=str(path))
         return Etlt(onnx=data, input_name="", meta={})
     if found is not Kind.ETLT:
         raise wrong_kind(str(path), found, needed="an exported model (.etlt or .onnx)")

@@ -151,7 +151,8 @@ def _is_safetensors(data: bytes) -> bool:
 
 
 def _is_onnx(data: bytes) -> bool:
-    """A protobuf message whose fields are those of onnx.ModelProto, to the last byte, a graph among them."""
+    """A protobuf message whose fields are those of onnx.ModelProto, a graph among them, to the last byte; or its
+    beginning, which `taolite.onnxfile` says is cut short."""
     varints, blocks = {1, 5}, {2, 3, 4, 6, 7, 8, 14, 20, 25, 26}  # field numbers of onnx.proto3
     position, seen = 0, set[int]()
     while position < len(data):
@@ -165,7 +166,8 @@ def _is_onnx(data: bytes) -> bool:
         if wire_type == 2:
             position += value
         seen.add(field_number)
-    return position == len(data) and 7 in seen
+    ends_well = position == len(data) or data[0] == 0x08  # the first field's tag: a version
+    return ends_well and 7 in seen
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from taolite.errors import EngineError
+from taolite.onnxfile import parse_onnx
 from taolite.preprocessing import Preprocessing
 
 __all__ = [
@@ -147,7 +148,7 @@ def tidy(onnx: bytes, *, input_names: Sequence[str] | None = None, output_names:
     import onnx as onnx_library
     import onnx_graphsurgeon as gs
 
-    model = _load(onnx)
+    model = parse_onnx(onnx)
     graph = gs.import_onnx(model)
     for kind, tensors, names in (("inputs", graph.inputs, input_names), ("outputs", graph.outputs, output_names)):
         if names is not None:
@@ -179,7 +180,7 @@ def lower_opset(onnx: bytes, opset: int) -> bytes:
 
     if opset < _OLDEST_OPSET:
         raise EngineError(f"opset {opset} is older than taolite writes; ask for {_OLDEST_OPSET} to 17, or later")
-    model = _load(onnx)
+    model = parse_onnx(onnx)
     if {node.op_type for node in model.graph.node} <= _UNCHANGED:
         for entry in model.opset_import:
             if entry.domain in ("", "ai.onnx"):
@@ -237,7 +238,7 @@ def to_fp16(onnx: bytes) -> bytes:
     """
     from onnxconverter_common import convert_float_to_float16
 
-    model = _load(onnx)
+    model = parse_onnx(onnx)
     types = element_types(onnx)
     if "float16" in types:
         return onnx
@@ -257,7 +258,7 @@ def element_types(onnx: bytes) -> frozenset[str]:
     """What its arithmetic is written in: "float32", "float16", and "int8" where Q/DQ nodes stand."""
     import onnx as onnx_library
 
-    model = _load(onnx)
+    model = parse_onnx(onnx)
     found = {
         onnx_library.helper.tensor_dtype_to_np_dtype(tensor.data_type).name for tensor in model.graph.initializer
     } & {"float32", "float16", "bfloat16"}
@@ -268,12 +269,12 @@ def element_types(onnx: bytes) -> frozenset[str]:
 
 def operators(onnx: bytes) -> frozenset[str]:
     """The kinds of nodes in it, e.g. {"Conv", "Relu", "Sigmoid"}."""
-    return frozenset(node.op_type for node in _load(onnx).graph.node)
+    return frozenset(node.op_type for node in parse_onnx(onnx).graph.node)
 
 
 def signature(onnx: bytes) -> Signature:
     """Names and shapes of inputs and outputs, without opening a runtime."""
-    graph = _load(onnx).graph
+    graph = parse_onnx(onnx).graph
     constants = {tensor.name for tensor in graph.initializer}
     return Signature(
         inputs={value.name: _shape(value) for value in graph.input if value.name not in constants},
@@ -294,7 +295,7 @@ def macs_and_parameters(onnx: bytes, input_shape: Sequence[int]) -> Cost:
     """
     import onnx as onnx_library
 
-    model = _load(onnx)
+    model = parse_onnx(onnx)
     dims = model.graph.input[0].type.tensor_type.shape.dim
     if len(dims) != len(input_shape):
         raise EngineError(f"input {model.graph.input[0].name} has {len(dims)} axes; the shape has {len(input_shape)}")
@@ -325,7 +326,7 @@ def macs_and_parameters(onnx: bytes, input_shape: Sequence[int]) -> Cost:
 
 def read_meta(onnx: bytes) -> OnnxMeta | None:
     """What the model says of itself; None for a model that taolite did not export."""
-    text = _props(_load(onnx)).get(_META_KEY)
+    text = _props(parse_onnx(onnx)).get(_META_KEY)
     if text is None:
         return None
     try:
@@ -343,21 +344,7 @@ def describe(onnx: bytes) -> dict[str, Any]:
 
 def write_meta(onnx: bytes, meta: OnnxMeta) -> bytes:
     """The same model, saying `meta` of itself; what it said before is replaced."""
-    return _with_prop(_load(onnx), _META_KEY, json.dumps(meta.to_json(), sort_keys=True))
-
-
-def _load(onnx: bytes) -> Any:
-    """The ModelProto. EngineError for an empty file (which TensorRT's parser would accept) and for anything else."""
-    import onnx as onnx_library
-    from google.protobuf.message import DecodeError
-
-    try:
-        model = onnx_library.load_model_from_string(onnx)
-    except DecodeError as error:
-        raise EngineError("this is not an ONNX model, or its end is missing; export it again") from error
-    if not model.graph.node or not model.graph.output:
-        raise EngineError("this ONNX model is empty: it has no nodes or no outputs; export it again")
-    return model
+    return _with_prop(parse_onnx(onnx), _META_KEY, json.dumps(meta.to_json(), sort_keys=True))
 
 
 def _props(model: Any) -> dict[str, str]:

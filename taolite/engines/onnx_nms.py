@@ -19,6 +19,7 @@ import numpy as np
 
 from taolite.engines import onnx_graph
 from taolite.errors import EngineError
+from taolite.onnxfile import parse_onnx
 
 __all__ = ["DETECTIONS", "append_nms"]
 
@@ -47,10 +48,9 @@ def append_nms(
 
     Raises EngineError for an opset before 12.
     """
-    import onnx as onnx_library
     import onnx_graphsurgeon as gs
 
-    model = onnx_library.load_model_from_string(onnx)
+    model = parse_onnx(onnx)
     graph = gs.import_onnx(model)
     if graph.opset < _OLDEST_OPSET:
         raise EngineError(

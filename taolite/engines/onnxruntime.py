@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from taolite.engines.base import Arrays, BuildOrder, Built, OpenOptions, RuntimeName, Shape, checked_feeds
 from taolite.errors import EngineError
+from taolite.onnxfile import check_onnx
 
 __all__ = ["WORKS", "OnnxRuntimeEngine"]
 
@@ -40,6 +41,7 @@ class OnnxRuntimeEngine:
     def __init__(self, onnx: bytes, *, threads: int | None = None, where: str = "this model") -> None:
         onnxruntime = _library()
         self.version: str = onnxruntime.__version__
+        check_onnx(onnx, where=where)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only; they also arrive as exceptions
         if threads is not None:

@@ -27,6 +27,7 @@ from taolite.engines.base import (
     checked_feeds,
 )
 from taolite.errors import EngineError
+from taolite.onnxfile import check_onnx
 
 __all__ = ["WORKS", "OpenVinoEngine", "compile_openvino", "openvino_version"]
 
@@ -129,6 +130,8 @@ def _compile(data: bytes, *, threads: int | None, precision: Precision, where: s
     if data.startswith(_MAGIC):
         word, _, blob = data[len(_MAGIC) :].partition(b"\n")
         precision = "bf16" if word == b"bf16" else "fp32"
+    else:
+        check_onnx(data, where=where)
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise EngineError("this processor has no bfloat16; open the model with precision fp32")
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}

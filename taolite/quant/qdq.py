@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.errors import ModelError, UsageError
+from taolite.onnxfile import parse_onnx
 
 __all__ = ["LEVELS", "insert_qdq", "layers", "quantised_tensors"]
 
@@ -167,14 +168,8 @@ def _dequantized(tensor: str) -> str:
 
 
 def _read(onnx: bytes) -> tuple[Any, list[_Layer]]:
-    """The ModelProto and its layers. ModelError for what is no ONNX."""
-    import onnx as onnx_library
-    from google.protobuf.message import DecodeError
-
-    try:
-        model = onnx_library.load_model_from_string(onnx)
-    except DecodeError as error:
-        raise ModelError("this is not an ONNX model, or its end is missing; export it again") from error
+    """The ModelProto and its layers."""
+    model = parse_onnx(onnx)
     constants = {tensor.name for tensor in model.graph.initializer}
     nodes = [node for node in model.graph.node if node.op_type in _LAYERS and node.input[1] in constants]
     found = []

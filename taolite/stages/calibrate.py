@@ -27,6 +27,7 @@ from taolite.engines import onnx_graph
 from taolite.errors import DataError, EngineError, ModelError, PathError, UsageError
 from taolite.events import Listener, Notice, Progress, silent
 from taolite.files import write_text
+from taolite.onnxfile import parse_onnx
 from taolite.pictures import EXTENSIONS, open_picture, read_rgb
 from taolite.preprocessing import Preprocessing
 from taolite.quant import insert_qdq, layers, quantised_tensors
@@ -406,9 +407,7 @@ def _record_path(cache: Path) -> Path:
 
 def _weights_sha256(onnx: bytes) -> str:
     """Of the names and values of all weights: opset, batch and what the model says of itself do not count."""
-    import onnx as onnx_library
-
     digest = hashlib.sha256()
-    for tensor in sorted(onnx_library.load_model_from_string(onnx).graph.initializer, key=lambda tensor: tensor.name):
+    for tensor in sorted(parse_onnx(onnx).graph.initializer, key=lambda tensor: tensor.name):
         digest.update(tensor.SerializeToString(deterministic=True))
     return digest.hexdigest()
