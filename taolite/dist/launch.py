@@ -16,19 +16,24 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch.distributed.elastic.agent.server.api import RunResult, WorkerGroup, WorkerSpec, WorkerState
 from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
-from torch.distributed.elastic.rendezvous import RendezvousError, RendezvousParameters
-from torch.distributed.elastic.rendezvous.registry import get_rendezvous_handler
+from torch.distributed.elastic.rendezvous import RendezvousConnectionError, RendezvousError, RendezvousParameters
+from torch.distributed.elastic.rendezvous.c10d_rendezvous_backend import C10dRendezvousBackend
+from torch.distributed.elastic.rendezvous.dynamic_rendezvous import create_handler
 
-from taolite.errors import PathError, StoppedError, TaoliteError, TrainingError, UsageError
+from taolite.dist.listening import bound, interface_of
 from taolite.dist.pulse import MACHINE, OUTCOMES, forget, noted
+from taolite.dist.secret import offered
+from taolite.errors import PathError, StoppedError, TaoliteError, TrainingError, UsageError
 
 __all__ = ["Cluster", "launch"]
 
@@ -54,10 +59,16 @@ class Cluster:
 
 
 def launch(
-    command: Sequence[str], cluster: Cluster, *, warn: Callable[[str], None], abandon: Callable[[str], None]
+    command: Sequence[str],
+    cluster: Cluster,
+    *,
+    warn: Callable[[str], None],
+    abandon: Callable[[str], None],
+    secret: str | None = None,
 ) -> None:
     """Run `command` until its processes are done; they find each other with `taolite.dist.world.joined`.
 
+    `secret` is what the processes get from `taolite.dist.secret.handed_over`: a key belongs there, not in `command`.
     `abandon` is called in a thread of its own, with what is to be said, where the meeting point is out of reach in the
     midst of a question to it, which then never ends; it has to end this process.
 
@@ -66,9 +77,13 @@ def launch(
     """
     _check(cluster, warn)
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # `warn` says it in fewer words
-    with TemporaryDirectory(prefix="taolite-launch-") as folder, _environment(cluster, Path(folder)):
+    with (
+        TemporaryDirectory(prefix="taolite-launch-") as folder,
+        _environment(cluster, Path(folder)),
+        offered(secret),
+    ):
         try:
-            rendezvous = get_rendezvous_handler(_meeting_point(cluster))
+            rendezvous = _meeting_point(cluster)
             agent = _Agent(command, rendezvous, cluster, folder=Path(folder), warn=warn)
             agent.guard(abandon)
             result = agent.run()
@@ -200,7 +215,7 @@ def _environment(cluster: Cluster, folder: Path) -> Iterator[None]:
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # a start has a store of its own: what an earlier one left is gone
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(_SAVING_S),
     }
-    if cluster.nodes > 1 and (name := _interface(_own_address(cluster))):
+    if name := interface_of(_own_address(cluster)):
         wanted |= {"GLOO_SOCKET_IFNAME": name, "NCCL_SOCKET_IFNAME": name}
     before = dict(os.environ)
     os.environ.update({name: value for name, value in wanted.items() if name not in before})
@@ -213,19 +228,46 @@ def _environment(cluster: Cluster, folder: Path) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _meeting_point(cluster: Cluster) -> RendezvousParameters:
-    alone = cluster.nodes == 1
-    return RendezvousParameters(
+def _meeting_point(cluster: Cluster) -> Any:
+    """Where the machines find each other: a store of PyTorch's on machine 0, which listens on one interface.
+    RendezvousError where machine 0 does not answer; UsageError where its port is taken."""
+    own, keeps = _own_address(cluster), cluster.node_rank == 0
+    address, port, handle = own if keeps else cluster.address, cluster.port, None
+    if keeps:
+        listener = _listener(cluster, own)
+        port, handle = listener.getsockname()[1], listener.detach()  # the store's from now on
+    limit_s = max(1, round(min(cluster.timeout_s, 60)))
+    try:
+        store = dist.TCPStore(  # type: ignore[attr-defined]
+            address,
+            port,
+            is_master=keeps,
+            multi_tenant=True,
+            timeout=timedelta(seconds=limit_s),
+            master_listen_fd=handle,
+        )
+    except (ValueError, RuntimeError) as error:
+        raise RendezvousConnectionError("machine 0 does not answer") from error
+    parameters = RendezvousParameters(
         backend="c10d",
-        endpoint="localhost:0" if alone else f"{cluster.address}:{cluster.port}",
+        endpoint=f"{address}:{port}",
         run_id="taolite",
         min_nodes=cluster.least_nodes,
         max_nodes=cluster.nodes,
-        local_addr=_own_address(cluster),
-        is_host=alone or cluster.node_rank == 0,
+        local_addr=own,
         join_timeout=round(max(cluster.timeout_s, _JOINING_S)),
-        read_timeout=max(1, round(min(cluster.timeout_s, 60))),
     )
+    return create_handler(store, C10dRendezvousBackend(store, parameters.run_id), parameters)
+
+
+def _listener(cluster: Cluster, address: str) -> socket.socket:
+    try:
+        return bound(address, 0 if cluster.nodes == 1 else cluster.port)
+    except OSError as error:
+        raise UsageError(
+            f"--master_port {cluster.port}: this machine cannot listen there ({error.strerror}); choose a free port "
+            "and give the same one on all machines"
+        ) from error
 
 
 def _own_address(cluster: Cluster) -> str:
@@ -238,20 +280,3 @@ def _own_address(cluster: Cluster) -> str:
         except OSError as error:
             raise UsageError(f"--master_addr {cluster.address}: no way leads there ({error.strerror})") from error
         return str(probe.getsockname()[0])
-
-
-def _interface(address: str) -> str:
-    """The name of the network interface that has `address`; "" where the system does not tell."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return ""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        for _, name in socket.if_nameindex():
-            try:
-                answer = fcntl.ioctl(probe, 0x8915, name.encode().ljust(40, b"\0"))  # SIOCGIFADDR
-            except OSError:  # an interface without an address
-                continue
-            if socket.inet_ntoa(answer[20:24]) == address:
-                return name
-    return ""

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 
-from taolite.dist.pulse import LostError, Pulse, is_writer
+from taolite.dist import wire
+from taolite.dist.listening import bound
+from taolite.dist.pulse import MACHINE, LostError, Pulse, is_writer
 
 __all__ = ["ALONE", "World", "joined", "launched"]
 
@@ -75,22 +77,33 @@ class World:
         return torch.stack(parts)
 
     def told(self, make: Callable[[], T]) -> T:
-        """What the writer makes, in every process; a value that pickle takes."""
-        held: list[Any] = [make() if self.writes else None]
-        if self.size > 1:
-            with self._meeting():
-                dist.broadcast_object_list(held, src=self.writer)
-        made: T = held[0]
-        return made
+        """What the writer makes, in every process; a value that `taolite.dist.wire` sends."""
+        if self.size == 1:
+            return make()
+        made = make() if self.writes else None
+        message = _message(made)
+        length = torch.tensor([len(message)])
+        with self._meeting():
+            dist.broadcast(length, src=self.writer)
+            if not self.writes:
+                message = torch.empty(int(length), dtype=torch.uint8)
+            dist.broadcast(message, src=self.writer)
+        return cast("T", made if self.writes else wire.unpack(message.numpy().tobytes()))
 
     def collected(self, value: T) -> list[T]:
-        """Every process's value by rank, in the writer; elsewhere nothing."""
+        """Every process's value by rank, in the writer, where `taolite.dist.wire` sends it; elsewhere nothing."""
         if self.size == 1:
             return [value]
-        gathered: list[Any] | None = [None] * self.size if self.writes else None
+        message = _message(value)
+        lengths = self.side_by_side(torch.tensor(len(message))).tolist()
+        padded = torch.zeros(max(lengths), dtype=torch.uint8)  # what is gathered has to be of one size
+        padded[: len(message)] = message
+        parts = [torch.empty_like(padded) for _ in lengths] if self.writes else None
         with self._meeting():
-            dist.gather_object(value, gathered, dst=self.writer)
-        return gathered or []
+            dist.gather(padded, parts, dst=self.writer)
+        return [
+            wire.unpack(part[:length].numpy().tobytes()) for part, length in zip(parts or (), lengths, strict=bool(parts))
+        ]
 
     def alive(self) -> None:
         """Say that work goes on, where processes do not meet for long."""
@@ -113,6 +126,11 @@ class World:
         except RuntimeError as error:  # gloo's and NCCL's: the connection closed, or the time is up
             raise LostError(self.pulse.missing()) from error
         self.pulse.moved()
+
+
+def _message(value: Any) -> torch.Tensor:
+    """The bytes of `value` as processes send them."""
+    return torch.frombuffer(bytearray(wire.pack(value)), dtype=torch.uint8)
 
 
 ALONE = World()
@@ -158,9 +176,13 @@ def joined(timeout_s: float) -> Iterator[World]:
 
 
 def _store(address: str, port: int, size: int, limit: timedelta, *, host: bool) -> Any:
-    """A connection to the store at rank 0, who keeps it as `host`. In torchrun's, what an earlier start left is out of
-    sight; ours is new at every start, and machines need not have started equally often."""
-    store = dist.TCPStore(address, port, size, host, limit, wait_for_workers=False)  # type: ignore[attr-defined]
+    """A connection to the store at rank 0, who keeps it as `host`, on the interface of `address` alone where our own
+    launcher chose the address. In torchrun's store, what an earlier start left is out of sight; ours is new at every
+    start, and machines need not have started equally often."""
+    options: dict[str, Any] = {"wait_for_workers": False}
+    if host and MACHINE in os.environ:
+        options["master_listen_fd"] = bound(address, port).detach()  # the store's from now on
+    store = dist.TCPStore(address, port, size, host, limit, **options)  # type: ignore[attr-defined]
     if not _is_kept():
         return store
     return dist.PrefixStore(f"taolite/{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)  # type: ignore[attr-defined]
