@@ -14,7 +14,7 @@ from pathlib import Path
 from taolite.artifacts.etlt import read_model
 from taolite.artifacts.keys import Key
 from taolite.artifacts.sidecar import Sidecar, check_engine, write_sidecar
-from taolite.engines import onnx_graph, runtimes
+from taolite.engines import foreign, onnx_graph, runtimes
 from taolite.engines.base import Engine, Shape
 from taolite.engines.build import (
     DEFAULT_WORKSPACE,
@@ -91,11 +91,16 @@ def build(
     started = time.monotonic()
     source = read_model(model, key=key).onnx
     onnx = source if calibration is None else _calibrated(source, calibration, precision, excluded, listener)
+    meta = onnx_graph.read_meta(onnx)
+    if meta is None and (found := foreign.recognise(onnx)) is not None:
+        meta = found.unnamed()
+        onnx = foreign.adopted(onnx, found, meta)
+        text = f"{model}: an ONNX of {found.origin} names no classes; run the engine with a spec (-e) that does"
+        listener(Notice(text, level="warning"))
     signature = onnx_graph.signature(onnx)
     (shape,) = signature.inputs.values()
     _check_input(shape, input_chw, model)
     _check_outputs(tuple(signature.outputs), output_names, model)
-    meta = onnx_graph.read_meta(onnx)
     if meta is None:
         raise EngineError(
             f"{model}: this ONNX does not say which classes and preprocessing it was made for, and an engine of it "
