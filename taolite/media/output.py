@@ -43,7 +43,8 @@ class Output:
         self._video: VideoFile | GifFile | None = None
         if not is_file and (source.kind == "video" or suffix in VIDEOS):
             path = output if suffix in VIDEOS else output / f"{source.paths[0].stem}.mp4"
-            self._video = stack.enter_context(open_video(path, fps=source.fps or _RATE))
+            self._video = open_video(path, fps=source.fps or _RATE)
+            stack.enter_context(self._video)
         if is_file and not (self._name or self._pattern):
             raise DataError(
                 f"{output}: one file for {source.place}, which is several pictures; give a folder, or a name with a "

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from taolite.errors import ModelError
 from taolite.events import Listener, Notice, Progress, silent
 from taolite.files import write_text
+from taolite.media.fonts import font_warning
 from taolite.media.overlay import draw_detections, palette
 from taolite.media.sinks import KittiFolder, PictureFolder, VideoFile
 from taolite.media.sources import Frame, Source
@@ -101,6 +102,8 @@ def infer(
     def warn(text: str) -> None:
         listener(Notice(text, "warning"))
 
+    if drawing.overlay and (text := font_warning([*model.classes, *drawing.names.values()])):
+        warn(text)
     with ExitStack() as stack:
         pictures = PictureFolder(output / "images_annotated", protect=source.paths, on_rename=warn)
         labels = KittiFolder(output / "labels", on_rename=warn)
