@@ -81,6 +81,8 @@ def sniff(data: bytes, *, where: str = "this model") -> Kind:
 
 def read_model(path: Path) -> bytes:
     """The bytes of a model or engine file. Raises PathError where there is none, or it cannot be read."""
+    if path.exists() and not path.is_file():
+        raise PathError(f"{path}: this is not a file; give the path of a model or engine")
     try:
         return path.read_bytes()
     except FileNotFoundError as error:

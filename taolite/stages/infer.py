@@ -102,8 +102,8 @@ def infer(
     def warn(text: str) -> None:
         listener(Notice(text, "warning"))
 
-    if drawing.overlay and (text := font_warning([*model.classes, *drawing.names.values()])):
-        warn(text)
+    if drawing.overlay and (codes := font_warning([*model.classes, *drawing.names.values()])):
+        warn(codes)
     with ExitStack() as stack:
         pictures = PictureFolder(output / "images_annotated", protect=source.paths, on_rename=warn)
         labels = KittiFolder(output / "labels", on_rename=warn)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,6 +183,20 @@ def test_a_missing_file_is_named(tmp_path):
         open_engine(path)
 
     assert str(caught.value) == f"{path}: no such model or engine; check the path"
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
+def test_what_is_no_file_is_not_read(tmp_path, kind):
+    path = Path("/dev/zero") if kind == "device" else tmp_path / kind
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+
+    with pytest.raises(PathError) as caught:
+        open_engine(path)
+
+    assert str(caught.value) == f"{path}: this is not a file; give the path of a model or engine"
 
 
 def test_an_absent_runtime_says_how_to_get_it(two_heads, monkeypatch):
