@@ -1,4 +1,4 @@
-"""The ONNX between training and engines: tidy it, name it, halve it, count it, and read what it says of itself.
+"""The ONNX between training and engines: tidy it, name it, halve it, and read what it says of itself.
 
 Every function takes the bytes of an ONNX file and returns new bytes or a reading; nothing touches the disk, because
 what is in here is what an `.etlt` keeps sealed. What a model says of itself (`OnnxMeta`: classes, preprocessing,
@@ -14,23 +14,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from taolite.errors import EngineError
 from taolite.onnxfile import parse_onnx
 from taolite.preprocessing import Preprocessing
 
 __all__ = [
-    "Cost",
     "OnnxMeta",
     "Signature",
     "describe",
     "element_types",
+    "first_line",
     "lower_opset",
-    "macs_and_parameters",
     "operators",
     "read_meta",
     "sha256",
+    "shape_of",
     "signature",
     "tidy",
     "to_fp16",
@@ -119,14 +117,6 @@ class Signature:
     outputs: Mapping[str, tuple[int, ...]]
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Multiply-accumulates of one pass, and numbers learned."""
-
-    macs: int
-    parameters: int
-
-
 def sha256(onnx: bytes) -> str:
     """The hash an engine's sidecar names its model by: 64 hexadecimal digits."""
     return hashlib.sha256(onnx).hexdigest()
@@ -164,7 +154,7 @@ def tidy(onnx: bytes, *, input_names: Sequence[str] | None = None, output_names:
     try:
         onnx_library.checker.check_model(tidied, full_check=True)
     except (onnx_library.checker.ValidationError, onnx_library.shape_inference.InferenceError) as error:
-        raise EngineError(f"this ONNX model is not valid: {_first_line(error)}; export it again") from error
+        raise EngineError(f"this ONNX model is not valid: {first_line(error)}; export it again") from error
     return bytes(tidied.SerializeToString(deterministic=True))
 
 
@@ -191,7 +181,7 @@ def lower_opset(onnx: bytes, opset: int) -> bytes:
     try:
         lowered = onnx_library.version_converter.convert_version(model, opset)
     except (RuntimeError, onnx_library.version_converter.ConvertError) as error:
-        reason = _first_line(error).rsplit(": ", 1)[-1]
+        reason = first_line(error).rsplit(": ", 1)[-1]
         raise EngineError(f"this model cannot be written at opset {opset}: {reason}; ask for a later one") from error
     for domain in [entry for entry in lowered.opset_import if entry.domain == _HELD]:
         lowered.opset_import.remove(domain)
@@ -277,50 +267,8 @@ def signature(onnx: bytes) -> Signature:
     graph = parse_onnx(onnx).graph
     constants = {tensor.name for tensor in graph.initializer}
     return Signature(
-        inputs={value.name: _shape(value) for value in graph.input if value.name not in constants},
-        outputs={value.name: _shape(value) for value in graph.output},
-    )
-
-
-def macs_and_parameters(onnx: bytes, input_shape: Sequence[int]) -> Cost:
-    """Count the work of Conv, ConvTranspose, Gemm and MatMul, and the numbers learned in all layers.
-
-    Args:
-        input_shape: of the first input, every axis given, e.g. (1, 3, 544, 960).
-
-    Conv: output elements x kernel h x kernel w x input channels / groups; Gemm and MatMul: M x N x K. Biases,
-    activations and additions cost nothing here. Parameters are float constants of rank 1 and more that stand in the
-    graph once BatchNorm is folded, so they are fewer than the training network's.
-    Raises EngineError where the shapes do not work out.
-    """
-    import onnx as onnx_library
-
-    model = parse_onnx(onnx)
-    dims = model.graph.input[0].type.tensor_type.shape.dim
-    if len(dims) != len(input_shape):
-        raise EngineError(f"input {model.graph.input[0].name} has {len(dims)} axes; the shape has {len(input_shape)}")
-    for dim, size in zip(dims, input_shape, strict=True):
-        dim.dim_value = size
-    for output in model.graph.output:
-        del output.type.tensor_type.shape.dim[:]
-        output.type.tensor_type.ClearField("shape")
-    del model.graph.value_info[:]
-    try:
-        inferred = onnx_library.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
-    except onnx_library.shape_inference.InferenceError as error:
-        raise EngineError(f"an input of {tuple(input_shape)} does not fit this model: {_first_line(error)}") from error
-    graph = inferred.graph
-    shapes = {value.name: _shape(value) for value in (*graph.value_info, *graph.input, *graph.output)}
-    shapes |= {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
-    floats = onnx_library.TensorProto
-    learned = [
-        tensor
-        for tensor in graph.initializer
-        if tensor.dims and tensor.data_type in (floats.FLOAT, floats.FLOAT16, floats.BFLOAT16, floats.INT8)
-    ]
-    return Cost(
-        macs=sum(_macs(node, shapes) for node in graph.node),
-        parameters=sum(int(np.prod(tensor.dims)) for tensor in learned),
+        inputs={value.name: shape_of(value) for value in graph.input if value.name not in constants},
+        outputs={value.name: shape_of(value) for value in graph.output},
     )
 
 
@@ -377,21 +325,11 @@ def _oldest_ir(opsets: Sequence[Any]) -> int:
     return int(onnx_library.helper.find_min_ir_version_for(opsets))
 
 
-def _shape(value: Any) -> tuple[int, ...]:
+def shape_of(value: Any) -> tuple[int, ...]:
+    """The shape of a ValueInfoProto, -1 where an axis is free."""
     return tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in value.type.tensor_type.shape.dim)
 
 
-def _macs(node: Any, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
-        return 0
-    first, second, out = shapes[node.input[0]], shapes[node.input[1]], shapes[node.output[0]]
-    if node.op_type == "Conv":  # weight: out channels, in channels / groups, kernel
-        return int(np.prod(out) * np.prod(second[1:]))
-    if node.op_type == "ConvTranspose":  # weight: in channels, out channels / groups, kernel
-        return int(np.prod(first) * np.prod(second[1:]))
-    transposed = node.op_type == "Gemm" and any(attr.name == "transA" and attr.i for attr in node.attribute)
-    return int(np.prod(out) * first[0 if transposed else -1])
-
-
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of what ONNX has to say."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
