@@ -85,16 +85,7 @@ def insert_qdq(
             added.activation(name, ranges[name])
             node.input[position] = _dequantized(name)
 
-    outputs = {name for node in graph.node for name in node.output}
-    nodes = [node for name, made in added.nodes.items() if name not in outputs for node in made]
-    for node in graph.node:
-        nodes.append(node)
-        nodes.extend(made for name in node.output for made in added.nodes.get(name, ()))
-    read = {name for node in nodes for name in node.input}
-    constants = [tensor for tensor in (*graph.initializer, *added.constants.values()) if tensor.name in read]
-    for field, values in ((graph.node, nodes), (graph.initializer, constants), (graph.value_info, ())):
-        del field[:]
-        field.extend(values)
+    added.write(graph)
     return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -146,6 +137,20 @@ class _Added:
         if axis is not None:
             node.attribute.append(helper.make_attribute("axis", axis))
         self.nodes[name] = [node]
+
+    def write(self, graph: Any) -> None:
+        """Put the nodes behind those whose tensors they read, and the constants beside the others; constants that
+        nobody reads any more are left out."""
+        outputs = {name for node in graph.node for name in node.output}
+        nodes = [node for name, made in self.nodes.items() if name not in outputs for node in made]
+        for node in graph.node:
+            nodes.append(node)
+            nodes.extend(made for name in node.output for made in self.nodes.get(name, ()))
+        read = {name for node in nodes for name in node.input}
+        constants = [tensor for tensor in (*graph.initializer, *self.constants.values()) if tensor.name in read]
+        for field, values in ((graph.node, nodes), (graph.initializer, constants), (graph.value_info, ())):
+            del field[:]
+            field.extend(values)
 
     def _scale(self, tensor: str, scales: NDArray[np.float32]) -> tuple[str, str]:
         """Keep the scale and its zero point of 0, which says int8; their names."""
