@@ -1,8 +1,7 @@
-"""The key, from the command that launches processes to the processes: not on their command lines, not in their
-environment, not on the disk.
+"""Hand the key from the launcher to its processes: not in their arguments, not in their environment, not on the disk.
 
-The launcher listens on a Unix socket in a folder that only this user may enter, and tells the key to whoever connects.
-Processes that are started again ask again. No torch.
+The launcher listens on a Unix socket in a folder that only this user may enter, and sends the key to every process
+that connects. Restarted processes ask again. No torch.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The processes that train one model together, and what they tell each other (docs/decisions/0005-distribution.md).
 
-PyTorch's launcher starts them and says in the environment who is who; `joined` brings them together. The writer, the
-first of machine 0, alone writes. All have the same weights, statistics and state after every step, so that any of them
-could go on.
+PyTorch's launcher starts the processes and gives each its rank in the environment; `joined` connects them. Only the
+writer, the first process of machine 0, writes files. After every step all processes have the same weights, statistics
+and state.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class World:
-    """Process `rank` of `size`, the `local_rank`-th of `local_size` on this machine. With one process nothing is sent,
-    and every method gives back what it was given."""
+    """One process of a training: `rank` of `size`, and `local_rank` of `local_size` on this machine. With one process
+    nothing is sent, and every method returns its argument."""
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
     local_size: int = 1
-    writer: int = 0  # the rank of the process that writes and speaks
+    writer: int = 0  # rank of the process that writes files and prints
     pulse: Pulse | None = None
 
     @property
     def writes(self) -> bool:
-        """Whether this process is the one that writes and speaks."""
+        """Whether this process is the writer, which alone writes files and prints."""
         return self.rank == self.writer
 
     def share(self, count: int) -> range:
-        """The places, of `count` in a batch, that are this process's; shares differ by one at most."""
+        """This process's slice of a batch of `count` images; slices differ by one image at most."""
         return range(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
     def total(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -64,11 +64,11 @@ class World:
         return sums
 
     def any(self, flag: bool) -> bool:
-        """Whether it is set in any process."""
+        """Whether `flag` is set in any process."""
         return self.totals([float(flag)])[0] > 0
 
     def side_by_side(self, tensor: torch.Tensor) -> torch.Tensor:
-        """What each process has, (size, *shape), by rank."""
+        """The tensors of all processes by rank, (size, *shape)."""
         if self.size == 1:
             return tensor[None]
         parts = [torch.empty_like(tensor) for _ in range(self.size)]
@@ -77,7 +77,7 @@ class World:
         return torch.stack(parts)
 
     def told(self, make: Callable[[], T]) -> T:
-        """What the writer makes, in every process; a value that `taolite.dist.wire` sends."""
+        """The value that `make` gives in the writer, in every process. `taolite.dist.wire` says what can be sent."""
         if self.size == 1:
             return make()
         made = make() if self.writes else None
@@ -91,7 +91,8 @@ class World:
         return cast("T", made if self.writes else wire.unpack(message.numpy().tobytes()))
 
     def collected(self, value: T) -> list[T]:
-        """Every process's value by rank, in the writer, where `taolite.dist.wire` sends it; elsewhere nothing."""
+        """In the writer, the values of all processes by rank; in the others, an empty list. `taolite.dist.wire` says what
+        can be sent."""
         if self.size == 1:
             return [value]
         message = _message(value)
@@ -106,7 +107,7 @@ class World:
         ]
 
     def alive(self) -> None:
-        """Say that work goes on, where processes do not meet for long."""
+        """Note progress during long work without a collective operation."""
         if self.pulse is not None:
             self.pulse.moved()
 
@@ -118,7 +119,7 @@ class World:
 
     @contextmanager
     def _meeting(self) -> Iterator[None]:
-        """A place where all processes meet. LostError, naming whom it waited for, where one does not come."""
+        """A collective operation. LostError, naming the process that is missing, where one does not take part."""
         assert self.pulse is not None
         self.pulse.arrived()
         try:
@@ -137,15 +138,15 @@ ALONE = World()
 
 
 def launched() -> bool:
-    """Whether PyTorch's launcher started this process, as one of several or as the one that is left of them."""
+    """Whether PyTorch's launcher started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 @contextmanager
 def joined(timeout_s: float) -> Iterator[World]:
-    """The world of this process: `ALONE`, or all that the launcher started, once they have found each other.
+    """The world of this process: all processes that the launcher started, once they are connected; else `ALONE`.
 
-    A process that does not come, answer or get on for `timeout_s` seconds ends the others, who name it.
+    A process that does not connect, answer or make progress for `timeout_s` seconds ends the others, which name it.
     """
     if not launched():
         yield ALONE
@@ -176,9 +177,9 @@ def joined(timeout_s: float) -> Iterator[World]:
 
 
 def _store(address: str, port: int, size: int, limit: timedelta, *, host: bool) -> Any:
-    """A connection to the store at rank 0, who keeps it as `host`, on the interface of `address` alone where our own
-    launcher chose the address. In torchrun's store, what an earlier start left is out of sight; ours is new at every
-    start, and machines need not have started equally often."""
+    """A connection to the store of rank 0, which hosts it (`host`). Where our launcher chose `address`, the store
+    listens on the interface of that address alone. Our store is new at every start; in torchrun's, which outlives
+    restarts, a prefix hides what an earlier start left."""
     options: dict[str, Any] = {"wait_for_workers": False}
     if host and MACHINE in os.environ:
         options["master_listen_fd"] = bound(address, port).detach()  # the store's from now on
@@ -189,5 +190,5 @@ def _store(address: str, port: int, size: int, limit: timedelta, *, host: bool) 
 
 
 def _is_kept() -> bool:
-    """Whether torchrun keeps the store itself; it outlives a restart."""
+    """Whether torchrun hosts the store itself."""
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"

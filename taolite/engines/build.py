@@ -160,11 +160,13 @@ def batch_profiles(onnx: bytes, *, smallest: int = 1, best: int = 1, largest: in
     Raises EngineError where the numbers are no such range, or an axis other than the first is free.
     """
     if not 1 <= smallest <= best <= largest:
-        raise EngineError(f"batch sizes {smallest}, {best}, {largest} need to be 1 or more, and in rising order")
+        raise EngineError(f"batch sizes {smallest}, {best}, {largest} need to be 1 or more, in rising order")
     made = {}
     for name, shape in onnx_graph.signature(onnx).inputs.items():
         if -1 in shape[1:]:
-            raise EngineError(f"input {name} is {show_shape(shape)}: more than its batch is free; give -p NAME,...")
+            raise EngineError(
+                f"input {name} is {show_shape(shape)}: axes other than the batch are free; give -p NAME,MIN,OPT,MAX"
+            )
         if shape[:1] == (-1,):
             made[name] = Profile(*((batch, *shape[1:]) for batch in (smallest, best, largest)))
         elif largest > 1 and shape and shape[0] != largest:
@@ -207,7 +209,9 @@ def _check_profiles(inputs: Mapping[str, Shape], profiles: Mapping[str, Profile]
                 raise EngineError(f"input {name} is {show_shape(wanted)} and cannot be {show_shape(shape)}")
         if any(not 1 <= low <= mid <= high for low, mid, high in zip(*shapes, strict=True)):
             rising = ", ".join(show_shape(shape) for shape in shapes)
-            raise EngineError(f"input {name}: {rising} need to rise from the smallest to the largest shape")
+            raise EngineError(f"input {name}: {rising} must be in rising order: smallest, usual, largest")
     missing = [name for name, shape in inputs.items() if -1 in shape and name not in profiles]
     if missing:
-        raise EngineError(f"input {missing[0]} is {show_shape(inputs[missing[0]])} and needs its shapes: -p NAME,...")
+        raise EngineError(
+            f"input {missing[0]} is {show_shape(inputs[missing[0]])} and needs its shapes: -p NAME,MIN,OPT,MAX"
+        )

@@ -1,18 +1,18 @@
-"""ONNX that taolite did not export: what it is, told by its outputs, and how it comes to be run like ours.
+"""ONNX that taolite did not export: recognised by its outputs, and turned into one that runs like ours.
 
     NVIDIA's TAO 5, DetectNet_v2   output_cov/Sigmoid (N, K, h, w), output_bbox/BiasAdd (N, 4 K, h, w)
     NVIDIA's TAO 5, classification predictions/Softmax (N, K)
     pytorch-ssd's onnx_export.py   scores (N, P, K + 1), background first; boxes (N, P, 4)
     any other classifier           one output (N, K), e.g. jetson-inference's output_0
 
-TAO 5 appends `:0` to the names, and any order of outputs comes. Such a model says neither its classes nor how pictures
-become its input nor how its outputs are read; whoever opens it has a spec, or a file of labels, that does:
+TAO 5 appends `:0` to the names, and the outputs may be in any order. Such a model has no metadata about its classes,
+preprocessing and decoding; these come from a spec or a file of labels:
 
     meta = onnx_graph.read_meta(onnx)
     if meta is None and (found := recognise(onnx)) is not None:
         onnx = adopted(onnx, found, OnnxMeta(found.task, classes, preprocessing, decoding))
 
-From there on it is like an export of ours: same names, same order, and it says of itself what it was given.
+The result is like an export of ours: same names, same order, same metadata.
 Legend: N images, K classes, P priors, h x w cells.
 """
 
@@ -59,14 +59,13 @@ class Foreign:
     priors: int = 0
 
     def unnamed(self) -> OnnxMeta:
-        """What an engine of it says of itself where nobody has named the classes: numbers, and nothing of decoding, so
-        that a spec has to say how it is read."""
+        """Metadata without a spec: classes are numbered, decoding is empty, so running the model needs a spec."""
         preprocessing = Preprocessing(self.input_hw, self.channels)
         return OnnxMeta(self.task, tuple(f"class_{index}" for index in range(self.classes)), preprocessing)
 
 
 def recognise(onnx: bytes) -> Foreign | None:
-    """Whose model this is, told by the names and shapes of its outputs; None for one of none of the kinds above.
+    """Recognise a model by the names and shapes of its outputs; None if it is of none of the kinds above.
 
     Raises EngineError where it is no ONNX.
     """
@@ -93,7 +92,7 @@ def recognise(onnx: bytes) -> Foreign | None:
 
 
 def adopted(onnx: bytes, found: Foreign, meta: OnnxMeta) -> bytes:
-    """The model with our names of input and outputs, in our order, saying `meta` of itself.
+    """The model with our names of input and outputs, in our order, with the metadata `meta`.
 
     Raises ModelError where `meta` is of another task, another number of classes, another input size or other channels.
     """
@@ -130,8 +129,8 @@ def _kind(shapes: Mapping[str, Shape]) -> tuple[str, str, dict[str, str], int, i
 
 
 def _rename(graph: Any, new_names: Mapping[str, str]) -> None:
-    """Give tensors of a GraphProto, and of the graphs inside it, other names, in place; whoever has one of these names
-    already is moved."""
+    """Rename tensors of a GraphProto and of its subgraphs, in place; a tensor that has one of the new names already is
+    renamed too."""
     moved = {ours: f"{ours}/before_renaming" for ours in new_names.values() if ours not in new_names}
     names = moved | {theirs: ours for theirs, ours in new_names.items() if theirs != ours}
 
@@ -149,7 +148,7 @@ def _rename(graph: Any, new_names: Mapping[str, str]) -> None:
 
 
 def _mismatch(found: Foreign, meta: OnnxMeta) -> str:
-    """What a model is, and what it was taken for."""
+    """The message that names both the model and what was asked for."""
 
     def told(task: str, classes: int, input_hw: tuple[int, int], channels: int) -> str:
         plural = "" if classes == 1 else "es"

@@ -1,4 +1,4 @@
-"""What a model costs: multiply-accumulates of one pass, and the numbers that were learned."""
+"""What a model costs: multiply-accumulates of one pass, and the number of parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Cost", "macs_and_parameters"]
 
 @dataclass(frozen=True)
 class Cost:
-    """Multiply-accumulates of one pass, and numbers learned."""
+    """Multiply-accumulates of one pass, and the number of parameters."""
 
     macs: int
     parameters: int

@@ -1,8 +1,8 @@
-"""The ONNX between training and engines: tidy it, name it, halve it, and read what it says of itself.
+"""The ONNX between training and engines: clean it up, rename, convert to float16, read and write its metadata.
 
-Every function takes the bytes of an ONNX file and returns new bytes or a reading; nothing touches the disk, because
-what is in here is what an `.etlt` keeps sealed. What a model says of itself (`OnnxMeta`: classes, preprocessing,
-how to decode) travels inside, as JSON under the metadata key `taolite`, so a bare `.onnx` is enough to run.
+Every function takes the bytes of an ONNX file and returns new bytes or a value; nothing is written to the disk, because
+the bytes may come from a sealed `.etlt`. The metadata of a model (`OnnxMeta`: classes, preprocessing, decoding) is JSON
+under the metadata key `taolite`, so a plain `.onnx` is enough to run.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _UNCHANGED = {
 
 @dataclass(frozen=True)
 class OnnxMeta:
-    """What an exported model says of itself.
+    """The metadata of an exported model.
 
     Attributes:
         task: the task's name, e.g. "detectnet".
@@ -91,7 +91,7 @@ class OnnxMeta:
         """The OnnxMeta that `to_json` wrote. EngineError where it is incomplete or of a newer version."""
         if value.get("version") != _META_VERSION:
             raise EngineError(
-                f"this model describes itself in version {value.get('version')!r}, and this taolite reads version "
+                f"the metadata of this model has version {value.get('version')!r}, and this taolite reads version "
                 f"{_META_VERSION}; update taolite, or export the model again"
             )
         try:
@@ -104,9 +104,7 @@ class OnnxMeta:
                 calibration=dict(value.get("calibration", {})),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise EngineError(
-                f"what this model says of itself is incomplete ({error}); export the model again"
-            ) from error
+            raise EngineError(f"the metadata of this model is incomplete ({error}); export the model again") from error
 
 
 @dataclass(frozen=True)
@@ -159,11 +157,11 @@ def tidy(onnx: bytes, *, input_names: Sequence[str] | None = None, output_names:
 
 
 def lower_opset(onnx: bytes, opset: int) -> bytes:
-    """The same model for older readers.
+    """The same model at an older opset.
 
-    A detector consists of operators that have meant the same for float tensors since opset 11 (later versions only
-    took in more types), so it is enough to say so; others go through ONNX's own converter, Mish and splits into equal
-    parts, which it does not know, in older words.
+    Detectors consist of operators that have not changed for float tensors since opset 11 (later versions only added
+    types), so changing the number is enough. Other models go through ONNX's own converter; Mish and Split into equal
+    parts, which it does not convert, are rewritten first.
     Raises EngineError where an operator has no counterpart at `opset`.
     """
     import onnx as onnx_library
@@ -195,8 +193,8 @@ def lower_opset(onnx: bytes, opset: int) -> bytes:
 
 
 def _spell_out(model: Any) -> None:
-    """Put, in place, what opset 18 brought into the words of those before it: Mish is x * tanh(softplus(x)), and how
-    many equal parts a Split makes is known by its outputs. Splits are held back from the converter by their domain."""
+    """Replace, in place, what opset 18 introduced: Mish becomes x * tanh(softplus(x)), and Split loses `num_outputs`,
+    which its outputs tell. A domain of their own keeps Splits away from ONNX's converter."""
     import onnx as onnx_library
 
     nodes = list(model.graph.node)
@@ -245,7 +243,7 @@ def to_fp16(onnx: bytes) -> bytes:
 
 
 def element_types(onnx: bytes) -> frozenset[str]:
-    """What its arithmetic is written in: "float32", "float16", and "int8" where Q/DQ nodes stand."""
+    """Number formats of the model: "float32", "float16", and "int8" where it has Q/DQ nodes."""
     import onnx as onnx_library
 
     model = parse_onnx(onnx)
@@ -273,14 +271,14 @@ def signature(onnx: bytes) -> Signature:
 
 
 def read_meta(onnx: bytes) -> OnnxMeta | None:
-    """What the model says of itself; None for a model that taolite did not export."""
+    """The model's metadata; None for a model that taolite did not export."""
     text = _props(parse_onnx(onnx)).get(_META_KEY)
     if text is None:
         return None
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise EngineError(f"what this model says of itself is no JSON ({error}); export the model again") from error
+        raise EngineError(f"the metadata of this model is not JSON ({error}); export the model again") from error
     return OnnxMeta.from_json(value)
 
 
@@ -291,7 +289,7 @@ def describe(onnx: bytes) -> dict[str, Any]:
 
 
 def write_meta(onnx: bytes, meta: OnnxMeta) -> bytes:
-    """The same model, saying `meta` of itself; what it said before is replaced."""
+    """The same model with the metadata `meta` in place of its own."""
     return _with_prop(parse_onnx(onnx), _META_KEY, json.dumps(meta.to_json(), sort_keys=True))
 
 
@@ -331,5 +329,5 @@ def shape_of(value: Any) -> tuple[int, ...]:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what ONNX has to say."""
+    """The first line of an error of ONNX."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

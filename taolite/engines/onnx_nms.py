@@ -38,7 +38,7 @@ def append_nms(
     top_k: int = 0,
     candidates: int = 0,
 ) -> bytes:
-    """The model with hard NMS, class by class, behind its two outputs; what it says of itself stays.
+    """The model with hard NMS, class by class, behind its two outputs; its metadata is kept.
 
     Args:
         scores: the output (N, P, K + 1), background first; boxes: the output (N, P, 4), corners.
@@ -93,7 +93,7 @@ class _Nodes:
 
 
 def _suppressed(nodes: _Nodes, found_nkp: Any, boxes_np4: Any, *, most: int, iou: float, threshold: float) -> Any:
-    """(N, K, P) the scores that are left of each class, 0 for those that are not."""
+    """(N, K, P) the scores that NMS keeps of each class, 0 for the others."""
     import onnx_graphsurgeon as gs
 
     kept_m3 = nodes.add(  # image, class, prior

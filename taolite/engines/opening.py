@@ -60,7 +60,7 @@ def open_engine(
         raise EngineError(f"{where} is an engine of {kind} and cannot run on {row.name}; leave the runtime open")
     if precision not in row.precisions:
         able = ", ".join(one.name for one in runtimes.RUNTIMES if precision in one.precisions)
-        raise EngineError(f"{row.name} computes in the types the model carries; {precision} is for {able}")
+        raise EngineError(f"{row.name} computes in the model's own types; precision {precision} needs {able}")
     return row.load().open(data, OpenOptions(threads, precision, device, where))
 
 

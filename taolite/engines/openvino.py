@@ -1,6 +1,6 @@
 """OpenVINO on the CPU: the fastest way to run a detector where there is no GPU (reference/dependencies.md 4.2).
 
-The precision is always set: left alone OpenVINO computes in bfloat16 wherever the processor can, without a word.
+The precision is always set: by default OpenVINO silently computes in bfloat16 wherever the processor supports it.
 An engine file is a line of ours (the first bytes of the runtime's row, and the precision, which OpenVINO's blob
 forgets) and the compiled blob; it fits this OpenVINO version and this kind of processor only.
 """
@@ -54,7 +54,7 @@ WORKS = _OpenVino()
 class OpenVinoEngine:
     """An ONNX model, or a blob that `compile_openvino` made, opened in OpenVINO; see `taolite.engines.base.Engine`.
 
-    A blob keeps the precision it was compiled for, whatever `precision` says; the attribute tells the truth.
+    A blob keeps the precision it was compiled for, whatever `precision` says; the attribute gives the actual one.
     """
 
     name: RuntimeName = "openvino"
@@ -157,6 +157,6 @@ def _shape(port: Any) -> Shape:
 
 
 def _reason(error: Exception) -> str:
-    """The last line OpenVINO has to say; the ones before are places in its source."""
+    """The last line of an OpenVINO error; the lines before are places in its source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else "no reason given"

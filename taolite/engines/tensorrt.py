@@ -91,7 +91,7 @@ def import_backend(backend: Backend) -> Any:
 
 
 class Log:
-    """What the library says: the last lines, with their severity, for the error message and the report."""
+    """The last log lines of the library, with their severity, for error messages and the report."""
 
     def __init__(self, trt: Any) -> None:
         severity = trt.ILogger.Severity
@@ -110,7 +110,7 @@ class Log:
         self._warning = severity.WARNING.name
 
     def clear(self) -> None:
-        """Forget what was said so far."""
+        """Forget the lines so far."""
         self._lines.clear()
 
     def errors(self) -> str:

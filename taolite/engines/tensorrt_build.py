@@ -107,7 +107,7 @@ def _this_gpu() -> tuple[str, ...]:
 def _set_dla(trt: Any, builder: Any, config: Any, core: int) -> None:
     cores = int(getattr(builder, "num_DLA_cores", 0))
     if core >= cores:
-        raise EngineError(f"DLA core {core} is not here: this machine has {cores}; leave out -u")
+        raise EngineError(f"DLA core {core} does not exist: this machine has {cores}; leave out -u")
     config.default_device_type = trt.DeviceType.DLA
     config.DLA_core = core
     config.set_flag(trt.BuilderFlag.GPU_FALLBACK)

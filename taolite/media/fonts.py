@@ -1,4 +1,4 @@
-"""Letters of every script: a font of this system that has them, or their codes where none has; never empty boxes.
+"""Text of every script: drawn with a font of this system that has the letters, else as codes; never as empty boxes.
 
 Pillow's own font has ASCII, DejaVu (matplotlib carries it) most alphabets. For other letters the fonts of this system
 are searched, those with Chinese, Japanese and Korean letters first; some of these have no other letters, so a text may
@@ -46,7 +46,7 @@ def text_size(text: str, size: int) -> tuple[float, int]:
 def write_text(
     draw: ImageDraw, text: str, size: int, *, left: float, middle: float, fill: tuple[int, ...], centred: bool = False
 ) -> None:
-    """Write `text`, `size` pixels high, around the height `middle`, from `left` on, or with its middle there."""
+    """Draw `text`, `size` pixels high, vertically centred at `middle`. It begins at `left`, or is `centred` there."""
     parts = _parts(text, size)
     if len(parts) == 1:
         font, words = parts[0]
@@ -61,7 +61,7 @@ def write_text(
 
 
 def font_warning(texts: Iterable[str]) -> str:
-    """One line on the letters of `texts` that no font of this system has; "" where they all are there."""
+    """A warning that names the letters of `texts` that no font of this system has; "" if there are none."""
     letters = sorted({letter for text in texts for letter in text if _is_drawn(letter)})
     missing = [letter for letter in letters if _source(letter) is None]
     if not missing:
@@ -75,7 +75,7 @@ def font_warning(texts: Iterable[str]) -> str:
 
 @lru_cache(maxsize=4096)
 def _parts(text: str, size: int) -> tuple[tuple[FreeTypeFont, str], ...]:
-    """`text` in parts that one font has, letters that none has as their codes. One part where one font has all."""
+    """`text` split into parts of one font each; letters that no font has become codes. One part if one font has all."""
     letters = frozenset(filter(_is_drawn, text))
     whole = next((source for source in _sources() if all(_has(source, letter) for letter in letters)), None)
     parts: list[tuple[str, str]] = []
@@ -96,7 +96,7 @@ def _parts(text: str, size: int) -> tuple[tuple[FreeTypeFont, str], ...]:
 
 
 def _is_drawn(letter: str) -> bool:
-    """Whether a font has to have it: not blanks, joiners and the like, which leave no mark, nor control characters."""
+    """Whether a font needs the letter: blanks, joiners and control characters have no drawing."""
     kind = unicodedata.category(letter)
     return kind[0] != "Z" and kind not in ("Cc", "Cf", "Cs") and not "\ufe00" <= letter <= "\ufe0f"
 

@@ -1,4 +1,4 @@
-"""Animated GIFs, a frame at a time: memory holds one frame, however long the video is."""
+"""Animated GIFs, written frame by frame: memory holds one frame, however long the video is."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
-"""Where annotated frames go by jetson-inference's manners (reference/jetson_workflows.md 11.1): a picture file, a
-pattern of picture files with a number (`out_%i.jpg`, `out_%03d.jpg`), a video file (.mp4, .avi, .mkv, .gif ...), or a
-folder."""
+"""Where annotated frames are written, as jetson-inference does it (reference/jetson_workflows.md 11.1): a picture, a
+pattern of pictures with a number (`out_%i.jpg`, `out_%03d.jpg`), a video (.mp4, .avi, .mkv, .gif ...), or a folder."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ _RATE = 25.0  # frames a second of a video that is made of pictures
 
 
 class Output:
-    """Annotated frames of `source` at `output`; `stack` closes what has to be. Numbers count from 0.
+    """Writes the annotated frames of `source` to `output`; `stack` closes the video. Numbers count from 0.
 
     Raises UsageError where `output` is a window, a stream, or a kind of video that is not written; DataError where it
     is one file and the source is several pictures.
@@ -53,7 +52,7 @@ class Output:
         self._pictures = PictureFolder(folder, protect=source.paths)
 
     def write(self, frame: Frame, picture_hwc: NDArray[np.uint8]) -> Path:
-        """Where the picture is now."""
+        """Write one frame; the path it was written to."""
         if self._video is not None:
             self._video.write(picture_hwc)
             return self._video.path
@@ -65,7 +64,7 @@ class Output:
 
 
 def _refuse(output: Path) -> None:
-    """Raise UsageError for what is no file and no folder, and for videos that are not written."""
+    """Raise UsageError for windows and streams, and for kinds of video that are not written."""
     way_out = f"give a folder, a picture (out.jpg, out_%i.jpg) or a video ({' '.join(VIDEOS)})"
     if scheme := _SCHEME.match(str(output)):
         name = scheme[1].lower()

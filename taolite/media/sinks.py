@@ -58,7 +58,7 @@ class _Names:
             candidate = f"{path.stem}_{count}{path.suffix}"
         self._taken.add(candidate.lower())
         if candidate != name:
-            self._on_rename(f"{name}: another picture of this name came before it; this one is written as {candidate}")
+            self._on_rename(f"{name}: another picture has this name; this one is written as {candidate}")
         return candidate
 
 
@@ -84,9 +84,7 @@ class PictureFolder:
 
         path = self.folder / self._names.claim(name)
         if path.resolve() in self._protected:
-            raise UsageError(
-                f"{path}: this is one of the pictures that are read; choose another folder for the results"
-            )
+            raise UsageError(f"{path}: this is one of the input pictures; choose another folder for the results")
         kind = _FORMATS.get(path.suffix.lower(), "PNG")
         options: dict[str, Any] = {"quality": _JPEG_QUALITY} if kind in ("JPEG", "WEBP") else {}
         with open_atomic(path) as stream:
@@ -154,7 +152,7 @@ class VideoFile:
         writer = cv2.VideoWriter(str(self._partial), code, self._fps, (hw[1], hw[0]))
         if not writer.isOpened():
             raise StorageError(
-                f"{self.path}: a video cannot be written here; choose another folder, or have pictures written instead"
+                f"{self.path}: no video can be written here; choose another folder, or a folder of pictures as output"
             )
         return writer
 

@@ -105,7 +105,7 @@ def _open(path: Path) -> Any:
     import h5py
 
     if not path.is_file():
-        raise PathError(f"{path}: there is no such tensorfile; `detectnet_v2 calibration_tensorfile` writes one")
+        raise PathError(f"{path}: no such file; `detectnet_v2 calibration_tensorfile` writes a tensorfile")
     try:
         return h5py.File(path, "r")
     except OSError as error:

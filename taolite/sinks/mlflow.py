@@ -1,8 +1,8 @@
 """MLflow, where MLFLOW_TRACKING_URI or --mlflow names a server or a folder. MLflow has no histograms.
 
-MLflow waits four minutes for a server that is not there. Here it waits seconds, unless its own variables
-(MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT) say otherwise. It also has to be told that a folder is
-what is wanted: by itself it now asks for a database, which is not in `mlflow-skinny`.
+MLflow retries a dead server for four minutes. Here it retries for seconds, unless its own variables
+(MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT) are set. A folder has to be allowed explicitly: recent
+versions ask for a database by default, which is not in `mlflow-skinny`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _begin(client: Any, name: str, config: Mapping[str, Any]) -> str:
 
 
 def _reason(uri: str, error: Exception) -> str:
-    """Why nothing can be kept at `uri`, which is shown without a user's name and password."""
+    """The message for an error at `uri`, which is shown without user name and password."""
     shown = re.sub(r"//[^/@]*@", "//", uri)
     if "unsupported URI" in str(error):
         return f"{shown}: give a server (http://HOST:PORT) or a folder; a database needs the full `pip install mlflow`"
@@ -67,7 +67,7 @@ def _reason(uri: str, error: Exception) -> str:
 
 @contextmanager
 def _waiting(*, retries: int, timeout_s: int) -> Iterator[None]:
-    """MLflow's calls inside the block wait so long for a server, and take a folder; what the user has set stays."""
+    """MLflow's settings inside the block: retries, timeout, folders allowed. The user's own variables are kept."""
     wanted = {
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout_s),
@@ -108,5 +108,5 @@ class _Mlflow:
 
 
 def _allowed(name: str) -> str:
-    """`name` without what MLflow takes in no name: `mAP (in %)` becomes `mAP _in _`."""
+    """`name` with characters that MLflow refuses replaced: `mAP (in %)` becomes `mAP _in _`."""
     return re.sub(r"[^\w\-./ ]+", "_", name, flags=re.ASCII)

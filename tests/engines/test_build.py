@@ -151,7 +151,7 @@ def test_a_quantised_model_is_built_as_it_is(two_heads):
         (
             None,
             {"profiles": {"input_1": Profile((1, 3, 16, 32), (4, 3, 16, 32), (2, 3, 16, 32))}},
-            "input input_1: 1x3x16x32, 4x3x16x32, 2x3x16x32 need to rise from the smallest to the largest shape",
+            "input input_1: 1x3x16x32, 4x3x16x32, 2x3x16x32 must be in rising order: smallest, usual, largest",
         ),
         (
             None,
@@ -163,7 +163,7 @@ def test_a_quantised_model_is_built_as_it_is(two_heads):
             {"profiles": {"Input": Profile((1, 3, 16, 32), (1, 3, 16, 32), (1, 3, 16, 32))}},
             "there is no input Input; this model's inputs are input_1",
         ),
-        (None, {"profiles": {}}, "input input_1 is Nx3x16x32 and needs its shapes: -p NAME,..."),
+        (None, {"profiles": {}}, "input input_1 is Nx3x16x32 and needs its shapes: -p NAME,MIN,OPT,MAX"),
     ],
 )
 def test_what_cannot_be_built_is_refused_with_the_way_out(two_heads, change, options, message):
@@ -223,7 +223,7 @@ def test_batches_that_fall_and_batches_a_model_does_not_take_are_refused(two_hea
     with pytest.raises(EngineError) as fixed:
         batch_profiles(make_two_heads(batch=2).onnx, largest=8)
 
-    assert str(falling.value) == "batch sizes 1, 8, 4 need to be 1 or more, and in rising order"
+    assert str(falling.value) == "batch sizes 1, 8, 4 need to be 1 or more, in rising order"
     assert str(fixed.value) == (
         "input input_1 is 2x3x16x32: its batch is fixed at 2 and cannot be 8; "
         "export the model without --static_batch_size"

@@ -133,9 +133,9 @@ def test_what_a_model_says_of_itself_comes_back_equal(two_heads):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "what this model says of itself is no JSON ("),
-        ('{"version": 9}', "this model describes itself in version 9, and this taolite reads version 1; "),
-        ('{"version": 1, "task": "x"}', "what this model says of itself is incomplete ('classes')"),
+        ("{", "the metadata of this model is not JSON ("),
+        ('{"version": 9}', "the metadata of this model has version 9, and this taolite reads version 1; "),
+        ('{"version": 1, "task": "x"}', "the metadata of this model is incomplete ('classes')"),
     ],
 )
 def test_a_description_that_cannot_be_read_says_why(two_heads, text, message):

@@ -150,7 +150,7 @@ def test_a_static_batch_refuses_another(make_two_heads, photos):
         (
             b"\x08\x08",
             {"precision": "bf16"},
-            "onnxruntime computes in the types the model carries; bf16 is for openvino",
+            "onnxruntime computes in the model's own types; precision bf16 needs openvino",
         ),
     ],
 )  # fmt: skip

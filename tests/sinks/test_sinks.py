@@ -93,7 +93,7 @@ def test_an_mlflow_server_that_is_not_there_costs_seconds_and_the_run_goes_on(tm
     assert time.monotonic() - began < 15
     (text,) = said
     assert text == (
-        f"mlflow: {uri}: no MLflow server answers ([Errno 111] Connection refused); the run goes on without it"
+        f"mlflow: {uri}: no MLflow server answers ([Errno 111] Connection refused); the command continues without it"
     )
 
 
@@ -153,7 +153,8 @@ def test_without_a_login_wandb_says_how_to_get_one(tmp_path: Path, monkeypatch: 
     feed(sink)
 
     assert said == [
-        "wandb: no login; set WANDB_API_KEY, run `wandb login`, or ask for `mode: OFFLINE`; the run goes on without it"
+        "wandb: no login; set WANDB_API_KEY, run `wandb login`, or ask for `mode: OFFLINE`; the command continues "
+        "without it"
     ]
 
 
@@ -173,7 +174,9 @@ def test_a_library_that_is_missing_is_named_with_its_extra_and_the_run_goes_on(
 
     feed(guarded(library, lambda: opens(tmp_path), said.append))
 
-    wanted = f'{library}: {library} is not installed; pip install "taolite[{library}]"; the run goes on without it'
+    wanted = (
+        f'{library}: {library} is not installed; pip install "taolite[{library}]"; the command continues without it'
+    )
     assert said == [wanted]
 
 
@@ -194,5 +197,5 @@ def test_a_sink_that_fails_half_way_is_told_once():
 
     feed(guarded("server", Broken, said.append))
 
-    assert said == ["server: connection lost; the run goes on without it"]
+    assert said == ["server: connection lost; the command continues without it"]
     assert Broken.calls == 1
