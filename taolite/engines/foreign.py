@@ -8,9 +8,7 @@
 TAO 5 appends `:0` to the names, and the outputs may be in any order. Such a model has no metadata about its classes,
 preprocessing and decoding; these come from a spec or a file of labels:
 
-    meta = onnx_graph.read_meta(onnx)
-    if meta is None and (found := recognise(onnx)) is not None:
-        onnx = adopted(onnx, found, OnnxMeta(found.task, classes, preprocessing, decoding))
+    onnx, meta = described(onnx, OnnxMeta("detectnet", classes, preprocessing, decoding))
 
 The result is like an export of ours: same names, same order, same metadata.
 Legend: N images, K classes, P priors, h x w cells.
@@ -29,7 +27,7 @@ from taolite.errors import ModelError
 from taolite.onnxfile import parse_onnx
 from taolite.preprocessing import Preprocessing
 
-__all__ = ["Foreign", "adopted", "recognise"]
+__all__ = ["Foreign", "adopted", "described", "recognise"]
 
 Shape = tuple[int, ...]
 _DETECTNET = ("output_cov/Sigmoid", "output_bbox/BiasAdd")
@@ -89,6 +87,18 @@ def recognise(onnx: bytes) -> Foreign | None:
         classes=classes,
         priors=priors,
     )
+
+
+def described(onnx: bytes, assumed: OnnxMeta | None) -> tuple[bytes, OnnxMeta | None]:
+    """A model and its metadata: its own, where it has some; else `assumed`, and the model is `adopted` if recognised.
+
+    Raises EngineError where it is no ONNX; ModelError where it is recognised and `assumed` is for another model.
+    """
+    meta = onnx_graph.read_meta(onnx)
+    if meta is not None or assumed is None:
+        return onnx, meta
+    found = recognise(onnx)
+    return (onnx if found is None else adopted(onnx, found, assumed)), assumed
 
 
 def adopted(onnx: bytes, found: Foreign, meta: OnnxMeta) -> bytes:

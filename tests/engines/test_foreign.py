@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from taolite.artifacts.sidecar import read_sidecar
 from taolite.cli.main import main
 from taolite.engines import onnx_graph
-from taolite.engines.foreign import Foreign, adopted, recognise
+from taolite.engines.foreign import Foreign, adopted, described, recognise
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.engines.opening import open_engine
 from taolite.errors import EngineError, ModelError
@@ -176,6 +176,19 @@ def test_a_spec_of_another_model_is_refused_with_both_named(make_two_heads, meta
         "the ONNX of NVIDIA's TAO is detectnet, 2 classes, 3 x 16 x 32 (channels, height, width); it is asked for as "
         f"{asked} (channels, height, width); give the spec the model was trained with"
     )
+
+
+def test_a_models_own_metadata_comes_first_and_a_spec_stands_in_for_it(make_two_heads):
+    data = make_two_heads(names=NVIDIA).onnx
+    own, spec = (OnnxMeta("detectnet", names, Preprocessing((16, 32))) for names in (("a", "b"), ("cat", "dog")))
+    ours = adopted(data, recognise(data), own)
+
+    assert described(ours, spec) == (ours, own)
+    assert described(data, None) == (data, None)
+    assert described(data, spec) == (adopted(data, recognise(data), spec), spec)
+    unknown = onnx.load_model_from_string(data)
+    unknown.graph.output[0].name = "stem"
+    assert described(unknown.SerializeToString(), spec) == (unknown.SerializeToString(), spec)
 
 
 def test_what_is_no_onnx_is_no_foreign_model():
