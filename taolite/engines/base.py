@@ -28,7 +28,7 @@ __all__ = [
     "Profile",
     "RuntimeName",
     "Shape",
-    "Works",
+    "Adapter",
     "checked_feeds",
 ]
 
@@ -116,7 +116,7 @@ class Built:
     warnings: tuple[str, ...] = ()
 
 
-class Works(Protocol):
+class Adapter(Protocol):
     """What a runtime's module gives its row in `taolite.engines.runtimes`. The library is imported by these calls."""
 
     def version(self) -> str:

@@ -95,12 +95,12 @@ def build_engine(
     given = batch_profiles(typed) if profiles is None else dict(profiles)
     _check_profiles(inputs, given)
     free = {name: profile for name, profile in given.items() if -1 in inputs[name]}
-    started, works = time.monotonic(), row.load()
-    built = works.build(typed, BuildOrder(free, workspace_bytes, tuple(compute_capabilities), dla_core))
+    started, adapter = time.monotonic(), row.load()
+    built = adapter.build(typed, BuildOrder(free, workspace_bytes, tuple(compute_capabilities), dla_core))
     return BuiltEngine(
         data=built.data,
         backend=row.name,
-        version=works.version(),
+        version=adapter.version(),
         precision=label,
         profiles=free if row.device == "GPU" else {},  # a processor's engine takes every batch
         gpus=built.gpus,

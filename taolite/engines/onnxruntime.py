@@ -12,11 +12,11 @@ from taolite.engines.base import Arrays, BuildOrder, Built, OpenOptions, Runtime
 from taolite.errors import EngineError
 from taolite.onnxfile import check_onnx
 
-__all__ = ["WORKS", "OnnxRuntimeEngine"]
+__all__ = ["ADAPTER", "OnnxRuntimeEngine"]
 
 
 class _OnnxRuntime:
-    """See `taolite.engines.base.Works`."""
+    """See `taolite.engines.base.Adapter`."""
 
     def version(self) -> str:
         return str(_library().__version__)
@@ -28,7 +28,7 @@ class _OnnxRuntime:
         raise EngineError("onnxruntime builds no engines: it runs the ONNX itself")
 
 
-WORKS = _OnnxRuntime()
+ADAPTER = _OnnxRuntime()
 
 
 class OnnxRuntimeEngine:

@@ -29,14 +29,14 @@ from taolite.engines.base import (
 from taolite.errors import EngineError
 from taolite.onnxfile import check_onnx
 
-__all__ = ["WORKS", "OpenVinoEngine", "compile_openvino", "openvino_version"]
+__all__ = ["ADAPTER", "OpenVinoEngine", "compile_openvino", "openvino_version"]
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 (_MAGIC,) = runtimes.find("openvino").magics
 
 
 class _OpenVino:
-    """See `taolite.engines.base.Works`. An engine takes every batch the model takes, whatever the profiles."""
+    """See `taolite.engines.base.Adapter`. An engine takes every batch the model takes, whatever the profiles."""
 
     def version(self) -> str:
         return openvino_version()
@@ -48,7 +48,7 @@ class _OpenVino:
         return Built(compile_openvino(onnx))
 
 
-WORKS = _OpenVino()
+ADAPTER = _OpenVino()
 
 
 class OpenVinoEngine:

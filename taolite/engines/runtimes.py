@@ -1,8 +1,8 @@
 """The engine runtimes taolite knows: one row each, and how to find one.
 
 A row holds what can be said without importing anything: the name in flags, the first bytes of the engine files, what
-the runtime runs and builds. Its `works` name the object, in a module of this folder, that opens and builds engines
-(`taolite.engines.base.Works`); the object is imported when it is needed, and its library later still. To add a
+the runtime runs and builds. Its `adapter` names the object, in a module of this folder, that opens and builds engines
+(`taolite.engines.base.Adapter`); the object is imported when it is needed, and its library later still. To add a
 runtime, write that module and add a row.
 """
 
@@ -18,7 +18,7 @@ from taolite.errors import UsageError
 from taolite.spec.values import nearest
 
 if TYPE_CHECKING:
-    from taolite.engines.base import Works
+    from taolite.engines.base import Adapter
 
 __all__ = ["RUNTIMES", "Runtime", "builder", "builders", "find", "of_bytes", "onnx_runner", "onnx_runners"]
 
@@ -32,7 +32,7 @@ class Runtime:
         title: as its maker writes it.
         package: the Python package it needs, by its import name.
         install: how to get the package, as the end of a sentence.
-        works: "module:NAME" of its `Works`.
+        adapter: "module:NAME" of its `Adapter`.
         device: what it runs on; "GPU" is one of NVIDIA's.
         magics: first bytes of its engine files.
         precisions: number formats it can be asked to compute in; others take the types of the model.
@@ -46,7 +46,7 @@ class Runtime:
     title: str
     package: str
     install: str
-    works: str
+    adapter: str
     device: Literal["CPU", "GPU"] = "CPU"
     magics: tuple[bytes, ...] = ()
     precisions: tuple[str, ...] = ("fp32",)
@@ -65,11 +65,11 @@ class Runtime:
 
         return self.is_installed() and (self.device == "CPU" or gpu_is_here())
 
-    def load(self) -> Works:
+    def load(self) -> Adapter:
         """What opens and builds its engines; the package itself is imported when an engine is opened or built."""
-        module, _, name = self.works.partition(":")
-        works: Works = getattr(importlib.import_module(module), name)
-        return works
+        module, _, name = self.adapter.partition(":")
+        adapter: Adapter = getattr(importlib.import_module(module), name)
+        return adapter
 
 
 RUNTIMES: list[Runtime] = [  # where several could build an engine, the earlier one does
@@ -78,7 +78,7 @@ RUNTIMES: list[Runtime] = [  # where several could build an engine, the earlier 
         title="ONNX Runtime",
         package="onnxruntime",
         install="run `pip install onnxruntime`",
-        works="taolite.engines.onnxruntime:WORKS",
+        adapter="taolite.engines.onnxruntime:ADAPTER",
         runs_onnx=True,
     ),
     Runtime(
@@ -86,7 +86,7 @@ RUNTIMES: list[Runtime] = [  # where several could build an engine, the earlier 
         title="OpenVINO",
         package="openvino",
         install='run `pip install "taolite[openvino]"`',
-        works="taolite.engines.openvino:WORKS",
+        adapter="taolite.engines.openvino:ADAPTER",
         magics=(b"taolite-openvino ",),  # ours, before the compiled blob: the blob itself bears no mark
         precisions=("fp32", "bf16"),
         runs_onnx=True,
@@ -97,7 +97,7 @@ RUNTIMES: list[Runtime] = [  # where several could build an engine, the earlier 
         title="TensorRT",
         package="tensorrt",
         install="it comes with JetPack and NVIDIA's TensorRT containers; on a PC use the backend tensorrt_rtx",
-        works="taolite.engines.tensorrt:TENSORRT",
+        adapter="taolite.engines.tensorrt:TENSORRT",
         device="GPU",
         magics=(b"ftrt", b"ptrt"),  # from TensorRT 8 on, and before
         builds=True,
@@ -108,7 +108,7 @@ RUNTIMES: list[Runtime] = [  # where several could build an engine, the earlier 
         title="TensorRT-RTX",
         package="tensorrt_rtx",
         install='run `pip install "taolite[tensorrt]"` (Linux, x86-64)',
-        works="taolite.engines.tensorrt:TENSORRT_RTX",
+        adapter="taolite.engines.tensorrt:TENSORRT_RTX",
         device="GPU",
         magics=(b"vtrt",),  # reference/deploy.md 11
         builds=True,

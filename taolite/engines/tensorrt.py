@@ -59,7 +59,7 @@ _DTYPES = {
 
 
 class _TensorRT:
-    """See `taolite.engines.base.Works`."""
+    """See `taolite.engines.base.Adapter`."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend

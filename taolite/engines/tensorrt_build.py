@@ -21,7 +21,7 @@ _TURING = "7.5"
 
 
 def build_tensorrt(backend: Backend, onnx: bytes, order: BuildOrder) -> Built:
-    """Build an engine, see `taolite.engines.base.Works.build`."""
+    """Build an engine, see `taolite.engines.base.Adapter.build`."""
     trt = import_backend(backend)
     title, log = f"{TITLES[backend]} {trt.__version__}", log_of(trt)
     log.clear()

@@ -46,7 +46,7 @@ class Abacus:
         self.close()
 
 
-class Works:
+class Adapter:
     def version(self):
         return "1.2"
 
@@ -57,7 +57,7 @@ class Works:
         return Built(b"abac" + onnx)
 
 
-WORKS = Works()
+ADAPTER = Adapter()
 '''
 
 
@@ -72,7 +72,7 @@ def abacus(tmp_path, monkeypatch):
         title="Abacus",
         package="abacus_runtime",
         install="carve one",
-        works="abacus_runtime:WORKS",
+        adapter="abacus_runtime:ADAPTER",
         magics=(b"abac",),
         runs_onnx=True,
         builds=True,
@@ -142,14 +142,14 @@ def test_a_runtime_that_builds_nothing_is_refused_where_an_engine_is_built(two_h
     assert str(caught.value) == "backend 'onnxruntime' is not one of openvino, tensorrt, tensorrt_rtx"
 
 
-def test_every_row_names_a_works_that_tells_its_version_or_how_to_get_it():
+def test_every_row_names_an_adapter_that_tells_its_version_or_how_to_get_it():
     for row in runtimes.RUNTIMES:
-        works = row.load()
+        adapter = row.load()
         if row.is_installed():
-            assert works.version()[0].isdigit()
+            assert adapter.version()[0].isdigit()
         else:
             with pytest.raises(EngineError, match=re.escape(row.install)):
-                works.version()
+                adapter.version()
 
 
 @pytest.mark.parametrize(
