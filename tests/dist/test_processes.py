@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -84,6 +85,50 @@ def test_processes_of_one_machine_listen_on_loopback_alone(facts):
 
     assert len(addresses) >= 2  # the meeting point and the processes' own store
     assert set(addresses) == {"0100007F"}  # 127.0.0.1
+
+
+MACHINE = """
+import sys
+from taolite.dist.launch import Cluster, launch
+
+folder, rank, address, port = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+cluster = Cluster(gpus=1, nodes=2, least_nodes=2, node_rank=rank, address=address, port=port, restarts=0)
+launch([sys.executable, f"{folder}/process.py", folder], cluster, warn=print, abandon=print)
+"""
+
+
+def test_processes_of_several_machines_listen_on_the_interface_of_the_master_alone(tmp_path: Path):
+    address = own_address()
+    (tmp_path / "process.py").write_text(PROCESS, encoding="utf-8")
+    with bound(address, 0) as free:
+        port = free.getsockname()[1]
+
+    machines = [
+        subprocess.Popen([sys.executable, "-c", MACHINE, str(tmp_path), str(rank), address, str(port)])
+        for rank in (0, 1)
+    ]
+
+    try:
+        assert [machine.wait(300) for machine in machines] == [0, 0]
+    finally:
+        for machine in machines:
+            machine.kill()
+    facts = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
+    listening = {one for each in facts for one in each["listening"]}
+    assert listening == {socket.inet_aton(address)[::-1].hex().upper()}
+
+
+def own_address() -> str:
+    """An address of this machine that is not loopback; the test is skipped where it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # of TEST-NET; nothing is sent
+            address = str(probe.getsockname()[0])
+        except OSError:
+            address = "127.0.0.1"
+    if sys.platform != "linux" or address.startswith("127."):
+        pytest.skip("this machine has no network interface beside loopback")
+    return address
 
 
 def test_what_one_process_makes_all_have_and_what_all_have_the_writer_gets(facts):
