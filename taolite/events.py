@@ -23,11 +23,12 @@ __all__ = [
     "BatchShared",
     "BegunAnew",
     "BuilderWarned",
-    "BuildsForProcessor",
+    "BuildsWithoutGpu",
     "CacheUnused",
     "Calibrating",
     "CheckpointDamaged",
     "ClassesMissing",
+    "ClassesUnnamed",
     "Computing",
     "CostStuck",
     "Cutting",
@@ -310,8 +311,19 @@ class TensorfileWritten:
 
 
 @dataclass(frozen=True)
-class BuildsForProcessor:
-    """There is no GPU here, so the engine is for this processor."""
+class BuildsWithoutGpu:
+    """There is no GPU here, and nobody chose `backend`: its engine is for this processor, or for GPUs elsewhere."""
+
+    backend: str
+    for_processor: bool
+
+
+@dataclass(frozen=True)
+class ClassesUnnamed:
+    """The ONNX `model`, which `origin` wrote, does not name its classes; its engine needs a spec to run."""
+
+    model: Path
+    origin: str
 
 
 @dataclass(frozen=True)
@@ -376,7 +388,8 @@ Event: TypeAlias = (
     | Calibrating
     | RangesUsed
     | TensorfileWritten
-    | BuildsForProcessor
+    | BuildsWithoutGpu
+    | ClassesUnnamed
     | BuilderWarned
     | CacheUnused
     | EngineReplaced

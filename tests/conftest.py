@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,3 +133,26 @@ def raw_ssd() -> Callable[..., bytes]:
         return bytes(made.SerializeToString())
 
     return model
+
+
+@pytest.fixture
+def without_network(tmp_path: Path) -> Callable[[str], list[str]]:
+    """without_network(code): run Python code in a process that ends at the first look-up or connection, with a fresh
+    home folder; the files that are in that folder afterwards. Skipped where the system cannot watch a process so."""
+    program = Path(__file__).with_name("no_network.py")
+
+    def run(code: str) -> list[str]:
+        home = tmp_path / "home"
+        home.mkdir()
+        kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ}
+        environ = {**kept, "HOME": str(home), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, str(program), code], capture_output=True, text=True, env=environ, check=False
+        )
+        if done.returncode == 77:
+            pytest.skip("this system cannot refuse a process its sockets")
+        assert done.returncode == 0, f"it ended with {done.returncode} (-31: it opened a socket)\n{done.stderr}"
+        assert "NETWORK" not in done.stderr
+        return sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
+
+    return run

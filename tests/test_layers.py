@@ -15,7 +15,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "taolite"
 LEVELS = (
-    {"errors", "files", "boxes", "sample", "scorecard", "events", "pictures", "preprocessing"},
+    {"errors", "files", "boxes", "sample", "scorecard", "events", "pictures", "preprocessing", "quiet", "onnxfile"},
     {"spec", "formats", "artifacts", "workspace"},
     {"nn", "data", "metrics", "pruning", "quant", "dist", "engines", "media", "sinks"},
     {"tasks", "report"},

@@ -21,6 +21,7 @@ from taolite.artifacts.record import join, opened, split
 from taolite.artifacts.sniff import Kind, sniff_stream, split_etlt, wrong_kind
 from taolite.errors import DamagedError
 from taolite.files import open_atomic, open_file
+from taolite.onnxfile import check_onnx
 
 __all__ = ["Etlt", "read_etlt", "read_model", "write_etlt"]
 
@@ -73,7 +74,9 @@ def read_model(path: Path, *, key: Key | None = None) -> Etlt:
         found = sniff_stream(stream, where=str(path))
         if found is Kind.ONNX:
             stream.seek(0)
-            return Etlt(onnx=stream.read(), input_name="", meta={})
+            onnx = stream.read()
+            check_onnx(onnx, where=str(path))
+            return Etlt(onnx=onnx, input_name="", meta={})
         if found is not Kind.ETLT:
             raise wrong_kind(str(path), found, needed="an exported model (.etlt or .onnx)")
         return _open(stream, str(path), key)

@@ -172,7 +172,8 @@ def _is_safetensors(head: bytes, stream: IO[bytes], size: int) -> bool:
 
 
 def _is_onnx(head: bytes, stream: IO[bytes], size: int) -> bool:
-    """A protobuf message that has only fields of onnx.ModelProto, one of them the graph, up to the last byte."""
+    """A protobuf message that has only fields of onnx.ModelProto, one of them the graph, up to the last byte; or the
+    beginning of one, which `taolite.onnxfile` calls cut short."""
     varints, blocks = {1, 5}, {2, 3, 4, 6, 7, 8, 14, 20, 25, 26}  # field numbers of onnx.proto3
     position, seen = 0, set[int]()
     for _ in range(_MAX_FIELDS):
@@ -190,7 +191,8 @@ def _is_onnx(head: bytes, stream: IO[bytes], size: int) -> bool:
             return False
         position += behind + (value if wire_type == 2 else 0)
         seen.add(field_number)
-    return position == size and 7 in seen
+    ends_well = position == size or head[:1] == b"\x08"  # the first field's tag: a version
+    return ends_well and 7 in seen
 
 
 def _read(stream: IO[bytes], position: int, length: int) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,10 @@ def in_processes(run: Callable[[argparse.Namespace], int], options: argparse.Nam
     """Run a training in as many processes as are asked for: here, or, where this is one of them, this one's part."""
     if os.environ.get("TORCHELASTIC_RUN_ID"):
         from taolite.dist.pulse import is_writer
+        from taolite.dist.secret import handed_over
 
+        if (key := handed_over()) is not None:
+            options.key = key
         with ExitStack() as stack:
             if not is_writer():
                 null = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
@@ -58,12 +61,29 @@ def in_processes(run: Callable[[argparse.Namespace], int], options: argparse.Nam
         restarts=options.max_restarts,
     )
     launch(
-        [sys.executable, "-m", "taolite", *options.given],
+        [sys.executable, "-m", "taolite", *_without_key(options.given)],
         cluster,
         warn=lambda text: print(f"warning: {text}", file=sys.stderr, flush=True),
         abandon=_end_at_once,
+        secret=options.key,
     )
     return 0
+
+
+def _without_key(words: Sequence[str]) -> list[str]:
+    """A command line without its `-k KEY`, `-kKEY`, `--key KEY`, `--key=KEY`, or a beginning of `--key`: who may see a
+    process may see its command line."""
+    kept, at = [], 0
+    while at < len(words):
+        flag, equals, _ = words[at].partition("=")
+        if flag == "-k" or (len(flag) > 2 and "--key".startswith(flag)):
+            at += 1 if equals else 2
+        elif words[at].startswith("-k"):
+            at += 1
+        else:
+            kept.append(words[at])
+            at += 1
+    return kept
 
 
 def _end_at_once(text: str) -> None:

@@ -116,6 +116,15 @@ def _ranges_used(event: events.RangesUsed) -> list[Line]:
     return [*said, Line(f"{event.cache}: its ranges are used, no image is looked at")]
 
 
+def _builds_without_gpu(event: events.BuildsWithoutGpu) -> list[Line]:
+    if event.for_processor:
+        place, instead = "this processor", "--compute-capability builds for a card elsewhere"
+    else:
+        place = "NVIDIA cards of other PCs"
+        instead = "--backend openvino builds for this processor, and a Jetson builds its own from the exported model"
+    return [Line(f"no NVIDIA GPU is here: the engine is for {place} ({event.backend}); {instead}", True)]
+
+
 def _cache_unused(event: events.CacheUnused) -> list[Line]:
     reason = "the model is quantised already" if event.quantised else "it is for int8 only"
     return [Line(f"the calibration cache {event.cache} is not used: {reason}", True)]
@@ -152,12 +161,9 @@ _WORDS: dict[type, Callable[[Any], list[Line]]] = {
     events.TensorfileWritten: lambda e: [
         Line(f"wrote {e.path} ({counted(e.batches, 'batch', 'batches')} of {e.batch_size})")
     ],
-    events.BuildsForProcessor: lambda e: [
-        Line(
-            "no NVIDIA GPU is here: the engine is for this processor (openvino); --compute-capability builds for "
-            "a card elsewhere",
-            True,
-        )
+    events.BuildsWithoutGpu: _builds_without_gpu,
+    events.ClassesUnnamed: lambda e: [
+        Line(f"{e.model}: an ONNX of {e.origin} names no classes; run the engine with a spec (-e) that does", True)
     ],
     events.BuilderWarned: lambda e: [Line(f"{e.backend} {e.version}: {e.text}", True)],
     events.CacheUnused: _cache_unused,

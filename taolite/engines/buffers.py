@@ -174,7 +174,7 @@ class CudaPython:
         self._index = index
         count = self._call("cudaGetDeviceCount")
         if index >= count:
-            raise EngineError(f"there are {count} GPUs here, counted from 0")
+            raise EngineError(f"GPU {index} does not exist: this machine has {count}, counted from 0")
         self._call("cudaSetDevice", index)
         properties = self._call("cudaGetDeviceProperties", index)
         name = properties.name

@@ -81,7 +81,7 @@ class Source:
         finally:
             capture.release()
         if index == 0:
-            raise DataError(f"{self.place}: it opened and gave no picture; check it with another player")
+            raise DataError(f"{self.place}: it opened, but no frame could be read; try it in a video player")
 
 
 def open_source(
@@ -118,7 +118,9 @@ def open_source(
         if not matches:
             raise PathError(f"{text}: no picture matches this pattern ({_wanted()})")
         return Source("pictures", text, matches, len(matches), on_unreadable=on_unreadable)
-    raise PathError(f"{text}: nothing is there; give a picture, a folder, a pattern, a video or a camera (/dev/video0)")
+    raise PathError(
+        f"{text}: no such file or folder; give a picture, a folder, a pattern, a video or a camera (/dev/video0)"
+    )
 
 
 def _video(path: Path) -> Source:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,7 @@ def open_clearml(settings: ClearmlSettings, config: Mapping[str, Any]) -> Sink:
         from clearml import Task
     except ImportError as error:
         raise UsageError('clearml is not installed; pip install "taolite[clearml]"') from error
+    _ask_for_no_update()
     arguments = sys.argv[1:]
     del sys.argv[1:]
     try:
@@ -46,6 +48,14 @@ def open_clearml(settings: ClearmlSettings, config: Mapping[str, Any]) -> Sink:
     except BaseException:
         sys.argv[1:] = arguments
         raise
+
+
+def _ask_for_no_update() -> None:
+    """ClearML asks its maker's server for a newer version, once a process, unless it has asked already."""
+    with suppress(ImportError):  # a version that has moved it, or asks nothing
+        from clearml.utilities.check_updates import CheckPackageUpdates
+
+        CheckPackageUpdates._package_version_checked = True
 
 
 def _begin(library: Any, settings: ClearmlSettings, config: Mapping[str, Any]) -> Any:

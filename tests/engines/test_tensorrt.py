@@ -514,7 +514,7 @@ def test_a_dla_core_is_used_with_the_gpu_behind_it(install, two_heads):
     assert (facts["device"], facts["core"], facts["flags"]) == ("DLA", 1, ["GPU_FALLBACK"])
     with pytest.raises(EngineError) as caught:
         build_engine(two_heads.onnx, precision="fp16", dla_core=2)
-    assert str(caught.value) == "DLA core 2 is not here: this machine has 2; leave out -u"
+    assert str(caught.value) == "DLA core 2 does not exist: this machine has 2; leave out -u"
 
 
 def test_a_build_that_answers_none_gives_the_librarys_reason(install, two_heads):

@@ -82,7 +82,7 @@ def test_a_video_gives_its_frames_as_rgb(tmp_path):
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("nowhere", "nothing is there; give a picture, a folder, a pattern, a video or a camera (/dev/video0)"),
+        ("nowhere", "no such file or folder; give a picture, a folder, a pattern, a video or a camera (/dev/video0)"),
         ("*.jpg", "no picture matches this pattern (jpg jpeg png bmp webp ppm tif tiff)"),
         (
             "/dev/video97",

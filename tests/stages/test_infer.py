@@ -305,3 +305,13 @@ def test_annotated_pictures_go_to_weights_and_biases_where_the_spec_asks_for_it(
     written = list((place / "out" / "images_annotated").iterdir())
     sent = list((place / "out").glob("wandb/offline-run-*/files/media/images/inference/*.png"))
     assert len(sent) == len(written) > 0
+
+
+def test_letters_that_no_font_has_are_said_once(place: Path, capsys: pytest.CaptureFixture[str]):
+    write_spec(place, "", ('output_map: "auto"', 'output_map: "\U000f0000"'))  # of private use: in no font
+
+    assert inference(place) == 0
+
+    said = capsys.readouterr().err
+    assert said.count("no font of this system has") == 1
+    assert "such letters are drawn as codes (\\U000f0000)" in said

@@ -103,7 +103,7 @@ def _run_evaluate(options: argparse.Namespace) -> int:
     spec = _spec(path)
     judged = spec.eval_config
 
-    def read(classes: tuple[str, ...]) -> Experiment:
+    def read(classes: tuple[str, ...] | None) -> Experiment:
         from taolite.tasks.classification.task import TASK
 
         given = _given(options, mounts)

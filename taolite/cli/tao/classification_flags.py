@@ -6,11 +6,9 @@ from __future__ import annotations
 import argparse
 
 from taolite.cli.tao import flags
-from taolite.cli.tao.flags import key_flag, training, without_effect
+from taolite.cli.tao.flags import key_flag, runtime_flag, training, without_effect
 
 __all__ = ["calibration_tensorfile", "evaluate", "export", "inference", "train"]
-
-_RUNTIMES = ("onnxruntime", "openvino")
 
 
 def train(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +33,7 @@ def evaluate(parser: argparse.ArgumentParser) -> None:
     text = "class folders to score, instead of the spec's eval_dataset_path"
     parser.add_argument("-i", "--image_dir", dest="pictures", metavar="DIR", help=text)
     parser.add_argument("--skip-corrupt", action="store_true", help="leave out pictures that cannot be read")
-    parser.add_argument("--runtime", choices=_RUNTIMES, help="what runs an .etlt or .onnx")
+    runtime_flag(parser)
     parser.add_argument("--json", action="store_true", help="the scores as one JSON object")
     parser.set_defaults(framework="tlt")
     key_flag(parser)
@@ -68,5 +66,5 @@ def inference(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-r", "--results_dir", metavar="DIR", help="result.csv and images_annotated/; else result.csv beside -d"
     )
-    parser.add_argument("--runtime", choices=_RUNTIMES, help="what runs an .etlt or .onnx")
+    runtime_flag(parser)
     key_flag(parser)

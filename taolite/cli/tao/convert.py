@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taolite.cli.tao.flags import backend_flag
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,9 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="ranges that turn an fp32 model into int8 (cal.bin)",
     )
-    parser.add_argument(
-        "--backend", choices=("tensorrt", "tensorrt_rtx", "openvino"), help="default: what runs on this machine"
-    )
+    backend_flag(parser)
     parser.add_argument(
         "--compute-capability",
         metavar="LIST",

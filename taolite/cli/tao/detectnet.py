@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
         record_scores(status, evaluation.card.main, evaluation.cost)
         write_results(folder / "results.json", evaluation.card.main)
 
-    def read(classes: tuple[str, ...]) -> Experiment:
+    def read(classes: tuple[str, ...] | None) -> Experiment:
         from taolite.tasks.detectnet.task import TASK
 
         return TASK.read(mounts.resolve(options.experiment_spec), resolve=mounts.resolve).model
@@ -105,7 +106,7 @@ def run_inference(options: argparse.Namespace) -> int:
     from taolite.media.sources import open_source
     from taolite.sinks.base import guarded
     from taolite.sinks.wandb import open_wandb
-    from taolite.stages.inference.infer import infer, planned
+    from taolite.stages.inference.infer import infer, plan_meta, planned
     from taolite.stages.inference.listeners import annotated_folder, labels
     from taolite.stages.inference.models import Computer, open_engine_plan, open_model
     from taolite.tasks.detectnet.inference import load_plan
@@ -139,7 +140,8 @@ def run_inference(options: argparse.Namespace) -> int:
             )
         else:
             path = mounts.resolve(named)
-            model = open_model(path, key=key, of=NETWORK.task, computer=computer, runtime=runtime)
+            assumed = partial(plan_meta, plan) if plan is not None else None
+            model = open_model(path, key=key, of=NETWORK.task, computer=computer, runtime=runtime, assumed=assumed)
         stack.callback(model.close)
         model, drawing = planned(model, plan)
         output = mounts.resolve(options.results_dir)

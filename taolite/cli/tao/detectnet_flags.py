@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from taolite.cli.tao.flags import key_flag, training, without_effect
+from taolite.cli.tao.flags import key_flag, runtime_flag, training, without_effect
 
 __all__ = ["calibration_tensorfile", "dataset_convert", "evaluate", "inference", "train"]
 
@@ -41,7 +41,7 @@ def evaluate(parser: argparse.ArgumentParser, *, deploy: bool = False) -> None:
     parser.add_argument(
         "-r", "--results_dir", required=deploy, metavar="DIR", help="where status.json and results.json are written"
     )
-    parser.add_argument("--runtime", choices=("onnxruntime", "openvino"), help="what runs an .etlt or .onnx")
+    runtime_flag(parser)
     parser.add_argument("--json", action="store_true", help="the scores as one JSON object")
     key_flag(parser)
     without_effect(parser, "--image_dir -i", "--label_dir -l")
@@ -65,5 +65,5 @@ def inference(parser: argparse.ArgumentParser, *, deploy: bool = False) -> None:
     parser.add_argument("-r", "-o", "--results_dir", required=True, metavar="DIR", help="images_annotated/ and labels/")
     parser.add_argument("-m", "--model_path", required=deploy, metavar="MODEL", help="instead of the spec's")
     parser.add_argument("-b", "--batch_size", type=int, metavar="N", help="pictures at once, instead of the spec's")
-    parser.add_argument("--runtime", choices=("onnxruntime", "openvino"), help="what runs an .etlt or .onnx")
+    runtime_flag(parser)
     key_flag(parser)

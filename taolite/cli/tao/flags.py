@@ -7,12 +7,26 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from taolite.cli import processes
+from taolite.engines import runtimes
+from taolite.errors import UsageError
 
-__all__ = ["common", "deploy_common", "export", "gen_trt_engine", "key_flag", "prune", "training", "without_effect"]
+__all__ = [
+    "backend_flag",
+    "common",
+    "deploy_common",
+    "export",
+    "gen_trt_engine",
+    "key_flag",
+    "prune",
+    "runtime_flag",
+    "training",
+    "without_effect",
+]
 
 
 def common(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +74,32 @@ def key_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-k", "--key", metavar="KEY", help="KEY, @FILE, or the variable TAOLITE_KEY")
 
 
+def runtime_flag(parser: argparse.ArgumentParser) -> None:
+    """--runtime, one of `taolite.engines.runtimes` that runs ONNX."""
+    names = " or ".join(runtimes.onnx_runners())
+    text = f"runtime for an .etlt or .onnx: {names} (default: {runtimes.onnx_runners()[0]})"
+    parser.add_argument("--runtime", type=_named(runtimes.onnx_runner), metavar="NAME", help=text)
+
+
+def backend_flag(parser: argparse.ArgumentParser) -> None:
+    """--backend, one of `taolite.engines.runtimes` that builds engines."""
+    names = ", ".join(runtimes.builders())
+    text = f"library that builds the engine: {names} (default: TensorRT where it is installed, else OpenVINO)"
+    parser.add_argument("--backend", type=_named(runtimes.builder), metavar="NAME", help=text)
+
+
+def _named(look_up: Callable[[str], str]) -> Callable[[str], str]:
+    """`look_up` as argparse's `type`: its UsageError becomes the parser's own error."""
+
+    def name(word: str) -> str:
+        try:
+            return look_up(word)
+        except UsageError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return name
+
+
 def prune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="the trained .tlt")
     parser.add_argument("-o", "--output_file", required=True, metavar="FILE", help="the smaller .tlt, exactly here")
@@ -100,7 +140,7 @@ def export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target_opset", type=int, default=17, metavar="N", help="ONNX opset")
     parser.add_argument("--gen_ds_config", action="store_true", help="nvinfer_config.txt and labels.txt beside it")
     parser.add_argument("--force", action="store_true", help="replace the output file")
-    parser.add_argument("--backend", metavar="NAME", help="tensorrt, tensorrt_rtx or openvino, for --engine_file")
+    backend_flag(parser)
     parser.add_argument("--results_dir", metavar="DIR", help="where status.json is written")
     _calibration(parser, batch_size=16)
     without_effect(parser, "--onnx_route")
@@ -141,7 +181,7 @@ def gen_trt_engine(parser: argparse.ArgumentParser, *, deploy: bool = False) -> 
     parser.add_argument("--min_batch_size", type=int, default=1, metavar="N", help="smallest batch")
     parser.add_argument("--opt_batch_size", type=int, default=1, metavar="N", help="usual batch")
     parser.add_argument("--max_workspace_size", type=int, default=2, metavar="GIB", help="memory of the build")
-    parser.add_argument("--backend", metavar="NAME", help="tensorrt, tensorrt_rtx or openvino")
+    backend_flag(parser)
     parser.add_argument("--compute-capability", metavar="LIST", help="GPUs to build for, as 75,86,89 (tensorrt_rtx)")
     parser.add_argument("-r", "--results_dir", required=deploy, metavar="DIR", help="where status.json is written")
     _calibration(parser, batch_size=1)

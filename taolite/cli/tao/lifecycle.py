@@ -378,7 +378,7 @@ def trained(
 def scored(
     options: argparse.Namespace,
     model: Path,
-    read: Callable[[tuple[str, ...]], Experiment],
+    read: Callable[[tuple[str, ...] | None], Experiment],
     *,
     mounts: Mounts,
     batch_size: int | None,
@@ -391,14 +391,16 @@ def scored(
     from taolite.cli.progress import Terminal
     from taolite.events import Notice
     from taolite.stages.evaluate import evaluate
-    from taolite.stages.inference.models import open_model
+    from taolite.stages.inference.models import meta_of, open_model
 
     on_tensorrt = options.framework == "tensorrt"
     if on_tensorrt:
         _need_engine(model)
     with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "evaluation") as status:
         key, task = opening_key(options), options.network.task
-        with open_model(model, key=key, of=task, runtime=options.runtime) as opened:
+        with open_model(
+            model, key=key, of=task, runtime=options.runtime, assumed=lambda: meta_of(read(None))
+        ) as opened:
             experiment = read(opened.classes)
             show(Notice(f"{model}: {opened.runs_on}"))
             if on_tensorrt and not opened.runs_on.startswith("tensorrt"):

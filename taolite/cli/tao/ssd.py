@@ -123,7 +123,7 @@ def _run_evaluate(options: argparse.Namespace) -> int:
     spec, model = _spec(options, options.experiment_spec, "evaluate"), mounts.resolve(options.model_path)
     judged = spec.eval_config
 
-    def read(classes: tuple[str, ...]) -> Experiment:
+    def read(classes: tuple[str, ...] | None) -> Experiment:
         from taolite.tasks.base import Given
         from taolite.tasks.ssd.task import TASK
 

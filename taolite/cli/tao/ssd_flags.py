@@ -7,11 +7,9 @@ import argparse
 
 from taolite.cli.jetson.forms import number
 from taolite.cli.tao import flags as shared
-from taolite.cli.tao.flags import key_flag, training, without_effect
+from taolite.cli.tao.flags import key_flag, runtime_flag, training, without_effect
 
 __all__ = ["dataset_convert", "evaluate", "export", "inference", "train"]
-
-_RUNTIMES = ("onnxruntime", "openvino")
 
 
 def dataset_convert(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +42,7 @@ def evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-e", "--experiment_spec", required=True, metavar="SPEC", help="the training spec")
     parser.add_argument("-b", "--batch_size", type=int, metavar="N", help="images at once, instead of the spec's")
     parser.add_argument("-r", "--results_dir", metavar="DIR", help="where status.json and results.json are written")
-    parser.add_argument("--runtime", choices=_RUNTIMES, help="what runs an .etlt or .onnx")
+    runtime_flag(parser)
     parser.add_argument("--json", action="store_true", help="the scores as one JSON object")
     parser.set_defaults(framework="tlt")
     key_flag(parser)
@@ -67,5 +65,5 @@ def inference(parser: argparse.ArgumentParser) -> None:
         "-t", "--threshold", type=number(0, 1), default=0.3, metavar="T", help="scores below are not shown; 0.3"
     )
     parser.add_argument("-b", "--batch_size", type=int, default=1, metavar="N", help="pictures at once")
-    parser.add_argument("--runtime", choices=_RUNTIMES, help="what runs an .etlt or .onnx")
+    runtime_flag(parser)
     key_flag(parser)

@@ -14,8 +14,9 @@ from pathlib import Path
 from taolite.artifacts.etlt import read_model
 from taolite.artifacts.keys import Key
 from taolite.artifacts.sidecar import Sidecar, write_sidecar
-from taolite.engines import onnx_graph
+from taolite.engines import foreign, onnx_graph, runtimes
 from taolite.engines.base import Shape
+from taolite.engines.buffers import gpu_is_here
 from taolite.engines.build import (
     DEFAULT_WORKSPACE,
     BuildBackend,
@@ -26,7 +27,7 @@ from taolite.engines.build import (
     choose_backend,
 )
 from taolite.errors import EngineError, UsageError
-from taolite.events import BuilderWarned, BuildsForProcessor, CacheUnused, Listener, silent
+from taolite.events import BuilderWarned, BuildsWithoutGpu, CacheUnused, ClassesUnnamed, Listener, silent
 from taolite.files import refuse_replacing, write_bytes
 from taolite.stages.agree import expect
 from taolite.stages.exporting.ranges import float_layers, quantise, read_ranges
@@ -94,11 +95,15 @@ def build(
     started = time.monotonic()
     source = read_model(model, key=key).onnx
     onnx = source if calibration is None else _calibrated(source, calibration, precision, excluded, listener)
+    meta = onnx_graph.read_meta(onnx)
+    if meta is None and (found := foreign.recognise(onnx)) is not None:
+        meta = found.unnamed()
+        onnx = foreign.adopted(onnx, found, meta)
+        listener(ClassesUnnamed(model, found.origin))
     signature = onnx_graph.signature(onnx)
     (shape,) = signature.inputs.values()
     _check_input(shape, input_chw, model)
     _check_outputs(tuple(signature.outputs), output_names, model)
-    meta = onnx_graph.read_meta(onnx)
     if meta is None:
         raise EngineError(
             f"{model}: this ONNX does not say which classes and preprocessing it was made for, and an engine of it "
@@ -109,8 +114,8 @@ def build(
     if profiles is None:
         profiles = batch_profiles(onnx, smallest=asked[0], best=asked[1], largest=asked[2])
     chosen = backend or choose_backend(compute_capabilities)
-    if backend is None and chosen == "openvino":
-        listener(BuildsForProcessor())
+    if backend is None and not compute_capabilities and not gpu_is_here():
+        listener(BuildsWithoutGpu(chosen, for_processor=runtimes.find(chosen).device == "CPU"))
     built = build_engine(
         onnx,
         backend=chosen,

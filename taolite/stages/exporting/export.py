@@ -22,6 +22,7 @@ from taolite.artifacts.container import artifact_hash
 from taolite.artifacts.etlt import Etlt, write_etlt
 from taolite.artifacts.keys import Key
 from taolite.engines import onnx_graph
+from taolite.engines.onnx_cost import macs_and_parameters
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.errors import PathError, UsageError
 from taolite.events import Exporting, Listener, Notice, Progress, silent
@@ -204,7 +205,7 @@ def export_model(
     else:
         write_bytes(target, onnx)
     companions = _deepstream(target, made, meta, precision, listener) if gen_ds_config else ()
-    cost = onnx_graph.macs_and_parameters(made.floating, (static_batch or 1, *_chw(meta.preprocessing)))
+    cost = macs_and_parameters(made.floating, (static_batch or 1, *_chw(meta.preprocessing)))
     return ExportReport(
         output=target,
         sealed=sealed,

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from taolite.engines.opening import open_engine
 from taolite.errors import ModelError, PathError
 from taolite.nn.fake_quant import QuantConv2d, kernel_integers, ranges
+from taolite.onnxfile import parse_onnx
 from taolite.quant.learned import learned_ranges
 from taolite.quant.qdq import LEVELS
 from taolite.stages.exporting.ranges import Calibration
@@ -50,10 +51,9 @@ def prove_integers(network: torch.nn.Module, quantised: bytes) -> None:
     it 0, and changes no integer else. Channels whose weights are all below 1.5e-5 are not compared (`kernel_integers`).
     Raises ModelError where a layer is not stored as int8, or holds another integer.
     """
-    import onnx
     from onnx import numpy_helper
 
-    initializers = {tensor.name: tensor for tensor in onnx.load_model_from_string(quantised).graph.initializer}
+    initializers = {tensor.name: tensor for tensor in parse_onnx(quantised).graph.initializer}
     for path, layer in network.named_modules():
         if not isinstance(layer, QuantConv2d):
             continue

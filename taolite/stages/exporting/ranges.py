@@ -21,6 +21,7 @@ from taolite.engines import onnx_graph
 from taolite.errors import DataError, ModelError
 from taolite.events import Listener, RangesUsed, silent
 from taolite.files import write_text
+from taolite.onnxfile import parse_onnx
 from taolite.quant import insert_qdq, layers, quantised_tensors
 from taolite.quant.cache import DEFAULT_TENSORRT, cache_text, parse_cache
 from taolite.tasks.registry import find_use
@@ -114,9 +115,7 @@ def _record_path(cache: Path) -> Path:
 
 def _weights_sha256(onnx: bytes) -> str:
     """Of the names and values of all weights: opset, batch and what the model says of itself do not count."""
-    import onnx as onnx_library
-
     digest = hashlib.sha256()
-    for tensor in sorted(onnx_library.load_model_from_string(onnx).graph.initializer, key=lambda tensor: tensor.name):
+    for tensor in sorted(parse_onnx(onnx).graph.initializer, key=lambda tensor: tensor.name):
         digest.update(tensor.SerializeToString(deterministic=True))
     return digest.hexdigest()

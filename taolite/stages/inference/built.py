@@ -7,7 +7,7 @@ from pathlib import Path
 from taolite.artifacts.etlt import read_model
 from taolite.artifacts.keys import Key
 from taolite.artifacts.sidecar import Sidecar, check_engine
-from taolite.engines import onnx_graph
+from taolite.engines import onnx_graph, runtimes
 from taolite.engines.base import Engine
 from taolite.engines.opening import open_engine
 
@@ -35,10 +35,4 @@ def open_built(
 
 def _installed(backend: str) -> str:
     """The version of the runtime that is here. Raises EngineError where there is none."""
-    if backend == "openvino":
-        from taolite.engines.openvino import openvino_version
-
-        return openvino_version()
-    from taolite.engines.tensorrt import import_backend
-
-    return str(import_backend("tensorrt_rtx" if backend == "tensorrt_rtx" else "tensorrt").__version__)
+    return runtimes.find(backend).load().version()

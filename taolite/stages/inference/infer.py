@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from taolite.engines.onnx_graph import OnnxMeta
 from taolite.errors import ModelError
 from taolite.events import Listener, Progress, silent
 from taolite.media.sources import Source
+from taolite.preprocessing import Preprocessing
 from taolite.stages.inference.listeners import Drawing, SeenListener
 from taolite.stages.inference.look import look
 from taolite.stages.inference.models import Model
 from taolite.tasks.base import InferencePlan
 
-__all__ = ["InferReport", "infer", "planned"]
+__all__ = ["InferReport", "infer", "plan_meta", "planned"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,13 @@ def infer(
             take(seen)
         listener(Progress("inference", len(seconds), source.total or len(seconds)))
     return InferReport(len(seconds), counts, float(np.median(seconds)))
+
+
+def plan_meta(plan: InferencePlan) -> OnnxMeta:
+    """What a detector's ONNX is that the spec describes and that does not say it of itself: one of NVIDIA's TAO 5, which
+    sees pictures in RGB / 255."""
+    preprocessing = Preprocessing(plan.input_hw, plan.channels, fit="stretch")
+    return OnnxMeta("detectnet", plan.classes, preprocessing, dict(plan.decoding))
 
 
 def planned(model: Model, plan: InferencePlan | None) -> tuple[Model, Drawing]:

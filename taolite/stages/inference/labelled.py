@@ -13,7 +13,6 @@ from typing import Any
 
 from taolite.artifacts.etlt import read_model
 from taolite.artifacts.keys import Key
-from taolite.artifacts.sniff import Kind, sniff
 from taolite.engines import onnx_graph
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.errors import DataError, ModelError
@@ -63,12 +62,7 @@ def _open(
     assume: Callable[[Path, bytes, Names | None], OnnxMeta],
     of: str | None = None,
 ) -> Model:
-    assumed = None
-    if path.is_file() and sniff(path) is Kind.ONNX:
-        onnx = read_model(path, key=key).onnx
-        if onnx_graph.read_meta(onnx) is None:
-            assumed = assume(path, onnx, names)
-    model = open_model(path, key=key, of=of, assumed=assumed)
+    model = open_model(path, key=key, of=of, assumed=lambda: assume(path, read_model(path, key=key).onnx, names))
     if names is not None and names != model.classes:
         listed = f"{labels} names {', '.join(names)}; {path} finds {', '.join(model.classes)}"
         raise DataError(f"{listed}; leave --labels out, the model knows its classes")

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.events import Listener, Notice, silent
-from taolite.files import write_text
+from taolite.files import sync_folder, write_text
+from taolite.media.fonts import font_warning
 from taolite.media.output import Output
 from taolite.media.overlay import Colour, draw_detections, palette
 from taolite.media.sinks import KittiFolder, PictureFolder, VideoFile
@@ -76,6 +77,9 @@ def annotated_folder(
     listener: Listener = silent,
 ) -> SeenListener:
     """Annotated pictures in `folder` under their own names, or one video there; `services` get the pictures too."""
+    if missing := font_warning([*drawing.classes, *drawing.names.values()]):
+        listener(Notice(missing, "warning"))
+    stack.callback(sync_folder, folder)
     video = None
     if source.kind == "video":
         video = stack.enter_context(VideoFile(folder / f"{source.paths[0].stem}.mp4", fps=source.fps or 25.0))

@@ -4,7 +4,6 @@ OpenVINO, an engine in the runtime that built it. What comes out predicts and kn
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,10 @@ from taolite.artifacts.etlt import read_model
 from taolite.artifacts.keys import Key
 from taolite.artifacts.sidecar import read_sidecar, sidecar_path
 from taolite.artifacts.sniff import Kind, sniff
-from taolite.engines import onnx_graph
+from taolite.engines import foreign, onnx_graph, runtimes
 from taolite.engines.base import Engine, RuntimeName
 from taolite.engines.buffers import gpu_is_here, open_gpu
+from taolite.engines.build import choose_backend
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.engines.opening import open_engine
 from taolite.errors import EngineError, PathError, UsageError
@@ -29,11 +29,11 @@ from taolite.preprocessing import Preprocessing
 from taolite.stages.agree import expect
 from taolite.stages.inference.built import open_built
 from taolite.stages.trained import Trained, open_trained
-from taolite.tasks.base import EnginePlan, Predict, Resolve, Use
+from taolite.tasks.base import EnginePlan, Experiment, Predict, Resolve, Use
 from taolite.tasks.registry import find, find_use
 from taolite.workspace.run import RunFolder
 
-__all__ = ["Computer", "Model", "open_engine_plan", "open_model"]
+__all__ = ["Computer", "Model", "meta_of", "open_engine_plan", "open_model"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,12 @@ class Computer:
 
 
 HERE = Computer()
+
+
+def meta_of(experiment: Experiment) -> OnnxMeta:
+    """What an ONNX is that the experiment describes."""
+    task = experiment.task.name
+    return OnnxMeta(task, experiment.classes, experiment.preprocessing, dict(experiment.decoding))
 
 
 @dataclass(frozen=True)
@@ -89,14 +95,14 @@ def open_model(
     of: str | None = None,
     computer: Computer = HERE,
     runtime: RuntimeName | None = None,
-    assumed: OnnxMeta | None = None,
+    assumed: Callable[[], OnnxMeta] | None = None,
 ) -> Model:
     """Open a trained model, an export or an engine, told apart by content; of a run folder its finished model.
 
     Args:
         of: the task that it has to be of; None takes any.
         runtime: what runs an export.
-        assumed: what an ONNX is that does not say it of itself.
+        assumed: says what an ONNX is that does not say it of itself, e.g. one of NVIDIA's TAO 5.
 
     Raises:
         PathError, ArtifactError: the file is missing, sealed with another key, damaged or foreign.
@@ -111,11 +117,13 @@ def open_model(
     kind = sniff(path)
     if kind in (Kind.ETLT, Kind.ONNX):
         onnx = read_model(path, key=key).onnx
-        meta = onnx_graph.read_meta(onnx) or assumed
+        meta = onnx_graph.read_meta(onnx)
+        if meta is None and assumed is not None:
+            onnx, meta = foreign.described(onnx, assumed())
         if meta is None:
             raise EngineError(
                 f"{path}: this ONNX does not say which classes and preprocessing it was made for; "
-                "export it with taolite, from its .tlt"
+                "export it with taolite from its .tlt, or give a spec (-e) that describes it"
             )
         expect(of, meta.task, path)
         engine = open_engine(onnx, runtime=runtime)
@@ -184,6 +192,7 @@ def open_engine_plan(
             source,
             key=key,
             engine=target,
+            backend=choose_backend(runs_here=True),
             precision=plan.precision,
             batch=(1, batch_size, batch_size),
             calibration=resolve(plan.calibration_cache) if plan.calibration_cache else None,
@@ -198,7 +207,7 @@ def _runs_here(engine: Path | None) -> bool:
     if gpu_is_here():
         return True
     if engine is None:
-        return importlib.util.find_spec("openvino") is not None  # what `build` then chooses
+        return any(row.builds and row.is_here() for row in runtimes.RUNTIMES)
     return sniff(engine) not in (Kind.TENSORRT, Kind.TENSORRT_RTX)
 
 
