@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -47,8 +46,8 @@ class Drawing:
     """
 
     classes: Sequence[str]
-    names: Mapping[str, str] = MappingProxyType({})
-    colours: Mapping[str, Colour] = MappingProxyType({})
+    names: Mapping[str, str] = field(default_factory=dict)
+    colours: Mapping[str, Colour] = field(default_factory=dict)
     shown: frozenset[str] | None = None
     linewidth: int | None = None
     _palette: Mapping[str, Colour] = field(init=False, repr=False)
