@@ -34,8 +34,8 @@ TORCH_FREE = (
         for name in ("engines", "media", "metrics", "quant", "report", "cli")
         for tail in ("", ".*")
     ),
-    "taolite.tasks.*.spec",
-    "taolite.tasks.*.decode",
+    *(f"taolite.tasks.{name}" for name in ("base", "found", "registry", "*.spec", "*.decode", "*.use")),
+    *(f"taolite.stages.{name}" for name in ("agree", "trained", "inference", "inference.*")),
 )
 
 

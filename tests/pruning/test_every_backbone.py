@@ -13,7 +13,8 @@ from taolite.nn.archs import ARCHS
 from taolite.nn.backbones import build_backbone
 from taolite.pruning.plan import apply, plan
 from taolite.stages.exporting.to_onnx import to_onnx
-from taolite.tasks.detectnet.model import HEADS, DetectNet, architecture, build
+from taolite.tasks.detectnet.model import DetectNet, build
+from taolite.tasks.detectnet.use import HEADS
 
 from .pruned import assert_prunes, spread_filters
 
@@ -52,7 +53,7 @@ def test_the_pruned_detector_is_the_dense_one_with_the_dropped_channels_silenced
     found = plan(dense, EXAMPLE, threshold=0.5, heads=HEADS)
     pruned, silenced = apply(dense, found), silence(dense, found)
 
-    twin = build(json.loads(json.dumps(architecture(pruned)))).eval()
+    twin = build(json.loads(json.dumps(pruned.architecture()))).eval()
     twin.load_state_dict(pruned.state_dict())
 
     x = torch.rand(2, 3, 64, 96)

@@ -11,9 +11,10 @@ import torch
 from taolite.nn.structure import channels_of
 from taolite.pruning.groups import find_groups
 from taolite.pruning.plan import apply, plan
-from taolite.tasks.ssd.model import HEADS, architecture, build, build_ssd, quantize_features
+from taolite.tasks.ssd.model import build, build_ssd, quantize_features
 from taolite.tasks.ssd.plan import NetworkPlan
 from taolite.tasks.ssd.priors import jetson_levels, tao_levels
+from taolite.tasks.ssd.use import HEADS
 
 from .pruned import assert_prunes, spread_filters
 
@@ -70,7 +71,7 @@ def test_the_pruned_ssd_is_the_dense_one_with_the_dropped_channels_silenced_and_
         with torch.no_grad():
             for tensor in silenced.tap_norm.parameters():
                 tensor[sorted({*range(found.depths[name])} - {*found.kept[name]})] = 0
-    twin = build(json.loads(json.dumps(architecture(pruned)))).eval()
+    twin = build(json.loads(json.dumps(pruned.architecture()))).eval()
     twin.load_state_dict(pruned.state_dict())
     with torch.no_grad():
         for a, b in zip(twin(x), pruned(x), strict=True):
@@ -137,7 +138,7 @@ def test_a_pruned_ssd_trains_on_with_new_heads_and_quantised(livelier):
     logits, offsets = pruned.train()(torch.rand(2, 3, 64, 64))
     (logits.mean() + offsets.mean()).backward()
 
-    twin = build(json.loads(json.dumps(architecture(pruned)))).eval()
+    twin = build(json.loads(json.dumps(pruned.architecture()))).eval()
     twin.load_state_dict(pruned.state_dict())
     assert all(parameter.grad is not None for parameter in pruned.parameters())
     with torch.no_grad():

@@ -15,7 +15,8 @@ from PIL import Image
 from taolite import spec as specs
 from taolite.errors import DataError, SpecError
 from taolite.sample import Label, Sample
-from taolite.tasks.ssd.jetson import IN_USE, Cosine, balanced, foreign_onnx, plan_of, schedule_of, spec_of
+from taolite.tasks.ssd.foreign import IN_USE, foreign_onnx
+from taolite.tasks.ssd.jetson import Cosine, balanced, plan_of, schedule_of, spec_of
 from taolite.tasks.ssd.plan import CostRule, Matching, Origin, Rates, SsdPlan
 from taolite.tasks.ssd.spec import JetsonConfig, SsdSpec
 
