@@ -54,8 +54,8 @@ def infer(
 
 
 def plan_meta(plan: InferencePlan) -> OnnxMeta:
-    """What a detector's ONNX is that the spec describes and that does not say it of itself: one of NVIDIA's TAO 5, which
-    sees pictures in RGB / 255."""
+    """What a detector's ONNX is that the spec describes and that does not say it of itself: one of NVIDIA's TAO 5, whose
+    input is RGB / 255."""
     preprocessing = Preprocessing(plan.input_hw, plan.channels, fit="stretch")
     return OnnxMeta("detectnet", plan.classes, preprocessing, dict(plan.decoding))
 
