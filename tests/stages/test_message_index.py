@@ -14,7 +14,8 @@ from taolite.artifacts.container import KdfCost
 from taolite.artifacts.keys import Key
 from taolite.cli.main import main
 from taolite.cli.tao import lifecycle
-from taolite.tasks import base
+from taolite.stages.bundles import bundle_of
+from taolite.tasks.registry import find
 
 from .conftest import CONVERT, write_spec
 
@@ -91,11 +92,10 @@ CASES = [
 @pytest.fixture(scope="module")
 def model(tiny: Path) -> Path:
     """A sealed model with fresh weights."""
-    task = base.find("detectnet")
-    spec = task.read_spec(write_spec(tiny, "index.txt")).model
+    experiment = find("detectnet").read(write_spec(tiny, "index.txt")).model
     torch.manual_seed(0)
     path = tiny / "index.tlt"
-    bundle = task.bundle(task.start(spec, resolve=Path, key=None).network, spec=spec, lineage=(), extra={})
+    bundle = bundle_of(experiment, experiment.start(key=None).network, lineage=())
     write_bundle(path, bundle, key=Key("right"), cost=KdfCost(memory_kib=64, iterations=1, lanes=1))
     return path
 

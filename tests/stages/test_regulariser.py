@@ -15,7 +15,7 @@ from taolite.events import silent
 from taolite.sample import Truth
 from taolite.stages.device import Device
 from taolite.stages.training.loop import Trainer
-from taolite.tasks.base import Cost, Recipe
+from taolite.tasks.base import Cost, Recipe, Start
 from taolite.tasks.detectnet.schedule import SoftStart
 
 NOTHING = Truth(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
@@ -48,15 +48,16 @@ def one_step(kind, weight):
     """Loss, and the gradients of kernel and bias, of one step on a pixel of 0.5."""
     net = Net()
     recipe = Recipe(0, 1, 1, partial(torch.optim.Adam, lr=0.0), kind, weight, 1, lambda epoch: False)
+    start = Start(
+        net, groups=[{"params": list(net.conv.parameters()), "rate": 1.0}], regularised=list(net.parameters())
+    )
     trainer = Trainer(
-        net,
+        start,
         examples=[None],
         recipe=recipe,
         objective=Mean(),
         schedule=SoftStart(least=1e-3, most=1e-3, soft_start=0.1, annealing=0.7, epochs=1),
-        groups=[{"params": list(net.conv.parameters()), "rate": 1.0}],
-        regularised=list(net.parameters()),
-        device=Device(torch.device("cpu"), None, ""),
+        device=Device(torch.device("cpu"), None),
         workers=1,
         listener=silent,
     )
