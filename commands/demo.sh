@@ -50,7 +50,7 @@ score() {
   detectnet_v2 evaluate -e "$2" -m "$3" | tee "$work/evaluated/$1.txt"
 }
 
-set_up tensorrt,openvino,demo torch skimage
+set_up train,tensorrt,openvino,demo torch skimage
 installed=$((SECONDS - began))
 cd "$ROOT"
 unset LAUNCHER_MOUNTS # the map of this checkout counts

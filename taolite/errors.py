@@ -7,6 +7,7 @@ TaoliteError
 ├── PathError        a file or folder that is missing, unreadable, or in the way
 ├── StorageError     the disk is full or read-only; what was there before is still there
 ├── DataError        labels or images: which file, which line
+│   ├── PictureError     a picture that cannot be decoded, or is larger than allowed
 │   └── StreamError      a server that failed while one of its files was read; the file may be in order
 ├── ArtifactError    a .tlt, .etlt or checkpoint that cannot be used
 │   ├── WrongKeyError    authentic file, other key
@@ -24,11 +25,14 @@ bug and keeps its traceback. Keys never appear in a message.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
+    "MOST_SHOWN",
     "ArtifactError",
     "DamagedError",
     "DataError",
@@ -36,6 +40,7 @@ __all__ = [
     "ForeignError",
     "ModelError",
     "PathError",
+    "PictureError",
     "SpecError",
     "SpecProblem",
     "StoppedError",
@@ -46,6 +51,9 @@ __all__ = [
     "TruncatedError",
     "UsageError",
     "WrongKeyError",
+    "printable",
+    "reading",
+    "reason",
 ]
 
 
@@ -67,6 +75,18 @@ class StorageError(TaoliteError):
 
 class DataError(TaoliteError):
     """Labels or images that cannot be used; the message names file and line."""
+
+
+class PictureError(DataError):
+    """A picture that cannot be used. `reason` says why, without the file's name."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: not a readable image ({reason}); replace the file or remove it")
+
+    def __reduce__(self) -> tuple[type[PictureError], tuple[Path | str, str]]:
+        return type(self), (self.path, self.reason)
 
 
 class StreamError(DataError):
@@ -109,6 +129,9 @@ class EngineError(TaoliteError):
     """A runtime is missing, or an engine cannot be built or used."""
 
 
+MOST_SHOWN = 200  # problems of one file; a file that is no spec has one a word
+
+
 @dataclass(frozen=True, order=True)
 class SpecProblem:
     """One problem of a spec file. Line and column count from 1; line 0 means the file as a whole."""
@@ -126,5 +149,65 @@ class SpecError(TaoliteError):
         self.problems = tuple(sorted(problems))
         count = len(self.problems)
         head = f"{self.path}: {count} problem{'s' if count != 1 else ''}"
-        rows = [f"  line {p.line}:{p.column}: {p.text}" if p.line else f"  {p.text}" for p in self.problems]
+        shown = self.problems[:MOST_SHOWN]
+        rows = [f"  line {p.line}:{p.column}: {p.text}" if p.line else f"  {p.text}" for p in shown]
+        if count > len(shown):
+            rows.append(f"  and {count - len(shown)} more; mend these first")
         super().__init__("\n".join([head, *rows]))
+
+    def __reduce__(self) -> tuple[type[SpecError], tuple[str, tuple[SpecProblem, ...]]]:
+        return type(self), (self.path, self.problems)
+
+
+@contextmanager
+def reading(
+    where: Path | str, raises: Callable[[str], TaoliteError], *, found: str, way_out: str = ""
+) -> Iterator[None]:
+    """A `with` block that reads bytes of unknown origin: whatever is raised in it becomes one error of ours.
+
+    Args:
+        where: the file, with its line where there is one; messages begin with it.
+        raises: makes the error, as `DamagedError` does.
+        found: what the file turned out to be, as in "not a manifest"; the reason follows in brackets.
+        way_out: what to do about it.
+    """
+    try:
+        yield
+    except TaoliteError:
+        raise
+    except OSError as error:
+        raise PathError(f"{where}: cannot be read ({error.strerror or error})") from error
+    except Exception as error:
+        raise raises(f"{where}: {found} ({reason(error)}){way_out and '; '}{way_out}") from error
+
+
+def reason(error: Exception) -> str:
+    """What an exception says, in words that stand for themselves."""
+    if isinstance(error, KeyError):
+        return f"`{error.args[0]}` is missing" if error.args else "a name is missing"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return str(error) or type(error).__name__
+
+
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters, all but tab and line break
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"  # writing direction, line breaks
+    "\ud800-\udfff]"  # surrogates
+)
+
+
+def printable(text: str) -> str:
+    """`text` for a terminal or a log: names from files and specs may hold characters that steer it, turn the writing
+    direction, or are no characters at all. They are shown as `\\x1b`, `\\u202e`; line breaks and tabs stay.
+
+    >>> print(printable("cat" + chr(27) + "[2J"))
+    cat\\x1b[2J
+    """
+    return _UNPRINTABLE.sub(lambda found: _escaped(ord(found[0])), text)
+
+
+def _escaped(code: int) -> str:
+    """One character in hexadecimal. Python keeps byte 0xNN of a file name that is not UTF-8 as U+DCNN."""
+    byte = code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else code
+    return f"\\x{byte:02x}" if byte < 256 else f"\\u{code:04x}"

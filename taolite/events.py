@@ -117,7 +117,8 @@ class Saved:
 
 @dataclass(frozen=True)
 class EpochDone:
-    """One epoch of training, counted from 1. Times in seconds; `data_wait` is the share (0..1) spent on loading.
+    """One epoch of training, counted from 1. `loss` is the mean cost of the data, `penalty` that of the regulariser;
+    training lowers their sum. Times in seconds; `data_wait` is the share (0..1) spent on loading.
     `cost_exponent` None is a cost that is not scaled; `overflows` counts the run's steps that scaling lost. `parts` are
     the means of what the cost told of each step."""
 
@@ -130,6 +131,7 @@ class EpochDone:
     data_wait: float
     seconds: float
     eta_s: float
+    penalty: float = 0.0
     cost_exponent: float | None = None
     overflows: int = 0
     parts: Mapping[str, float] = field(default_factory=dict)

@@ -1,13 +1,20 @@
-"""Files that appear whole or not at all: written beside the target, flushed to the disk, then renamed over it.
+"""Files read from other programs, and files that appear whole or not at all.
 
-After a crash, a full disk or a Ctrl-C there is the old file or none, never half of a new one.
+A file is written beside its target, flushed to the disk, then renamed over it: after a crash, a full disk or a Ctrl-C
+there is the old file or none, never half of a new one. What a process that died has left half written is removed by the
+next one that writes into the folder. A writer holds a lock on its file, so that the two are told apart, on a disk that
+several machines share too.
+
+Only regular files are opened for reading: a pipe without a writer and an endless device are refused at once.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,28 +22,64 @@ from typing import IO
 
 from taolite.errors import PathError, StorageError
 
-__all__ = ["open_atomic", "storage_error", "write_bytes", "write_text"]
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks; nothing is removed there
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["open_atomic", "open_file", "storage_error", "sweep", "sync_folder", "write_bytes", "write_text"]
+
+_NAME = 40  # characters of the target's name; a file's whole name has 255 bytes at most
+_PARTIAL = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.partial", re.DOTALL)
+_swept: set[str] = set()  # folders this process has swept; a folder of a million labels is listed once
+_NOT_FILES = ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"))
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """A regular file, open for reading. Raises PathError for a missing file, a folder, a pipe or a device."""
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    except FileNotFoundError as error:
+        raise PathError(f"{path}: no such file") from error
+    except OSError as error:
+        raise PathError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise PathError(f"{str(path)!r}: no file can have this name ({error})") from error
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        kind = next((name for test, name in _NOT_FILES if test(mode)), "device")
+        raise PathError(f"{path}: this is a {kind}, and a file is needed")
+    return os.fdopen(handle, "rb")
 
 
 @contextmanager
-def open_atomic(path: Path) -> Iterator[IO[bytes]]:
+def open_atomic(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     """Open `path` for writing; it takes the place of an older file only when the block ends without an error.
 
-    Missing parent folders are made. Raises StorageError where the disk is full or cannot be written to.
+    Missing parent folders are made. Not `durable`: the file survives a crash of this process, and a power cut only
+    after `sync_folder`; for the many files of a folder that is written as one.
+    Raises StorageError where the disk is full or cannot be written to, PathError where a file is in the way.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.partial")  # pids are a machine's
+    partial = path.with_name(f".{path.name[:_NAME]}.{os.getpid()}.{secrets.token_hex(4)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as stream:
+        sweep(path.parent)
+        with _new_file(partial) as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-        _sync_folder(path.parent)
+            if durable:
+                os.fsync(stream.fileno())
+            if fcntl is not None:
+                partial.replace(path)  # before the lock goes with the open file
+        if fcntl is None:
+            partial.replace(path)
+        if durable:
+            _sync(path.parent)
     except OSError as error:
         raise storage_error(path, error) from error
     finally:
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with suppress(OSError):  # a folder that cannot be changed any more; the error under way says why
             partial.unlink()
 
 
@@ -51,10 +94,50 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, where the system lets a folder be opened."""
+def sync_folder(folder: Path) -> None:
+    """Bring every file below `folder`, and the folders themselves, to the disk."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            _sync(Path(root, name))
+        _sync(Path(root))
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that have died left half written in `folder`; once a process and folder."""
+    place = os.path.abspath(folder)  # noqa: PTH100  (links stay as they are)
+    if fcntl is None or place in _swept:
+        return
+    _swept.add(place)
+    with suppress(OSError), os.scandir(place) as entries:
+        for entry in entries:
+            if _PARTIAL.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                _remove_if_left(Path(entry.path))
+
+
+def _new_file(partial: Path) -> IO[bytes]:
+    """A new file, locked. Another process may have swept it away before the lock was there; then it is made again."""
+    while True:
+        stream = open(partial, "wb")  # noqa: SIM115  (closed by the caller)
+        if fcntl is None:
+            return stream
+        with suppress(OSError):  # a disk without locks
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        if partial.exists():
+            return stream
+        stream.close()
+
+
+def _remove_if_left(partial: Path) -> None:
+    """Remove the file unless its writer is alive and has it locked."""
+    with suppress(OSError), open(partial, "rb+") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        partial.unlink()
+
+
+def _sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk, where the system lets it be opened."""
     with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
+        handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:

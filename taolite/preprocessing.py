@@ -15,6 +15,8 @@ A photo is resized, and a window of the input's size is taken out of it, filled 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -113,9 +115,53 @@ class Preprocessing:
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> Preprocessing:
-        """The Preprocessing that `to_json` wrote; what an older version did not know of has its default."""
+        """The Preprocessing that `to_json` wrote; what an older version did not know of has its default.
+
+        ValueError for a value that no Preprocessing has, as a file from elsewhere may hold.
+        """
+        if not isinstance(value, dict):
+            raise ValueError("preprocessing is no object")
         known: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in value.items()}
+        for name, given in known.items():
+            if name not in _SOUND:
+                raise ValueError(f"preprocessing.{name} is not known")
+            if not _SOUND[name](given):
+                raise ValueError(f"preprocessing.{name} is {value[name]!r}")
+        if "input_hw" not in known:
+            raise ValueError("preprocessing.input_hw is missing")
         return Preprocessing(**known)
+
+
+_LARGEST_SIDE = 1 << 16  # pixels
+_LARGEST_NUMBER = 1e30  # no nan, no infinity, nothing beyond float32
+
+
+def _whole(value: Any, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
+
+
+def _number(value: Any, *, above: float = -math.inf) -> bool:
+    return type(value) in (int, float) and max(above, -_LARGEST_NUMBER) < value < _LARGEST_NUMBER
+
+
+def _tuple(value: Any, count: tuple[int, ...], fits: Callable[[Any], bool]) -> bool:
+    return isinstance(value, tuple) and len(value) in count and all(fits(item) for item in value)
+
+
+_SOUND: dict[str, Callable[[Any], bool]] = {
+    "input_hw": lambda v: _tuple(v, (2,), lambda side: _whole(side, 1, _LARGEST_SIDE)),
+    "channels": lambda v: _whole(v, 1, 3) and v != 2,
+    "fit": lambda v: v in ("crop", "stretch", "aspect", "cover"),
+    "scale": _number,
+    "offsets": lambda v: _tuple(v, (1, 3), _number),
+    "stds": lambda v: _tuple(v, (1, 3), lambda std: _number(std, above=0)),
+    "bgr": lambda v: isinstance(v, bool),
+    "crop_at": lambda v: _tuple(v, (2,), lambda side: _whole(side, -_LARGEST_SIDE, _LARGEST_SIDE)),
+    "photo_scale": lambda v: _tuple(v, (2,), lambda scale: _number(scale, above=0)),
+    "least_side": lambda v: _whole(v, 0, _LARGEST_SIDE),
+    "most_side": lambda v: _whole(v, 0, _LARGEST_SIDE),
+    "cubic": lambda v: isinstance(v, bool),
+}
 
 
 def resize(image_hwc: NDArray[np.uint8], to_hw: tuple[int, int], *, cubic: bool = False) -> NDArray[np.uint8]:

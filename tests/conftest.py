@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,60 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(os.environ.get("TAOLITE_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real data sets beside the checkout; the test is skipped where it is absent."""
+    """The folder of real data sets: $TAOLITE_TEST_DATA, else ../shared/data; the test is skipped where it is absent."""
     if not SHARED.is_dir():
-        pytest.skip(f"the shared data sets are not at {SHARED}")
+        pytest.skip(f"the shared data sets are not at {SHARED}; TAOLITE_TEST_DATA names their folder")
     return SHARED
+
+
+HOSTILE = [
+    *(b"Infinity", b"-Infinity", b"NaN", b"1e999", b"-1", b"0", b"null", b"true", b"[]", b"{}", b'""', b"[[]]", b"3.5"),
+    *(
+        b"9" * 400,
+        b"9" * 5000,
+        b'"\\u0000"',
+        b'"\\ud800"',
+        b"\xff\xfe",
+        b"\0",
+        b"[" * 3000,
+        b'{"a":' * 3000,
+        b"a" * 300,
+    ),
+]
+
+
+@pytest.fixture(scope="session")
+def mutations() -> Callable[..., Iterator[bytes]]:
+    """mutations(good, count, seed=0): that many damaged copies of a file, the same ones every time. Bytes are changed,
+    cut off, taken out, doubled; and a number, a text or a bracket makes way for a hostile one."""
+
+    def make(good: bytes, count: int, *, seed: int = 0) -> Iterator[bytes]:
+        rng = random.Random(seed)
+        places = [found.span() for found in re.finditer(rb'"[^"]*"|[-+.\w]+|[{}\[\]<>:,]', good)] or [(0, len(good))]
+        for _ in range(count):
+            data = bytearray(good)
+            for _ in range(rng.choice((1, 1, 2, 5))):
+                low, high = sorted((rng.randrange(len(data) + 1), rng.randrange(len(data) + 1)))
+                way = rng.randrange(6)
+                if way == 0 and data:
+                    data[rng.randrange(len(data))] = rng.randrange(256)
+                elif way == 1:
+                    del data[high:]
+                elif way == 2:
+                    del data[low : min(high, low + 8)]
+                elif way == 3:
+                    data[low:low] = data[low : min(high, low + 64)]
+                else:
+                    start, stop = rng.choice(places)
+                    data[start:stop] = rng.choice((*HOSTILE, good[slice(*rng.choice(places))]))
+            yield bytes(data)
+
+    return make
 
 
 @pytest.fixture

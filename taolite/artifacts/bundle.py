@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite import __version__
-from taolite.artifacts.container import KdfCost, read_file, seal, unseal
+from taolite.artifacts.container import KdfCost, seal, unseal
 from taolite.artifacts.keys import Key
-from taolite.artifacts.sniff import Kind, sniff_bytes, wrong_kind
-from taolite.errors import DamagedError
-from taolite.files import open_atomic
+from taolite.artifacts.record import join, opened, split
+from taolite.artifacts.sniff import Kind, sniff_stream, wrong_kind
+from taolite.files import open_atomic, open_file
 from taolite.preprocessing import Preprocessing
 
 __all__ = [
@@ -145,9 +144,7 @@ def _write(
 ) -> None:
     from safetensors.numpy import save
 
-    text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    blob = save({name: _plain(name, array) for name, array in tensors.items()})
-    payload = struct.pack("<I", len(text)) + text + blob
+    payload = join(record, save({name: _plain(name, array) for name, array in tensors.items()}))
     with open_atomic(path) as stream:
         seal(stream, payload, kind=kind, key=key, public=public, cost=cost)
 
@@ -158,15 +155,18 @@ def _stored_extra(bundle: Bundle) -> dict[str, Any]:
 
 
 def _bundle(record: dict[str, Any], tensors: Tensors) -> Bundle:
+    classes, texts = record["classes"], [record["task"], record["spec"]]
+    if not isinstance(classes, list) or not all(isinstance(text, str) for text in texts + classes):
+        raise ValueError("task and spec need to be texts, classes a list of texts")
     extra = dict(record["extra"])
     return Bundle(
-        task=str(record["task"]),
+        task=record["task"],
         architecture=dict(record["architecture"]),
-        classes=tuple(record["classes"]),
+        classes=tuple(classes),
         preprocessing=Preprocessing.from_json(record["preprocessing"]),
         tensors=tensors,
-        spec=str(record["spec"]),
-        lineage=tuple(record["lineage"]),
+        spec=record["spec"],
+        lineage=tuple(dict(step) for step in record["lineage"]),
         decoding=dict(extra.pop("decoding", {})),
         extra=extra,
     )
@@ -177,21 +177,19 @@ def _checkpoint(record: dict[str, Any], tensors: Tensors) -> Checkpoint:
 
 
 def _read(path: Path, kind: Kind, needed: str, key: Key | None, build: Callable[[dict[str, Any], Tensors], T]) -> T:
-    """Open the file and build what it holds. Its writer had the key, and is trusted with nothing more."""
-    from safetensors import SafetensorError
+    """Open the file and build what it holds."""
     from safetensors.numpy import load
 
-    data = read_file(path)
-    found = sniff_bytes(data, where=str(path))
-    if found is not kind:
-        raise wrong_kind(str(path), found, needed=needed)
-    _, payload = unseal(data, key=key, where=str(path))
-    try:
-        (length,) = struct.unpack_from("<I", payload)
-        record = json.loads(payload[4 : 4 + length])
-        return build(record, load(payload[4 + length :]))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error, SafetensorError) as error:
-        raise DamagedError(f"{path}: opens with this key but holds nothing taolite wrote ({error})") from error
+    with open_file(path) as stream:
+        found = sniff_stream(stream, where=str(path))
+        if found is not kind:
+            raise wrong_kind(str(path), found, needed=needed)
+        stream.seek(0)
+        _, payload = unseal(stream, key=key, where=str(path))
+    with opened(str(path)):
+        record, blob = split(payload)
+        del payload
+        return build(record, load(blob))
 
 
 def _plain(name: str, array: NDArray[Any]) -> NDArray[Any]:

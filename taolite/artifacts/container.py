@@ -10,13 +10,15 @@ come from the passphrase by Argon2id. What each part is for:
 - key check        a wrong key is told from changed chunks, and binds the header   WrongKeyError
 - chunk tags       nothing of the payload is used before it is authentic          DamagedError
 
-Argon2id's cost is read from the header and bounded, so that a hostile file cannot ask for all memory.
+Argon2id's cost is read from the header and bounded, memory and memory x passes, so that a hostile file asks for
+neither all memory nor much time. A file is judged from its front; then its chunks are read one by one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import io
 import json
 import os
 import struct
@@ -28,10 +30,22 @@ from pathlib import Path
 from typing import IO, Any
 
 from taolite.artifacts.keys import Key
-from taolite.errors import ArtifactError, DamagedError, ForeignError, PathError, TruncatedError, UsageError
+from taolite.errors import ArtifactError, DamagedError, ForeignError, PathError, TruncatedError, UsageError, reading
 from taolite.errors import WrongKeyError as WrongKey
+from taolite.files import open_file
 
-__all__ = ["MAGIC", "Header", "KdfCost", "artifact_hash", "is_ours", "read_file", "read_header", "seal", "unseal"]
+__all__ = [
+    "FRONT_SIZE",
+    "MAGIC",
+    "Header",
+    "KdfCost",
+    "artifact_hash",
+    "is_ours",
+    "read_file",
+    "read_header",
+    "seal",
+    "unseal",
+]
 
 MAGIC = b"\x89TAOLITE"
 VERSION = 1
@@ -46,7 +60,9 @@ _MAX_HEADER = 1 << 16
 _CHUNK_RANGE = (1 << 10, 1 << 24)
 _MAX_MEMORY_KIB = 1 << 19  # 512 MiB
 _MAX_ITERATIONS = 16
+_MAX_WORK_KIB = 1 << 20  # memory x passes, 1 GiB: about 1 s, 8 times the default
 _MAX_LANES = 16
+FRONT_SIZE = _PROLOGUE.size + _MAX_HEADER + _CHECK_SIZE + _DIGEST_SIZE  # bytes that hold any front
 
 
 @dataclass(frozen=True)
@@ -145,7 +161,7 @@ def read_header(data: bytes, *, where: str, size: int | None = None) -> Header:
     """The front of a container, without a key.
 
     Args:
-        data: the container from its first byte, at least as far as its header goes (64 KiB are always enough).
+        data: the container from its first byte, at least as far as its header goes; `FRONT_SIZE` bytes are enough.
         where: how messages name the file.
         size: bytes of the whole container, to tell a file that ends early; `len(data)` unless told.
 
@@ -155,11 +171,11 @@ def read_header(data: bytes, *, where: str, size: int | None = None) -> Header:
     return _parse_front(data, where, len(data) if size is None else size)[0]
 
 
-def unseal(data: bytes, *, key: Key | None, where: str) -> tuple[Header, bytes]:
-    """Check and open a container that was read whole.
+def unseal(source: bytes | IO[bytes], *, key: Key | None, where: str) -> tuple[Header, bytearray]:
+    """Check and open a container.
 
     Args:
-        data: exactly the container's bytes.
+        source: the container's bytes, or a file whose rest is the container: it is read chunk by chunk.
         key: the passphrase it was sealed with; None gives a message that says how to give one.
         where: how messages name the file.
 
@@ -172,48 +188,45 @@ def unseal(data: bytes, *, key: Key | None, where: str) -> tuple[Header, bytes]:
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    header, front, digest = _parse_front(data, where, len(data))
+    stream = io.BytesIO(source) if isinstance(source, bytes) else source
+    begin = stream.tell()
+    size = stream.seek(0, os.SEEK_END) - begin
+    stream.seek(begin)
+    header, front, digest = _parse_front(stream.read(FRONT_SIZE), where, size)
     if key is None:
         raise UsageError(f"{where}: this file is sealed, and no key was given; give -k KEY, -k @FILE, or TAOLITE_KEY")
     cipher_key, check_key = _derive(key.reveal(), header.salt, header.cost)
     if not hmac.compare_digest(hmac.digest(check_key, front[:-_CHECK_SIZE], "sha256"), front[-_CHECK_SIZE:]):
         raise WrongKey(f"{where}: the file is whole, but this is not the key it was sealed with; check -k")
     cipher = AESGCM(cipher_key)
-    view = memoryview(data)[len(front) + len(digest) :]
-    step = header.chunk_size + _TAG_SIZE
-    plain = []
+    stream.seek(begin + len(front) + len(digest))
+    payload = bytearray()
     for index, nonce in enumerate(_nonces(header)):
         try:
-            plain.append(cipher.decrypt(nonce, view[index * step : (index + 1) * step], digest))
+            payload += cipher.decrypt(nonce, stream.read(header.chunk_size + _TAG_SIZE), digest)
         except InvalidTag as error:
             raise DamagedError(
                 f"{where}: chunk {index + 1} of {header.chunk_count} was changed after it was written; "
                 "take it from a backup, or make it again"
             ) from error
-    return header, b"".join(plain)
+    return header, payload
 
 
-def read_file(path: Path) -> bytes:
-    """The bytes of `path`; PathError where it is missing, a folder, or not readable."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise PathError(f"{path}: there is no such file") from error
-    except IsADirectoryError as error:
-        raise PathError(f"{path}: this is a folder, and a file is needed") from error
-    except OSError as error:
-        raise PathError(f"{path}: cannot be read ({error.strerror})") from error
+def read_file(path: Path, *, most: int | None = None) -> bytes:
+    """The bytes of `path`. Raises PathError where it is missing, not a file, not readable, or larger than `most`."""
+    with reading(path, PathError, found="cannot be read"), open_file(path) as stream:
+        data = stream.read() if most is None else stream.read(most + 1)
+        if most is not None and len(data) > most:
+            raise PathError(f"{path}: larger than {most:,} bytes, and so not the file that is needed")
+        return data
 
 
 def artifact_hash(path: Path) -> str:
     """SHA-256 of a file as it lies on the disk, 64 hex digits: the name of an artifact in lineages."""
     digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise PathError(f"{path}: cannot be read ({error.strerror})") from error
+    with reading(path, PathError, found="cannot be read"), open_file(path) as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
     return digest.hexdigest()
 
 
@@ -266,10 +279,8 @@ def _parse_front(data: bytes, where: str, size: int) -> tuple[Header, bytes, byt
     front, digest = data[:front_length], data[front_length : front_length + _DIGEST_SIZE]
     if hashlib.sha256(front).digest() != digest:
         raise changed
-    try:
+    with reading(where, DamagedError, found="its header cannot be used", way_out="it was not written by taolite"):
         header = _read_record(front[_PROLOGUE.size : -_CHECK_SIZE])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DamagedError(f"{where}: its header cannot be used ({error}); it was not written by taolite") from error
     whole = front_length + _DIGEST_SIZE + header.body_length
     if size < whole:
         raise TruncatedError(f"{where}: the file ends after {size} of {whole} bytes; copy or make it again")
@@ -279,35 +290,37 @@ def _parse_front(data: bytes, where: str, size: int) -> tuple[Header, bytes, byt
 
 
 def _read_record(text: bytes) -> Header:
-    """The header of its JSON; ValueError, KeyError or TypeError for what this module would not have written."""
+    """The header of its JSON. Raises whatever comes of what this module would not have written."""
     record = json.loads(text)
-    kdf = record["kdf"]
+    kdf, public, kind = record["kdf"], record["public"], record["kind"]
     if kdf["name"] != "argon2id":
         raise ValueError(f"key derivation {kdf['name']!r} is not known")
-    cost = KdfCost(int(kdf["memory_kib"]), int(kdf["iterations"]), int(kdf["lanes"]))
-    _within("lanes", cost.lanes, 1, _MAX_LANES)
-    _within("memory_kib", cost.memory_kib, 8 * cost.lanes, _MAX_MEMORY_KIB)
-    _within("iterations", cost.iterations, 1, _MAX_ITERATIONS)
+    if not isinstance(public, dict) or not isinstance(kind, str):
+        raise ValueError("`public` needs to be an object, `kind` a text")
+    lanes = _within("lanes", kdf["lanes"], 1, _MAX_LANES)
+    memory_kib = _within("memory_kib", kdf["memory_kib"], 8 * lanes, _MAX_MEMORY_KIB)
+    iterations = _within("iterations", kdf["iterations"], 1, _MAX_ITERATIONS)
+    _within("memory_kib x iterations", memory_kib * iterations, 1, _MAX_WORK_KIB)
     header = Header(
-        kind=str(record["kind"]),
-        payload_length=int(record["payload_length"]),
-        chunk_size=int(record["chunk_size"]),
-        cost=cost,
+        kind=kind,
+        payload_length=_within("payload_length", record["payload_length"], 0, 1 << 48),
+        chunk_size=_within("chunk_size", record["chunk_size"], *_CHUNK_RANGE),
+        cost=KdfCost(memory_kib, iterations, lanes),
         salt=bytes.fromhex(kdf["salt"]),
         nonce_prefix=bytes.fromhex(record["nonce_prefix"]),
-        public=dict(record["public"]),
+        public=public,
     )
-    _within("chunk_size", header.chunk_size, *_CHUNK_RANGE)
-    _within("payload_length", header.payload_length, 0, 1 << 48)
     _within("chunk_count", header.chunk_count, 1, 1 << 32)
     _within("length of salt", len(header.salt), 16, 16)
     _within("length of nonce_prefix", len(header.nonce_prefix), _PREFIX_SIZE, _PREFIX_SIZE)
     return header
 
 
-def _within(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
+def _within(name: str, value: Any, low: int, high: int) -> int:
+    """`value` where it is a whole number in this range; ValueError elsewhere."""
+    if type(value) is not int or not low <= value <= high:
         raise ValueError(f"{name} is {value}; {low} to {high} is allowed")
+    return value
 
 
 @lru_cache(maxsize=32)

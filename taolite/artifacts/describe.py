@@ -1,26 +1,30 @@
 """What a file is and holds, as one JSON value: with its key all of it, without the key what may be told.
 
-Fields that are always there: path, kind, bytes, sha256, sealed. The others are there where they are known; nothing
-here needs a runtime, so an edge device can ask too.
+Fields that are always there: path, kind, bytes, sealed. The others are there where they are known, `sha256` for files
+of a known kind, so that a file of any size is told at once. Nothing here needs a runtime: an edge device can ask too.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from taolite.artifacts.bundle import count_parameters, read_bundle, read_checkpoint, weights_hash
-from taolite.artifacts.container import read_file, read_header
+from taolite.artifacts.container import FRONT_SIZE, artifact_hash, read_header
 from taolite.artifacts.etlt import read_etlt
 from taolite.artifacts.keys import Key
 from taolite.artifacts.sidecar import read_sidecar, sidecar_path
-from taolite.artifacts.sniff import Kind, advice, sniff_bytes, split_etlt
+from taolite.artifacts.sniff import Kind, advice, sniff_stream, split_etlt
+from taolite.files import open_file
 
 __all__ = ["describe"]
 
 _SEALED = (Kind.BUNDLE, Kind.CHECKPOINT, Kind.ETLT)
+_PUBLIC = ("task", "writer", "input_name")  # what writers say in front
+_HEAD = FRONT_SIZE + 4 + 255  # an .etlt's name stands before its front
 
 
 def describe(path: Path, *, key: Key | None) -> dict[str, Any]:
@@ -36,18 +40,21 @@ def describe(path: Path, *, key: Key | None) -> dict[str, Any]:
     Raises:
         PathError, TruncatedError, DamagedError, WrongKeyError (a key was given, and it is another's).
     """
-    data = read_file(path)
-    kind = sniff_bytes(data, where=str(path))
+    with open_file(path) as stream:
+        kind = sniff_stream(stream, where=str(path))
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+        head = stream.read(_HEAD)
     facts: dict[str, Any] = {
         "path": str(path),
         "kind": kind.name.lower(),
         "what": kind.value,
-        "bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": size,
+        **({} if kind is Kind.UNKNOWN else {"sha256": artifact_hash(path)}),
         "sealed": kind in _SEALED,
     }
     if kind in _SEALED:
-        facts |= _claims(data, str(path))
+        facts |= _claims(head, size, str(path))
         facts["opened"] = key is not None
         if key is not None:
             facts |= _contents(path, kind, key)
@@ -58,11 +65,12 @@ def describe(path: Path, *, key: Key | None) -> dict[str, Any]:
     return facts
 
 
-def _claims(data: bytes, where: str) -> dict[str, Any]:
+def _claims(head: bytes, size: int, where: str) -> dict[str, Any]:
     """What the readable front says; authentic only once a key has opened the file."""
-    parts = split_etlt(data, where=where) if not data.startswith(b"\x89") else None
-    header = read_header(data if parts is None else parts[1], where=where)
-    return dict(header.public)
+    parts = split_etlt(head, where=where) if not head.startswith(b"\x89") else None
+    begin = 0 if parts is None else parts[1]
+    public = read_header(head[begin:], where=where, size=size - begin).public
+    return {name: public[name] for name in _PUBLIC if isinstance(public.get(name), str)}
 
 
 def _contents(path: Path, kind: Kind, key: Key) -> dict[str, Any]:
@@ -88,6 +96,7 @@ def _contents(path: Path, kind: Kind, key: Key) -> dict[str, Any]:
         "tensors": len(bundle.tensors),
         "weights_sha256": weights_hash(bundle.tensors),
         "lineage": [dict(step) for step in bundle.lineage],
+        "decoding": dict(bundle.decoding),
         "spec": bundle.spec,
     }
 
@@ -104,7 +113,7 @@ def _engine(path: Path) -> dict[str, Any]:
         "batch": list(sidecar.batch),
         "gpus": list(sidecar.gpus),
         "onnx_sha256": sidecar.onnx_sha256,
-        "own_engine": sidecar.engine_sha256 == hashlib.sha256(read_file(path)).hexdigest(),
+        "own_engine": sidecar.engine_sha256 == artifact_hash(path),
     }
 
 

@@ -8,19 +8,19 @@ so a changed front does not go unnoticed. Plain `.onnx` comes in by the same doo
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from taolite import __version__
-from taolite.artifacts.container import KdfCost, read_file, seal, unseal
+from taolite.artifacts.container import FRONT_SIZE, KdfCost, seal, unseal
 from taolite.artifacts.keys import Key
-from taolite.artifacts.sniff import Kind, sniff_bytes, split_etlt, wrong_kind
+from taolite.artifacts.record import join, opened, split
+from taolite.artifacts.sniff import Kind, sniff_stream, split_etlt, wrong_kind
 from taolite.errors import DamagedError
-from taolite.files import open_atomic
+from taolite.files import open_atomic, open_file
 
 __all__ = ["Etlt", "read_etlt", "read_model", "write_etlt"]
 
@@ -42,8 +42,7 @@ def write_etlt(path: Path, etlt: Etlt, *, key: Key, cost: KdfCost | None = None)
     name = etlt.input_name.encode("ascii")
     if not 1 <= len(name) <= 255 or not all(32 < byte < 127 for byte in name):
         raise ValueError(f"input name {etlt.input_name!r} cannot stand in an .etlt")
-    meta = json.dumps(etlt.meta, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    payload = struct.pack("<I", len(meta)) + meta + etlt.onnx
+    payload = join(etlt.meta, etlt.onnx)
     public = {"input_name": etlt.input_name, "writer": f"taolite {__version__}"}
     with open_atomic(path) as stream:
         stream.write(struct.pack("<i", len(name)) + name)
@@ -57,11 +56,11 @@ def read_etlt(path: Path, *, key: Key | None) -> Etlt:
         PathError, UsageError (no key given), WrongKeyError, TruncatedError, DamagedError, ForeignError (encrypted by
         NVIDIA's codec, or not an .etlt at all; the message says which and what to do), ArtifactError.
     """
-    data = read_file(path)
-    found = sniff_bytes(data, where=str(path))
-    if found is not Kind.ETLT:
-        raise wrong_kind(str(path), found, needed="an exported model (.etlt)")
-    return _open(data, str(path), key)
+    with open_file(path) as stream:
+        found = sniff_stream(stream, where=str(path))
+        if found is not Kind.ETLT:
+            raise wrong_kind(str(path), found, needed="an exported model (.etlt)")
+        return _open(stream, str(path), key)
 
 
 def read_model(path: Path, *, key: Key | None = None) -> Etlt:
@@ -70,25 +69,25 @@ def read_model(path: Path, *, key: Key | None = None) -> Etlt:
     A plain one has an empty `input_name` and `meta`: what it has to say stands in the ONNX itself.
     Raises as `read_etlt` does.
     """
-    data = read_file(path)
-    found = sniff_bytes(data, where=str(path))
-    if found is Kind.ONNX:
-        return Etlt(onnx=data, input_name="", meta={})
-    if found is not Kind.ETLT:
-        raise wrong_kind(str(path), found, needed="an exported model (.etlt or .onnx)")
-    return _open(data, str(path), key)
+    with open_file(path) as stream:
+        found = sniff_stream(stream, where=str(path))
+        if found is Kind.ONNX:
+            stream.seek(0)
+            return Etlt(onnx=stream.read(), input_name="", meta={})
+        if found is not Kind.ETLT:
+            raise wrong_kind(str(path), found, needed="an exported model (.etlt or .onnx)")
+        return _open(stream, str(path), key)
 
 
-def _open(data: bytes, where: str, key: Key | None) -> Etlt:
-    parts = split_etlt(data, where=where)
+def _open(stream: IO[bytes], where: str, key: Key | None) -> Etlt:
+    stream.seek(0)
+    parts = split_etlt(stream.read(FRONT_SIZE), where=where)
     assert parts is not None, "sniffed as an .etlt"
-    name, container = parts
-    header, payload = unseal(container, key=key, where=where)
+    name, begin = parts
+    stream.seek(begin)
+    header, payload = unseal(stream, key=key, where=where)
     if header.public.get("input_name") != name:
         raise DamagedError(f"{where}: its front was changed after it was written; take it from a backup")
-    try:
-        (length,) = struct.unpack_from("<I", payload)
-        meta = dict(json.loads(payload[4 : 4 + length]))
-    except (ValueError, TypeError, RecursionError, struct.error) as error:
-        raise DamagedError(f"{where}: opens with this key but holds nothing taolite wrote ({error})") from error
-    return Etlt(onnx=payload[4 + length :], input_name=name, meta=meta)
+    with opened(where):
+        meta, onnx = split(payload)
+    return Etlt(onnx=onnx, input_name=name, meta=meta)

@@ -19,6 +19,7 @@ from taolite.errors import PathError, UsageError
 __all__ = ["KEY_VARIABLE", "Key", "find_key", "find_key_if_given", "terminal_prompt"]
 
 KEY_VARIABLE = "TAOLITE_KEY"
+_LARGEST = 1 << 16  # bytes of a key
 _WAYS = f"give -k KEY, -k @FILE, or set {KEY_VARIABLE}"
 
 
@@ -111,9 +112,12 @@ def _from_option(option: str) -> Key:
         return Key(option.removeprefix("@"))
     path = Path(option[1:]).expanduser()
     try:
-        data = path.read_bytes()
+        with open(path, "rb") as stream:  # a pipe too, as in -k @<(pass show tao)
+            data = stream.read(_LARGEST + 1)
     except OSError as error:
         raise PathError(f"{path}: the key file of -k @FILE cannot be read ({error.strerror})") from error
+    if len(data) > _LARGEST:
+        raise UsageError(f"{path}: more than {_LARGEST} bytes; a key file holds the key on one line and nothing else")
     secret = data.removesuffix(b"\n").removesuffix(b"\r")
     if not secret:
         raise UsageError(f"{path}: the key file is empty; write the key in it, on one line")

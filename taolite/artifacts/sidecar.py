@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from taolite.artifacts.container import artifact_hash, read_file
-from taolite.errors import EngineError
+from taolite.errors import EngineError, reading
 from taolite.files import write_text
 from taolite.preprocessing import Preprocessing
 
 __all__ = ["Sidecar", "check_engine", "read_sidecar", "sidecar_path", "write_sidecar"]
 
 _VERSION = 1
+_LARGEST = 1 << 24  # bytes that are read of a sidecar
 
 
 @dataclass(frozen=True)
@@ -66,16 +67,28 @@ def read_sidecar(engine: Path) -> Sidecar:
             f"{engine}: there is no {path.name} beside it, so nobody knows what this engine was built from; "
             "build it again with `taolite convert`"
         )
-    try:
-        record = json.loads(read_file(path))
+    with reading(path, EngineError, found="not a sidecar that this taolite reads", way_out="build the engine again"):
+        record = json.loads(read_file(path, most=_LARGEST))
         version = record.pop("version")
         if version != _VERSION:
             raise ValueError(f"version {version}")
-        preprocessing = Preprocessing.from_json(record.pop("preprocessing"))
-        record.update({name: tuple(record[name]) for name in ("batch", "classes", "gpus")})
-        return Sidecar(**record, preprocessing=preprocessing)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EngineError(f"{path}: not a sidecar that this taolite reads ({error}); build the engine again") from error
+        record["preprocessing"] = Preprocessing.from_json(record["preprocessing"])
+        _check(record)
+        return Sidecar(**{**record, **{name: tuple(record[name]) for name in ("batch", "classes", "gpus")}})
+
+
+def _check(record: Mapping[str, Any]) -> None:
+    """ValueError where a value is not of the kind that `write_sidecar` writes."""
+    lists = {"batch": int, "classes": str, "gpus": str}
+    for name, value in record.items():
+        if name in lists:
+            fits = isinstance(value, list) and all(type(item) is lists[name] for item in value)
+        else:
+            fits = isinstance(value, {"meta": dict, "preprocessing": Preprocessing}.get(name, str))
+        if not fits:
+            raise ValueError(f"{name} is {value!r}")
+    if len(record["batch"]) != 3:
+        raise ValueError("batch needs three numbers")
 
 
 def check_engine(

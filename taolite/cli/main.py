@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 from taolite import __version__
 from taolite.cli.parsing import TaoParser
-from taolite.errors import PathError, StoppedError, TaoliteError
+from taolite.errors import PathError, StoppedError, TaoliteError, printable
+from taolite.extras import missing
 
 __all__ = ["detectnet_v2", "main", "ssd", "tao_converter"]
 
@@ -86,10 +87,10 @@ def _run(options: argparse.Namespace) -> int:
         code = options.run(options)
         return int(code or 0)
     except StoppedError as error:
-        print(f"stopped: {error}", file=sys.stderr)
+        print(f"stopped: {printable(str(error))}", file=sys.stderr)
         return STOPPED
     except TaoliteError as error:
-        print(f"error: {error}{_container_hint(error, options)}", file=sys.stderr)
+        print(f"error: {printable(f'{error}{_container_hint(error, options)}')}", file=sys.stderr)
         return 1
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's; it is not imported here to compare
@@ -99,6 +100,12 @@ def _run(options: argparse.Namespace) -> int:
             "smaller backbone",
             file=sys.stderr,
         )
+        return 1
+    except ModuleNotFoundError as error:
+        said = missing(error, " ".join(("taolite", *options.given[:2])))
+        if said is None:
+            raise
+        print(f"error: {said}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped by Ctrl-C; what was saved before stays", file=sys.stderr)

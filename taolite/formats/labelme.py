@@ -24,12 +24,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from taolite.errors import PictureError
 from taolite.formats.attributes import read_attributes, written_on
 from taolite.formats.findings import Findings
 from taolite.formats.places import Pictures, files_below, measure
 from taolite.formats.shapes import WITHOUT_AREA, Box, Points, around, circle_outline, join, parts_of
 from taolite.formats.text import number, read_text, show
-from taolite.pictures import EXTENSIONS
+from taolite.pictures import EXTENSIONS, open_image
 from taolite.sample import Label, Sample
 
 __all__ = ["embedded_picture", "format_labels", "looks_like", "read"]
@@ -145,14 +146,15 @@ def _find_picture(
 def _measure_embedded(picture: bytes, path: Path, stem: str, findings: Findings) -> tuple[Path, tuple[int, int] | None]:
     import io
 
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     try:
-        with Image.open(io.BytesIO(picture)) as image:
+        with open_image(path, stream=io.BytesIO(picture)) as image:
             extension = {"PNG": ".png", "WEBP": ".webp", "BMP": ".bmp"}.get(image.format or "", ".jpg")
             width, height = ImageOps.exif_transpose(image).size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        findings.error("unreadable-image", path, f"the picture embedded in `imageData` is not readable ({error})")
+    except PictureError as error:
+        text = f"the picture embedded in `imageData` is not readable ({error.reason})"
+        findings.error("unreadable-image", path, text)
         return path, None
     return path.with_name(stem + extension), (height, width)
 
@@ -259,12 +261,11 @@ def _mask_outline(text: Any, box: Box) -> list[Points] | None:
 
     import cv2
     import numpy as np
-    from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(base64.b64decode(str(text)))) as image:
+        with open_image(Path("mask"), stream=io.BytesIO(base64.b64decode(str(text)))) as image:
             mask = np.array(image.convert("L")) > 0
-    except (binascii.Error, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except (binascii.Error, ValueError, PictureError):
         return None
     if mask.shape != (int(box[3] - box[1]), int(box[2] - box[0])) or not mask.any():
         return None

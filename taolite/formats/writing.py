@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from taolite.errors import DataError, PathError, StorageError, UsageError
+from taolite.errors import PathError, StorageError, UsageError
 from taolite.events import Listener, Notice, Progress, silent
 from taolite.formats import coco, kitti, labelme, voc, yolo
 from taolite.formats.attributes import written_on
@@ -216,10 +216,7 @@ def _write_pictures(
 def _write_picture(sample: Sample, target: Path, images: str, size_hw: tuple[int, int] | None) -> None:
     data = photo_bytes(sample)
     same_kind = target.suffix.lower() == sample.image.suffix.lower()
-    try:
-        turned = is_turned(data)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{sample.image}: not a readable image ({error}); replace the file or remove it") from error
+    turned = is_turned(data, path=sample.image)
     if (size_hw is not None and size_hw != sample.size_hw) or turned or not same_kind:
         from PIL import Image
 

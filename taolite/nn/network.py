@@ -18,6 +18,12 @@ class TaskNetwork(nn.Module, ABC):
     def architecture(self) -> dict[str, Any]:
         """What the network is rebuilt from beside its numbers, as a JSON value: pruned channel counts included."""
 
+    @property
+    def parameter_count(self) -> int:
+        """Numbers that training learns, frozen ones too: weights, biases, and gamma and beta of batch norms. The batch
+        norms' moving statistics are not among them."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
     def as_stored(self) -> Self:
         """The network that an artifact holds: without the parts that training alone needs."""
         return self

@@ -10,11 +10,11 @@ one key counts. The latter two are noted as warnings.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from taolite.errors import SpecProblem
+from taolite.errors import MOST_SHOWN, SpecProblem
 from taolite.spec.model import Finding, Key, Path, SpecModel, show_path
 from taolite.spec.shape import Shape, shapes
 from taolite.spec.text import Block, Entry, Scalar, Tree
@@ -81,6 +81,7 @@ class _Binder:
     warnings: list[SpecProblem] = field(default_factory=list)
     places: dict[Path, tuple[int, int]] = field(default_factory=dict)
     unsound: list[Path] = field(default_factory=list)
+    _broken: bool | None = None  # what `_grammar_broken` has found
 
     def __post_init__(self) -> None:
         self.problems.extend(self.tree.problems)
@@ -112,7 +113,7 @@ class _Binder:
                 if entry.name in known:
                     given.setdefault(entry.name, []).append(entry)
                 else:
-                    text = f"{show_path((*path, entry.name))} is not a field here{nearest(entry.name, known)}"
+                    text = f"{show_path((*path, entry.name))} is not a field here{self._near(entry.name, known)}"
                     self.problems.append(SpecProblem(entry.line, entry.column, text))
         plain: dict[str, Any] = {}
         lenient: dict[str, Any] = {}
@@ -158,7 +159,13 @@ class _Binder:
         self.problems.append(SpecProblem(*place, f"{show_path(path)} is missing; {need}"))
 
     def _grammar_broken(self) -> bool:
-        return bool(self.tree.problems) or _any_open(self.tree.root)
+        if self._broken is None:
+            self._broken = bool(self.tree.problems) or _any_open(self.tree.root)
+        return self._broken
+
+    def _near(self, word: str, known: Iterable[str]) -> str:
+        """`nearest`, for as many words as a message shows: it takes time."""
+        return nearest(word, known) if len(self.problems) < MOST_SHOWN else ""
 
     def _field(
         self,
@@ -265,7 +272,7 @@ class _Binder:
             elif part.name == "value":
                 values.append(part)
             else:
-                near = nearest(part.name, ("key", "value")) or "; an entry has a `key` and a `value`"
+                near = self._near(part.name, ("key", "value")) or "; an entry has a `key` and a `value`"
                 self._problem(part, (*path, part.name), f"is not a field here{near}")
         for name, parts in (("key", keys), ("value", values)):
             if not parts and not self._grammar_broken():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from pathlib import Path
 
-from taolite.spec.files import read_text
+from taolite.spec.files import own_errors, read_text
 from taolite.spec.text import Block, Tree, parse
 
 __all__ = ["Kind", "identify", "kind_of"]
@@ -77,7 +77,9 @@ _TELLING_INSIDE = (
 
 def identify(path: Path | str) -> Kind:
     """The kind of the spec at `path`. Raises PathError where it cannot be read."""
-    return kind_of(parse(read_text(path)))
+    text = read_text(path)
+    with own_errors(path):
+        return kind_of(parse(text))
 
 
 def kind_of(tree: Tree) -> Kind:

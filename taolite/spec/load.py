@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from taolite.errors import SpecError, SpecProblem
 from taolite.spec.bind import all_notes, bind
-from taolite.spec.files import read_text
+from taolite.spec.files import own_errors, read_text
 from taolite.spec.model import SpecModel, show_path
 from taolite.spec.text import parse
 
@@ -28,7 +28,7 @@ class Reading(Generic[Read]):
 
 
 def load(path: Path | str, model: type[Model]) -> Model:
-    """Read the spec at `path`. Raises PathError (no such file) and SpecError (all its problems)."""
+    """Read the spec at `path`. Raises PathError (it cannot be read) and SpecError (all its problems)."""
     return read(path, model).model
 
 
@@ -44,7 +44,8 @@ def read(path: Path | str, model: type[Model]) -> Reading[Model]:
 
 def reads(text: str, model: type[Model], *, path: Path | str = "<text>") -> Reading[Model]:
     """Like `loads`, with the warnings. Raises SpecError."""
-    bound = bind(parse(text), model)
+    with own_errors(path):
+        bound = bind(parse(text), model)
     if bound.model is None:
         raise SpecError(path, bound.problems)
     return Reading(bound.model, bound.warnings)

@@ -62,7 +62,7 @@ class Range:
             return f"from {low:g} to {high:g}" if abs(high) < 1e6 else f"from {low:.0f} to {high:.0f}"
         parts = []
         if low > -math.inf:
-            parts.append(f"more than {low:g}" if self.low_open else f"{low:g} or more")
+            parts.append(f"more than {low:g}" if self.low_open else f"{low:.15g} or more")
         if high < math.inf:
             parts.append(f"less than {high:g}" if self.high_open else f"{high:.15g} or less")
         return " and ".join(parts)

@@ -16,8 +16,10 @@ from typing import Literal, TypeAlias
 
 from taolite.errors import SpecProblem
 
-__all__ = ["Block", "Entry", "Scalar", "Token", "Tree", "parse"]
+__all__ = ["Block", "Entry", "Scalar", "Token", "Tree", "parse", "shown"]
 
+_LONGEST_NAME = 200  # characters; the longest of TAO's fields has 40
+_LONGEST_SHOWN = 80  # characters of a word that a message quotes
 _DEEPEST = 100  # nested blocks; a spec has 7. Python's own recursion limit is far above
 
 
@@ -49,8 +51,8 @@ class Scalar:
 
     @property
     def text(self) -> str:
-        """As written, adjacent strings joined by a blank."""
-        return " ".join(token.text for token in self.tokens)
+        """As written, adjacent strings joined by a blank; for messages, and so cut where it is long."""
+        return shown(" ".join(token.text for token in self.tokens))
 
 
 @dataclass
@@ -191,6 +193,8 @@ class _Parser:
         name = self._token
         if name.kind not in ("name", "number") or not (name.text[0].isalnum() or name.text[0] == "_"):
             raise self._fail(name, f"{_show(name)} stands where the name of a field is needed")
+        if len(name.text) > _LONGEST_NAME:
+            raise self._fail(name, f"{_show(name)} stands where the name of a field is needed")
         self._next()
         entry = Entry(name.text, name.line, name.column, [], False, self._take(":"))
         block.entries.append(entry)
@@ -202,7 +206,7 @@ class _Parser:
                 entry.values.append(self._value(entry, depth))
         except _UnreadableError:
             if not entry.values:
-                block.entries.remove(entry)
+                block.entries.pop()
             raise
         if not self._take(","):
             self._take(";")
@@ -268,5 +272,10 @@ def _ends_escaped(text: str) -> bool:
     return (len(body) - len(body.rstrip("\\"))) % 2 == 1
 
 
+def shown(text: str) -> str:
+    """`text` for a message: its first characters where it is long."""
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({len(text)} characters)"
+
+
 def _show(token: Token) -> str:
-    return f"`{token.text}`" if token.text else "the end of the file"
+    return f"`{shown(token.text)}`" if token.text else "the end of the file"

@@ -36,12 +36,15 @@ class PruneSettings:
 
 @dataclass(frozen=True)
 class PruneReport:
-    """What was cut: the plan, the threshold that was used, and where the smaller model lies."""
+    """What was cut: the plan, the threshold that was used, the numbers that training learns before and after, and where
+    the smaller model lies. The plan's ratio counts batch norms' moving statistics too, as TAO does."""
 
     output: Path
     plan: Plan
     threshold: float
     megabytes: float
+    parameters_before: int
+    parameters_after: int
 
 
 def prune(
@@ -76,7 +79,7 @@ def prune(
         "taolite": __version__,
         "settings": dict(made.settings),
         "ratio": made.ratio,
-        "parameters": made.parameters_after,
+        "parameters": smaller.parameter_count,
     }
     pruned = replace(
         bundle,
@@ -85,4 +88,5 @@ def prune(
         lineage=(*bundle.lineage, step),
     )
     write_bundle(output, pruned, key=key)
-    return PruneReport(output, made, threshold, output.stat().st_size / 1e6)
+    megabytes = output.stat().st_size / 1e6
+    return PruneReport(output, made, threshold, megabytes, network.parameter_count, smaller.parameter_count)

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from taolite import __version__
-from taolite.errors import PathError
-from taolite.files import write_text
+from taolite.errors import PathError, reading
+from taolite.files import open_file, write_text
 
 __all__ = ["content_hash", "hardware", "read_manifest", "versions", "write_manifest"]
 
+_LARGEST = 1 << 26  # bytes that are read of a manifest; it holds the spec and the run's metrics
 _LIBRARIES = (
     "numpy",
     "torch",
@@ -81,16 +82,13 @@ def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest at `path`; PathError where it is missing or not JSON."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PathError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise PathError(f"{path}: not a manifest ({error}); move this folder away and run again") from error
-    if not isinstance(value, dict):
-        raise PathError(f"{path}: not a manifest (an object is needed); move this folder away and run again")
-    return value
+    """The manifest at `path`. Raises PathError where it is missing or no JSON object."""
+    with reading(path, PathError, found="not a manifest", way_out="move this folder away and run again"):
+        with open_file(path) as stream:
+            value = json.loads(stream.read(_LARGEST))
+        if not isinstance(value, dict):
+            raise ValueError("an object is needed")
+        return value
 
 
 def _processor() -> str:

@@ -5,7 +5,9 @@ The map is the one TAO's launcher reads (reference/detectnet_v2.md 2.9): a JSON 
 `.tao_mounts.json` (the nearest one at or above the current folder), and from `~/.tao_mounts.json` (or the file that
 LAUNCHER_MOUNTS names). The longest destination that covers a path wins; between equal ones, in that order.
 
-Inside a container the paths exist, and are used as they are, whatever the files say; a flag is an order and always
+A mount counts where the file is found through it, and for files yet to be made. A folder of the container's name on
+this machine changes nothing about that: `mkdir -p /workspace/tao-experiments/...` is the first line of many a script.
+A path is used as it stands where that place alone has files, as inside a container. A flag is an order and always
 applies. Sources may use `~`, `$VAR` and paths relative to the file they stand in.
 """
 
@@ -20,11 +22,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from taolite.errors import PathError, UsageError
+from taolite.errors import PathError, UsageError, reading
+from taolite.files import open_file
 
 __all__ = ["MOUNTS_FILE", "Mount", "Mounts"]
 
 MOUNTS_FILE = ".tao_mounts.json"
+_TAO_ROOT = "/workspace"  # the folder of TAO's container that holds all a spec names
+_LARGEST = 1 << 20  # bytes that are read of a mounts file
 
 
 @dataclass(frozen=True)
@@ -86,34 +91,38 @@ class Mounts:
         """
         given = _expand(str(path), self.variables)
         mount = self._covering(given)
-        if mount is None or (not mount.forced and _is_here(given, mount)):
+        if mount is None:
             return Path(given)
-        if not mount.source.exists():
+        mapped = mount.source / PurePosixPath(os.path.normpath(given)).relative_to(mount.destination)
+        if not mount.forced and _stays(given, mapped, mount):
+            return Path(given)
+        if not _exists(mount.source):
             raise PathError(
                 f"{mount.source}: {mount.origin} mounts this folder at {mount.destination}, and it does not exist; "
                 "make it, or change the mount"
             )
-        return mount.source / PurePosixPath(os.path.normpath(given)).relative_to(mount.destination)
+        return mapped
 
     def glob(self, pattern: str | Path) -> list[Path]:
         """Files that `pattern` means on this machine, sorted; a path that exists literally is just itself."""
         resolved = self.resolve(pattern)
-        if resolved.exists():
-            return [resolved]
-        matches = glob.glob(str(resolved), recursive=True)  # noqa: PTH207  (Path.glob would find hidden files)
-        return sorted(Path(match) for match in matches)
+        return [resolved] if _exists(resolved) else sorted(Path(match) for match in _matches(resolved))
 
     def explain(self, path: str | Path) -> str:
-        """A sentence to add to an error about `path`; "" where the map has nothing to do with it."""
+        """A sentence to add to an error about `path`; "" where the map has nothing to do with it.
+
+        Advice to add a mount is given for paths below TAO's own `/workspace` alone, and not inside a container.
+        """
         given = _expand(str(path), self.variables)
-        if not given.startswith("/") or Path(given).exists():
+        if not given.startswith("/") or _exists(given):
             return ""
         mount = self._covering(given)
         if mount is not None:
             here = self.resolve(path)
             return "" if str(here) == given else f"{given} is {here} on this machine, by {mount.origin}"
-        root = PurePosixPath(*PurePosixPath(given).parts[:3])
-        if Path(root).exists():
+        parts = PurePosixPath(os.path.normpath(given)).parts
+        root = str(PurePosixPath(*parts[:3])) if len(parts) > 3 else _TAO_ROOT
+        if parts[:2] != PurePosixPath(_TAO_ROOT).parts or _holds_files(root):
             return ""
         return (
             f"{given} is a container path and no mount covers it; add --mount HERE:{root} or write it in {MOUNTS_FILE}"
@@ -137,9 +146,33 @@ class Mounts:
         return max(covering, key=lambda mount: len(mount.destination.parts), default=None)
 
 
-def _is_here(path: str, mount: Mount) -> bool:
-    """True inside the container: the path exists, or the mount's destination does (for paths yet to be made)."""
-    return Path(path).exists() or Path(mount.destination).is_dir()
+def _stays(given: str, mapped: Path, mount: Mount) -> bool:
+    """Whether `given` is used as it stands, and not what a file's `mount` makes of it."""
+    destination = str(mount.destination)
+    if not _exists(mount.source):  # as in a container, which has the file of the map and not the folder
+        return _holds_files(given) or os.path.ismount(destination) or _holds_files(destination)
+    if _exists(destination) and os.path.samefile(mount.source, destination):  # noqa: PTH121
+        return True
+    if _exists(mapped) or _matches(mapped):
+        return False
+    return _holds_files(given) or (_holds_files(destination) and not _holds_files(str(mount.source)))
+
+
+def _exists(path: str | Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110  (False, and no OSError, for a name that no file can have)
+
+
+def _matches(pattern: str | Path) -> list[str]:
+    """Files of this machine that a glob pattern means."""
+    return glob.glob(str(pattern), recursive=True)  # noqa: PTH207  (Path.glob would find hidden files)
+
+
+def _holds_files(place: str) -> bool:
+    """True for a file, a folder with a file anywhere below it, and a pattern that means such a one."""
+    for found in [place] if _exists(place) else _matches(place):
+        if not os.path.isdir(found) or any(names for _, _, names in os.walk(found)):  # noqa: PTH112
+            return True
+    return False
 
 
 def _mount_files(start: Path, variables: Mapping[str, str]) -> list[Path]:
@@ -170,21 +203,28 @@ def _from_flag(flag: str, variables: Mapping[str, str]) -> Mount:
 
 
 def _from_file(path: Path, variables: Mapping[str, str]) -> tuple[list[Mount], dict[str, str]]:
-    """The mounts and the `Envs` of one file."""
-    text = path.read_text(encoding="utf-8")
+    """The mounts and the `Envs` of one file. Raises UsageError, PathError."""
+    with reading(path, UsageError, found="not a mounts file", way_out="correct it, or move it away"):
+        return _from_json(_json(path), path, variables)
+
+
+def _json(path: Path) -> Any:
+    with open_file(path) as stream:
+        text = stream.read(_LARGEST).decode("utf-8-sig")
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise UsageError(f"{path}:{error.lineno}:{error.colno}: not JSON ({error.msg}); correct this line") from error
+
+
+def _from_json(value: Any, path: Path, variables: Mapping[str, str]) -> tuple[list[Mount], dict[str, str]]:
     rows = value.get("Mounts") if isinstance(value, dict) else None
     if not isinstance(rows, list):
         raise UsageError(
             f'{path}: a list "Mounts" is needed, e.g. '
             '{"Mounts": [{"source": "~/tao", "destination": "/workspace/tao-experiments"}]}'
         )
-    envs = {
-        str(row["variable"]): str(row["value"]) for row in _rows(value.get("Envs", []), ("variable", "value"), path)
-    }
+    envs = {row["variable"]: row["value"] for row in _rows(value.get("Envs", []), ("variable", "value"), path)}
     known = {**envs, **variables}
     mounts = []
     for row in _rows(rows, ("source", "destination"), path):
@@ -195,6 +235,8 @@ def _from_file(path: Path, variables: Mapping[str, str]) -> tuple[list[Mount], d
 
 def _rows(rows: Any, fields: tuple[str, str], path: Path) -> list[dict[str, str]]:
     """The entries of a list of that file, each checked to hold these two texts."""
+    if not isinstance(rows, list):
+        raise UsageError(f'{path}: "Envs" needs to be a list; found {rows!r}')
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in fields):
             raise UsageError(f'{path}: entry {number} needs "{fields[0]}" and "{fields[1]}", both text; found {row!r}')

@@ -18,15 +18,16 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from taolite.errors import PathError, StorageError, TrainingError
-from taolite.files import write_text
+from taolite.files import sweep, write_text
 from taolite.workspace.manifest import read_manifest, write_manifest
 from taolite.workspace.status import MetricsFile, StatusFile
 
 __all__ = ["RunFolder", "RunIdentity"]
 
+T = TypeVar("T")
 _locks: dict[Path, IO[str]] = {}  # of this process: the system's lock is per process, and goes with its open file
 
 
@@ -90,10 +91,12 @@ class RunFolder:
         try:
             root.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise PathError(f"{root}: a file stands where the results folder is to be; move it") from error
+            raise PathError(f"{root}: this is a file, and a folder for the results is needed; move it") from error
         except OSError as error:
             raise StorageError(f"{root}: the results folder cannot be made ({error.strerror})") from error
         _take_lock(root)
+        for part in ("", "weights", "checkpoints", "plots"):
+            sweep(root / part)
         try:
             folder = RunFolder(root, identity, resumed=_same_run(root, identity))
             write_text(folder.spec, identity.spec)
@@ -140,6 +143,13 @@ class RunFolder:
         }
         write_manifest(self.manifest, {**before, **facts, "run": identity})
 
+    def recorded(self, name: str, kind: type[T]) -> T | None:
+        """The fact `name` of manifest.json, None where it is missing. Raises PathError where it is of another kind."""
+        fact = read_manifest(self.manifest).get(name)
+        if fact is None or (isinstance(fact, kind) and not isinstance(fact, bool)):
+            return fact
+        raise PathError(f"{self.manifest}: not a manifest ({name} is {fact!r}); move this folder away and run again")
+
     def close(self) -> None:
         """Let other processes in; what was written stays."""
         _drop_lock(self.root)
@@ -156,16 +166,9 @@ def _same_run(root: Path, identity: RunIdentity) -> bool:
     path = root / "manifest.json"
     if not path.exists():
         return False
-    run = read_manifest(path).get("run")
-    if not isinstance(run, dict):
+    then = _identity(read_manifest(path).get("run"))
+    if then is None:
         raise TrainingError(f"{root}: its manifest.json is not a run's; choose another folder (-r, --model-dir)")
-    then = RunIdentity(
-        task=str(run.get("task", "")),
-        spec=str(run.get("spec", "")),
-        classes=tuple(run.get("classes", ())),
-        data_hash=str(run.get("data_hash", "")),
-        parent=str(run.get("parent", "")),
-    )
     differences = then.differences(identity)
     if differences:
         raise TrainingError(
@@ -173,6 +176,17 @@ def _same_run(root: Path, identity: RunIdentity) -> bool:
             "Choose another folder (-r, --model-dir), or remove this one to start over"
         )
     return True
+
+
+def _identity(run: Any) -> RunIdentity | None:
+    """Who the run of a manifest is; None where that is not what its entry `run` says."""
+    if not isinstance(run, dict):
+        return None
+    texts = {name: run.get(name, "") for name in ("task", "spec", "data_hash", "parent")}
+    classes = run.get("classes", [])
+    if not isinstance(classes, list) or not all(isinstance(text, str) for text in (*classes, *texts.values())):
+        return None
+    return RunIdentity(**texts, classes=tuple(classes))
 
 
 def _lines(spec: str) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from taolite.errors import PathError, StorageError
-from taolite.files import write_bytes
+from taolite.files import open_file, write_bytes
 
 __all__ = ["MetricsFile", "Status", "StatusFile", "finite"]
 
@@ -78,15 +78,22 @@ class MetricsFile:
         _append(self.path, {"epoch": epoch, **values})
 
     def read(self) -> list[dict[str, Any]]:
-        """All lines, oldest first; a last line that a crash cut off is left out."""
+        """All lines, oldest first; a line that a crash cut off, and what is no epoch's line, is left out.
+
+        Raises PathError where the file cannot be read.
+        """
         if not self.path.exists():
             return []
+        with open_file(self.path) as stream:
+            lines = stream.read().split(b"\n")[:-1]
         rows = []
-        for line in self.path.read_text(encoding="utf-8").split("\n")[:-1]:
+        for line in lines:
             try:
-                rows.append(json.loads(line))
-            except ValueError:  # a line that a crash cut off, closed by the next run
+                row = json.loads(line)
+            except (ValueError, RecursionError):  # a line that a crash cut off, closed by the next run
                 continue
+            if isinstance(row, dict) and isinstance(row.get("epoch"), int):
+                rows.append(row)
         return rows
 
     def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:

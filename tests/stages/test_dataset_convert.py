@@ -181,8 +181,7 @@ def test_every_problem_is_told_at_once_and_nothing_is_written(tmp_path: Path):
         f"{root}: 5 problems",
         f"  {root}/image_2/a.png: its label file {root}/label_2/a.txt is missing; restore it, or make it empty if the "
         "image shows nothing",
-        f"  {root}/image_2/d.png: not a readable image (cannot identify image file '{root}/image_2/d.png'); replace "
-        "the file or remove it",
+        f"  {root}/image_2/d.png: not a readable image (a damaged PNG); replace the file or remove it",
         f"  {root}/label_2/b.txt:1: 8 columns found; a KITTI label has 15, or 16 with a score",
         f"  {root}/label_2/c.txt:1: class name `traffic light` holds a blank, and blanks separate columns; rename it",
         f"  {root}/label_2/e.txt:1: 17 columns found; a KITTI label has 15, or 16 with a score",

@@ -39,7 +39,8 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     yield facts["path"]
     yield _row("kind", facts["what"])
     yield _row("size", f"{facts['bytes']:,} bytes")
-    yield _row("sha256", facts["sha256"])
+    if "sha256" in facts:
+        yield _row("sha256", facts["sha256"])
     if facts["sealed"] and not facts["opened"]:
         yield _row("sealed", "yes; give -k KEY to see the rest. Not checked yet:")
     for name in ("writer", "task", "backend", "precision", "opset"):

@@ -150,7 +150,7 @@ def run_prune(options: argparse.Namespace) -> int:
     with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "pruning"):
         model = open_trained(mounts.resolve(options.model), key=key, of=options.network.task)
         report = prune(model, output, key=key, settings=settings, listener=show)
-    before, after = report.plan.parameters_before, report.plan.parameters_after
+    before, after = report.parameters_before, report.parameters_after
     if options.target is not None:
         print(f"-pth {report.threshold:.7g} keeps at most {options.target:.3g} of the parameters")
     print(f"Pruning ratio (pruned model / original model): {report.plan.ratio:.7f}")
@@ -189,7 +189,7 @@ def run_export(options: argparse.Namespace, *, border: Border | None = None) -> 
     sealed = "sealed with the key" if report.sealed else "plain ONNX"
     print(f"exported: {report.output} ({sealed}, {report.precision}, {report.onnx_bytes / 1e6:.2f} MB of ONNX)")
     print(f"the export differs from the trained network by {worst:.1e} at most, on the images it was proved with")
-    print(f"{report.parameters:,} parameters, {report.macs / 1e9:.2f} GMACs an image")
+    print(f"{report.parameters:,} numbers in its graph (batch norms folded), {report.macs / 1e9:.2f} GMACs an image")
     if report.int8 is not None:
         print(int8_block(report.int8))
     for path in report.companions:

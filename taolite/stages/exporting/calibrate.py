@@ -1,52 +1,43 @@
-"""calibrate: images -> the ranges of a model's activations -> INT8, and the files that keep the ranges.
+"""calibrate: images -> the ranges of a model's activations.
 
 Images come from a tensorfile, a folder or a spec's training set, drawn by a fixed seed and preprocessed as the model
-was trained. Ranges are kept as TensorRT's calibration cache, with `NAME.json` beside it that says which model and
-images they are of: a cache of another model is refused, not silently used. Nothing is ever calibrated on noise.
+was trained. Nothing is ever calibrated on noise.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.artifacts.container import artifact_hash, read_file
+from taolite.artifacts.container import artifact_hash
 from taolite.artifacts.etlt import read_model
 from taolite.artifacts.keys import Key
 from taolite.data.loading import batches as load_batches
 from taolite.data.order import epoch_order, generator
 from taolite.engines import onnx_graph
-from taolite.errors import DataError, EngineError, ModelError, PathError, UsageError
-from taolite.events import Calibrating, Listener, Progress, RangesUsed, TensorfileWritten, silent
-from taolite.files import write_text
+from taolite.errors import DataError, EngineError, PathError, UsageError
+from taolite.events import Calibrating, Listener, Progress, TensorfileWritten, silent
 from taolite.pictures import EXTENSIONS, open_picture, read_rgb
 from taolite.preprocessing import Preprocessing
-from taolite.quant import insert_qdq, layers, quantised_tensors
-from taolite.quant.cache import DEFAULT_TENSORRT, cache_text, parse_cache
+from taolite.quant.cache import DEFAULT_TENSORRT
 from taolite.quant.calibrate import Method, calibrate
 from taolite.quant.tensorfile import read_tensorfile, tensorfile_shape, write_tensorfile
 from taolite.stages.agree import expect
+from taolite.stages.exporting.ranges import Calibration, read_ranges, tensor_scales, write_ranges
 from taolite.tasks.base import Experiment
-from taolite.tasks.registry import find_use
 
 __all__ = [
-    "Calibration",
     "CalibrationOptions",
     "calibrate_model",
     "calibration_tensorfile",
     "find_ranges",
-    "float_layers",
-    "quantise",
-    "read_ranges",
-    "write_ranges",
 ]
 
 _SAMPLES = 2  # images kept to measure what rounding costs
@@ -82,16 +73,6 @@ class CalibrationOptions:
     float_heads: bool = True
     force_ptq: bool = False
     tensorrt: str = DEFAULT_TENSORRT
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Ranges by tensor name; a JSON record of how they were found; and a few of the images, (N, C, H, W) float32, or
-    None where a cache gave the ranges."""
-
-    ranges: Mapping[str, float]
-    record: Mapping[str, Any]
-    samples: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -146,66 +127,6 @@ def find_ranges(
     return calibration
 
 
-def read_ranges(cache: Path, onnx: bytes, *, listener: Listener = silent) -> Calibration:
-    """The ranges of a calibration cache, for this model.
-
-    Raises PathError: there is no such file. DataError: it is no cache. ModelError: it is of another model.
-    """
-    read = parse_cache(read_file(cache).decode("utf-8", "replace"), where=str(cache))
-    beside = _record_path(cache)
-    record: dict[str, Any] = json.loads(read_file(beside)) if beside.is_file() else {"method": read.header}
-    if record.pop("weights_sha256", _weights_sha256(onnx)) != _weights_sha256(onnx):
-        raise ModelError(
-            f"{cache}: its ranges are of another model, as {beside.name} says; remove both files to calibrate again, "
-            "or name another --cal_cache_file"
-        )
-    wanted = quantised_tensors(onnx)
-    missing = [name for name in wanted if name not in read.ranges]
-    if len(missing) == len(wanted):
-        raise ModelError(f"{cache}: no tensor of it is in this model; its ranges are of another one")
-    listener(RangesUsed(cache, tuple(missing)))
-    return Calibration(read.ranges, record)
-
-
-def write_ranges(
-    cache: Path,
-    calibration: Calibration,
-    onnx: bytes,
-    *,
-    tensorrt: str = DEFAULT_TENSORRT,
-    json_file: Path | None = None,
-) -> None:
-    """Keep the ranges of `onnx`: as TensorRT's cache, its record beside it, and as TAO's JSON where a name is given.
-
-    The cache holds every tensor of the float model, for TensorRT up to 10 and DeepStream, which quantise that one.
-    """
-    write_text(cache, cache_text(calibration.ranges, tensorrt=tensorrt))
-    record = {**calibration.record, "weights_sha256": _weights_sha256(onnx)}
-    write_text(_record_path(cache), json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-    if json_file is not None:
-        scales = {"tensor_scales": dict(calibration.ranges)}
-        write_text(json_file, json.dumps(scales, indent=4, ensure_ascii=False) + "\n")
-
-
-def float_layers(onnx: bytes, options: CalibrationOptions) -> tuple[str, ...]:
-    """The layers that stay float: those named, and the heads, which cost most of the mAP that int8 loses and next to
-    no time (docs/cookbook/int8.md has the figures)."""
-    meta = onnx_graph.read_meta(onnx)
-    heads = find_use(meta.task).heads if options.float_heads and meta is not None else ()
-    known = layers(onnx)
-    return tuple(dict.fromkeys([*options.excluded, *(head for head in heads if head in known)]))
-
-
-def quantise(onnx: bytes, calibration: Calibration, *, excluded: tuple[str, ...] = ()) -> bytes:
-    """The model in INT8 (see `taolite.quant.insert_qdq`), saying of itself that it is, and how it was calibrated."""
-    quantised = insert_qdq(onnx, calibration.ranges, excluded=excluded)
-    meta = onnx_graph.read_meta(onnx)
-    if meta is None:
-        return quantised
-    record = {**calibration.record, **({"excluded": list(excluded)} if excluded else {})}
-    return onnx_graph.write_meta(quantised, replace(meta, precision="int8", calibration=record))
-
-
 def calibrate_model(
     model: Path,
     *,
@@ -234,7 +155,7 @@ def calibrate_model(
             raise PathError(
                 f"{options.cache} already exists; the ranges come from {options.json_file}: remove it first"
             )
-        calibration = Calibration(_tensor_scales(options.json_file), {"method": options.json_file.name})
+        calibration = Calibration(tensor_scales(options.json_file), {"method": options.json_file.name})
         write_ranges(options.cache, calibration, onnx, tensorrt=options.tensorrt)
         return True
     find_ranges(onnx, preprocessing=meta.preprocessing, options=options, listener=listener)
@@ -368,26 +289,3 @@ def _grouped(images: Iterator[NDArray[np.float32]], size: int) -> Iterator[NDArr
     """(size, C, H, W) batches; the last one is filled up with its own images."""
     while group := list(islice(images, size)):
         yield np.resize(np.stack(group), (size, *group[0].shape))
-
-
-def _tensor_scales(path: Path) -> dict[str, float]:
-    try:
-        return {str(name): float(value) for name, value in json.loads(read_file(path))["tensor_scales"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{path}: no JSON with tensor_scales in it ({error}); `export --cal_json_file` writes it"
-        ) from error
-
-
-def _record_path(cache: Path) -> Path:
-    return cache.with_name(cache.name + ".json")
-
-
-def _weights_sha256(onnx: bytes) -> str:
-    """Of the names and values of all weights: opset, batch and what the model says of itself do not count."""
-    import onnx as onnx_library
-
-    digest = hashlib.sha256()
-    for tensor in sorted(onnx_library.load_model_from_string(onnx).graph.initializer, key=lambda tensor: tensor.name):
-        digest.update(tensor.SerializeToString(deterministic=True))
-    return digest.hexdigest()

@@ -29,7 +29,7 @@ from taolite.errors import EngineError, UsageError
 from taolite.events import BuilderWarned, BuildsForProcessor, CacheUnused, Listener, silent
 from taolite.files import write_bytes
 from taolite.stages.agree import expect
-from taolite.stages.exporting.calibrate import CalibrationOptions, float_layers, quantise, read_ranges
+from taolite.stages.exporting.ranges import float_layers, quantise, read_ranges
 
 __all__ = ["DEFAULT_BATCH", "EngineReport", "build"]
 
@@ -157,7 +157,7 @@ def _calibrated(
         return onnx
     if "float16" in types:
         raise EngineError("this model's weights are float16; int8 is built from a model exported in fp32")
-    floating = float_layers(onnx, CalibrationOptions(excluded=excluded))
+    floating = float_layers(onnx, excluded=excluded)
     return quantise(onnx, read_ranges(cache, onnx, listener=listener), excluded=floating)
 
 

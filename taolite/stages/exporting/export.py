@@ -30,7 +30,7 @@ from taolite.nn.fake_quant import is_quantized, strip
 from taolite.preprocessing import Preprocessing
 from taolite.quant.sensitivity import LayerCost, layer_costs, output_sqnr
 from taolite.stages.exporting import deepstream
-from taolite.stages.exporting.calibrate import CalibrationOptions, find_ranges, float_layers, quantise, write_ranges
+from taolite.stages.exporting.calibrate import CalibrationOptions, find_ranges
 from taolite.stages.exporting.learned_int8 import (
     learned_calibration,
     prove_integers,
@@ -38,6 +38,7 @@ from taolite.stages.exporting.learned_int8 import (
     refuse_existing_cache,
 )
 from taolite.stages.exporting.proof import parity, proof_batch
+from taolite.stages.exporting.ranges import float_layers, quantise, write_ranges
 from taolite.stages.exporting.to_onnx import INPUT_NAME, OPSET, to_onnx
 from taolite.stages.trained import Trained
 from taolite.tasks.base import Experiment, Use
@@ -247,7 +248,7 @@ def _to_int8(
     """The model in INT8, and what that costs it."""
     onnx = made.onnx
     calibration = find_ranges(onnx, preprocessing=preprocessing, options=options, listener=listener)
-    floating = float_layers(onnx, options)
+    floating = float_layers(onnx, excluded=options.excluded, heads=options.float_heads)
     quantised = quantise(onnx, calibration, excluded=floating)
     photos, measured_on = calibration.samples, "calibration images"
     if photos is None:
@@ -284,7 +285,9 @@ def _learned(
     rounded, unrounded = write(network), write(strip(trained))
     parity(network, rounded, preprocessing)
     calibration = learned_calibration(trained, rounded, heads=heads)
-    quantised = quantise(rounded, calibration, excluded=float_layers(rounded, options))
+    quantised = quantise(
+        rounded, calibration, excluded=float_layers(rounded, excluded=options.excluded, heads=options.float_heads)
+    )
     prove_integers(partly, quantised)
     inputs = proof_batch(rounded, preprocessing)
     differences = prove_rounding(partly, strip(trained), quantised, inputs)

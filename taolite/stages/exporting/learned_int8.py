@@ -23,7 +23,7 @@ from taolite.errors import ModelError, PathError
 from taolite.nn.fake_quant import QuantConv2d, kernel_integers, ranges
 from taolite.quant.learned import learned_ranges
 from taolite.quant.qdq import LEVELS
-from taolite.stages.exporting.calibrate import Calibration
+from taolite.stages.exporting.ranges import Calibration
 
 __all__ = ["learned_calibration", "prove_integers", "prove_rounding", "refuse_existing_cache"]
 

@@ -123,7 +123,7 @@ def open_model(
             _need_gpu(path, computer.first)
         expect(of, read_sidecar(path).task, path)
         engine, sidecar = open_built(path, device=computer.first)
-        decoding, largest = sidecar.meta["decoding"], sidecar.batch[2]
+        decoding, largest = sidecar.meta.get("decoding", {}), sidecar.batch[2]
         return _engine_model(path, engine, sidecar.task, sidecar.classes, sidecar.preprocessing, decoding, largest)
     return _torch_model(open_trained(path, key=key, of=of), computer)  # says what it is where it is none
 

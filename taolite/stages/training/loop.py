@@ -42,7 +42,8 @@ _SETTLING = 512  # images
 class _Tally:
     """What an epoch has gathered so far."""
 
-    loss: float = 0.0
+    loss: float = 0.0  # without the regulariser's penalty
+    penalty: float = 0.0
     steps: int = 0
     images: int = 0
     waited_s: float = 0.0
@@ -153,8 +154,9 @@ class Trainer:
         seconds_before = tally.seconds
         for batch in self._timed(self._batches(epoch, done), tally):
             self._listen(BatchDrawn(epoch + 1, tuple((one.name, one.truth) for one in batch.examples)))
-            loss = self._train_step(batch)
-            tally.loss += loss
+            penalty = self._train_step(batch)
+            tally.loss += self._cost
+            tally.penalty += penalty
             tally.steps += 1
             tally.images += self.batch_size
             self._world.alive()
@@ -169,8 +171,8 @@ class Trainer:
             if self._pausing and number < self.steps_per_epoch:
                 return None
             if self.step % self.point_every == 0 or self.step % self.steps_per_epoch == 0:
-                self._listen(Stepped(self.step, self._readings(loss)))
-            detail = f"loss {loss:.5f}"
+                self._listen(Stepped(self.step, self._readings(penalty)))
+            detail = f"loss {self._cost:.5f}"
             self._listen(
                 Progress(f"epoch {epoch + 1}/{self.recipe.epochs}", number, self.steps_per_epoch, "step", detail)
             )
@@ -182,6 +184,7 @@ class Trainer:
             epochs=self.recipe.epochs,
             step=self.step,
             loss=tally.loss / tally.steps,
+            penalty=tally.penalty / tally.steps,
             learning_rate=self.learning_rate(self.step - 1),
             images_per_s=tally.images / tally.seconds,
             data_wait=tally.waited_s / tally.seconds,
@@ -216,6 +219,7 @@ class Trainer:
             yield batch
 
     def _train_step(self, batch: Batch) -> float:
+        """One step; the regulariser's penalty in it. The cost without it is left in `_cost`."""
         torch.manual_seed(seed_for(self.recipe.seed, "step", self.step))
         pixels = self._device.to_device(batch.pixels)
         targets: Mapping[str, torch.Tensor] = {
@@ -227,7 +231,8 @@ class Trainer:
             outputs = self.network(pixels)
         cost = self.objective.cost(outputs, targets, part=self._part)
         self._share_readings(cost)
-        loss = self._cost + self._penalty()
+        penalty = self._penalty()
+        loss = self._cost + penalty
         if not math.isfinite(loss):
             names = () if math.isfinite(float(cost.total.detach())) else batch.names
             images = self._world.collected(names)
@@ -240,7 +245,7 @@ class Trainer:
             group["lr"] = rate * group["rate"]
         self._optimizer.step()
         self.step += 1
-        return loss
+        return penalty
 
     def _mixed(
         self, pixels: torch.Tensor, targets: Mapping[str, torch.Tensor]
@@ -261,11 +266,12 @@ class Trainer:
         self._cost, self._pausing = sums[0], pausing > 0
         self._parts = dict(zip(cost.parts, sums[1:], strict=True))
 
-    def _readings(self, loss: float) -> dict[str, float]:
+    def _readings(self, penalty: float) -> dict[str, float]:
         """What the step that has just been done adds to the curves."""
         parts = {f"cost/{name}": value for name, value in self._parts.items()}
         scale = {"cost_scaling_exponent": self.cost_scale.exponent} if self.cost_scale else {}
-        return {"loss": loss, "learning_rate": self.learning_rate(self.step - 1), **parts, **scale}
+        penalties = {"penalty": penalty} if self._penalised else {}
+        return {"loss": self._cost, **penalties, "learning_rate": self.learning_rate(self.step - 1), **parts, **scale}
 
     def _backward(self, cost: torch.Tensor) -> bool:
         """Compute the gradients; all zero, and False, where scaling made one overflow."""
@@ -291,10 +297,14 @@ class Trainer:
         """Every trained parameter, in the order of the optimiser's state."""
         return [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
 
+    @property
+    def _penalised(self) -> bool:
+        return self.recipe.regularizer != "none" and bool(self._regularised)
+
     def _penalty(self) -> float:
         """The regulariser's share of the cost (reference 7.3)."""
         kind, weight = self.recipe.regularizer, self.recipe.regularizer_weight
-        if kind == "none" or not self._regularised:
+        if not self._penalised:
             return 0.0
         with torch.no_grad():
             norms = torch.stack(torch._foreach_norm(self._regularised, 1 if kind == "l1" else 2))

@@ -99,6 +99,7 @@ class Recorder:
     def _epoch(self, event: EpochDone) -> None:
         values: dict[str, float] = {
             "loss": event.loss,
+            **({"penalty": event.penalty} if event.penalty else {}),
             "learning_rate": event.learning_rate,
             "images_per_s": event.images_per_s,
             "data_wait": event.data_wait,

@@ -164,7 +164,7 @@ class Run:
         """What follows an epoch: validation, pictures and models where they are due; the last validation."""
         trainer, recipe = self.trainer, self.trainer.recipe
         self.listener(done)
-        self._tell(trainer.schedule.trained(done.epoch, done.loss))
+        self._tell(trainer.schedule.trained(done.epoch, done.loss + done.penalty))
         if recipe.validates(done.epoch) or trainer.schedule.stopped:
             evaluation = self.validate(done.epoch)
             self._tell(trainer.schedule.validated(done.epoch, evaluation.cost))
@@ -241,7 +241,7 @@ class Run:
 
     def save_model(self, path: Path, evaluation: Evaluation | None) -> int:
         """Seal the network as it stands; returns its number of parameters."""
-        parameters: int = sum(parameter.numel() for parameter in self.trainer.network.parameters())
+        parameters = self.trainer.network.as_stored().parameter_count
         step = {
             "stage": "train",
             "parent": self.start.parent,

@@ -43,7 +43,7 @@ from taolite.stages.training.loop import Trainer
 from taolite.stages.training.record import Recorder
 from taolite.stages.training.run import Best, Machine, Pauses, Place, Run, metrics_of
 from taolite.tasks.base import Experiment, Recipe, Schedule, Start, Watch
-from taolite.workspace.manifest import hardware, read_manifest, versions
+from taolite.workspace.manifest import hardware, versions
 from taolite.workspace.run import RunFolder, RunIdentity
 
 __all__ = ["Best", "TrainOptions", "TrainReport", "train"]
@@ -149,7 +149,7 @@ def train(
             folder.record(metrics=metrics_of(evaluation), parameters=parameters)
         best = world.told(run.best)
     epochs = trainer.step // trainer.steps_per_epoch
-    parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
+    parameters = trainer.network.as_stored().parameter_count
     return TrainReport(run.place.weights, evaluation, best, epochs, time.perf_counter() - began, parameters)
 
 
@@ -171,7 +171,7 @@ def _batch_size(folder: RunFolder, recipe: Recipe, options: TrainOptions, listen
     """Images a step over all processes: what the run in the folder has, else what is asked for, else the spec's of
     each process."""
     size, asked = options.world.size, options.global_batch_size
-    own = read_manifest(folder.manifest).get("batch_size") if folder.resumed else None
+    own = folder.recorded("batch_size", int) if folder.resumed else None
     if own and asked and own != asked:
         raise TrainingError(
             f"{folder.root}: this run has {own} images a step, and --global_batch_size asks for {asked}; leave it out, "
