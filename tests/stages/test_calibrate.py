@@ -32,9 +32,8 @@ from taolite.stages.exporting.calibrate import (
     calibrate_model,
     calibration_tensorfile,
     find_ranges,
-    quantise,
-    read_ranges,
 )
+from taolite.stages.exporting.ranges import quantise, read_ranges
 from taolite.tasks.base import Experiment
 from taolite.tasks.registry import find
 

@@ -27,7 +27,7 @@ from taolite.events import Event
 from taolite.nn.resnet import ResNet
 from taolite.preprocessing import Preprocessing
 from taolite.quant.cache import parse_cache
-from taolite.stages.exporting import calibrate, export
+from taolite.stages.exporting import export, ranges
 from taolite.stages.exporting.calibrate import CalibrationOptions
 from taolite.stages.exporting.export import export_model
 from taolite.stages.exporting.proof import parity
@@ -207,7 +207,7 @@ def quick(detector, monkeypatch):
             return copy.deepcopy(detector).eval()
 
     monkeypatch.setattr(export, "find", lambda name: QuickTask())
-    monkeypatch.setattr(calibrate, "find_use", lambda name: QuickTask())
+    monkeypatch.setattr(ranges, "find_use", lambda name: QuickTask())
 
 
 @pytest.mark.usefixtures("quick")

@@ -44,8 +44,8 @@ CASES = [
     ),
     Case(
         "Specfile not found at:",
-        "/workspace/no-such/specs/a.txt is a container path and no mount covers it; add --mount HERE:/workspace/no-such "
-        "or write it",
+        "/workspace/no-such/specs/a.txt is a container path and no mount covers it; add --mount HERE:/workspace/no-such"
+        " or write it",
         "train -e /workspace/no-such/specs/a.txt -r {place}/r -k k",
     ),
     Case("has no field named", "is not a field here; did you mean `num_epochs`?", TRAIN, "num_epochs", "num_epoch"),

@@ -19,9 +19,10 @@ from taolite.errors import ModelError, PathError, TrainingError
 from taolite.nn.fake_quant import QuantConv2d, fake_quantize_kernel, is_quantized, ranges, strip
 from taolite.quant import insert_qdq
 from taolite.quant.cache import parse_cache
-from taolite.stages.exporting.calibrate import CalibrationOptions, read_ranges
+from taolite.stages.exporting.calibrate import CalibrationOptions
 from taolite.stages.exporting.export import ExportReport, export_model
 from taolite.stages.exporting.learned_int8 import learned_calibration, prove_integers, prove_rounding
+from taolite.stages.exporting.ranges import read_ranges
 from taolite.stages.exporting.to_onnx import to_onnx
 from taolite.stages.prune import PruneSettings, prune
 from taolite.stages.trained import open_trained
