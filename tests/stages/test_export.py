@@ -34,6 +34,7 @@ from taolite.stages.exporting.proof import parity
 from taolite.stages.exporting.to_onnx import to_onnx
 from taolite.stages.trained import Trained, open_trained
 from taolite.tasks.detectnet.model import DetectNet
+from taolite.tasks.detectnet.use import DetectNetUse
 
 COV, BBOX = "output_cov/Sigmoid", "output_bbox/BiasAdd"
 
@@ -198,9 +199,7 @@ def test_a_bundle_becomes_a_sealed_model_that_answers_what_the_network_answers(t
 def quick(detector, monkeypatch):
     """The stage over a network that is written down in a second; the bundle's own is used once, above."""
 
-    class QuickTask:
-        onnx_outputs = (COV, BBOX)
-        network_type = 0
+    class QuickTask(DetectNetUse):
         heads = ("cov", "bbox")
 
         def network(self, bundle):
