@@ -8,6 +8,7 @@ from pathlib import Path
 from taolite.artifacts.bundle import Bundle, read_bundle
 from taolite.artifacts.keys import Key
 from taolite.stages.agree import expect
+from taolite.workspace.run import RunFolder
 
 __all__ = ["Trained", "open_trained"]
 
@@ -21,10 +22,13 @@ class Trained:
 
 
 def open_trained(path: Path, *, key: Key | None, of: str | None = None) -> Trained:
-    """Read the `.tlt` at `path`. `of`: the task that it has to be of; None takes any.
+    """Read the `.tlt` at `path`, or the finished model of the run in that folder. `of`: the task that it has to be of;
+    None takes any.
 
     Raises PathError, ArtifactError; ModelError where it is another task's.
     """
+    if path.is_dir():
+        path = RunFolder.model_in(path)
     bundle = read_bundle(path, key=key)
     expect(of, bundle.task, path)
     return Trained(path, bundle)

@@ -40,6 +40,7 @@ __all__ = [
     "Cost",
     "CostScaling",
     "Decoding",
+    "DeepStream",
     "WHOLE",
     "EnginePlan",
     "Experiment",
@@ -357,6 +358,23 @@ class Experiment(ABC):
         """Compare what was found with what is there, image by image."""
 
 
+@dataclass(frozen=True)
+class DeepStream:
+    """What a task adds to the config of DeepStream's nvinfer.
+
+    Attributes:
+        properties: lines of `[property]`, behind those of every task.
+        classes: the lines of each class's `[class-attrs-N]`.
+        separator: between the names in labels.txt.
+        remarks: where nvinfer cannot do what the model was made for.
+    """
+
+    properties: tuple[str, ...] = ()
+    classes: tuple[tuple[str, ...], ...] = ()
+    separator: str = "\n"
+    remarks: tuple[str, ...] = ()
+
+
 class Use(Protocol):
     """A finished model's side of a task: from raw outputs to named results. Stateless; loads without torch."""
 
@@ -369,6 +387,10 @@ class Use(Protocol):
 
     def decode(self, outputs: Outputs, decoding: Decoding, *, preprocessing: Preprocessing) -> Found:
         """Raw outputs of one image -> what was found, best first. Raises ModelError for outputs that do not fit."""
+        ...
+
+    def deepstream(self, classes: Sequence[str], decoding: Decoding) -> DeepStream:
+        """How nvinfer is to read the outputs. Raises UsageError where nvinfer has no parser for them."""
         ...
 
 

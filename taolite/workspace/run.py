@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, TypeVar
 
-from taolite.errors import PathError, StorageError, TrainingError
+from taolite.errors import PathError, StorageError, TrainingError, UsageError
 from taolite.files import sweep, write_text
 from taolite.workspace.manifest import read_manifest, write_manifest
 from taolite.workspace.status import MetricsFile, StatusFile
@@ -127,8 +127,24 @@ class RunFolder:
         return self.root / "plots"
 
     def weights(self, name: str) -> Path:
-        """weights/NAME.tlt, the finished model."""
+        """weights/NAME.tlt, the finished model. Raises UsageError for a name that is a path, or none."""
+        if name.strip(".") == "" or Path(name).name != name:
+            raise UsageError(f"-n {name}: a model's name has to be that of a file, without folders")
         return self.root / "weights" / (name if name.endswith(".tlt") else f"{name}.tlt")
+
+    @staticmethod
+    def model_in(root: Path) -> Path:
+        """The finished model of the run in the folder `root`, as its manifest names it.
+
+        Raises PathError where the folder holds no run, or a run that has not finished.
+        """
+        if not (root / "manifest.json").is_file():
+            raise PathError(f"{root}: this folder holds no run; name a model, or the results folder of a training")
+        folder = RunFolder(root, RunIdentity("", "", (), "", ""), resumed=True)
+        path = folder.weights(str(folder.recorded("name", str) or "model"))
+        if not path.is_file():
+            raise PathError(f"{root}: the run in this folder has not finished: {path} is not there yet")
+        return path
 
     def record(self, **facts: Any) -> None:
         """Add `facts` (JSON values: versions, hardware, seeds, metrics ...; a key never) to manifest.json."""

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from taolite.errors import PathError, TrainingError
+from taolite.errors import PathError, TrainingError, UsageError
 from taolite.workspace import RunFolder, RunIdentity, content_hash, hardware, versions
 from taolite.workspace.manifest import read_manifest
 
@@ -247,3 +247,29 @@ def test_the_hash_of_a_data_set_does_not_depend_on_place_or_order(tmp_path):
     three = content_hash(files["there"], root=tmp_path / "there" / "set")
 
     assert one == two != three
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", ".", "", "/tmp/x"])
+def test_a_models_name_that_is_no_file_name_is_refused(tmp_path, name):
+    folder = RunFolder(tmp_path, RUN, resumed=False)
+
+    with pytest.raises(UsageError) as caught:
+        folder.weights(name)
+
+    assert str(caught.value) == f"-n {name}: a model's name has to be that of a file, without folders"
+
+
+def test_the_model_of_a_run_folder_is_the_one_its_manifest_names(tmp_path):
+    with RunFolder.open(tmp_path / "run", RUN) as folder:
+        folder.record(name="detector")
+        with pytest.raises(PathError, match="the run in this folder has not finished"):
+            RunFolder.model_in(folder.root)
+        folder.weights("detector").parent.mkdir(exist_ok=True)
+        folder.weights("detector").write_bytes(b"")
+
+        assert RunFolder.model_in(folder.root) == folder.root / "weights" / "detector.tlt"
+
+
+def test_a_folder_without_a_run_has_no_model(tmp_path):
+    with pytest.raises(PathError, match="this folder holds no run"):
+        RunFolder.model_in(tmp_path)

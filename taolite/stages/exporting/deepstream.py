@@ -9,22 +9,19 @@ written down. nvinfer computes net-scale-factor * (value - offset) and resizes t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.files import write_text
 from taolite.preprocessing import Preprocessing
+from taolite.tasks.base import DeepStream
+from taolite.tasks.registry import find_use
 
 __all__ = ["config_text", "remarks", "write_config"]
 
-DETECTOR, CLASSIFIER = 0, 1  # nvinfer's `network-type`
-_CLASSIFIER_THRESHOLD = 0.2  # what NVIDIA's own configs of TAO's classifiers have
 _NETWORK_MODES = {"fp32": 0, "int8": 1, "fp16": 2}
-_CLUSTER_MODES = {"dbscan": 1, "nms": 2, "hybrid": 3}
-_PARSER = {"scale": 35.0, "offset": 0.5}
-"""What DeepStream's built-in parser computes boxes with (reference/deploy.md 8.4)."""
 
 
 def write_config(
@@ -32,7 +29,6 @@ def write_config(
     meta: OnnxMeta,
     *,
     outputs: Sequence[str],
-    network_type: int = DETECTOR,
     precision: Literal["fp32", "fp16", "int8"] = "fp32",
     calibration_cache: Path | None = None,
 ) -> tuple[Path, Path]:
@@ -42,15 +38,12 @@ def write_config(
         meta,
         onnx_name=model.with_suffix(".onnx").name,
         outputs=outputs,
-        network_type=network_type,
         precision=precision,
         calibration_cache=str(calibration_cache) if calibration_cache else "",
     )
     write_text(config, text)
-    between = (
-        ";" if network_type == CLASSIFIER else "\n"
-    )  # nvinfer reads a line for each output (reference/deploy.md 8.1)
-    write_text(labels, between.join(meta.classes) + "\n")
+    # nvinfer reads a line for each output (reference/deploy.md 8.1)
+    write_text(labels, _part(meta).separator.join(meta.classes) + "\n")
     return config, labels
 
 
@@ -59,7 +52,6 @@ def config_text(
     *,
     onnx_name: str,
     outputs: Sequence[str],
-    network_type: int = DETECTOR,
     precision: Literal["fp32", "fp16", "int8"] = "fp32",
     calibration_cache: str = "",
 ) -> str:
@@ -67,7 +59,7 @@ def config_text(
     preprocessing = meta.preprocessing
     height, width = preprocessing.input_hw
     offsets = ";".join(str(float(value)) for value in preprocessing.offsets[: preprocessing.channels])
-    rows = _clusterings(meta)
+    part = _part(meta)
     lines = [
         "[property]",
         f"net-scale-factor={_factor(preprocessing)}",
@@ -77,7 +69,7 @@ def config_text(
         f"onnx-file={onnx_name}",
         "# tlt-model-key= is not needed with onnx-file; taolite writes no key into a file.",
         "labelfile-path=labels.txt",
-        f"network-type={network_type}",
+        f"network-type={find_use(meta.task).network_type}",
         f"num-detected-classes={len(meta.classes)}",
         f"output-blob-names={';'.join(outputs)}",
         f"model-color-format={2 if preprocessing.channels == 1 else int(preprocessing.bgr)}",
@@ -90,12 +82,9 @@ def config_text(
     ]
     if precision == "int8" and calibration_cache:
         lines.append(f"int8-calib-file={calibration_cache}")
-    if network_type == CLASSIFIER:
-        lines += ["process-mode=2", f"classifier-threshold={_CLASSIFIER_THRESHOLD}"]
-    if rows:
-        lines.append(f"cluster-mode={_CLUSTER_MODES[rows[0]['algorithm']]}")
-    for index, row in enumerate(rows):
-        lines += ["", f"[class-attrs-{index}]", *_thresholds(row)]
+    lines += part.properties
+    for index, rows in enumerate(part.classes):
+        lines += ["", f"[class-attrs-{index}]", *rows]
     return "\n".join([*lines, ""])
 
 
@@ -120,21 +109,7 @@ def remarks(model: Path, meta: OnnxMeta) -> tuple[str, ...]:
             "this model divides each channel by its own deviation, and DeepStream all of them by one number: their "
             "mean is written, and scores will differ a little"
         )
-    for name, value in _PARSER.items():
-        own = meta.decoding.get(name, value)
-        if own != value:
-            found.append(
-                f"this model's bbox {name} is {own:g}, and DeepStream's built-in parser computes with {value:g}: its "
-                "boxes will be wrong; train with that value, or give nvinfer a parse-bbox-func-name of your own"
-            )
-    rows = _clusterings(meta)
-    if len({row["algorithm"] for row in rows}) > 1:
-        found.append(
-            f"the classes are clustered differently, and DeepStream has one cluster-mode for all: it is "
-            f"{rows[0]['algorithm']}, as for {meta.classes[0]}"
-        )
-    if any(row["confidence_model"] == "mean_cov" for row in rows):
-        found.append("confidence_model mean_cov is not DeepStream's: it compares the sum of a cluster's coverages")
+    found += _part(meta).remarks
     if meta.preprocessing.fit == "aspect" and (meta.preprocessing.least_side or meta.preprocessing.most_side):
         found.append(
             "this model was trained with output_image_min, and DeepStream resizes pictures until they fill the input; "
@@ -143,30 +118,12 @@ def remarks(model: Path, meta: OnnxMeta) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _part(meta: OnnxMeta) -> DeepStream:
+    """What the model's task says. Raises UsageError where nvinfer cannot read its outputs."""
+    return find_use(meta.task).deepstream(meta.classes, meta.decoding)
+
+
 def _factor(preprocessing: Preprocessing) -> float:
     """nvinfer's one factor for all channels."""
     stds = preprocessing.stds[: preprocessing.channels]
     return preprocessing.scale * len(stds) / sum(stds)
-
-
-def _clusterings(meta: OnnxMeta) -> list[Mapping[str, Any]]:
-    """How each class is clustered, in the model's order; none where the model does not say."""
-    return list(meta.decoding.get("clusterings", []))
-
-
-def _thresholds(row: Mapping[str, Any]) -> list[str]:
-    """The keys of one class. NMS looks at coverages alone, so its two thresholds are one."""
-    suppress = f"nms-iou-threshold={row['nms_iou_threshold'] or 0.3}"
-    if row["algorithm"] == "nms":
-        return [
-            f"pre-cluster-threshold={max(row['coverage_threshold'], row['nms_confidence_threshold'])}",
-            suppress,
-        ]
-    lines = [
-        f"pre-cluster-threshold={row['coverage_threshold']}",
-        f"eps={row['dbscan_eps']}",
-        f"minBoxes={max(int(row['dbscan_min_samples']), 1)}",
-        f"dbscan-min-score={row['dbscan_confidence_threshold']}",
-        f"detected-min-h={int(row['minimum_height'])}",
-    ]
-    return [*lines, suppress] if row["algorithm"] == "hybrid" else lines

@@ -41,7 +41,7 @@ from taolite.stages.exporting.proof import parity, proof_batch
 from taolite.stages.exporting.ranges import float_layers, quantise, write_ranges
 from taolite.stages.exporting.to_onnx import INPUT_NAME, OPSET, to_onnx
 from taolite.stages.trained import Trained
-from taolite.tasks.base import Experiment, Use
+from taolite.tasks.base import Experiment
 from taolite.tasks.registry import find
 
 __all__ = ["TAOS", "Border", "ExportReport", "Int8Report", "export_model"]
@@ -169,6 +169,9 @@ def export_model(
         decoding={**_decoding(bundle, experiment), **border.decoding},
     )
 
+    if gen_ds_config:
+        task.deepstream(meta.classes, meta.decoding)  # refuses before anything is computed
+
     def write(network: torch.nn.Module) -> bytes:
         plain = to_onnx(
             network,
@@ -199,7 +202,7 @@ def export_model(
         write_etlt(target, Etlt(onnx=onnx, input_name=border.input_name, meta=record), key=key)
     else:
         write_bytes(target, onnx)
-    companions = _deepstream(target, made, meta, task, precision, listener) if gen_ds_config else ()
+    companions = _deepstream(target, made, meta, precision, listener) if gen_ds_config else ()
     cost = onnx_graph.macs_and_parameters(made.floating, (static_batch or 1, *_chw(meta.preprocessing)))
     return ExportReport(
         output=target,
@@ -317,7 +320,6 @@ def _deepstream(
     target: Path,
     made: _Made,
     meta: OnnxMeta,
-    task: Use,
     precision: ExportPrecision,
     listener: Listener,
 ) -> tuple[Path, ...]:
@@ -326,7 +328,6 @@ def _deepstream(
         target,
         meta,
         outputs=tuple(onnx_graph.signature(made.onnx).outputs),
-        network_type=task.network_type,
         precision=precision,
         calibration_cache=Path(os.path.relpath(made.int8.cache, target.parent)) if made.int8 else None,
     )

@@ -31,6 +31,7 @@ from taolite.stages.inference.built import open_built
 from taolite.stages.trained import Trained, open_trained
 from taolite.tasks.base import EnginePlan, Predict, Resolve, Use
 from taolite.tasks.registry import find, find_use
+from taolite.workspace.run import RunFolder
 
 __all__ = ["Computer", "Model", "open_engine_plan", "open_model"]
 
@@ -90,7 +91,7 @@ def open_model(
     runtime: RuntimeName | None = None,
     assumed: OnnxMeta | None = None,
 ) -> Model:
-    """Open a trained model, an export or an engine, told apart by content.
+    """Open a trained model, an export or an engine, told apart by content; of a run folder its finished model.
 
     Args:
         of: the task that it has to be of; None takes any.
@@ -103,6 +104,8 @@ def open_model(
         it is.
         ModelError: it is another task's.
     """
+    if path.is_dir():
+        path = RunFolder.model_in(path)
     if not path.is_file():
         raise PathError(f"{path}: no such model; give the path of a .tlt, .etlt, .onnx or engine with -m")
     kind = sniff(path)

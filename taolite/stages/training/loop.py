@@ -236,7 +236,9 @@ class Trainer:
         if not math.isfinite(loss):
             names = () if math.isfinite(float(cost.total.detach())) else batch.names
             images = self._world.collected(names)
-            raise _not_finite(loss, self.step, self._world.told(lambda: [*sum(images, ())]))
+            raise _not_finite(
+                loss, self.step, self._world.told(lambda: [*sum(images, ())]), broken=_broken(self.network)
+            )
         self._optimizer.zero_grad(set_to_none=True)
         if self._backward(cost.total):
             self._add_penalty_gradient()
@@ -376,7 +378,19 @@ def _laid_out_like(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor
     return torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
-def _not_finite(loss: float, step: int, images: Sequence[str]) -> TrainingError:
+def _broken(network: nn.Module) -> str:
+    """The first layer with a number that is not finite, "" where there is none."""
+    tensors = (*network.named_parameters(), *network.named_buffers())
+    return next((name for name, value in tensors if not bool(torch.isfinite(value).all())), "")
+
+
+def _not_finite(loss: float, step: int, images: Sequence[str], *, broken: str) -> TrainingError:
+    if broken:
+        return TrainingError(
+            f"the cost of step {step + 1} is {loss}, because the network's {broken} holds a number that is not finite: "
+            "training stops here and nothing of this step was kept. Start from other weights"
+            + (", or lower the learning rate" if step else "")
+        )
     names = "\n".join(f"  {name}" for name in images)
     return TrainingError(
         f"the cost of step {step + 1} is {loss}: training stops here and nothing of this step was kept. Its images:\n"

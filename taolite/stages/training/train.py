@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any
 
 from taolite.artifacts.keys import Key
+from taolite.data.decodable import listed, undecodable, without
 from taolite.data.examples import Examples
 from taolite.dist.world import ALONE, World
 from taolite.errors import DataError, TrainingError, UsageError
@@ -29,6 +30,7 @@ from taolite.events import (
     LabelsLeftOut,
     Listener,
     Notice,
+    Progress,
     silent,
 )
 from taolite.files import write_text
@@ -63,6 +65,7 @@ class TrainOptions:
     checkpoint_minutes: float = 10.0  # between checkpoints within an epoch
     checkpoints_kept: int = 2
     resume: bool = False  # only go on with a run that is there
+    skip_corrupt: bool = False  # leave out pictures that cannot be decoded
     global_batch_size: int | None = None  # images a step over all processes; else the spec's times their number
     world: World = ALONE
 
@@ -199,8 +202,9 @@ class _Plan:
 def _plan(experiment: Experiment, *, key: Key, options: TrainOptions, listener: Listener) -> _Plan:
     """Read the data, build the network and choose the device; what is odd is told."""
     start = experiment.start(key=key)
-    examples = experiment.examples("train", augment=True, shapes=start.shapes)
-    held_out = experiment.examples("val", shapes=start.shapes)
+    learned = experiment.examples("train", augment=True, shapes=start.shapes)
+    judged = experiment.examples("val", shapes=start.shapes)
+    examples, held_out = _decodable([learned, judged], options, listener)
     for notice in dict.fromkeys((*examples.notices, *held_out.notices)):
         listener(notice)
     _compare_labels(examples, experiment, listener)
@@ -215,6 +219,32 @@ def _plan(experiment: Experiment, *, key: Key, options: TrainOptions, listener: 
     )
     listener(device.computing)
     return _Plan(start, examples, held_out, experiment.schedule(), device)
+
+
+def _decodable(parts: Sequence[Examples], options: TrainOptions, listener: Listener) -> list[Examples]:
+    """The parts, without the pictures that cannot be decoded where `options` allow that. Raises DataError with all such
+    pictures otherwise, and where nothing is left of a part."""
+
+    def tick(done: int, total: int) -> None:
+        listener(Progress("decoding every picture once", done, total))
+
+    broken = options.world.told(
+        lambda: {str(path): why for part in parts for path, why in undecodable(part, tick=tick).items()}
+    )
+    if not broken:
+        return list(parts)
+    if not options.skip_corrupt:
+        count = "1 picture" if len(broken) == 1 else f"{len(broken)} pictures"
+        rows = "".join(f"\n  {row}" for row in listed(broken))
+        raise DataError(f"{count} cannot be decoded; replace or remove what is listed, or add --skip-corrupt:{rows}")
+    for why in listed(broken):
+        listener(Notice(f"{why}; it is left out", "warning"))
+    gone = {Path(path): why for path, why in broken.items()}
+    kept = [without(part, gone) for part in parts]
+    for part, left in zip(("training", "validation"), kept, strict=True):
+        if not len(left):
+            raise DataError(f"no {part} picture can be decoded; the first: {next(iter(broken.values()))}")
+    return kept
 
 
 def _trainer(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from taolite.preprocessing import Preprocessing
 from taolite.scorecard import AP
-from taolite.tasks.base import Outputs
+from taolite.tasks.base import DeepStream, Outputs
 from taolite.tasks.detectnet.decode import OFFSET, SCALE, Clustering, decode
+from taolite.tasks.detectnet.deepstream import deepstream
 from taolite.tasks.found import Found
 
 __all__ = ["HEADS", "USE", "DetectNetUse"]
@@ -37,6 +38,9 @@ class DetectNetUse:
             offset=decoding.get("offset", OFFSET),
             stride=decoding.get("stride"),
         )
+
+    def deepstream(self, classes: Sequence[str], decoding: Mapping[str, Any]) -> DeepStream:
+        return deepstream(classes, decoding)
 
 
 USE = DetectNetUse()

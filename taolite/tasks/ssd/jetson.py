@@ -246,7 +246,13 @@ def _histogram(samples: Sequence[Sample], classes: Sequence[str]) -> Iterator[No
 def _need_every_class(samples: Sequence[Sample], classes: Sequence[str], roots: Sequence[str]) -> None:
     """Raises DataError where nothing at all could be learned."""
     if not any(label.name in classes for sample in samples for label in sample.labels):
-        raise DataError(f"{', '.join(roots)}: no training image has an object of {', '.join(classes)}")
+        there = Counter(label.name for sample in samples for label in sample.labels)
+        listed = ", ".join(f"{name} ({count})" for name, count in sorted(there.items()))
+        found = f"the labels are {listed}" if there else "there is not one label"
+        raise DataError(
+            f"{', '.join(roots)}: no training image has an object of {', '.join(classes)}: {found}; "
+            "correct labels.txt, or the labels"
+        )
 
 
 def balanced(samples: Sequence[Sample], classes: Sequence[str], *, seed: int) -> list[Sample]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from taolite.errors import UsageError
 from taolite.preprocessing import Preprocessing
 from taolite.scorecard import AP
-from taolite.tasks.base import Outputs
+from taolite.tasks.base import DeepStream, Outputs
 from taolite.tasks.found import Found
 from taolite.tasks.ssd.decode import decode
 from taolite.tasks.ssd.spec.network import MAPS
@@ -30,6 +31,12 @@ class SsdUse:
 
     def decode(self, outputs: Outputs, decoding: Mapping[str, Any], *, preprocessing: Preprocessing) -> Found:
         return decode(outputs, decoding, preprocessing=preprocessing)
+
+    def deepstream(self, classes: Sequence[str], decoding: Mapping[str, Any]) -> DeepStream:
+        raise UsageError(
+            "--gen_ds_config: DeepStream's nvinfer has no parser for an SSD's outputs (scores and boxes of priors); "
+            "leave the flag out, and give nvinfer a parse-bbox-func-name of your own library"
+        )
 
 
 USE = SsdUse()
