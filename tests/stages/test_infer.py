@@ -27,10 +27,10 @@ from taolite.engines.onnx_graph import OnnxMeta
 from taolite.media.sources import open_source
 from taolite.pictures import read_rgb, to_grey
 from taolite.preprocessing import Preprocessing
-from taolite.stages.device import choose
 from taolite.stages.exporting.engine import build
 from taolite.stages.inference import models
-from taolite.stages.inference.infer import Drawing, infer, planned
+from taolite.stages.inference.infer import infer, planned
+from taolite.stages.inference.listeners import Drawing, labels
 from taolite.stages.inference.models import open_model
 from taolite.tasks.detectnet.inference import load_plan
 
@@ -119,9 +119,9 @@ def test_labels_are_taos_sixteen_columns_to_the_letter(place: Path, capsys: pyte
     assert inference(place) == 0
 
     zeros = " ".join(["0.00"] * 7)
-    labels = place / "out" / "labels"
-    assert (labels / "both.txt").read_text() == f"auto 0.00 0 0.00 64.000 32.000 96.000 64.000 {zeros} 1.000\n"
-    assert (labels / "none.txt").read_text() == ""
+    folder = place / "out" / "labels"
+    assert (folder / "both.txt").read_text() == f"auto 0.00 0 0.00 64.000 32.000 96.000 64.000 {zeros} 1.000\n"
+    assert (folder / "none.txt").read_text() == ""
     assert "Object type green not defined in cluster file. Falling back to default" in capsys.readouterr().err
 
 
@@ -166,7 +166,7 @@ def test_pictures_go_through_the_network_in_batches_and_come_out_the_same(place:
     for index in range(5):
         shifted = np.roll(np.array(Image.open(place / "photos" / "both.png")), 32 * index, axis=1)
         Image.fromarray(shifted).save(place / "photos" / f"more{index}.png")
-    model, drawing = planned(open_model(place / "model.onnx", key=None, device=choose()), load_plan(write_spec(place)))
+    model, drawing = planned(open_model(place / "model.onnx", key=None), load_plan(write_spec(place)))
     given: list[int] = []
 
     def predict(pixels):
@@ -175,7 +175,8 @@ def test_pictures_go_through_the_network_in_batches_and_come_out_the_same(place:
 
     source = open_source(place / "photos")
     for size in (1, 3):
-        infer(replace(model, predict=predict), source, place / str(size), drawing=drawing, batch_size=size)
+        written = labels(place / str(size) / "labels", drawing)
+        infer(replace(model, predict=predict), source, [written], drawing=drawing, batch_size=size)
 
     assert given == [1] * 7 + [3, 3, 1]
     one, three = ({p.name: p.read_text() for p in (place / n / "labels").iterdir()} for n in ("1", "3"))
@@ -289,7 +290,7 @@ def test_the_plan_takes_mean_cov_and_refuses_other_confidence_models(place: Path
 
     plan = load_plan(write_spec(place, "", ("aggregate_cov", "mean_cov")))
     assert [row["confidence_model"] for row in plan.decoding["clusterings"]] == ["mean_cov", "aggregate_cov"]
-    assert Drawing(plan.names, plan.colours).colours == {"red": (250, 20, 30)}
+    assert Drawing(plan.classes, plan.names, plan.colours).colours == {"red": (250, 20, 30)}
 
     with pytest.raises(SpecError, match='confidence_model is "mlp"; it needs to be aggregate_cov or mean_cov'):
         load_plan(write_spec(place, "", ("aggregate_cov", "mlp")))
@@ -305,13 +306,3 @@ def test_annotated_pictures_go_to_weights_and_biases_where_the_spec_asks_for_it(
     written = list((place / "out" / "images_annotated").iterdir())
     sent = list((place / "out").glob("wandb/offline-run-*/files/media/images/inference/*.png"))
     assert len(sent) == len(written) > 0
-
-
-def test_letters_that_no_font_has_are_said_once(place: Path, capsys: pytest.CaptureFixture[str]):
-    write_spec(place, "", ('output_map: "auto"', 'output_map: "\U000f0000"'))  # of private use: in no font
-
-    assert inference(place) == 0
-
-    said = capsys.readouterr().err
-    assert said.count("no font of this system has") == 1
-    assert "such letters are drawn as codes (\\U000f0000)" in said
