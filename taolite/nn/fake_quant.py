@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection
-from typing import ClassVar, TypeVar
+from typing import ClassVar, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,7 @@ __all__ = [
 DECAY = 0.999
 INITIAL_RANGE = 6.0
 _Conv = TypeVar("_Conv", bound=nn.Conv2d)
+Pair: TypeAlias = tuple[int, int]
 _Net = TypeVar("_Net", bound=nn.Module)
 _LEAST_SCALE = torch.finfo(torch.float32).eps  # of a channel or an input that is all zero
 
@@ -178,10 +179,10 @@ def _conv_like(conv: nn.Conv2d, kind: type[_Conv]) -> _Conv:
     made = kind(
         conv.in_channels,
         conv.out_channels,
-        conv.kernel_size,  # type: ignore[arg-type]
-        conv.stride,  # type: ignore[arg-type]
-        conv.padding,  # type: ignore[arg-type]
-        conv.dilation,  # type: ignore[arg-type]
+        cast(Pair, conv.kernel_size),
+        cast(Pair, conv.stride),
+        cast("str | Pair", conv.padding),
+        cast(Pair, conv.dilation),
         conv.groups,
         conv.bias is not None,
         conv.padding_mode,

@@ -167,18 +167,24 @@ def _range(limits: list[Any], *, finite: bool) -> Range:
                 low, low_open = limit.low, False
             if limit.high < high:
                 high, high_open = limit.high, False
-        elif isinstance(limit, annotated_types.Ge) and float(limit.ge) > low:  # type: ignore[arg-type]
-            low, low_open = float(limit.ge), False  # type: ignore[arg-type]
-        elif isinstance(limit, annotated_types.Gt) and float(limit.gt) >= low:  # type: ignore[arg-type]
-            low, low_open = float(limit.gt), True  # type: ignore[arg-type]
-        elif isinstance(limit, annotated_types.Le) and float(limit.le) < high:  # type: ignore[arg-type]
-            high, high_open = float(limit.le), False  # type: ignore[arg-type]
-        elif isinstance(limit, annotated_types.Lt) and float(limit.lt) <= high:  # type: ignore[arg-type]
-            high, high_open = float(limit.lt), True  # type: ignore[arg-type]
+        elif isinstance(limit, annotated_types.Ge) and _number(limit.ge) > low:
+            low, low_open = _number(limit.ge), False
+        elif isinstance(limit, annotated_types.Gt) and _number(limit.gt) >= low:
+            low, low_open = _number(limit.gt), True
+        elif isinstance(limit, annotated_types.Le) and _number(limit.le) < high:
+            high, high_open = _number(limit.le), False
+        elif isinstance(limit, annotated_types.Lt) and _number(limit.lt) <= high:
+            high, high_open = _number(limit.lt), True
         elif isinstance(limit, annotated_types.MultipleOf):
-            multiple_of = int(limit.multiple_of)  # type: ignore[call-overload]
+            multiple_of = int(_number(limit.multiple_of))
         elif isinstance(limit, annotated_types.MinLen):
             min_length = limit.min_length
         elif getattr(limit, "allow_inf_nan", None) is False:
             finite = True
     return Range(low, low_open, high, high_open, multiple_of, min_length, finite)
+
+
+def _number(bound: object) -> float:
+    """A bound of a spec's field, all of which are numbers."""
+    assert isinstance(bound, (int, float)), f"{bound!r} bounds no number"
+    return float(bound)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -59,7 +60,7 @@ def prune(
     network = task.network(bundle)
     listener(Exploring())
     example = torch.zeros(1, bundle.preprocessing.channels, *bundle.preprocessing.input_hw)
-    common = {
+    common: dict[str, Any] = {
         "normalizer": settings.normalizer,
         "equalization": settings.equalization,
         "granularity": settings.granularity,
@@ -69,8 +70,8 @@ def prune(
     }
     threshold = settings.threshold
     if settings.target is not None:
-        threshold = find_threshold(network, example, target=settings.target, **common)  # type: ignore[arg-type]
-    made = plan(network, example, threshold=threshold, **common)  # type: ignore[arg-type]
+        threshold = find_threshold(network, example, target=settings.target, **common)
+    made = plan(network, example, threshold=threshold, **common)
     floored = [name for name, kept in made.kept.items() if len(kept) == settings.min_filters < made.depths[name]]
     if 2 * len(floored) > len(made.kept):
         listener(LayersFloored(len(floored), len(made.kept), settings.min_filters))
