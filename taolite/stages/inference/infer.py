@@ -54,8 +54,8 @@ def infer(
 
 
 def plan_meta(plan: InferencePlan) -> OnnxMeta:
-    """What a detector's ONNX is that the spec describes and that does not say it of itself: one of NVIDIA's TAO 5, whose
-    input is RGB / 255."""
+    """What the spec says of a detector's ONNX that says nothing of itself, as those of NVIDIA's TAO 5, whose input is
+    RGB / 255."""
     preprocessing = Preprocessing(plan.input_hw, plan.channels, fit="stretch")
     return OnnxMeta("detectnet", plan.classes, preprocessing, dict(plan.decoding))
 
