@@ -40,6 +40,7 @@ __all__ = [
 
 _NAME = 40  # characters of the target's name; a file's whole name has 255 bytes at most
 _PARTIAL = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.partial", re.DOTALL)
+_READING = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 _swept: set[str] = set()  # folders that this process has swept: each is listed once, also one of a million labels
 _NOT_FILES = ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"))
 
@@ -47,7 +48,7 @@ _NOT_FILES = ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK,
 def open_file(path: Path) -> IO[bytes]:
     """A regular file, open for reading. Raises PathError for a missing file, a folder, a pipe or a device."""
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        handle = os.open(path, _READING)
     except FileNotFoundError as error:
         raise PathError(f"{path}: no such file") from error
     except OSError as error:
@@ -157,7 +158,10 @@ def _sync(path: Path) -> None:
 
 def refuse_replacing(source: Path, target: Path) -> None:
     """Raise UsageError if `target` is the same file as `source`, so that writing would replace the input."""
-    if source.exists() and target.exists() and source.samefile(target):
+    same = False
+    with suppress(OSError, ValueError):  # one of them does not exist
+        same = source.samefile(target)
+    if same:
         raise UsageError(f"{target}: this is the input model, and it would be replaced; choose another output")
 
 
