@@ -15,7 +15,10 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "taolite"
 LEVELS = (
-    {"errors", "files", "boxes", "sample", "scorecard", "events", "pictures", "preprocessing", "quiet", "onnxfile"},
+    {
+        *("errors", "files", "boxes", "sample", "scorecard", "events", "pictures", "preprocessing"),
+        *("quiet", "onnxfile", "extras"),
+    },
     {"spec", "formats", "artifacts", "workspace"},
     {"nn", "data", "metrics", "pruning", "quant", "dist", "engines", "media", "sinks"},
     {"tasks", "report"},
