@@ -6,21 +6,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from taolite.stages.engine import build
-from taolite.stages.export import export_model
 
-from taolite.artifacts import Key
+from taolite.artifacts import Bundle, Key
 from taolite.errors import UsageError
+from taolite.preprocessing import Preprocessing
+from taolite.stages.exporting.engine import build
+from taolite.stages.exporting.export import export_model
 from taolite.stages.prune import PruneSettings, prune
+from taolite.stages.trained import Trained
 
 KEY = Key("k")
+
+
+def trained(path: Path) -> Trained:
+    return Trained(path, Bundle("detectnet", {}, ("cat",), Preprocessing((8, 8)), {}))
 
 
 @pytest.mark.parametrize(
     "run",
     [
-        lambda model: prune(model, model, key=KEY, settings=PruneSettings()),
-        lambda model: export_model(model, model, key=KEY, overwrite=True),
+        lambda model: prune(trained(model), model, key=KEY, settings=PruneSettings()),
+        lambda model: export_model(trained(model), model, key=KEY, overwrite=True),
         lambda model: build(model, key=KEY, engine=model),
     ],
     ids=["prune", "export --force", "convert"],
