@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from taolite import events
+from taolite.tasks.base import FLAGS
 
 __all__ = ["Line", "counted", "lines"]
 
@@ -60,12 +61,17 @@ def _intervals(event: events.Intervals) -> list[Line]:
 
 def _labels_left_out(event: events.LabelsLeftOut) -> list[Line]:
     listed = ", ".join(f"{name} ({count})" for name, count in sorted(event.counts.items()))
-    return [Line(f"{event.source}: labels that target_class_mapping does not map are left out: {listed}", True)]
+    return [Line(f"{_of(event.source)}labels that target_class_mapping does not map are left out: {listed}", True)]
 
 
 def _classes_missing(event: events.ClassesMissing) -> list[Line]:
     names = ", ".join(event.names)
-    return [Line(f"{event.source}: no training image has a label of {names}, which cannot be learned", True)]
+    return [Line(f"{_of(event.source)}no training image has a label of {names}, which cannot be learned", True)]
+
+
+def _of(spec: str) -> str:
+    """The name of a spec before what is said of it; flags need none."""
+    return "" if spec == FLAGS else f"{spec}: "
 
 
 def _computing(event: events.Computing) -> list[Line]:
