@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taolite.cli.jetson import classification as jetson
 from taolite.cli.parsing import TaoParser, positive
 from taolite.cli.tao import classification_flags as flags
 from taolite.cli.tao import flags as shared
@@ -50,8 +49,8 @@ NETWORK = Network("classification", "classification", _task)
 
 
 def configure(parser: TaoParser) -> None:
-    """Add the tasks, and jetson-inference's forms of them."""
-    tasks = lifecycle.add_tasks(
+    """Add the tasks."""
+    lifecycle.add_tasks(
         parser,
         shared.common,
         (
@@ -65,8 +64,6 @@ def configure(parser: TaoParser) -> None:
         ),
         network=NETWORK,
     )
-    jetson.add_forms(tasks)
-    parser.tasks = [*parser.tasks, "onnx_export"]
 
 
 def _spec(options: argparse.Namespace, mounts: Mounts, named: str) -> ClassificationSpec:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import argparse
 
+from taolite.cli.parsing import without_effect
 from taolite.cli.tao import flags
-from taolite.cli.tao.flags import key_flag, training, without_effect
+from taolite.cli.tao.flags import key_flag, training
 
 __all__ = ["calibration_tensorfile", "evaluate", "export", "inference", "train"]
 

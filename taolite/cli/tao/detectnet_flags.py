@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from taolite.cli.tao.flags import key_flag, training, without_effect
+from taolite.cli.parsing import without_effect
+from taolite.cli.tao.flags import key_flag, training
 
 __all__ = ["calibration_tensorfile", "dataset_convert", "evaluate", "inference", "train"]
 

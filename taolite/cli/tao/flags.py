@@ -6,13 +6,12 @@ A flag that is taken and has no effect is hidden from the help and says so when 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-from typing import Any
 
 from taolite.cli import processes
+from taolite.cli.parsing import without_effect
 
-__all__ = ["common", "deploy_common", "export", "gen_trt_engine", "key_flag", "prune", "training", "without_effect"]
+__all__ = ["common", "deploy_common", "export", "gen_trt_engine", "key_flag", "prune", "training"]
 
 
 def common(parser: argparse.ArgumentParser) -> None:
@@ -40,20 +39,6 @@ def deploy_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="a line of progress every second")
     parser.add_argument("--mount", action="append", default=[], metavar="SRC:DST", help="where a container path lies")
     parser.set_defaults(gpus=1, num_processes=-1, use_amp=False, launch_cuda_blocking=False)
-
-
-class _NoEffect(argparse.Action):
-    """A flag of TAO's that changes nothing here, and says so, and `const` why, when it is given."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        print(f"warning: {option_string} has no effect{self.const}", file=sys.stderr)
-
-
-def without_effect(parser: argparse.ArgumentParser, *flags: str, values: int | None = None, why: str = "") -> None:
-    """Take `flags`, each "--long -s", with one value or `values`."""
-    said = f": {why}" if why else " in this version"
-    for names in flags:
-        parser.add_argument(*names.split(), action=_NoEffect, nargs=values, const=said, help=argparse.SUPPRESS)
 
 
 def key_flag(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taolite.cli.jetson import ssd as ssd_jetson
 from taolite.cli.parsing import TaoParser, positive
 from taolite.cli.tao import flags as shared
 from taolite.cli.tao import lifecycle
@@ -42,8 +41,8 @@ NETWORK = Network("ssd", "SSD", _task)
 
 
 def configure(parser: TaoParser) -> None:
-    """Add the tasks, and pytorch-ssd's forms of them."""
-    tasks = lifecycle.add_tasks(
+    """Add the tasks."""
+    lifecycle.add_tasks(
         parser,
         shared.common,
         (
@@ -57,8 +56,6 @@ def configure(parser: TaoParser) -> None:
         ),
         network=NETWORK,
     )
-    ssd_jetson.add_forms(tasks)
-    parser.tasks = [*parser.tasks, *ssd_jetson.NAMES]
 
 
 def _spec(options: argparse.Namespace, named: str, command: Command) -> SsdSpec:

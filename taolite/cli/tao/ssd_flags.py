@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import argparse
 
-from taolite.cli.jetson.forms import number
+from taolite.cli.parsing import without_effect
 from taolite.cli.tao import flags as shared
-from taolite.cli.tao.flags import key_flag, training, without_effect
+from taolite.cli.tao.flags import key_flag, training
+from taolite.cli.values import number
 
 __all__ = ["dataset_convert", "evaluate", "export", "inference", "train"]
 

@@ -317,25 +317,6 @@ def test_a_start_with_other_anchors_than_the_spec_s_is_refused_with_the_way_out(
     ]
 
 
-@pytest.mark.parametrize(
-    ("task", "missing", "form"),
-    [
-        ("export", "-m/--model", "--model-dir=RUN"),
-        ("train", "-e/--experiment_spec_file, -r/--results_dir", "--dataset-type=voc --data=DATA --model-dir=RUN"),
-        ("inference", "-m/--model_path, -i/--image_dir", "--model=MODEL IN OUT"),
-    ],
-)
-def test_a_task_without_its_flags_names_both_forms(
-    task: str, missing: str, form: str, capsys: pytest.CaptureFixture[str]
-):
-    with pytest.raises(SystemExit):
-        ssd(task)
-
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert f"error: the following arguments are required: {missing}" in last
-    assert last.endswith(f"; or, without a spec file: taolite ssd {task} {form}")
-
-
 def test_weights_that_are_not_there_are_named(root: Path, capsys: pytest.CaptureFixture[str]):
     assert ssd("train", "-e", root / "spec.txt", "-r", root / "never", "-m", root / "no.tlt", "-k", KEY) == 1
 
