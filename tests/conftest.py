@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,8 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="taolite-tests-")  # indexes and caches of the tests alone
+atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 SHARED = Path(os.environ.get("TAOLITE_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 
@@ -69,6 +74,8 @@ def mutations() -> Callable[..., Iterator[bytes]]:
             yield bytes(data)
 
     return make
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """torch computes with one thread in this module: the order of its sums is then the same on every machine."""

@@ -18,18 +18,28 @@ from taolite.errors import TaoliteError
 if TYPE_CHECKING:
     from taolite.dist.world import World
 
-__all__ = ["add_flags", "in_processes", "world_of"]
+__all__ = ["TITLE", "Add", "add_flags", "in_processes", "world_of"]
 
 
-def add_flags(add: Callable[..., Any]) -> None:
+Add = Callable[..., Any]
+"""A parser's `add_argument`, or a group's."""
+
+TITLE = "several machines, with the same command on each (--gpus is per machine)"
+"""Of the group of `add_flags`."""
+
+
+def add_flags(add: Add) -> None:
     """Add the flags of several machines with `add`, a parser's `add_argument` or one like it."""
-    add("--num_nodes", type=int, default=1, metavar="N", help="machines")
-    add("--min_nodes", type=int, metavar="N", help="go on with so few; else with --num_nodes only")
-    add("--node_rank", type=int, default=0, metavar="I", help="which machine this is; 0 writes")
-    add("--master_addr", default="", metavar="HOST", help="machine 0")
-    add("--master_port", type=int, default=29400, metavar="PORT", help="a free port of machine 0")
-    add("--dist_timeout", type=float, default=600.0, metavar="S", help="seconds until a missing process is given up")
-    add("--max_restarts", type=int, default=3, metavar="N", help="after a lost process, N times from the checkpoint")
+    add("--num_nodes", type=int, default=1, metavar="N", help="number of machines (default: 1)")
+    text = "continue while at least N machines remain (default: all of --num_nodes)"
+    add("--min_nodes", type=int, metavar="N", help=text)
+    add("--node_rank", type=int, default=0, metavar="I", help="number of this machine; machine 0 writes (default: 0)")
+    add("--master_addr", default="", metavar="HOST", help="address of machine 0")
+    add("--master_port", type=int, default=29400, metavar="PORT", help="free port of machine 0 (default: 29400)")
+    text = "seconds until a missing process counts as lost (default: 600)"
+    add("--dist_timeout", type=float, default=600.0, metavar="S", help=text)
+    text = "restarts from the last checkpoint after a lost process (default: 3)"
+    add("--max_restarts", type=int, default=3, metavar="N", help=text)
 
 
 def in_processes(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from taolite.events import BatchDone, Listener, Progress, silent
 from taolite.sample import Detection, Sample, Truth
 from taolite.scorecard import ScoreCard
 from taolite.stages.agree import agree
+from taolite.stages.decodable import decodable
 from taolite.stages.inference.models import Model
 from taolite.tasks.base import Experiment, Objective, Predict, Split
 from taolite.tasks.found import Found
@@ -43,6 +44,7 @@ def evaluate(
     split: Split = "test",
     batch_size: int | None = None,
     workers: int = 2,
+    skip_corrupt: bool = False,
     told: Told | None = None,
     listener: Listener = silent,
 ) -> Evaluation:
@@ -51,6 +53,7 @@ def evaluate(
     Args:
         batch_size: images at once; None is the most an engine takes, or the spec's.
         workers: threads that prepare images.
+        skip_corrupt: leave out pictures that cannot be decoded.
         told: hears of every picture what was found in it.
 
     Raises DataError, PathError; ModelError where the model is not one that the experiment describes.
@@ -59,7 +62,8 @@ def evaluate(
     prep = experiment.preprocessing
     blank = np.zeros((1, prep.channels, *prep.input_hw), np.float32)
     shapes = tuple(output.shape[1:] for output in model.predict(blank))
-    examples = experiment.examples(split, shapes=shapes)
+    found = experiment.examples(split, shapes=shapes)
+    (examples,) = decodable({"evaluated": found}, skip_corrupt=skip_corrupt, listener=listener)
     for notice in examples.notices:
         listener(notice)
     return score_split(

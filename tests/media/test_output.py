@@ -140,5 +140,8 @@ def test_a_gif_refuses_a_frame_of_another_size_and_a_place_that_is_a_file(tmp_pa
         with pytest.raises(DataError) as caught:
             file.write(np.zeros((2, 3, 3), np.uint8))
     assert str(caught.value) == f"{tmp_path}/out.gif: a frame of 3x2 pixels came after 64x48 ones"
-    with GifFile(tmp_path / "taken" / "out.gif", fps=30) as file, pytest.raises(Exception, match="a file stands where"):
+    with (
+        GifFile(tmp_path / "taken" / "out.gif", fps=30) as file,
+        pytest.raises(Exception, match="a file is where a folder should be"),
+    ):
         file.write(grey(1))

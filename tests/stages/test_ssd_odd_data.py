@@ -28,7 +28,15 @@ SMALL = (
 def train(root: Path, *flags: str) -> tuple[int, str, str]:
     """Exit code, log and errors of a training on `root`."""
     out, err = io.StringIO(), io.StringIO()
-    words = ["ssd", "train", "--dataset-type=voc", f"--data={root}", f"--model-dir={root}/run", *SMALL, *flags]
+    words = [
+        "jetson",
+        "train_ssd.py",
+        "--dataset-type=voc",
+        f"--data={root}",
+        f"--model-dir={root}/run",
+        *SMALL,
+        *flags,
+    ]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main(words)
     return code, out.getvalue().replace(f"{root}/", ""), err.getvalue().replace(f"{root}/", "")

@@ -1,12 +1,6 @@
-"""pytorch-ssd's commands without a spec file, beside `taolite ssd` tasks (reference/jetson_workflows.md 4 to 7, 9):
-
-    train --dataset-type=voc --data=DATA --model-dir=DIR      train_ssd.py; the run folder holds the spec of the flags
-    eval --model=MODEL --dataset=DATA                         eval_ssd.py; `eval_ssd` is another name of it
-    export --model-dir=DIR                                    onnx_export.py; `onnx_export` is another name of it
-    inference --model=M --labels=L IN OUT                     detectnet
-    run_ssd_example NET MODEL LABELS PICTURE                  run_ssd_example.py
-
-`add_forms` hangs them on the parsers of TAO's tasks.
+"""pytorch-ssd's programs and jetson-inference's detectnet (reference/jetson_workflows.md 4 to 7, 9): `taolite jetson
+train_ssd.py`, `eval_ssd.py`, `ssd/onnx_export.py`, `detectnet` and `run_ssd_example.py`. The run folder of train_ssd.py
+holds the spec its flags stand for.
 """
 
 from __future__ import annotations
@@ -15,18 +9,16 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from taolite.cli import processes
 from taolite.cli.jetson import ssd_flags as flags
-from taolite.cli.jetson.forms import Form, hang, key_of, ours, resume_place
-from taolite.cli.parsing import TaoParser
+from taolite.cli.jetson.forms import key_of, ours, paced, place, resume_place
 from taolite.errors import PathError, UsageError
 
 if TYPE_CHECKING:
@@ -35,10 +27,7 @@ if TYPE_CHECKING:
     from taolite.sample import Detection, Sample
     from taolite.tasks.ssd.spec import JetsonConfig, SsdSpec
 
-__all__ = ["NAMES", "add_forms"]
-
-NAMES = ("eval", "eval_ssd", "onnx_export", "run_ssd_example")
-"""The commands that TAO has no task for."""
+__all__ = ["run_eval", "run_example", "run_export", "run_inference", "run_train"]
 
 _SPEC, _THEIRS = "experiment_spec.txt", ".pth"
 _USUAL = "ssd-mobilenet"  # onnx_export.py's name of mb1-ssd
@@ -56,28 +45,7 @@ class _Opened:
     spec: SsdSpec | None = None
 
 
-def add_forms(tasks: argparse._SubParsersAction[Any]) -> None:
-    """Hang the second forms on TAO's tasks, and add the commands of `NAMES`."""
-    in_processes = partial(processes.in_processes, _run_train)
-    forms = (
-        Form("train", flags.train, in_processes, flags.is_train, "--dataset-type=voc --data=DATA --model-dir=RUN"),
-        Form("export", flags.export, _run_export, flags.is_export, "--model-dir=RUN"),
-        Form("inference", flags.inference, _run_inference, flags.is_inference, "--model=MODEL IN OUT"),
-    )
-    hang(tasks, forms, of="pytorch-ssd")
-    rows: tuple[tuple[str, Callable[[TaoParser], None], Callable[[argparse.Namespace], int], str], ...] = (
-        ("eval", flags.score, _run_eval, "score a model as pytorch-ssd's eval_ssd.py does"),
-        ("eval_ssd", flags.score, _run_eval, "another name of eval"),
-        ("onnx_export", flags.export, _run_export, "export as pytorch-ssd's onnx_export.py does"),
-        ("run_ssd_example", flags.example, _run_example, "look at one picture as pytorch-ssd's script does"),
-    )
-    for name, add_flags, run, line in rows:
-        parser = tasks.add_parser(name, help=line, description=line)
-        add_flags(parser)
-        parser.set_defaults(run=run)
-
-
-def _run_train(options: argparse.Namespace) -> int:
+def run_train(options: argparse.Namespace) -> int:
     from taolite.cli.jetson.ssd_log import SsdLog
     from taolite.stages.training.train import TrainOptions, train
     from taolite.tasks.ssd.jetson import spec_of
@@ -106,7 +74,11 @@ def _run_train(options: argparse.Namespace) -> int:
             name=config.net,
             key=key_of(options.key),
             options=TrainOptions(
-                gpus=options.gpus, workers=options.num_workers, global_batch_size=config.batch_size, world=world
+                gpus=options.gpus,
+                workers=options.num_workers,
+                global_batch_size=config.batch_size,
+                skip_corrupt=options.skip_corrupt,
+                world=world,
             ),
             listener=log,
         )
@@ -114,7 +86,7 @@ def _run_train(options: argparse.Namespace) -> int:
             log.say(f"All {config.num_epochs} epochs were done already; give more with --epochs to go on.")
         best = report.best
         log.say(f"Best: epoch {best.epoch - 1}, mAP {best.value:.4f}: {best.weights}")
-        log.say(f"Next: taolite ssd export --model-dir={options.model_dir}")
+        log.say(f"Next: taolite jetson ssd/onnx_export.py --model-dir={options.model_dir}")
         log.say("Task done, exiting program.")
     return 0
 
@@ -199,7 +171,7 @@ def _prior_lines(spec: SsdSpec) -> Iterator[str]:
         )
 
 
-def _run_eval(options: argparse.Namespace) -> int:
+def run_eval(options: argparse.Namespace) -> int:
     from taolite.cli.jetson.ssd_log import precision_lines
     from taolite.cli.progress import Terminal
     from taolite.files import write_text
@@ -233,7 +205,7 @@ def _run_eval(options: argparse.Namespace) -> int:
         made = spec_of({**given, **_UNTRAINED}, kept=opened.spec)
         with Terminal() as show, open_model(opened.path, key=key, of=TASK.name) as model:
             experiment = TASK.read(made, classes=model.classes).model
-            card = evaluate(experiment, model, told=note, listener=show).card
+            card = evaluate(experiment, model, skip_corrupt=options.skip_corrupt, told=note, listener=show).card
     output = Path(options.eval_dir).expanduser()
     for name in card.objects:
         text = "".join(f"{row}\n" for row in rows.get(name, ()))
@@ -313,7 +285,7 @@ def _loss_in(name: str) -> float:
         return math.nan
 
 
-def _run_export(options: argparse.Namespace) -> int:
+def run_export(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
     from taolite.stages.exporting.export import Border, export_model
     from taolite.stages.trained import open_trained
@@ -362,7 +334,7 @@ def _run_export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _run_inference(options: argparse.Namespace) -> int:
+def run_inference(options: argparse.Namespace) -> int:
     from taolite.media.sources import open_source
     from taolite.stages.inference.labelled import open_detector, read_colours
     from taolite.stages.inference.listeners import Drawing, annotated_output
@@ -371,7 +343,7 @@ def _run_inference(options: argparse.Namespace) -> int:
 
     if options.clustering is not None:
         print("warning: --clustering has no effect: overlapping boxes are suppressed, not merged", file=sys.stderr)
-    source = open_source(options.input)
+    source = open_source(place(options.camera or options.input))
     labels = Path(options.labels).expanduser() if options.labels else None
     decoding = {"confidence_threshold": options.threshold} if options.threshold else IN_USE
     path = Path(options.model).expanduser()
@@ -380,7 +352,7 @@ def _run_inference(options: argparse.Namespace) -> int:
         colours = read_colours(Path(options.colours).expanduser(), model.classes) if options.colours else {}
         numbers = {name: number for number, name in enumerate(model.classes, start=1)}
         write = annotated_output(output, source, Drawing(model.classes, colours=colours), stack) if output else None
-        for seen in look(model, source):
+        for seen in paced(look(model, source), source, "detectnet"):
             print(seen.frame.name)
             print(f"{len(seen.found)} objects detected")
             for index, one in enumerate(seen.found):
@@ -400,7 +372,7 @@ def _box_line(index: int, found: Detection) -> str:
     )
 
 
-def _run_example(options: argparse.Namespace) -> int:
+def run_example(options: argparse.Namespace) -> int:
     from taolite.media.sources import open_source
     from taolite.stages.inference.labelled import open_detector
     from taolite.stages.inference.listeners import Drawing, annotated_output

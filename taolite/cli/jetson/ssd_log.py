@@ -16,8 +16,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from taolite.cli.jetson.classification_log import TAOS, Means
+from taolite.cli.progress import Bar
 from taolite.cli.words import lines
-from taolite.events import BatchDone, BatchDrawn, DataFound, EpochDone, Event, Saved, Validated
+from taolite.events import BatchDone, BatchDrawn, DataFound, EpochDone, Event, Progress, Saved, Validated
 from taolite.scorecard import Metric
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class SsdLog:
         self._stream, self._clock = stream or sys.stdout, clock
         self._recent, self._epoch, self._val = Means(), Means(), Means()
         self._board: Board | None = None
+        self._bar = Bar()
         self.epochs = 0  # that have gone by here
         self._begun = False
         self._network: Sequence[str] = ()
@@ -71,11 +73,15 @@ class SsdLog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.take_down()
         if self._board is not None:
             self._board.close()
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, BatchDrawn):
+        if isinstance(event, Progress):
+            if not self._quiet:
+                self._bar.show(event)
+        elif isinstance(event, BatchDrawn):
             if self._debugs:
                 self._lists(event)
         elif isinstance(event, BatchDone):
@@ -107,6 +113,7 @@ class SsdLog:
     def say(self, text: str, *, warns: bool = False) -> None:
         """A line of the log."""
         if warns or not self._quiet:
+            self._bar.take_down()
             print(f"{self._clock():%Y-%m-%d %H:%M:%S} - {text}", file=self._stream, flush=True)
 
     def _lists(self, event: BatchDrawn) -> None:

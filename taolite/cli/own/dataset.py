@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taolite.cli.jetson import download
+from taolite.cli import download
 from taolite.errors import DataError, PathError, UsageError
 
 if TYPE_CHECKING:

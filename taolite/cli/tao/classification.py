@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taolite.cli.jetson import classification as jetson
 from taolite.cli.parsing import TaoParser, positive
 from taolite.cli.tao import classification_flags as flags
 from taolite.cli.tao import flags as shared
@@ -39,23 +38,25 @@ NETWORK = Network("classification", "classification", "classification")
 
 
 def configure(parser: TaoParser) -> None:
-    """Add the tasks, and jetson-inference's forms of them."""
-    tasks = lifecycle.add_tasks(
+    """Add the tasks."""
+    lifecycle.add_tasks(
         parser,
         shared.common,
         (
-            (flags.train, _run_train, "train, or go on training"),
+            (flags.train, _run_train, "train a model, or continue a training"),
             (flags.evaluate, _run_evaluate, "score a model on the pictures of eval_config"),
-            (flags.inference, _run_inference, "classes of pictures"),
-            (shared.prune, lifecycle.run_prune, "remove the weakest channels of a model"),
-            (flags.export, _run_export, "write .onnx, or the sealed .etlt"),
-            (flags.calibration_tensorfile, lifecycle.run_calibration_tensorfile, "training images for int8"),
+            (flags.inference, _run_inference, "classify pictures"),
+            (shared.prune, lifecycle.run_prune, "remove the channels of a model with the smallest norms"),
+            (flags.export, _run_export, "export a model: .onnx, or sealed .etlt"),
+            (
+                flags.calibration_tensorfile,
+                lifecycle.run_calibration_tensorfile,
+                "collect training images for int8 calibration",
+            ),
             (shared.gen_trt_engine, lifecycle.run_gen_trt_engine, "build an engine from an export"),
         ),
         network=NETWORK,
     )
-    jetson.add_forms(tasks)
-    parser.tasks = [*parser.tasks, "onnx_export"]
 
 
 def _given(options: argparse.Namespace, mounts: Mounts) -> Given:

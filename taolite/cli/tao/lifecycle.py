@@ -76,8 +76,8 @@ def add_tasks(
     parser.tasks = [add_flags.__name__ for add_flags, _, _ in rows]
     for add_flags, run, line in rows:
         task = tasks.add_parser(add_flags.__name__, help=line, description=line)
-        common(task)
         add_flags(task)
+        common(task)
         task.set_defaults(run=partial(logged, run), network=network)
     return tasks
 
@@ -156,7 +156,7 @@ def run_prune(options: argparse.Namespace) -> int:
     print(f"Pruning ratio (pruned model / original model): {report.plan.ratio:.7f}")
     print(f"{before:,} -> {after:,} parameters; {report.output} ({report.megabytes:.2f} MB)")
     if after == before:
-        print("nothing was below the threshold: raise -pth, or give --target 0.3 to have it found", file=sys.stderr)
+        print("no channel was below the threshold: raise -pth, or give --target 0.3", file=sys.stderr)
     return 0
 
 
@@ -188,7 +188,7 @@ def run_export(options: argparse.Namespace, *, border: Border | None = None) -> 
     worst = max(report.differences.values())
     sealed = "sealed with the key" if report.sealed else "plain ONNX"
     print(f"exported: {report.output} ({sealed}, {report.precision}, {report.onnx_bytes / 1e6:.2f} MB of ONNX)")
-    print(f"the export differs from the trained network by {worst:.1e} at most, on the images it was proved with")
+    print(f"largest difference from the trained network: {worst:.1e}, on the images of the check")
     print(f"{report.parameters:,} numbers in its graph (batch norms folded), {report.macs / 1e9:.2f} GMACs an image")
     if report.int8 is not None:
         print(int8_block(report.int8))
@@ -368,6 +368,7 @@ def trained(
         checkpoint_minutes=options.checkpoint_minutes,
         checkpoints_kept=positive("--keep_checkpoints", options.keep_checkpoints) or 2,
         resume=options.resume,
+        skip_corrupt=options.skip_corrupt,
         global_batch_size=positive("--global_batch_size", options.global_batch_size),
         mlflow=options.mlflow or os.environ.get("MLFLOW_TRACKING_URI", ""),
         world=world,
@@ -406,7 +407,13 @@ def scored(
             if on_tensorrt and not opened.runs_on.startswith("tensorrt"):
                 show(Notice(f"-f tensorrt: {opened.runs_on} stands in for TensorRT here", "warning"))
             evaluation = evaluate(
-                experiment, opened, split=split, batch_size=batch_size, workers=workers, listener=show
+                experiment,
+                opened,
+                split=split,
+                batch_size=batch_size,
+                workers=workers,
+                skip_corrupt=options.skip_corrupt,
+                listener=show,
             )
         if status is not None:
             record(status, mounts.resolve(options.results_dir), evaluation)

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taolite.cli.jetson import ssd as ssd_jetson
 from taolite.cli.parsing import TaoParser, positive
 from taolite.cli.tao import flags as shared
 from taolite.cli.tao import lifecycle
@@ -35,23 +34,21 @@ NETWORK = Network("ssd", "ssd", "SSD")
 
 
 def configure(parser: TaoParser) -> None:
-    """Add the tasks, and pytorch-ssd's forms of them."""
-    tasks = lifecycle.add_tasks(
+    """Add the tasks."""
+    lifecycle.add_tasks(
         parser,
         shared.common,
         (
-            (flags.dataset_convert, _run_dataset_convert, "labels into TFRecords"),
-            (flags.train, _run_train, "train, or go on training"),
+            (flags.dataset_convert, _run_dataset_convert, "convert labels to TFRecords"),
+            (flags.train, _run_train, "train a model, or continue a training"),
             (flags.evaluate, _run_evaluate, "score a model on the validation images"),
-            (shared.prune, lifecycle.run_prune, "remove the weakest channels of a model"),
-            (flags.export, _run_export, "write the sealed .etlt, or .onnx"),
-            (flags.inference, _run_inference, "annotated pictures and labels"),
+            (shared.prune, lifecycle.run_prune, "remove the channels of a model with the smallest norms"),
+            (flags.export, _run_export, "export a model: sealed .etlt, or .onnx"),
+            (flags.inference, _run_inference, "find objects: annotated pictures and KITTI labels"),
             (shared.gen_trt_engine, lifecycle.run_gen_trt_engine, "build an engine from an export"),
         ),
         network=NETWORK,
     )
-    ssd_jetson.add_forms(tasks)
-    parser.tasks = [*parser.tasks, *ssd_jetson.NAMES]
 
 
 def _spec(options: argparse.Namespace, named: str, command: Command) -> SsdSpec:
@@ -91,8 +88,8 @@ def _run_train(options: argparse.Namespace) -> int:
         raise UsageError(f"--arch dssd: {DSSD_NOT_BUILT}")
     if options.initial_epoch > 1:
         raise UsageError(
-            f"--initial_epoch {options.initial_epoch}: a run goes on by itself from where its results folder stands; "
-            "give the command that began it again, with its own -m and without this flag"
+            f"--initial_epoch {options.initial_epoch}: to continue a run, "
+            "repeat the command that started it, with its own -m and without this flag"
         )
     mounts = mounts_of(options)
     path, root = mounts.resolve(options.experiment_spec_file), mounts.resolve(options.results_dir)
@@ -154,7 +151,9 @@ def _run_export(options: argparse.Namespace) -> int:
     from taolite.tasks.ssd.export import end_in_nms
 
     if options.gen_ds_config:
-        raise UsageError("--onnx_nms: DeepStream's parser reads raw outputs; leave out it or --gen_ds_config")
+        raise UsageError(
+            "--onnx_nms with --gen_ds_config: DeepStream's parser reads raw outputs; leave out one of the two"
+        )
     return lifecycle.run_export(options, border=Border(finish=end_in_nms))
 
 

@@ -49,7 +49,8 @@ def infer(
             counts[one.name] += 1
         for take in listeners:
             take(seen)
-        listener(Progress("inference", len(seconds), source.total or len(seconds)))
+        unit = "image" if source.kind == "pictures" else "frame"
+        listener(Progress("inference", len(seconds), source.total or len(seconds), unit))
     return InferReport(len(seconds), counts, float(np.median(seconds)))
 
 

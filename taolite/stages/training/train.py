@@ -17,7 +17,6 @@ from types import FrameType
 from typing import Any
 
 from taolite.artifacts.keys import Key
-from taolite.data.decodable import listed, undecodable, without
 from taolite.data.examples import Examples
 from taolite.dist.world import ALONE, World
 from taolite.errors import DataError, TrainingError, UsageError
@@ -30,7 +29,6 @@ from taolite.events import (
     LabelsLeftOut,
     Listener,
     Notice,
-    Progress,
     silent,
 )
 from taolite.files import write_text
@@ -39,6 +37,7 @@ from taolite.sinks.base import Sink, guarded
 from taolite.sinks.clearml import open_clearml
 from taolite.sinks.mlflow import open_mlflow
 from taolite.sinks.wandb import open_wandb
+from taolite.stages.decodable import decodable
 from taolite.stages.device import Device, Precision, choose, set_deterministic
 from taolite.stages.evaluate import Evaluation
 from taolite.stages.training.loop import Trainer
@@ -204,7 +203,12 @@ def _plan(experiment: Experiment, *, key: Key, options: TrainOptions, listener: 
     start = experiment.start(key=key)
     learned = experiment.examples("train", augment=True, shapes=start.shapes)
     judged = experiment.examples("val", shapes=start.shapes)
-    examples, held_out = _decodable([learned, judged], options, listener)
+    examples, held_out = decodable(
+        {"training": learned, "validation": judged},
+        skip_corrupt=options.skip_corrupt,
+        world=options.world,
+        listener=listener,
+    )
     for notice in dict.fromkeys((*examples.notices, *held_out.notices)):
         listener(notice)
     _compare_labels(examples, experiment, listener)
@@ -219,32 +223,6 @@ def _plan(experiment: Experiment, *, key: Key, options: TrainOptions, listener: 
     )
     listener(device.computing)
     return _Plan(start, examples, held_out, experiment.schedule(), device)
-
-
-def _decodable(parts: Sequence[Examples], options: TrainOptions, listener: Listener) -> list[Examples]:
-    """The parts, without the pictures that cannot be decoded where `options` allow that. Raises DataError with all such
-    pictures otherwise, and where nothing is left of a part."""
-
-    def tick(done: int, total: int) -> None:
-        listener(Progress("decoding every picture once", done, total))
-
-    broken = options.world.told(
-        lambda: {str(path): why for part in parts for path, why in undecodable(part, tick=tick).items()}
-    )
-    if not broken:
-        return list(parts)
-    if not options.skip_corrupt:
-        count = "1 picture" if len(broken) == 1 else f"{len(broken)} pictures"
-        rows = "".join(f"\n  {row}" for row in listed(broken))
-        raise DataError(f"{count} cannot be decoded; replace or remove what is listed, or add --skip-corrupt:{rows}")
-    for why in listed(broken):
-        listener(Notice(f"{why}; it is left out", "warning"))
-    gone = {Path(path): why for path, why in broken.items()}
-    kept = [without(part, gone) for part in parts]
-    for part, left in zip(("training", "validation"), kept, strict=True):
-        if not len(left):
-            raise DataError(f"no {part} picture can be decoded; the first: {next(iter(broken.values()))}")
-    return kept
 
 
 def _trainer(

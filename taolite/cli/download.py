@@ -1,4 +1,5 @@
-"""`taolite dataset download openimages`: the flags of pytorch-ssd's open_images_downloader.py."""
+"""The flags of pytorch-ssd's open_images_downloader.py, and what it does: `taolite dataset download openimages` and
+`taolite jetson open_images_downloader.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from taolite.formats.openimages_download import Selection, SplitReport
 
-__all__ = ["configure"]
+__all__ = ["add_flags", "configure", "run"]
 
 _NAMED = 10  # pictures of a split that are named when they did not come
 
@@ -18,23 +19,30 @@ _NAMED = 10  # pictures of a split that are named when they did not come
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the data sets that can be downloaded."""
     sets = parser.add_subparsers(dest="source", metavar="SOURCE", required=True)
-    line = "Open Images pictures and boxes of some classes; what is there is kept, so run it again to go on"
-    add = sets.add_parser("openimages", help=line, description=line).add_argument
-    sets.choices["openimages"].set_defaults(run=_openimages)
-    add("--class-names", required=True, metavar="A,B", help="the classes, in any case: 'Apple,Orange,Banana'")
-    add("--root", "--data", type=Path, default=Path("data"), metavar="DIR", help="where it goes; data")
-    add("--include-depiction", action="store_true", help="take drawings and depictions too")
-    add("--remove-overlapped", action="store_true", help="leave out single boxes that lie in a group's box")
-    add("--max-images", type=int, default=-1, metavar="N", help="at most so many images, shared out to the splits")
-    add("--max-annotations-per-class", type=int, default=-1, metavar="N", help="at most so many boxes, in each split")
-    add("--stats-only", action="store_true", help="count images and boxes, and stop (fetches the tables, 1.2 GB)")
-    add("--num-workers", type=int, default=10, metavar="N", help="pictures that are fetched at the same time; 10")
-    add("--retry", type=int, default=10, metavar="N", help="further attempts after a fault; 10")
-    add("--tables-url", metavar="URL", help="another place of the tables (a mirror)")
-    add("--images-url", metavar="URL", help="another place of the pictures (a mirror)")
+    line = "Open Images pictures and boxes of some classes; a second run fetches what is missing"
+    add_flags(sets.add_parser("openimages", help=line, description=line))
+    sets.choices["openimages"].set_defaults(run=run)
 
 
-def _openimages(options: argparse.Namespace) -> int:
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the downloader's flags."""
+    add = parser.add_argument
+    add("--class-names", required=True, metavar="A,B", help="classes, upper or lower case: 'Apple,Orange,Banana'")
+    add("--root", "--data", type=Path, default=Path("data"), metavar="DIR", help="folder to write to (default: data)")
+    add("--include-depiction", action="store_true", help="include drawings and depictions")
+    add("--remove-overlapped", action="store_true", help="leave out single boxes inside the box of a group")
+    text = "largest number of images, divided among the splits (default: -1, all)"
+    add("--max-images", type=int, default=-1, metavar="N", help=text)
+    text = "largest number of boxes of a class in each split (default: -1, all)"
+    add("--max-annotations-per-class", type=int, default=-1, metavar="N", help=text)
+    add("--stats-only", action="store_true", help="count images and boxes, then stop (downloads the tables, 1.2 GB)")
+    add("--num-workers", type=int, default=10, metavar="N", help="downloads at the same time (default: 10)")
+    add("--retry", type=int, default=10, metavar="N", help="attempts after a failed one (default: 10)")
+    add("--tables-url", metavar="URL", help="mirror of the tables")
+    add("--images-url", metavar="URL", help="mirror of the pictures")
+
+
+def run(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
     from taolite.formats import openimages_download as download
 
