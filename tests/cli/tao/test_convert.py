@@ -20,7 +20,7 @@ from taolite.cli.main import main
 from taolite.engines import onnx_graph
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.preprocessing import Preprocessing
-from taolite.stages.exporting.engine import open_built
+from taolite.stages.inference.built import open_built
 
 TEXT = """
 <ir_version: 8, opset_import: ["" : 17]>
