@@ -133,7 +133,7 @@ def test_every_picture_that_cannot_be_read_is_named_at_once(spoilt: Path):
     assert lines[0] == f"{spoilt}: 4 problems"
     for line, (name, reason) in zip(
         lines[1:],
-        [("cat/text.jpg", "no picture of"), ("dog/empty.jpg", "file is empty"), ("dog/half.jpg", "truncated"),
+        [("cat/text.jpg", "unknown image"), ("dog/empty.jpg", "file is empty"), ("dog/half.jpg", "truncated"),
          ("dog/half.png", "truncated")],
         strict=True,
     ):  # fmt: skip
