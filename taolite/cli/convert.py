@@ -59,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="ranges that turn an fp32 model into int8 (cal.bin)",
     )
-    backend_flag(parser)
+    backend_flag(parser, default="TensorRT where it is installed, else OpenVINO")
     parser.add_argument(
         "--compute-capability",
         metavar="LIST",
@@ -97,6 +97,7 @@ def _run(options: argparse.Namespace) -> int:
             compute_capabilities=targets,
             dla_core=options.dla_core if backend == "tensorrt" else None,
             calibration=_cache(options, mounts),
+            runs_here=False,
             listener=terminal,
         )
     print(json.dumps(_facts(report), indent=2) if options.json else engine_text(report))

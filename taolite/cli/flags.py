@@ -81,10 +81,11 @@ def runtime_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runtime", type=_named(runtimes.onnx_runner), metavar="NAME", help=text)
 
 
-def backend_flag(parser: argparse.ArgumentParser) -> None:
+def backend_flag(
+    parser: argparse.ArgumentParser, *, default: str = "TensorRT where a GPU is here, else OpenVINO"
+) -> None:
     """--backend, one of `taolite.engines.runtimes` that builds engines."""
-    names = ", ".join(runtimes.builders())
-    text = f"library that builds the engine: {names} (default: TensorRT where it is installed, else OpenVINO)"
+    text = f"library that builds the engine: {', '.join(runtimes.builders())} (default: {default})"
     parser.add_argument("--backend", type=_named(runtimes.builder), metavar="NAME", help=text)
 
 

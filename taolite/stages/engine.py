@@ -69,6 +69,7 @@ def build(
     dla_core: int | None = None,
     calibration: Path | None = None,
     excluded: tuple[str, ...] = (),
+    runs_here: bool = True,
     listener: Listener = silent,
 ) -> EngineReport:
     """Build an engine from the `.etlt` or `.onnx` at `model`; an older engine of this name is replaced.
@@ -82,6 +83,8 @@ def build(
         backend, precision, workspace_bytes, compute_capabilities, dla_core: see `taolite.engines.build.build_engine`.
         calibration: a calibration cache, which turns a float32 model into INT8 where `precision` asks for it, but
             for the layers `excluded`.
+        runs_here: where no `backend` is named, the engine is to run on this machine; else NVIDIA cards come first
+            (`choose_backend`).
 
     Raises:
         PathError, ArtifactError: the model cannot be opened. EngineError: it cannot be built, with the reason.
@@ -109,7 +112,7 @@ def build(
     asked = batch or (DEFAULT_BATCH if shape[0] < 0 else (shape[0],) * 3)
     if profiles is None:
         profiles = batch_profiles(onnx, smallest=asked[0], best=asked[1], largest=asked[2])
-    chosen = backend or choose_backend(compute_capabilities)
+    chosen = backend or choose_backend(compute_capabilities, runs_here=runs_here)
     if backend is None and not compute_capabilities and (text := without_gpu(chosen)):
         listener(Notice(text, level="warning"))
     built = build_engine(
