@@ -22,15 +22,18 @@ __all__ = ["detectnet_v2", "main", "ssd", "tao_converter"]
 
 # group -> (module with `configure(parser)`, one line of help)
 GROUPS = {
-    "detectnet": ("taolite.cli.detectnet", "DetectNet_v2: dataset_convert, train, evaluate, prune, export ..."),
-    "classification": ("taolite.cli.classification", "image classification: train, evaluate, inference, prune ..."),
-    "ssd": ("taolite.cli.ssd", "SSD: dataset_convert, train, evaluate, prune, export, inference ..."),
-    "dataset": ("taolite.cli.dataset", "labels and images: convert, check, stats, view"),
-    "spec": ("taolite.cli.spec", "spec files: check, show, schema"),
-    "deploy": ("taolite.cli.deploy", "TAO Deploy's tasks and flags: gen_trt_engine, evaluate, inference"),
-    "tao": ("taolite.cli.tao", "command lines of NVIDIA's launcher: tao detectnet_v2 TASK ..., tao info, tao list"),
-    "convert": ("taolite.cli.convert", "an .etlt (or .onnx) into an engine, with tao-converter's flags"),
-    "inspect": ("taolite.cli.inspect", "what an artifact holds: kind, classes, size, lineage"),
+    "detectnet": ("taolite.cli.tao.detectnet", "DetectNet_v2: dataset_convert, train, evaluate, prune, export ..."),
+    "classification": ("taolite.cli.tao.classification", "image classification: train, evaluate, inference, prune ..."),
+    "ssd": ("taolite.cli.tao.ssd", "SSD: dataset_convert, train, evaluate, prune, export, inference ..."),
+    "dataset": ("taolite.cli.own.dataset", "labels and images: convert, check, stats, view"),
+    "spec": ("taolite.cli.own.spec", "spec files: check, show, schema"),
+    "deploy": ("taolite.cli.tao.deploy", "TAO Deploy's tasks and flags: gen_trt_engine, evaluate, inference"),
+    "tao": (
+        "taolite.cli.tao.launcher",
+        "command lines of NVIDIA's launcher: tao detectnet_v2 TASK ..., tao info",
+    ),
+    "convert": ("taolite.cli.tao.convert", "an .etlt (or .onnx) into an engine, with tao-converter's flags"),
+    "inspect": ("taolite.cli.own.show", "what an artifact holds: kind, classes, size, lineage"),
 }
 
 

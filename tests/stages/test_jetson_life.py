@@ -20,10 +20,11 @@ from PIL import Image
 from taolite import spec as specs
 from taolite.artifacts.bundle import read_bundle, weights_hash
 from taolite.artifacts.keys import Key
-from taolite.cli import classification, jetson
-from taolite.cli.forms import OPEN_KEY
-from taolite.cli.jetson_log import TrainLog
+from taolite.cli.jetson import classification as jetson
+from taolite.cli.jetson.classification_log import TrainLog
+from taolite.cli.jetson.forms import OPEN_KEY
 from taolite.cli.parsing import TaoParser
+from taolite.cli.tao import classification
 from taolite.errors import DataError, EngineError, PathError, StoppedError, TrainingError, UsageError
 from taolite.events import BatchDone
 from taolite.tasks.classification.schedule import schedule_of
@@ -388,7 +389,7 @@ def test_tags_are_trained_scored_exported_with_a_sigmoid_and_found(
     assert len(classes) == count
     assert f"=> dataset classes:  {count} {classes}" in said
     assert "warning: no training image has a label of " in said  # and no word of a file that nobody wrote
-    assert read_bundle(folder / "model_best.tlt", key=KEY).extra["decoding"] == {"threshold": 0.4}
+    assert read_bundle(folder / "model_best.tlt", key=KEY).decoding == {"threshold": 0.4}
 
     front("train", f"--model-dir={folder}", "--evaluate")
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  * Val")]

@@ -12,8 +12,8 @@ import torch
 from taolite.artifacts.bundle import write_bundle
 from taolite.artifacts.container import KdfCost
 from taolite.artifacts.keys import Key
-from taolite.cli import lifecycle
 from taolite.cli.main import main
+from taolite.cli.tao import lifecycle
 from taolite.tasks import base
 
 from .conftest import CONVERT, write_spec

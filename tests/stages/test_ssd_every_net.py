@@ -11,7 +11,7 @@ import torch
 
 from taolite.artifacts.bundle import read_bundle
 from taolite.artifacts.keys import Key
-from taolite.cli.forms import OPEN_KEY
+from taolite.cli.jetson.forms import OPEN_KEY
 from taolite.cli.main import main
 from taolite.tasks.ssd.task import TASK
 

@@ -17,9 +17,9 @@ from PIL import Image
 from taolite import spec as specs
 from taolite.artifacts.bundle import read_bundle
 from taolite.artifacts.keys import Key
-from taolite.cli import ssd
-from taolite.cli.forms import OPEN_KEY
+from taolite.cli.jetson.forms import OPEN_KEY
 from taolite.cli.parsing import TaoParser
+from taolite.cli.tao import ssd
 from taolite.errors import DataError, PathError, TrainingError, UsageError
 from taolite.tasks.ssd.spec import SsdSpec
 from tests.tasks.ssd.test_ssd_networks import original

@@ -13,7 +13,7 @@ from PIL import Image
 
 from taolite.artifacts.bundle import read_bundle
 from taolite.artifacts.keys import Key
-from taolite.cli.forms import OPEN_KEY
+from taolite.cli.jetson.forms import OPEN_KEY
 from taolite.cli.main import main
 
 from .test_ssd_life import object_xml

@@ -1,0 +1,430 @@
+"""pytorch-ssd's commands without a spec file, beside `taolite ssd` tasks (reference/jetson_workflows.md 4 to 7, 9):
+
+    train --dataset-type=voc --data=DATA --model-dir=DIR      train_ssd.py; the run folder holds the spec of the flags
+    eval --model=MODEL --dataset=DATA                         eval_ssd.py; `eval_ssd` is another name of it
+    export --model-dir=DIR                                    onnx_export.py; `onnx_export` is another name of it
+    inference --model=M --labels=L IN OUT                     detectnet
+    run_ssd_example NET MODEL LABELS PICTURE                  run_ssd_example.py
+
+`add_forms` hangs them on the parsers of TAO's tasks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from taolite.cli import processes
+from taolite.cli.jetson import ssd_flags as flags
+from taolite.cli.jetson.forms import Form, hang, key_of, ours, resume_place
+from taolite.cli.parsing import TaoParser
+from taolite.errors import PathError, UsageError
+
+if TYPE_CHECKING:
+    from taolite.artifacts.keys import Key
+    from taolite.cli.jetson.ssd_log import SsdLog
+    from taolite.sample import Detection, Sample
+    from taolite.tasks.ssd.spec import JetsonConfig, SsdSpec
+
+__all__ = ["NAMES", "add_forms"]
+
+NAMES = ("eval", "eval_ssd", "onnx_export", "run_ssd_example")
+"""The commands that TAO has no task for."""
+
+_SPEC, _THEIRS = "experiment_spec.txt", ".pth"
+_USUAL = "ssd-mobilenet"  # onnx_export.py's name of mb1-ssd
+_BESIDE = {"VOC": "mAP of the whole area (VOC 2010)", "COCO": "mAP at IoU 0.50 to 0.95 (COCO)"}
+_UNTRAINED = {"resume": "", "base_net": "", "pretrained_ssd": ""}
+_EXAMPLE = {"confidence_threshold": 0.4, "top_k": 10}  # run_ssd_example.py's
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A model to work with: its network's name, "" where only it knows, and the spec of the run that made it."""
+
+    path: Path
+    net: str = ""
+    spec: SsdSpec | None = None
+
+
+def add_forms(tasks: argparse._SubParsersAction[Any]) -> None:
+    """Hang the second forms on TAO's tasks, and add the commands of `NAMES`."""
+    in_processes = partial(processes.in_processes, _run_train)
+    forms = (
+        Form("train", flags.train, in_processes, flags.is_train, "--dataset-type=voc --data=DATA --model-dir=RUN"),
+        Form("export", flags.export, _run_export, flags.is_export, "--model-dir=RUN"),
+        Form("inference", flags.inference, _run_inference, flags.is_inference, "--model=MODEL IN OUT"),
+    )
+    hang(tasks, forms, of="pytorch-ssd")
+    rows: tuple[tuple[str, Callable[[TaoParser], None], Callable[[argparse.Namespace], int], str], ...] = (
+        ("eval", flags.score, _run_eval, "score a model as pytorch-ssd's eval_ssd.py does"),
+        ("eval_ssd", flags.score, _run_eval, "another name of eval"),
+        ("onnx_export", flags.export, _run_export, "export as pytorch-ssd's onnx_export.py does"),
+        ("run_ssd_example", flags.example, _run_example, "look at one picture as pytorch-ssd's script does"),
+    )
+    for name, add_flags, run, line in rows:
+        parser = tasks.add_parser(name, help=line, description=line)
+        add_flags(parser)
+        parser.set_defaults(run=run)
+
+
+def _run_train(options: argparse.Namespace) -> int:
+    from taolite import spec as specs
+    from taolite.cli.jetson.ssd_log import SsdLog
+    from taolite.stages.train import TrainOptions, train
+    from taolite.tasks import base
+    from taolite.tasks.ssd.jetson import spec_of
+
+    _use_cuda(options)
+    root = Path(options.model_dir).expanduser()
+    with (
+        processes.world_of(options) as world,
+        TemporaryDirectory() as folder,
+        SsdLog(root, every=options.debug_steps, level=options.log_level) as log,
+    ):
+        given, kept = world.told(lambda: _given(options, root))  # the run's folder is the writer's
+        if kept is None and not any(given.get(name) for name in ("resume", "base_net", "pretrained_ssd")):
+            given |= _published(given.get("net", "mb1-ssd"), log)
+        made = spec_of(given, kept=kept, compat=options.compat)
+        config = made.jetson_config
+        assert config is not None, "spec_of makes it"
+        path = Path(folder) / "flags.txt"
+        path.write_text(specs.dumps(made), encoding="utf-8")
+        _say_settings(made, config, root, log)
+        log.expect(path, _network_lines(config))
+        report = train(
+            base.find("ssd"),
+            path,
+            root,
+            name=config.net,
+            key=key_of(options.key),
+            resolve=Path,
+            options=TrainOptions(
+                gpus=options.gpus, workers=options.num_workers, global_batch_size=config.batch_size, world=world
+            ),
+            listener=log,
+        )
+        if not log.epochs:
+            log.say(f"All {config.num_epochs} epochs were done already; give more with --epochs to go on.")
+        best = report.best
+        log.say(f"Best: epoch {best.epoch - 1}, mAP {best.value:.4f}: {best.weights}")
+        log.say(f"Next: taolite ssd export --model-dir={options.model_dir}")
+        log.say("Task done, exiting program.")
+    return 0
+
+
+def _given(options: argparse.Namespace, root: Path) -> tuple[dict[str, Any], SsdSpec | None]:
+    """The fields whose flags were given, and the spec of the run that goes on."""
+    from taolite import spec as specs
+    from taolite.tasks.ssd.spec import SsdSpec
+
+    given = _fields(options)
+    if "datasets" in given:
+        given["datasets"] = tuple(_absolute(one) for one in given["datasets"])
+    for name in ("base_net", "pretrained_ssd"):
+        if given.get(name):
+            given[name] = _absolute(given[name])
+    weights = resume_place(options.resume, root, theirs=_THEIRS, newest=flags.BEST)
+    if weights == root:
+        return given, specs.load(root / _SPEC, SsdSpec)
+    if weights is not None:  # before the others, as in train_ssd.py
+        given = {name: value for name, value in given.items() if name not in ("base_net", "pretrained_ssd")}
+        given["resume"] = str(weights)
+    given.setdefault("datasets", (_absolute("data"),))
+    return given, None
+
+
+def _fields(options: argparse.Namespace) -> dict[str, Any]:
+    """The flags that were given and are fields of `jetson_config`, by name."""
+    from taolite.tasks.ssd.spec import JetsonConfig
+
+    names = JetsonConfig.model_fields.keys() - {"resume"}  # the flag says more than a file
+    return {name: getattr(options, name) for name in sorted(names) if getattr(options, name, None) is not None}
+
+
+def _published(net: str, log: SsdLog) -> dict[str, Any]:
+    """The weights train_ssd.py starts from, where they are."""
+    path = Path(flags.PRETRAINED)
+    if net == "mb1-ssd" and path.is_file():
+        return {"pretrained_ssd": str(path.absolute())}
+    why = f"{path} is not here" if net == "mb1-ssd" else f"no weights are published for {net}"
+    log.say(
+        f"warning: {why}: training starts from random weights; give --pretrained-ssd, or --base-net for a backbone",
+        warns=True,
+    )
+    return {}
+
+
+def _say_settings(spec: SsdSpec, config: JetsonConfig, root: Path, log: SsdLog) -> None:
+    """train_ssd.py's lines before the first step."""
+    log.say(str(argparse.Namespace(**config.model_dump(), checkpoint_folder=str(root))))
+    log.say(f"model resolution {config.resolution}x{config.resolution}")
+    for line in _prior_lines(spec):
+        log.say(line)
+    log.say("Prepare training datasets.")
+
+
+def _network_lines(config: JetsonConfig) -> list[str]:
+    """train_ssd.py's lines on the network and how it learns."""
+    kinds = {"resume": "the model", "base_net": "base net", "pretrained_ssd": "pretrained SSD"}
+    extra = config.lr if config.extra_layers_lr is None else config.extra_layers_lr
+    return [
+        "Build network.",
+        *(f"Init from {kind} {getattr(config, name)}" for name, kind in kinds.items() if getattr(config, name)),
+        f"Learning rate: {config.lr}, Base net learning rate: {config.base_net_lr}, "
+        f"Extra Layers learning rate: {extra}.",
+        f"Uses {'CosineAnnealingLR' if config.scheduler == 'cosine' else 'MultiStepLR'} scheduler.",
+    ]
+
+
+def _prior_lines(spec: SsdSpec) -> Iterator[str]:
+    """How the boxes on each feature map begin, in pixels."""
+    from taolite.tasks.ssd.task import TASK
+
+    bound = TASK.bind(spec, classes=("any",))
+    side = bound.plan.network.input_hw[0]
+    plan, sizes = bound.layout
+    for level, (rows, _) in zip(plan.levels, sizes, strict=True):
+        least, middle = side * level.boxes[0][0], side * level.boxes[1][0]
+        ratios = [round((side * width / least) ** 2) for width, _ in level.boxes[2::2]]
+        yield (
+            f"SSDSpec(feature_map_size={rows}, shrinkage={side * level.step_yx[0]:.4g}, "
+            f"box_sizes=SSDBoxSizes(min={least:.4g}, max={middle**2 / least:.4g}), aspect_ratios={ratios})"
+        )
+
+
+def _run_eval(options: argparse.Namespace) -> int:
+    from taolite import spec as specs
+    from taolite.cli.jetson.ssd_log import precision_lines
+    from taolite.cli.progress import Terminal
+    from taolite.files import write_text
+    from taolite.report import precision_recall_png
+    from taolite.stages.evaluate import evaluate
+    from taolite.tasks import base
+    from taolite.tasks.ssd.jetson import spec_of
+
+    _use_cuda(options)
+    if options.model is None:
+        raise UsageError("no --model: give a model, or the folder of a run")
+    given = _fields(options)
+    if options.dataset:
+        given["datasets"] = (_absolute(options.dataset),)
+    elif "dataset_type" in given:
+        raise UsageError("--dataset_type without --dataset: give the root of the data set")
+    key, rows = key_of(options.key), dict[str, list[str]]()
+
+    def note(sample: Sample, detections: Sequence[Detection]) -> None:
+        for one in detections:
+            assert one.box is not None, "a detector's"
+            numbers = (f"{one.score:.6f}", *(f"{value + 1:.2f}" for value in one.box))
+            rows.setdefault(one.name, []).append("\t".join((sample.image.stem, *numbers)))
+
+    with _opened(Path(options.model).expanduser(), options.label_file, given, key) as opened:
+        if opened.spec is None:
+            given.setdefault("dataset_type", "voc")
+        if not options.dataset and opened.spec is None:
+            raise UsageError("no --dataset: give the root of the data set; this model does not know that of training")
+        with TemporaryDirectory() as folder, Terminal() as show:
+            spec = Path(folder) / "flags.txt"
+            spec.write_text(specs.dumps(spec_of({**given, **_UNTRAINED}, kept=opened.spec)), encoding="utf-8")
+            card = evaluate(base.find("ssd"), spec, opened.path, key=key, resolve=Path, told=note, listener=show).card
+    output = Path(options.eval_dir).expanduser()
+    for name in card.objects:
+        text = "".join(f"{row}\n" for row in rows.get(name, ()))
+        write_text(output / f"det_test_{name.replace('/', '_')}.txt", text)
+    precision_recall_png(card, output / "PR_curve.png")
+    print("\n".join(precision_lines(card.main, classes=card.objects)))
+    for name, metric in card.beside.items():
+        print(f"{_BESIDE[name]}:  {metric.value}")
+    print(f"{card.images} images, {sum(card.objects.values())} objects; what was found: {output}")
+    return 0
+
+
+@contextmanager
+def _opened(path: Path, labels: str | None, given: Mapping[str, Any], key: Key) -> Iterator[_Opened]:
+    """The model at `path`, or the best of the run in that folder.
+
+    A state dict of pytorch-ssd's is taken over into a model of ours for as long as it is needed; its classes are those
+    of the file `labels`. Raises PathError, DataError, UsageError.
+    """
+    from taolite import spec as specs
+    from taolite.artifacts.bundle import read_bundle
+    from taolite.artifacts.sniff import Kind, sniff
+    from taolite.errors import DataError
+    from taolite.formats.part import read_labels
+    from taolite.stages.adopt import adopt
+    from taolite.tasks import base
+    from taolite.tasks.ssd.jetson import spec_of
+    from taolite.tasks.ssd.spec import SsdSpec
+
+    model = ours(_found_in(path) if path.is_dir() else path, _THEIRS)
+    if not model.is_file():
+        raise PathError(f"{model}: there is no such model")
+    names = read_labels(Path(labels).expanduser())[0] if labels else None
+    kind = sniff(model)
+    if kind is Kind.BUNDLE:
+        bundle = read_bundle(model, key=key)
+        if names is not None and names != bundle.classes:
+            listed = f"{labels} names {', '.join(names)}; {model} finds {', '.join(bundle.classes)}"
+            raise DataError(f"{listed}; leave the labels out, the model knows its classes")
+        kept = specs.loads(bundle.spec, SsdSpec, path=str(model)) if bundle.task == "ssd" else None
+        if kept is None or kept.jetson_config is None:
+            raise UsageError(f"{model} was not trained by pytorch-ssd's form; use TAO's, with its spec (-e)")
+        for name in ("net", "resolution", "mb2_width_mult"):
+            known = getattr(kept.jetson_config, name)
+            if given.get(name, known) != known:
+                raise UsageError(f"{model}: its {name} is {known}, not {given[name]}; leave the flag out")
+        yield _Opened(model, kept.jetson_config.net, kept)
+    elif kind is Kind.TORCH:
+        if names is None:
+            raise UsageError(f"{model} does not say its classes; give the labels.txt of its training")
+        with TemporaryDirectory() as folder:
+            spec, adopted = Path(folder) / "flags.txt", Path(folder) / f"{model.stem}.tlt"
+            made = spec_of({**given, **_UNTRAINED, "resume": str(model.absolute())})
+            spec.write_text(specs.dumps(made), encoding="utf-8")
+            adopt(base.find("ssd"), spec, names, adopted, key=key)
+            yield _Opened(adopted, made.jetson_config.net if made.jetson_config else "")
+    else:
+        yield _Opened(model)
+
+
+def _found_in(folder: Path) -> Path:
+    """The best model of a run; of pytorch-ssd's own runs the file with the least loss in its name."""
+    if (folder / flags.BEST).is_file():
+        return folder / flags.BEST
+    losses = {path: _loss_in(path.name) for path in sorted(folder.glob("*-Epoch-*-Loss-*.pth"))}
+    known = [path for path, loss in losses.items() if math.isfinite(loss)]
+    if not known:
+        raise PathError(
+            f"{folder}: no {flags.BEST} is here, and no NET-Epoch-E-Loss-L.pth; train first, or name the model"
+        )
+    return min(known, key=losses.__getitem__)
+
+
+def _loss_in(name: str) -> float:
+    try:
+        return float(name.rpartition("-Loss-")[2].removesuffix(_THEIRS))
+    except ValueError:
+        return math.nan
+
+
+def _run_export(options: argparse.Namespace) -> int:
+    from taolite.cli.progress import Terminal
+    from taolite.stages.export import Border, export_model
+    from taolite.tasks.ssd.export import BOXES, SCORES, end_in_nms
+    from taolite.tasks.ssd.jetson import IN_USE
+
+    root, key = Path(options.model_dir).expanduser(), key_of(options.key)
+    if not (options.model_dir or options.input):
+        raise UsageError("no model: give --model-dir, the folder of a run, or --input, a model")
+    sizes = {size for size in (options.width, options.height, options.resolution) if size is not None}
+    if len(sizes) > 1:
+        raise UsageError(f"--width {options.width} --height {options.height}: the input is square")
+    given: dict[str, Any] = {"resolution": max(sizes)} if sizes else {}
+    given |= {"net": flags.network(options.net)} if options.net else {}
+    model = root
+    if options.input:
+        model = Path(options.input).expanduser()
+        model = model if model.is_file() else root / model
+    labels = options.labels or None
+    if labels and not Path(labels).is_file():
+        labels = str(root / labels)
+    elif labels is None and (root / "labels.txt").is_file():
+        labels = str(root / "labels.txt")
+    with _opened(model, labels, given, key) as opened:
+        name = options.net or (_USUAL if opened.net == "mb1-ssd" else opened.net)
+        output = Path(options.output or f"{name}.onnx").expanduser()
+        output = output if output.parent != Path() else root / output
+        with Terminal() as show:
+            report = export_model(
+                opened.path,
+                output,
+                key=key,
+                static_batch=options.batch_size,
+                border=Border(
+                    "input_0", (SCORES, BOXES), decoding=IN_USE, finish=end_in_nms if options.onnx_nms else None
+                ),
+                overwrite=True,
+                listener=show,
+            )
+    print(f"model exported to:  {report.output}")
+    worst = max(report.differences.values())
+    print(f"input_0 -> scores, boxes; differs from the trained network by {worst:.1e} at most")
+    stale = sorted(output.parent.glob(f"{output.name}.*.engine"))
+    if stale:
+        print(f"warning: {stale[0]} was built from an earlier export; remove it", file=sys.stderr)
+    return 0
+
+
+def _run_inference(options: argparse.Namespace) -> int:
+    from taolite.media.sources import open_source
+    from taolite.stages.device import choose
+    from taolite.stages.jetson_detectnet import detect, open_detector, read_colours
+    from taolite.tasks.ssd.jetson import IN_USE
+
+    if options.clustering is not None:
+        print("warning: --clustering has no effect: overlapping boxes are suppressed, not merged", file=sys.stderr)
+    source = open_source(options.input)
+    labels = Path(options.labels).expanduser() if options.labels else None
+    decoding = {"confidence_threshold": options.threshold} if options.threshold else IN_USE
+    path = Path(options.model).expanduser()
+    model = open_detector(path, labels, key=key_of(options.key), device=choose(), decoding=decoding)
+    colours = read_colours(Path(options.colours).expanduser(), model.classes) if options.colours else None
+    numbers = {name: number for number, name in enumerate(model.classes, start=1)}
+    output = Path(options.output).expanduser() if options.output else None
+    try:
+        for seen in detect(model, source, output, colours=colours):
+            print(seen.name)
+            print(f"{len(seen.detections)} objects detected")
+            for index, one in enumerate(seen.detections):
+                print(f"detected obj {index}  class #{numbers[one.name]} ({one.name})  confidence={one.score:f}")
+                print(_box_line(index, one))
+            if seen.written is not None:
+                print(f"  written: {seen.written}")
+    finally:
+        model.close()
+    return 0
+
+
+def _box_line(index: int, found: Detection) -> str:
+    assert found.box is not None, "a detector's"
+    left, top, right, bottom = found.box
+    return (
+        f"bounding box {index}  ({left:.2f}, {top:.2f})  ({right:.2f}, {bottom:.2f})  "
+        f"w={right - left:.2f}  h={bottom - top:.2f}"
+    )
+
+
+def _run_example(options: argparse.Namespace) -> int:
+    from taolite.media.sources import open_source
+    from taolite.stages.device import choose
+    from taolite.stages.jetson_detectnet import detect, open_detector
+
+    key, labels, output = key_of(options.key), Path(options.labels).expanduser(), Path("run_ssd_example_output.jpg")
+    given = {"net": options.net} | ({"resolution": options.resolution} if options.resolution else {})
+    with _opened(Path(options.model).expanduser(), options.labels, given, key) as opened:
+        model = open_detector(opened.path, labels, key=key, device=choose(), decoding=_EXAMPLE)
+        try:
+            (seen,) = detect(model, open_source(options.image), output)
+        finally:
+            model.close()
+    print(f"Found {len(seen.detections)} objects. The output image is {output}")
+    return 0
+
+
+def _use_cuda(options: argparse.Namespace) -> None:
+    if not options.use_cuda:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # read when torch is imported, later
+
+
+def _absolute(text: str) -> str:
+    return str(Path(text).expanduser().absolute())

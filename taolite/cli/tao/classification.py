@@ -1,0 +1,210 @@
+"""`taolite classification TASK` and `classification_tf1 TASK`: TAO's flags, letter for letter
+(reference/tao_classification_ssd.md 3.6).
+
+Each task parses, makes one library call and renders the report. torch is imported when a task runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taolite.cli.jetson import classification as jetson
+from taolite.cli.parsing import TaoParser, positive
+from taolite.cli.tao import classification_flags as flags
+from taolite.cli.tao import flags as shared
+from taolite.cli.tao import lifecycle
+from taolite.cli.tao.lifecycle import Network, mounts_of, opening_key, scored, status_of, trained
+from taolite.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from taolite.stages.evaluate import Evaluation
+    from taolite.stages.models import Model
+    from taolite.tasks.base import Task
+    from taolite.tasks.classification.spec import ClassificationSpec
+    from taolite.workspace.mounts import Mounts
+    from taolite.workspace.status import StatusFile
+
+__all__ = ["NETWORK", "configure"]
+
+
+def _task(options: argparse.Namespace) -> Task:
+    from taolite.tasks.classification.task import ClassificationTask
+
+    mounts = mounts_of(options)
+    classmap, pictures = (getattr(options, name, None) for name in ("classmap", "pictures"))
+    return ClassificationTask(
+        classmap=mounts.resolve(classmap) if classmap else None,
+        pictures=mounts.resolve(pictures) if pictures else None,
+        skip_corrupt=getattr(options, "skip_corrupt", False),
+    )
+
+
+NETWORK = Network("classification", "classification", _task)
+
+
+def configure(parser: TaoParser) -> None:
+    """Add the tasks, and jetson-inference's forms of them."""
+    tasks = lifecycle.add_tasks(
+        parser,
+        shared.common,
+        (
+            (flags.train, _run_train, "train, or go on training"),
+            (flags.evaluate, _run_evaluate, "score a model on the pictures of eval_config"),
+            (flags.inference, _run_inference, "classes of pictures"),
+            (shared.prune, lifecycle.run_prune, "remove the weakest channels of a model"),
+            (flags.export, _run_export, "write .onnx, or the sealed .etlt"),
+            (flags.calibration_tensorfile, lifecycle.run_calibration_tensorfile, "training images for int8"),
+            (shared.gen_trt_engine, lifecycle.run_gen_trt_engine, "build an engine from an export"),
+        ),
+        network=NETWORK,
+    )
+    jetson.add_forms(tasks)
+    parser.tasks = [*parser.tasks, "onnx_export"]
+
+
+def _spec(options: argparse.Namespace, mounts: Mounts, named: str) -> ClassificationSpec:
+    from taolite import spec as specs
+    from taolite.tasks.classification.spec import ClassificationSpec
+
+    return specs.load(mounts.resolve(named), ClassificationSpec)
+
+
+def _run_train(options: argparse.Namespace) -> int:
+    from taolite.cli.render import train_block
+
+    mounts, named = mounts_of(options), options.experiment_spec_file
+    spec = _spec(options, mounts, named)
+    report = trained(
+        options,
+        mounts.resolve(named),
+        mounts.resolve(options.results_dir),
+        name=spec.model_config_.arch,
+        workers=positive("--workers", options.workers) or min(spec.train_config.n_workers, os.cpu_count() or 1),
+        mounts=mounts,
+    )
+    print(train_block(report))
+    return 0
+
+
+def _run_evaluate(options: argparse.Namespace) -> int:
+
+    from taolite.cli.render import classes_block, scores_json, tags_block
+
+    mounts = mounts_of(options)
+    judged = _spec(options, mounts, options.experiment_spec).eval_config
+    model = options.model_path or (judged.model_path if judged else "")
+    if not model:
+        raise UsageError(f"{options.experiment_spec}: no model: give eval_config.model_path there, or -m MODEL")
+    evaluation = scored(
+        options,
+        mounts.resolve(model),
+        mounts=mounts,
+        batch_size=positive("-b", options.batch_size) or (judged.batch_size if judged else None),
+        workers=min(judged.n_workers if judged else 2, os.cpu_count() or 1),
+        record=_record,
+    )
+    block = tags_block if "tags" in evaluation.card.beside else classes_block
+    print(scores_json(evaluation) if options.json else block(evaluation))
+    return 0
+
+
+def _record(status: StatusFile, folder: Path, evaluation: Evaluation) -> None:
+    """TAO's kpi, TAO Deploy's results.json (reference/deploy.md 6.6), and a picture of the confusion, or of tags."""
+    import json
+
+    import numpy as np
+
+    from taolite.files import write_text
+    from taolite.report.plots import confusion_png, tags_png
+
+    card = evaluation.card
+    if tags := card.beside.get("tags"):
+        scores = {"accuracy": card.main.value, "mAP": tags.value, "all_right": card.beside["exact"].value}
+    else:
+        scores = {"top_k_accuracy": next(iter(card.beside.values())).value}
+    status.write("Evaluation metrics generated.", kpi={**scores, "validation_loss": evaluation.cost})
+    write_text(folder / "results.json", json.dumps(scores, indent=2) + "\n")
+    if tags:
+        tags_png(tags.per_class, card.objects, folder / "tags.png")
+    elif card.confusion:
+        confusion_png(np.array(card.confusion, np.int64), list(card.objects), folder / "confusion.png")
+
+
+def _run_export(options: argparse.Namespace) -> int:
+    if options.classmap_json:
+        from taolite.artifacts.bundle import read_bundle
+        from taolite.tasks.classification.inference import check_classmap
+
+        mounts = mounts_of(options)
+        bundle = read_bundle(mounts.resolve(options.model), key=opening_key(options))
+        check_classmap(mounts.resolve(options.classmap_json), bundle.classes)
+    return lifecycle.run_export(options)
+
+
+def _run_inference(options: argparse.Namespace) -> int:
+    from taolite.cli.progress import Terminal
+    from taolite.events import Notice
+    from taolite.media.sources import open_source
+    from taolite.stages.device import choose
+    from taolite.stages.infer import Drawing, infer
+    from taolite.stages.models import open_model
+    from taolite.tasks.classification.inference import as_judged, check_classmap
+
+    if not (options.image or options.image_dir):
+        raise UsageError("no pictures: give -i PICTURE or -d FOLDER")
+    mounts = mounts_of(options)
+    spec = _spec(options, mounts, options.experiment_spec) if options.experiment_spec else None
+    judged = spec.eval_config if spec else None
+    source = open_source(mounts.resolve(options.image_dir or options.image), below=True)
+    with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "inference"):
+        device = choose(gpus=options.gpus, gpu_index=options.gpu_index)
+        model = open_model(
+            mounts.resolve(options.model_path), key=opening_key(options), device=device, runtime=options.runtime
+        )
+        try:
+            if options.classmap:
+                check_classmap(mounts.resolve(options.classmap), model.classes)
+            if spec and judged and not spec.jetson_config:
+                model = replace(model, preprocessing=as_judged(model.preprocessing, crops=judged.enable_center_crop))
+            show(Notice(f"{options.model_path}: {model.runs_on}"))
+            if options.image and Path(mounts.resolve(options.image)).is_file():
+                _print_scores(model, next(iter(source)).image_hwc)
+                return 0
+            folder = mounts.resolve(options.results_dir or options.image_dir or options.image)
+            report = infer(
+                model,
+                source,
+                folder,
+                drawing=Drawing({}, {}, overlay=bool(options.results_dir)),
+                batch_size=positive("-b", options.batch_size) or (judged.batch_size if judged else 1),
+                table=folder / "result.csv",
+                listener=show,
+            )
+        finally:
+            model.close()
+    found = ", ".join(f"{name} {count}" for name, count in report.detections.items())
+    print(f"{report.images} pictures: {found} ({model.runs_on}, {1000 * report.seconds_per_image:.1f} ms a picture)")
+    print(f"results: {folder / 'result.csv'}")
+    return 0
+
+
+def _print_scores(model: Model, image_hwc: NDArray[np.uint8]) -> None:
+    """TAO's lines of one picture: the scores of all classes, then number and name of the likeliest, or of every tag."""
+    from taolite.stages.infer import look
+    from taolite.tasks.classification.decode import of_every_class
+
+    decoding = model.decoding or {}
+    (ranked,) = look(replace(model, decoding=of_every_class(decoding, len(model.classes))), [image_hwc])
+    scores = {one.name: one.score for one in ranked}
+    least = decoding.get("threshold")
+    given = [one.name for one in ranked if one.score >= least] if least is not None else [ranked[0].name]
+    print(f"Current predictions: [[{' '.join(f'{scores[name]:.8g}' for name in model.classes)}]]")
+    print(f"Class label = {', '.join(str(model.classes.index(name)) for name in given) or 'none'}")
+    print(f"Class name = {', '.join(given) or 'none'}")

@@ -1,0 +1,174 @@
+"""`taolite detectnet TASK` and `detectnet_v2 TASK`: TAO's flags, letter for letter (reference 2).
+
+Each task parses, makes one library call and renders the report. torch is imported when a task runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taolite.cli.parsing import TaoParser, positive
+from taolite.cli.tao import detectnet_flags as flags
+from taolite.cli.tao import flags as shared
+from taolite.cli.tao import lifecycle
+from taolite.cli.tao.lifecycle import Network, mounts_of, opening_key, scored, status_of, trained
+from taolite.errors import UsageError
+
+if TYPE_CHECKING:
+    from taolite.stages.evaluate import Evaluation
+    from taolite.tasks.base import Task
+    from taolite.workspace.status import StatusFile
+
+__all__ = ["NETWORK", "configure", "run_evaluate", "run_inference"]
+
+
+def _task(options: argparse.Namespace) -> Task:
+    from taolite.tasks import base
+
+    return base.find("detectnet")
+
+
+NETWORK = Network("detectnet_v2", "DetectNet_v2", _task)
+
+
+def configure(parser: TaoParser) -> None:
+    """Add the tasks."""
+    lifecycle.add_tasks(
+        parser,
+        shared.common,
+        (
+            (flags.dataset_convert, _run_dataset_convert, "labels into TFRecords"),
+            (flags.train, _run_train, "train, or go on training"),
+            (flags.evaluate, run_evaluate, "score a model on the validation images"),
+            (shared.prune, lifecycle.run_prune, "remove the weakest channels of a model"),
+            (shared.export, lifecycle.run_export, "write the sealed .etlt, or .onnx"),
+            (
+                flags.calibration_tensorfile,
+                lifecycle.run_calibration_tensorfile,
+                "training images into a tensorfile for int8",
+            ),
+            (flags.inference, run_inference, "annotated pictures and labels"),
+            (shared.gen_trt_engine, lifecycle.run_gen_trt_engine, "build an engine from an export"),
+        ),
+        network=NETWORK,
+    )
+
+
+def _run_train(options: argparse.Namespace) -> int:
+    from taolite.cli.render import train_block
+    from taolite.tasks.detectnet.task import DEFAULT_SPEC
+
+    mounts, named = mounts_of(options), options.experiment_spec_file
+    results = options.results_dir or str(Path.home() / f"experiments/drivenet_{datetime.now():%Y%m%d_%H%M%S}")
+    report = trained(
+        options,
+        mounts.resolve(named) if named else DEFAULT_SPEC,
+        mounts.resolve(results),
+        name=options.model_name,
+        workers=options.workers,
+        mounts=mounts,
+    )
+    voc = report.evaluation.card.beside["VOC"].value
+    print(train_block(report, f"(VOC, all points: {100 * voc:.2f} %) "))
+    return 0
+
+
+def run_evaluate(options: argparse.Namespace) -> int:
+
+    from taolite.cli.render import evaluation_block, scores_json
+    from taolite.stages.record import record_scores, write_results
+
+    def record(status: StatusFile, folder: Path, evaluation: Evaluation) -> None:
+        record_scores(status, evaluation.card.main, evaluation.cost)
+        write_results(folder / "results.json", evaluation.card.main)
+
+    mounts = mounts_of(options)
+    evaluation = scored(
+        options,
+        mounts.resolve(options.model_path),
+        mounts=mounts,
+        batch_size=positive("-b", options.batch_size),
+        record=record,
+        split="train" if options.use_training_set else "test",
+    )
+    print(scores_json(evaluation) if options.json else evaluation_block(evaluation))
+    return 0
+
+
+def run_inference(options: argparse.Namespace) -> int:
+    from taolite.cli.progress import Terminal
+    from taolite.events import Notice
+    from taolite.media.sources import open_source
+    from taolite.sinks.base import guarded
+    from taolite.sinks.wandb import open_wandb
+    from taolite.stages.device import choose
+    from taolite.stages.infer import infer, planned
+    from taolite.stages.models import open_engine_plan, open_model
+    from taolite.tasks.detectnet.inference import load_plan
+
+    mounts = mounts_of(options)
+    plan = load_plan(mounts.resolve(options.experiment_spec)) if options.experiment_spec else None
+    named = options.model_path or (plan.model if plan else "")
+    engine = plan.engine if plan and not options.model_path else None
+    if not named and engine is None:
+        raise UsageError("no model: give -m MODEL, or an inference spec (-e) with tlt_config or tensorrt_config")
+    batch_size = positive("-b", options.batch_size) or (plan.batch_size if plan else 1)
+    source = open_source(mounts.resolve(options.image_dir))
+    with ExitStack() as stack:
+        show = stack.enter_context(Terminal(verbose=options.verbose))
+        for warning in plan.warnings if plan else ():
+            show(Notice(f"{options.experiment_spec}: {warning}", "warning"))
+        for note in plan.notes if plan else ():
+            show(Notice(note))
+        device = choose(gpus=options.gpus, gpu_index=options.gpu_index or ([plan.gpu_index] if plan else None))
+        key, runtime = opening_key(options), options.runtime
+        if engine is not None:
+            model = open_engine_plan(
+                engine,
+                resolve=mounts.resolve,
+                key=key,
+                device=device,
+                runtime=runtime,
+                batch_size=batch_size,
+                listener=show,
+            )
+        else:
+            model = open_model(mounts.resolve(named), key=key, device=device, runtime=runtime)
+        stack.callback(model.close)
+        model, drawing = planned(model, plan)
+        output = mounts.resolve(options.results_dir)
+        sinks = []
+        if plan and (wandb := plan.wandb) is not None:
+            sinks.append(
+                guarded("wandb", lambda: open_wandb(wandb, output, {}), lambda text: show(Notice(text, "warning")))
+            )
+            stack.callback(sinks[0].close)
+        report = infer(model, source, output, drawing=drawing, batch_size=batch_size, sinks=sinks, listener=show)
+    found = ", ".join(f"{name} {count}" for name, count in report.detections.items())
+    print(f"{report.images} pictures: {found} ({model.runs_on}, {1000 * report.seconds_per_image:.1f} ms a picture)")
+    print(f"results: {report.folder}")
+    return 0
+
+
+def _run_dataset_convert(options: argparse.Namespace) -> int:
+    from taolite import spec as specs
+    from taolite.cli.progress import Terminal
+    from taolite.stages.convert.dataset_convert import dataset_convert
+    from taolite.tasks.detectnet.spec import DatasetExportSpec
+
+    mounts = mounts_of(options)
+    spec = specs.load(mounts.resolve(options.dataset_export_spec), DatasetExportSpec)
+    with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "dataset conversion"):
+        dataset_convert(
+            spec,
+            mounts.resolve(options.output_filename),
+            resolve=mounts.resolve,
+            listener=show,
+            validation_fold=options.validation_fold,
+            workers=options.workers,
+        )
+    return 0

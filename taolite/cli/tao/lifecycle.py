@@ -1,0 +1,391 @@
+"""What the command lines of all networks share: the stages are the same, flags and what is printed differ.
+
+A task of a network is flags and a function of the parsed options. `Network` says whose task it is; options carry it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from taolite.cli.parsing import TaoParser, positive
+from taolite.cli.processes import in_processes, world_of
+from taolite.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from taolite.artifacts.keys import Key
+    from taolite.stages.calibrate import CalibrationOptions
+    from taolite.stages.evaluate import Evaluation
+    from taolite.stages.export import Border
+    from taolite.stages.train import TrainReport
+    from taolite.tasks.base import Split, Task
+    from taolite.workspace.mounts import Mounts
+    from taolite.workspace.status import StatusFile
+
+__all__ = [
+    "AddFlags",
+    "Network",
+    "Run",
+    "add_tasks",
+    "logged",
+    "mounts_of",
+    "opening_key",
+    "run_calibration_tensorfile",
+    "run_export",
+    "run_gen_trt_engine",
+    "run_prune",
+    "scored",
+    "sealing_key",
+    "status_of",
+    "trained",
+]
+
+Run = Callable[[argparse.Namespace], int]
+AddFlags = Callable[[argparse.ArgumentParser], None]
+
+
+@dataclass(frozen=True)
+class Network:
+    """What TAO's container calls it, how its messages write it, and the library's task for the options."""
+
+    program: str
+    title: str
+    task: Callable[[argparse.Namespace], Task]
+
+
+def add_tasks(
+    parser: TaoParser, common: AddFlags, rows: Sequence[tuple[AddFlags, Run, str]], *, network: Network
+) -> argparse._SubParsersAction[Any]:
+    """Add a sub-command for each row: its flags (their function's name is the task's), what it runs, its help."""
+    tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True)
+    parser.tasks = [add_flags.__name__ for add_flags, _, _ in rows]
+    for add_flags, run, line in rows:
+        task = tasks.add_parser(add_flags.__name__, help=line, description=line)
+        common(task)
+        add_flags(task)
+        task.set_defaults(run=partial(logged, run), network=network)
+    return tasks
+
+
+def logged(run: Run, options: argparse.Namespace) -> int:
+    """Run a task, its output appended to --log_file where there is one."""
+    if options.gpus < 1:
+        raise UsageError(f"--gpus {options.gpus}: At least 1 GPU required to run any task; leave the flag out for one")
+    if options.task != "train" and max(options.gpus, options.num_processes) > 1:
+        raise UsageError(f"Please use only 1 GPU for the task {options.task}; leave --gpus and -np at 1")
+    if options.num_processes >= 0 and options.num_processes != options.gpus:
+        raise UsageError(
+            f"--num_processes {options.num_processes} with --gpus {options.gpus}: a process needs a GPU of its own; "
+            "give both the same number, or leave --num_processes out"
+        )
+    if options.launch_cuda_blocking:
+        os.environ["CUDA_LAUNCH_BLOCKING"] = "1"  # read when torch is imported, by the task
+    if options.use_amp and options.task != "train":
+        raise UsageError("--use_amp: mixed precision is for train only; leave it out")
+    if options.task in ("train", "evaluate"):
+        run = partial(_timed, run)
+    if options.task == "train":
+        run = partial(_with_key, partial(in_processes, run))
+    if options.log_file is None:
+        return run(options)
+    try:
+        options.log_file.parent.mkdir(parents=True, exist_ok=True)
+        log = open(options.log_file, "a", encoding="utf-8")  # noqa: SIM115  (closed by the stack below)
+    except OSError as error:
+        raise StorageError(f"--log_file {options.log_file}: cannot be written ({error.strerror})") from error
+    with log, redirect_stdout(log), redirect_stderr(log):
+        return run(options)
+
+
+def _with_key(run: Run, options: argparse.Namespace) -> int:
+    """Run a training, whose processes may have no terminal to ask for the key."""
+    from taolite.artifacts.keys import terminal_prompt
+
+    prompt = terminal_prompt()
+    if options.key is None and not os.environ.get("TAOLITE_KEY") and prompt is not None:
+        os.environ["TAOLITE_KEY"] = prompt("key: ")
+    return run(options)
+
+
+def _timed(run: Run, options: argparse.Namespace) -> int:
+    """Run a task and say how long it took, in TAO's words; stdout is the report's alone."""
+    began = time.monotonic()
+    code = run(options)
+    taken = timedelta(seconds=time.monotonic() - began)
+    print(f"Time taken to run {options.network.program} {options.task}:main: {taken}.", file=sys.stderr)
+    return code
+
+
+def run_prune(options: argparse.Namespace) -> int:
+    from taolite.cli.progress import Terminal
+    from taolite.stages.prune import PruneSettings, prune
+
+    mounts = mounts_of(options)
+    settings = PruneSettings(
+        threshold=options.pruning_threshold,
+        normalizer=options.normalizer,
+        equalization=options.equalization_criterion,
+        granularity=options.pruning_granularity,
+        min_filters=options.min_num_filters,
+        excluded=tuple(options.excluded_layers),
+        target=options.target,
+    )
+    model, output = mounts.resolve(options.model), mounts.resolve(options.output_file)
+    with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "pruning"):
+        report = prune(model, output, key=sealing_key(options), settings=settings, listener=show)
+    before, after = report.plan.parameters_before, report.plan.parameters_after
+    if options.target is not None:
+        print(f"-pth {report.threshold:.7g} keeps at most {options.target:.3g} of the parameters")
+    print(f"Pruning ratio (pruned model / original model): {report.plan.ratio:.7f}")
+    print(f"{before:,} -> {after:,} parameters; {report.output} ({report.megabytes:.2f} MB)")
+    if after == before:
+        print("nothing was below the threshold: raise -pth, or give --target 0.3 to have it found", file=sys.stderr)
+    return 0
+
+
+def run_export(options: argparse.Namespace, *, border: Border | None = None) -> int:
+    from taolite.cli.progress import Terminal
+    from taolite.cli.render import int8_block
+    from taolite.stages.export import TAOS, export_model
+
+    mounts = mounts_of(options)
+    key = sealing_key(options)
+    with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "export"):
+        report = export_model(
+            mounts.resolve(options.model),
+            mounts.resolve(options.output_file) if options.output_file else None,
+            key=key,
+            spec=mounts.resolve(options.experiment_spec) if options.experiment_spec else None,
+            precision=options.data_type,
+            calibration=_calibration_options(options, mounts),
+            resolve=mounts.resolve,
+            opset=options.target_opset,
+            static_batch=options.static_batch_size if options.static_batch_size > 0 else None,
+            gen_ds_config=options.gen_ds_config,
+            border=border or TAOS,
+            overwrite=options.force,
+            listener=show,
+        )
+    worst = max(report.differences.values())
+    sealed = "sealed with the key" if report.sealed else "plain ONNX"
+    print(f"exported: {report.output} ({sealed}, {report.precision}, {report.onnx_bytes / 1e6:.2f} MB of ONNX)")
+    print(f"the export differs from the trained network by {worst:.1e} at most, on the images it was proved with")
+    print(f"{report.parameters:,} parameters, {report.macs / 1e9:.2f} GMACs an image")
+    if report.int8 is not None:
+        print(int8_block(report.int8))
+    for path in report.companions:
+        print(f"DeepStream: {path}")
+    if options.engine_file:
+        options.model_path, options.compute_capability = str(report.output), None
+        if report.int8 is not None:
+            options.cal_cache_file = None  # the model holds its ranges
+        _build_engine(options, mounts, key, workspace_bytes=options.max_workspace_size)
+    return 0
+
+
+def run_gen_trt_engine(options: argparse.Namespace) -> int:
+    mounts = mounts_of(options)
+    if options.engine_file is None:
+        if options.data_type == "int8":
+            _calibrate(options, mounts, opening_key(options))
+        print("warning: no --engine_file, so no engine is built", file=sys.stderr)
+        return 0
+    with status_of(options, mounts, "gen_trt_engine"):
+        _build_engine(options, mounts, opening_key(options), workspace_bytes=options.max_workspace_size << 30)
+    return 0
+
+
+def _calibration_options(options: argparse.Namespace, mounts: Mounts) -> CalibrationOptions:
+    from taolite.stages.calibrate import CalibrationOptions
+
+    def place(word: str | None) -> Path | None:
+        return mounts.resolve(word) if word else None
+
+    return CalibrationOptions(
+        cache=mounts.resolve(options.cal_cache_file or "cal.bin"),
+        data_file=place(options.cal_data_file),
+        image_dir=place(options.cal_image_dir),
+        spec=place(options.experiment_spec),
+        batches=options.batches,
+        batch_size=options.batch_size,
+        json_file=place(options.cal_json_file),
+        method=options.int8_calibrator,
+        percentile=options.int8_percentile,
+        excluded=tuple(options.int8_float_layers),
+        force_ptq=options.force_ptq,
+        tensorrt=options.int8_trt_version,
+    )
+
+
+def _build_engine(options: argparse.Namespace, mounts: Mounts, key: Key | None, *, workspace_bytes: int) -> None:
+    from taolite.cli.progress import Terminal
+    from taolite.cli.tao.convert import capabilities, engine_text
+    from taolite.stages.engine import build
+
+    calibration = mounts.resolve(options.cal_cache_file) if options.cal_cache_file else None
+    if options.data_type == "int8":
+        calibration = _calibrate(options, mounts, key) or calibration
+    with Terminal(verbose=options.verbose) as show:
+        report = build(
+            mounts.resolve(options.model_path),
+            key=key,
+            engine=mounts.resolve(options.engine_file),
+            backend=options.backend,
+            precision=options.data_type,
+            batch=(options.min_batch_size, options.opt_batch_size, options.max_batch_size),
+            workspace_bytes=workspace_bytes,
+            compute_capabilities=capabilities(options.compute_capability),
+            calibration=calibration,
+            excluded=tuple(options.int8_float_layers),
+            listener=show,
+        )
+    print(engine_text(report))
+
+
+def _calibrate(options: argparse.Namespace, mounts: Mounts, key: Key | None) -> Path | None:
+    """The cache with the ranges of a float model, made where there is none; None for a model that is int8 already."""
+    from taolite.cli.progress import Terminal
+    from taolite.stages.calibrate import calibrate_model
+
+    settings = _calibration_options(options, mounts)
+    with Terminal(verbose=options.verbose) as show:
+        needed = calibrate_model(
+            mounts.resolve(options.model_path),
+            key=key,
+            options=settings,
+            resolve=mounts.resolve,
+            listener=show,
+        )
+    return settings.cache if needed else None
+
+
+def mounts_of(options: argparse.Namespace) -> Mounts:
+    from taolite.workspace.mounts import Mounts
+
+    return Mounts.load(options.mount)
+
+
+def sealing_key(options: argparse.Namespace) -> Key:
+    from taolite.artifacts.keys import find_key, terminal_prompt
+
+    return find_key(options.key, prompt=terminal_prompt())
+
+
+def opening_key(options: argparse.Namespace) -> Key | None:
+    from taolite.artifacts.keys import find_key_if_given
+
+    return find_key_if_given(options.key)
+
+
+@contextmanager
+def status_of(options: argparse.Namespace, mounts: Mounts, what: str) -> Iterator[StatusFile | None]:
+    """TAO's status.json around a task, where -r or --results_dir asks for one."""
+    if not options.results_dir:
+        yield None
+        return
+    from taolite.workspace.status import StatusFile
+
+    status = StatusFile(mounts.resolve(options.results_dir) / "status.json")
+    status.write(f"Starting {options.network.title} {what}.", status="STARTED")
+    try:
+        yield status
+    except BaseException as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        status.write(f"{what} failed: {first}", status="FAILURE")
+        raise
+    status.write(f"{options.network.title} {what} complete.", status="SUCCESS")
+
+
+def trained(
+    options: argparse.Namespace, spec: Path, results: Path, *, name: str, workers: int, mounts: Mounts
+) -> TrainReport:
+    """Train by the flags that all networks have."""
+    from taolite.cli.progress import Terminal
+    from taolite.stages.train import TrainOptions, train
+
+    settings = TrainOptions(
+        gpus=options.gpus,
+        gpu_index=options.gpu_index,
+        use_amp=options.use_amp,
+        precision=options.precision,
+        deterministic=options.enable_determinism,
+        workers=workers,
+        checkpoint_minutes=options.checkpoint_minutes,
+        checkpoints_kept=positive("--keep_checkpoints", options.keep_checkpoints) or 2,
+        resume=options.resume,
+        global_batch_size=positive("--global_batch_size", options.global_batch_size),
+        mlflow=options.mlflow or os.environ.get("MLFLOW_TRACKING_URI", ""),
+    )
+    with world_of(options) as world, Terminal(verbose=options.verbose) as show:
+        return train(
+            options.network.task(options),
+            spec,
+            results,
+            name=name,
+            key=sealing_key(options),
+            resolve=mounts.resolve,
+            options=replace(settings, world=world),
+            listener=show,
+        )
+
+
+def scored(
+    options: argparse.Namespace,
+    model: Path,
+    *,
+    mounts: Mounts,
+    batch_size: int | None,
+    record: Callable[[StatusFile, Path, Evaluation], None],
+    split: Split = "test",
+    workers: int = 2,
+) -> Evaluation:
+    """Evaluate by the flags that all networks have; `record` writes to status.json and into its folder."""
+    from taolite.cli.progress import Terminal
+    from taolite.stages.evaluate import evaluate
+
+    with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "evaluation") as status:
+        evaluation = evaluate(
+            options.network.task(options),
+            mounts.resolve(options.experiment_spec),
+            model,
+            key=opening_key(options),
+            resolve=mounts.resolve,
+            split=split,
+            runtime=options.runtime,
+            framework=options.framework,
+            batch_size=batch_size,
+            workers=workers,
+            listener=show,
+        )
+        if status is not None:
+            record(status, mounts.resolve(options.results_dir), evaluation)
+    return evaluation
+
+
+def run_calibration_tensorfile(options: argparse.Namespace) -> int:
+    from taolite.cli.progress import Terminal
+    from taolite.stages.calibrate import calibration_tensorfile
+
+    mounts = mounts_of(options)
+    output = mounts.resolve(options.output_path)
+    with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "calibration tensorfile"):
+        count = calibration_tensorfile(
+            options.network.task(options),
+            mounts.resolve(options.experiment_spec_file),
+            output,
+            resolve=mounts.resolve,
+            max_batches=options.max_batches,
+            split="val" if options.use_validation_set else "train",
+            listener=show,
+        )
+    print(f"{output}: {count} batches; `export -e SPEC --data_type int8` calibrates without this file")
+    return 0

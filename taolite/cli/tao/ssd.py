@@ -1,0 +1,194 @@
+"""`taolite ssd TASK` and `ssd TASK`: TAO's flags, letter for letter (reference/tao_classification_ssd.md 4.7).
+
+Each task parses, makes one library call and renders the report. torch is imported when a task runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taolite.cli.jetson import ssd as ssd_jetson
+from taolite.cli.parsing import TaoParser, positive
+from taolite.cli.tao import flags as shared
+from taolite.cli.tao import lifecycle
+from taolite.cli.tao import ssd_flags as flags
+from taolite.cli.tao.lifecycle import Network, mounts_of, opening_key, scored, status_of, trained
+from taolite.errors import UsageError
+
+if TYPE_CHECKING:
+    from taolite.stages.evaluate import Evaluation
+    from taolite.tasks.base import Task
+    from taolite.tasks.ssd.spec import Command, SsdSpec
+    from taolite.workspace.status import StatusFile
+
+__all__ = ["NETWORK", "configure"]
+
+_COLOURS = ((0, 0, 0), (255, 0, 0), (0, 0, 255), (255, 215, 0), (128, 0, 128))
+"""TAO's black, red, blue, gold and purple: of class number k, counted with the background, the one at k modulo 5."""
+_WORKERS = 2
+
+
+def _task(options: argparse.Namespace) -> Task:
+    from taolite.tasks.ssd.task import SsdTask
+
+    if options.task == "train":
+        return SsdTask(command="train", weights=options.resume_model_weights or "")
+    return SsdTask(command="evaluate")
+
+
+NETWORK = Network("ssd", "SSD", _task)
+
+
+def configure(parser: TaoParser) -> None:
+    """Add the tasks, and pytorch-ssd's forms of them."""
+    tasks = lifecycle.add_tasks(
+        parser,
+        shared.common,
+        (
+            (flags.dataset_convert, _run_dataset_convert, "labels into TFRecords"),
+            (flags.train, _run_train, "train, or go on training"),
+            (flags.evaluate, _run_evaluate, "score a model on the validation images"),
+            (shared.prune, lifecycle.run_prune, "remove the weakest channels of a model"),
+            (flags.export, _run_export, "write the sealed .etlt, or .onnx"),
+            (flags.inference, _run_inference, "annotated pictures and labels"),
+            (shared.gen_trt_engine, lifecycle.run_gen_trt_engine, "build an engine from an export"),
+        ),
+        network=NETWORK,
+    )
+    ssd_jetson.add_forms(tasks)
+    parser.tasks = [*parser.tasks, *ssd_jetson.NAMES]
+
+
+def _spec(options: argparse.Namespace, named: str, command: Command) -> SsdSpec:
+    """The spec as it is named, with all that `command` needs."""
+    from taolite import spec as specs
+    from taolite.tasks.ssd.spec import SsdSpec, check_needs
+
+    path = mounts_of(options).resolve(named)
+    found = specs.load(path, SsdSpec)
+    check_needs(found, command, path=path)
+    return found
+
+
+def _run_dataset_convert(options: argparse.Namespace) -> int:
+    from taolite import spec as specs
+    from taolite.cli.progress import Terminal
+    from taolite.stages.convert.dataset_convert import dataset_convert
+    from taolite.tasks.detectnet.spec import DatasetExportSpec
+
+    mounts = mounts_of(options)
+    spec = specs.load(mounts.resolve(options.dataset_export_spec), DatasetExportSpec)
+    with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "dataset conversion"):
+        prefix = mounts.resolve(options.output_filename)
+        dataset_convert(spec, prefix, resolve=mounts.resolve, listener=show, pictures=True, workers=options.workers)
+    return 0
+
+
+def _run_train(options: argparse.Namespace) -> int:
+    from taolite.cli.render import train_block
+    from taolite.tasks.ssd.spec import DSSD_NOT_BUILT
+    from taolite.tasks.ssd.tao import model_name
+
+    if options.arch == "dssd":
+        raise UsageError(f"--arch dssd: {DSSD_NOT_BUILT}")
+    if options.initial_epoch > 1:
+        raise UsageError(
+            f"--initial_epoch {options.initial_epoch}: a run goes on by itself from where its results folder stands; "
+            "give the command that began it again, with its own -m and without this flag"
+        )
+    mounts = mounts_of(options)
+    spec = _spec(options, options.experiment_spec_file, "train")
+    training = spec.training_config
+    report = trained(
+        options,
+        mounts.resolve(options.experiment_spec_file),
+        mounts.resolve(options.results_dir),
+        name=f"ssd_{model_name(spec)}" if spec.ssd_config else "ssd",
+        workers=positive("--workers", options.workers) or (training.n_workers if training else 0) or _WORKERS,
+        mounts=mounts,
+    )
+    print(train_block(report))
+    return 0
+
+
+def _run_evaluate(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from taolite.cli.render import precisions_block, scores_json
+    from taolite.report import precision_recall_png
+    from taolite.stages.record import record_scores, write_results
+
+    def record(status: StatusFile, folder: Path, evaluation: Evaluation) -> None:
+        record_scores(status, evaluation.card.main, evaluation.cost)
+        write_results(folder / "results.json", evaluation.card.main)
+
+    mounts = mounts_of(options)
+    judged, model = _spec(options, options.experiment_spec, "evaluate").eval_config, mounts.resolve(options.model_path)
+    evaluation = scored(
+        options,
+        model,
+        mounts=mounts,
+        batch_size=positive("-b", options.batch_size) or (judged.batch_size if judged else None),
+        record=record,
+    )
+    if judged is not None and judged.visualize_pr_curve:
+        precision_recall_png(evaluation.card, model.parent / "PR_curve.png")
+    scores = replace(evaluation, card=replace(evaluation.card, curves={}))
+    print(scores_json(scores) if options.json else precisions_block(scores))
+    return 0
+
+
+def _run_export(options: argparse.Namespace) -> int:
+    if options.experiment_spec:
+        _spec(options, options.experiment_spec, "export")
+    if not options.onnx_nms:
+        return lifecycle.run_export(options)
+    from taolite.stages.export import Border
+    from taolite.tasks.ssd.export import end_in_nms
+
+    if options.gen_ds_config:
+        raise UsageError("--onnx_nms: DeepStream's parser reads raw outputs; leave out it or --gen_ds_config")
+    return lifecycle.run_export(options, border=Border(finish=end_in_nms))
+
+
+def _run_inference(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from taolite.cli.progress import Terminal
+    from taolite.events import Notice
+    from taolite.media.sources import open_source
+    from taolite.stages.device import choose
+    from taolite.stages.infer import Drawing, infer
+    from taolite.stages.models import open_model
+
+    mounts = mounts_of(options)
+    asked = _spec(options, options.experiment_spec, "inference").nms_config
+    source = open_source(mounts.resolve(options.image_dir))
+    with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "Inference"):
+        device = choose(gpus=options.gpus, gpu_index=options.gpu_index)
+        model = open_model(
+            mounts.resolve(options.model_path), key=opening_key(options), device=device, runtime=options.runtime
+        )
+        try:
+            show(Notice(f"{options.model_path}: {model.runs_on}"))
+            decoding = dict(model.decoding or {})
+            if asked is not None:
+                decoding |= {"nms_iou": asked.clustering_iou_threshold, "top_k": asked.top_k}
+            decoding["confidence_threshold"] = options.threshold
+            colours = {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(model.classes, start=1)}
+            report = infer(
+                replace(model, decoding=decoding),
+                source,
+                mounts.resolve(options.results_dir),
+                drawing=Drawing({}, colours, labels=True),
+                batch_size=positive("-b", options.batch_size) or 1,
+                listener=show,
+            )
+        finally:
+            model.close()
+    found = ", ".join(f"{name} {count}" for name, count in report.detections.items())
+    print(f"{report.images} pictures: {found} ({model.runs_on}, {1000 * report.seconds_per_image:.1f} ms a picture)")
+    print(f"results: {report.folder}")
+    return 0
