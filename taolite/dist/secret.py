@@ -11,7 +11,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["SECRET", "handed_over", "offered"]
@@ -42,7 +42,8 @@ def offered(secret: str | None) -> Iterator[None]:
             yield
         finally:
             del os.environ[SECRET]
-            listener.shutdown(socket.SHUT_RDWR)  # wakes the thread
+            with suppress(OSError):  # macOS: not connected
+                listener.shutdown(socket.SHUT_RDWR)  # wakes the thread
 
 
 def handed_over() -> str | None:

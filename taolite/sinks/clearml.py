@@ -1,5 +1,7 @@
-"""ClearML, for `clearml_config` (reference 1.13). The command line is not sent: the key may be on it. ClearML reads it
-in a thread of its own, so `sys.argv` is without arguments until the sink is closed.
+"""ClearML, for `clearml_config` (reference/detectnet_v2.md 1.13).
+
+The command line is not sent, because it may hold the key. ClearML reads it in a thread of its own, so `sys.argv` has no
+arguments until the sink is closed.
 """
 
 from __future__ import annotations

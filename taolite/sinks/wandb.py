@@ -1,4 +1,5 @@
-"""Weights & Biases, for `wandb_config` (reference 1.13). The command line is not sent: the key may be on it."""
+"""Weights & Biases, for `wandb_config` (reference/detectnet_v2.md 1.13). The command line is not sent: it may hold the
+key."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from taolite.cli.cluster import _without_key
+from taolite.cli.processes import _without_key
 from taolite.dist.launch import Cluster, launch
 from taolite.dist.listening import bound
 from taolite.dist.secret import SECRET, handed_over, offered

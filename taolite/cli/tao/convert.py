@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     text = "calibration cache that turns an fp32 model into int8 (default with -t int8: cal.bin, if it exists)"
     add("-c", dest="calibration_cache", type=Path, metavar="FILE", help=text)
     add("-u", dest="dla_core", type=int, metavar="N", help="DLA core of a Jetson (backend tensorrt)")
-    backend_flag(add)
+    backend_flag(add, default="TensorRT where it is installed, else OpenVINO")
     text = "GPUs to build for, e.g. 7.5,8.6 or 75,86; needs no GPU here (tensorrt_rtx)"
     add("--compute-capability", metavar="LIST", help=text)
     mount_flag(add)
@@ -88,6 +88,7 @@ def _run(options: argparse.Namespace) -> int:
             compute_capabilities=targets,
             dla_core=options.dla_core if backend == "tensorrt" else None,
             calibration=_cache(options, mounts),
+            runs_here=False,
             listener=terminal,
         )
     print(json.dumps(_facts(report), indent=2) if options.json else engine_text(report))

@@ -84,10 +84,9 @@ def runtime_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runtime", type=_named(runtimes.onnx_runner), metavar="NAME", help=text)
 
 
-def backend_flag(add: Callable[..., object]) -> None:
+def backend_flag(add: Callable[..., object], *, default: str = "TensorRT where a GPU is here, else OpenVINO") -> None:
     """--backend, one of `taolite.engines.runtimes` that builds engines."""
-    names = ", ".join(runtimes.builders())
-    text = f"library that builds the engine: {names} (default: TensorRT where it is installed, else OpenVINO)"
+    text = f"library that builds the engine: {', '.join(runtimes.builders())} (default: {default})"
     add("--backend", type=_named(runtimes.builder), metavar="NAME", help=text)
 
 

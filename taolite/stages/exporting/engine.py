@@ -70,6 +70,7 @@ def build(
     calibration: Path | None = None,
     excluded: tuple[str, ...] = (),
     of: str | None = None,
+    runs_here: bool = True,
     listener: Listener = silent,
 ) -> EngineReport:
     """Build an engine from the `.etlt` or `.onnx` at `model`; an older engine of this name is replaced.
@@ -84,6 +85,8 @@ def build(
         calibration: a calibration cache, which turns a float32 model into INT8 where `precision` asks for it, but
             for the layers `excluded`.
         of: the task that the model has to be of; None takes any.
+        runs_here: where no `backend` is named, the engine is to run on this machine; else NVIDIA cards come first
+            (`choose_backend`).
 
     Raises:
         PathError, ArtifactError: the model cannot be opened. EngineError: it cannot be built, with the reason.
@@ -113,7 +116,7 @@ def build(
     asked = batch or (DEFAULT_BATCH if shape[0] < 0 else (shape[0],) * 3)
     if profiles is None:
         profiles = batch_profiles(onnx, smallest=asked[0], best=asked[1], largest=asked[2])
-    chosen = backend or choose_backend(compute_capabilities)
+    chosen = backend or choose_backend(compute_capabilities, runs_here=runs_here)
     if backend is None and not compute_capabilities and not gpu_is_here():
         listener(BuildsWithoutGpu(chosen, for_processor=runtimes.find(chosen).device == "CPU"))
     built = build_engine(

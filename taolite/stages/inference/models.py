@@ -20,7 +20,6 @@ from taolite.artifacts.sniff import Kind, sniff
 from taolite.engines import foreign, onnx_graph, runtimes
 from taolite.engines.base import Engine, RuntimeName
 from taolite.engines.buffers import gpu_is_here, open_gpu
-from taolite.engines.build import choose_backend
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.engines.opening import open_engine
 from taolite.errors import EngineError, PathError, UsageError
@@ -192,7 +191,6 @@ def open_engine_plan(
             source,
             key=key,
             engine=target,
-            backend=choose_backend(runs_here=True),
             precision=plan.precision,
             batch=(1, batch_size, batch_size),
             calibration=resolve(plan.calibration_cache) if plan.calibration_cache else None,
