@@ -92,7 +92,7 @@ def configure(parser: TaoParser) -> None:
     names = parser.add_subparsers(dest="program", metavar="PROGRAM", required=True, parser_class=JetsonParser)
     for program in PROGRAMS:
         one = names.add_parser(
-            program.names[0], aliases=program.names[1:], help=program.line, description=f"{program.line}."
+            program.names[0], aliases=program.names[1:], help=program.line, description=_sentence(program.line)
         )
         _fill(one, program)
     names._name_parser_map["onnx_export.py"] = _Either(prog=f"{parser.prog} onnx_export.py")
@@ -101,7 +101,7 @@ def configure(parser: TaoParser) -> None:
 def parser_of(name: str) -> JetsonParser:
     """The parser of the program called `name`."""
     program = next(one for one in PROGRAMS if name in one.names)
-    parser = JetsonParser(prog=f"taolite jetson {name}", description=f"{program.line}.")
+    parser = JetsonParser(prog=f"taolite jetson {name}", description=_sentence(program.line))
     _fill(parser, program)
     return parser
 
@@ -114,6 +114,10 @@ def takes(parser: JetsonParser, words: Sequence[str]) -> bool:
         except SystemExit:
             return False
     return True
+
+
+def _sentence(line: str) -> str:
+    return f"{line[:1].upper()}{line[1:]}."
 
 
 def _fill(parser: Any, program: Program) -> None:
