@@ -80,7 +80,7 @@ def test_cats_and_dogs_are_trained_exported_and_classified_as_printed(shared_dat
     folder = programs / "python" / "training" / "classification"
     assert "=> dataset classes:  2 ['cat', 'dog']" in said
     assert re.search(r"^Epoch: \[0\]\[0/2\]  Time .*Loss .*Accuracy ", said, re.MULTILINE)
-    assert "Acc@5" not in said.replace("Acc@5 ", "", 0)
+    assert "Acc@5" not in said  # of two classes it is always 100 %
     assert "=> all 1 epochs were done already" in said
     assert "usage: taolite jetson train.py [options] [DATASET]" in said
     assert (folder / "cat_dog" / "resnet18.onnx").is_file()
@@ -133,7 +133,9 @@ def test_tao_s_detector_is_trained_pruned_and_exported_as_printed(repository: Pa
         path.write_text(text)
     enter(repository, "--native", str(ROOT / "commands" / "tfrecord.sh"))
 
-    said = enter(repository, "--native", "env", f"COMMANDS={ROOT / 'commands'}", str(BESIDE / "tutorial_tao.sh"))
+    shutil.copytree(ROOT / "commands", repository / "commands", symlinks=True, dirs_exist_ok=True)
+
+    said = enter(repository, "--native", str(BESIDE / "tutorial_tao.sh"))
 
     data = repository / "data"
     assert said.stdout.count("Pruning ratio (pruned model / original model): ") == 2
@@ -151,10 +153,9 @@ def test_plates_are_trained_exported_and_found_as_printed(shared_data: Path, tmp
     programs = copy_programs(tmp_path / "jetson")
     folder = programs / "python" / "training" / "detection" / "ssd"
     for index, picture in enumerate(pictures[:8]):
-        for part in (("test", "train", "val", "train")[index % 4],):
-            place = tmp_path / "CCPD2020" / "ccpd_green" / part
-            place.mkdir(parents=True, exist_ok=True)
-            shutil.copy(picture, place)
+        place = tmp_path / "CCPD2020" / "ccpd_green" / ("test", "train", "val", "train")[index % 4]
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(picture, place)
     words = ("dataset", "convert", str(tmp_path / "CCPD2020"), str(folder / "data" / "CCPD2020-voc"), "--to", "voc")
     assert main([*words, "--images", "link"]) == 0
     (folder / "test").mkdir()

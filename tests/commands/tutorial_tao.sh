@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The commands of the third tutorial (TAO's detectnet_v2, and the scripts of its repository), as it prints them. Called
-# within container-login.sh, which knows /workspace/tao-experiments, with COMMANDS, the folder of the scripts.
+# within container-login.sh, which knows /workspace/tao-experiments, in a folder with data/, specs/ and commands/.
 set -euxo pipefail
 
 tao detectnet_v2 train \
@@ -23,9 +23,7 @@ tao detectnet_v2 export \
     -o /workspace/tao-experiments/data/etlts/NEW_EXPORTED.etlt \
     -k tlt_encode
 
-workspace=$PWD
-cd "$COMMANDS"
-export LAUNCHER_MOUNTS="$workspace/.tao_mounts.json" # its repository has the scripts in itself
+cd commands
 ./train.sh
 ./prune train
 ./export.sh
