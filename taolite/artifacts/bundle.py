@@ -52,7 +52,8 @@ class Bundle:
     task: "detectnet". architecture: JSON, all it takes to rebuild the network (arch, layers, channel counts ...).
     classes: names in the order of the network's outputs. tensors: weights by name. spec: text of the resolved spec.
     lineage: one JSON record for each step that led here, oldest first (stage, parent hash, parameters, versions,
-    metrics). extra: JSON, whatever else a task keeps.
+    metrics). decoding: JSON, the settings with which the task's `decode` reads the outputs; empty where the writer
+    gave none. extra: JSON, whatever else a task keeps.
     """
 
     task: str
@@ -62,6 +63,7 @@ class Bundle:
     tensors: Mapping[str, NDArray[Any]]
     spec: str = ""
     lineage: tuple[Mapping[str, Any], ...] = ()
+    decoding: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -78,7 +80,7 @@ def write_bundle(path: Path, bundle: Bundle, *, key: Key, cost: KdfCost | None =
     record = {
         "architecture": bundle.architecture,
         "classes": list(bundle.classes),
-        "extra": bundle.extra,
+        "extra": _stored_extra(bundle),
         "lineage": list(bundle.lineage),
         "preprocessing": bundle.preprocessing.to_json(),
         "spec": bundle.spec,
@@ -150,7 +152,13 @@ def _write(
         seal(stream, payload, kind=kind, key=key, public=public, cost=cost)
 
 
+def _stored_extra(bundle: Bundle) -> dict[str, Any]:
+    """`extra` as the file has it: `decoding` is a member of it, where every reader since 0.1.0 looks for it."""
+    return {**bundle.extra, **({"decoding": dict(bundle.decoding)} if bundle.decoding else {})}
+
+
 def _bundle(record: dict[str, Any], tensors: Tensors) -> Bundle:
+    extra = dict(record["extra"])
     return Bundle(
         task=str(record["task"]),
         architecture=dict(record["architecture"]),
@@ -159,7 +167,8 @@ def _bundle(record: dict[str, Any], tensors: Tensors) -> Bundle:
         tensors=tensors,
         spec=str(record["spec"]),
         lineage=tuple(record["lineage"]),
-        extra=dict(record["extra"]),
+        decoding=dict(extra.pop("decoding", {})),
+        extra=extra,
     )
 
 

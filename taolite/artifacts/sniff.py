@@ -198,7 +198,7 @@ def _looks_random(data: bytes) -> bool:
 _SIGNATURES = (
     (lambda data: data.startswith(b"\x89HDF\r\n\x1a\n"), Kind.HDF5),
     (lambda data: data.startswith((b"ftrt", b"ptrt")), Kind.TENSORRT),  # plans of TensorRT 8 to 11, and before
-    (lambda data: data.startswith(b"vtrt"), Kind.TENSORRT_RTX),  # reference/deploy.md 10
+    (lambda data: data.startswith(b"vtrt"), Kind.TENSORRT_RTX),  # reference/deploy.md 11
     (_is_torch, Kind.TORCH),
     (_is_safetensors, Kind.SAFETENSORS),
     (_is_onnx, Kind.ONNX),

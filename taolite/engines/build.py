@@ -279,7 +279,7 @@ def _creation_flags(trt: Any) -> tuple[int, bool]:
 
 
 def _set_targets(trt: Any, config: Any, onnx: bytes, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """Name the GPUs to build for; Turing is left out of the default where it has no fp32 Gemm (reference 11.1)."""
+    """Name the GPUs to build for; Turing is not a default where it has no fp32 Gemm (reference/deploy.md 11.1)."""
     members = trt.ComputeCapability.__members__
     known = {f"{name[2:-1]}.{name[-1]}": value for name, value in members.items() if re.fullmatch(r"SM\d+", name)}
     unknown = [capability for capability in wanted if capability not in known]

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 
 from taolite import __version__
-from taolite.artifacts.bundle import read_bundle
+from taolite.artifacts.bundle import Bundle, read_bundle
 from taolite.artifacts.container import artifact_hash
 from taolite.artifacts.etlt import Etlt, write_etlt
 from taolite.artifacts.keys import Key
@@ -156,7 +156,7 @@ def export_model(
         task=bundle.task,
         classes=bundle.classes,
         preprocessing=bundle.preprocessing,
-        decoding={**_decoding(task, bundle.classes, bundle.extra, spec, resolve), **border.decoding},
+        decoding={**_decoding(task, bundle, spec, resolve), **border.decoding},
     )
 
     def write(network: torch.nn.Module) -> bytes:
@@ -327,17 +327,15 @@ def _deepstream(
     return companions
 
 
-def _decoding(
-    task: base.Task, classes: tuple[str, ...], extra: Mapping[str, Any], spec: Path | None, resolve: base.Resolve
-) -> Mapping[str, Any]:
+def _decoding(task: base.Task, bundle: Bundle, spec: Path | None, resolve: base.Resolve) -> Mapping[str, Any]:
     """How to decode: as the spec says, where one is given, else as the model was trained with."""
     if spec is None:
-        return dict(extra.get("decoding", {}))
-    read = task.read_spec(spec, resolve=resolve, classes=classes).model
-    if task.classes(read) != classes:
+        return bundle.decoding
+    read = task.read_spec(spec, resolve=resolve, classes=bundle.classes).model
+    if task.classes(read) != bundle.classes:
         raise UsageError(
             f"{spec}: its target classes are {', '.join(task.classes(read))}, and the model finds "
-            f"{', '.join(classes)}; give the spec it was trained with"
+            f"{', '.join(bundle.classes)}; give the spec it was trained with"
         )
     return task.decoding(read)
 

@@ -46,7 +46,7 @@ class Drawing:
 def planned(model: Model, plan: InferencePlan | None) -> tuple[Model, Drawing]:
     """The model as an inference spec wants it run, and how results are drawn; without a spec, as the model says.
 
-    Pictures are stretched to the spec's size, as TAO's inference does, whatever training did (docs/compat.md).
+    Pictures are stretched to the spec's size, as in TAO, whatever training did (docs/compat/inference.md).
     Raises ModelError where classes, channels or a fixed input size do not agree, or the clustering is not known.
     """
     if plan is None:

@@ -91,9 +91,7 @@ def open_model(
     bundle = read_bundle(path, key=key)  # says what it is where it is none
     task = base.find(bundle.task)
     predict = torch_predict(task.network(bundle), device)
-    return Model(
-        task, bundle.classes, bundle.preprocessing, bundle.extra.get("decoding"), predict, "torch", lambda: None
-    )
+    return Model(task, bundle.classes, bundle.preprocessing, bundle.decoding or None, predict, "torch", lambda: None)
 
 
 def open_engine_plan(

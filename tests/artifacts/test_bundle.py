@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import resource
 import signal
 import struct
@@ -26,6 +27,7 @@ from taolite.artifacts import (
     write_checkpoint,
 )
 from taolite.artifacts.bundle import DTYPES, count_parameters
+from taolite.artifacts.container import seal, unseal
 from taolite.errors import (
     ArtifactError,
     DamagedError,
@@ -51,6 +53,7 @@ def bundle(**changes):
         "tensors": {"w": np.arange(6, dtype=np.float32).reshape(2, 3)},
         "spec": 'a: "b"\n',
         "lineage": ({"stage": "train", "map": float("nan")},),
+        "decoding": {"top": 1},
         "extra": {"stride": 16},
     }
     return Bundle(**{**parts, **changes})
@@ -77,10 +80,33 @@ def test_a_bundle_comes_back_as_it_went_in(tmp_path):
         given.classes,
         given.spec,
     )
-    assert (got.preprocessing, got.extra) == (given.preprocessing, given.extra)
+    assert (got.preprocessing, got.decoding, got.extra) == (given.preprocessing, {"top": 1}, {"stride": 16})
     assert got.lineage[0]["stage"] == "train"
     assert np.isnan(got.lineage[0]["map"])
     np.testing.assert_array_equal(got.tensors["w"], given.tensors["w"])
+
+
+@pytest.mark.parametrize(
+    ("decoding", "stored"), [({"top": 1}, {"decoding": {"top": 1}, "stride": 16}), ({}, {"stride": 16})]
+)
+def test_decoding_lies_in_the_file_where_0_1_0_reads_it(tmp_path, decoding, stored):
+    write_bundle(tmp_path / "m.tlt", bundle(decoding=decoding), key=KEY, cost=CHEAP)
+
+    _, payload = unseal((tmp_path / "m.tlt").read_bytes(), key=KEY, where="m.tlt")
+
+    (length,) = struct.unpack_from("<I", payload)
+    assert json.loads(payload[4 : 4 + length])["extra"] == stored
+
+
+def test_decoding_of_a_model_that_0_1_0_wrote_is_read_from_extra(tmp_path):
+    record = {"task": "classification", "architecture": {}, "classes": ["cat"], "spec": "", "lineage": []}
+    record |= {"preprocessing": Preprocessing((32, 32)).to_json(), "extra": {"decoding": {"top": 1}, "note": "a"}}
+    text = json.dumps(record).encode()
+    sealed_payload(tmp_path / "old.tlt", struct.pack("<I", len(text)) + text + struct.pack("<Q", 2) + b"{}")
+
+    got = read_bundle(tmp_path / "old.tlt", key=KEY)
+
+    assert (got.decoding, got.extra) == ({"top": 1}, {"note": "a"})
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -119,7 +145,7 @@ def test_golden_files_open_forever(vectors):
     checkpoint = read_checkpoint(VECTORS / "v1.checkpoint", key=vectors.KEY)
 
     assert artifact_hash(VECTORS / "v1.tlt") == "b8f95db82f836809ead974fb60d91a99d24244e7fb58dca554192ca711547ad1"
-    for name in ("task", "architecture", "classes", "preprocessing", "spec", "lineage", "extra"):
+    for name in ("task", "architecture", "classes", "preprocessing", "spec", "lineage", "decoding", "extra"):
         assert getattr(got, name) == getattr(vectors.BUNDLE, name), name
     assert weights_hash(got.tensors) == weights_hash(vectors.BUNDLE.tensors)
     assert exported == vectors.ETLT
@@ -187,8 +213,6 @@ def test_reading_without_a_key_says_how_to_give_one():
 
 def sealed_payload(path, payload):
     """A bundle-kind container around bytes that no taolite wrote, with a fitting key: a hostile or buggy writer."""
-    from taolite.artifacts.container import seal
-
     with open(path, "wb") as stream:
         seal(stream, payload, kind="bundle", key=KEY, cost=CHEAP)
 

@@ -28,7 +28,7 @@ def _rtx():
 
 
 def with_qdq(data: bytes) -> bytes:
-    """The stem quantised symmetrically, activations and weights, as TensorRT-RTX wants it (reference 11.4)."""
+    """The stem quantised symmetrically, activations and weights, for TensorRT-RTX (reference/deploy.md 11.4)."""
     model = onnx.load_model_from_string(data)
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     scale = np.abs(weights["stem.w"]).max() / 127

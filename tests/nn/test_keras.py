@@ -30,8 +30,8 @@ def lively(network):
     return network.eval()
 
 
-# The networks as NVIDIA's Keras builds them (reference 5.2, 5.3; tao_classification_ssd 3.4, 3.5), on (C, H, W), with
-# kernels as they lie in the file: (height, width, in, out), depthwise (height, width, channels, 1).
+# The networks as NVIDIA's Keras builds them (reference 5.2, 5.3, reference/tao_classification_ssd.md 3.4, 3.5), on
+# (C, H, W), with kernels as they lie in the file: (height, width, in, out), depthwise (height, width, channels, 1).
 
 
 class Definition:

@@ -82,7 +82,7 @@ def test_every_equalisation_follows_the_slow_one(criterion):
 
 
 def test_nineteen_above_the_threshold_of_sixty_four_keep_twenty_four():
-    """Reference 13.5, item 8: threshold 0.1, minimum 16, granularity 8."""
+    """Reference 13.5 item 8: threshold 0.1, minimum 16, granularity 8."""
     statistic = np.array([1, 0.5, 0.2, *np.linspace(0.19, 0.11, 16), *np.linspace(0.05, 0.001, 45)])
     assert len(statistic) == 64
 

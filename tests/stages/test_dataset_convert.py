@@ -1,4 +1,4 @@
-"""`dataset_convert` against hand-made KITTI folders and COCO files, and the reference's check list (13.5 item 2)."""
+"""`dataset_convert` against hand-made KITTI folders and COCO files, and reference 13.5 item 2."""
 
 from __future__ import annotations
 

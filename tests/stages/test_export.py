@@ -159,7 +159,7 @@ def bundle(network: DetectNet) -> Bundle:
         preprocessing=PREPROCESSING,
         tensors={name: tensor.numpy() for name, tensor in network.state_dict().items()},
         lineage=({"stage": "train"},),
-        extra={"decoding": DECODING},
+        decoding=DECODING,
     )
 
 

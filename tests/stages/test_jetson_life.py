@@ -398,7 +398,7 @@ def test_tags_are_trained_scored_exported_with_a_sigmoid_and_found(
     assert len(classes) == count
     assert f"=> dataset classes:  {count} {classes}" in said
     assert "warning: no training image has a label of " in said  # and no word of a file that nobody wrote
-    assert read_bundle(folder / "model_best.tlt", key=KEY).extra["decoding"] == {"threshold": 0.4}
+    assert read_bundle(folder / "model_best.tlt", key=KEY).decoding == {"threshold": 0.4}
 
     front("train", f"--model-dir={folder}", "--evaluate")
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  * Val")]

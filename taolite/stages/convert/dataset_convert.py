@@ -317,7 +317,7 @@ def _write_warnings(prefix: Path, dropped: Mapping[str, Sequence[int]], listener
 
 
 def _warn_of_stale(prefix: Path, files: Sequence[Path], listener: Listener) -> None:
-    """Records of an earlier run with other numbers match the same pattern in a training spec (reference 13.1 30)."""
+    """Records of an earlier run with other numbers match a training spec's pattern too (reference 13.1 row 30)."""
     written = set(files)
     ours = re.compile(re.escape(prefix.name) + r"(-fold-\d+-of-\d+)?(-shard-\d+-of-\d+)?")
     stale = sorted(path for path in prefix.parent.iterdir() if ours.fullmatch(path.name) and path not in written)

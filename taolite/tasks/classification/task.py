@@ -337,7 +337,8 @@ class ClassificationTask:
             tensors=state_arrays(stored),
             spec=self.spec_text(spec),
             lineage=lineage,
-            extra={**extra, "decoding": self.decoding(spec)},
+            decoding=self.decoding(spec),
+            extra=extra,
         )
 
     def network(self, bundle: Bundle) -> nn.Module:

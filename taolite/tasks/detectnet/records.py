@@ -25,7 +25,7 @@ Split = Literal["train", "val"]
 
 def split_sources(dataset: DatasetConfig, split: Split, *, resolve: Resolve) -> tuple[list[Source], list[str]]:
     """The samples of a split, source by source in the order of files and records, and what to warn of: files that
-    match a pattern and are no records (reference 13.1, 30). Empty shards have no samples.
+    match a pattern and are no records (reference 13.1 row 30). Empty shards have no samples.
 
     Raises:
         PathError: a pattern that matches no record file, an image folder that is missing.
@@ -49,7 +49,7 @@ def split_sources(dataset: DatasetConfig, split: Split, *, resolve: Resolve) -> 
 def class_lookup(mapping: Mapping[str, str], classes: Sequence[str]) -> Callable[[str], int | None]:
     """Label name -> class index, or None where the spec does not ask for it.
 
-    Keys match in any case, and a target class needs no entry of its own (docs/compat.md; reference 13.1 1 and 2).
+    Keys match in any case, and a target class needs no entry (reference 13.1 rows 1 and 2).
     """
     index = {name: position for position, name in enumerate(classes)}
     table = {name.lower(): position for name, position in index.items()}

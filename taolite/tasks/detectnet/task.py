@@ -258,7 +258,8 @@ class DetectNetTask:
             tensors=state_arrays(network),
             spec=self.spec_text(spec),
             lineage=lineage,
-            extra={**extra, "decoding": self.decoding(spec)},
+            decoding=self.decoding(spec),
+            extra=extra,
         )
 
     def network(self, bundle: Bundle) -> torch.nn.Module:

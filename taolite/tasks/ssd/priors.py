@@ -139,7 +139,7 @@ def _jetson_ratios(net: str) -> tuple[tuple[int, ...], ...]:
 
 
 def _jetson_boxes(least: float, largest: float, ratios: Sequence[int]) -> tuple[tuple[float, float], ...]:
-    """Two squares, then each ratio lying and standing, relative (reference 4.7)."""
+    """Two squares, then each ratio lying and standing, relative (reference/jetson_workflows.md 4.7)."""
     middle = math.sqrt(least * largest)
     lying = [(least * math.sqrt(ratio), least / math.sqrt(ratio)) for ratio in ratios]
     return ((least, least), (middle, middle), *(box for w, h in lying for box in ((w, h), (h, w))))

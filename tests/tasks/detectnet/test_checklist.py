@@ -1,4 +1,4 @@
-"""The reference's check list for a reimplementation (13.5), one test an item, numbers as it gives them."""
+"""The numbers of reference 13.5, one test an item."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cost against a slow version written from reference 7, and the balance against 13.5 item 7."""
+"""The cost against a slow version written from reference 7, and the balance against reference 13.5 item 7."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_the_defaults_are_a_spec_without_a_warning():
 def test_sgd_has_the_defaults_of_train_ssd_py_but_for_the_length_of_the_cosine_and_a_warm_up():
     config = config_of(optimizer="sgd")
 
-    # reference 4.1; --workers, --debug-steps and --use-cuda are of the machine
+    # reference/jetson_workflows.md 4.1; --workers, --debug-steps and --use-cuda are of the machine
     theirs = {
         "dataset_type": "open_images", "datasets": ("data",), "balance_data": False, "net": "mb1-ssd",
         "resolution": 300, "freeze_base_net": False, "freeze_net": False, "mb2_width_mult": 1.0, "lr": 0.01,
@@ -203,7 +203,7 @@ def test_a_warm_up_begins_at_a_tenth_and_meets_the_curve():
 def test_their_period_of_100_epochs_ends_30_epochs_at_four_fifths_of_the_rate():
     ours = schedule_of(config_of(compat=True))
 
-    assert ours.rate(30) / ours.rate(0) == pytest.approx(0.794, abs=5e-4)  # reference 4.12
+    assert ours.rate(30) / ours.rate(0) == pytest.approx(0.794, abs=5e-4)  # reference/jetson_workflows.md 4.12
     assert Cosine(1.0, t_max=10, warm=0).rate(15) == pytest.approx((1 + math.cos(1.5 * math.pi)) / 2)
 
 
