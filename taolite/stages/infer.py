@@ -129,7 +129,8 @@ def infer(
                 if drawing.labels:
                     renamed = [replace(one, name=drawing.names.get(one.name, one.name)) for one in shown]
                     labels.write(frame.name, renamed)
-            listener(Progress("inference", len(seconds), source.total or len(seconds)))
+            unit = "image" if source.kind == "pictures" else "frame"
+            listener(Progress("inference", len(seconds), source.total or len(seconds), unit))
     if table is not None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from taolite.cli import processes
 from taolite.cli.jetson.classification_flags import BEST
-from taolite.cli.jetson.forms import key_of, ours, place, resume_place
+from taolite.cli.jetson.forms import key_of, ours, paced, place, resume_place
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def run_inference(options: argparse.Namespace) -> int:
     manner = Manner(options.threshold, options.top, options.smoothing, options.fit)
     output = Path(options.output).expanduser() if options.output else None
     try:
-        for seen in classify(model, source, output, manner=manner):
+        for seen in paced(classify(model, source, output, manner=manner), source, "imagenet"):
             print(seen.name)
             for rank in seen.ranks:
                 print(f"imagenet:  {100 * rank.confidence:.5f}% class #{rank.index} ({rank.label})")

@@ -4,16 +4,22 @@ flags of imagenet and detectnet that are the same."""
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from taolite.cli.parsing import TaoParser, whole, without_effect
+from taolite.cli.progress import FRAME, Terminal
 from taolite.errors import PathError
+from taolite.events import Progress
 
 if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
+    from taolite.media.sources import Source
 
-__all__ = ["CAMERA", "OPEN_KEY", "add_key", "add_stream", "key_of", "ours", "place", "resume_place"]
+__all__ = ["CAMERA", "OPEN_KEY", "add_key", "add_stream", "key_of", "ours", "paced", "place", "resume_place"]
+
+_Seen = TypeVar("_Seen")
 
 OPEN_KEY = "nvidia_tlt"
 """What seals models where no key is given; everybody knows it, as it is that of NVIDIA's published models."""
@@ -54,6 +60,15 @@ def add_stream(parser: TaoParser) -> None:
     whole(add("--network", action=_Refused, const=refused, help=argparse.SUPPRESS))
     whole(add("--prototxt", action=_Refused, const="Caffe models are not read; give an ONNX", help=argparse.SUPPRESS))
     whole(*without_effect(parser, *_STREAM), *without_effect(parser, *_SWITCHES, values=0))
+
+
+def paced(frames: Iterable[_Seen], source: Source, name: str) -> Iterator[_Seen]:
+    """What comes of `source`, with a line a second on stderr of how far, and how fast, a video or a camera is."""
+    with Terminal(bars=False) as show:
+        for number, seen in enumerate(frames, start=1):
+            yield seen
+            if source.kind != "pictures":
+                show(Progress(name, number, source.total or number, FRAME))
 
 
 def place(text: str) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from taolite.cli import processes
 from taolite.cli.jetson import ssd_flags as flags
-from taolite.cli.jetson.forms import key_of, ours, place, resume_place
+from taolite.cli.jetson.forms import key_of, ours, paced, place, resume_place
 from taolite.errors import PathError, UsageError
 
 if TYPE_CHECKING:
@@ -350,7 +350,7 @@ def run_inference(options: argparse.Namespace) -> int:
     numbers = {name: number for number, name in enumerate(model.classes, start=1)}
     output = Path(options.output).expanduser() if options.output else None
     try:
-        for seen in detect(model, source, output, colours=colours):
+        for seen in paced(detect(model, source, output, colours=colours), source, "detectnet"):
             print(seen.name)
             print(f"{len(seen.detections)} objects detected")
             for index, one in enumerate(seen.detections):

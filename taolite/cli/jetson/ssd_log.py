@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from taolite.cli.jetson.classification_log import TAOS, Means
-from taolite.events import BatchDone, BatchDrawn, EpochDone, Event, Notice, Saved, Validated
+from taolite.cli.progress import Bar
+from taolite.events import BatchDone, BatchDrawn, EpochDone, Event, Notice, Progress, Saved, Validated
 from taolite.scorecard import Metric
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class SsdLog:
         self._stream, self._clock = stream or sys.stdout, clock
         self._recent, self._epoch, self._val = Means(), Means(), Means()
         self._board: Board | None = None
+        self._bar = Bar()
         self.epochs = 0  # that have gone by here
         self._begun = False
         self._spec = ""
@@ -74,12 +76,16 @@ class SsdLog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.take_down()
         if self._board is not None:
             self._board.close()
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Notice):
             self._notice(event)
+        elif isinstance(event, Progress):
+            if not self._quiet:
+                self._bar.show(event)
         elif isinstance(event, BatchDrawn):
             if self._debugs:
                 self._lists(event)
@@ -105,6 +111,7 @@ class SsdLog:
     def say(self, text: str, *, warns: bool = False) -> None:
         """A line of the log."""
         if warns or not self._quiet:
+            self._bar.take_down()
             print(f"{self._clock():%Y-%m-%d %H:%M:%S} - {text}", file=self._stream, flush=True)
 
     def _notice(self, event: Notice) -> None:

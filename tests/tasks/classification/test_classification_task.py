@@ -150,6 +150,17 @@ def test_the_cost_is_cross_entropy_with_labels_smoothed_in_training_alone():
     assert trained.parts == {"accuracy": 1.0}
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_of_five_classes_and_more_the_share_within_the_likeliest_five_is_told(training: bool):
+    targets = {"classes": torch.eye(6)[[0, 5, 2, 3]]}
+    scores = torch.tensor([[0.30, 0.25, 0.2, 0.1, 0.1, 0.05]]).repeat(4, 1)
+
+    cost = ClassificationObjective().cost((scores,), targets, training=training)
+
+    # the first is the likeliest class, class 5 is none of the likeliest five, 2 and 3 are
+    assert cost.parts == {"accuracy": 0.25, "top_5": 0.75}
+
+
 def test_auxiliary_classifiers_count_three_tenths_each():
     targets = {"classes": torch.tensor([[1.0, 0.0]])}
     even = torch.zeros(1, 2)
