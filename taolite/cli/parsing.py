@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 from taolite.errors import UsageError
 
-__all__ = ["JetsonParser", "TaoParser", "near", "positive", "whole", "without_effect"]
+__all__ = ["JetsonParser", "TaoParser", "mount_flag", "near", "positive", "whole", "without_effect"]
 
 _OURS = {
     "mount", "json", "runtime", "backend", "compute_capability", "workers", "precision", "target", "force",
@@ -178,6 +178,12 @@ def without_effect(
 def whole(*flags: argparse.Action) -> None:
     """Mark flags that an abbreviation never means."""
     _WHOLE.update(flags)
+
+
+def mount_flag(add: Callable[..., argparse.Action]) -> None:
+    """Add --mount with `add`, a parser's or a group's `add_argument`."""
+    text = "where a container path lies on this machine; may be repeated"
+    add("--mount", action="append", default=[], metavar="SRC:DST", help=text)
 
 
 def near(word: str, names: Iterable[str]) -> str:

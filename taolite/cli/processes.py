@@ -18,14 +18,17 @@ from taolite.errors import TaoliteError
 if TYPE_CHECKING:
     from taolite.dist.world import World
 
-__all__ = ["TITLE", "add_flags", "in_processes", "world_of"]
+__all__ = ["TITLE", "Add", "add_flags", "in_processes", "world_of"]
 
 
-TITLE = "several machines (the same command on each; --gpus is per machine)"
+Add = Callable[..., Any]
+"""A parser's `add_argument`, or a group's."""
+
+TITLE = "several machines, with the same command on each (--gpus is per machine)"
 """Of the group of `add_flags`."""
 
 
-def add_flags(add: Callable[..., Any]) -> None:
+def add_flags(add: Add) -> None:
     """Add the flags of several machines with `add`, a parser's `add_argument` or one like it."""
     add("--num_nodes", type=int, default=1, metavar="N", help="number of machines (default: 1)")
     text = "continue while at least N machines remain (default: all of --num_nodes)"

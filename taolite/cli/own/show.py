@@ -1,4 +1,4 @@
-"""`taolite inspect FILE`: what an artifact holds. Without the key, what may be told without it."""
+"""`taolite show FILE`: what an artifact holds. Without the key, what may be told without it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from taolite.cli.parsing import mount_flag
+
 __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `taolite inspect`."""
-    parser.add_argument("file", type=Path, help="a .tlt, .etlt, .onnx, checkpoint, engine, or anything else")
-    parser.add_argument("-k", "--key", metavar="KEY", help="KEY, @FILE, or the variable TAOLITE_KEY")
-    parser.add_argument("--mount", action="append", default=[], metavar="SRC:DST", help="where a container path lies")
-    parser.add_argument("--json", action="store_true", help="one JSON object, for machines")
+    """Add the arguments of `taolite show`."""
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help=".tlt, .etlt, .onnx, checkpoint, engine, or any other file")
+    text = "key of a sealed file: KEY, @FILE, or the variable TAOLITE_KEY"
+    add("-k", "--key", metavar="KEY", help=text)
+    mount_flag(add)
+    add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=_run)
 
 

@@ -70,8 +70,8 @@ def add_tasks(
     parser.tasks = [add_flags.__name__ for add_flags, _, _ in rows]
     for add_flags, run, line in rows:
         task = tasks.add_parser(add_flags.__name__, help=line, description=line)
-        common(task)
         add_flags(task)
+        common(task)
         task.set_defaults(run=partial(logged, run), network=network)
     return tasks
 
