@@ -163,6 +163,27 @@ def test_what_must_load_without_torch_does(module):
     assert heavy == {}, f"loading {module} loads torch, named at module level by {heavy}"
 
 
+FOREIGN = ({"tao", "jetson"}, {"tao", "own"}, {"jetson", "own"})
+
+
+def dialect(module: str) -> str | None:
+    """`taolite.cli.tao.flags` -> `tao`; None for what the dialects share."""
+    parts = module.split(".")
+    return parts[2] if parts[:2] == ["taolite", "cli"] and parts[2:3] in (["tao"], ["jetson"], ["own"]) else None
+
+
+def test_dialects_of_the_command_line_do_not_import_each_other():
+    wrong = [
+        f"{found.importer}:{found.line} imports {found.imported}"
+        for entries in IMPORTS.values()
+        for found in entries
+        if {dialect(found.importer), dialect(found.imported)} in FOREIGN
+    ]
+
+    assert wrong == []
+    assert {dialect(module) for module in MODULES} >= {"tao", "jetson", "own"}
+
+
 def test_this_test_can_see_torch():
     assert loaded_by("taolite.nn.resnet")["torch"] in MODULES
 
@@ -170,7 +191,10 @@ def test_this_test_can_see_torch():
 HEAVY = ("torch", "torchvision", "cv2", "onnx", "onnxruntime", "matplotlib", "PIL", "tensorboard", "safetensors.torch")
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["--version"], ["detectnet", "--help"], ["inspect", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--help"], ["--version"], ["detectnet", "--help"], ["show", "--help"], ["jetson", "train.py", "--help"]],
+)
 def test_help_answers_without_loading_anything_heavy(arguments):
     code = (
         "import sys, taolite.cli.main as front\n"

@@ -114,7 +114,7 @@ def _run(options: argparse.Namespace) -> int:
         )
         return 1
     except KeyboardInterrupt:
-        print("stopped by Ctrl-C; what was saved before stays", file=sys.stderr)
+        print("stopped by Ctrl-C; what was saved before is kept", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output went away, as in `taolite spec show F | head`
         sys.stderr.close()

@@ -26,7 +26,7 @@ def number(low: float, high: float | None, *, least: bool = False) -> Callable[[
         try:
             value = float(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
         if not (low < value or (least and value == low)) or (high is not None and value >= high):
             lower = f"{low:g} or more" if least else f"more than {low:g}"
             upper = "" if high is None else f" and less than {high:g}"

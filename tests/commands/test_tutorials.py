@@ -116,7 +116,7 @@ def test_a_data_set_of_one_s_own_is_trained_and_gone_on_with_as_printed(shared_d
     epochs = re.findall(r"^Epoch: \[(\d)\] completed", said, re.MULTILINE)
     assert epochs == ["0", "1"]
     assert re.search(r"^Epoch: \[0\]\[0/.*  Acc@5 +[\d.]+ \( *[\d.]+\)$", said, re.MULTILINE)  # five classes
-    assert "=> a run that goes on knows its epoch: --start-epoch is not needed" in said
+    assert "=> --start-epoch is ignored: a resumed run continues after its last epoch" in said
     assert said.count("exported: ") == 2
 
 

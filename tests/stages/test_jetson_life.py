@@ -335,7 +335,7 @@ def test_a_class_that_val_alone_has_is_an_error_instead_of_a_shift(data: Path, t
     ("words", "kind", "message"),
     [
         (["--epochs=2"], UsageError, "no DATASET"),
-        (["--resume=last", "{data}"], PathError, "--resume last: there is nothing to go on from"),
+        (["--resume=last", "{data}"], PathError, "--resume last: no run and no weights there"),
         (["--start-epoch=9", "--epochs=9", "{data}"], UsageError, "--start-epoch 9 with --epochs 9: no epoch is left"),
     ],
 )

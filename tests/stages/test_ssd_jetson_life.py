@@ -412,7 +412,7 @@ def test_tao_s_forms_work_on_the_run_with_its_own_spec(trained: Path, capsys: py
 @pytest.mark.parametrize(
     ("words", "kind", "message"),
     [
-        (["--resume=last", "--data={data}"], PathError, "--resume last: there is nothing to go on from"),
+        (["--resume=last", "--data={data}"], PathError, "--resume last: no run and no weights there"),
         (["--dataset-type=voc", "--data=/nowhere"], PathError, "/nowhere: there is no such folder"),
         (["--dataset-type=voc", "--data={data}", "--base-net=/nowhere.pth"], PathError, "/nowhere.pth"),
     ],

@@ -91,9 +91,9 @@ def _settings(options: argparse.Namespace, root: Path) -> tuple[Settings, Classi
         epochs = (epochs or 35) - start
         if epochs < 1:
             raise UsageError(f"--start-epoch {start} with --epochs {options.epochs or 35}: no epoch is left")
-        print(f"=> a new run, and --start-epoch {start}: {epochs} epochs are trained, counted from 0")
+        print(f"=> --start-epoch {start} in a new run: {epochs} epochs are trained")
     elif start:
-        print("=> a run that goes on knows its epoch: --start-epoch is not needed")
+        print("=> --start-epoch is ignored: a resumed run continues after its last epoch")
     return Settings(
         dataset=None if data is None else Path(data).expanduser().absolute(),
         dataset_type=options.dataset_type,

@@ -22,7 +22,9 @@ class _Gone(argparse.Action):
     """A flag of train.py's from before 2022-12, for training on several machines."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        print(f"warning: {option_string} has no effect: give --gpus, and --num_nodes with its others", file=sys.stderr)
+        print(
+            f"warning: {option_string} has no effect: use --gpus, and --num_nodes for several machines", file=sys.stderr
+        )
 
 
 def train(parser: TaoParser) -> None:

@@ -102,7 +102,7 @@ def resume_place(what: str | None, root: Path, *, theirs: str, newest: str) -> P
         elif holds_run:
             return root
     if not path.is_file():
-        raise PathError(f"--resume {what}: there is nothing to go on from ({path}); leave it out to start a new run")
+        raise PathError(f"--resume {what}: no run and no weights there ({path}); leave --resume out to start a new run")
     if holds_run and path.suffix == ".tlt" and root.absolute() in path.absolute().parents:
         return root
     return path.absolute()

@@ -26,7 +26,7 @@ def train(parser: argparse.ArgumentParser) -> None:
     text = "threads that prepare images (default: n_workers of SPEC)"
     add("--workers", type=int, metavar="N", help=text)
     training(parser)
-    without_effect(parser, "--init_epoch", why="a run goes on by itself from where its results folder stands")
+    without_effect(parser, "--init_epoch", why="a run continues from its results folder")
 
 
 def evaluate(parser: argparse.ArgumentParser) -> None:

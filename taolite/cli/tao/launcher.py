@@ -82,7 +82,7 @@ def _run(options: argparse.Namespace) -> int:
         print(_info(verbose="--verbose" in words[1:]))
         return 0
     if words[0] in ("list", "stop"):
-        print("taolite runs no containers: nothing to list or to stop. Ctrl-C ends a task; it goes on when run again")
+        print("taolite runs no containers: nothing to list or stop. Ctrl-C stops a task; run it again to continue")
         return 0
     named = next((index for index, word in enumerate(words[:2]) if word in _NETWORKS), None)
     task = words[named + 1 :] if named is not None else ["-"]

@@ -148,7 +148,7 @@ def run_prune(options: argparse.Namespace) -> int:
     print(f"Pruning ratio (pruned model / original model): {report.plan.ratio:.7f}")
     print(f"{before:,} -> {after:,} parameters; {report.output} ({report.megabytes:.2f} MB)")
     if after == before:
-        print("nothing was below the threshold: raise -pth, or give --target 0.3 to have it found", file=sys.stderr)
+        print("no channel was below the threshold: raise -pth, or give --target 0.3", file=sys.stderr)
     return 0
 
 

@@ -92,8 +92,8 @@ def _run_train(options: argparse.Namespace) -> int:
         raise UsageError(f"--arch dssd: {DSSD_NOT_BUILT}")
     if options.initial_epoch > 1:
         raise UsageError(
-            f"--initial_epoch {options.initial_epoch}: a run goes on by itself from where its results folder stands; "
-            "give the command that began it again, with its own -m and without this flag"
+            f"--initial_epoch {options.initial_epoch}: to continue a run, "
+            "repeat the command that started it, with its own -m and without this flag"
         )
     mounts = mounts_of(options)
     spec = _spec(options, options.experiment_spec_file, "train")

@@ -65,7 +65,7 @@ def test_info_list_and_stop_speak_of_no_containers(capsys: pytest.CaptureFixture
     assert "networks: detectnet_v2, classification_tf1, classification, ssd, dssd\n" in capsys.readouterr().out
     for line in (["tao", "list"], ["tao", "stop", "--all"], ["tao", "stop", "--container_id", "x"]):
         assert main(line) == 0
-        assert capsys.readouterr().out.startswith("taolite runs no containers: nothing to list or to stop.")
+        assert capsys.readouterr().out.startswith("taolite runs no containers: nothing to list or stop.")
 
 
 def test_run_is_a_command_of_this_machine(capfd: pytest.CaptureFixture[str]):

@@ -228,8 +228,8 @@ def test_a_run_goes_on_by_the_same_command_and_initial_epoch_says_so(root: Path,
     assert "the run is complete" in capsys.readouterr().err
     assert ssd(*words, "-m", root / MODEL, "--initial_epoch", 2) == 1
     assert capsys.readouterr().err.startswith(
-        "error: --initial_epoch 2: a run goes on by itself from where its results folder stands; give the command that "
-        "began it again, with its own -m and without this flag\n"
+        "error: --initial_epoch 2: to continue a run, repeat the command that started it, with its own -m and without "
+        "this flag\n"
     )
 
 
