@@ -21,6 +21,7 @@ from taolite.errors import ModelError
 from taolite.nn.backbone import IMAGENET_MEAN, IMAGENET_STD
 from taolite.nn.drop_rows import DropRows
 from taolite.nn.weights import LoadReport, StateDict
+from taolite.spec.values import nearest
 
 __all__ = ["TorchvisionNetwork", "load_state_dict", "torchvision_archs"]
 
@@ -60,7 +61,9 @@ class TorchvisionNetwork(nn.Module):
     def __init__(self, arch: str, num_classes: int, *, input_size: int = 224, auxiliaries: bool = False) -> None:
         super().__init__()
         if arch not in torchvision_archs():
-            raise ModelError(f"arch is {arch!r}; it needs to be one of torchvision's: {', '.join(torchvision_archs())}")
+            names = torchvision_archs()
+            hint = nearest(arch, names)
+            raise ModelError(f"arch is {arch!r}; it needs to be one of torchvision's: {', '.join(names)}{hint}")
         if not 1 <= input_size <= MAX_INPUT:
             raise ModelError(f"{arch}: the input is {input_size} pixels wide; it needs to be 1 to {MAX_INPUT}")
         self.arch = arch

@@ -230,3 +230,8 @@ def centre(photo):
     photo = photo.resize((round(photo.width * scale), round(photo.height * scale)), Image.Resampling.BILINEAR)
     left, top = (photo.width - 224) // 2, (photo.height - 224) // 2
     return np.asarray(photo.crop((left, top, left + 224, top + 224)))
+
+
+def test_a_misspelled_arch_is_answered_with_the_nearest_one():
+    with pytest.raises(ModelError, match=r"^arch is 'resnet81'; .*; did you mean `resnet18`\?$"):
+        TorchvisionNetwork("resnet81", 2)
