@@ -37,11 +37,8 @@ def train(parser: TaoParser) -> None:
         help="folder with train/ and val/, each with a folder of pictures a class",
     )
     add("--model-dir", default="models", metavar="DIR", help="run folder (default: models)")
-    add(
-        "--resume",
-        metavar="WHAT",
-        help="continue a run: last, best, a checkpoint or its folder",
-    )
+    text = "continue a run: last, best, a checkpoint or its folder; other weights start a new run"
+    add("--resume", metavar="WHAT", help=text)
     add("-e", "--evaluate", action="store_true", help="only score the model on val/")
 
     add = parser.add_argument_group("data").add_argument

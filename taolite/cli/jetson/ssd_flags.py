@@ -76,11 +76,8 @@ def train(parser: TaoParser) -> None:
     add = parser.add_argument_group("run").add_argument
     text = "run folder (default: models/)"
     add("--checkpoint-folder", "--model-dir", dest="model_dir", default="models/", metavar="DIR", help=text)
-    add(
-        "--resume",
-        metavar="WHAT",
-        help="continue a run: last, best, a checkpoint or its folder",
-    )
+    text = "continue a run: last, best, a checkpoint or its folder; other weights start a new run"
+    add("--resume", metavar="WHAT", help=text)
     add("--validation-epochs", type=count(1), metavar="N", help="epochs between two validations (default: 1)")
     flags = ("--validation-mean-ap", "--validate-mean-ap")
     add(*flags, nargs="?", const=True, type=truth, help=argparse.SUPPRESS)
