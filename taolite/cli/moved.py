@@ -8,10 +8,9 @@ words before TAO's own flags have failed; then one line names the command that t
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 
-from taolite.cli.parsing import TaoParser
+from taolite.cli.parsing import TaoParser, command_line
 
 __all__ = ["watch"]
 
@@ -65,4 +64,4 @@ def _meant(task: TaoParser, word: str, words: Sequence[str]) -> str | None:
 
 
 def _line(word: str, words: Sequence[str]) -> str:
-    return shlex.join(["taolite", "jetson", word, *words])
+    return command_line(["taolite", "jetson", word, *words])

@@ -9,6 +9,7 @@ meaning. A mistake prints the usage of the command it was made in, and the neare
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from difflib import get_close_matches
@@ -17,7 +18,7 @@ from weakref import WeakSet
 
 from taolite.errors import UsageError
 
-__all__ = ["JetsonParser", "TaoParser", "mount_flag", "near", "positive", "whole", "without_effect"]
+__all__ = ["JetsonParser", "TaoParser", "command_line", "mount_flag", "near", "positive", "whole", "without_effect"]
 
 _OURS = {
     "mount", "json", "runtime", "backend", "compute_capability", "workers", "precision", "target", "force",
@@ -184,6 +185,24 @@ def mount_flag(add: Callable[..., argparse.Action]) -> None:
     """Add --mount with `add`, a parser's or a group's `add_argument`."""
     text = "where a container path lies on this machine; may be repeated"
     add("--mount", action="append", default=[], metavar="SRC:DST", help=text)
+
+
+def command_line(words: Sequence[str]) -> str:
+    """The words as they are typed in a shell; a key that stands among them is left out.
+
+    >>> command_line(["taolite", "show", "a b.tlt", "-k", "secret"])
+    "taolite show 'a b.tlt' -k KEY"
+    """
+    shown: list[str] = []
+    for word in words:
+        if shown and shown[-1] in ("-k", "--key"):
+            word = word if word.startswith("@") else "KEY"
+        elif word.startswith("--key=") and not word.startswith("--key=@"):
+            word = "--key=KEY"
+        elif word.startswith("-k") and len(word) > 2 and not word.startswith("-k@"):
+            word = "-kKEY"
+        shown.append(word)
+    return shlex.join(shown)
 
 
 def near(word: str, names: Iterable[str]) -> str:

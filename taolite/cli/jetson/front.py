@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Any
 
 from taolite.cli import download, processes
 from taolite.cli.jetson import classification, classification_flags, ssd, ssd_flags
-from taolite.cli.parsing import JetsonParser, TaoParser
+from taolite.cli.parsing import JetsonParser, TaoParser, command_line
 
 __all__ = ["configure", "parser_of", "takes"]
 
@@ -134,5 +133,5 @@ class _Either(JetsonParser):
         fitting = [name for name in _EXPORTS if takes(parser_of(name), words)]
         if len(fitting) == 1:
             return parser_of(fitting[0]).parse_known_args(words, namespace)
-        lines = " or ".join(shlex.join(["taolite", "jetson", name, *words]) for name in _EXPORTS)
+        lines = " or ".join(command_line(["taolite", "jetson", name, *words]) for name in _EXPORTS)
         self.exit(2, f"error: two programs are called onnx_export.py; give the folder too: {lines}\n")

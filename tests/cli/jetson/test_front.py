@@ -78,6 +78,15 @@ def test_a_verb_that_is_no_more_ends_in_one_line_with_the_new_one(
     assert refused(capsys, *old.split()) == [f"error: taolite {group} {verb} is now: taolite jetson {new}"]
 
 
+@pytest.mark.parametrize("key", ["-k secret", "--key=secret", "--key secret", "-ksecret"])
+def test_the_new_line_does_not_show_the_key(key: str, capsys: pytest.CaptureFixture[str]):
+    (line,) = refused(capsys, "ssd", "train", "--data=d", *key.split())
+
+    assert line.startswith("error: these are flags of train_ssd.py: taolite jetson train_ssd.py --data=d -")
+    assert line.endswith("KEY")
+    assert "secret" not in line
+
+
 @pytest.mark.parametrize("line", ["classification train -e", "ssd train -e s", "ssd inference -m a -i b", "ssd train"])
 def test_an_incomplete_line_of_tao_s_is_answered_in_tao_s_terms(line: str, capsys: pytest.CaptureFixture[str]):
     lines = refused(capsys, *line.split())
