@@ -121,7 +121,7 @@ def int8_block(report: Int8Report) -> str:
         keeps = "(--int8-float-layers NAME keeps one in float)"
         lines.append(f"costliest layers, each alone in int8: {layers} dB {keeps}")
     lines.append(f"ranges: {report.cache} (for TensorRT up to 10 and DeepStream, beside an fp32 .onnx)")
-    lines.append("what it costs in mAP: evaluate -e SPEC -m the exported file")
+    lines.append("to measure the cost in mAP: evaluate -e SPEC -m EXPORT")
     return "\n".join(lines)
 
 

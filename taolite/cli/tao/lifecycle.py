@@ -178,7 +178,7 @@ def run_export(options: argparse.Namespace, *, border: Border | None = None) -> 
     worst = max(report.differences.values())
     sealed = "sealed with the key" if report.sealed else "plain ONNX"
     print(f"exported: {report.output} ({sealed}, {report.precision}, {report.onnx_bytes / 1e6:.2f} MB of ONNX)")
-    print(f"the export differs from the trained network by {worst:.1e} at most, on the images it was proved with")
+    print(f"largest difference from the trained network: {worst:.1e}, on the images of the check")
     print(f"{report.parameters:,} parameters, {report.macs / 1e9:.2f} GMACs an image")
     if report.int8 is not None:
         print(int8_block(report.int8))

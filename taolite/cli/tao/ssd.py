@@ -146,7 +146,9 @@ def _run_export(options: argparse.Namespace) -> int:
     from taolite.tasks.ssd.export import end_in_nms
 
     if options.gen_ds_config:
-        raise UsageError("--onnx_nms: DeepStream's parser reads raw outputs; leave out it or --gen_ds_config")
+        raise UsageError(
+            "--onnx_nms with --gen_ds_config: DeepStream's parser reads raw outputs; leave out one of the two"
+        )
     return lifecycle.run_export(options, border=Border(finish=end_in_nms))
 
 

@@ -217,7 +217,7 @@ def test_deepstream_reads_raw_outputs_only(root: Path, capsys: pytest.CaptureFix
 
     assert ssd(*words, "--onnx_nms", "--gen_ds_config") == 1
     assert capsys.readouterr().err.startswith(
-        "error: --onnx_nms: DeepStream's parser reads raw outputs; leave out it or --gen_ds_config\n"
+        "error: --onnx_nms with --gen_ds_config: DeepStream's parser reads raw outputs; leave out one of them\n"
     )
 
 
