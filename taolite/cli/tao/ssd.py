@@ -147,7 +147,7 @@ def _run_export(options: argparse.Namespace) -> int:
 
     if options.gen_ds_config:
         raise UsageError(
-            "--onnx_nms with --gen_ds_config: DeepStream's parser reads raw outputs; leave out one of the two"
+            "--onnx_nms with --gen_ds_config: DeepStream's parser reads raw outputs; leave out one of them"
         )
     return lifecycle.run_export(options, border=Border(finish=end_in_nms))
 
