@@ -36,7 +36,8 @@ net (float[N,3,16,32] input_1) => (float[N,1,16,32] cov, float[N,1,16,32] bbox)
 def _rtx(monkeypatch):
     """As on a machine with a GPU and TensorRT-RTX; building asks nothing else of it."""
     pytest.importorskip("tensorrt_rtx", reason="the tensorrt extra is not installed")
-    monkeypatch.setattr("taolite.engines.build.gpu_is_here", lambda: True)
+    for place in ("engines.build", "stages.exporting.engine"):
+        monkeypatch.setattr(f"taolite.{place}.gpu_is_here", lambda: True)
 
 
 @pytest.fixture
@@ -72,7 +73,8 @@ def test_the_tutorials_call_builds_an_engine_and_says_what_it_built(etlt, capsys
 
 
 def test_on_a_machine_without_a_gpu_the_same_call_builds_for_nvidia_cards_and_says_so(etlt, capsys, monkeypatch):
-    monkeypatch.setattr("taolite.engines.build.gpu_is_here", lambda: False)
+    for place in ("engines.build", "stages.exporting.engine"):
+        monkeypatch.setattr(f"taolite.{place}.gpu_is_here", lambda: False)
 
     assert convert(etlt, "-k", "tlt_encode", "-d", "3,16,32", "-t", "fp16", "-e", "x.engine") == 0
 
@@ -88,7 +90,8 @@ def test_on_a_machine_without_a_gpu_the_same_call_builds_for_nvidia_cards_and_sa
 def test_on_a_machine_without_a_gpu_and_without_tensorrt_the_engine_is_for_the_processor(etlt, capsys, monkeypatch):
     pytest.importorskip("openvino")
     there = importlib.util.find_spec
-    monkeypatch.setattr("taolite.engines.build.gpu_is_here", lambda: False)
+    for place in ("engines.build", "stages.exporting.engine"):
+        monkeypatch.setattr(f"taolite.{place}.gpu_is_here", lambda: False)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if "tensorrt" in name else there(name))
 
     assert convert(etlt, "-k", "tlt_encode", "-d", "3,16,32", "-t", "fp16", "-e", "out.trt") == 0

@@ -175,8 +175,7 @@ def test_a_model_is_pruned_retrained_exported_and_built(root: Path, capsys: pyte
     assert ssd("train", "-e", root / "spec.txt", "-r", root / "again", "-m", pruned, *FLOAT, *common) == 0
     again = root / "again/weights/ssd_resnet10_epoch_002.tlt"
     assert numbers_in(again) == numbers_in(pruned)
-    assert ssd("export", "-m", again, "-o", onnx, "-e", root / "spec.txt", "--gen_ds_config", *common) == 0
-    assert (root / "labels.txt").is_file()
+    assert ssd("export", "-m", again, "-o", onnx, "-e", root / "spec.txt", *common) == 0
     built = ("gen_trt_engine", "-m", onnx, "-e", root / "spec.txt", "--engine_file", engine, "--backend", "openvino")
     assert ssd(*built, "-r", root / "engine_log", *common) == 0
 
@@ -210,6 +209,17 @@ def test_an_export_with_nms_finds_and_scores_what_one_without_does(
     numbers = [np.array([line[4:8] + line[-1:] for line in some], float) for some in lines]
     np.testing.assert_allclose(numbers[1], numbers[0], atol=0.02)
     assert values[1] == pytest.approx(values[0], abs=1e-6)
+
+
+def test_deepstream_has_no_parser_for_an_ssd(root: Path, capsys: pytest.CaptureFixture[str]):
+    words = ("export", "-m", root / MODEL, "-o", root / "never.onnx", "-k", KEY, "--gen_ds_config")
+
+    assert ssd(*words) == 1
+    assert capsys.readouterr().err == (
+        "error: --gen_ds_config: DeepStream's nvinfer has no parser for an SSD's outputs (scores and boxes of priors); "
+        "leave the flag out, and give nvinfer a parse-bbox-func-name of your own library\n"
+    )
+    assert not (root / "never.onnx").exists()
 
 
 def test_deepstream_reads_raw_outputs_only(root: Path, capsys: pytest.CaptureFixture[str]):
@@ -261,7 +271,8 @@ def test_dssd_and_a_spec_that_lacks_messages_are_refused_with_the_way_out(
     assert ssd(*words, "-e", root / "dssd.txt") == 1
     assert f"dssd_config is refused: {way_out}" in capsys.readouterr().err
     assert ssd(*words, "-e", root / "short.txt") == 1
-    assert capsys.readouterr().err.splitlines()[:4] == [
+    assert capsys.readouterr().err.splitlines()[:5] == [
+        f"Loading experiment spec at {root}/short.txt.",
         f"error: {root}/short.txt: 3 problems",
         "  augmentation_config is missing, which `train` needs; add the block `augmentation_config { }`",
         "  dataset_config is missing, which `train` needs; add the block `dataset_config { }`",
