@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from taolite.errors import DataError
+from taolite.formats.findings import Findings
 from taolite.formats.labelme import embedded_picture
 from taolite.pictures import read_rgb
 from taolite.sample import Sample
 
-__all__ = ["is_turned", "photo_bytes", "read_photo"]
+__all__ = ["decodes", "is_turned", "photo_bytes", "read_photo"]
 
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 
@@ -37,7 +39,17 @@ def read_photo(sample: Sample) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(photo_bytes(sample))) as image:
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{sample.source}: its embedded picture is damaged ({error})") from error
+        raise DataError(f"{sample.source}: its embedded picture (`imageData`) is damaged ({error})") from error
+
+
+def decodes(image: Path, findings: Findings) -> bool:
+    """Whether a picture file can be decoded whole; the reason goes to `findings`."""
+    try:
+        read_rgb(image)
+    except DataError as error:
+        findings.error("unreadable-image", image, str(error).removeprefix(f"{image}: "))
+        return False
+    return True
 
 
 def is_turned(data: bytes) -> bool:
