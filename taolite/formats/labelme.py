@@ -91,6 +91,8 @@ def _embedded(data: Mapping[str, Any], path: Path) -> bytes | None:
     text = data.get("imageData")
     if not isinstance(text, str) or not text:
         return None
+    if text.startswith("data:"):  # as browsers write a picture into text
+        text = text.partition(",")[2]
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:

@@ -25,6 +25,7 @@ from taolite.pictures import EXTENSIONS, read_size
 __all__ = [
     "LABEL_FOLDERS",
     "Pictures",
+    "exists",
     "files_below",
     "is_below",
     "is_file",
@@ -58,6 +59,14 @@ def files_below(root: Path, suffixes: tuple[str, ...]) -> list[Path]:
         for name in names
         if not is_hidden(name) and os.path.splitext(name)[1].lower() in suffixes  # noqa: PTH122
     )
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file or folder of this name; False too for a name that no system can have."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def is_file(path: Path) -> bool:

@@ -12,7 +12,7 @@ from taolite.errors import DataError, PathError, UsageError
 from taolite.events import Listener, Notice, silent
 from taolite.formats.findings import SHOWN, Finding, Findings, problems_error
 from taolite.formats.guard import guarded
-from taolite.formats.places import Pictures, files_below, is_file, stem_of
+from taolite.formats.places import Pictures, exists, files_below, is_file, stem_of
 from taolite.formats.registry import ROWS, Format, find_format, format_names
 from taolite.formats.split import find_list, has_flags, read_list, split_name, stems_below, unknown_split
 from taolite.formats.strangers import find_stranger
@@ -79,7 +79,7 @@ def collect(
     findings: Findings,
 ) -> list[Sample]:
     """Like `read`, but everything wrong goes to `findings`; raises only where there is nothing to read."""
-    if not path.exists():
+    if not exists(path):
         raise PathError(f"{path}: no such file or folder")
     row = find_format(detect(path) if format is None else format)
     listed = find_list(path, split) if split is not None else None
@@ -126,7 +126,7 @@ def detect(path: Path) -> str:
 
     Raises PathError where it does not exist; UsageError where no format is found, or more than one.
     """
-    if not path.exists():
+    if not exists(path):
         raise PathError(f"{path}: no such file or folder")
     levels: dict[int, set[str]] = {}
     probed: dict[tuple[Path, str], int] = {}

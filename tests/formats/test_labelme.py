@@ -262,6 +262,14 @@ def test_a_label_that_is_neither_text_nor_number_is_refused(write_labelme: Write
         formats.read(path)
 
 
+def test_an_embedded_picture_may_be_a_data_address(write_labelme: Write):
+    data = f"data:image/png;base64,{png(np.zeros((80, 100), np.uint8))}"
+
+    (sample,) = formats.read(write_labelme([], picture=False, imageData=data))
+
+    assert sample.size_hw == (80, 100)
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [

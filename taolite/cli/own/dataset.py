@@ -125,8 +125,10 @@ def _size(text: str) -> tuple[int, int]:
 
 def _names(text: str) -> list[str]:
     """Names separated by commas, or the lines of a file."""
+    from taolite.formats.places import is_file
+
     path = Path(text)
-    if path.is_file():
+    if is_file(path):
         from taolite.formats.text import read_whole
 
         try:

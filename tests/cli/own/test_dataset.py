@@ -195,3 +195,16 @@ def test_convert_with_skip_bad_leaves_out_pictures_that_cannot_be_decoded(
     assert f"error: {path}: not a readable image (" in capsys.readouterr().err
     assert main([*words, "--skip-bad"]) == 0
     assert capsys.readouterr().out.startswith(f"{tmp_path}/out: 5 images, cat 5")
+
+
+def test_many_class_names_are_not_taken_for_a_file(kitti: Path, capsys: pytest.CaptureFixture[str]):
+    names = ",".join(["cat", "dog", *(f"class_{number:05d}" for number in range(1000))])
+
+    assert main(["dataset", "check", str(kitti), "--classes", names]) == 1
+    assert "zero-size 1" in capsys.readouterr().out
+
+
+def test_a_path_that_no_system_can_have_is_not_there(capsys: pytest.CaptureFixture[str]):
+    assert main(["dataset", "check", "x" * 5000]) == 1
+
+    assert capsys.readouterr().err == f"error: {'x' * 5000}: no such file or folder\n"
