@@ -103,21 +103,46 @@ def leads_outside(name: str) -> bool:
 
 
 def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Every folder and the names of its files; what lies below `root` itself comes before what is only linked."""
+    """Every folder and the names of its files; what lies below `root` itself comes before what is only linked.
+
+    Pipes and devices are no files: opening one may wait for ever.
+    """
     above = {str(folder) for folder in root.resolve().parents}
     seen: set[str] = set()
-    tops = [str(root)]
-    for top in tops:
-        for folder, folders, names in os.walk(top):
+    linked = [str(root)]
+    for top in linked:
+        waiting = [top]
+        while waiting:
+            folder = waiting.pop()
             place = os.path.realpath(folder)
             if place in seen or place in above:
-                folders.clear()
                 continue
             seen.add(place)
-            folders[:] = sorted(name for name in folders if not is_hidden(name))
-            paths = (os.path.join(folder, name) for name in folders)  # noqa: PTH118
-            tops += [path for path in paths if os.path.islink(path)]  # noqa: PTH114
+            names = []
+            for entry in _entries(folder):
+                if is_hidden(entry.name):
+                    continue
+                if _is_folder(entry):
+                    (linked if entry.is_symlink() else waiting).append(entry.path)
+                elif entry.is_symlink() or entry.is_file():
+                    names.append(entry.name)
             yield folder, names
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """What lies in a folder, by name; nothing where it may not be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return []
 
 
 def stem_of(name: str) -> str:

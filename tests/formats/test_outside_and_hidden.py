@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -156,3 +157,11 @@ def test_a_mac_s_shadow_of_a_yaml_file_is_none(tmp_path: Path):
     (tmp_path / "._set.yaml").write_bytes(b"\xff\xfe\x00")
 
     assert read_yolo_names(tmp_path).names == ("cat",)
+
+
+def test_a_pipe_among_labels_and_pictures_is_not_waited_for(tmp_path: Path, scene: list[Sample]):
+    formats.write(scene, tmp_path / "set", "kitti")
+    os.mkfifo(tmp_path / "set/image_2/pipe.jpg")
+    os.mkfifo(tmp_path / "set/label_2/pipe.txt")
+
+    assert len(formats.read(tmp_path / "set")) == 3
