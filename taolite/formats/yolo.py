@@ -33,6 +33,8 @@ from taolite.sample import Label, Sample
 __all__ = ["WRITING", "format_labels", "format_yaml", "looks_like", "read"]
 
 _FARTHEST = 1.5  # a fraction beyond this, or below 1 minus it, is no fraction
+_LEAST_POSES = 3  # lines that all look like a box and keypoints before polygons are doubted
+_SLACK = 0.02  # of the picture, by which a keypoint may lie outside its box
 _NEEDED = "a YOLO label has 5 columns, 6 with a score, or a class and polygon points"
 
 
@@ -125,10 +127,11 @@ class _Row:
 @dataclass(frozen=True)
 class _Dialect:
     """tracks: how many columns the lines have whose last one is the number of a track. keypoints: how many columns
-    the lines have that end in keypoints."""
+    the lines have that end in keypoints. poses: how many the lines have that look so without `kpt_shape`."""
 
     tracks: frozenset[int] = frozenset()
     keypoints: int = 0
+    poses: int = 0
 
 
 def _dialect(rows: Sequence[_Row], named: YoloNames) -> _Dialect:
@@ -136,7 +139,22 @@ def _dialect(rows: Sequence[_Row], named: YoloNames) -> _Dialect:
         last = [row.values[-1] for row in rows if len(row.values) == count]
         return any(value > 1 for value in last) and all(value >= 0 and value.is_integer() for value in last)
 
-    return _Dialect(frozenset(filter(is_tracks, (6, 7))), 5 + named.keypoint_values if named.keypoint_values else 0)
+    tracks = frozenset(filter(is_tracks, (6, 7)))
+    if named.keypoint_values:
+        return _Dialect(tracks, keypoints=5 + named.keypoint_values)
+    long = [row.values for row in rows if len(row.values) > 7]
+    counts = {len(values) for values in long}
+    are_poses = len(counts) == 1 and len(long) >= _LEAST_POSES and all(map(_is_pose, long))
+    return _Dialect(tracks, poses=counts.pop() if are_poses else 0)
+
+
+def _is_pose(values: Sequence[float]) -> bool:
+    """Whether all points behind the first four numbers lie in the box that those are, as keypoints do."""
+    _, x, y, width, height, *points = values
+    pairs = zip(points[::2], points[1::2], strict=False)
+    return all(
+        (u, v) == (0, 0) or (abs(u - x) <= width / 2 + _SLACK and abs(v - y) <= height / 2 + _SLACK) for u, v in pairs
+    )
 
 
 def _read_rows(path: Path, findings: Findings) -> list[_Row] | None:
@@ -212,6 +230,8 @@ def _problem(row: _Row, dialect: _Dialect) -> str:
     values, count = row.values, len(row.values)
     if count == dialect.keypoints:
         fractions = values[1:5]
+    elif count == dialect.poses:
+        return f"{count} columns, which look like a box and keypoints; data.yaml needs `kpt_shape`, e.g. [17, 2]"
     elif count < 5 or (count > 6 and count % 2 == 0):
         hint = "; for keypoints data.yaml needs `kpt_shape`" if count > 6 else ""
         return f"{count} column{'' if count == 1 else 's'} found; {_NEEDED}{hint}"

@@ -85,6 +85,21 @@ def test_keypoints_are_left_out_where_the_yaml_names_their_shape(write: Write):
     assert (label.box, label.points, label.score) == (pytest.approx(PIXELS), (), None)
 
 
+def test_lines_that_look_like_keypoints_are_no_polygons(write: Write):
+    pose = "0 0.5 0.5 0.4 0.6 0.4 0.3 0.6 0.7 0.5 0.5\n"
+    root = write(a=pose * 2, b=pose)
+
+    with pytest.raises(DataError) as caught:
+        formats.read(root)
+
+    assert str(caught.value).splitlines()[1] == (
+        f"  {root}/labels/train/a.txt:1: 11 columns, which look like a box and keypoints; data.yaml needs `kpt_shape`, "
+        "e.g. [17, 2]"
+    )
+    write(a=pose * 2, b=pose, names="names: [cat]\nkpt_shape: [3, 2]\n")
+    assert [label.box for label in labels(root)] == [pytest.approx((48, 24, 112, 96))] * 3
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
