@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.errors import DataError, PictureError
+from taolite.formats.findings import Findings
 from taolite.formats.labelme import embedded_picture
 from taolite.pictures import open_image, read_rgb
 from taolite.sample import Sample
 
-__all__ = ["is_turned", "photo_bytes", "read_photo"]
+__all__ = ["decodes", "is_turned", "photo_bytes", "read_photo"]
 
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 
@@ -35,7 +36,17 @@ def read_photo(sample: Sample) -> NDArray[np.uint8]:
     try:
         return read_rgb(sample.image, stream=io.BytesIO(photo_bytes(sample)))
     except PictureError as error:
-        raise DataError(f"{sample.source}: its embedded picture is damaged ({error.reason})") from error
+        raise DataError(f"{sample.source}: its embedded picture (`imageData`) is damaged ({error.reason})") from error
+
+
+def decodes(image: Path, findings: Findings) -> bool:
+    """Whether a picture file can be decoded whole; the reason goes to `findings`."""
+    try:
+        read_rgb(image)
+    except DataError as error:
+        findings.error("unreadable-image", image, str(error).removeprefix(f"{image}: "))
+        return False
+    return True
 
 
 def is_turned(data: bytes, *, path: Path) -> bool:

@@ -106,7 +106,7 @@ def test_the_log_is_train_ssd_py_s(run: tuple[Path, str], data: Path):
     assert [line for line in begun if not line.startswith(("no GPU", "computing"))] == [
         "Prepare training datasets.",
         "Labels: ('BACKGROUND', 'square', 'disc')",
-        f"{data}: trains on trainval.txt, 8 images, and is judged on test.txt",
+        f"{data}: training on trainval.txt, 8 images; validating on test.txt",
         "Dataset Summary: Number of Images: 8, Label Distribution:",
         "    square: 4",
         "    disc: 4",
@@ -413,7 +413,7 @@ def test_tao_s_forms_work_on_the_run_with_its_own_spec(trained: Path, capsys: py
     ("words", "kind", "message"),
     [
         (["--resume=last", "--data={data}"], PathError, "--resume last: no run and no weights there"),
-        (["--dataset-type=voc", "--data=/nowhere"], PathError, "/nowhere: there is no such folder"),
+        (["--dataset-type=voc", "--data=/nowhere"], PathError, "/nowhere: no such folder"),
         (["--dataset-type=voc", "--data={data}", "--base-net=/nowhere.pth"], PathError, "/nowhere.pth"),
     ],
 )

@@ -267,17 +267,17 @@ def test_what_is_odd_is_a_warning_and_what_is_done_is_not(tmp_path: Path):
     _, notices = plan.sources("train", resolve=Path)
 
     strangers = [
-        f"{root}/Annotations/{i}.xml:1: `cow` is none of the classes (cat, dog) and is left out" for i in range(3)
+        f"{root}/Annotations/{i}.xml:1: `cow` is not one of the classes (cat, dog) and is left out" for i in range(3)
     ]
     assert [notice.text for notice in notices if notice.level == "warning"] == [
-        f"{root}/labels.txt:1: this line is `BACKGROUND`; it is left out and is no class",
-        f"{root}/labels.txt:3: this line is blank; it is left out and is no class",
+        f"{root}/labels.txt:1: this line is `BACKGROUND`; it is ignored",
+        f"{root}/labels.txt:3: this line is blank; it is ignored",
         *strangers,
         f"{root}: 1 more like this (unknown-class); `taolite dataset check {root}` lists them",
     ]
     assert [notice.text for notice in notices if notice.level == "info"] == [
         "Labels: ('BACKGROUND', 'cat', 'dog')",
-        f"{root}: trains on trainval.txt, 4 images, and is judged on test.txt",
+        f"{root}: training on trainval.txt, 4 images; validating on test.txt",
         "Dataset Summary: Number of Images: 4, Label Distribution:",
         "    cat: 4",
         "    dog: 0",
