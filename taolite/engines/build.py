@@ -15,6 +15,7 @@ from taolite.engines import onnx_graph, runtimes
 from taolite.engines.base import BuildOrder, BuildPrecision, Profile, RuntimeName, Shape, show_shape
 from taolite.engines.buffers import gpu_is_here
 from taolite.errors import EngineError
+from taolite.extras import install_command
 
 __all__ = [
     "DEFAULT_WORKSPACE",
@@ -132,8 +133,8 @@ def choose_backend(compute_capabilities: Sequence[str] = (), *, runs_here: bool 
         if row.is_installed():
             return row.name
     raise EngineError(
-        'nothing that builds engines is installed here: run `pip install "taolite[openvino]"` for this processor, or '
-        '`pip install "taolite[tensorrt]"` (Linux, x86-64; it needs no GPU to build) for NVIDIA cards'
+        f"nothing that builds engines is installed here: run `{install_command('openvino')}` for this processor, or "
+        f"`{install_command('tensorrt')}` (Linux, x86-64; it needs no GPU to build) for NVIDIA cards"
     )
 
 

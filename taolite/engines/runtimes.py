@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from taolite.errors import UsageError
+from taolite.extras import install_command
 from taolite.spec.values import nearest
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ RUNTIMES: list[Runtime] = [  # where several could build an engine, the earlier 
         name="openvino",
         title="OpenVINO",
         package="openvino",
-        install='run `pip install "taolite[openvino]"`',
+        install=f"run `{install_command('openvino')}`",
         adapter="taolite.engines.openvino:ADAPTER",
         magics=(b"taolite-openvino ",),  # ours, before the compiled blob: the blob itself bears no mark
         precisions=("fp32", "bf16"),
@@ -107,7 +108,7 @@ RUNTIMES: list[Runtime] = [  # where several could build an engine, the earlier 
         name="tensorrt_rtx",
         title="TensorRT-RTX",
         package="tensorrt_rtx",
-        install='run `pip install "taolite[tensorrt]"` (Linux, x86-64)',
+        install=f"run `{install_command('tensorrt')}` (Linux, x86-64)",
         adapter="taolite.engines.tensorrt:TENSORRT_RTX",
         device="GPU",
         magics=(b"vtrt",),  # reference/deploy.md 11

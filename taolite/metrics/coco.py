@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from taolite.errors import UsageError
+from taolite.extras import install_command
 from taolite.metrics.match import FoundLike
 from taolite.sample import Truth
 
@@ -50,7 +51,7 @@ def coco_map(
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
-        raise UsageError("COCO's mAP needs faster-coco-eval; install it with: pip install 'taolite[coco]'") from error
+        raise UsageError(f"COCO's mAP needs faster-coco-eval; run {install_command('coco')}") from error
     if not any(len(found.scores_n) for found in founds):
         return CocoScores(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     with contextlib.redirect_stdout(io.StringIO()):  # it prints

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from taolite.errors import ForeignError, UsageError
+from taolite.extras import install_command
 from taolite.nn.foreign import printable, reading
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def read_keras(path: Path) -> KerasFile:
     try:
         import h5py  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError as error:
-        raise UsageError(f"{path}: reading a Keras HDF5 file needs h5py; pip install h5py") from error
+        raise UsageError(f"{path}: reading a Keras HDF5 file needs h5py; run {install_command('train')}") from error
     tensors: dict[str, Tensor] = {}
     layers: list[str] = []
     with reading(path, "HDF5 file"), h5py.File(path, "r") as file:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.errors import UsageError
+from taolite.extras import install_command
 from taolite.sinks.base import Pixels, Sink
 
 __all__ = ["ClearmlSettings", "open_clearml"]
@@ -41,7 +42,7 @@ def open_clearml(settings: ClearmlSettings, config: Mapping[str, Any]) -> Sink:
     try:
         from clearml import Task
     except ImportError as error:
-        raise UsageError('clearml is not installed; pip install "taolite[clearml]"') from error
+        raise UsageError(f"clearml is not installed; run {install_command('clearml')}") from error
     _ask_for_no_update()
     arguments = sys.argv[1:]
     del sys.argv[1:]

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.errors import UsageError
+from taolite.extras import install_command
 from taolite.sinks.base import Pixels, Sink
 
 __all__ = ["open_mlflow"]
@@ -34,7 +35,7 @@ def open_mlflow(uri: str, name: str, config: Mapping[str, Any]) -> Sink:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
     except ImportError as error:
-        raise UsageError('mlflow is not installed; pip install "taolite[mlflow]"') from error
+        raise UsageError(f"mlflow is not installed; run {install_command('mlflow')}") from error
     try:
         with _waiting(retries=1, timeout_s=5):
             client = MlflowClient(uri)

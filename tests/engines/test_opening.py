@@ -13,6 +13,7 @@ from taolite.engines import onnx_graph, opening
 from taolite.engines.opening import open_engine
 from taolite.engines.openvino import compile_openvino
 from taolite.errors import EngineError, PathError, UsageError
+from taolite.extras import install_command
 
 COV, BBOX = "output_cov/Sigmoid", "output_bbox/BiasAdd"
 RUNTIMES = ["onnxruntime", "openvino"]
@@ -205,7 +206,7 @@ def test_an_absent_runtime_says_how_to_get_it(two_heads, monkeypatch):
     with pytest.raises(EngineError) as caught:
         open_engine(two_heads.onnx, runtime="openvino")
 
-    assert str(caught.value) == 'openvino is not installed; run `pip install "taolite[openvino]"`'
+    assert str(caught.value) == f"openvino is not installed; run `{install_command('openvino')}`"
 
 
 def test_the_engine_room_loads_without_torch():

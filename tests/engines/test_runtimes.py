@@ -15,6 +15,7 @@ from taolite.engines.build import build_engine, choose_backend
 from taolite.engines.opening import open_engine, sniff
 from taolite.engines.runtimes import Runtime
 from taolite.errors import EngineError, UsageError
+from taolite.extras import install_command
 
 ABACUS = '''
 """A runtime that answers zeros."""
@@ -183,6 +184,6 @@ def test_a_machine_on_which_nothing_builds_engines_is_told_what_to_install(monke
         choose_backend()
 
     assert str(caught.value) == (
-        'nothing that builds engines is installed here: run `pip install "taolite[openvino]"` for this processor, or '
-        '`pip install "taolite[tensorrt]"` (Linux, x86-64; it needs no GPU to build) for NVIDIA cards'
+        f"nothing that builds engines is installed here: run `{install_command('openvino')}` for this processor, or "
+        f"`{install_command('tensorrt')}` (Linux, x86-64; it needs no GPU to build) for NVIDIA cards"
     )

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from taolite.errors import UsageError
+from taolite.extras import install_command
 from taolite.sinks.base import Sink, guarded
 from taolite.sinks.clearml import ClearmlSettings, open_clearml
 from taolite.sinks.mlflow import open_mlflow
@@ -174,9 +175,7 @@ def test_a_library_that_is_missing_is_named_with_its_extra_and_the_run_goes_on(
 
     feed(guarded(library, lambda: opens(tmp_path), said.append))
 
-    wanted = (
-        f'{library}: {library} is not installed; pip install "taolite[{library}]"; the command continues without it'
-    )
+    wanted = f"{library}: {library} is not installed; run {install_command(library)}; the command continues without it"
     assert said == [wanted]
 
 

@@ -88,6 +88,7 @@ def _input(preprocessing: Mapping[str, Any]) -> str:
     fit = {
         "crop": "larger photos are cut, smaller ones padded",
         "stretch": "photos are stretched to it",
+        "cover": "photos are resized with their aspect and the middle is cut out",
         "aspect": "photos are resized with their aspect and padded",
     }
     return f"{preprocessing['channels']} x {height} x {width} (channels, height, width); {fit[preprocessing['fit']]}"
