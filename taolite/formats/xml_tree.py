@@ -41,6 +41,7 @@ _WIDER = {  # what tools write under the name of a smaller set
     "ascii": "utf-8",
 }
 _LIKELY = ("gb18030", "cp932", "cp949", "cp950", "cp1252")  # tried for the message where no declaration helps
+_EAST_ASIAN = ("gb", "big5", "cp9", "euc", "shift", "johab", "hz", "iso2022")
 _CJK = 0x0800  # from here on a character takes three bytes of UTF-8
 
 
@@ -130,7 +131,11 @@ def _decode(path: Path, data: bytes, findings: Findings) -> str | None:
         text = f"declares the encoding {show(named)}, which does not exist; save it as UTF-8"
         findings.error("unreadable-label", path, text, line=1)
         return None
-    if mark is None and known != "utf-8" and (_is_certainly_utf8(data) or known.startswith(("utf-16", "utf-32"))):
+    if (
+        mark is None
+        and known != "utf-8"
+        and (_is_certainly_utf8(data, known) or known.startswith(("utf-16", "utf-32")))
+    ):
         text = f"declares the encoding {show(named)} and is UTF-8; it is read as UTF-8; correct its first line"
         found = _decoded(data, "utf-8")
         if found is not None:
@@ -155,12 +160,14 @@ def _decoded(data: bytes, encoding: str) -> str | None:
         return None
 
 
-def _is_certainly_utf8(data: bytes) -> bool:
-    """Whether bytes are UTF-8 with none but characters of three bytes and more beside ASCII.
+def _is_certainly_utf8(data: bytes, declared: str) -> bool:
+    """Whether bytes that should be of the encoding `declared` are UTF-8 instead, with more than ASCII.
 
-    Two-byte characters do not count as a proof: the character for `cat` in GB2312 is also a letter of UTF-8.
+    Of an East Asian encoding two-byte characters are no proof: the one for `cat` in GB2312 is also a letter of UTF-8.
     """
     if data.isascii():
         return False
     text = _decoded(data, "utf-8")
-    return text is not None and all(ord(letter) < 0x80 or ord(letter) >= _CJK for letter in text)
+    if text is None or not declared.startswith(_EAST_ASIAN):
+        return text is not None
+    return all(ord(letter) < 0x80 or ord(letter) >= _CJK for letter in text)
