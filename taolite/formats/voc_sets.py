@@ -89,8 +89,11 @@ def read_voc_classes(root: Path | str) -> tuple[tuple[str, ...], list[Notice]]:
     read where there is no `labels.txt`.
     """
     root, findings = Path(root), Findings()
-    annotations = {} if (root / "labels.txt").is_file() else _parse_all(root, findings)
-    if findings.errors:
+    path = root / "labels.txt"
+    if path.is_file() and not any(len(_parts(name)) > 1 for name in read_labels(path)[0]):
+        return read_labels(path)
+    annotations = _parse_all(root, findings)
+    if findings.errors and not path.is_file():
         raise problems_error(root, findings.errors)
     return _find_classes(root, annotations.values())
 
@@ -222,9 +225,14 @@ def _find_classes(root: Path, annotations: Collection[voc.Annotation]) -> tuple[
 def _refuse_one_line(path: Path, names: Sequence[str], found: Collection[str]) -> None:
     """Raises DataError where a line of `labels.txt` is no class of the annotations, and its parts are."""
     for name in names:
-        parts = [part for part in re.split(r"[,;\t ]+", name) if part]
+        parts = _parts(name)
         if name not in found and len(parts) > 1 and any(part in found for part in parts):
             raise DataError(f"{path}: {show(name)} stands on one line; put one class name a line: {', '.join(parts)}")
+
+
+def _parts(line: str) -> list[str]:
+    """What the line would be as several names."""
+    return [part for part in re.split(r"[,;\t ]+", line) if part]
 
 
 def _find_pictures(

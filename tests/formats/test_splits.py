@@ -11,7 +11,7 @@ import pytest
 from taolite import formats
 from taolite.errors import DataError, UsageError
 from taolite.formats.check import check
-from taolite.formats.voc_sets import read_voc_set
+from taolite.formats.voc_sets import read_voc_classes, read_voc_set
 from taolite.sample import Sample
 
 Draw = Callable[..., Path]
@@ -177,14 +177,15 @@ def test_a_check_of_two_splits_says_which_picture_they_share(
     ]
 
 
+@pytest.mark.parametrize("reads", [read_voc_set, read_voc_classes])
 def test_labels_txt_on_one_line_is_refused_with_one_name_a_line(
-    roboflow: Callable[[Callable[[Path, str], None]], Path],
+    roboflow: Callable[[Callable[[Path, str], None]], Path], reads: Callable[[Path], object]
 ):
     root = roboflow(voc)
     (root / "labels.txt").write_text("cat,dog\n")
 
     with pytest.raises(DataError) as caught:
-        read_voc_set(root)
+        reads(root)
 
     assert str(caught.value) == (
         f"{root}/labels.txt: `cat,dog` stands on one line; put one class name a line: cat, dog"
