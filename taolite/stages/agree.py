@@ -35,7 +35,8 @@ def expect(task: str | None, found: str, source: Path) -> None:
     if task is not None and task != found:
         theirs, ours = find_use(found).title, find_use(task).title
         raise ModelError(
-            f"{source} is a {theirs} model, and this command takes {ours} models; use `taolite {found}` for it"
+            f"{source}: this is a model for {theirs}, and this command takes those for {ours}; use `taolite {found}` "
+            "for it"
         )
 
 

@@ -69,6 +69,12 @@ class RunIdentity:
         return found
 
 
+def check_model_name(name: str) -> None:
+    """Raises UsageError for a model's name that is a path, or none."""
+    if name.strip(".") == "" or Path(name).name != name:
+        raise UsageError(f"-n {name}: a model's name has to be that of a file, without folders")
+
+
 class RunFolder:
     """The folder of one run, locked from `open` to `close`. A context manager."""
 
@@ -129,9 +135,8 @@ class RunFolder:
         return self.root / "plots"
 
     def weights(self, name: str) -> Path:
-        """weights/NAME.tlt, the finished model. Raises UsageError for a name that is a path, or none."""
-        if name.strip(".") == "" or Path(name).name != name:
-            raise UsageError(f"-n {name}: a model's name has to be that of a file, without folders")
+        """weights/NAME.tlt, the finished model. Raises UsageError as `check_model_name`."""
+        check_model_name(name)
         return self.root / "weights" / (name if name.endswith(".tlt") else f"{name}.tlt")
 
     @staticmethod

@@ -19,6 +19,7 @@ def save(path, value=100, size=(20, 10)):
 def test_a_folder_is_read_by_name_and_not_below(tmp_path):
     save(tmp_path / "b.PNG", 2), save(tmp_path / "a.png", 1), save(tmp_path / "below" / "c.png")
     (tmp_path / "notes.txt").write_text("not a picture")
+    (tmp_path / "._a.png").write_bytes(b"left by macOS")
 
     source = open_source(tmp_path)
     frames = list(source)

@@ -13,7 +13,7 @@ from PIL import Image
 from taolite.artifacts.bundle import read_bundle, write_bundle
 from taolite.artifacts.keys import Key
 from taolite.cli.words import lines
-from taolite.errors import DataError, TrainingError
+from taolite.errors import DataError, TrainingError, UsageError
 from taolite.events import Event
 from taolite.stages.training.train import TrainOptions, TrainReport, train
 from taolite.tasks.base import Given
@@ -38,7 +38,9 @@ def there(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(task: str, folder: Path, *, skip_corrupt: bool = False, heard: list[str] | None = None) -> TrainReport:
+def run(
+    task: str, folder: Path, *, name: str = "m", skip_corrupt: bool = False, heard: list[str] | None = None
+) -> TrainReport:
     def listen(event: Event) -> None:
         if heard is not None:
             heard.extend(line.text for line in lines(event))
@@ -46,7 +48,7 @@ def run(task: str, folder: Path, *, skip_corrupt: bool = False, heard: list[str]
     given = Given(command="train", weights="sp.tlt" if task == "ssd" else "")
     experiment = find(task).read(VECTORS / task / "spec.txt", given=given).model
     options = TrainOptions(precision="fp32", workers=0, skip_corrupt=skip_corrupt)
-    return train(experiment, folder, name="m", key=KEY, options=options, listener=listen)
+    return train(experiment, folder, name=name, key=KEY, options=options, listener=listen)
 
 
 def cut_short(*paths: Path) -> None:
@@ -95,3 +97,10 @@ def test_weights_that_are_no_numbers_are_blamed_for_a_cost_that_is_none(there: P
         "the cost of step 1 is nan, because the network's backbone.conv1.weight holds a number that is not finite: "
         "training stops here and nothing of this step was kept. Start from other weights"
     )
+
+
+def test_a_models_name_with_folders_is_refused_before_the_data_is_read(there: Path):
+    with pytest.raises(UsageError, match="-n a/b: a model's name has to be that of a file"):
+        run("detectnet", there / "run", name="a/b")
+
+    assert not (there / "run").exists()

@@ -134,6 +134,17 @@ def test_a_class_of_the_default_entry_keeps_its_own_name(place: Path):
     assert [(line.split()[0], line.split()[-1]) for line in lines] == [("auto", "1.000"), ("green", "0.800")]
 
 
+def test_classes_in_another_order_than_the_models_are_refused(place: Path, capsys: pytest.CaptureFixture[str]):
+    write_spec(place, "", ('target_classes: ["red", "green"]', 'target_classes: ["green", "red"]'))
+
+    assert inference(place) == 1
+
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: the model finds red, green, and the spec's target_classes are green, red; list the model's classes in "
+        "its order (output_map gives a class another name)"
+    )
+
+
 def test_frames_have_the_specs_colour_and_width_and_empty_pictures_are_kept(place: Path):
     write_spec(place)
 

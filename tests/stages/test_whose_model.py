@@ -92,8 +92,8 @@ def written(folder: Path) -> set[str]:
 
 def refusal(model: Path, task: str, stranger: str) -> str:
     return (
-        f"error: {model} is a {find_use(stranger).title} model, and this command takes {find_use(task).title} models; "
-        f"use `taolite {stranger}` for it"
+        f"error: {model}: this is a model for {find_use(stranger).title}, and this command takes those for "
+        f"{find_use(task).title}; use `taolite {stranger}` for it"
     )
 
 

@@ -76,6 +76,11 @@ def planned(model: Model, plan: InferencePlan | None) -> tuple[Model, Drawing]:
             f"Mismatch in the number of predicted ({len(model.classes)}: {', '.join(model.classes)}) and requested "
             f"({len(plan.classes)}: {', '.join(plan.classes)}) target_classes; list them in the model's order"
         )
+    if [name.lower() for name in plan.classes] != [name.lower() for name in model.classes]:
+        raise ModelError(
+            f"the model finds {', '.join(model.classes)}, and the spec's target_classes are "
+            f"{', '.join(plan.classes)}; list the model's classes in its order (output_map gives a class another name)"
+        )
     if plan.channels != model.preprocessing.channels:
         raise ModelError(f"image_channels is {plan.channels}, and the model takes {model.preprocessing.channels}")
     preprocessing = replace(model.preprocessing, input_hw=plan.input_hw, fit="stretch")

@@ -49,7 +49,9 @@ def open_detector(path: Path, labels: Path | None, *, key: Key | None, decoding:
     names = read_labels(labels)[0] if labels else None
     model = _open(path, labels, names, key, assume=_from_pytorch_ssd)
     if model.use.network_type != 0:
-        raise ModelError(f"{path} is a {model.use.title} model, not a detector; `taolite jetson imagenet` runs it")
+        raise ModelError(
+            f"{path}: this is a model for {model.use.title}, not a detector; `taolite jetson imagenet` runs it"
+        )
     return replace(model, decoding={**(model.decoding or {}), **decoding})
 
 

@@ -45,7 +45,7 @@ from taolite.stages.training.record import Recorder
 from taolite.stages.training.run import Best, Machine, Pauses, Place, Run, metrics_of
 from taolite.tasks.base import Experiment, Recipe, Schedule, Start, Watch
 from taolite.workspace.manifest import hardware, versions
-from taolite.workspace.run import RunFolder, RunIdentity
+from taolite.workspace.run import RunFolder, RunIdentity, check_model_name
 
 __all__ = ["Best", "TrainOptions", "TrainReport", "train"]
 
@@ -100,9 +100,10 @@ def train(
         options: where and how to compute.
         listener: hears of progress.
 
-    Raises SpecError, DataError, PathError, ArtifactError, ModelError, TrainingError, StorageError.
+    Raises UsageError, SpecError, DataError, PathError, ArtifactError, ModelError, TrainingError, StorageError.
     """
     began, world = time.perf_counter(), options.world
+    check_model_name(name)
     listener = listener if world.writes else silent
     if options.resume and world.writes and not (results / "manifest.json").exists():
         raise TrainingError(f"--resume: {results} holds no run to go on with; leave it out to begin one there")
