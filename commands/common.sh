@@ -36,7 +36,7 @@ need_taolite() {
     PATH="$ROOT/.venv/bin:$PATH"
   fi
   command -v detectnet_v2 >/dev/null ||
-    fail "detectnet_v2 is not on the PATH; commands/demo.sh sets everything up, or: pip install -e '$ROOT[train]'"
+    fail "detectnet_v2 is not on the PATH; commands/demo.sh sets everything up, or: pip install -e '${ROOT}[train]'"
   in_container || use_map
 }
 

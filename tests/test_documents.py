@@ -258,7 +258,7 @@ def complaint(line: str) -> str | None:
     words = [word for word in words if word not in ("...", "…")]
     command = list(PROGRAMS[program])
     for word in words:
-        if word.startswith("-") or not re.fullmatch(r"[a-z][\w.]*", word) or ("." in word and not word.endswith(".py")):
+        if word.startswith("-") or not re.fullmatch(r"[a-z]\w*|[a-z][\w./]*\.py", word):
             break
         command.append(word)
     if len(command) < 2 and any(re.fullmatch(r"[A-Z]+|<.*>", word) for word in words[:1]):

@@ -77,7 +77,9 @@ CASES = [
     Case("Please use only 1 GPU for the task", "Please use only 1 GPU for the task prune", "prune -m a -o b --gpus 2"),
     Case("At least 1 GPU required", "At least 1 GPU required to run any task", "prune -m a -o b --gpus 0"),
     Case(
-        "Invalid infer image root", "nothing is there", "inference -m {model} -k right -i {place}/none -o {place}/out"
+        "Invalid infer image root",
+        "no such file or folder",
+        "inference -m {model} -k right -i {place}/none -o {place}/out",
     ),
     Case(
         "Mismatch in the number of predicted",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from taolite.cli import download
 from taolite.cli.own.sheet import CELL, draw_sheet, require_sheet
+from taolite.cli.parsing import whole
 from taolite.errors import DataError, UsageError
 from taolite.formats.registry import find_format, format_names
 
@@ -65,9 +66,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     view.add_argument("--split", help=f"draw only these images: {_SPLIT} (default: all)")
     view.add_argument("--count", type=int, default=12, help="number of images, spread over the data set (default: 12)")
     view.add_argument("--columns", type=int, default=4, help="images in a row (default: 4)")
-    view.add_argument(
-        "--size", type=int, default=CELL, metavar="PIXELS", help=f"greatest width of an image (default: {CELL})"
-    )
+    text = f"greatest width of an image (default: {CELL})"
+    whole(view.add_argument("--size", type=int, default=CELL, metavar="PIXELS", help=text))
 
 
 def _configure_convert(convert: argparse.ArgumentParser) -> None:
@@ -97,7 +97,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     text = f"format to read (default: detected): {', '.join(format_names())}"
     parser.add_argument("--from", dest="format", type=_readable, metavar="FORMAT", help=text)
     text = "allow images that label files name outside PATH and its parent folder"
-    parser.add_argument("--allow-outside", dest="outside", action="store_true", help=text)
+    whole(parser.add_argument("--allow-outside", dest="outside", action="store_true", help=text))
 
 
 def _readable(name: str) -> str:
