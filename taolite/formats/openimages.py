@@ -23,7 +23,7 @@ from taolite.events import Notice
 from taolite.formats.findings import Findings, problems_error
 from taolite.formats.folders import is_whole
 from taolite.formats.guard import guarded
-from taolite.formats.part import BACKGROUND, DataPart, fit_labels, own_split, summarise, tell
+from taolite.formats.part import BACKGROUND, DataPart, fit_labels, own_split, strangers, summarise, tell
 from taolite.formats.places import Pictures, files_below, measure, stem_of
 from taolite.formats.split import split_name
 from taolite.formats.text import number, read_text, read_whole, show
@@ -101,8 +101,9 @@ def read_openimages_set(
         notices += told
     elif table.split != part:
         notices.append(Notice(f"{root}: no boxes for {part}; validating on {table.split} instead", "warning"))
-    samples = fit_labels(samples, names, findings)
-    return DataPart(samples, names, (*notices, *summarise(root, findings.errors + findings.notes)))
+    fitted = fit_labels(samples, names, findings)
+    told = summarise(root, findings.errors + findings.notes)
+    return DataPart(fitted, names, (*notices, *told), strangers(samples, names))
 
 
 def read_openimages_classes(root: Path | str) -> tuple[tuple[str, ...], list[Notice]]:

@@ -7,7 +7,8 @@ without area inside their picture, are left out by file and line. A picture with
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -19,7 +20,7 @@ from taolite.formats.holdout import split_samples
 from taolite.formats.text import plain, read_whole, show
 from taolite.sample import Label, Sample
 
-__all__ = ["BACKGROUND", "DataPart", "fit_labels", "own_split", "read_labels", "summarise", "tell"]
+__all__ = ["BACKGROUND", "DataPart", "fit_labels", "own_split", "read_labels", "strangers", "summarise", "tell"]
 
 BACKGROUND = "BACKGROUND"  # pytorch-ssd's name of class 0, which no label has
 _SHOWN = 3  # findings of one kind that are told one by one
@@ -27,11 +28,13 @@ _PERCENT, _SEED = 20, 42  # of our own split
 
 
 class DataPart(NamedTuple):
-    """Samples, classes without the background in the order of their numbers, and notices for the reader."""
+    """Samples, classes without the background in the order of their numbers, notices for the reader, and the names of
+    labels that are none of the classes, with how many there are."""
 
     samples: list[Sample]
     classes: tuple[str, ...]
     notices: tuple[Notice, ...]
+    strangers: Mapping[str, int]
 
 
 def fit_labels(samples: Sequence[Sample], classes: Sequence[str], findings: Findings) -> list[Sample]:
@@ -40,6 +43,12 @@ def fit_labels(samples: Sequence[Sample], classes: Sequence[str], findings: Find
     A name that differs from a class in its case alone is taken for it. What is left out goes to `findings` as notes.
     """
     return [replace(sample, labels=tuple(_fit_labels(sample, classes, findings))) for sample in samples]
+
+
+def strangers(samples: Sequence[Sample], classes: Sequence[str]) -> Mapping[str, int]:
+    """The names that `fit_labels` finds no class for, and how many labels have each."""
+    names = Counter(label.name for sample in samples for label in sample.labels)
+    return {name: count for name, count in sorted(names.items()) if _class_of(name, classes) is None}
 
 
 def read_labels(path: Path) -> tuple[tuple[str, ...], list[Notice]]:

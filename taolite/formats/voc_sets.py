@@ -30,7 +30,7 @@ from taolite.formats import voc
 from taolite.formats.findings import Findings, problems_error
 from taolite.formats.folders import is_whole
 from taolite.formats.guard import guarded
-from taolite.formats.part import BACKGROUND, DataPart, fit_labels, own_split, read_labels, summarise, tell
+from taolite.formats.part import BACKGROUND, DataPart, fit_labels, own_split, read_labels, strangers, summarise, tell
 from taolite.formats.places import Pictures, files_below, stem_of
 from taolite.formats.printing import printable
 from taolite.formats.split import find_list, in_split, read_list, split_name, unknown_split
@@ -78,8 +78,9 @@ def read_voc_set(
     if not samples:
         why = f"; {notices[-1].text}" if notices else ""
         raise DataError(f"{root}: no image is left in {show(split)}{why}")
-    samples = fit_labels(samples, names, findings)
-    return DataPart(samples, names, (*notices, *summarise(root, findings.errors + findings.notes)))
+    fitted = fit_labels(samples, names, findings)
+    told = summarise(root, findings.errors + findings.notes)
+    return DataPart(fitted, names, (*notices, *told), strangers(samples, names))
 
 
 def read_voc_classes(root: Path | str) -> tuple[tuple[str, ...], list[Notice]]:

@@ -414,6 +414,7 @@ def test_tao_s_forms_work_on_the_run_with_its_own_spec(trained: Path, capsys: py
     [
         (["--resume=last", "--data={data}"], PathError, "--resume last: no run and no weights there"),
         (["--dataset-type=voc", "--data=/nowhere"], PathError, "/nowhere: no such folder"),
+        (["--data={data}"], DataError, "shapes: this looks like .* type voc; add --dataset-type=voc"),
         (["--dataset-type=voc", "--data={data}", "--base-net=/nowhere.pth"], PathError, "/nowhere.pth"),
     ],
 )

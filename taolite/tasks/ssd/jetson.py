@@ -201,6 +201,8 @@ _READ_CLASSES: Mapping[str, Callable[[Path], tuple[tuple[str, ...], list[Notice]
     "open_images": read_openimages_classes,
 }
 
+_MARKS = {"voc": "Annotations/*.xml", "open_images": "*-annotations-bbox.csv"}  # what tells a root of each type
+
 
 def _classes(config: JetsonConfig, resolve: Resolve) -> tuple[tuple[str, ...], tuple[Notice, ...]]:
     """Those of all roots, of one in its own order, of several sorted where they are tables, else as they come; and
@@ -208,10 +210,22 @@ def _classes(config: JetsonConfig, resolve: Resolve) -> tuple[tuple[str, ...], t
     found: dict[str, None] = {}
     notices: list[Notice] = []
     for root in config.datasets:
-        names, said = _READ_CLASSES[config.dataset_type](resolve(root))
+        names, said = _read_classes(config.dataset_type, Path(resolve(root)))
         found |= dict.fromkeys(names)
         notices += said
     return tuple(sorted(found) if config.dataset_type == "open_images" else found), tuple(notices)
+
+
+def _read_classes(dataset_type: str, root: Path) -> tuple[tuple[str, ...], list[Notice]]:
+    """The classes of one root. Where it holds none, a root of the other type is named with the flag for it."""
+    try:
+        return _READ_CLASSES[dataset_type](root)
+    except DataError as error:
+        other = {"voc": "open_images", "open_images": "voc"}[dataset_type]
+        if any(root.glob(_MARKS[other])):
+            text = f"{root}: this looks like a data set of the type {other}; add --dataset-type={other}"
+            raise DataError(text) from error
+        raise
 
 
 def _sources(
@@ -222,13 +236,15 @@ def _sources(
     read = _READ[config.dataset_type]
     samples: list[Sample] = []
     notices: list[Notice] = []
+    strangers: Counter[str] = Counter()
     for root in config.datasets:
         part = read(resolve(root), split="train" if split == "train" else "test", classes=classes)
         samples += part.samples
         notices += part.notices
+        strangers.update(part.strangers)
     if split != "train":
         return [Source(samples)], notices
-    _need_every_class(samples, classes, config.datasets)
+    _need_objects(samples, classes, config.datasets, strangers)
     if config.balance_data:
         samples = balanced(samples, classes, seed=config.random_seed)
     labels = Notice(f"Labels: {('BACKGROUND', *classes)}")
@@ -243,12 +259,13 @@ def _histogram(samples: Sequence[Sample], classes: Sequence[str]) -> Iterator[No
         yield Notice(f"    {name}: {objects[name]}")
 
 
-def _need_every_class(samples: Sequence[Sample], classes: Sequence[str], roots: Sequence[str]) -> None:
+def _need_objects(
+    samples: Sequence[Sample], classes: Sequence[str], roots: Sequence[str], strangers: Mapping[str, int]
+) -> None:
     """Raises DataError where nothing at all could be learned."""
-    if not any(label.name in classes for sample in samples for label in sample.labels):
-        there = Counter(label.name for sample in samples for label in sample.labels)
-        listed = ", ".join(f"{name} ({count})" for name, count in sorted(there.items()))
-        found = f"the labels are {listed}" if there else "there is not one label"
+    if not any(sample.labels for sample in samples):
+        listed = ", ".join(f"{name} ({count})" for name, count in sorted(strangers.items()))
+        found = f"the labels are {listed}" if strangers else "there is not one label"
         raise DataError(
             f"{', '.join(roots)}: no training image has an object of {', '.join(classes)}: {found}; "
             "correct labels.txt, or the labels"

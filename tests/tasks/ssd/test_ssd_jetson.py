@@ -289,7 +289,7 @@ def test_classes_that_no_training_image_has_are_an_error(tmp_path: Path):
     root = voc_set(tmp_path / "a", "dog\n", ["cat"])
     plan = plan_of(config_of(dataset_type="voc", datasets=(root,)), resolve=Path)
 
-    with pytest.raises(DataError, match="no training image has an object of dog"):
+    with pytest.raises(DataError, match=r"no training image has an object of dog: the labels are cat \([1-9]\);"):
         plan.sources("train", resolve=Path)
 
 
