@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from taolite import events
 from taolite.tasks.base import FLAGS
 
-__all__ = ["Line", "counted", "lines"]
+__all__ = ["Line", "counted", "lines", "looked"]
 
 
 class Line(NamedTuple):
@@ -31,6 +31,16 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     ('1 picture', '2 pictures', '2 classes')
     """
     return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"
+
+
+def looked(pictures: int, found: Mapping[str, int], runs_on: str, seconds: float) -> str:
+    """What an inference came to; `seconds` a picture.
+
+    >>> looked(1, {"cat": 2, "dog": 0}, "torch", 0.0191)
+    '1 picture: cat 2, dog 0 (torch, 19.1 ms a picture)'
+    """
+    counts = ", ".join(f"{name} {count}" for name, count in found.items())
+    return f"{counted(pictures, 'picture')}: {counts} ({runs_on}, {1000 * seconds:.1f} ms a picture)"
 
 
 def _data_found(event: events.DataFound) -> list[Line]:

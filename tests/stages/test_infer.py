@@ -6,6 +6,7 @@ every cell proposes itself as the box; the pictures are twice as large, so boxes
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,13 +25,15 @@ from taolite.engines import build as building
 from taolite.engines import onnx_graph
 from taolite.engines.buffers import gpu_is_here
 from taolite.engines.onnx_graph import OnnxMeta
-from taolite.media.sources import open_source
+from taolite.media.sources import Frame, open_source
 from taolite.pictures import read_rgb, to_grey
 from taolite.preprocessing import Preprocessing
+from taolite.sample import Detection
 from taolite.stages.exporting.engine import build
 from taolite.stages.inference import models
 from taolite.stages.inference.infer import infer, planned
-from taolite.stages.inference.listeners import Drawing, labels
+from taolite.stages.inference.listeners import Drawing, labels, table
+from taolite.stages.inference.look import Seen
 from taolite.stages.inference.models import open_model
 from taolite.tasks.detectnet.inference import load_plan
 
@@ -317,3 +320,13 @@ def test_annotated_pictures_go_to_weights_and_biases_where_the_spec_asks_for_it(
     written = list((place / "out" / "images_annotated").iterdir())
     sent = list((place / "out").glob("wandb/offline-run-*/files/media/images/inference/*.png"))
     assert len(sent) == len(written) > 0
+
+
+def test_a_table_has_no_name_that_a_spreadsheet_computes(tmp_path: Path):
+    frame = Frame("=1+1.png", np.zeros((2, 2, 3), np.uint8), 0)
+
+    with ExitStack() as stack:
+        take = table(tmp_path / "result.csv", stack)
+        take(Seen(frame, (Detection("@cat", (0.0, 0.0, 1.0, 1.0), 0.5), Detection("dog", None, 0.25)), 0.0))
+
+    assert (tmp_path / "result.csv").read_text() == "'=1+1.png,'@cat,0.5\n'=1+1.png,dog,0.25\n"

@@ -18,6 +18,7 @@ from taolite.cli.tao import classification_flags as flags
 from taolite.cli.tao import flags as shared
 from taolite.cli.tao import lifecycle
 from taolite.cli.tao.lifecycle import Network, at_work, mounts_of, opening_key, scored, status_of, told, trained
+from taolite.cli.words import looked
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -201,8 +202,7 @@ def _run_inference(options: argparse.Namespace) -> int:
             listeners.append(annotated_folder(folder / "images_annotated", source, drawing, stack, listener=show))
         batch_size = positive("-b", options.batch_size) or (judged.batch_size if judged else 1)
         report = infer(model, source, listeners, drawing=drawing, batch_size=batch_size, listener=show)
-    found = ", ".join(f"{name} {count}" for name, count in report.detections.items())
-    print(f"{report.images} pictures: {found} ({model.runs_on}, {1000 * report.seconds_per_image:.1f} ms a picture)")
+    print(looked(report.images, report.detections, model.runs_on, report.seconds_per_image))
     print(f"results: {folder / 'result.csv'}")
     return 0
 

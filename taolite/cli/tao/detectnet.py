@@ -17,6 +17,7 @@ from taolite.cli.tao import detectnet_flags as flags
 from taolite.cli.tao import flags as shared
 from taolite.cli.tao import lifecycle
 from taolite.cli.tao.lifecycle import Network, at_work, mounts_of, opening_key, scored, status_of, told, trained
+from taolite.cli.words import looked
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -158,8 +159,7 @@ def run_inference(options: argparse.Namespace) -> int:
         if plan is None or plan.labels:
             listeners.append(labels(output / "labels", drawing, listener=show))
         report = infer(model, source, listeners, drawing=drawing, batch_size=batch_size, listener=show)
-    found = ", ".join(f"{name} {count}" for name, count in report.detections.items())
-    print(f"{report.images} pictures: {found} ({model.runs_on}, {1000 * report.seconds_per_image:.1f} ms a picture)")
+    print(looked(report.images, report.detections, model.runs_on, report.seconds_per_image))
     print(f"results: {output}")
     return 0
 

@@ -15,6 +15,7 @@ from taolite.cli.tao import flags as shared
 from taolite.cli.tao import lifecycle
 from taolite.cli.tao import ssd_flags as flags
 from taolite.cli.tao.lifecycle import Network, at_work, mounts_of, opening_key, scored, status_of, told, trained
+from taolite.cli.words import looked
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -202,7 +203,6 @@ def _run_inference(options: argparse.Namespace) -> int:
             batch_size=positive("-b", options.batch_size) or 1,
             listener=show,
         )
-    found = ", ".join(f"{name} {count}" for name, count in report.detections.items())
-    print(f"{report.images} pictures: {found} ({model.runs_on}, {1000 * report.seconds_per_image:.1f} ms a picture)")
+    print(looked(report.images, report.detections, model.runs_on, report.seconds_per_image))
     print(f"results: {output}")
     return 0

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from taolite.engines.onnx_graph import OnnxMeta
+from taolite.errors import UsageError
 from taolite.files import write_text
 from taolite.preprocessing import Preprocessing
 from taolite.tasks.base import DeepStream
@@ -32,7 +33,11 @@ def write_config(
     precision: Literal["fp32", "fp16", "int8"] = "fp32",
     calibration_cache: Path | None = None,
 ) -> tuple[Path, Path]:
-    """Write both files into the folder of `model`, replacing older ones; their paths, config first."""
+    """Write both files into the folder of `model`, replacing older ones; their paths, config first.
+
+    Raises UsageError where nvinfer cannot read the model's outputs, or the names of its classes.
+    """
+    names = _names(meta)
     config, labels = model.with_name("nvinfer_config.txt"), model.with_name("labels.txt")
     text = config_text(
         meta,
@@ -43,7 +48,7 @@ def write_config(
     )
     write_text(config, text)
     # nvinfer reads a line for each output (reference/deploy.md 8.1)
-    write_text(labels, _part(meta).separator.join(meta.classes) + "\n")
+    write_text(labels, names + "\n")
     return config, labels
 
 
@@ -121,6 +126,17 @@ def remarks(model: Path, meta: OnnxMeta) -> tuple[str, ...]:
 def _part(meta: OnnxMeta) -> DeepStream:
     """What the model's task says. Raises UsageError where nvinfer cannot read its outputs."""
     return find_use(meta.task).deepstream(meta.classes, meta.decoding)
+
+
+def _names(meta: OnnxMeta) -> str:
+    """The classes as labels.txt has them."""
+    separator = _part(meta).separator
+    if wrong := [name for name in meta.classes if separator in name or len(name.splitlines()) > 1]:
+        raise UsageError(
+            f"DeepStream's labels.txt has {separator!r} between the names of classes; these hold it or a line break: "
+            f"{', '.join(map(repr, wrong))}; rename them and train again, or leave out --gen_ds_config"
+        )
+    return separator.join(meta.classes)
 
 
 def _factor(preprocessing: Preprocessing) -> float:

@@ -116,16 +116,21 @@ def labels(folder: Path, drawing: Drawing, *, listener: Listener = silent) -> Se
 
 def table(path: Path, stack: ExitStack) -> SeenListener:
     """A CSV file without a header, written at the end: path, class and score of each find, empty where a picture has
-    none."""
+    none. Names that a spreadsheet would compute begin with an apostrophe."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     stack.callback(lambda: write_text(path, text.getvalue()))
 
     def take(seen: Seen) -> None:
-        name = str(seen.frame.path or seen.frame.name)
-        rows.writerows([(name, one.name, one.score) for one in seen.found] or [(name, "", None)])
+        name = _cell(str(seen.frame.path or seen.frame.name))
+        rows.writerows([(name, _cell(one.name), one.score) for one in seen.found] or [(name, "", None)])
 
     return take
+
+
+def _cell(text: str) -> str:
+    """A text that a spreadsheet takes for one: `=`, `+`, `-` and `@` begin a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def _warning(listener: Listener) -> Callable[[str], None]:
