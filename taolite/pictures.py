@@ -191,7 +191,7 @@ def _leave_the_bound_to_us(allowed: int) -> None:
 
 
 def _too_large(pixels: str, allowed: int) -> str:
-    return f"it has {pixels} pixels, and the limit is {allowed:,}; {MAX_PIXELS_VARIABLE} raises it"
+    return f"it has {pixels} pixels, and the limit is {allowed:,}; --max-pixels or {MAX_PIXELS_VARIABLE} raises it"
 
 
 def _what_it_is(file: IO[bytes], begin: int) -> str:

@@ -164,7 +164,8 @@ def test_a_picture_of_too_many_pixels_is_refused_by_its_header(tmp_path: Path, m
     monkeypatch.setattr(Image.core, "new", lambda *_: pytest.fail("memory was taken for its pixels"))
 
     assert complaint(tmp_path / "a.png") == (
-        f"it has 13300 x 13300 = 176,890,000 pixels, and the limit is {MAX_PIXELS:,}; TAOLITE_MAX_PIXELS raises it"
+        f"it has 13300 x 13300 = 176,890,000 pixels, and the limit is {MAX_PIXELS:,}; "
+        "--max-pixels or TAOLITE_MAX_PIXELS raises it"
     )
 
 
@@ -172,7 +173,8 @@ def test_a_picture_that_pillow_refuses_itself_is_too_large_too(tmp_path: Path):
     (tmp_path / "a.ppm").write_bytes(b"P6 60000 60000 255\n")
 
     assert complaint(tmp_path / "a.ppm") == (
-        "it has more than 240,000,000 pixels, and the limit is 120,000,000; TAOLITE_MAX_PIXELS raises it"
+        "it has more than 240,000,000 pixels, and the limit is 120,000,000; "
+        "--max-pixels or TAOLITE_MAX_PIXELS raises it"
     )
 
 
@@ -187,7 +189,7 @@ def test_the_bound_on_pixels_is_raised_and_lowered_for_this_process_and_its_chil
 
     assert os.environ["TAOLITE_MAX_PIXELS"] == "599"
     assert complaint(tmp_path / "a.png") == (
-        "it has 30 x 20 = 600 pixels, and the limit is 599; TAOLITE_MAX_PIXELS raises it"
+        "it has 30 x 20 = 600 pixels, and the limit is 599; --max-pixels or TAOLITE_MAX_PIXELS raises it"
     )
     with open_image(tmp_path / "a.png", most=600) as image:
         assert image.size == (30, 20)

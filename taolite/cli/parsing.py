@@ -18,7 +18,17 @@ from weakref import WeakSet
 
 from taolite.errors import UsageError
 
-__all__ = ["JetsonParser", "TaoParser", "command_line", "mount_flag", "near", "positive", "whole", "without_effect"]
+__all__ = [
+    "JetsonParser",
+    "TaoParser",
+    "command_line",
+    "mount_flag",
+    "near",
+    "pixels_flag",
+    "positive",
+    "whole",
+    "without_effect",
+]
 
 _OURS = {
     "mount", "json", "runtime", "backend", "compute_capability", "workers", "precision", "target", "force",
@@ -185,6 +195,21 @@ def mount_flag(add: Callable[..., argparse.Action]) -> None:
     """Add --mount with `add`, a parser's or a group's `add_argument`."""
     text = "where a container path lies on this machine; may be repeated"
     add("--mount", action="append", default=[], metavar="SRC:DST", help=text)
+
+
+class _MaxPixels(argparse.Action):
+    """Sets the limit as soon as it is read: this process and those that it starts open pictures."""
+
+    def __call__(self, parser: object, namespace: object, values: object, option_string: str | None = None) -> None:
+        from taolite.pictures import limit_pixels
+
+        limit_pixels(int(str(values)))
+
+
+def pixels_flag(add: Callable[..., argparse.Action]) -> None:
+    """Add --max-pixels with `add`, a parser's or a group's `add_argument`."""
+    text = "largest image that is opened, width x height in pixels (default: 120000000)"
+    whole(add("--max-pixels", action=_MaxPixels, dest=argparse.SUPPRESS, type=int, metavar="N", help=text))
 
 
 def command_line(words: Sequence[str]) -> str:

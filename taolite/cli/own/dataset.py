@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from taolite.cli import download
 from taolite.cli.own.sheet import CELL, draw_sheet, require_sheet
-from taolite.cli.parsing import whole
+from taolite.cli.parsing import pixels_flag, whole
 from taolite.errors import DataError, UsageError
 from taolite.formats.registry import find_format, format_names
 
@@ -98,6 +98,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="format", type=_readable, metavar="FORMAT", help=text)
     text = "allow images that label files name outside PATH and its parent folder"
     whole(parser.add_argument("--allow-outside", dest="outside", action="store_true", help=text))
+    pixels_flag(parser.add_argument)
 
 
 def _readable(name: str) -> str:

@@ -208,3 +208,13 @@ def test_a_path_that_no_system_can_have_is_not_there(capsys: pytest.CaptureFixtu
     assert main(["dataset", "check", "x" * 5000]) == 1
 
     assert capsys.readouterr().err == f"error: {'x' * 5000}: no such file or folder\n"
+
+
+def test_larger_pictures_are_opened_where_a_flag_allows_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TAOLITE_MAX_PIXELS", "")
+    (tmp_path / "cat").mkdir()
+    Image.new("L", (30, 20)).save(tmp_path / "cat" / "a.png")
+
+    assert main(["dataset", "check", str(tmp_path), "--from=folders", "--max-pixels", "599"]) == 1
+    assert "it has 30 x 20 = 600 pixels, and the limit is 599; --max-pixels or" in capsys.readouterr().out
+    assert main(["dataset", "check", str(tmp_path), "--from=folders", "--max-pixels", "600"]) == 0
