@@ -35,6 +35,7 @@ __all__ = [
     "DataFound",
     "EngineBuilt",
     "EngineReplaced",
+    "ExportOlder",
     "EpochDone",
     "Exploring",
     "Exporting",
@@ -344,6 +345,14 @@ class CacheUnused:
 
 
 @dataclass(frozen=True)
+class ExportOlder:
+    """The exported model `export` was written before the model `newer` beside it."""
+
+    export: Path
+    newer: Path
+
+
+@dataclass(frozen=True)
 class EngineReplaced:
     """The exported model `source` runs instead of an engine: instead of the file `engine`, or of one to be built where
     that is None; because `runtime` was asked for, or, where that is None, because there is no GPU here."""
@@ -393,6 +402,7 @@ Event: TypeAlias = (
     | BuilderWarned
     | CacheUnused
     | EngineReplaced
+    | ExportOlder
     | EngineBuilt
 )
 Listener: TypeAlias = Callable[[Event], None]

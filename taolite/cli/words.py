@@ -184,5 +184,8 @@ _WORDS: dict[type, Callable[[Any], list[Line]]] = {
     events.BuilderWarned: lambda e: [Line(f"{e.backend} {e.version}: {e.text}", True)],
     events.CacheUnused: _cache_unused,
     events.EngineReplaced: _engine_replaced,
+    events.ExportOlder: lambda e: [
+        Line(f"{e.export} is older than {e.newer} beside it; if it was made from that model, export it again", True)
+    ],
     events.EngineBuilt: lambda e: [Line(f"built {e.path}" if e.path else "built an engine for this run alone")],
 }

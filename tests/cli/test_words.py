@@ -154,6 +154,10 @@ SAID: list[tuple[Event, list[Line]]] = [
         events.EngineReplaced(Path("m.etlt"), None, "openvino"),
         [Line("--runtime openvino: no TensorRT engine is built, m.etlt itself runs on the processor", True)],
     ),
+    (
+        events.ExportOlder(Path("m.onnx"), Path("m.tlt")),
+        [Line("m.onnx is older than m.tlt beside it; if it was made from that model, export it again", True)],
+    ),
     (events.EngineBuilt(Path("m.engine")), [Line("built m.engine")]),
     (events.EngineBuilt(None), [Line("built an engine for this run alone")]),
 ]

@@ -6,6 +6,7 @@ every cell proposes itself as the box; the pictures are twice as large, so boxes
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -330,3 +331,17 @@ def test_a_table_has_no_name_that_a_spreadsheet_computes(tmp_path: Path):
         take(Seen(frame, (Detection("@cat", (0.0, 0.0, 1.0, 1.0), 0.5), Detection("dog", None, 0.25)), 0.0))
 
     assert (tmp_path / "result.csv").read_text() == "'=1+1.png,'@cat,0.5\n'=1+1.png,dog,0.25\n"
+
+
+def test_an_export_older_than_the_model_beside_it_is_told(place: Path, capsys: pytest.CaptureFixture[str]):
+    write_spec(place)
+    (place / "model.tlt").touch()
+    os.utime(place / "model.onnx", (1, 1))
+
+    assert inference(place, "-m", place / "model.onnx") == 0
+    assert f"{place}/model.onnx is older than {place}/model.tlt beside it" in capsys.readouterr().err
+
+    os.utime(place / "model.tlt", (0, 0))
+
+    assert inference(place, "-m", place / "model.onnx") == 0
+    assert "older" not in capsys.readouterr().err

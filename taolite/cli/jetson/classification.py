@@ -190,6 +190,7 @@ def _without_activation(bundle: Bundle) -> Bundle:
 
 
 def run_inference(options: argparse.Namespace) -> int:
+    from taolite.cli.progress import Terminal
     from taolite.media.sources import open_source
     from taolite.stages.inference.labelled import open_classifier
     from taolite.stages.inference.listeners import Drawing, annotated_output
@@ -200,7 +201,11 @@ def run_inference(options: argparse.Namespace) -> int:
     manner = Manner(options.threshold, options.top, options.smoothing, options.fit)
     output = Path(options.output).expanduser() if options.output else None
     path, key = Path(options.model).expanduser(), key_of(options.key)
-    with open_classifier(path, labels, key=key) as model, ExitStack() as stack:
+    with (
+        Terminal() as show,
+        open_classifier(path, labels, key=key, listener=show) as model,
+        ExitStack() as stack,
+    ):
         write = annotated_output(output, source, Drawing(model.classes), stack) if output else None
         for seen in paced(ranked(model, source, manner=manner), source, "imagenet"):
             print(seen.frame.name)

@@ -335,6 +335,7 @@ def run_export(options: argparse.Namespace) -> int:
 
 
 def run_inference(options: argparse.Namespace) -> int:
+    from taolite.cli.progress import Terminal
     from taolite.media.sources import open_source
     from taolite.stages.inference.labelled import open_detector, read_colours
     from taolite.stages.inference.listeners import Drawing, annotated_output
@@ -348,7 +349,11 @@ def run_inference(options: argparse.Namespace) -> int:
     decoding = {"confidence_threshold": options.threshold} if options.threshold else IN_USE
     path = Path(options.model).expanduser()
     output = Path(options.output).expanduser() if options.output else None
-    with open_detector(path, labels, key=key_of(options.key), decoding=decoding) as model, ExitStack() as stack:
+    with (
+        Terminal() as show,
+        open_detector(path, labels, key=key_of(options.key), decoding=decoding, listener=show) as model,
+        ExitStack() as stack,
+    ):
         colours = read_colours(Path(options.colours).expanduser(), model.classes) if options.colours else {}
         numbers = {name: number for number, name in enumerate(model.classes, start=1)}
         write = annotated_output(output, source, Drawing(model.classes, colours=colours), stack) if output else None

@@ -142,7 +142,9 @@ def run_inference(options: argparse.Namespace) -> int:
         else:
             path = mounts.resolve(named)
             assumed = partial(plan_meta, plan) if plan is not None else None
-            model = open_model(path, key=key, of=NETWORK.task, computer=computer, runtime=runtime, assumed=assumed)
+            model = open_model(
+                path, key=key, of=NETWORK.task, computer=computer, runtime=runtime, assumed=assumed, listener=show
+            )
         stack.callback(model.close)
         model, drawing = planned(model, plan)
         output = mounts.resolve(options.results_dir)

@@ -400,7 +400,7 @@ def scored(
     with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "evaluation") as status:
         key, task = opening_key(options), options.network.task
         with open_model(
-            model, key=key, of=task, runtime=options.runtime, assumed=lambda: meta_of(read(None))
+            model, key=key, of=task, runtime=options.runtime, assumed=lambda: meta_of(read(None)), listener=show
         ) as opened:
             experiment = read(opened.classes)
             show(Notice(f"{model}: {opened.runs_on}"))

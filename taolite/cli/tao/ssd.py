@@ -181,6 +181,7 @@ def _run_inference(options: argparse.Namespace) -> int:
             of=NETWORK.task,
             computer=Computer(options.gpus, options.gpu_index),
             runtime=options.runtime,
+            listener=show,
         ) as model,
         ExitStack() as stack,
     ):

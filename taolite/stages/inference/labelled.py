@@ -16,6 +16,7 @@ from taolite.artifacts.keys import Key
 from taolite.engines import onnx_graph
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.errors import DataError, ModelError
+from taolite.events import Listener, silent
 from taolite.formats.part import read_labels
 from taolite.formats.text import read_whole
 from taolite.media.overlay import Colour
@@ -30,24 +31,26 @@ _MEAN, _STD = (123.675, 116.28, 103.53), (0.229, 0.224, 0.225)  # ImageNet's; th
 Names = tuple[str, ...]
 
 
-def open_classifier(path: Path, labels: Path | None, *, key: Key | None) -> Model:
+def open_classifier(path: Path, labels: Path | None, *, key: Key | None, listener: Listener = silent) -> Model:
     """Open a classifier whose classes are those of the file `labels`, one a line.
 
     Raises what `open_model` raises; ModelError where it is no classifier; DataError where the file's names are not the
     model's, or a model that says nothing of itself has no labels or another count of them.
     """
     names = _imagenet_labels(labels) if labels else None
-    return _open(path, labels, names, key, assume=_from_train_py, of="classification")
+    return _open(path, labels, names, key, assume=_from_train_py, of="classification", listener=listener)
 
 
-def open_detector(path: Path, labels: Path | None, *, key: Key | None, decoding: Mapping[str, Any]) -> Model:
+def open_detector(
+    path: Path, labels: Path | None, *, key: Key | None, decoding: Mapping[str, Any], listener: Listener = silent
+) -> Model:
     """Open a detector whose classes are those of the file `labels`, one a line, BACKGROUND or not, with settings of
     `decoding` instead of its own.
 
     Raises as `open_classifier`; ModelError where it is no detector.
     """
     names = read_labels(labels)[0] if labels else None
-    model = _open(path, labels, names, key, assume=_from_pytorch_ssd)
+    model = _open(path, labels, names, key, assume=_from_pytorch_ssd, listener=listener)
     if model.use.network_type != 0:
         raise ModelError(
             f"{path}: this is a model for {model.use.title}, not a detector; `taolite jetson imagenet` runs it"
@@ -63,8 +66,12 @@ def _open(
     *,
     assume: Callable[[Path, bytes, Names | None], OnnxMeta],
     of: str | None = None,
+    listener: Listener,
 ) -> Model:
-    model = open_model(path, key=key, of=of, assumed=lambda: assume(path, read_model(path, key=key).onnx, names))
+    def assumed() -> OnnxMeta:
+        return assume(path, read_model(path, key=key).onnx, names)
+
+    model = open_model(path, key=key, of=of, assumed=assumed, listener=listener)
     if names is not None and names != model.classes:
         listed = f"{labels} names {', '.join(names)}; {path} finds {', '.join(model.classes)}"
         raise DataError(f"{listed}; leave --labels out, the model knows its classes")

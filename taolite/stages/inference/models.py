@@ -23,7 +23,7 @@ from taolite.engines.buffers import gpu_is_here, open_gpu
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.engines.opening import open_engine
 from taolite.errors import EngineError, PathError, UsageError
-from taolite.events import EngineBuilt, EngineReplaced, Listener, silent
+from taolite.events import EngineBuilt, EngineReplaced, ExportOlder, Listener, silent
 from taolite.preprocessing import Preprocessing
 from taolite.stages.agree import expect
 from taolite.stages.inference.built import open_built
@@ -95,6 +95,7 @@ def open_model(
     computer: Computer = HERE,
     runtime: RuntimeName | None = None,
     assumed: Callable[[], OnnxMeta] | None = None,
+    listener: Listener = silent,
 ) -> Model:
     """Open a trained model, an export or an engine, told apart by content; of a run folder its finished model.
 
@@ -102,6 +103,7 @@ def open_model(
         of: the task that it has to be of; None takes any.
         runtime: what runs an export.
         assumed: says what an ONNX is that does not say it of itself, e.g. one of NVIDIA's TAO 5.
+        listener: hears of a trained model beside an export that is newer than it.
 
     Raises:
         PathError, ArtifactError: the file is missing, sealed with another key, damaged or foreign.
@@ -125,6 +127,8 @@ def open_model(
                 "export it with taolite from its .tlt, or give a spec (-e) that describes it"
             )
         expect(of, meta.task, path)
+        if (newer := _newer_beside(path)) is not None:
+            listener(ExportOlder(path, newer))
         engine = open_engine(onnx, runtime=runtime)
         return _engine_model(path, engine, meta.task, meta.classes, meta.preprocessing, meta.decoding)
     on_gpu = kind in (Kind.TENSORRT, Kind.TENSORRT_RTX)
@@ -136,6 +140,12 @@ def open_model(
         decoding, largest = sidecar.meta.get("decoding", {}), sidecar.batch[2]
         return _engine_model(path, engine, sidecar.task, sidecar.classes, sidecar.preprocessing, decoding, largest)
     return _torch_model(open_trained(path, key=key, of=of), computer)  # says what it is where it is none
+
+
+def _newer_beside(export: Path) -> Path | None:
+    """The newest trained model in the folder of an export, where that was written after it."""
+    models = {path.stat().st_mtime: path for path in export.parent.glob("*.tlt")}
+    return models[max(models)] if models and max(models) > export.stat().st_mtime else None
 
 
 def _torch_model(trained: Trained, computer: Computer) -> Model:
@@ -172,7 +182,7 @@ def open_engine_plan(
     assert file is not None or not built
     if source is not None and source.is_file() and (runtime is not None or not _runs_here(file if built else None)):
         listener(EngineReplaced(source, file if built else None, runtime))
-        return open_model(source, key=key, of=of, computer=computer, runtime=runtime)
+        return open_model(source, key=key, of=of, computer=computer, runtime=runtime, listener=listener)
     if file is not None and built:
         return open_model(file, key=key, of=of, computer=computer, runtime=runtime)
     if plan.parser != "ETLT":
