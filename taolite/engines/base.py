@@ -98,11 +98,11 @@ class Profile:
 
 @dataclass(frozen=True)
 class BuildOrder:
-    """What an engine is built for: shapes of the inputs with a free axis, GPU scratch memory in bytes, compute
-    capabilities of GPUs elsewhere, and a DLA core."""
+    """What an engine is built for: shapes of the inputs with a free axis, GPU scratch memory in bytes (None: as the
+    runtime has it), compute capabilities of GPUs elsewhere, and a DLA core."""
 
     profiles: Mapping[str, Profile]
-    workspace_bytes: int
+    workspace_bytes: int | None = None
     capabilities: tuple[str, ...] = ()
     dla_core: int | None = None
 

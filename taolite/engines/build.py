@@ -18,7 +18,6 @@ from taolite.errors import EngineError
 from taolite.extras import install_command
 
 __all__ = [
-    "DEFAULT_WORKSPACE",
     "BuildBackend",
     "BuildPrecision",
     "BuiltEngine",
@@ -29,7 +28,6 @@ __all__ = [
 ]
 
 BuildBackend: TypeAlias = RuntimeName  # of a runtime that builds engines
-DEFAULT_WORKSPACE = 1 << 30  # bytes; tao-converter's -w (reference/deploy.md 7)
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def build_engine(
     backend: BuildBackend | None = None,
     precision: BuildPrecision | None = None,
     profiles: Mapping[str, Profile] | None = None,
-    workspace_bytes: int = DEFAULT_WORKSPACE,
+    workspace_bytes: int | None = None,
     compute_capabilities: Sequence[str] = (),
     dla_core: int | None = None,
 ) -> BuiltEngine:
@@ -75,7 +73,8 @@ def build_engine(
         precision: None takes the model as it is. "fp16" converts it (inputs and outputs stay float32), "int8" needs
             one with calibrated Q/DQ nodes.
         profiles: for every input with a free axis; None is batch 1 only (`batch_profiles`).
-        workspace_bytes: scratch memory the GPU may spend.
+        workspace_bytes: scratch memory the GPU may spend; None is 1 GiB with TensorRT (tao-converter's -w,
+            reference/deploy.md 7), and no limit with TensorRT-RTX.
         compute_capabilities: GPUs to build for, e.g. ("7.5", "8.6"); TensorRT-RTX only, which then needs no GPU here
             (none named: all that it knows and that can run this model).
         dla_core: build for this DLA core of a Jetson, with the GPU for what it cannot do; full TensorRT only.

@@ -18,6 +18,8 @@ from taolite.errors import EngineError
 __all__ = ["build_tensorrt"]
 
 _TURING = "7.5"
+_SHORT = ("OutOfMemory", "workspace limit")  # in its log, where the limit is too low for a layer
+_WORKSPACE = 1 << 30  # bytes; tao-converter's -w (reference/deploy.md 7)
 
 
 def build_tensorrt(backend: Backend, onnx: bytes, order: BuildOrder) -> Built:
@@ -30,7 +32,9 @@ def build_tensorrt(backend: Backend, onnx: bytes, order: BuildOrder) -> Built:
     builder = create(trt.Builder, log, title=title)
     network, strong = _network(trt, builder, onnx, log, title)
     config = _needed(builder.create_builder_config(), log, f"{title} cannot create a configuration")
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, order.workspace_bytes)
+    workspace = order.workspace_bytes or (_WORKSPACE if backend == "tensorrt" else None)
+    if workspace is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace)
     if not strong:  # TensorRT 8 keeps the model's types only where they are also allowed
         types = onnx_graph.element_types(onnx)
         for flag, needed in (("FP16", "float16" in types), ("INT8", "int8" in types)):
@@ -41,6 +45,11 @@ def build_tensorrt(backend: Backend, onnx: bytes, order: BuildOrder) -> Built:
     gpus = _set_targets(trt, config, onnx, order.capabilities) if backend == "tensorrt_rtx" else _this_gpu()
     _set_profiles(builder, config, order.profiles, log, title)
     plan = builder.build_serialized_network(network, config)
+    if plan is None and workspace is not None and any(sign in log.errors() for sign in _SHORT):
+        raise EngineError(
+            f"{title} cannot build this model with {workspace:,} bytes of GPU memory for the build; allow more (-w, "
+            "--max_workspace_size), or a smaller largest batch (-m, --max_batch_size)"
+        )
     return Built(bytes(_needed(plan, log, f"{title} cannot build this model")), gpus, log.warnings())
 
 

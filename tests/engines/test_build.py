@@ -268,3 +268,8 @@ def test_an_engine_answers_on_a_gpu_what_the_loops_answer(two_heads, photos, pre
             expected = two_heads.expect(photos(batch))
             np.testing.assert_allclose(answer[COV], expected[COV], atol=1e-3 if precision == "fp32" else 1e-2)
             np.testing.assert_allclose(answer[BBOX], expected[BBOX], atol=1e-2 if precision == "fp32" else 5e-2)
+
+
+def test_too_little_memory_for_the_build_is_answered_with_the_flags_that_allow_more(two_heads):
+    with pytest.raises(EngineError, match=r"with 16 bytes of GPU memory for the build; allow more \(-w, --max_work"):
+        build_engine(with_qdq(two_heads.onnx), backend="tensorrt_rtx", workspace_bytes=16)

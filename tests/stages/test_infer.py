@@ -345,3 +345,19 @@ def test_an_export_older_than_the_model_beside_it_is_told(place: Path, capsys: p
 
     assert inference(place, "-m", place / "model.onnx") == 0
     assert "older" not in capsys.readouterr().err
+
+
+def test_without_a_gpu_the_model_beside_an_engine_for_one_runs_instead(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("tensorrt_rtx")
+    monkeypatch.setattr(models, "gpu_is_here", lambda: False)
+    write_spec(place)
+    (place / "other.etlt").write_bytes((place / "model.etlt").read_bytes())  # sealed; no key is given below
+    build(place / "model.onnx", key=None, engine=place / "model.engine", backend="tensorrt_rtx")
+
+    assert inference(place, "-m", place / "model.engine") == 0
+
+    said = f"no NVIDIA GPU is here: {place}/model.engine is not used, {place}/model.onnx itself runs on the processor"
+    assert said in capsys.readouterr().err
+    assert (place / "out" / "labels" / "both.txt").read_text().startswith("auto 0.00 0 0.00 64.000 32.000 96.000")

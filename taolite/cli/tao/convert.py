@@ -40,8 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-m", dest="max_batch", type=int, metavar="N", help=text)
     text = "shapes of an input, each like 1x3x544x960; may be repeated"
     add("-p", dest="profiles", action="append", metavar="NAME,MIN,OPT,MAX", help=text)
-    text = "GPU memory for the build in bytes (default: 1 GiB)"
-    add("-w", dest="workspace", type=int, default=1 << 30, metavar="BYTES", help=text)
+    text = "GPU memory for the build in bytes (default: 1 GiB; no limit with TensorRT-RTX)"
+    add("-w", dest="workspace", type=int, metavar="BYTES", help=text)
     add("-d", dest="dims", metavar="C,H,W", help="input size, checked against that of the model")
     add("-o", dest="outputs", metavar="NAMES", help="output names, checked against those of the model")
     text = "calibration cache that turns an fp32 model into int8 (default with -t int8: cal.bin, if it exists)"
@@ -84,7 +84,7 @@ def _run(options: argparse.Namespace) -> int:
             profiles=_profiles(options.profiles) or None,
             input_chw=_dims(options.dims),
             output_names=_names(options.outputs),
-            workspace_bytes=_positive("-w", options.workspace),
+            workspace_bytes=None if options.workspace is None else _positive("-w", options.workspace),
             compute_capabilities=targets,
             dla_core=options.dla_core if backend == "tensorrt" else None,
             calibration=_cache(options, mounts),

@@ -18,7 +18,6 @@ from taolite.engines import foreign, onnx_graph, runtimes
 from taolite.engines.base import Shape
 from taolite.engines.buffers import gpu_is_here
 from taolite.engines.build import (
-    DEFAULT_WORKSPACE,
     BuildBackend,
     BuildPrecision,
     Profile,
@@ -64,7 +63,7 @@ def build(
     profiles: Mapping[str, Profile] | None = None,
     input_chw: tuple[int, int, int] | None = None,
     output_names: Sequence[str] = (),
-    workspace_bytes: int = DEFAULT_WORKSPACE,
+    workspace_bytes: int | None = None,
     compute_capabilities: Sequence[str] = (),
     dla_core: int | None = None,
     calibration: Path | None = None,

@@ -22,7 +22,7 @@ from taolite.engines.base import Engine, RuntimeName
 from taolite.engines.buffers import gpu_is_here, open_gpu
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.engines.opening import open_engine
-from taolite.errors import EngineError, PathError, UsageError
+from taolite.errors import ArtifactError, EngineError, PathError, UsageError
 from taolite.events import EngineBuilt, EngineReplaced, ExportOlder, Listener, silent
 from taolite.preprocessing import Preprocessing
 from taolite.stages.agree import expect
@@ -103,7 +103,8 @@ def open_model(
         of: the task that it has to be of; None takes any.
         runtime: what runs an export.
         assumed: says what an ONNX is that does not say it of itself, e.g. one of NVIDIA's TAO 5.
-        listener: hears of a trained model beside an export that is newer than it.
+        listener: hears of a trained model beside an export that is newer than it, and of the export that runs instead
+            of an engine for a GPU, where no GPU is here.
 
     Raises:
         PathError, ArtifactError: the file is missing, sealed with another key, damaged or foreign.
@@ -133,6 +134,9 @@ def open_model(
         return _engine_model(path, engine, meta.task, meta.classes, meta.preprocessing, meta.decoding)
     on_gpu = kind in (Kind.TENSORRT, Kind.TENSORRT_RTX)
     if on_gpu or (kind is Kind.UNKNOWN and sidecar_path(path).is_file()):
+        if on_gpu and not gpu_is_here() and (source := _built_from(path, key)) is not None:
+            listener(EngineReplaced(source, path, None))
+            return open_model(source, key=key, of=of, computer=computer, runtime=runtime, listener=listener)
         if on_gpu:
             _need_gpu(path, computer.first)
         expect(of, read_sidecar(path).task, path)
@@ -217,6 +221,21 @@ def _runs_here(engine: Path | None) -> bool:
     if engine is None:
         return any(row.builds and row.is_here() for row in runtimes.RUNTIMES)
     return sniff(engine) not in (Kind.TENSORRT, Kind.TENSORRT_RTX)
+
+
+def _built_from(engine: Path, key: Key | None) -> Path | None:
+    """The exported model in the folder of an engine that its sidecar says it was built from."""
+    try:
+        wanted = read_sidecar(engine).onnx_sha256
+    except EngineError:
+        return None  # said where the engine is opened
+    for path in sorted(path for path in engine.parent.iterdir() if path.suffix in (".etlt", ".onnx")):
+        try:
+            if onnx_graph.sha256(read_model(path, key=key).onnx) == wanted:
+                return path
+        except (ArtifactError, UsageError):
+            continue  # sealed with another key, or with one that was not given
+    return None
 
 
 def _need_gpu(path: Path, index: int) -> None:
