@@ -1,5 +1,5 @@
-# What CI runs, by the same names. `make check` is everything.
-.PHONY: check test lint slow bench docs
+# What CI runs, by the same names. `make check` is everything that a change has to pass.
+.PHONY: check test lint slow gpu bench docs
 
 check: test lint
 
@@ -7,16 +7,16 @@ test:
 	commands/test.sh
 
 lint:
-	ruff check .
-	ruff format --check .
-	mypy
-	@command -v shellcheck >/dev/null && shellcheck -x container-login.sh commands/*.sh .ci/run || echo "shellcheck is not installed"
+	.ci/lint
 
 slow:
 	commands/test.sh -m slow
+
+gpu:
+	commands/test.sh -m gpu
 
 bench:
 	commands/test.sh -m bench
 
 docs:
-	commands/test.sh --doctest-modules taolite tests/test_shipped.py
+	commands/test.sh --doctest-modules taolite tests/test_shipped.py tests/test_documents.py

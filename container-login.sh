@@ -4,7 +4,7 @@
 #   ./container-login.sh [--native | --namespace] [--workspace DIR] [-- COMMAND...]
 #
 #   (nothing)        docker where it works, otherwise --native
-#   --native         a shell of this machine; detectnet_v2 and taolite resolve the paths through .tao_mounts.json
+#   --native         a shell of this machine; detectnet_v2, tao and taolite resolve the paths through .tao_mounts.json
 #   --namespace      the same, and the paths truly exist, for scripts that use them themselves (Linux; needs the right
 #                    to make a user namespace); nothing on this machine is changed
 #   --workspace DIR  another repository with data/, specs/ and commands/, such as the tutorial's, instead of this one
@@ -71,8 +71,10 @@ map_workspace() {
 }
 
 shell_or() {
+  export PATH="$ROOT/commands/bin:$ROOT/commands/jetson/bin:$PATH"
   if [ $# -gt 0 ]; then exec "$@"; fi
-  say "detectnet_v2 and taolite are on the PATH; exit leaves"
+  say "on the PATH: taolite, detectnet_v2, tao, tao-converter, imagenet, detectnet; exit leaves"
+  say "jetson-inference's train.py, train_ssd.py and others: $ROOT/commands/jetson/python/training"
   exec bash --rcfile <(printf '%s\n' '[ -f ~/.bashrc ] && . ~/.bashrc' "PS1='(taolite) \\w\\$ '" "PATH='$PATH'")
 }
 

@@ -17,10 +17,12 @@ from tempfile import TemporaryDirectory
 from taolite.artifacts.keys import find_key
 from taolite.cli.render import table
 from taolite.quant.calibrate import METHODS
-from taolite.stages.calibrate import CalibrationOptions
 from taolite.stages.evaluate import evaluate
-from taolite.stages.export import Int8Report, export_model
-from taolite.tasks import base
+from taolite.stages.exporting.calibrate import CalibrationOptions
+from taolite.stages.exporting.export import Int8Report, export_model
+from taolite.stages.inference.models import open_model
+from taolite.stages.trained import open_trained
+from taolite.tasks.registry import find
 from taolite.workspace.mounts import Mounts
 
 
@@ -33,10 +35,11 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=16)
     parser.add_argument("--mount", action="append", default=[])
     options = parser.parse_args()
-    mounts, key, task = Mounts.load(options.mount), find_key(options.key), base.find("detectnet")
-    model, spec = mounts.resolve(options.model), mounts.resolve(options.spec)
-    classes = task.classes(task.read_spec(spec).model)
-    settings = CalibrationOptions(spec=spec, batches=options.batches, batch_size=options.batch_size)
+    mounts, key = Mounts.load(options.mount), find_key(options.key)
+    trained = open_trained(mounts.resolve(options.model), key=key, of="detectnet")
+    experiment = find("detectnet").read(mounts.resolve(options.spec), resolve=mounts.resolve).model
+    classes = experiment.classes
+    settings = CalibrationOptions(experiment=experiment, batches=options.batches, batch_size=options.batch_size)
     runs = {"fp32": None, **{method: replace(settings, method=method) for method in METHODS}}
     runs["minmax, heads in int8 too"] = replace(settings, float_heads=False)
 
@@ -45,14 +48,14 @@ def main() -> None:
         for name, calibration in runs.items():
             exported = Path(folder) / f"{name}.etlt"
             report = export_model(
-                model,
+                trained,
                 exported,
                 key=key,
                 precision="int8" if calibration else "fp32",
                 calibration=calibration and replace(calibration, cache=exported.with_suffix(".bin")),
-                resolve=mounts.resolve,
             )
-            card = evaluate(task, spec, exported, key=key, resolve=mounts.resolve, runtime="onnxruntime").card
+            with open_model(exported, key=key, runtime="onnxruntime") as model:
+                card = evaluate(experiment, model).card
             sqnr = report.int8.sqnr.values() if report.int8 else ()
             rows.append(
                 (

@@ -36,7 +36,7 @@ need_taolite() {
     PATH="$ROOT/.venv/bin:$PATH"
   fi
   command -v detectnet_v2 >/dev/null ||
-    fail "detectnet_v2 is not on the PATH; commands/demo.sh sets everything up, or: pip install -e '$ROOT'"
+    fail "detectnet_v2 is not on the PATH; commands/demo.sh sets everything up, or: pip install -e '${ROOT}[train]'"
   in_container || use_map
 }
 
@@ -64,6 +64,36 @@ spec_path() {
 # model_path NAME FOLDER: a path as it is, a bare name in FOLDER.
 model_path() {
   case "$1" in */*) printf '%s\n' "$1" ;; *) printf '%s\n' "$2/$1" ;; esac
+}
+
+# take_flags "$@": -m MODEL, -e SPEC, -k KEY and -o OUT, which every script takes as detectnet_v2 does, go to the
+# variables MODEL, SPEC, KEY and OUT ("" where they are not given), everything else to the array WORDS.
+# shellcheck disable=SC2034  # used by those who source this
+take_flags() {
+  MODEL='' SPEC='' KEY='' OUT='' WORDS=()
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      -m | -e | -k | -o) [ $# -gt 1 ] || { help >&2; fail "$1 needs a value"; } ;;
+    esac
+    case "$1" in
+      -m) MODEL=$2; shift ;;
+      -e) SPEC=$2; shift ;;
+      -k) KEY=$2; shift ;;
+      -o) OUT=$2; shift ;;
+      -?*) help >&2; fail "$1 is not an option of $(basename "$0")" ;;
+      *) WORDS+=("$1") ;;
+    esac
+    shift
+  done
+}
+
+# chosen_model WORD: what `train` and `retrain` name, else a path as it is, else a bare name in data/tlts.
+chosen_model() {
+  case "$1" in
+    train) printf '%s\n' "$HERE/data/tlts/NEW_TRAINED.tlt" ;;
+    retrain) printf '%s\n' "$HERE/data/tlts/NEW_RETRAINED.tlt" ;;
+    *) model_path "$1" "$HERE/data/tlts" ;;
+  esac
 }
 
 # set_aside PATH: what is in the way keeps its content under the next free number.

@@ -50,7 +50,7 @@ score() {
   detectnet_v2 evaluate -e "$2" -m "$3" | tee "$work/evaluated/$1.txt"
 }
 
-set_up tensorrt,openvino,demo torch skimage
+set_up train,tensorrt,openvino,demo torch skimage
 installed=$((SECONDS - began))
 cd "$ROOT"
 unset LAUNCHER_MOUNTS # the map of this checkout counts
@@ -58,7 +58,11 @@ demo=$HERE/demo
 work=$(resolve "$demo")
 if [ -n "$(ls -A "$work" 2>/dev/null)" ]; then set_aside "$work"; fi
 mkdir -p "$work"/{evaluated,pruned,etlts,engines}
+own_key=${TAOLITE_KEY:+yes}
 export TAOLITE_KEY=${TAOLITE_KEY:-tlt_encode} # instead of -k in every line: seals and opens the models
+# What is printed below runs as it is printed, after these lines. A key of one's own is not printed.
+say "cd $ROOT"
+say "export PATH=$(dirname "$(command -v python)"):\$PATH$([ -n "$own_key" ] || printf " TAOLITE_KEY=tlt_encode")"
 epochs=(${quick:+--epochs 2})
 
 if [ -z "$photographs" ]; then
@@ -80,13 +84,8 @@ step "evaluate" score retrained "$demo/specs/retrain.txt" "$retrained"
 step "export, sealed with the key" detectnet_v2 export -m "$retrained" -o "$demo/etlts/retrained.etlt"
 step "export the unpruned one too, to compare" detectnet_v2 export -m "$trained" -o "$demo/etlts/trained.etlt"
 step "evaluate the export" score exported "$demo/specs/retrain.txt" "$demo/etlts/retrained.etlt"
-if python -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("tensorrt") or u.find_spec("tensorrt_rtx")))'; then
-  step "an engine for TensorRT" taolite convert "$work/etlts/retrained.etlt" -d 3,192,256 \
-    -o output_cov/Sigmoid,output_bbox/BiasAdd -e "$work/engines/retrained.engine" -t fp16 -m 4
-else
-  say ""
-  say "no TensorRT for this machine, so no engine of it; OpenVINO and ONNX Runtime run the same .etlt"
-fi
+step "an engine: TensorRT's with an NVIDIA GPU, otherwise OpenVINO's for this processor" \
+  taolite convert "$work/etlts/retrained.etlt" -e "$work/engines/retrained.engine" -t fp16 -m 4
 step "pictures of what was held out" detectnet_v2 inference -e "$demo/specs/inference.txt" -i "$demo/heldout" \
   -o "$demo/pictures" -m "$demo/etlts/retrained.etlt"
 step "what it all came to" python commands/demo/table.py "$work"

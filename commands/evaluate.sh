@@ -8,18 +8,19 @@
 #   FILE     another model: a path, or the name of one in data/tlts
 #   SPEC     a file, or the name of one in specs/
 #   KEY      opens the model; @FILE reads it from a file ($TAOLITE_KEY, else tlt_encode)
+#   -m FILE, -e SPEC and -k KEY may be given as flags
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 wants_help "$@"
-case "${1:-train}" in
-  train) file=NEW_TRAINED.tlt spec=detectnet_train.txt ;;
-  retrain) file=NEW_RETRAINED.tlt spec=detectnet_retrain.txt ;;
-  *) file=$1 spec=detectnet_train.txt ;;
-esac
+take_flags "$@"
+set -- ${WORDS[@]+"${WORDS[@]}"}
+model=${MODEL:-${1:-train}}
+spec=detectnet_train.txt
+if [ "$model" = retrain ]; then spec=detectnet_retrain.txt; fi
 need_taolite
-use_key "${3:-}"
+use_key "${KEY:-${3:-}}"
 
 detectnet_v2 evaluate \
-  -e "$(spec_path "${2:-$spec}")" \
-  -m "$(model_path "$file" "$HERE/data/tlts")" \
+  -e "$(spec_path "${SPEC:-${2:-$spec}}")" \
+  -m "$(chosen_model "$model")" \
   ${KEY_FLAGS[@]+"${KEY_FLAGS[@]}"}

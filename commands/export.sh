@@ -3,16 +3,19 @@
 #
 #   commands/export.sh [FILE] [KEY]
 #
-#   FILE  a model: a path, or the name of one in data/tlts
+#   FILE  a model: train, retrain, a path, or the name of one in data/tlts
 #         (the newer of data/tlts/NEW_RETRAINED.tlt and data/pruned/NEW_PRUNED.tlt, else data/tlts/NEW_TRAINED.tlt)
 #   KEY   opens the model, seals the export; @FILE reads it from a file ($TAOLITE_KEY, else tlt_encode)
+#   -m FILE, -k KEY and -o OUT, the export, may be given as flags
 #
-# An earlier NEW_EXPORTED.etlt is set aside.
+# An earlier export of that name is set aside.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 wants_help "$@"
+take_flags "$@"
+set -- ${WORDS[@]+"${WORDS[@]}"}
 need_taolite
-use_key "${2:-}"
+use_key "${KEY:-${2:-}}"
 
 newest_model() {
   local retrained pruned
@@ -27,12 +30,14 @@ newest_model() {
   fi
 }
 
-model=$(if [ $# -gt 0 ]; then model_path "$1" "$HERE/data/tlts"; else newest_model; fi)
-exported=$(resolve "$HERE/data/etlts/NEW_EXPORTED.etlt")
+model=${MODEL:-${1:-}}
+model=$(if [ -n "$model" ]; then chosen_model "$model"; else newest_model; fi)
+output=${OUT:-$HERE/data/etlts/NEW_EXPORTED.etlt}
+exported=$(resolve "$output")
 mkdir -p "$(dirname "$exported")"
 set_aside "$exported"
 say "exporting $model"
 detectnet_v2 export \
   -m "$model" \
-  -o "$HERE/data/etlts/NEW_EXPORTED.etlt" \
+  -o "$output" \
   ${KEY_FLAGS[@]+"${KEY_FLAGS[@]}"}

@@ -5,21 +5,24 @@
 #
 #   IMAGES  a folder of photographs, or one
 #   OUT     images_annotated/ and labels/ go here (data/inferred)
-#   FILE    a model: a path, or the name of one in data/tlts (the one the spec names)
+#   FILE    a model: train, retrain, a path, or the name of one in data/tlts (the one the spec names)
 #   SPEC    an inference spec: a file, or the name of one in specs/ (detectnet_inference.txt)
 #   KEY     opens the model; @FILE reads it from a file ($TAOLITE_KEY, else tlt_encode)
+#   -o OUT, -m FILE, -e SPEC and -k KEY may be given as flags
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 wants_help "$@"
+take_flags "$@"
+set -- ${WORDS[@]+"${WORDS[@]}"}
 if [ $# -eq 0 ]; then help >&2; fail "which photographs? name a folder"; fi
 need_taolite
-use_key "${5:-}"
+use_key "${KEY:-${5:-}}"
 
 model=()
-if [ -n "${3:-}" ]; then model=(-m "$(model_path "$3" "$HERE/data/tlts")"); fi
+if [ -n "${MODEL:-${3:-}}" ]; then model=(-m "$(chosen_model "${MODEL:-$3}")"); fi
 detectnet_v2 inference \
-  -e "$(spec_path "${4:-detectnet_inference.txt}")" \
+  -e "$(spec_path "${SPEC:-${4:-detectnet_inference.txt}}")" \
   -i "$1" \
-  -o "${2:-$HERE/data/inferred}" \
+  -o "${OUT:-${2:-$HERE/data/inferred}}" \
   ${KEY_FLAGS[@]+"${KEY_FLAGS[@]}"} \
   ${model[@]+"${model[@]}"}

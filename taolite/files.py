@@ -1,42 +1,95 @@
-"""Files that appear whole or not at all: written beside the target, flushed to the disk, then renamed over it.
+"""Reading regular files, and writing files atomically.
 
-After a crash, a full disk or a Ctrl-C there is the old file or none, never half of a new one.
+A file is written under a temporary name, flushed to the disk, then renamed: after a crash, a full disk or a Ctrl-C the
+old file is there, or none, never half of a new one. The temporary files of processes that died are removed by the next
+process that writes to the folder. A writer holds a lock on its temporary file, also on a disk that several machines
+share, so that the files of running processes are kept.
+
+Only regular files are opened for reading: a pipe without a writer or an endless device is refused at once.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from taolite.errors import PathError, StorageError
+from taolite.errors import PathError, StorageError, UsageError
 
-__all__ = ["open_atomic", "storage_error", "write_bytes", "write_text"]
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks; nothing is removed there
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = [
+    "open_atomic",
+    "open_file",
+    "refuse_replacing",
+    "storage_error",
+    "sweep",
+    "sync_folder",
+    "write_bytes",
+    "write_text",
+]
+
+_NAME = 40  # characters of the target's name; a file's whole name has 255 bytes at most
+_PARTIAL = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.partial", re.DOTALL)
+_READING = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+_swept: set[str] = set()  # folders that this process has swept: each is listed once, also one of a million labels
+_NOT_FILES = ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"))
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """A regular file, open for reading. Raises PathError for a missing file, a folder, a pipe or a device."""
+    try:
+        handle = os.open(path, _READING)
+    except FileNotFoundError as error:
+        raise PathError(f"{path}: no such file") from error
+    except OSError as error:
+        raise PathError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise PathError(f"{str(path)!r}: no file can have this name ({error})") from error
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        kind = next((name for test, name in _NOT_FILES if test(mode)), "device")
+        raise PathError(f"{path}: this is a {kind}; a file is needed")
+    return os.fdopen(handle, "rb")
 
 
 @contextmanager
-def open_atomic(path: Path) -> Iterator[IO[bytes]]:
-    """Open `path` for writing; it takes the place of an older file only when the block ends without an error.
+def open_atomic(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
+    """Open `path` for writing. The file appears, or replaces an older one, only if the block ends without an error.
 
-    Missing parent folders are made. Raises StorageError where the disk is full or cannot be written to.
+    Missing parent folders are made. With `durable` False the file is not flushed to the disk: it survives a crash of
+    this process, but survives a power cut only after `sync_folder`. Use that for the many files of one folder.
+    Raises StorageError if the disk is full or cannot be written to, PathError if a file is in the way.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.partial")  # pids are a machine's
+    partial = path.with_name(f".{path.name[:_NAME]}.{os.getpid()}.{secrets.token_hex(4)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as stream:
+        sweep(path.parent)
+        with _new_file(partial) as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-        _sync_folder(path.parent)
+            if durable:
+                os.fsync(stream.fileno())
+            if fcntl is not None:
+                partial.replace(path)  # before the file is closed, which releases its lock
+        if fcntl is None:
+            partial.replace(path)
+        if durable:
+            _sync(path.parent)
     except OSError as error:
         raise storage_error(path, error) from error
     finally:
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with suppress(OSError):  # a folder that cannot be changed any more; the error under way says why
             partial.unlink()
 
 
@@ -46,27 +99,78 @@ def write_bytes(path: Path, data: bytes) -> None:
         stream.write(data)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` as UTF-8, atomically."""
-    write_bytes(path, text.encode())
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Write `text` to `path` as UTF-8, atomically; `durable` as of `open_atomic`."""
+    with open_atomic(path, durable=durable) as stream:
+        stream.write(text.encode())
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, where the system lets a folder be opened."""
+def sync_folder(folder: Path) -> None:
+    """Flush all files below `folder`, and the folders themselves, to the disk."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            if not os.path.islink(path := os.path.join(root, name)):  # noqa: PTH114, PTH118
+                _sync(Path(path))
+        _sync(Path(root))
+
+
+def sweep(folder: Path) -> None:
+    """Remove temporary files of processes that died from `folder`. A process does this once for each folder."""
+    place = os.path.abspath(folder)  # noqa: PTH100  (links stay as they are)
+    if fcntl is None or place in _swept:
+        return
+    _swept.add(place)
+    with suppress(OSError), os.scandir(place) as entries:
+        for entry in entries:
+            if _PARTIAL.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                _remove_if_left(Path(entry.path))
+
+
+def _new_file(partial: Path) -> IO[bytes]:
+    """A new file, locked. If another process swept it away before it was locked, it is made again."""
+    while True:
+        stream = open(partial, "wb")  # noqa: SIM115  (closed by the caller)
+        if fcntl is None:
+            return stream
+        with suppress(OSError):  # a disk without locks
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        if partial.exists():
+            return stream
+        stream.close()
+
+
+def _remove_if_left(partial: Path) -> None:
+    """Remove the file unless its writer is running, and so has it locked."""
+    with suppress(OSError), open(partial, "rb+") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        partial.unlink()
+
+
+def _sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk, if the system can open it."""
     with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
+        handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
 
 
+def refuse_replacing(source: Path, target: Path) -> None:
+    """Raise UsageError if `target` is the same file as `source`, so that writing would replace the input."""
+    same = False
+    with suppress(OSError, ValueError):  # one of them does not exist
+        same = source.samefile(target)
+    if same:
+        raise UsageError(f"{target}: this is the input model, and it would be replaced; choose another output")
+
+
 def storage_error(path: Path, error: OSError) -> StorageError | PathError:
-    """What a failed write to `path` means to a user."""
+    """The error for a failed write to `path`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(f"{path}: the disk is full; nothing was replaced. Free some space and run it again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StorageError(f"{path}: this folder cannot be written to; change its permissions or choose another")
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
-        return PathError(f"{path}: a file stands where a folder is needed (or the reverse); move it or choose another")
+        return PathError(f"{path}: a file is where a folder should be, or the reverse; move it or choose another path")
     return StorageError(f"{path}: {error.strerror or error}; nothing was replaced")

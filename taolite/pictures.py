@@ -1,63 +1,217 @@
-"""Photographs on disk: their size and their pixels, the way a viewer shows them.
+"""Size and pixels of pictures, as a viewer shows them. All pictures are opened here.
 
-EXIF rotation is applied here and nowhere else, so a box drawn in a viewer fits the pixels training sees.
-Pillow is imported when a picture is opened: `taolite --help` never pays for it.
+EXIF rotation is applied here and nowhere else, so that a box drawn in a viewer fits the pixels used in training.
+Pictures are untrusted. Only the formats in `FORMATS` are decoded, recognised by content (Pillow has forty more, and
+runs Ghostscript for one of them). A picture with more pixels than `max_pixels()` is refused from its header, before
+memory is allocated; the environment variable TAOLITE_MAX_PIXELS or `limit_pixels` changes that limit. Pillow is
+imported when a picture is opened, so that `taolite --help` is fast.
 """
 
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.errors import DataError, PathError
+from taolite.errors import PathError, PictureError, TaoliteError, UsageError
+from taolite.files import open_file
 
 if TYPE_CHECKING:
+    from PIL import Image
     from PIL.ImageFile import ImageFile
 
-__all__ = ["EXTENSIONS", "open_picture", "read_rgb", "read_size", "to_grey"]
+__all__ = [
+    "EXTENSIONS",
+    "FORMATS",
+    "MAX_PIXELS",
+    "MAX_PIXELS_VARIABLE",
+    "limit_pixels",
+    "max_pixels",
+    "open_image",
+    "open_picture",
+    "read_rgb",
+    "read_size",
+    "to_grey",
+]
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")  # Pillow's names; PPM is PBM and PGM too
+MAX_PIXELS = 120_000_000  # width x height; the largest cameras have 102 million. As RGB that is 360 MB
+MAX_PIXELS_VARIABLE = "TAOLITE_MAX_PIXELS"
+
 _ORIENTATION = 0x0112  # the EXIF tag
 _SIDEWAYS = (5, 6, 7, 8)  # its values that swap width and height
 _SIGNATURE = 8  # bytes of a PNG before its first chunk
 _MAY_TURN = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")  # its chunks that Pillow reads an orientation from
+_BITS_PER_SAMPLE = 258  # the TIFF tag
+_DIMMEST = (
+    2.0  # a maximum between 1 and this is ambiguous: a picture of 0..1 that a filter overshot, or a dark one of 0..255
+)
+_KINDS = (  # first bytes of files that have a picture's name
+    (b"\xff\xd8\xff", "a damaged JPEG"),
+    (b"\x89PNG", "a damaged PNG"),
+    (b"II*\0", "a damaged TIFF, or one of a kind that is not read"),
+    (b"MM\0*", "a damaged TIFF, or one of a kind that is not read"),
+    (b"%!PS", "an EPS or PostScript file"),
+    (b"\xc5\xd0\xd3\xc6", "an EPS file"),
+    (b"%PDF", "a PDF"),
+    (b"DDS ", "a DDS texture"),
+    (b"8BPS", "a Photoshop file"),
+    (b"\0\0\1\0", "an icon"),
+    (b"\0\0\0\x0cjP", "a JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000"),
+    (b"version https://git-lfs", "a Git LFS pointer; run `git lfs pull`"),
+    (b"<!DOCTYPE", "a web page"),
+    (b"<html", "a web page"),
+    (b"<svg", "an SVG"),
+)
+
+
+def max_pixels() -> int:
+    """The largest width x height of a picture. Raises UsageError if TAOLITE_MAX_PIXELS is not a number of pixels."""
+    given = os.environ.get(MAX_PIXELS_VARIABLE, "").strip()
+    if not given:
+        return MAX_PIXELS
+    if not given.isascii() or not given.isdigit() or len(given) > 18 or int(given) < 1:
+        raise UsageError(f"{MAX_PIXELS_VARIABLE} is {given!r}; a whole number of pixels is needed, 1 or more")
+    return int(given)
+
+
+def limit_pixels(pixels: int) -> None:
+    """Refuse pictures of more than `pixels` (width x height), in this process and in those it starts later."""
+    if pixels < 1:
+        raise UsageError(f"pictures of at most {pixels} pixels: a whole number of 1 or more is needed")
+    os.environ[MAX_PIXELS_VARIABLE] = str(pixels)
 
 
 def open_picture(path: Path) -> IO[bytes]:
-    """A picture's file. Raises PathError."""
+    """A picture's file, open for reading. Raises PathError."""
     try:
-        return open(path, "rb")
-    except FileNotFoundError as error:
-        raise PathError(f"{path}: this image is missing; restore it or remove its label") from error
-    except OSError as error:
-        raise PathError(f"{path}: cannot be read: {error.strerror or error}") from error
+        return open_file(path)
+    except PathError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise PathError(f"{path}: this image is missing; restore it or remove its label") from error
+        raise
 
 
-def read_size(path: Path, *, stream: IO[bytes] | None = None) -> tuple[int, int]:
-    """(height, width) in pixels, from the file's header alone. With `stream` the file's bytes come from there.
+@contextmanager
+def open_image(path: Path, *, stream: IO[bytes] | None = None, most: int | None = None) -> Iterator[ImageFile]:
+    """Open a picture with Pillow, for the length of a `with` block. Its header is read; its pixels are not yet decoded.
 
-    Raises PathError, DataError.
+    Args:
+        path: the picture's file. With `stream` it is only used in messages.
+        stream: has the bytes of the picture, if they are not in `path`; it is not closed.
+        most: largest width x height (default: `max_pixels()`).
+
+    Raises:
+        PathError: there is no such file. PictureError: the file is not a picture, of another format, damaged, truncated
+            or too large. An error of Pillow inside the block is a PictureError too.
     """
     from PIL import Image, UnidentifiedImageError
 
+    allowed = max_pixels() if most is None else most
+    _leave_the_bound_to_us(allowed)
+    file = open_picture(path) if stream is None else stream
+    begin = file.tell()
     try:
-        with Image.open(stream or path) as image:
+        with Image.open(file, formats=FORMATS) as image:
             width, height = image.size
-            exif = Image.Image.getexif(image) if _ends_with_its_pixels(image) else image.getexif()
-            turned = exif.get(_ORIENTATION, 1) in _SIDEWAYS
-    except FileNotFoundError as error:
-        raise PathError(f"{path}: this image is missing; restore it or remove its label") from error
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: not a readable image ({error}); replace the file or remove it") from error
+            if width * height > allowed:
+                raise PictureError(path, _too_large(f"{width} x {height} = {width * height:,}", allowed))
+            yield image
+    except TaoliteError:  # of a stream, too
+        raise
+    except UnidentifiedImageError as error:
+        raise PictureError(path, _what_it_is(file, begin)) from error
+    except Image.DecompressionBombError as error:
+        raise PictureError(path, _too_large(f"more than {2 * allowed:,}", allowed)) from error
+    except Exception as error:  # Pillow's decoders raise what they like
+        raise PictureError(path, str(error) or type(error).__name__) from error
+    finally:
+        if stream is None:
+            file.close()
+
+
+def read_size(path: Path, *, stream: IO[bytes] | None = None) -> tuple[int, int]:
+    """(height, width) in pixels. Only the header is read, from `stream` if it is given.
+
+    Raises PathError, PictureError.
+    """
+    from PIL import Image
+
+    with open_image(path, stream=stream) as image:
+        width, height = image.size
+        exif = Image.Image.getexif(image) if _ends_with_its_pixels(image) else image.getexif()
+        turned = exif.get(_ORIENTATION, 1) in _SIDEWAYS
     return (width, height) if turned else (height, width)
 
 
+def read_rgb(path: Path, *, grey: bool = False, stream: IO[bytes] | None = None) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB, or (H, W, 1) with `grey`; a new array. The bytes are read from `stream` if it is given.
+
+    Palettes and CMYK are converted, an alpha channel is dropped. 16-bit samples are scaled to 8 bits; a grey picture
+    whose values all fit into 8 bits is not scaled. Float pictures need to have values of 0 to 1, or of 0 to 255.
+    Raises PathError for a missing file; PictureError for a file that is not a picture, is truncated, or has grey values
+    outside of these ranges.
+    """
+    from PIL import Image, ImageOps
+
+    with open_image(path, stream=stream) as image:
+        tags = getattr(image, "tag_v2", {})
+        upright: Image.Image = ImageOps.exif_transpose(image)
+        if upright.mode == "F":
+            upright = Image.fromarray(_of_floats(path, np.asarray(upright)))
+        elif upright.mode.startswith("I"):
+            bits = min(tags.get(_BITS_PER_SAMPLE, (16,))[0], 16)
+            upright = Image.fromarray(_of_integers(path, np.asarray(upright), highest=(1 << bits) - 1))
+        pixels = np.array(upright.convert("RGB"))
+    return to_grey(pixels) if grey else pixels
+
+
+def to_grey(image_hwc: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB -> (H, W, 1), with the same values as `read_rgb(grey=True)`."""
+    from PIL import Image
+
+    return np.array(Image.fromarray(image_hwc).convert("L"))[:, :, None]
+
+
+def _leave_the_bound_to_us(allowed: int) -> None:
+    """Raise Pillow's own limit to ours. Pillow warns at its limit and refuses at twice that, in the whole process."""
+    from PIL import Image
+
+    if Image.MAX_IMAGE_PIXELS is not None and allowed > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = allowed
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+
+def _too_large(pixels: str, allowed: int) -> str:
+    return f"it has {pixels} pixels, and the limit is {allowed:,}; --max-pixels or {MAX_PIXELS_VARIABLE} raises it"
+
+
+def _what_it_is(file: IO[bytes], begin: int) -> str:
+    """The kind of a file that Pillow does not recognise, from its first bytes, in words."""
+    file.seek(begin)
+    head = file.read(64)
+    if not head:
+        return "the file is empty"
+    if not head.strip(b"\0"):
+        return "the file begins with zeros; it was probably not copied completely"
+    kind = next((name for first, name in _KINDS if head.lower().startswith(first.lower())), "")
+    if head[4:8] == b"ftyp":
+        kind = "an AVIF or HEIC picture, or a video"
+    if kind.startswith("a damaged"):
+        return kind
+    return f"{kind or 'unknown image format'}; {', '.join(FORMATS[:-1])} and {FORMATS[-1]} are read"
+
+
 def _ends_with_its_pixels(image: ImageFile) -> bool:
-    """Whether this is a whole PNG with no EXIF or text behind its pixels. Pillow decodes them all to see that."""
+    """True for a complete PNG without EXIF or text after its pixels. Pillow decodes all pixels to find that out."""
     if image.format != "PNG":
         return False
     stream = image.fp
@@ -71,35 +225,27 @@ def _ends_with_its_pixels(image: ImageFile) -> bool:
     return head[4:] == b"IEND"
 
 
-def read_rgb(path: Path, *, grey: bool = False, stream: IO[bytes] | None = None) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB, or (H, W, 1) with `grey`; a new array. With `stream` the file's bytes come from there.
-
-    Any mode Pillow reads is accepted (palette, alpha over black, CMYK, 16 bit). Raises PathError for a missing
-    file and DataError for one that is no image, or a truncated one.
-    """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with Image.open(stream or path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode in ("I;16", "I", "F"):
-                upright = Image.fromarray(_to_eight_bits(np.asarray(upright)))
-            pixels = np.array(upright.convert("RGB"))
-    except FileNotFoundError as error:
-        raise PathError(f"{path}: this image is missing; restore it or remove its label") from error
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: not a readable image ({error}); replace the file or remove it") from error
-    return to_grey(pixels) if grey else pixels
-
-
-def to_grey(image_hwc: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB -> (H, W, 1), the same values that `read_rgb(grey=True)` gives."""
-    from PIL import Image
-
-    return np.array(Image.fromarray(image_hwc).convert("L"))[:, :, None]
-
-
-def _to_eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """16-bit and floating greys to 0..255; 8-bit values stored in a wider type stay as they are."""
+def _of_integers(path: Path, values: NDArray[np.generic], *, highest: int) -> NDArray[np.uint8]:
+    """Grey values of 0..`highest` scaled to 0..255; not scaled if all of them are 255 or less."""
+    low, high = int(values.min(initial=0)), int(values.max(initial=0))
+    if low < 0 or high > highest:
+        raise PictureError(
+            path, f"its grey values are {low} to {high}; convert it to 8 bits (0 to {highest} is read too)"
+        )
     wide = values.astype(np.float32)
-    return (wide if wide.max(initial=0) <= 255 else wide / 257).clip(0, 255).astype(np.uint8)
+    return (wide if high <= 255 else wide / (highest / 255)).astype(np.uint8)
+
+
+def _of_floats(path: Path, values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Grey values of 0..1, or of 0..255, to 0..255."""
+    wide = values.astype(np.float32)
+    if not np.isfinite(wide).all():
+        raise PictureError(path, "some grey values are not finite numbers (NaN, infinity); convert it to 8 bits")
+    low, high = float(wide.min(initial=0)), float(wide.max(initial=0))
+    if low >= 0 and high <= 1:
+        return np.asarray((wide * 255).round(), np.uint8)
+    if low >= 0 and _DIMMEST <= high <= 255:
+        return wide.astype(np.uint8)
+    raise PictureError(
+        path, f"its grey values are {low:g} to {high:g}; convert it to 8 bits (0 to 1 and 0 to 255 are read too)"
+    )

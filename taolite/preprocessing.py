@@ -1,8 +1,8 @@
-"""From photograph to network input: one value, stored in every artifact, used by train, evaluate, calibrate, infer
-and the DeepStream config alike.
+"""From photo to network input. The same value is stored in every artifact and used in training, evaluation,
+calibration, inference and the DeepStream config.
 
-A photo is resized, and a window of the input's size is taken out of it, filled up with zeros at the right and bottom
-(reference/detectnet_v2.md 4.2). `fit` says how:
+A photo is resized, and a window of the input's size is cut out of it. Missing pixels at the right and bottom are zero
+(reference/detectnet_v2.md 4.2). `fit` is one of:
 
     crop     the window lies at `crop_at` of the photo, which `photo_scale` may resize first (TAO's default)
     stretch  resized to the input, whatever its aspect (`enable_auto_resize`, and TAO's inference)
@@ -15,6 +15,8 @@ A photo is resized, and a window of the input's size is taken out of it, filled 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -28,8 +30,8 @@ __all__ = ["Preprocessing", "resize"]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Input pixels are `scale * (value - offset) / std` of RGB (or grey) values 0..255, laid out CHW float32; `bgr`
-    turns the channels round first, and `offsets` and `stds` are in that order then."""
+    """The network's input is `scale * (value - offset) / std` of RGB (or grey) values 0..255, CHW float32. With `bgr`
+    the channels are reversed first; `offsets` and `stds` are then in BGR order."""
 
     input_hw: tuple[int, int]
     channels: int = 3
@@ -108,14 +110,58 @@ class Preprocessing:
         return max(round(height * scale_y), 1), max(round(width * scale_x), 1)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON value; `from_json` gives the same Preprocessing back."""
+        """A JSON object. `from_json` turns it into an equal Preprocessing."""
         return asdict(self)
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> Preprocessing:
-        """The Preprocessing that `to_json` wrote; what an older version did not know of has its default."""
+        """The Preprocessing of a JSON object from `to_json`. A field that is missing has its default.
+
+        Raises ValueError for a field or a value that no Preprocessing has.
+        """
+        if not isinstance(value, dict):
+            raise ValueError("preprocessing is no object")
         known: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in value.items()}
+        for name, given in known.items():
+            if name not in _SOUND:
+                raise ValueError(f"preprocessing.{name} is not known")
+            if not _SOUND[name](given):
+                raise ValueError(f"preprocessing.{name} is {value[name]!r}")
+        if "input_hw" not in known:
+            raise ValueError("preprocessing.input_hw is missing")
         return Preprocessing(**known)
+
+
+_LARGEST_SIDE = 1 << 16  # pixels
+_LARGEST_NUMBER = 1e30  # no nan, no infinity, nothing beyond float32
+
+
+def _whole(value: Any, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
+
+
+def _number(value: Any, *, above: float = -math.inf) -> bool:
+    return type(value) in (int, float) and max(above, -_LARGEST_NUMBER) < value < _LARGEST_NUMBER
+
+
+def _tuple(value: Any, count: tuple[int, ...], fits: Callable[[Any], bool]) -> bool:
+    return isinstance(value, tuple) and len(value) in count and all(fits(item) for item in value)
+
+
+_SOUND: dict[str, Callable[[Any], bool]] = {
+    "input_hw": lambda v: _tuple(v, (2,), lambda side: _whole(side, 1, _LARGEST_SIDE)),
+    "channels": lambda v: _whole(v, 1, 3) and v != 2,
+    "fit": lambda v: v in ("crop", "stretch", "aspect", "cover"),
+    "scale": _number,
+    "offsets": lambda v: _tuple(v, (1, 3), _number),
+    "stds": lambda v: _tuple(v, (1, 3), lambda std: _number(std, above=0)),
+    "bgr": lambda v: isinstance(v, bool),
+    "crop_at": lambda v: _tuple(v, (2,), lambda side: _whole(side, -_LARGEST_SIDE, _LARGEST_SIDE)),
+    "photo_scale": lambda v: _tuple(v, (2,), lambda scale: _number(scale, above=0)),
+    "least_side": lambda v: _whole(v, 0, _LARGEST_SIDE),
+    "most_side": lambda v: _whole(v, 0, _LARGEST_SIDE),
+    "cubic": lambda v: isinstance(v, bool),
+}
 
 
 def resize(image_hwc: NDArray[np.uint8], to_hw: tuple[int, int], *, cubic: bool = False) -> NDArray[np.uint8]:

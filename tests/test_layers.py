@@ -15,7 +15,10 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "taolite"
 LEVELS = (
-    {"errors", "files", "boxes", "sample", "scorecard", "events", "pictures", "preprocessing"},
+    {
+        *("errors", "files", "boxes", "sample", "scorecard", "events", "pictures", "preprocessing"),
+        *("quiet", "onnxfile", "extras"),
+    },
     {"spec", "formats", "artifacts", "workspace"},
     {"nn", "data", "metrics", "pruning", "quant", "dist", "engines", "media", "sinks"},
     {"tasks", "report"},
@@ -34,8 +37,8 @@ TORCH_FREE = (
         for name in ("engines", "media", "metrics", "quant", "report", "cli")
         for tail in ("", ".*")
     ),
-    "taolite.tasks.*.spec",
-    "taolite.tasks.*.decode",
+    *(f"taolite.tasks.{name}" for name in ("base", "found", "registry", "*.spec", "*.decode", "*.use")),
+    *(f"taolite.stages.{name}" for name in ("agree", "trained", "inference", "inference.*")),
 )
 
 
@@ -136,11 +139,11 @@ def test_imports_point_to_lower_levels_only():
 @pytest.mark.parametrize(
     ("importer", "imported", "wrong"),
     [
-        ("taolite.nn.resnet", "taolite.stages.train", "above"),
+        ("taolite.nn.resnet", "taolite.stages.training.train", "above"),
         ("taolite.nn.resnet", "taolite.data.order", "beside"),
         ("taolite.errors", "taolite.spec.load", "above"),
-        ("taolite.stages.train", "taolite.report.plots", None),
-        ("taolite.report.plots", "taolite.stages.train", "above"),
+        ("taolite.stages.training.train", "taolite.report.plots", None),
+        ("taolite.report.plots", "taolite.stages.training.train", "above"),
         ("taolite.cli.main", "taolite.errors", None),
         ("taolite.files", "taolite.errors", None),
     ],
@@ -163,6 +166,27 @@ def test_what_must_load_without_torch_does(module):
     assert heavy == {}, f"loading {module} loads torch, named at module level by {heavy}"
 
 
+FOREIGN = ({"tao", "jetson"}, {"tao", "own"}, {"jetson", "own"})
+
+
+def dialect(module: str) -> str | None:
+    """`taolite.cli.tao.flags` -> `tao`; None for what the dialects share."""
+    parts = module.split(".")
+    return parts[2] if parts[:2] == ["taolite", "cli"] and parts[2:3] in (["tao"], ["jetson"], ["own"]) else None
+
+
+def test_dialects_of_the_command_line_do_not_import_each_other():
+    wrong = [
+        f"{found.importer}:{found.line} imports {found.imported}"
+        for entries in IMPORTS.values()
+        for found in entries
+        if {dialect(found.importer), dialect(found.imported)} in FOREIGN
+    ]
+
+    assert wrong == []
+    assert {dialect(module) for module in MODULES} >= {"tao", "jetson", "own"}
+
+
 def test_this_test_can_see_torch():
     assert loaded_by("taolite.nn.resnet")["torch"] in MODULES
 
@@ -170,7 +194,10 @@ def test_this_test_can_see_torch():
 HEAVY = ("torch", "torchvision", "cv2", "onnx", "onnxruntime", "matplotlib", "PIL", "tensorboard", "safetensors.torch")
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["--version"], ["detectnet", "--help"], ["inspect", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--help"], ["--version"], ["detectnet", "--help"], ["show", "--help"], ["jetson", "train.py", "--help"]],
+)
 def test_help_answers_without_loading_anything_heavy(arguments):
     code = (
         "import sys, taolite.cli.main as front\n"

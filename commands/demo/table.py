@@ -24,11 +24,12 @@ from taolite.artifacts.bundle import count_parameters, read_bundle
 from taolite.artifacts.etlt import read_model
 from taolite.artifacts.keys import Key, find_key
 from taolite.engines.base import RuntimeName
-from taolite.engines.onnx_graph import Cost, macs_and_parameters, signature
+from taolite.engines.onnx_cost import Cost, macs_and_parameters
+from taolite.engines.onnx_graph import signature
 from taolite.errors import TaoliteError
 from taolite.report.table import ModelFigures, comparison_table
 from taolite.stages.device import choose
-from taolite.stages.models import open_model
+from taolite.stages.inference.models import open_model
 
 __all__ = ["Row", "Scores", "read_scores", "rows_of"]
 

@@ -1,4 +1,4 @@
-"""Artifacts: what runs leave behind and hand on. Sealed with a key, without pickle; docs/FORMAT.md has the bytes."""
+"""Artifacts: files that one stage writes and another reads. Encrypted, without pickle; see docs/FORMAT.md."""
 
 from __future__ import annotations
 

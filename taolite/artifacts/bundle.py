@@ -1,15 +1,14 @@
-"""Bundle: a model with all it takes to use it, in a `.tlt`; and the checkpoint, a run's state, sealed the same way.
+"""Bundle: a trained model with everything needed to use it, in a `.tlt`. Checkpoint: the state of a run, sealed alike.
 
-A `.tlt` holds tensors (safetensors), a JSON record from which the network is rebuilt, class names, preprocessing,
-the resolved spec and the lineage. There is no pickle: opening a file runs no code of its writer.
-Tensors are NumPy arrays, little-endian, of the dtypes in `DTYPES`; shapes and dtypes come back as they went in.
+A `.tlt` holds the tensors (safetensors) and a JSON record: the architecture, class names, preprocessing, the resolved
+spec and the lineage. It contains no pickle, so opening a file runs no code from it.
+Tensors are little-endian NumPy arrays of the dtypes in `DTYPES`; shapes and dtypes are kept exactly.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite import __version__
-from taolite.artifacts.container import KdfCost, read_file, seal, unseal
+from taolite.artifacts.container import KdfCost, seal, unseal
 from taolite.artifacts.keys import Key
-from taolite.artifacts.sniff import Kind, sniff_bytes, wrong_kind
-from taolite.errors import DamagedError
-from taolite.files import open_atomic
+from taolite.artifacts.record import join, opened, split
+from taolite.artifacts.sniff import Kind, sniff_stream, wrong_kind
+from taolite.files import open_atomic, open_file
 from taolite.preprocessing import Preprocessing
 
 __all__ = [
@@ -49,11 +48,11 @@ DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float3
 class Bundle:
     """A trained model.
 
-    task: "detectnet". architecture: JSON, all it takes to rebuild the network (arch, layers, channel counts ...).
-    classes: names in the order of the network's outputs. tensors: weights by name. spec: text of the resolved spec.
-    lineage: one JSON record for each step that led here, oldest first (stage, parent hash, parameters, versions,
-    metrics). decoding: JSON, the settings with which the task's `decode` reads the outputs; empty where the writer
-    gave none. extra: JSON, whatever else a task keeps.
+    task: its name, as "detectnet". architecture: JSON from which the network is rebuilt (arch, layers, channel counts
+    ...). classes: names in the order of the network's outputs. tensors: weights by name. spec: text of the resolved
+    spec. lineage: one JSON object for each stage that led to this model, oldest first (stage, parent hash, parameters,
+    versions, metrics). decoding: JSON, the settings that the task's `decode` uses; empty if the writer gave none.
+    extra: JSON, other data of the task.
     """
 
     task: str
@@ -69,14 +68,14 @@ class Bundle:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """State of a run: arrays by name, and a JSON value beside them."""
+    """The state of a run. tensors: arrays by name. state: a JSON object."""
 
     tensors: Tensors
     state: dict[str, Any]
 
 
 def write_bundle(path: Path, bundle: Bundle, *, key: Key, cost: KdfCost | None = None) -> None:
-    """Seal `bundle` into `path`, atomically. `cost` is for tests; StorageError where it cannot be written."""
+    """Write `bundle` to `path`, encrypted, atomically. `cost` is for tests. Raises StorageError."""
     record = {
         "architecture": bundle.architecture,
         "classes": list(bundle.classes),
@@ -91,7 +90,7 @@ def write_bundle(path: Path, bundle: Bundle, *, key: Key, cost: KdfCost | None =
 
 
 def count_parameters(tensors: Mapping[str, NDArray[Any]]) -> int:
-    """Numbers in all float tensors, BatchNorm's moving statistics included, as TAO counts (reference 9.6)."""
+    """Number of values in all float tensors, including BatchNorm's moving statistics, as TAO counts (reference 9.6)."""
     return sum(int(array.size) for array in tensors.values() if array.dtype.kind == "f")
 
 
@@ -113,18 +112,18 @@ def write_checkpoint(
     key: Key,
     cost: KdfCost | None = None,
 ) -> None:
-    """Seal arrays and a JSON value into `path`, atomically; a crash leaves the checkpoint before it."""
+    """Write arrays and a JSON object to `path`, encrypted, atomically: after a crash the older checkpoint is there."""
     public = {"writer": f"taolite {__version__}"}
     _write(path, dict(state), tensors, kind="checkpoint", public=public, key=key, cost=cost)
 
 
 def read_checkpoint(path: Path, *, key: Key | None) -> Checkpoint:
-    """Open a checkpoint; raises as `read_bundle` does."""
+    """Open a checkpoint. Raises the same errors as `read_bundle`."""
     return _read(path, Kind.CHECKPOINT, "a checkpoint of a run", key, _checkpoint)
 
 
 def weights_hash(tensors: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 (64 hex digits) of names, dtypes, shapes and values: equal where two runs gave the same weights."""
+    """SHA-256 (64 hex digits) of names, dtypes, shapes and values. Equal weights have equal hashes."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         array = _plain(name, tensors[name])
@@ -145,28 +144,29 @@ def _write(
 ) -> None:
     from safetensors.numpy import save
 
-    text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    blob = save({name: _plain(name, array) for name, array in tensors.items()})
-    payload = struct.pack("<I", len(text)) + text + blob
+    payload = join(record, save({name: _plain(name, array) for name, array in tensors.items()}))
     with open_atomic(path) as stream:
         seal(stream, payload, kind=kind, key=key, public=public, cost=cost)
 
 
 def _stored_extra(bundle: Bundle) -> dict[str, Any]:
-    """`extra` as the file has it: `decoding` is a member of it, where every reader since 0.1.0 looks for it."""
+    """`extra` as it is stored. `decoding` is stored inside it, where every reader since 0.1.0 looks for it."""
     return {**bundle.extra, **({"decoding": dict(bundle.decoding)} if bundle.decoding else {})}
 
 
 def _bundle(record: dict[str, Any], tensors: Tensors) -> Bundle:
+    classes, texts = record["classes"], [record["task"], record["spec"]]
+    if not isinstance(classes, list) or not all(isinstance(text, str) for text in texts + classes):
+        raise ValueError("task and spec need to be texts, classes a list of texts")
     extra = dict(record["extra"])
     return Bundle(
-        task=str(record["task"]),
+        task=record["task"],
         architecture=dict(record["architecture"]),
-        classes=tuple(record["classes"]),
+        classes=tuple(classes),
         preprocessing=Preprocessing.from_json(record["preprocessing"]),
         tensors=tensors,
-        spec=str(record["spec"]),
-        lineage=tuple(record["lineage"]),
+        spec=record["spec"],
+        lineage=tuple(dict(step) for step in record["lineage"]),
         decoding=dict(extra.pop("decoding", {})),
         extra=extra,
     )
@@ -177,25 +177,23 @@ def _checkpoint(record: dict[str, Any], tensors: Tensors) -> Checkpoint:
 
 
 def _read(path: Path, kind: Kind, needed: str, key: Key | None, build: Callable[[dict[str, Any], Tensors], T]) -> T:
-    """Open the file and build what it holds. Its writer had the key, and is trusted with nothing more."""
-    from safetensors import SafetensorError
+    """Open the file and build a Bundle or Checkpoint from its contents."""
     from safetensors.numpy import load
 
-    data = read_file(path)
-    found = sniff_bytes(data, where=str(path))
-    if found is not kind:
-        raise wrong_kind(str(path), found, needed=needed)
-    _, payload = unseal(data, key=key, where=str(path))
-    try:
-        (length,) = struct.unpack_from("<I", payload)
-        record = json.loads(payload[4 : 4 + length])
-        return build(record, load(payload[4 + length :]))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error, SafetensorError) as error:
-        raise DamagedError(f"{path}: opens with this key but holds nothing taolite wrote ({error})") from error
+    with open_file(path) as stream:
+        found = sniff_stream(stream, where=str(path))
+        if found is not kind:
+            raise wrong_kind(str(path), found, needed=needed)
+        stream.seek(0)
+        _, payload = unseal(stream, key=key, where=str(path))
+    with opened(str(path)):
+        record, blob = split(payload)
+        del payload
+        return build(record, load(blob))
 
 
 def _plain(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """The array as C-ordered little-endian memory, of a dtype that every reader knows."""
+    """The array in C order, little-endian. TypeError for a dtype that is not in `DTYPES`."""
     plain = np.asarray(array, order="C")
     if plain.dtype.name not in DTYPES:
         raise TypeError(f"tensor {name!r} is {plain.dtype}; an artifact holds {', '.join(DTYPES)}")

@@ -1,22 +1,24 @@
-"""The sealed container every artifact is: authenticated, in chunks, and clear about what is wrong with it.
+"""The encrypted container that every artifact uses: authenticated, in chunks, with one error for each kind of fault.
 
-docs/FORMAT.md gives the bytes; in short: a prologue (magic, version, header length, checksum), a JSON header
-that anybody may read, a key check, a checksum of all that, then the payload in AES-256-GCM chunks. The keys
-come from the passphrase by Argon2id. What each part is for:
+docs/FORMAT.md defines the bytes. In short: a prologue (magic, version, header length, checksum), a JSON header that
+is readable without the key, a key check, a checksum of these parts (together: the front), then the payload in
+AES-256-GCM chunks. The keys are derived from the passphrase with Argon2id. Each part detects one kind of fault:
 
-- magic            another program's file is told from ours                        ForeignError (or see `sniff`)
-- payload length   a file that ends early is told before a key is asked for       TruncatedError
-- checksums        a changed front is told from a wrong key                         DamagedError
-- key check        a wrong key is told from changed chunks, and binds the header   WrongKeyError
-- chunk tags       nothing of the payload is used before it is authentic          DamagedError
+- magic            the file is another program's                    ForeignError (or see `sniff`)
+- payload length   the end of the file is missing                   TruncatedError, before a key is needed
+- checksums        the front was changed (and the key may be right) DamagedError
+- key check        the key is wrong (and the chunks may be intact)  WrongKeyError
+- chunk tags       a chunk was changed                              DamagedError, before any of it is used
 
-Argon2id's cost is read from the header and bounded, so that a hostile file cannot ask for all memory.
+The header sets the cost of Argon2id. The cost is bounded (memory, and memory x passes), so that a hostile file cannot
+use all memory or much time. The front is checked first; then the chunks are read one by one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import io
 import json
 import os
 import struct
@@ -28,10 +30,22 @@ from pathlib import Path
 from typing import IO, Any
 
 from taolite.artifacts.keys import Key
-from taolite.errors import ArtifactError, DamagedError, ForeignError, PathError, TruncatedError, UsageError
+from taolite.errors import ArtifactError, DamagedError, ForeignError, PathError, TruncatedError, UsageError, reading
 from taolite.errors import WrongKeyError as WrongKey
+from taolite.files import open_file
 
-__all__ = ["MAGIC", "Header", "KdfCost", "artifact_hash", "is_ours", "read_file", "read_header", "seal", "unseal"]
+__all__ = [
+    "FRONT_SIZE",
+    "MAGIC",
+    "Header",
+    "KdfCost",
+    "artifact_hash",
+    "is_ours",
+    "read_file",
+    "read_header",
+    "seal",
+    "unseal",
+]
 
 MAGIC = b"\x89TAOLITE"
 VERSION = 1
@@ -46,14 +60,16 @@ _MAX_HEADER = 1 << 16
 _CHUNK_RANGE = (1 << 10, 1 << 24)
 _MAX_MEMORY_KIB = 1 << 19  # 512 MiB
 _MAX_ITERATIONS = 16
+_MAX_WORK_KIB = 1 << 20  # memory x passes, 1 GiB: about 1 s, 8 times the default
 _MAX_LANES = 16
+FRONT_SIZE = _PROLOGUE.size + _MAX_HEADER + _CHECK_SIZE + _DIGEST_SIZE  # bytes; no front is longer
 
 
 @dataclass(frozen=True)
 class KdfCost:
-    """What one guess of a passphrase costs: Argon2id memory in KiB, passes over it, lanes.
+    """Cost of deriving the keys from a passphrase with Argon2id: memory in KiB, passes over the memory, lanes.
 
-    The default, 64 MiB and two passes, takes about 0.1 s on one core (reference/dependencies.md 10).
+    The default, 64 MiB and 2 passes, takes about 0.1 s on one core (reference/dependencies.md 10).
     """
 
     memory_kib: int = 1 << 16
@@ -66,10 +82,10 @@ DEFAULT_COST = KdfCost()
 
 @dataclass(frozen=True)
 class Header:
-    """The readable front of a sealed file: what may be told without the key.
+    """The header of a sealed file, readable without the key.
 
-    kind: "bundle", "checkpoint" or "etlt". public: JSON, chosen by the writer of that kind. payload_length: bytes
-    of the payload before sealing. Before a key has been accepted, treat all of it as a claim.
+    kind: "bundle", "checkpoint" or "etlt". public: a JSON object, defined by the writer of that kind. payload_length:
+    size of the decrypted payload in bytes. The header is not authenticated until `unseal` has accepted a key.
     """
 
     kind: str
@@ -82,17 +98,17 @@ class Header:
 
     @property
     def chunk_count(self) -> int:
-        """Chunks that follow; an empty payload is one empty chunk."""
+        """Number of chunks. An empty payload has one empty chunk."""
         return max(1, -(-self.payload_length // self.chunk_size))
 
     @property
     def body_length(self) -> int:
-        """Bytes of all chunks with their tags."""
+        """Size of all chunks with their tags, in bytes."""
         return self.payload_length + self.chunk_count * _TAG_SIZE
 
 
 def is_ours(data: bytes) -> bool:
-    """True where `data` starts as a sealed container does, up to two damaged bytes of the magic."""
+    """True if `data` starts with the magic of a container, of which at most two bytes are damaged."""
     return len(data) >= len(MAGIC) and sum(a == b for a, b in zip(data, MAGIC, strict=False)) >= len(MAGIC) - 2
 
 
@@ -106,16 +122,16 @@ def seal(
     cost: KdfCost | None = None,
     chunk_size: int = CHUNK_SIZE,
 ) -> None:
-    """Write `payload`, sealed with `key`, to `stream`.
+    """Write `payload`, encrypted with `key`, to `stream`.
 
     Args:
-        stream: open for writing; the container starts where it stands.
-        payload: what is to be kept secret and unchanged.
+        stream: open for writing; the container starts at its position.
+        payload: the bytes to encrypt.
         kind: what the payload is; readable without the key.
-        key: the passphrase. A fresh random salt gives each file its own cipher key.
-        public: a small JSON value, readable without the key, authenticated like the rest.
-        cost: price of the key derivation; `DEFAULT_COST` unless told. Tests make it small.
-        chunk_size: plain bytes a chunk, 1 KiB to 16 MiB.
+        key: the passphrase. Each file has a random salt, and so its own cipher key.
+        public: a small JSON object, readable without the key, authenticated with it.
+        cost: cost of the key derivation (default: `DEFAULT_COST`). Tests use a small one.
+        chunk_size: bytes of payload in a chunk, 1 KiB to 16 MiB (default: 1 MiB).
     """
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -142,29 +158,29 @@ def seal(
 
 
 def read_header(data: bytes, *, where: str, size: int | None = None) -> Header:
-    """The front of a container, without a key.
+    """Read the header of a container; no key is needed.
 
     Args:
-        data: the container from its first byte, at least as far as its header goes (64 KiB are always enough).
-        where: how messages name the file.
-        size: bytes of the whole container, to tell a file that ends early; `len(data)` unless told.
+        data: the first bytes of the container; the first `FRONT_SIZE` bytes are enough.
+        where: the name of the file in messages.
+        size: size of the whole container in bytes, to detect a missing end (default: `len(data)`).
 
     Raises:
-        ForeignError, TruncatedError, DamagedError, ArtifactError (a newer version): each with the way out.
+        ForeignError, TruncatedError, DamagedError, ArtifactError (a newer version).
     """
     return _parse_front(data, where, len(data) if size is None else size)[0]
 
 
-def unseal(data: bytes, *, key: Key | None, where: str) -> tuple[Header, bytes]:
-    """Check and open a container that was read whole.
+def unseal(source: bytes | IO[bytes], *, key: Key | None, where: str) -> tuple[Header, bytearray]:
+    """Check and decrypt a container.
 
     Args:
-        data: exactly the container's bytes.
-        key: the passphrase it was sealed with; None gives a message that says how to give one.
-        where: how messages name the file.
+        source: the container's bytes, or a file at the container's first byte; a file is read chunk by chunk.
+        key: the passphrase it was sealed with; None raises the UsageError that says how to give one.
+        where: the name of the file in messages.
 
     Returns:
-        The header, authentic now, and the payload.
+        The header, now authenticated, and the payload.
 
     Raises:
         UsageError (no key), WrongKeyError, TruncatedError, DamagedError, ForeignError.
@@ -172,53 +188,50 @@ def unseal(data: bytes, *, key: Key | None, where: str) -> tuple[Header, bytes]:
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    header, front, digest = _parse_front(data, where, len(data))
+    stream = io.BytesIO(source) if isinstance(source, bytes) else source
+    begin = stream.tell()
+    size = stream.seek(0, os.SEEK_END) - begin
+    stream.seek(begin)
+    header, front, digest = _parse_front(stream.read(FRONT_SIZE), where, size)
     if key is None:
         raise UsageError(f"{where}: this file is sealed, and no key was given; give -k KEY, -k @FILE, or TAOLITE_KEY")
     cipher_key, check_key = _derive(key.reveal(), header.salt, header.cost)
     if not hmac.compare_digest(hmac.digest(check_key, front[:-_CHECK_SIZE], "sha256"), front[-_CHECK_SIZE:]):
-        raise WrongKey(f"{where}: the file is whole, but this is not the key it was sealed with; check -k")
+        raise WrongKey(f"{where}: the file is intact, but this is not the key it was sealed with; check -k")
     cipher = AESGCM(cipher_key)
-    view = memoryview(data)[len(front) + len(digest) :]
-    step = header.chunk_size + _TAG_SIZE
-    plain = []
+    stream.seek(begin + len(front) + len(digest))
+    payload = bytearray()
     for index, nonce in enumerate(_nonces(header)):
         try:
-            plain.append(cipher.decrypt(nonce, view[index * step : (index + 1) * step], digest))
+            payload += cipher.decrypt(nonce, stream.read(header.chunk_size + _TAG_SIZE), digest)
         except InvalidTag as error:
             raise DamagedError(
                 f"{where}: chunk {index + 1} of {header.chunk_count} was changed after it was written; "
-                "take it from a backup, or make it again"
+                "restore the file from a backup, or recreate it"
             ) from error
-    return header, b"".join(plain)
+    return header, payload
 
 
-def read_file(path: Path) -> bytes:
-    """The bytes of `path`; PathError where it is missing, a folder, or not readable."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise PathError(f"{path}: there is no such file") from error
-    except IsADirectoryError as error:
-        raise PathError(f"{path}: this is a folder, and a file is needed") from error
-    except OSError as error:
-        raise PathError(f"{path}: cannot be read ({error.strerror})") from error
+def read_file(path: Path, *, most: int | None = None) -> bytes:
+    """The bytes of `path`. Raises PathError if it is missing, not a file, not readable, or larger than `most` bytes."""
+    with reading(path, PathError, found="cannot be read"), open_file(path) as stream:
+        data = stream.read() if most is None else stream.read(most + 1)
+        if most is not None and len(data) > most:
+            raise PathError(f"{path}: larger than {most:,} bytes, and so not the file that is needed")
+        return data
 
 
 def artifact_hash(path: Path) -> str:
-    """SHA-256 of a file as it lies on the disk, 64 hex digits: the name of an artifact in lineages."""
+    """SHA-256 of the bytes of a file, 64 hex digits. Lineages name an artifact by it."""
     digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise PathError(f"{path}: cannot be read ({error.strerror})") from error
+    with reading(path, PathError, found="cannot be read"), open_file(path) as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
     return digest.hexdigest()
 
 
 def _nonces(header: Header) -> Iterator[bytes]:
-    """One 12-byte nonce a chunk: random prefix, chunk number from 0 (big-endian), 1 for the last one."""
+    """The 12-byte nonce of each chunk: random prefix, chunk number from 0 (big-endian), 1 for the last chunk or 0."""
     for index in range(header.chunk_count):
         yield header.nonce_prefix + struct.pack(">IB", index, index == header.chunk_count - 1)
 
@@ -247,13 +260,15 @@ def _pack_front(header: Header) -> bytes:
 
 
 def _parse_front(data: bytes, where: str, size: int) -> tuple[Header, bytes, bytes]:
-    """Header, front (prologue, header, key check) and its SHA-256, after everything a key is not needed for."""
+    """Header, front (prologue, header, key check) and the front's SHA-256, after all checks that need no key."""
     if MAGIC.startswith(data[: len(MAGIC)]) and size < _PROLOGUE.size:
-        raise TruncatedError(f"{where}: the file ends after {size} bytes, inside its front; copy or make it again")
+        raise TruncatedError(
+            f"{where}: the file ends after {size} bytes, inside its header; copy it again, or recreate it"
+        )
     if not is_ours(data):
         raise ForeignError(f"{where}: this is not a file that taolite wrote")
     magic, version, _, header_length, crc = _PROLOGUE.unpack_from(data)
-    changed = DamagedError(f"{where}: its front was changed after it was written; take it from a backup")
+    changed = DamagedError(f"{where}: its header was changed after it was written; restore the file from a backup")
     if magic != MAGIC or crc != zlib.crc32(data[: _PROLOGUE.size - 4]):
         raise changed
     if version != VERSION:
@@ -262,57 +277,59 @@ def _parse_front(data: bytes, where: str, size: int) -> tuple[Header, bytes, byt
     if header_length > _MAX_HEADER:
         raise changed
     if size < front_length + _DIGEST_SIZE:
-        raise TruncatedError(f"{where}: the file ends after {size} bytes, inside its front; copy or make it again")
+        raise TruncatedError(
+            f"{where}: the file ends after {size} bytes, inside its header; copy it again, or recreate it"
+        )
     front, digest = data[:front_length], data[front_length : front_length + _DIGEST_SIZE]
     if hashlib.sha256(front).digest() != digest:
         raise changed
-    try:
+    with reading(where, DamagedError, found="its header cannot be used", way_out="it was not written by taolite"):
         header = _read_record(front[_PROLOGUE.size : -_CHECK_SIZE])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DamagedError(f"{where}: its header cannot be used ({error}); it was not written by taolite") from error
     whole = front_length + _DIGEST_SIZE + header.body_length
     if size < whole:
-        raise TruncatedError(f"{where}: the file ends after {size} of {whole} bytes; copy or make it again")
+        raise TruncatedError(f"{where}: the file ends after {size} of {whole} bytes; copy it again, or recreate it")
     if size > whole:
-        raise DamagedError(f"{where}: {size - whole} bytes follow the end of the file; take it from a backup")
+        raise DamagedError(f"{where}: {size - whole} extra bytes follow the end; restore the file from a backup")
     return header, front, digest
 
 
 def _read_record(text: bytes) -> Header:
-    """The header of its JSON; ValueError, KeyError or TypeError for what this module would not have written."""
+    """The header from its JSON. JSON that this module did not write raises any exception; the caller translates it."""
     record = json.loads(text)
-    kdf = record["kdf"]
+    kdf, public, kind = record["kdf"], record["public"], record["kind"]
     if kdf["name"] != "argon2id":
         raise ValueError(f"key derivation {kdf['name']!r} is not known")
-    cost = KdfCost(int(kdf["memory_kib"]), int(kdf["iterations"]), int(kdf["lanes"]))
-    _within("lanes", cost.lanes, 1, _MAX_LANES)
-    _within("memory_kib", cost.memory_kib, 8 * cost.lanes, _MAX_MEMORY_KIB)
-    _within("iterations", cost.iterations, 1, _MAX_ITERATIONS)
+    if not isinstance(public, dict) or not isinstance(kind, str):
+        raise ValueError("`public` needs to be an object, `kind` a text")
+    lanes = _within("lanes", kdf["lanes"], 1, _MAX_LANES)
+    memory_kib = _within("memory_kib", kdf["memory_kib"], 8 * lanes, _MAX_MEMORY_KIB)
+    iterations = _within("iterations", kdf["iterations"], 1, _MAX_ITERATIONS)
+    _within("memory_kib x iterations", memory_kib * iterations, 1, _MAX_WORK_KIB)
     header = Header(
-        kind=str(record["kind"]),
-        payload_length=int(record["payload_length"]),
-        chunk_size=int(record["chunk_size"]),
-        cost=cost,
+        kind=kind,
+        payload_length=_within("payload_length", record["payload_length"], 0, 1 << 48),
+        chunk_size=_within("chunk_size", record["chunk_size"], *_CHUNK_RANGE),
+        cost=KdfCost(memory_kib, iterations, lanes),
         salt=bytes.fromhex(kdf["salt"]),
         nonce_prefix=bytes.fromhex(record["nonce_prefix"]),
-        public=dict(record["public"]),
+        public=public,
     )
-    _within("chunk_size", header.chunk_size, *_CHUNK_RANGE)
-    _within("payload_length", header.payload_length, 0, 1 << 48)
     _within("chunk_count", header.chunk_count, 1, 1 << 32)
     _within("length of salt", len(header.salt), 16, 16)
     _within("length of nonce_prefix", len(header.nonce_prefix), _PREFIX_SIZE, _PREFIX_SIZE)
     return header
 
 
-def _within(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
+def _within(name: str, value: Any, low: int, high: int) -> int:
+    """`value` if it is a whole number from `low` to `high`, else ValueError."""
+    if type(value) is not int or not low <= value <= high:
         raise ValueError(f"{name} is {value}; {low} to {high} is allowed")
+    return value
 
 
 @lru_cache(maxsize=32)
 def _derive(secret: bytes, salt: bytes, cost: KdfCost) -> tuple[bytes, bytes]:
-    """Cipher key and check key, 32 bytes each. Remembered, so that reading a file again costs nothing."""
+    """Cipher key and check key, 32 bytes each. Cached, so that reading a file again is fast."""
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
     kdf = Argon2id(salt=salt, length=64, iterations=cost.iterations, lanes=cost.lanes, memory_cost=cost.memory_kib)

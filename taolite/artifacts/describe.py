@@ -1,26 +1,30 @@
-"""What a file is and holds, as one JSON value: with its key all of it, without the key what may be told.
+"""Describe a file as one JSON object: all of it with the key, its readable header without.
 
-Fields that are always there: path, kind, bytes, sha256, sealed. The others are there where they are known; nothing
-here needs a runtime, so an edge device can ask too.
+These fields are always there: path, kind, bytes, sealed. The others depend on the kind. `sha256` is left out for files
+of an unknown kind, so that a large one is described at once. No runtime is needed, so this works on an edge device.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from taolite.artifacts.bundle import count_parameters, read_bundle, read_checkpoint, weights_hash
-from taolite.artifacts.container import read_file, read_header
+from taolite.artifacts.container import FRONT_SIZE, artifact_hash, read_header
 from taolite.artifacts.etlt import read_etlt
 from taolite.artifacts.keys import Key
 from taolite.artifacts.sidecar import read_sidecar, sidecar_path
-from taolite.artifacts.sniff import Kind, advice, sniff_bytes, split_etlt
+from taolite.artifacts.sniff import Kind, advice, sniff_stream, split_etlt
+from taolite.files import open_file
 
 __all__ = ["describe"]
 
 _SEALED = (Kind.BUNDLE, Kind.CHECKPOINT, Kind.ETLT)
+_PUBLIC = ("task", "writer", "input_name")  # members of the public header
+_HEAD = FRONT_SIZE + 4 + 255  # an .etlt's name stands before its front
 
 
 def describe(path: Path, *, key: Key | None) -> dict[str, Any]:
@@ -28,26 +32,29 @@ def describe(path: Path, *, key: Key | None) -> dict[str, Any]:
 
     Args:
         path: any file; artifacts, models of other programs, engines.
-        key: opens sealed files; None leaves them shut.
+        key: of a sealed file; None: only its header is read.
 
     Returns:
-        A JSON value. `advice` says what can be done with a file that taolite itself cannot use.
+        A JSON object. `advice` says what to do with a file that taolite cannot use.
 
     Raises:
-        PathError, TruncatedError, DamagedError, WrongKeyError (a key was given, and it is another's).
+        PathError, TruncatedError, DamagedError, WrongKeyError (a key was given, and it is not the file's).
     """
-    data = read_file(path)
-    kind = sniff_bytes(data, where=str(path))
+    with open_file(path) as stream:
+        kind = sniff_stream(stream, where=str(path))
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+        head = stream.read(_HEAD)
     facts: dict[str, Any] = {
         "path": str(path),
         "kind": kind.name.lower(),
         "what": kind.value,
-        "bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": size,
+        **({} if kind is Kind.UNKNOWN else {"sha256": artifact_hash(path)}),
         "sealed": kind in _SEALED,
     }
     if kind in _SEALED:
-        facts |= _claims(data, str(path))
+        facts |= _claims(head, size, str(path))
         facts["opened"] = key is not None
         if key is not None:
             facts |= _contents(path, kind, key)
@@ -58,11 +65,12 @@ def describe(path: Path, *, key: Key | None) -> dict[str, Any]:
     return facts
 
 
-def _claims(data: bytes, where: str) -> dict[str, Any]:
-    """What the readable front says; authentic only once a key has opened the file."""
-    parts = split_etlt(data, where=where) if not data.startswith(b"\x89") else None
-    header = read_header(data if parts is None else parts[1], where=where)
-    return dict(header.public)
+def _claims(head: bytes, size: int, where: str) -> dict[str, Any]:
+    """The public part of the header. It is not authenticated until a key has opened the file."""
+    parts = split_etlt(head, where=where) if not head.startswith(b"\x89") else None
+    begin = 0 if parts is None else parts[1]
+    public = read_header(head[begin:], where=where, size=size - begin).public
+    return {name: public[name] for name in _PUBLIC if isinstance(public.get(name), str)}
 
 
 def _contents(path: Path, kind: Kind, key: Key) -> dict[str, Any]:
@@ -88,6 +96,7 @@ def _contents(path: Path, kind: Kind, key: Key) -> dict[str, Any]:
         "tensors": len(bundle.tensors),
         "weights_sha256": weights_hash(bundle.tensors),
         "lineage": [dict(step) for step in bundle.lineage],
+        "decoding": dict(bundle.decoding),
         "spec": bundle.spec,
     }
 
@@ -104,11 +113,11 @@ def _engine(path: Path) -> dict[str, Any]:
         "batch": list(sidecar.batch),
         "gpus": list(sidecar.gpus),
         "onnx_sha256": sidecar.onnx_sha256,
-        "own_engine": sidecar.engine_sha256 == hashlib.sha256(read_file(path)).hexdigest(),
+        "own_engine": sidecar.engine_sha256 == artifact_hash(path),
     }
 
 
 def _known(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts of an exported model's record that are for people."""
+    """The parts of an exported model's record that are shown."""
     names = ("task", "classes", "preprocessing", "precision", "opset", "parent", "lineage", "decoding", "calibration")
     return {name: meta[name] for name in names if name in meta}

@@ -1,33 +1,34 @@
-"""`.etlt`: an exported model in TAO's outer layout, with our sealed container as its payload.
+"""`.etlt`: an exported model in TAO's outer layout, with our encrypted container as its payload.
 
-TAO's readers walk: int32 little-endian N, N bytes of input name, payload (reference/deploy.md 1.1). Ours has the
-same front, so the name can be read without a key; the payload is sealed and holds ONNX and a JSON record (task,
-classes, preprocessing, decode parameters, parent hash ...). The name stands in the sealed header a second time,
-so a changed front does not go unnoticed. Plain `.onnx` comes in by the same door, without a key.
+TAO's layout is: N as int32 little-endian, N bytes of input name, payload (reference/deploy.md 1.1). Ours is the same,
+so the input's name is readable without a key. The payload holds the ONNX and a JSON record (task, classes,
+preprocessing, decoding, parent hash ...). The name is repeated in the authenticated header, so that a changed name is
+detected. `read_model` also reads a plain `.onnx`, without a key.
 """
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from taolite import __version__
-from taolite.artifacts.container import KdfCost, read_file, seal, unseal
+from taolite.artifacts.container import FRONT_SIZE, KdfCost, seal, unseal
 from taolite.artifacts.keys import Key
-from taolite.artifacts.sniff import Kind, sniff_bytes, split_etlt, wrong_kind
+from taolite.artifacts.record import join, opened, split
+from taolite.artifacts.sniff import Kind, sniff_stream, split_etlt, wrong_kind
 from taolite.errors import DamagedError
-from taolite.files import open_atomic
+from taolite.files import open_atomic, open_file
+from taolite.onnxfile import check_onnx
 
 __all__ = ["Etlt", "read_etlt", "read_model", "write_etlt"]
 
 
 @dataclass(frozen=True)
 class Etlt:
-    """An exported model: the ONNX file's bytes, the name of its input, and a JSON record about it."""
+    """An exported model. onnx: bytes of the ONNX file. input_name: of its input. meta: JSON, what is known of it."""
 
     onnx: bytes = field(repr=False)
     input_name: str = "input_1"
@@ -35,15 +36,14 @@ class Etlt:
 
 
 def write_etlt(path: Path, etlt: Etlt, *, key: Key, cost: KdfCost | None = None) -> None:
-    """Seal `etlt` into `path`, atomically. `cost` is for tests; StorageError where it cannot be written.
+    """Write `etlt` to `path`, encrypted, atomically. `cost` is for tests. Raises StorageError.
 
-    `input_name` is 1 to 255 printable ASCII characters without spaces.
+    `input_name` needs to be 1 to 255 printable ASCII characters without spaces.
     """
     name = etlt.input_name.encode("ascii")
     if not 1 <= len(name) <= 255 or not all(32 < byte < 127 for byte in name):
         raise ValueError(f"input name {etlt.input_name!r} cannot stand in an .etlt")
-    meta = json.dumps(etlt.meta, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    payload = struct.pack("<I", len(meta)) + meta + etlt.onnx
+    payload = join(etlt.meta, etlt.onnx)
     public = {"input_name": etlt.input_name, "writer": f"taolite {__version__}"}
     with open_atomic(path) as stream:
         stream.write(struct.pack("<i", len(name)) + name)
@@ -57,38 +57,40 @@ def read_etlt(path: Path, *, key: Key | None) -> Etlt:
         PathError, UsageError (no key given), WrongKeyError, TruncatedError, DamagedError, ForeignError (encrypted by
         NVIDIA's codec, or not an .etlt at all; the message says which and what to do), ArtifactError.
     """
-    data = read_file(path)
-    found = sniff_bytes(data, where=str(path))
-    if found is not Kind.ETLT:
-        raise wrong_kind(str(path), found, needed="an exported model (.etlt)")
-    return _open(data, str(path), key)
+    with open_file(path) as stream:
+        found = sniff_stream(stream, where=str(path))
+        if found is not Kind.ETLT:
+            raise wrong_kind(str(path), found, needed="an exported model (.etlt)")
+        return _open(stream, str(path), key)
 
 
 def read_model(path: Path, *, key: Key | None = None) -> Etlt:
-    """Open an exported model, sealed (`.etlt`, needs the key) or plain (`.onnx`, does not), told apart by content.
+    """Open an exported model: an `.etlt`, which needs the key, or a plain `.onnx`; the content decides, not the name.
 
-    A plain one has an empty `input_name` and `meta`: what it has to say stands in the ONNX itself.
-    Raises as `read_etlt` does.
+    Of a plain one `input_name` and `meta` are empty; its metadata is inside the ONNX.
+    Raises the same errors as `read_etlt`.
     """
-    data = read_file(path)
-    found = sniff_bytes(data, where=str(path))
-    if found is Kind.ONNX:
-        return Etlt(onnx=data, input_name="", meta={})
-    if found is not Kind.ETLT:
-        raise wrong_kind(str(path), found, needed="an exported model (.etlt or .onnx)")
-    return _open(data, str(path), key)
+    with open_file(path) as stream:
+        found = sniff_stream(stream, where=str(path))
+        if found is Kind.ONNX:
+            stream.seek(0)
+            onnx = stream.read()
+            check_onnx(onnx, where=str(path))
+            return Etlt(onnx=onnx, input_name="", meta={})
+        if found is not Kind.ETLT:
+            raise wrong_kind(str(path), found, needed="an exported model (.etlt or .onnx)")
+        return _open(stream, str(path), key)
 
 
-def _open(data: bytes, where: str, key: Key | None) -> Etlt:
-    parts = split_etlt(data, where=where)
+def _open(stream: IO[bytes], where: str, key: Key | None) -> Etlt:
+    stream.seek(0)
+    parts = split_etlt(stream.read(FRONT_SIZE), where=where)
     assert parts is not None, "sniffed as an .etlt"
-    name, container = parts
-    header, payload = unseal(container, key=key, where=where)
+    name, begin = parts
+    stream.seek(begin)
+    header, payload = unseal(stream, key=key, where=where)
     if header.public.get("input_name") != name:
-        raise DamagedError(f"{where}: its front was changed after it was written; take it from a backup")
-    try:
-        (length,) = struct.unpack_from("<I", payload)
-        meta = dict(json.loads(payload[4 : 4 + length]))
-    except (ValueError, TypeError, RecursionError, struct.error) as error:
-        raise DamagedError(f"{where}: opens with this key but holds nothing taolite wrote ({error})") from error
-    return Etlt(onnx=payload[4 + length :], input_name=name, meta=meta)
+        raise DamagedError(f"{where}: its header was changed after it was written; restore the file from a backup")
+    with opened(where):
+        meta, onnx = split(payload)
+    return Etlt(onnx=onnx, input_name=name, meta=meta)

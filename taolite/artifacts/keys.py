@@ -1,8 +1,9 @@
-"""The key that seals artifacts: where it comes from, and a value that does not leak it.
+"""The key that encrypts artifacts: where it comes from, and a type that does not show it.
 
 A key is a passphrase of one byte or more. It is taken from the first of: `-k KEY`, `-k @FILE` (the file's
 text without its final line break; `@@x` is the key `@x`), the environment variable TAOLITE_KEY, a prompt.
-TAO's default, the empty key, reads plain files and seals nothing (reference/detectnet_v2.md 2.3).
+TAO's default, the empty key, is enough to read plain files; nothing can be encrypted with it
+(reference/detectnet_v2.md 2.3).
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from taolite.errors import PathError, UsageError
 __all__ = ["KEY_VARIABLE", "Key", "find_key", "find_key_if_given", "terminal_prompt"]
 
 KEY_VARIABLE = "TAOLITE_KEY"
+_LARGEST = 1 << 16  # bytes of a key
 _WAYS = f"give -k KEY, -k @FILE, or set {KEY_VARIABLE}"
 
 
 class Key:
-    """A passphrase that shows itself to nobody: not in repr, str, format or tracebacks, and it is not pickled.
+    """A passphrase that repr, str, format and tracebacks do not show, and that cannot be pickled.
 
     `Key("tlt_encode")` and `Key(b"tlt_encode")` are the same key. Raises UsageError for an empty one.
     """
@@ -34,10 +36,10 @@ class Key:
         # surrogateescape: a key typed in a terminal of another encoding keeps its bytes
         self._secret = secret.encode("utf-8", "surrogateescape") if isinstance(secret, str) else bytes(secret)
         if not self._secret:
-            raise UsageError(f"the key is empty, and nothing can be sealed with it; {_WAYS}")
+            raise UsageError(f"the key is empty; a sealed file needs a key; {_WAYS}")
 
     def reveal(self) -> bytes:
-        """The passphrase itself, for the key derivation only."""
+        """The passphrase itself. Only the key derivation needs it."""
         return self._secret
 
     def __repr__(self) -> str:
@@ -54,11 +56,11 @@ class Key:
 
 
 def find_key_if_given(option: str | None, *, environ: Mapping[str, str] | None = None) -> Key | None:
-    """The key of `-k` or of TAOLITE_KEY, or None; for commands that also read plain files.
+    """The key of `-k` or TAOLITE_KEY, or None. For commands that also read plain files.
 
     Args:
-        option: what stood behind `-k`, or None; "" (TAO's default) counts as not given.
-        environ: environment variables; those of this process unless told.
+        option: the value of `-k`, or None; "" (TAO's default) means not given.
+        environ: environment variables (default: of this process).
 
     Raises:
         PathError: the file of `-k @FILE` cannot be read.
@@ -76,13 +78,13 @@ def find_key(
     prompt: Callable[[str], str] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Key:
-    """The key of `-k`, of TAOLITE_KEY, or of a prompt; for commands that seal a file.
+    """The key of `-k`, TAOLITE_KEY or a prompt. For commands that write an encrypted file.
 
     Args:
-        option: what stood behind `-k`, or None. "" is refused: it is an unset variable of a script more often
-            than a wish, and a file sealed with a key nobody chose is lost.
-        prompt: asks for the key, e.g. `terminal_prompt()`; None asks nobody.
-        environ: environment variables; those of this process unless told.
+        option: the value of `-k`, or None. "" is refused: it is most often an unset variable of a script, and a file
+            encrypted with a key that nobody knows is lost.
+        prompt: asks for the key, e.g. `terminal_prompt()`; None: do not ask.
+        environ: environment variables (default: of this process).
 
     Raises:
         UsageError: no key, or an empty one. PathError: the file of `-k @FILE` cannot be read.
@@ -94,11 +96,11 @@ def find_key(
         return key
     if prompt is not None:
         return Key(prompt("key: "))
-    raise UsageError(f"a key is needed here, and there is none; {_WAYS}")
+    raise UsageError(f"a key is needed, and none was given; {_WAYS}")
 
 
 def terminal_prompt() -> Callable[[str], str] | None:
-    """A prompt that does not echo, where somebody sits at a terminal; None in scripts and pipes."""
+    """A prompt that does not echo, if stdin is a terminal; None in scripts and pipes."""
     if not (sys.stdin is not None and sys.stdin.isatty()):
         return None
     from getpass import getpass
@@ -111,9 +113,12 @@ def _from_option(option: str) -> Key:
         return Key(option.removeprefix("@"))
     path = Path(option[1:]).expanduser()
     try:
-        data = path.read_bytes()
+        with open(path, "rb") as stream:  # a pipe too, as in -k @<(pass show tao)
+            data = stream.read(_LARGEST + 1)
     except OSError as error:
         raise PathError(f"{path}: the key file of -k @FILE cannot be read ({error.strerror})") from error
+    if len(data) > _LARGEST:
+        raise UsageError(f"{path}: more than {_LARGEST} bytes; a key file holds the key on one line and nothing else")
     secret = data.removesuffix(b"\n").removesuffix(b"\r")
     if not secret:
         raise UsageError(f"{path}: the key file is empty; write the key in it, on one line")

@@ -1,7 +1,8 @@
-"""Sidecar: a JSON file beside an engine that says what it was built from, with what, and for which GPUs.
+"""Sidecar: a JSON file beside an engine that records its source model, the runtime that built it, and its GPUs.
 
-An engine is opaque and silently wrong when it is old: `check` compares it with the model at hand before it is
-used. `model.engine` has `model.engine.json`. Nothing in it is secret: it holds hashes, not keys.
+An engine does not say what it was built from, and an outdated one gives wrong results without an error. `check_engine`
+compares it with the model before it is used. The sidecar of `model.engine` is `model.engine.json`. It contains no
+secrets: it has hashes, not keys.
 """
 
 from __future__ import annotations
@@ -13,22 +14,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 from taolite.artifacts.container import artifact_hash, read_file
-from taolite.errors import EngineError
+from taolite.errors import EngineError, reading
 from taolite.files import write_text
 from taolite.preprocessing import Preprocessing
 
 __all__ = ["Sidecar", "check_engine", "read_sidecar", "sidecar_path", "write_sidecar"]
 
 _VERSION = 1
+_LARGEST = 1 << 24  # bytes that are read of a sidecar
 
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What an engine is.
+    """What is recorded of an engine.
 
-    onnx_sha256: of the ONNX bytes it was built from, 64 hex digits. backend: "tensorrt", "tensorrt_rtx", "openvino",
-    "onnxruntime". batch: (smallest, usual, largest). gpus: compute capabilities it runs on, such as "8.6"; empty where
-    that does not matter. meta: JSON, whatever decoding needs. engine_sha256 is filled in by `write_sidecar`.
+    onnx_sha256: of the ONNX it was built from, 64 hex digits. backend: "tensorrt", "tensorrt_rtx", "openvino" or
+    "onnxruntime". batch: (smallest, usual, largest). gpus: compute capabilities it runs on, such as "8.6"; empty for
+    an engine that needs no GPU. meta: JSON, decoding and calibration. engine_sha256: set by `write_sidecar`.
     """
 
     onnx_sha256: str
@@ -50,7 +52,7 @@ def sidecar_path(engine: Path) -> Path:
 
 
 def write_sidecar(engine: Path, sidecar: Sidecar) -> Path:
-    """Write `sidecar` beside `engine`, which must exist by now: its hash is recorded. Returns the path written."""
+    """Write `sidecar` beside `engine`, with the hash of the engine file, which must exist. Returns the path written."""
     record = {**asdict(sidecar), "preprocessing": sidecar.preprocessing.to_json(), "version": _VERSION}
     record["engine_sha256"] = artifact_hash(engine)
     path = sidecar_path(engine)
@@ -59,23 +61,35 @@ def write_sidecar(engine: Path, sidecar: Sidecar) -> Path:
 
 
 def read_sidecar(engine: Path) -> Sidecar:
-    """The sidecar of `engine`. Raises EngineError where there is none, or it is not one."""
+    """The sidecar of `engine`. Raises EngineError if it is missing or damaged."""
     path = sidecar_path(engine)
     if not path.is_file():
         raise EngineError(
-            f"{engine}: there is no {path.name} beside it, so nobody knows what this engine was built from; "
+            f"{engine}: there is no {path.name} beside it, so it is not known what this engine was built from; "
             "build it again with `taolite convert`"
         )
-    try:
-        record = json.loads(read_file(path))
+    with reading(path, EngineError, found="not a sidecar that this taolite reads", way_out="build the engine again"):
+        record = json.loads(read_file(path, most=_LARGEST))
         version = record.pop("version")
         if version != _VERSION:
             raise ValueError(f"version {version}")
-        preprocessing = Preprocessing.from_json(record.pop("preprocessing"))
-        record.update({name: tuple(record[name]) for name in ("batch", "classes", "gpus")})
-        return Sidecar(**record, preprocessing=preprocessing)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EngineError(f"{path}: not a sidecar that this taolite reads ({error}); build the engine again") from error
+        record["preprocessing"] = Preprocessing.from_json(record["preprocessing"])
+        _check(record)
+        return Sidecar(**{**record, **{name: tuple(record[name]) for name in ("batch", "classes", "gpus")}})
+
+
+def _check(record: Mapping[str, Any]) -> None:
+    """Raise ValueError for a value of another type than `write_sidecar` writes."""
+    lists = {"batch": int, "classes": str, "gpus": str}
+    for name, value in record.items():
+        if name in lists:
+            fits = isinstance(value, list) and all(type(item) is lists[name] for item in value)
+        else:
+            fits = isinstance(value, {"meta": dict, "preprocessing": Preprocessing}.get(name, str))
+        if not fits:
+            raise ValueError(f"{name} is {value!r}")
+    if len(record["batch"]) != 3:
+        raise ValueError("batch needs three numbers")
 
 
 def check_engine(
@@ -85,17 +99,17 @@ def check_engine(
     backend_version: str | None = None,
     gpu: str | None = None,
 ) -> Sidecar:
-    """The sidecar of an engine that may be used.
+    """Check that an engine can be used, and return its sidecar.
 
     Args:
         engine: the engine file.
-        onnx_sha256: of the model it should have been built from, where that is at hand.
-        backend_version: of the runtime that is to run it; engines are not portable between versions.
-        gpu: compute capability of the GPU that is to run it, such as "8.6".
+        onnx_sha256: of the model it should be built from; None: not checked.
+        backend_version: of the runtime that will run it (engines are not portable between versions); None: not checked.
+        gpu: compute capability of the GPU that will run it, such as "8.6"; None: not checked.
 
     Raises:
-        EngineError: it is stale (built from another model, or by another version), foreign (the file is not the one
-            this sidecar was written for), or built for other GPUs; with the reason. PathError: it is missing.
+        EngineError: the engine is stale (built from another model, or by another version), is not the file that the
+            sidecar describes, or is built for other GPUs. PathError: it is missing.
     """
     actual = artifact_hash(engine)
     sidecar = read_sidecar(engine)

@@ -1,30 +1,38 @@
-"""What a file is, told from its bytes and never from its name: a `.tlt` may be ours, NVIDIA's, or a renamed HDF5.
+"""The kind of a file, from its content and never from its name: a `.tlt` may be ours, NVIDIA's, or a renamed HDF5.
 
-`sniff` knows the files that users of TAO have lying about; `wrong_kind` says what to do with one of them where
-another was needed. NVIDIA's encrypted `.tlt` has no header at all (reference/deploy.md 1.1): it is recognised as
+`sniff` knows the kinds of files that users of TAO have. `wrong_kind` makes the error for a file of another kind than
+the one that is needed. Only the first bytes are read, and for zips, pickles and ONNX a few more, so that a large file
+is recognised at once. NVIDIA's encrypted `.tlt` has no header at all (reference/deploy.md 1.1): it is recognised as
 bytes that no test can tell from noise.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zipfile
 from enum import Enum
-from io import BytesIO
 from pathlib import Path
+from typing import IO
 
-from taolite.artifacts.container import MAGIC, is_ours, read_file, read_header
+from taolite.artifacts.container import MAGIC, is_ours, read_header
 from taolite.errors import ArtifactError, DamagedError, ForeignError, TruncatedError
+from taolite.files import open_file
 
-__all__ = ["Kind", "advice", "sniff", "sniff_bytes", "split_etlt", "wrong_kind"]
+__all__ = ["Kind", "advice", "sniff", "sniff_stream", "split_etlt", "wrong_kind"]
 
+_HEAD = 1 << 20  # bytes that are read of any file; more than the container's FRONT_SIZE
 _MAX_NAME = 255
+_MAX_DIRECTORY = 1 << 25  # bytes of a zip's list of files; a network of 100,000 tensors has 10 MB
+_MAX_HEADER = 1 << 24  # bytes of a safetensors header; one of 100,000 tensors has 10 MB
+_MAX_COMMENT = (1 << 16) + 22  # bytes from the end of a zip in which its last record begins
+_MAX_FIELDS = 10_000  # outermost fields of an ONNX; it has about 10, and one for each function
 _SEARCH = 4096  # bytes in which a container behind a damaged .etlt front is looked for
 
 
 class Kind(str, Enum):
-    """What a file holds; the value is how messages call it."""
+    """The kind of a file; the value is its name in messages."""
 
     BUNDLE = "a taolite model (.tlt)"
     CHECKPOINT = "a taolite checkpoint"
@@ -66,110 +74,134 @@ _WAY_OUT = {
 
 
 def sniff(path: Path) -> Kind:
-    """What `path` holds. Raises PathError, and TruncatedError or DamagedError for our own files."""
-    return sniff_bytes(read_file(path), where=str(path))
+    """The kind of the file at `path`. Raises PathError; TruncatedError or DamagedError for a file of ours."""
+    with open_file(path) as stream:
+        return sniff_stream(stream, where=str(path))
 
 
-def sniff_bytes(data: bytes, *, where: str) -> Kind:
-    """What these bytes, a whole file, are. `where` names the file in messages."""
-    if len(data) < 4:
-        found = f"ends after {len(data)} bytes" if data else "is empty"
-        raise TruncatedError(f"{where}: the file {found}; copy or make it again")
-    if is_ours(data) or MAGIC.startswith(data[: len(MAGIC)]):
-        kind = read_header(data, where=where).kind
+def sniff_stream(stream: IO[bytes], *, where: str) -> Kind:
+    """The kind of a file that is open at its first byte. `where` is its name in messages."""
+    head = stream.read(_HEAD)
+    size = stream.seek(0, os.SEEK_END)
+    if size < 4:
+        found = f"ends after {size} byte{'s' if size != 1 else ''}" if size else "is empty"
+        raise TruncatedError(f"{where}: the file {found}; copy it again, or recreate it")
+    if is_ours(head) or MAGIC.startswith(head[: len(MAGIC)]):
+        kind = read_header(head, where=where, size=size).kind
         known = {"bundle": Kind.BUNDLE, "checkpoint": Kind.CHECKPOINT}
         if kind not in known:
             raise ArtifactError(f"{where}: holds a {kind!r}, which this taolite does not know; upgrade taolite")
         return known[kind]
-    for test, kind in _SIGNATURES:
-        if test(data):
+    for first, kind in _SIGNATURES:
+        if head.startswith(first):
             return kind
-    inner = split_etlt(data, where=where)
+    for test, kind in _TESTS:
+        if test(head, stream, size):
+            return kind
+    inner = split_etlt(head, where=where)
     if inner is not None:
-        _, payload = inner
-        if is_ours(payload):
+        _, begin = inner
+        if is_ours(head[begin:]):
             return Kind.ETLT
-        if _looks_random(payload):
+        if _looks_random(head[begin:]):
             return Kind.NVIDIA_ETLT
-    return Kind.NVIDIA_TLT if _looks_random(data) else Kind.UNKNOWN
+    return Kind.NVIDIA_TLT if _looks_random(head) else Kind.UNKNOWN
 
 
-def split_etlt(data: bytes, *, where: str) -> tuple[str, bytes] | None:
-    """Input name and payload of TAO's `.etlt` layout (reference/deploy.md 1.1), or None where it is not one.
+def split_etlt(head: bytes, *, where: str) -> tuple[str, int] | None:
+    """Input name and payload offset of a file in TAO's `.etlt` layout (reference/deploy.md 1.1); None for another file.
 
-    Raises TruncatedError or DamagedError where our payload shows that it was one of ours.
+    `head` is the first 64 KiB of the file, or all of it.
+
+    Raises TruncatedError or DamagedError for a damaged `.etlt` of ours.
     """
-    if len(data) < 4:
+    if len(head) < 4:
         return None
-    found = data[4 : _SEARCH + len(MAGIC)].find(MAGIC)
-    (length,) = struct.unpack_from("<i", data)
-    name, payload = data[4 : 4 + max(0, length)], data[4 + max(0, length) :]
+    found = head[4 : _SEARCH + len(MAGIC)].find(MAGIC)
+    (length,) = struct.unpack_from("<i", head)
+    begin = 4 + max(0, length)
+    name, payload = head[4:begin], head[begin : begin + len(MAGIC)]
     if 0 <= length <= _MAX_NAME and all(32 < byte < 127 for byte in name):
         if len(payload) < len(MAGIC) and MAGIC.startswith(payload):
-            raise TruncatedError(f"{where}: the file ends after {len(data)} bytes; copy or make it again")
+            raise TruncatedError(f"{where}: the file ends after {len(head)} bytes; copy it again, or recreate it")
         if found in (-1, length):
-            return name.decode("ascii"), payload
+            return name.decode("ascii"), begin
     if found >= 0:
-        raise DamagedError(f"{where}: its front was changed after it was written; take it from a backup")
+        raise DamagedError(f"{where}: its header was changed after it was written; restore the file from a backup")
     return None
 
 
 def advice(kind: Kind) -> str:
-    """What can be done with a file of this kind where it cannot be used."""
+    """What to do with a file of this kind where another kind is needed."""
     return _WAY_OUT[kind]
 
 
 def wrong_kind(where: str, found: Kind, *, needed: str) -> ArtifactError:
-    """The error for a file of another kind than `needed` ("a trained model (.tlt)"), with the way out."""
+    """The error for a file of kind `found` where `needed` is needed, e.g. "a trained model (.tlt)"."""
     ours = found in (Kind.BUNDLE, Kind.CHECKPOINT, Kind.ETLT)
     text = f"{where}: this is {found.value}, and {needed} is needed; {_WAY_OUT[found]}"
     return ArtifactError(text) if ours else ForeignError(text)
 
 
-def _is_torch(data: bytes) -> bool:
-    """A zip that torch.save wrote (it holds a data.pkl), or a bare pickle of protocol 2 or more."""
-    if data.startswith(b"PK\x03\x04"):
+def _is_torch(head: bytes, stream: IO[bytes], size: int) -> bool:
+    """A zip from torch.save (it has a data.pkl), or a pickle of protocol 2 or later."""
+    if head.startswith(b"PK\x03\x04"):
+        stream.seek(max(0, size - _MAX_COMMENT))
+        _, end, record = stream.read().rpartition(b"PK\x05\x06")
+        if not end or len(record) < 12 or struct.unpack_from("<I", record, 8)[0] > _MAX_DIRECTORY:
+            return False
         try:
-            names = zipfile.ZipFile(BytesIO(data)).namelist()
-        except (zipfile.BadZipFile, ValueError):
+            names = zipfile.ZipFile(stream).namelist()
+        except Exception:  # a damaged list of files raises six kinds of error
             return False
         return any(name.endswith("data.pkl") for name in names)
-    return data[0] == 0x80 and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and data.endswith(b".")
+    return head[0] == 0x80 and head[1] in (2, 3, 4, 5) and _read(stream, size - 1, 1) == b"."
 
 
-def _is_safetensors(data: bytes) -> bool:
+def _is_safetensors(head: bytes, stream: IO[bytes], size: int) -> bool:
     """An 8-byte length and a JSON object of that length."""
-    if len(data) < 10:
+    if size < 10:
         return False
-    (length,) = struct.unpack_from("<Q", data)
-    if not 2 <= length <= len(data) - 8 or data[8:9] != b"{":
+    (length,) = struct.unpack_from("<Q", head)
+    if not 2 <= length <= min(size - 8, _MAX_HEADER) or head[8:9] != b"{":
         return False
     try:
-        return isinstance(json.loads(data[8 : 8 + length]), dict)
+        return isinstance(json.loads(_read(stream, 8, length)), dict)
     except (ValueError, RecursionError):
         return False
 
 
-def _is_onnx(data: bytes) -> bool:
-    """A protobuf message whose fields are those of onnx.ModelProto, to the last byte, a graph among them."""
+def _is_onnx(head: bytes, stream: IO[bytes], size: int) -> bool:
+    """A protobuf message that has only fields of onnx.ModelProto, one of them the graph, up to the last byte; or the
+    beginning of one, which `taolite.onnxfile` calls cut short."""
     varints, blocks = {1, 5}, {2, 3, 4, 6, 7, 8, 14, 20, 25, 26}  # field numbers of onnx.proto3
     position, seen = 0, set[int]()
-    while position < len(data):
-        tag, position = _varint(data, position)
+    for _ in range(_MAX_FIELDS):
+        if position >= size:
+            break
+        data = _read(stream, position, 20) if position else head[:20]
+        tag, behind = _varint(data, 0)
         field_number, wire_type = tag >> 3, tag & 7
         if (field_number, wire_type) == (0, 0) or (wire_type == 0) != (field_number in varints):
             return False
         if wire_type not in (0, 2) or (wire_type == 2 and field_number not in blocks):
             return False
-        value, position = _varint(data, position)
-        if wire_type == 2:
-            position += value
+        value, behind = _varint(data, behind)
+        if behind > len(data):
+            return False
+        position += behind + (value if wire_type == 2 else 0)
         seen.add(field_number)
-    return position == len(data) and 7 in seen
+    ends_well = position == size or head[:1] == b"\x08"  # the first field's tag: a version
+    return ends_well and 7 in seen
+
+
+def _read(stream: IO[bytes], position: int, length: int) -> bytes:
+    stream.seek(position)
+    return stream.read(length)
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """A protobuf varint and the place behind it; a place behind the end of `data` where there is none."""
+    """A protobuf varint and the position after it, which is beyond the end of `data` if there is no varint."""
     value = shift = 0
     while position < len(data) and shift < 64:
         byte = data[position]
@@ -181,24 +213,27 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _looks_random(data: bytes) -> bool:
-    """True where the byte counts are those of noise: chi-square of 255 degrees of freedom, within 6 sigma.
+    """True if all byte values are equally frequent: chi-square with 255 degrees of freedom, within 6 sigma.
 
-    Compressed files have a header and, at these lengths, far larger values.
+    Compressed files have a header, and at these lengths a far larger chi-square.
     """
     if len(data) < 1024:
         return False
     import numpy as np
 
-    sample = np.frombuffer(data, np.uint8, count=min(len(data), 1 << 20))
+    sample = np.frombuffer(data, np.uint8)
     counts = np.bincount(sample, minlength=256)
     expected = len(sample) / 256
     return bool(((counts - expected) ** 2 / expected).sum() < 255 + 6 * (2 * 255) ** 0.5)
 
 
 _SIGNATURES = (
-    (lambda data: data.startswith(b"\x89HDF\r\n\x1a\n"), Kind.HDF5),
-    (lambda data: data.startswith((b"ftrt", b"ptrt")), Kind.TENSORRT),  # plans of TensorRT 8 to 11, and before
-    (lambda data: data.startswith(b"vtrt"), Kind.TENSORRT_RTX),  # reference/deploy.md 11
+    (b"\x89HDF\r\n\x1a\n", Kind.HDF5),
+    (b"ftrt", Kind.TENSORRT),  # plans of TensorRT 8 to 11
+    (b"ptrt", Kind.TENSORRT),  # and before
+    (b"vtrt", Kind.TENSORRT_RTX),  # reference/deploy.md 11
+)
+_TESTS = (
     (_is_torch, Kind.TORCH),
     (_is_safetensors, Kind.SAFETENSORS),
     (_is_onnx, Kind.ONNX),

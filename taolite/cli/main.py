@@ -15,26 +15,32 @@ import sys
 from collections.abc import Sequence
 
 from taolite import __version__
+from taolite.cli import moved
 from taolite.cli.parsing import TaoParser
-from taolite.errors import PathError, StoppedError, TaoliteError
+from taolite.errors import PathError, StoppedError, TaoliteError, printable
+from taolite.extras import missing
 
-__all__ = ["detectnet_v2", "main", "ssd", "tao_converter"]
+__all__ = ["classification_tf1", "detectnet_v2", "main", "parser_for", "ssd", "tao_converter"]
 
 # group -> (module with `configure(parser)`, one line of help)
 GROUPS = {
-    "detectnet": ("taolite.cli.tao.detectnet", "DetectNet_v2: dataset_convert, train, evaluate, prune, export ..."),
-    "classification": ("taolite.cli.tao.classification", "image classification: train, evaluate, inference, prune ..."),
-    "ssd": ("taolite.cli.tao.ssd", "SSD: dataset_convert, train, evaluate, prune, export, inference ..."),
-    "dataset": ("taolite.cli.own.dataset", "labels and images: convert, check, stats, view"),
-    "spec": ("taolite.cli.own.spec", "spec files: check, show, schema"),
-    "deploy": ("taolite.cli.tao.deploy", "TAO Deploy's tasks and flags: gen_trt_engine, evaluate, inference"),
-    "tao": (
-        "taolite.cli.tao.launcher",
-        "command lines of NVIDIA's launcher: tao detectnet_v2 TASK ..., tao info",
+    "detectnet": ("taolite.cli.tao.detectnet", "DetectNet_v2 with TAO's flags: dataset_convert, train, evaluate ..."),
+    "classification": ("taolite.cli.tao.classification", "image classification with TAO's flags: train, evaluate ..."),
+    "ssd": ("taolite.cli.tao.ssd", "SSD with TAO's flags: dataset_convert, train, evaluate ..."),
+    "deploy": ("taolite.cli.tao.deploy", "TAO Deploy's tasks: gen_trt_engine, evaluate, inference"),
+    "convert": ("taolite.cli.tao.convert", "build an engine from an .etlt or .onnx, with tao-converter's flags"),
+    "tao": ("taolite.cli.tao.launcher", "command lines of NVIDIA's launcher: tao detectnet_v2 TASK ..., tao info"),
+    "jetson": (
+        "taolite.cli.jetson.front",
+        "jetson-inference's programs: train.py, train_ssd.py, imagenet, detectnet ...",
     ),
-    "convert": ("taolite.cli.tao.convert", "an .etlt (or .onnx) into an engine, with tao-converter's flags"),
-    "inspect": ("taolite.cli.own.show", "what an artifact holds: kind, classes, size, lineage"),
+    "dataset": ("taolite.cli.own.dataset", "labels and images: convert, check, stats, view, download"),
+    "spec": ("taolite.cli.own.spec", "spec files: check, show, schema"),
+    "show": ("taolite.cli.own.show", "what an artifact holds: kind, classes, size, lineage"),
+    "completion": ("taolite.cli.own.completion", "print a script that completes commands in your shell"),
+    "help": ("taolite.cli.own.help", "help on a command: taolite help detectnet train"),
 }
+ALIASES = {"show": ("inspect",)}
 
 
 STOPPED = 75
@@ -44,20 +50,28 @@ STOPPED = 75
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 1 something to mend, 2 wrong usage, `STOPPED`)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(
-        prog="taolite",
-        description="TAO's DetectNet_v2, SSD and image classification, spec files and flags unmodified, on PyTorch.",
-    )
-    parser.add_argument("--version", action="version", version=f"taolite {__version__}")
-    groups = parser.add_subparsers(dest="group", metavar="GROUP", required=True, parser_class=TaoParser)
-    asked = next((word for word in arguments if not word.startswith("-")), None)
-    for name, (module, line) in GROUPS.items():
-        group = groups.add_parser(name, help=line, description=line)
-        if name == asked:
-            importlib.import_module(module).configure(group)
-    options = parser.parse_args(arguments)
+    asked = next((word for word in arguments if not word.startswith("-")), "")
+    options = parser_for(asked).parse_args(arguments)
     options.given = arguments  # as they were given, for processes that run the same command
     return _run(options)
+
+
+def parser_for(*groups: str) -> TaoParser:
+    """The parser of `taolite`, in which `groups` have their commands and flags."""
+    parser = TaoParser(
+        prog="taolite",
+        description="TAO's DetectNet_v2, SSD and image classification, spec files and flags unmodified, on PyTorch.",
+        epilog="taolite help COMMAND, or taolite COMMAND --help, shows the flags of a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"taolite {__version__}")
+    commands = parser.add_subparsers(dest="group", metavar="COMMAND", required=True, parser_class=TaoParser)
+    for name, (module, line) in GROUPS.items():
+        others = ALIASES.get(name, ())
+        group = commands.add_parser(name, aliases=others, help=line, description=f"{line[:1].upper()}{line[1:]}.")
+        if {name, *others} & set(groups):
+            importlib.import_module(module).configure(group)
+            moved.watch(group, name)
+    return parser
 
 
 def detectnet_v2() -> int:
@@ -86,10 +100,10 @@ def _run(options: argparse.Namespace) -> int:
         code = options.run(options)
         return int(code or 0)
     except StoppedError as error:
-        print(f"stopped: {error}", file=sys.stderr)
+        print(f"stopped: {printable(str(error))}", file=sys.stderr)
         return STOPPED
     except TaoliteError as error:
-        print(f"error: {error}{_container_hint(error, options)}", file=sys.stderr)
+        print(f"error: {printable(f'{error}{_container_hint(error, options)}')}", file=sys.stderr)
         return 1
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's; it is not imported here to compare
@@ -100,8 +114,14 @@ def _run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
+    except ModuleNotFoundError as error:
+        said = missing(error, " ".join(("taolite", *options.given[:2])))
+        if said is None:
+            raise
+        print(f"error: {said}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        print("stopped by Ctrl-C; what was saved before stays", file=sys.stderr)
+        print("stopped by Ctrl-C; what was saved before is kept", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output went away, as in `taolite spec show F | head`
         sys.stderr.close()

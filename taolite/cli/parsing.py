@@ -1,17 +1,34 @@
-"""argparse as TAO's users know it: unique prefixes of TAO's flags stay unique beside ours, and common flags may stand
-before the task as well as behind it.
+"""argparse as TAO's users know it: a unique prefix of a flag means that flag, and common flags may stand before the
+task as well as behind it.
+
+Three ranks of flags: TAO's; `_OURS`, which an abbreviation means where none of TAO's fits; and those marked by `whole`,
+which have to be written whole. New flags of our own are of the third rank, so no script's abbreviation changes its
+meaning. A mistake prints the usage of the command it was made in, and the nearest name there is.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from difflib import get_close_matches
 from typing import Any, NoReturn
+from weakref import WeakSet
 
 from taolite.errors import UsageError
 
-__all__ = ["TaoParser", "positive"]
+__all__ = [
+    "JetsonParser",
+    "TaoParser",
+    "command_line",
+    "mount_flag",
+    "near",
+    "pixels_flag",
+    "positive",
+    "whole",
+    "without_effect",
+]
 
 _OURS = {
     "mount", "json", "runtime", "backend", "compute_capability", "workers", "precision", "target", "force",
@@ -21,32 +38,202 @@ _OURS = {
     "max_restarts", "onnx_nms",
 }  # fmt: skip
 """Where flags of our own are kept; `--m` means TAO's `--model` and never `--mount`."""
+_WHOLE: WeakSet[argparse.Action] = WeakSet()
 
 
 class TaoParser(argparse.ArgumentParser):
-    """`tasks` are the words that name a task; what stands before the first of them is moved behind it. `other_form`
-    tells from the words whether another parser is meant, which then takes them; `example` is what to write for it."""
+    """A parser whose messages name the nearest flag or word, and whose usage fits a line.
+
+    Attributes:
+        tasks: the words that name a task; what stands before the first of them is moved behind it.
+        elsewhere: called with the parser and its words after a mistake; the command line that was meant, if another
+            command takes these words.
+    """
 
     tasks: Collection[str] = ()
-    other_form: tuple[Callable[[Sequence[str]], bool], argparse.ArgumentParser] | None = None
-    example = ""
+    elsewhere: Callable[[TaoParser, Sequence[str]], str | None] | None = None
+    words: Sequence[str] = ()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        options.setdefault("formatter_class", _Lines)
+        super().__init__(*args, **options)
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """See ArgumentParser; TAO itself looks for the task in the first place only."""
-        words = list(sys.argv[1:] if args is None else args)
-        if self.other_form is not None and self.other_form[0](words):
-            return self.other_form[1].parse_known_args(words, namespace)
-        at = next((index for index, word in enumerate(words) if word in self.tasks), 0)
-        return super().parse_known_args([*words[at : at + 1], *words[:at], *words[at + 1 :]], namespace)
+        """See ArgumentParser; nothing is left over: a flag that is not known is an error of this command."""
+        self.words = self.spelled(list(sys.argv[1:] if args is None else args))
+        at = next((index for index, word in enumerate(self.words) if word in self.tasks), 0)
+        words = [*self.words[at : at + 1], *self.words[:at], *self.words[at + 1 :]]
+        found, left = super().parse_known_args(words, namespace)
+        if left:
+            self.error(f"unrecognized arguments: {' '.join(left)}{self._hint(left)}")
+        return found, []
+
+    def spelled(self, words: Sequence[str]) -> Sequence[str]:
+        """The words as this parser spells them."""
+        return words
+
+    def flag(self, word: str) -> argparse.Action | None:
+        """The flag that `word` means, whole or abbreviated; `word` may end in `=VALUE`."""
+        name = word.partition("=")[0]
+        if name in self._option_string_actions:
+            return self._option_string_actions[name]
+        found = self._get_option_tuples(name) if name.startswith("-") and len(name) > 1 else []
+        return found[0][0] if len(found) == 1 else None
 
     def error(self, message: str) -> NoReturn:
-        """See ArgumentParser; the other form is shown too, which may be the one that was meant."""
-        super().error(f"{message}; or, without a spec file: {self.prog} {self.example}" if self.example else message)
+        """See ArgumentParser; the command line that was meant instead, where another command takes these words."""
+        meant = self.elsewhere(self, self.words) if self.elsewhere is not None else None
+        if meant:
+            self.exit(2, f"error: {meant}\n")
+        unknown = [word for word in self.words if word.startswith("--") and len(word) > 2 and self.flag(word) is None]
+        if unknown and message.startswith("the following arguments are required"):
+            message += f"; unknown here: {' '.join(unknown)}{self._hint(unknown)}"
+        super().error(message)
+
+    def _hint(self, unknown: Sequence[str]) -> str:
+        """The nearest flags of those that are not known."""
+        shown = [
+            name
+            for name, action in self._option_string_actions.items()
+            if action.help != argparse.SUPPRESS and name.startswith("--")
+        ]
+        hints = (near(word.partition("=")[0], shown) for word in unknown if word.startswith("-"))
+        said = ", ".join(dict.fromkeys(hint for hint in hints if hint))
+        return f"; did you mean {said}?" if said else ""
+
+    def format_usage(self) -> str:
+        """See ArgumentParser; the optional flags are in the help."""
+        self._shorten()
+        return super().format_usage()
+
+    def format_help(self) -> str:
+        """See ArgumentParser."""
+        self._shorten()
+        return super().format_help()
+
+    def _shorten(self) -> None:
+        """`usage: PROG -e SPEC [options] IN [OUT]`, made when it is first shown."""
+        if self.usage is not None:
+            return
+        formatter = self._get_formatter()
+        needed = [one for one in self._actions if one.option_strings and one.required]
+        formatter.add_usage(None, needed, [], prefix="")
+        parts = [formatter.format_help().strip(), "[options]"]
+        places = [one for one in self._actions if not one.option_strings and one.help != argparse.SUPPRESS]
+        if places:
+            formatter = self._get_formatter()
+            formatter.add_usage(None, places, [], prefix="")
+            parts.append(formatter.format_help().strip().removeprefix(self.prog).strip())
+        self.usage = " ".join(" ".join(parts).split()).replace("%", "%%")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """See ArgumentParser; the nearest choice is named."""
+        if action.choices is None or value in action.choices:
+            return
+        shown = [name for name in map(str, action.choices) if not name.startswith("_")]
+        meant = near(str(value), shown)
+        hint = f"did you mean {meant}? " if meant else ""
+        raise argparse.ArgumentError(action, f"invalid choice: {value!r} ({hint}choose from {', '.join(shown)})")
 
     def _get_option_tuples(self, option_string: str) -> list[Any]:
-        """What an abbreviation can mean: every flag once, and our own only where none of TAO's fits."""
-        flags = {id(one[0]): one for one in super()._get_option_tuples(option_string)}
+        """What an abbreviation can mean: every flag once, our own only where none of TAO's fits, none of `_WHOLE`."""
+        flags = {id(one[0]): one for one in super()._get_option_tuples(option_string) if one[0] not in _WHOLE}
         return [one for one in flags.values() if one[0].dest not in _OURS] or list(flags.values())
+
+
+class JetsonParser(TaoParser):
+    """A parser that takes what jetson-inference's programs and their tutorials write: hyphens for underscores and the
+    other way round, `--topK` in any case, and `-arch` or `-batch=8` for `--arch` and `--batch-size=8`."""
+
+    def spelled(self, words: Sequence[str]) -> Sequence[str]:
+        """The words with their flags as this parser spells them; an unknown one stays as it is."""
+        return [self._spelled(word) for word in words]
+
+    def _spelled(self, word: str) -> str:
+        name, equals, value = word.partition("=")
+        bare = name.lstrip("-")
+        if not name.startswith("-") or len(bare) < 2 or name in self._option_string_actions:
+            return word
+        for form in dict.fromkeys((bare, bare.replace("_", "-"), bare.replace("-", "_"))):
+            for cased in dict.fromkeys((form, form.lower(), form.replace("topk", "topK"))):
+                if self.flag(f"--{cased}") is not None:
+                    return f"--{cased}{equals}{value}"
+        return word
+
+
+class _Lines(argparse.HelpFormatter):
+    """A flag and its help on one line where they fit."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        super().__init__(prog, max_help_position=36, **options)
+
+
+class _NoEffect(argparse.Action):
+    """A flag that is taken and changes nothing here, and says so, and `const` why, when it is given."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        print(f"warning: {option_string} has no effect{self.const}", file=sys.stderr)
+
+
+def without_effect(
+    parser: argparse._ActionsContainer, *flags: str, values: int | str | None = None, why: str = ""
+) -> list[argparse.Action]:
+    """Take `flags`, each "--long -s", with one value or `values`; hidden from the help."""
+    said = f": {why}" if why else " in this version"
+    return [
+        parser.add_argument(*names.split(), action=_NoEffect, nargs=values, const=said, help=argparse.SUPPRESS)
+        for names in flags
+    ]
+
+
+def whole(*flags: argparse.Action) -> None:
+    """Mark flags that an abbreviation never means."""
+    _WHOLE.update(flags)
+
+
+def mount_flag(add: Callable[..., argparse.Action]) -> None:
+    """Add --mount with `add`, a parser's or a group's `add_argument`."""
+    text = "where a container path lies on this machine; may be repeated"
+    add("--mount", action="append", default=[], metavar="SRC:DST", help=text)
+
+
+class _MaxPixels(argparse.Action):
+    """Sets the limit as soon as it is read: this process and those that it starts open pictures."""
+
+    def __call__(self, parser: object, namespace: object, values: object, option_string: str | None = None) -> None:
+        from taolite.pictures import limit_pixels
+
+        limit_pixels(int(str(values)))
+
+
+def pixels_flag(add: Callable[..., argparse.Action]) -> None:
+    """Add --max-pixels with `add`, a parser's or a group's `add_argument`."""
+    text = "largest image that is opened, width x height in pixels (default: 120000000)"
+    whole(add("--max-pixels", action=_MaxPixels, dest=argparse.SUPPRESS, type=int, metavar="N", help=text))
+
+
+def command_line(words: Sequence[str]) -> str:
+    """The words as they are typed in a shell; a key that stands among them is left out.
+
+    >>> command_line(["taolite", "show", "a b.tlt", "-k", "secret"])
+    "taolite show 'a b.tlt' -k KEY"
+    """
+    shown: list[str] = []
+    for word in words:
+        if shown and shown[-1] in ("-k", "--key"):
+            word = word if word.startswith("@") else "KEY"
+        elif word.startswith("--key=") and not word.startswith("--key=@"):
+            word = "--key=KEY"
+        elif word.startswith("-k") and len(word) > 2 and not word.startswith("-k@"):
+            word = "-kKEY"
+        shown.append(word)
+    return shlex.join(shown)
+
+
+def near(word: str, names: Iterable[str]) -> str:
+    """The nearest of `names` in backquotes, or ""."""
+    found = get_close_matches(word, list(names), n=1, cutoff=0.6)
+    return f"`{found[0]}`" if found else ""
 
 
 def positive(flag: str, number: int | None) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
@@ -18,25 +18,38 @@ from taolite.errors import TaoliteError
 if TYPE_CHECKING:
     from taolite.dist.world import World
 
-__all__ = ["add_flags", "in_processes", "world_of"]
+__all__ = ["TITLE", "Add", "add_flags", "in_processes", "world_of"]
 
 
-def add_flags(add: Callable[..., Any]) -> None:
+Add = Callable[..., Any]
+"""A parser's `add_argument`, or a group's."""
+
+TITLE = "several machines, with the same command on each (--gpus is per machine)"
+"""Of the group of `add_flags`."""
+
+
+def add_flags(add: Add) -> None:
     """Add the flags of several machines with `add`, a parser's `add_argument` or one like it."""
-    add("--num_nodes", type=int, default=1, metavar="N", help="machines")
-    add("--min_nodes", type=int, metavar="N", help="go on with so few; else with --num_nodes only")
-    add("--node_rank", type=int, default=0, metavar="I", help="which machine this is; 0 writes")
-    add("--master_addr", default="", metavar="HOST", help="machine 0")
-    add("--master_port", type=int, default=29400, metavar="PORT", help="a free port of machine 0")
-    add("--dist_timeout", type=float, default=600.0, metavar="S", help="seconds until a missing process is given up")
-    add("--max_restarts", type=int, default=3, metavar="N", help="after a lost process, N times from the checkpoint")
+    add("--num_nodes", type=int, default=1, metavar="N", help="number of machines (default: 1)")
+    text = "continue while at least N machines remain (default: all of --num_nodes)"
+    add("--min_nodes", type=int, metavar="N", help=text)
+    add("--node_rank", type=int, default=0, metavar="I", help="number of this machine; machine 0 writes (default: 0)")
+    add("--master_addr", default="", metavar="HOST", help="address of machine 0")
+    add("--master_port", type=int, default=29400, metavar="PORT", help="free port of machine 0 (default: 29400)")
+    text = "seconds until a missing process counts as lost (default: 600)"
+    add("--dist_timeout", type=float, default=600.0, metavar="S", help=text)
+    text = "restarts from the last checkpoint after a lost process (default: 3)"
+    add("--max_restarts", type=int, default=3, metavar="N", help=text)
 
 
 def in_processes(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
     """Run a training in as many processes as are asked for: here, or, where this is one of them, this one's part."""
     if os.environ.get("TORCHELASTIC_RUN_ID"):
         from taolite.dist.pulse import is_writer
+        from taolite.dist.secret import handed_over
 
+        if (key := handed_over()) is not None:
+            options.key = key
         with ExitStack() as stack:
             if not is_writer():
                 null = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
@@ -58,12 +71,29 @@ def in_processes(run: Callable[[argparse.Namespace], int], options: argparse.Nam
         restarts=options.max_restarts,
     )
     launch(
-        [sys.executable, "-m", "taolite", *options.given],
+        [sys.executable, "-m", "taolite", *_without_key(options.given)],
         cluster,
         warn=lambda text: print(f"warning: {text}", file=sys.stderr, flush=True),
         abandon=_end_at_once,
+        secret=options.key,
     )
     return 0
+
+
+def _without_key(words: Sequence[str]) -> list[str]:
+    """A command line without its `-k KEY`, `-kKEY`, `--key KEY`, `--key=KEY`, or a beginning of `--key`: who may see a
+    process may see its command line."""
+    kept, at = [], 0
+    while at < len(words):
+        flag, equals, _ = words[at].partition("=")
+        if flag == "-k" or (len(flag) > 2 and "--key".startswith(flag)):
+            at += 1 if equals else 2
+        elif words[at].startswith("-k"):
+            at += 1
+        else:
+            kept.append(words[at])
+            at += 1
+    return kept
 
 
 def _end_at_once(text: str) -> None:

@@ -9,13 +9,14 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from taolite.cli.words import counted
 from taolite.events import EpochDone, Validated
 from taolite.scorecard import Metric
 
 if TYPE_CHECKING:
     from taolite.stages.evaluate import Evaluation
-    from taolite.stages.export import Int8Report
-    from taolite.stages.train import TrainReport
+    from taolite.stages.exporting.export import Int8Report
+    from taolite.stages.training.train import TrainReport
 
 __all__ = [
     "classes_block",
@@ -35,8 +36,9 @@ _COSTLY = 5  # layers of an int8 model that are named
 
 def epoch_line(event: EpochDone) -> str:
     """One line an epoch: cost, rate, speed, the share of time spent waiting for data, and what is left."""
+    penalty = f"penalty: {event.penalty:.5f} " if event.penalty else ""
     return (
-        f"Epoch {event.epoch}/{event.epochs}: loss: {event.loss:.5f} learning rate: {event.learning_rate:.3g} "
+        f"Epoch {event.epoch}/{event.epochs}: loss: {event.loss:.5f} {penalty}learning rate: {event.learning_rate:.3g} "
         f"Train Samples / sec: {event.images_per_s:.2f} data wait: {100 * event.data_wait:.1f} % "
         f"Time taken: {_clock(event.seconds)} ETA: {_clock(event.eta_s)}"
     )
@@ -63,7 +65,7 @@ def train_block(report: TrainReport, beside: str = "") -> str:
     main, best = report.evaluation.card.main, report.best
     name = main.words.short
     return (
-        f"{name} {100 * main.value:.2f} % {beside}after {report.epochs} epochs\n"
+        f"{name} {100 * main.value:.2f} % {beside}after {counted(report.epochs, 'epoch')}\n"
         f"model: {report.weights} ({report.parameters:,} parameters)\n"
         f"best validation: epoch {best.epoch}, {name} {100 * best.value:.2f} %: {best.weights}"
     )
@@ -121,7 +123,7 @@ def int8_block(report: Int8Report) -> str:
         keeps = "(--int8-float-layers NAME keeps one in float)"
         lines.append(f"costliest layers, each alone in int8: {layers} dB {keeps}")
     lines.append(f"ranges: {report.cache} (for TensorRT up to 10 and DeepStream, beside an fp32 .onnx)")
-    lines.append("what it costs in mAP: evaluate -e SPEC -m the exported file")
+    lines.append("to measure the cost in mAP: evaluate -e SPEC -m EXPORT")
     return "\n".join(lines)
 
 

@@ -1,13 +1,13 @@
-"""Random views of a photograph: one affine warp and one colour matrix, drawn once per sample and epoch.
+"""Random augmentation of a photo: one affine warp and one colour matrix, drawn once for each sample and epoch.
 
 Distributions and orders are those of TAO's loaders (reference 4.6):
 
-    MULTISOURCE  hflip, translate, zoom (above 1 shows more), rotate; then contrast, hue and saturation, brightness;
-                 what the warp uncovers is 0.5 grey
-    DEFAULT      hflip, rotate, zoom (above 1 shows less), translate; then hue and saturation, contrast, brightness,
-                 drawn for each channel; what the warp uncovers is black
+    MULTISOURCE  hflip, translate, zoom (above 1: objects get smaller), rotate; then contrast, hue and saturation,
+                 brightness; the area outside the photo is 0.5 grey
+    DEFAULT      hflip, rotate, zoom (above 1: objects get larger), translate; then hue and saturation, contrast,
+                 brightness (drawn for each channel); the area outside the photo is black
 
-Boxes follow by two opposite corners, as TAO's do. NumPy and OpenCV.
+A box is warped by two opposite corners, as in TAO. NumPy and OpenCV.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ _Q = np.array([[0.168, -0.328, 1.25], [0.330, 0.035, -1.05], [-0.497, 0.292, -0.
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The spec's `spatial_augmentation` and `color_augmentation`, defaults filled in; all zero changes nothing.
-    `loader` is the one of TAO's to follow."""
+    """The spec's `spatial_augmentation` and `color_augmentation`; the defaults here change nothing.
+
+    loader: which of TAO's loaders to follow. translate_max_x, translate_max_y: pixels of the input. zoom_min, zoom_max:
+    factors. rotate_max_degrees, hue_rotation_max: degrees. Probabilities, and the other amounts, are fractions.
+    """
 
     loader: Literal["MULTISOURCE", "DEFAULT"] = "MULTISOURCE"
     hflip_probability: float = 0.0
@@ -52,8 +55,11 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class View:
-    """`warp` (3, 3) takes input pixels to view pixels; `colour` (3, 4) takes (r, g, b, 1) in 0..1 to new (r, g, b).
-    `uncovered` in 0..1 is what pixels from beyond the input are, before their colour changes."""
+    """One drawn augmentation.
+
+    warp: (3, 3) float64, maps input pixels to output pixels. colour: (3, 4) float64, maps (r, g, b, 1) in 0..1 to the
+    new (r, g, b). uncovered: 0..1, the value of pixels outside the input, before `colour`.
+    """
 
     warp: Matrix
     colour: Matrix
@@ -61,8 +67,8 @@ class View:
 
 
 def draw_view(settings: Augmentation, *, hw: tuple[int, int], rng: np.random.Generator) -> View:
-    """Draw one view of an input of size `hw`. A loader draws the same count of numbers whatever the settings, so that
-    one of them changes nothing but its own operation."""
+    """Draw the augmentation of an input of `hw` (height, width) pixels. For one loader the count of random numbers does
+    not depend on the settings, so changing one setting changes its own operation only."""
     height, width = hw
     flip = np.eye(3)
     if rng.random() < settings.hflip_probability:
@@ -82,13 +88,13 @@ def draw_view(settings: Augmentation, *, hw: tuple[int, int], rng: np.random.Gen
 
 
 def _draw_shift(most: float, rng: np.random.Generator) -> int:
-    """A whole number of pixels from -int(most) to int(most)."""
+    """A random whole number of pixels from -int(most) to int(most)."""
     reach = int(most)
     return int(rng.random() * (2 * reach + 1)) - reach
 
 
 def _rotation(degrees: float, hw: tuple[int, int]) -> Matrix:
-    """A turn about the centre of an image of size `hw`."""
+    """(3, 3), the rotation about the centre of an image of size `hw`."""
     cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     to_centre = _matrix(1, 0, -hw[1] / 2, 0, 1, -hw[0] / 2)
     turn: Matrix = np.linalg.inv(to_centre) @ _matrix(cos, -sin, 0, sin, cos, 0) @ to_centre
@@ -99,7 +105,7 @@ def _draw_colour(settings: Augmentation, rng: np.random.Generator) -> Matrix:
     contrast = _truncated_normal(rng) * settings.contrast_scale_max / 2
     hue = np.deg2rad(_truncated_normal(rng) * settings.hue_rotation_max / 2)
     saturation = 1 + rng.uniform(-1, 1) * settings.saturation_shift_max
-    draws = 3 if settings.loader == "DEFAULT" else 1  # of the brightness: one a channel, or one for all
+    draws = 3 if settings.loader == "DEFAULT" else 1  # of brightness: for each channel, or for all
     brightness = np.array([_truncated_normal(rng) for _ in range(draws)]) * settings.color_shift_stddev
     turn = (_K + saturation * np.cos(hue) * _P + saturation * np.sin(hue) * _Q).T  # column-vector form
     centre = np.full(3, -contrast * settings.contrast_center)
@@ -108,7 +114,7 @@ def _draw_colour(settings: Augmentation, rng: np.random.Generator) -> Matrix:
 
 
 def _truncated_normal(rng: np.random.Generator) -> float:
-    """A standard normal draw within +-2: the first of eight that is, so that the count of draws is fixed."""
+    """A standard normal number within +-2: the first such of eight, so that the count of draws is fixed."""
     draws = rng.standard_normal(8)
     within = draws[np.abs(draws) <= 2]
     return float(within[0]) if len(within) else 0.0  # eight misses in a row: one in 5e10
@@ -119,7 +125,7 @@ def _matrix(a: float, b: float, c: float, d: float, e: float, f: float) -> Matri
 
 
 def view_pixels(image_hwc: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
-    """The view of an input image; (H, W, C) uint8. One-channel images keep their values (reference 1.5)."""
+    """The augmented image, (H, W, C) uint8 as `image_hwc`. Grey images keep their colours (reference 1.5)."""
     import cv2
 
     height, width, channels = image_hwc.shape
@@ -139,7 +145,7 @@ def view_pixels(image_hwc: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
 
 
 def view_boxes(boxes_n4: Boxes, view: View) -> Boxes:
-    """Boxes of the input in the view, by two opposite corners; (N, 4) float32, not clipped, a new array."""
+    """The boxes (N, 4), in input pixels, after the warp: (N, 4) float32, not clipped, a new array."""
     if not len(boxes_n4):
         return boxes_n4.copy()
     corners = np.concatenate([boxes_n4[:, :2], boxes_n4[:, 2:]]).astype(np.float64)

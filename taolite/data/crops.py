@@ -1,10 +1,10 @@
-"""From photograph to a classifier's input: stretched, cropped at the centre or at random, mirrored, recoloured.
+"""From photo to a classifier's input: stretched, cropped at the centre or at random, mirrored, colours changed.
 
-What TAO does has `tao` in its name (reference/tao_classification_ssd.md 3.3), what torchvision and jetson-inference do
-has not (reference/jetson_workflows.md 2.3). Pictures are (H, W, C) uint8, C 1 or 3, in and out; sizes are (height,
-width) in pixels. Resizing is Pillow's, as in Keras and torchvision: a shrinking filter grows, so nothing aliases. A
-crop of a resized picture is resampled from its part of the photo alone. What is random comes from one generator, and a
-call draws the same count of numbers whatever it is given, but for `draw_resized_crop`.
+Functions with `tao` in their names follow TAO (reference/tao_classification_ssd.md 3.3), the others torchvision and
+jetson-inference (reference/jetson_workflows.md 2.3). Pictures are (H, W, C) uint8, C 1 or 3, in and out; sizes are
+(height, width) in pixels. Resizing is Pillow's, as in Keras and torchvision: it averages when it shrinks, so there is
+no aliasing. A crop of a resized picture is resampled from that part of the photo only. Random numbers come from the
+generator given; except for `draw_resized_crop`, a call draws the same count of them for any photo.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ __all__ = [
 
 Photo: TypeAlias = NDArray[np.uint8]
 Interpolation: TypeAlias = Literal["bilinear", "bicubic"]
-_TRIES = 10  # of a crop that fits, before the whole photo is taken as far as the ratios allow
+_TRIES = 10  # draws of a crop that fits; after that the largest centred part
 _PADDING = 32  # pixels that TAO adds to the input's sides before it crops the centre
 _LEAST_SHARE = 0.45  # of the resized photo's binding side that TAO's random crop shows
 _HUE, _SATURATION, _CONTRAST = 25.0, 0.2, 0.1  # degrees, 0..1, share: TAO's color_augmentation
 
 
 def stretch(photo_hwc: Photo, to_hw: tuple[int, int], *, interpolation: Interpolation = "bilinear") -> Photo:
-    """The whole photo at `to_hw`, its aspect not kept; the photo itself where it has that size."""
+    """The whole photo resized to `to_hw`, aspect ratio not kept; the photo itself where it has that size."""
     height, width = photo_hwc.shape[:2]
     return _resample(photo_hwc, (0, 0, width, height), to_hw, interpolation)
 
@@ -45,8 +45,14 @@ def stretch(photo_hwc: Photo, to_hw: tuple[int, int], *, interpolation: Interpol
 def centre_crop(
     photo_hwc: Photo, to_hw: tuple[int, int], *, resize_to: int | None = None, interpolation: Interpolation = "bilinear"
 ) -> Photo:
-    """The middle of the photo, resized, aspect kept, until its short side is `resize_to`, or until it just covers
-    `to_hw` where that is None: torchvision's Resize and CenterCrop. `resize_to` needs to be large enough to cover."""
+    """torchvision's Resize and CenterCrop: the centre `to_hw` of the photo, resized with its aspect ratio kept.
+
+    Args:
+        photo_hwc: (H, W, C) uint8.
+        to_hw: (height, width) of the result, pixels.
+        resize_to: pixels of the short side after resizing, enough to cover `to_hw`; None resizes to just cover it.
+        interpolation: of the resizing.
+    """
     height, width = photo_hwc.shape[:2]
     if resize_to is None:
         covering = _covering((height, width), to_hw, to_hw)
@@ -66,7 +72,10 @@ def random_resized_crop(
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
     interpolation: Interpolation = "bilinear",
 ) -> Photo:
-    """A random part of the photo, stretched to `to_hw`: torchvision's RandomResizedCrop."""
+    """torchvision's RandomResizedCrop: a random part of the photo, stretched to `to_hw`.
+
+    area: the part's area as a fraction of the photo's. ratio: its width / height.
+    """
     top, left, height, width = draw_resized_crop(photo_hwc.shape[:2], rng, area=area, ratio=ratio)
     return stretch(photo_hwc[top : top + height, left : left + width], to_hw, interpolation=interpolation)
 
@@ -74,9 +83,11 @@ def random_resized_crop(
 def draw_resized_crop(
     hw: tuple[int, ...], rng: np.random.Generator, *, area: tuple[float, float], ratio: tuple[float, float]
 ) -> tuple[int, int, int, int]:
-    """(top, left, height, width) of a part with a share `area` of the photo and a width `ratio` times its height,
-    uniform in the first and in the logarithm of the second; the largest centred part of a legal ratio where ten draws
-    do not fit."""
+    """(top, left, height, width) in pixels of a random part of a photo of size `hw`.
+
+    Its area, as a fraction of the photo's, is uniform in `area`; the logarithm of its width / height is uniform in
+    `ratio`. Where ten draws do not fit in the photo it is the largest centred part with an allowed ratio.
+    """
     height, width = hw
     for _ in range(_TRIES):
         pixels = height * width * rng.uniform(*area)
@@ -93,7 +104,7 @@ def draw_resized_crop(
 
 
 def tao_centre_crop(photo_hwc: Photo, to_hw: tuple[int, int], *, interpolation: Interpolation = "bilinear") -> Photo:
-    """The middle of the photo, resized, aspect kept, until it covers `to_hw` and 32 pixels more each way."""
+    """The centre `to_hw` of the photo, resized with its aspect ratio kept to cover `to_hw` plus 32 pixels a side."""
     hw = photo_hwc.shape[:2]
     if hw == to_hw:
         return photo_hwc
@@ -105,7 +116,8 @@ def tao_centre_crop(photo_hwc: Photo, to_hw: tuple[int, int], *, interpolation: 
 def tao_random_crop(
     photo_hwc: Photo, to_hw: tuple[int, int], rng: np.random.Generator, *, interpolation: Interpolation = "bilinear"
 ) -> Photo:
-    """A random place of the photo, resized, aspect kept, until it covers `to_hw` divided by a share 0.45 to 1."""
+    """A random part `to_hw` of the photo, resized with its aspect ratio kept to cover `to_hw` / s, s random in 0.45 to
+    1."""
     share, down, right = rng.uniform(_LEAST_SHARE, 1.0), rng.random(), rng.random()
     hw = photo_hwc.shape[:2]
     if hw == to_hw:
@@ -116,14 +128,13 @@ def tao_random_crop(
 
 
 def mirror(photo_hwc: Photo, rng: np.random.Generator, *, probability: float = 0.5) -> Photo:
-    """The photo, left and right swapped with `probability`."""
+    """The photo, flipped left to right with `probability` (0..1)."""
     return np.ascontiguousarray(photo_hwc[:, ::-1]) if rng.random() < probability else photo_hwc
 
 
 def tao_recolour(photo_hwc: Photo, rng: np.random.Generator) -> Photo:
-    """The photo with its hue turned by up to 25 degrees, its saturation shifted by up to 0.2, its contrast scaled by
-    up to a tenth; grey pictures are as they were. Greys take on a hue where saturation is added, as in TAO, which
-    takes RGB for BGR."""
+    """The photo with random hue (within 25 degrees), saturation (within 0.2) and contrast (within 10 %); one-channel
+    pictures stay as they are. As in TAO, which takes RGB for BGR, grey pixels get a hue where saturation is added."""
     import cv2
 
     hue, saturation = rng.uniform(-_HUE, _HUE), rng.uniform(-_SATURATION, _SATURATION)
@@ -138,7 +149,7 @@ def tao_recolour(photo_hwc: Photo, rng: np.random.Generator) -> Photo:
 
 
 def _covering(hw: tuple[int, ...], least_hw: tuple[float, float], to_hw: tuple[int, int]) -> tuple[int, int]:
-    """The size, of the aspect of `hw`, whose sides reach `least_hw`; rounded down as in TAO, to `to_hw` at least."""
+    """The size with the aspect ratio of `hw` that just covers `least_hw`; rounded down as in TAO, at least `to_hw`."""
     ratio = max(least_hw[0] / hw[0], least_hw[1] / hw[1])
     return max(int(hw[0] * ratio), to_hw[0]), max(int(hw[1] * ratio), to_hw[1])
 
@@ -150,7 +161,7 @@ def _crop_of_resized(
     to_hw: tuple[int, int],
     interpolation: Interpolation,
 ) -> Photo:
-    """The part of `to_hw` at `corner` (top, left) of the photo at `resized_hw`, without the rest of it."""
+    """The part `to_hw` at `corner` (top, left) of the photo resized to `resized_hw`; the rest is not computed."""
     scale_y, scale_x = photo_hwc.shape[0] / resized_hw[0], photo_hwc.shape[1] / resized_hw[1]
     (top, left), (height, width) = corner, to_hw
     box = (left * scale_x, top * scale_y, (left + width) * scale_x, (top + height) * scale_y)
@@ -160,7 +171,7 @@ def _crop_of_resized(
 def _resample(
     photo_hwc: Photo, box: tuple[float, float, float, float], to_hw: tuple[int, int], interpolation: Interpolation
 ) -> Photo:
-    """The part `box` (x1, y1, x2, y2, pixels of the photo) at `to_hw`."""
+    """The part `box` (x1, y1, x2, y2 in pixels of the photo) resized to `to_hw`."""
     from PIL import Image
 
     height, width, channels = photo_hwc.shape

@@ -1,5 +1,5 @@
-"""Samples as training sees them: class names mapped once to indices, photographs decoded, fitted, augmented, and
-targets drawn. An example is a function of (seed, epoch, index) alone.
+"""Samples as training sees them: class names mapped to indices, photos decoded, resized, augmented, and targets drawn.
+An example depends on (seed, epoch, index) only.
 """
 
 from __future__ import annotations
@@ -30,15 +30,17 @@ __all__ = ["Augment", "BoxRule", "Encoder", "Example", "Examples", "Source", "fi
 
 @dataclass(frozen=True)
 class BoxRule:
-    """Which boxes are worth learning: cut at the input's edges with `cut`, then at least this wide and high (pixels);
-    thinner ones teach nothing (reference 4.3)."""
+    """Which boxes are used for training (reference 4.3).
+
+    least_width, least_height: smaller boxes are dropped; pixels of the input. cut: clip boxes to the input first.
+    """
 
     least_width: float = 1.0
     least_height: float = 1.0
     cut: bool = False
 
     def apply(self, truth: Truth, *, hw: tuple[int, int]) -> Truth:
-        """`truth` on an input of size `hw`, cut and sorted out; what is left has an area."""
+        """The boxes of `truth` that this rule keeps, on an input of `hw` (height, width) pixels; all have an area."""
         if self.cut:
             truth = Truth(clip_boxes(truth.boxes_n4, hw=hw), truth.classes_n, truth.difficult_n)
         sides = truth.boxes_n4[:, 2:] - truth.boxes_n4[:, :2]
@@ -47,15 +49,15 @@ class BoxRule:
 
 
 def fit_truth(truth: Truth, preprocessing: Preprocessing, photo_hw: tuple[int, int], rule: BoxRule) -> Truth:
-    """What a photo shows, in pixels of the input it is fitted to, by `rule`."""
+    """The labels of a photo of size `photo_hw`, in pixels of the network input, filtered by `rule`."""
     boxes = preprocessing.boxes_to_input(truth.boxes_n4, photo_hw=photo_hw)
     return rule.apply(Truth(boxes, truth.classes_n, truth.difficult_n), hw=preprocessing.input_hw)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Samples of one origin, kept packed; `weight` multiplies the cost of each. Pictures are files, or members of
-    `pictures` by the sample's image."""
+    """Samples of one data source. weight: multiplies the loss of each sample. pictures: the tar files that hold the
+    pictures; None where they are files."""
 
     samples: Sequence[Sample]
     weight: float = 1.0
@@ -67,7 +69,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Example:
-    """One network input: pixels (H, W, C) uint8, its boxes in input pixels, and the targets drawn from them."""
+    """One network input. pixels: (H, W, C) uint8. truth: its boxes, in pixels of the input. targets: what the loss
+    compares the outputs with, float32 by name. name: the picture's file."""
 
     pixels: NDArray[np.uint8]
     truth: Truth
@@ -76,20 +79,21 @@ class Example:
 
 
 Augment = Callable[[NDArray[np.uint8], Truth, np.random.Generator], tuple[NDArray[np.uint8], Truth]]
-"""(a photo, what is in it in its pixels, where randomness comes from) -> an input (H, W, C) and what is in that."""
+"""(photo (H, W, C) uint8, its labels in pixels of the photo, random generator) -> (input (h, w, C) uint8, its labels in
+pixels of the input)."""
 
 Encoder = Callable[[Truth, float], Mapping[str, NDArray[np.float32]]]
-"""(what is to be found in input pixels, weight of this sample's cost) -> targets by name."""
+"""(labels in pixels of the input, weight of this sample's loss) -> targets by name."""
 
 
 @dataclass(frozen=True)
 class Examples:
     """A split of a data set.
 
-    `class_of` maps a label's name to its class index, or None where the spec does not ask for it. `augment` is None
-    for evaluation: then the input is the fitted photograph itself. With `evenly` the sources take turns, large or
-    small; without, every sample comes once an epoch. `fitted_rule` chooses boxes before augmentation, `view_rule`
-    after. `notices` are for the user, before the split is used.
+    class_of: maps a label's name to its class index, or to None where the spec does not use it. augment: None for
+    evaluation, where the input is the resized photo. evenly: every source gives the same number of samples an epoch;
+    without it every sample comes once. fitted_rule, view_rule: which boxes are used before and after augmentation.
+    notices: messages for the user, to show before the split is used.
     """
 
     sources: Sequence[Source]
@@ -108,7 +112,7 @@ class Examples:
 
     @cached_property
     def samples(self) -> PackedSamples:
-        """All samples, source by source: what an index counts."""
+        """All samples, source by source; an index counts these."""
         return PackedSamples(block for source in self.sources for block in pack(source.samples).blocks)
 
     @cached_property
@@ -117,7 +121,7 @@ class Examples:
 
     @cached_property
     def _shards(self) -> Shards | None:
-        """Which samples lie in the same tar, where any do; the pictures of a folder count as one more."""
+        """Which samples are in the same tar file; those of a folder count as one more. None where there are no tars."""
         if not any(source.pictures for source in self.sources):
             return None
         parts, before = [], 0
@@ -129,7 +133,7 @@ class Examples:
         return Shards.of(np.concatenate(parts), count=before)
 
     def order(self, epoch: int, *, batch_size: int) -> Order:
-        """The indices of one epoch, whole batches of them; a function of (seed, epoch)."""
+        """The sample indices of one epoch, in whole batches; depends on (seed, epoch) only."""
         sizes = [len(source.samples) for source in self.sources if source.samples]
         if self.evenly and len(sizes) > 1:
             return even_order(sizes, seed=self.seed, epoch=epoch, batch_size=batch_size)
@@ -138,12 +142,12 @@ class Examples:
         return epoch_order(len(self), seed=self.seed, epoch=epoch, batch_size=batch_size)
 
     def truth(self, index: int) -> Truth:
-        """What is to be found in one sample, in input pixels, before augmentation."""
+        """The labels of one sample, in pixels of the input, before augmentation."""
         fitted = fit_truth(self._labelled(index), self.preprocessing, self.samples[index].size_hw, self.fitted_rule)
         return self.view_rule.apply(fitted, hw=self.preprocessing.input_hw)
 
     def _labelled(self, index: int) -> Truth:
-        """What is to be found in one sample, in pixels of its photo."""
+        """The labels of one sample, in pixels of its photo."""
         known = [(label, self.class_of(label.name)) for label in self.samples[index].labels]
         kept = [(label, kind) for label, kind in known if kind is not None]
         boxes = np.array([label.box for label, _ in kept], np.float32).reshape(-1, 4)
@@ -151,7 +155,7 @@ class Examples:
         return Truth(boxes, classes, np.array([label.difficult for label, _ in kept], np.bool_))
 
     def open(self, index: int) -> IO[bytes]:
-        """The file of one sample's picture, wherever it lies. Raises DataError, PathError."""
+        """The picture file of one sample, from a folder or a tar, open for reading. Raises DataError, PathError."""
         image, pictures = self.samples[index].image, self._source(index).pictures
         return pictures.open(str(image)) if pictures else open_picture(image)
 
@@ -159,7 +163,7 @@ class Examples:
         return self.sources[bisect.bisect_right(self._source_ends, index)]
 
     def example(self, index: int, *, epoch: int = 0) -> Example:
-        """The example that training sees of sample `index` in `epoch`. Raises DataError, PathError."""
+        """Sample `index` as training sees it in `epoch`. Raises DataError, PathError."""
         sample, truth = self.samples[index], self._labelled(index)
         with self.open(index) as stream:
             photo = read_rgb(sample.image, grey=self.preprocessing.channels == 1, stream=stream)
@@ -178,7 +182,7 @@ class Examples:
         return Example(pixels, truth, self.encode(truth, self._source(index).weight), str(sample.image))
 
     def label_counts(self) -> tuple[Counter[int], Counter[str]]:
-        """How many boxes each class index has, and each name that is of no class."""
+        """The number of boxes of each class index, and of each label name that is not used."""
         known: Counter[int] = Counter()
         unknown: Counter[str] = Counter()
         for name, count in self.samples.name_counts().items():
@@ -190,5 +194,5 @@ class Examples:
         return known, unknown
 
     def content_hash(self) -> str:
-        """64 hex digits over the samples' image names, sizes and labels, in order; pixels are not read."""
+        """A hash (64 hex digits) of the samples' image names, sizes and labels, in order; pixels are not read."""
         return self.samples.digest()

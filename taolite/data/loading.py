@@ -1,7 +1,7 @@
-"""Batches, prepared ahead in threads while the network works on the one before.
+"""Batches, prepared in threads while the network works on the batch before.
 
-Decoding, warping and drawing targets release the interpreter's lock, so threads suffice; order and content of the
-batches do not depend on how many there are.
+Decoding, warping and drawing targets release Python's global lock, so threads are enough. Order and content of the
+batches do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ __all__ = ["Batch", "batches"]
 
 @dataclass(frozen=True)
 class Batch:
-    """Pixels (N, C, H, W) float32 in 0..1, channels last in memory; targets by name, stacked; the examples behind."""
+    """N examples stacked. pixels: (N, C, H, W) float32, normalised by the preprocessing, channels last in memory.
+    targets: (N, ...) float32 by name. examples: the N examples themselves."""
 
     pixels: torch.Tensor
     targets: Mapping[str, torch.Tensor]
@@ -36,7 +37,15 @@ class Batch:
 def batches(
     examples: Examples, order: Sequence[int], *, batch_size: int, epoch: int = 0, workers: int = 2
 ) -> Iterator[Batch]:
-    """Batches of `order`, the last one smaller where it does not divide; at most `workers` + 1 are held ready."""
+    """Yield the batches of `order`.
+
+    Args:
+        examples: the split.
+        order: sample indices.
+        batch_size: N; the last batch is smaller where it does not divide the length of `order`.
+        epoch: counted from 0 here; part of the seed of augmentation.
+        workers: threads; at most `workers` + 1 batches are kept ready.
+    """
     with ThreadPoolExecutor(max(workers, 1), thread_name_prefix="taolite-load") as pool:
         waiting: deque[Future[Batch]] = deque()
         try:

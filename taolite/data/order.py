@@ -1,9 +1,9 @@
-"""Where randomness comes from: every draw is a function of the seed and of what it is drawn for, never of what was
-drawn before. So a run killed anywhere and resumed, with any number of workers, draws the same numbers.
+"""Random numbers and the order of samples: every draw depends on the seed and on its purpose, never on earlier draws.
+So a run that was stopped anywhere and resumed, with any number of workers, draws the same numbers.
 
-Seeds are blake2b of the words joined, because Python's own hash differs from process to process. A set of more than
-65 536 samples is never permuted in memory: `shuffled` computes where each place goes, so an order of any length costs
-nothing to make, to keep or to enter in its middle.
+A seed is the blake2b hash of its words, because Python's own hash differs between processes. A set of more than 65 536
+samples is not permuted in memory: `shuffled` computes where each place goes, so an order of any length takes no memory
+and can be entered anywhere.
 """
 
 from __future__ import annotations
@@ -45,14 +45,15 @@ def seed_for(*words: int | str) -> int:
 
 
 def generator(*words: int | str) -> np.random.Generator:
-    """A NumPy generator seeded by `words`."""
+    """A NumPy random generator seeded by `words`."""
     return np.random.Generator(np.random.PCG64(seed_for(*words)))
 
 
 class Order(Sequence[int]):
-    """The indices of an epoch, computed where they are looked at; a slice is an Order, `np.asarray` has the numbers.
+    """The sample indices of an epoch, computed on access. A slice is an Order again; `np.asarray` gives all numbers.
 
-    places: which places of the epoch these are. indices_at: places, int64 -> the indices there, int64.
+    places: the places of the epoch, 0 .. n - 1, that this Order has. indices_at: places (P,) int64 -> the sample
+    indices there, (P,) int64.
     """
 
     def __init__(self, places: range, indices_at: Callable[[Indices], Indices]) -> None:
@@ -83,7 +84,7 @@ class Order(Sequence[int]):
         return made if dtype is None else made.astype(dtype)
 
     def share(self, places: Sequence[int], *, batch_size: int) -> Order:
-        """Of every `batch_size` indices those at `places`."""
+        """One rank's slice: of every `batch_size` indices those at `places` (0 .. batch_size - 1)."""
         chosen, first = np.asarray(places, np.int64), self._places.start
 
         def indices_at(at: Indices) -> Indices:
@@ -93,15 +94,15 @@ class Order(Sequence[int]):
         return Order(range(len(self) // batch_size * len(chosen)), indices_at)
 
     def tolist(self) -> list[int]:
-        """All of them, as Python's integers."""
+        """All indices as Python integers."""
         return list(map(int, np.asarray(self)))
 
 
 def shuffled(places: Indices, count: int, *words: int | str) -> Indices:
-    """Where a permutation of 0 .. count - 1 sends `places`, int64; each `words` has its own.
+    """A pseudorandom permutation of 0 .. count - 1 at `places`: (P,) int64 -> (P,) int64. `words` are the seed.
 
-    A Feistel network of 8 rounds over pairs of numbers below ceil(sqrt(count)); what falls beyond `count` goes through
-    it again until it does not (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002).
+    A Feistel network of 8 rounds over pairs of numbers below ceil(sqrt(count)); results of `count` or more go through
+    it again until they are below (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002).
     """
     side = np.uint64(math.isqrt(count - 1) + 1)
     keys = [np.uint64(seed_for(*words, turn)) for turn in range(_ROUNDS)]
@@ -124,8 +125,10 @@ def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def epoch_order(count: int, *, seed: int, epoch: int, batch_size: int) -> Order:
-    """The indices of one epoch, whole batches of them: every sample once, then as many of the first again as fill
-    the last batch (TAO's stream is endless, reference 4.5; here an epoch is one pass, rounded up to whole batches)."""
+    """The indices of one epoch, in whole batches: every sample once, then the first ones again to fill the last batch.
+
+    TAO's stream is endless (reference 4.5); here an epoch is one pass, rounded up to whole batches.
+    """
     places = range(-(-count // batch_size) * batch_size)
     if count > _IN_MEMORY:
         return Order(places, lambda at: shuffled(at % count, count, seed, "order", epoch))
@@ -134,18 +137,22 @@ def epoch_order(count: int, *, seed: int, epoch: int, batch_size: int) -> Order:
 
 
 def even_order(sizes: Sequence[int], *, seed: int, epoch: int, batch_size: int) -> Order:
-    """The indices of one epoch in which every source has the same share, as many as `epoch_order` gives. Source s has
-    the indices that follow those of the sources before it.
+    """The indices of one epoch in which every source has the same number of samples; as many as `epoch_order` gives.
 
-    The places of all epochs are counted through and dealt to the sources in turn. Each source fills its places from
-    an endless row of permutations, so all its samples come equally often over the epochs.
+    The places of all epochs are numbered on and given to the sources in turn. Each source fills its places from one
+    permutation after another, so over the epochs all its samples come equally often.
+
+    Args:
+        sizes: samples of each source; the indices of a source follow those of the sources before it.
+        seed, epoch: what the order depends on; here epochs are counted from 0.
+        batch_size: images of a global batch.
     """
     count, sources = sum(sizes), len(sizes)
     places = -(-count // batch_size) * batch_size
     in_memory = count <= _IN_MEMORY
 
     def dealt(place: Indices) -> Indices:
-        """The indices at `place`, counted through all epochs."""
+        """The indices at `place`, numbered through all epochs."""
         indices = np.empty(len(place), np.int64)
         for source, size in enumerate(sizes):
             own = np.flatnonzero(place % sources == source)
@@ -164,24 +171,24 @@ def even_order(sizes: Sequence[int], *, seed: int, epoch: int, batch_size: int) 
 
 @dataclass(frozen=True)
 class Shards:
-    """N samples in S files: `members_n` (N,) has the samples of the first file, then those of the second ...; `sizes_s`
-    (S,) says how many each has."""
+    """N samples in S tar files. members_n: (N,) uint32, the samples of the first file, then those of the second, ...
+    sizes_s: (S,) int64, the number of samples in each."""
 
     members_n: NDArray[np.uint32]
     sizes_s: Indices
 
     @classmethod
     def of(cls, shard_n: NDArray[np.uint32], *, count: int) -> Shards:
-        """From the file of each sample."""
+        """From the file number of each sample, (N,) below `count`."""
         members = np.argsort(shard_n, kind="stable").astype(np.uint32)
         return cls(members, np.bincount(shard_n, minlength=count).astype(np.int64))
 
 
 def shard_order(shards: Shards, *, buffer: int, seed: int, epoch: int, batch_size: int) -> Order:
-    """The indices of one epoch, whole batches of them, that keep to a few files at a time.
+    """The indices of one epoch, in whole batches, that read a few files at a time.
 
-    The files come in a new order every epoch. As many of them as have `buffer` samples between them are shuffled
-    together, sample by sample; then come the next. Any place is computed, as in `epoch_order`.
+    The files have a new order every epoch. Groups of files that hold `buffer` samples together are shuffled sample by
+    sample, one group after the other. Any place can be computed on its own, as in `epoch_order`.
     """
     turn = generator(seed, "shards", epoch).permutation(len(shards.sizes_s))
     sizes = shards.sizes_s[turn]

@@ -1,14 +1,14 @@
-"""Random views of photos for SSD: recoloured, shrunk on a larger canvas, cropped, mirrored, and stretched to the input.
+"""Random augmentation for SSD: colours, zoom out, crop, horizontal flip, and resizing to the network input.
 
-The chain of Liu et al., in the two forms it is found in:
+The augmentation of Liu et al., in two variants:
 
-    pytorch-ssd  1/6 of the photos keep their frame, the others get a crop with the centre of an object in it
+    pytorch-ssd  1/6 of the photos are not cropped; a crop must contain the centre of an object
                  (reference/jetson_workflows.md 4.11)
-    tao          a crop needs an IoU with an object above a floor drawn from 0, .1, .3, .5, .7 and .9; about 1/7 are
-                 not cropped (reference/tao_classification_ssd.md 4.2)
+    tao          about 1/7 are not cropped; a crop must have an IoU with an object above a minimum drawn from 0, 0.1,
+                 0.3, 0.5, 0.7 and 0.9 (reference/tao_classification_ssd.md 4.2)
 
-Where a view lies is drawn first, so that only the part of the photo that is seen is resized, and only pixels of the
-input are recoloured. Everything comes from the one generator. Pictures are (H, W, C) uint8 in and out, N boxes.
+The window is drawn first, so that only the visible part of the photo is resized, and colours change on pixels of the
+input only. All random numbers come from one generator. Pictures are (H, W, C) uint8, in and out; N boxes.
 """
 
 from __future__ import annotations
@@ -30,18 +30,22 @@ __all__ = ["Views", "ssd_augment"]
 Photo: TypeAlias = NDArray[np.uint8]
 Rect: TypeAlias = tuple[int, int, int, int]  # left, top, right, bottom: pixels of the photo, beyond it too
 
-_TRIES = 50  # crops that are drawn before it is decided anew whether to crop
+_TRIES = 50  # crops to draw before the choice whether to crop is made again
 _TAO_FLOORS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
 _UNTOUCHED = {"pytorch-ssd": 1 / 6, "tao": 0.143}
 _ZOOMED_OUT = 0.5  # of the photos
-_MIDDLE = {"pytorch-ssd": 0.0, "tao": 127.5}  # the value that contrast leaves as it is
+_MIDDLE = {"pytorch-ssd": 0.0, "tao": 127.5}  # the value that a change of contrast does not move
 
 
 @dataclass(frozen=True)
 class Views:
-    """How training photos are varied. "pytorch-ssd" takes `fill` alone, its own ranges for the rest; "tao" takes every
-    field; "none" only stretches. Colours in 0..255, hue in OpenCV's 0..180, scales as shares of the photo's sides,
-    aspects as width through height."""
+    """How training photos are augmented.
+
+    kind: "pytorch-ssd" uses `fill` and ranges of its own, "tao" uses every field, "none" only resizes. fill: RGB,
+    0..255, around a photo that is zoomed out. crop_scale: sides of a crop, as fractions of the photo's. crop_aspect:
+    width / height. zoom_out: factors. brightness: 0..255. contrast, saturation: fractions. hue: 0..180, as in OpenCV.
+    flip: probability.
+    """
 
     kind: Literal["pytorch-ssd", "tao", "none"]
     fill: tuple[float, ...] = (127.0, 127.0, 127.0)  # RGB of what an expanded photo is surrounded by
@@ -59,8 +63,8 @@ _PYTORCH_SSD = Views("pytorch-ssd", brightness=32, contrast=0.5, saturation=0.5,
 
 
 def ssd_augment(views: Views, input_hw: tuple[int, int]) -> Augment:
-    """Views of photos at `input_hw`; boxes follow, are clipped to what is seen, and go where their centre is not in
-    it."""
+    """The augmentation to (height, width) `input_hw` pixels. Boxes are moved with the photo and clipped to the input;
+    those whose centre is outside are dropped."""
     if views.kind == "pytorch-ssd":
         views = replace(_PYTORCH_SSD, fill=views.fill)
     return partial(_augment, views=views, input_hw=input_hw)
@@ -85,7 +89,7 @@ def _augment(
 def _draw_window(
     boxes_n4: Boxes, photo_hw: tuple[int, int], views: Views, rng: np.random.Generator
 ) -> tuple[Rect, NDArray[np.bool_]]:
-    """What of the photo and its surroundings is seen, and which boxes are."""
+    """The window, in pixels of the photo, that becomes the input, and which of the boxes (N,) bool are in it."""
     height, width = photo_hw
     canvas = (0, 0, width, height)
     if rng.random() < _ZOOMED_OUT:
@@ -99,7 +103,7 @@ def _draw_window(
 
 
 def _draw_crop(boxes_n4: Boxes, canvas: Rect, views: Views, rng: np.random.Generator) -> Rect | None:
-    """A part of the canvas that its kind accepts; None for the whole. A picture without a box accepts every shape."""
+    """A crop of the canvas that fits the variant's rule; None for the whole. Without boxes every crop fits."""
     left, top, right, bottom = canvas
     size = np.array([right - left, bottom - top])
     while rng.random() >= _UNTOUCHED[views.kind]:
@@ -121,7 +125,7 @@ def _draw_crop(boxes_n4: Boxes, canvas: Rect, views: Views, rng: np.random.Gener
 
 
 def _centred(boxes_n4: Boxes, rects_m4: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(M, N): whether the centre of each box lies inside each rectangle."""
+    """(M, N) bool: whether the centre of each of N boxes is inside each of M rectangles."""
     centres = (boxes_n4[:, :2].astype(np.float64) + boxes_n4[:, 2:]) / 2
     inside = (rects_m4[:, None, :2] < centres) & (centres < rects_m4[:, None, 2:])
     return np.asarray(inside.all(axis=2))
@@ -136,9 +140,9 @@ def _look(
     recolour: _Colours,
     rng: np.random.Generator,
 ) -> tuple[Photo, Boxes]:
-    """What is seen through `window`, at `input_hw`, with `fill` where there is no photo, and the boxes in it.
+    """The part of the photo in `window`, resized to `input_hw`, with `fill` around it, and the boxes in input pixels.
 
-    The photo's part takes up whole pixels of the input, and boxes go by where it lies.
+    The photo's part is placed on whole pixels of the input, and boxes move with it.
     """
     height, width, channels = photo_hwc.shape
     low, high = np.array(window[:2]), np.array(window[2:])
@@ -158,7 +162,7 @@ def _look(
 
 
 def _resized(part_hwc: Photo, to_hw: tuple[int, int], views: Views, rng: np.random.Generator) -> Photo:
-    """`part_hwc` at `to_hw`, as for evaluation, or in one of OpenCV's ways at random where TAO does so."""
+    """`part_hwc` resized to `to_hw`: as for evaluation, or as in TAO by a random one of OpenCV's interpolations."""
     if views.kind != "tao":
         return resize(part_hwc, to_hw)
     import cv2
@@ -170,8 +174,8 @@ def _resized(part_hwc: Photo, to_hw: tuple[int, int], views: Views, rng: np.rand
 
 @dataclass(frozen=True)
 class _Colours:
-    """Tables of 256 values, None where nothing changes: of all channels before and after the turn of hues, and of
-    hue (a turn is 256), saturation and value in between; then the channels' new order."""
+    """Lookup tables of 256 values, None where nothing changes. before, after: for all channels, before and after the
+    change of hue. between: for hue (a full turn is 256), saturation and value. order: the new order of the channels."""
 
     before: NDArray[np.uint8] | None
     between: NDArray[np.uint8] | None  # (1, 256, 3)
@@ -179,7 +183,7 @@ class _Colours:
     order: tuple[int, ...] | None
 
     def apply(self, pixels: Photo) -> Photo:
-        """Recoloured (H, W, C) pixels; grey ones have no hue."""
+        """(H, W, C) uint8 with the colours changed; one-channel pictures have no hue."""
         import cv2
 
         colourful = pixels.shape[2] == 3
@@ -194,8 +198,8 @@ class _Colours:
 
 
 def _draw_colours(views: Views, rng: np.random.Generator) -> _Colours:
-    """Each change with a probability of one half; contrast before the turn of hues or after it. Values are clipped to
-    0..255 where the hue is turned and at the end."""
+    """Draw each change with probability 0.5; contrast comes before or after the change of hue. Values are clipped to
+    0..255 before the change of hue and at the end."""
     amounts = rng.random(4) < 0.5
     brightness, contrast, saturation, hue = amounts * rng.uniform(-1, 1, 4) * (
         views.brightness, views.contrast, views.saturation, views.hue

@@ -2,7 +2,7 @@
 launcher (torch.distributed.elastic, what torchrun is): it finds the machines, watches the processes, and starts all of
 them again when one is lost.
 
-Every machine runs the same command. Machine 0 keeps the meeting point, and the process that writes is there.
+Every machine runs the same command. Machine 0 hosts the rendezvous store, and its first process is the writer.
 """
 
 from __future__ import annotations
@@ -16,19 +16,24 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch.distributed.elastic.agent.server.api import RunResult, WorkerGroup, WorkerSpec, WorkerState
 from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
-from torch.distributed.elastic.rendezvous import RendezvousError, RendezvousParameters
-from torch.distributed.elastic.rendezvous.registry import get_rendezvous_handler
+from torch.distributed.elastic.rendezvous import RendezvousConnectionError, RendezvousError, RendezvousParameters
+from torch.distributed.elastic.rendezvous.c10d_rendezvous_backend import C10dRendezvousBackend
+from torch.distributed.elastic.rendezvous.dynamic_rendezvous import create_handler
 
-from taolite.errors import PathError, StoppedError, TaoliteError, TrainingError, UsageError
+from taolite.dist.listening import bound, interface_of
 from taolite.dist.pulse import MACHINE, OUTCOMES, forget, noted
+from taolite.dist.secret import offered
+from taolite.errors import PathError, StoppedError, TaoliteError, TrainingError, UsageError
 
 __all__ = ["Cluster", "launch"]
 
@@ -40,8 +45,13 @@ _SAVING_S = 120  # that a process told to stop may take to finish its step and s
 
 @dataclass(frozen=True)
 class Cluster:
-    """`gpus` processes on each of `nodes` machines, of which `least_nodes` have to be there; this is machine
-    `node_rank`, and machine 0 is at `address`, with a free `port`. After a loss all start again, `restarts` times."""
+    """The processes of one training.
+
+    gpus: processes on each machine. nodes: machines. least_nodes: machines without which training does not start.
+    node_rank: number of this machine, from 0. address, port: where machine 0 hosts the rendezvous store.
+    timeout_s: seconds without progress after which a process counts as lost. restarts: how often all processes are
+    started again after a loss.
+    """
 
     gpus: int
     nodes: int = 1
@@ -54,21 +64,31 @@ class Cluster:
 
 
 def launch(
-    command: Sequence[str], cluster: Cluster, *, warn: Callable[[str], None], abandon: Callable[[str], None]
+    command: Sequence[str],
+    cluster: Cluster,
+    *,
+    warn: Callable[[str], None],
+    abandon: Callable[[str], None],
+    secret: str | None = None,
 ) -> None:
     """Run `command` until its processes are done; they find each other with `taolite.dist.world.joined`.
 
-    `abandon` is called in a thread of its own, with what is to be said, where the meeting point is out of reach in the
-    midst of a question to it, which then never ends; it has to end this process.
+    `secret` is what the processes get from `taolite.dist.secret.handed_over`: a key belongs there, not in `command`.
+    `abandon` is called with a message, in a thread of its own, when the rendezvous store cannot be reached while a
+    request to it is pending: such a request never returns, so `abandon` has to end this process.
 
-    Raises what ended them, as one error: the TaoliteError that one of them met, StoppedError where they were told to
-    stop and saved, TrainingError where processes were lost more often than they may be; UsageError.
+    Raises one error for all processes: the TaoliteError that one of them met; StoppedError after a stop with a saved
+    checkpoint; TrainingError after more losses than `restarts`; UsageError.
     """
     _check(cluster, warn)
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # `warn` says it in fewer words
-    with TemporaryDirectory(prefix="taolite-launch-") as folder, _environment(cluster, Path(folder)):
+    with (
+        TemporaryDirectory(prefix="taolite-launch-") as folder,
+        _environment(cluster, Path(folder)),
+        offered(secret),
+    ):
         try:
-            rendezvous = get_rendezvous_handler(_meeting_point(cluster))
+            rendezvous = _meeting_point(cluster)
             agent = _Agent(command, rendezvous, cluster, folder=Path(folder), warn=warn)
             agent.guard(abandon)
             result = agent.run()
@@ -78,7 +98,7 @@ def launch(
         except RendezvousError as error:
             _raise_final(Path(folder))
             raise TrainingError(
-                f"{cluster.address}:{cluster.port}: the {cluster.nodes} machines did not come together ({error}); run "
+                f"{cluster.address}:{cluster.port}: the {cluster.nodes} machines did not all connect ({error}); run "
                 "the same command on all of them, each with its --node_rank, and see that the port of machine 0 is "
                 "open. What was saved stays"
             ) from error
@@ -92,7 +112,7 @@ def launch(
 
 
 class _Agent(LocalElasticAgent):
-    """PyTorch's agent, which tells of losses in one line each."""
+    """PyTorch's agent; it reports each lost process in one line."""
 
     def __init__(
         self, command: Sequence[str], rendezvous: Any, cluster: Cluster, *, folder: Path, warn: Callable[[str], None]
@@ -115,10 +135,10 @@ class _Agent(LocalElasticAgent):
         self._warn = warn
         self._place = f"{cluster.address}:{cluster.port}"
         self._limit_s = cluster.timeout_s + _ASKING_S
-        self._asked_s: float | None = None  # since when the meeting point is asked who waits there
+        self._asked_s: float | None = None  # when the pending request to the rendezvous store began
 
     def guard(self, abandon: Callable[[str], None]) -> None:
-        """Begin to watch for a question to the meeting point that never ends."""
+        """Watch for a request to the rendezvous store that never returns."""
 
         def watch() -> None:
             while True:
@@ -139,7 +159,7 @@ class _Agent(LocalElasticAgent):
         return started
 
     def _end_workers(self, worker_group: WorkerGroup) -> None:
-        """They wait for the lost one, or are stopped, and have nothing to save."""
+        """Kill the processes: they wait for the lost one, or are stopped, and have nothing to save."""
         for worker in worker_group.workers:
             with suppress(ProcessLookupError):
                 os.kill(worker.id, signal.SIGKILL)
@@ -160,7 +180,7 @@ class _Agent(LocalElasticAgent):
 
 
 def _what_was_lost(result: RunResult, folder: Path) -> str:
-    """Who failed, and how, in words: what the processes found out, or how the first of them ended."""
+    """Which process failed and how, as text: what the other processes found out, or how the first one ended."""
     killed = [one for one in result.failures.values() if one.exitcode < 0]
     known = [ending.text for ending in noted(folder)]
     if not killed and known:
@@ -171,7 +191,7 @@ def _what_was_lost(result: RunResult, folder: Path) -> str:
 
 
 def _raise_final(folder: Path) -> None:
-    """Raise what the processes left as their end, if it is one."""
+    """Raise the final error that a process left in `folder`, if there is one."""
     final = [ending for ending in noted(folder) if ending.final]
     if final:
         raise _ERRORS.get(final[0].kind, TaoliteError)(final[0].text)
@@ -186,21 +206,21 @@ def _check(cluster: Cluster, warn: Callable[[str], None]) -> None:
         raise UsageError(f"--min_nodes {cluster.least_nodes} is more than --num_nodes {cluster.nodes}")
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not found and cluster.gpus > 1:
-        warn(f"--gpus {cluster.gpus}: no GPU here; {cluster.gpus} processes share the processor, which is not faster")
+        warn(f"--gpus {cluster.gpus}: no GPU here; {cluster.gpus} processes share the CPU, which is no faster than one")
     if found and found < cluster.gpus:
         raise UsageError(f"--gpus {cluster.gpus}: this machine has GPUs 0 to {found - 1}")
 
 
 @contextmanager
 def _environment(cluster: Cluster, folder: Path) -> Iterator[None]:
-    """What the processes inherit; what the user has set stays."""
+    """Environment variables for the processes; variables that the user has set are kept."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = {
         "OMP_NUM_THREADS": str(max(1, cores // cluster.gpus)),
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # a start has a store of its own: what an earlier one left is gone
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(_SAVING_S),
     }
-    if cluster.nodes > 1 and (name := _interface(_own_address(cluster))):
+    if name := interface_of(_own_address(cluster)):
         wanted |= {"GLOO_SOCKET_IFNAME": name, "NCCL_SOCKET_IFNAME": name}
     before = dict(os.environ)
     os.environ.update({name: value for name, value in wanted.items() if name not in before})
@@ -213,19 +233,46 @@ def _environment(cluster: Cluster, folder: Path) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _meeting_point(cluster: Cluster) -> RendezvousParameters:
-    alone = cluster.nodes == 1
-    return RendezvousParameters(
+def _meeting_point(cluster: Cluster) -> Any:
+    """Where the machines find each other: a store of PyTorch's on machine 0, which listens on one interface.
+    RendezvousError where machine 0 does not answer; UsageError where its port is taken."""
+    own, keeps = _own_address(cluster), cluster.node_rank == 0
+    address, port, handle = own if keeps else cluster.address, cluster.port, None
+    if keeps:
+        listener = _listener(cluster, own)
+        port, handle = listener.getsockname()[1], listener.detach()  # the store's from now on
+    limit_s = max(1, round(min(cluster.timeout_s, 60)))
+    try:
+        store = dist.TCPStore(  # type: ignore[attr-defined]
+            address,
+            port,
+            is_master=keeps,
+            multi_tenant=True,
+            timeout=timedelta(seconds=limit_s),
+            master_listen_fd=handle,
+        )
+    except (ValueError, RuntimeError) as error:
+        raise RendezvousConnectionError("machine 0 does not answer") from error
+    parameters = RendezvousParameters(
         backend="c10d",
-        endpoint="localhost:0" if alone else f"{cluster.address}:{cluster.port}",
+        endpoint=f"{address}:{port}",
         run_id="taolite",
         min_nodes=cluster.least_nodes,
         max_nodes=cluster.nodes,
-        local_addr=_own_address(cluster),
-        is_host=alone or cluster.node_rank == 0,
+        local_addr=own,
         join_timeout=round(max(cluster.timeout_s, _JOINING_S)),
-        read_timeout=max(1, round(min(cluster.timeout_s, 60))),
     )
+    return create_handler(store, C10dRendezvousBackend(store, parameters.run_id), parameters)
+
+
+def _listener(cluster: Cluster, address: str) -> socket.socket:
+    try:
+        return bound(address, 0 if cluster.nodes == 1 else cluster.port)
+    except OSError as error:
+        raise UsageError(
+            f"--master_port {cluster.port}: this machine cannot listen there ({error.strerror}); choose a free port "
+            "and give the same one on all machines"
+        ) from error
 
 
 def _own_address(cluster: Cluster) -> str:
@@ -236,22 +283,5 @@ def _own_address(cluster: Cluster) -> str:
         try:
             probe.connect((cluster.address, cluster.port))  # sends nothing: it only chooses the way
         except OSError as error:
-            raise UsageError(f"--master_addr {cluster.address}: no way leads there ({error.strerror})") from error
+            raise UsageError(f"--master_addr {cluster.address}: no route to this address ({error.strerror})") from error
         return str(probe.getsockname()[0])
-
-
-def _interface(address: str) -> str:
-    """The name of the network interface that has `address`; "" where the system does not tell."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return ""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        for _, name in socket.if_nameindex():
-            try:
-                answer = fcntl.ioctl(probe, 0x8915, name.encode().ljust(40, b"\0"))  # SIOCGIFADDR
-            except OSError:  # an interface without an address
-                continue
-            if socket.inet_ntoa(answer[20:24]) == address:
-                return name
-    return ""

@@ -1,8 +1,9 @@
-"""Signs of life between the processes of a run: who is missing is named, and an end that one met is everybody's.
+"""Heartbeats between the processes of a run: a missing process is named, and a final error of one ends all.
 
-Each process has a thread that counts up its own number in a store that all of them reach, beside the number of
-meetings (collective operations) it has come to. A process whose number stands still is dead, stopped or cut off; one
-that has come to fewer meetings than the others is what they wait for. Clocks are not compared.
+Each process has a thread that increments a counter of its own in a store that all processes reach. Beside it stands
+the number of collective operations the process has reached. A process whose counter stands still is dead, stopped or
+cut off; a process that has reached fewer collective operations than the others is the one they wait for. Clocks are
+not compared.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ _GRACE_S = 10.0  # beyond the time limit, for whoever can say more
 
 
 class LostError(RuntimeError):
-    """Another process is dead, stopped, stuck or out of reach. Not for the user to mend: the run starts again."""
+    """Another process is dead, stopped, stuck or out of reach. The launcher restarts the run; no user action is needed."""
 
 
 def is_writer() -> bool:
-    """Whether this process, one of several, is the one that writes and speaks: the first of machine 0."""
+    """Whether this process is the writer, which alone writes files and prints: the first process of machine 0."""
     if machine := os.environ.get(MACHINE):
         return machine == "0" and os.environ["LOCAL_RANK"] == "0"
     return os.environ["RANK"] == "0"
@@ -42,8 +43,7 @@ def is_writer() -> bool:
 
 @dataclass(frozen=True)
 class Ending:
-    """What became of a process: the class and the text of an error. `final`: it would come again, so that starting
-    again is no use."""
+    """How a process ended: class name and text of an error. `final`: a restart would meet the same error."""
 
     kind: str
     text: str
@@ -51,12 +51,11 @@ class Ending:
 
     @property
     def code(self) -> int:
-        """What the process exits with. Our launcher reads a final ending, and does not start again after a 0; to
-        torchrun that is a success."""
+        """The exit code. After 0 no launcher restarts; ours reads the final ending, torchrun takes it for success."""
         return 0 if self.final and OUTCOMES in os.environ else 1
 
     def leave(self) -> None:
-        """Write it for the launcher to tell: ours, or torchrun."""
+        """Write it to the file in which the launcher (ours, or torchrun) looks for it."""
         if folder := os.environ.get(OUTCOMES):
             path = Path(folder) / f"{os.environ['RANK']}.ending"
             path.write_text(json.dumps(vars(self)), encoding="utf-8")
@@ -66,19 +65,19 @@ class Ending:
 
 
 def noted(folder: Path) -> list[Ending]:
-    """What processes left in `folder`, by rank."""
+    """The endings in `folder`, by rank."""
     found = sorted(folder.glob("*.ending"), key=lambda path: int(path.stem))
     return [Ending(**json.loads(path.read_text(encoding="utf-8"))) for path in found]
 
 
 def forget(folder: Path) -> None:
-    """Remove what processes left in `folder`."""
+    """Remove the endings in `folder`."""
     for path in folder.glob("*.ending"):
         path.unlink()
 
 
 class Pulse:
-    """This process's signs of life, and its look at those of the others; a context manager."""
+    """Heartbeat of this process, and a view of the others'; a context manager."""
 
     def __init__(self, store: Any, *, rank: int, size: int, timeout_s: float) -> None:
         self._store = store  # a torch.distributed.Store of its own: the thread must not wait for anybody
@@ -103,15 +102,15 @@ class Pulse:
             thread.join(_GRACE_S)
 
     def arrived(self) -> None:
-        """This process has come to the next meeting."""
+        """Note that this process has reached the next collective operation."""
         self._meetings += 1
 
     def moved(self) -> None:
-        """This process gets on."""
+        """Note progress of this process."""
         self._moved_s = time.monotonic()
 
     def missing(self) -> str:
-        """Who does not show signs of life, or is behind, in words."""
+        """Which processes have no heartbeat or are behind, as text."""
         try:
             before = self._signs()
             time.sleep(4 * _BEAT_S)
@@ -127,8 +126,8 @@ class Pulse:
         return f"waited for {', '.join(behind)}" if behind else f"{who[self._rank]} lost the others"
 
     def end(self, ending: Ending) -> None:
-        """Leave `ending` behind and let it be everybody's, so that the others need not find out. Comes back when they
-        know, or after a while."""
+        """Write `ending` and announce it to all processes, which then end too. Returns when all have read it, or after
+        10 s."""
         ending.leave()
         try:
             self._store.compare_set("ended", "", json.dumps(vars(ending)))
@@ -154,7 +153,7 @@ class Pulse:
         return self._store.get(f"who/{rank}").decode() if known else f"rank {rank}"
 
     def _beat(self) -> None:
-        """The thread that shows signs of life, and leaves when the run has ended elsewhere."""
+        """The heartbeat thread; it ends the process when another process has announced the end of the run."""
         count = 0
         try:
             while not self._over.wait(_BEAT_S):
@@ -169,7 +168,7 @@ class Pulse:
             return
 
     def _guard(self) -> None:
-        """The thread that ends this process where it does not get on: stuck itself, or waiting without an end."""
+        """The thread that ends this process when it makes no progress: it is stuck, or waits forever."""
         while not self._over.wait(_BEAT_S):
             idle_s = time.monotonic() - self._moved_s
             if idle_s > self._timeout_s + _GRACE_S / 2:

@@ -1,8 +1,8 @@
 """The processes that train one model together, and what they tell each other (docs/decisions/0005-distribution.md).
 
-PyTorch's launcher starts them and says in the environment who is who; `joined` brings them together. The writer, the
-first of machine 0, alone writes. All have the same weights, statistics and state after every step, so that any of them
-could go on.
+PyTorch's launcher starts the processes and gives each its rank in the environment; `joined` connects them. Only the
+writer, the first process of machine 0, writes files. After every step all processes have the same weights, statistics
+and state.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 
-from taolite.dist.pulse import LostError, Pulse, is_writer
+from taolite.dist import wire
+from taolite.dist.listening import bound
+from taolite.dist.pulse import MACHINE, LostError, Pulse, is_writer
 
 __all__ = ["ALONE", "World", "joined", "launched"]
 
@@ -27,23 +29,23 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class World:
-    """Process `rank` of `size`, the `local_rank`-th of `local_size` on this machine. With one process nothing is sent,
-    and every method gives back what it was given."""
+    """One process of a training: `rank` of `size`, and `local_rank` of `local_size` on this machine. With one process
+    nothing is sent, and every method returns its argument."""
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
     local_size: int = 1
-    writer: int = 0  # the rank of the process that writes and speaks
+    writer: int = 0  # rank of the process that writes files and prints
     pulse: Pulse | None = None
 
     @property
     def writes(self) -> bool:
-        """Whether this process is the one that writes and speaks."""
+        """Whether this process is the writer, which alone writes files and prints."""
         return self.rank == self.writer
 
     def share(self, count: int) -> range:
-        """The places, of `count` in a batch, that are this process's; shares differ by one at most."""
+        """This process's slice of a batch of `count` images; slices differ by one image at most."""
         return range(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
     def total(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -62,11 +64,11 @@ class World:
         return sums
 
     def any(self, flag: bool) -> bool:
-        """Whether it is set in any process."""
+        """Whether `flag` is set in any process."""
         return self.totals([float(flag)])[0] > 0
 
     def side_by_side(self, tensor: torch.Tensor) -> torch.Tensor:
-        """What each process has, (size, *shape), by rank."""
+        """The tensors of all processes by rank, (size, *shape)."""
         if self.size == 1:
             return tensor[None]
         parts = [torch.empty_like(tensor) for _ in range(self.size)]
@@ -75,25 +77,37 @@ class World:
         return torch.stack(parts)
 
     def told(self, make: Callable[[], T]) -> T:
-        """What the writer makes, in every process; a value that pickle takes."""
-        held: list[Any] = [make() if self.writes else None]
-        if self.size > 1:
-            with self._meeting():
-                dist.broadcast_object_list(held, src=self.writer)
-        made: T = held[0]
-        return made
+        """The value that `make` gives in the writer, in every process. `taolite.dist.wire` says what can be sent."""
+        if self.size == 1:
+            return make()
+        made = make() if self.writes else None
+        message = _message(made)
+        length = torch.tensor([len(message)])
+        with self._meeting():
+            dist.broadcast(length, src=self.writer)
+            if not self.writes:
+                message = torch.empty(int(length), dtype=torch.uint8)
+            dist.broadcast(message, src=self.writer)
+        return cast("T", made if self.writes else wire.unpack(message.numpy().tobytes()))
 
     def collected(self, value: T) -> list[T]:
-        """Every process's value by rank, in the writer; elsewhere nothing."""
+        """In the writer, the values of all processes by rank; in the others, an empty list. `taolite.dist.wire` says what
+        can be sent."""
         if self.size == 1:
             return [value]
-        gathered: list[Any] | None = [None] * self.size if self.writes else None
+        message = _message(value)
+        lengths = self.side_by_side(torch.tensor(len(message))).tolist()
+        padded = torch.zeros(max(lengths), dtype=torch.uint8)  # what is gathered has to be of one size
+        padded[: len(message)] = message
+        parts = [torch.empty_like(padded) for _ in lengths] if self.writes else None
         with self._meeting():
-            dist.gather_object(value, gathered, dst=self.writer)
-        return gathered or []
+            dist.gather(padded, parts, dst=self.writer)
+        return [
+            wire.unpack(part[:length].numpy().tobytes()) for part, length in zip(parts or (), lengths, strict=bool(parts))
+        ]
 
     def alive(self) -> None:
-        """Say that work goes on, where processes do not meet for long."""
+        """Note progress during long work without a collective operation."""
         if self.pulse is not None:
             self.pulse.moved()
 
@@ -105,7 +119,7 @@ class World:
 
     @contextmanager
     def _meeting(self) -> Iterator[None]:
-        """A place where all processes meet. LostError, naming whom it waited for, where one does not come."""
+        """A collective operation. LostError, naming the process that is missing, where one does not take part."""
         assert self.pulse is not None
         self.pulse.arrived()
         try:
@@ -115,19 +129,24 @@ class World:
         self.pulse.moved()
 
 
+def _message(value: Any) -> torch.Tensor:
+    """The bytes of `value` as processes send them."""
+    return torch.frombuffer(bytearray(wire.pack(value)), dtype=torch.uint8)
+
+
 ALONE = World()
 
 
 def launched() -> bool:
-    """Whether PyTorch's launcher started this process, as one of several or as the one that is left of them."""
+    """Whether PyTorch's launcher started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 @contextmanager
 def joined(timeout_s: float) -> Iterator[World]:
-    """The world of this process: `ALONE`, or all that the launcher started, once they have found each other.
+    """The world of this process: all processes that the launcher started, once they are connected; else `ALONE`.
 
-    A process that does not come, answer or get on for `timeout_s` seconds ends the others, who name it.
+    A process that does not connect, answer or make progress for `timeout_s` seconds ends the others, which name it.
     """
     if not launched():
         yield ALONE
@@ -158,14 +177,18 @@ def joined(timeout_s: float) -> Iterator[World]:
 
 
 def _store(address: str, port: int, size: int, limit: timedelta, *, host: bool) -> Any:
-    """A connection to the store at rank 0, who keeps it as `host`. In torchrun's, what an earlier start left is out of
-    sight; ours is new at every start, and machines need not have started equally often."""
-    store = dist.TCPStore(address, port, size, host, limit, wait_for_workers=False)  # type: ignore[attr-defined]
+    """A connection to the store of rank 0, which hosts it (`host`). Where our launcher chose `address`, the store
+    listens on the interface of that address alone. Our store is new at every start; in torchrun's, which outlives
+    restarts, a prefix hides what an earlier start left."""
+    options: dict[str, Any] = {"wait_for_workers": False}
+    if host and MACHINE in os.environ:
+        options["master_listen_fd"] = bound(address, port).detach()  # the store's from now on
+    store = dist.TCPStore(address, port, size, host, limit, **options)  # type: ignore[attr-defined]
     if not _is_kept():
         return store
     return dist.PrefixStore(f"taolite/{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)  # type: ignore[attr-defined]
 
 
 def _is_kept() -> bool:
-    """Whether torchrun keeps the store itself; it outlives a restart."""
+    """Whether torchrun hosts the store itself."""
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"

@@ -8,6 +8,7 @@ in here. No torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -18,19 +19,24 @@ from taolite.errors import EngineError
 
 __all__ = [
     "Arrays",
+    "BuildOrder",
+    "BuildPrecision",
+    "Built",
     "Engine",
+    "OpenOptions",
     "Precision",
+    "Profile",
     "RuntimeName",
     "Shape",
+    "Adapter",
     "checked_feeds",
 ]
 
 Shape: TypeAlias = tuple[int, ...]
 Arrays: TypeAlias = dict[str, NDArray[Any]]
-RuntimeName: TypeAlias = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt_rtx"]
+RuntimeName: TypeAlias = str  # a name of `taolite.engines.runtimes.RUNTIMES`
 Precision: TypeAlias = Literal["fp32", "bf16"]
-
-OPENVINO_MAGIC = b"taolite-openvino "  # ours, before a compiled OpenVINO blob: the blob itself bears no mark
+BuildPrecision: TypeAlias = Literal["fp32", "fp16", "int8"]
 
 
 class Engine(Protocol):
@@ -68,6 +74,62 @@ class Engine(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+@dataclass(frozen=True)
+class OpenOptions:
+    """How an engine is opened: CPU threads (None: the runtime decides), the number format a runtime can be asked to
+    compute in, the index of the GPU, and what messages call the model."""
+
+    threads: int | None = None
+    precision: Precision = "fp32"
+    device: int = 0
+    where: str = "this model"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The shapes one input may have: smallest, the one to be fastest at, largest."""
+
+    smallest: Shape
+    best: Shape
+    largest: Shape
+
+
+@dataclass(frozen=True)
+class BuildOrder:
+    """What an engine is built for: shapes of the inputs with a free axis, GPU scratch memory in bytes (None: as the
+    runtime has it), compute capabilities of GPUs elsewhere, and a DLA core."""
+
+    profiles: Mapping[str, Profile]
+    workspace_bytes: int | None = None
+    capabilities: tuple[str, ...] = ()
+    dla_core: int | None = None
+
+
+@dataclass(frozen=True)
+class Built:
+    """An engine file's bytes, the compute capabilities it runs on (none for a CPU), and the library's warnings."""
+
+    data: bytes = field(repr=False)
+    gpus: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Adapter(Protocol):
+    """What a runtime's module gives its row in `taolite.engines.runtimes`. The library is imported by these calls."""
+
+    def version(self) -> str:
+        """The installed library's version. Raises EngineError where there is none."""
+        ...
+
+    def open(self, data: bytes, options: OpenOptions) -> Engine:
+        """Open an engine file's bytes, or ONNX where the row says so. Raises EngineError."""
+        ...
+
+    def build(self, onnx: bytes, order: BuildOrder) -> Built:
+        """Build an engine. Called where the row says that the runtime builds. Raises EngineError."""
+        ...
 
 
 def checked_feeds(inputs: Mapping[str, Shape], feeds: Mapping[str, NDArray[Any]]) -> Arrays:

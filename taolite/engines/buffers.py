@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.errors import EngineError
+from taolite.extras import install_command
 
 __all__ = ["Block", "Gpu", "gpu_is_here", "open_gpu"]
 
@@ -100,7 +101,7 @@ def open_gpu(index: int = 0) -> Gpu:
             reasons.append(f"{binding}: {_first_line(error)}")
     raise EngineError(
         f"a TensorRT engine runs on an NVIDIA GPU, and GPU {index} cannot be reached ({'; '.join(reasons)}). "
-        'Install the driver and `pip install "taolite[cuda]"` (on a Jetson "taolite[jetson]"), '
+        f"Install the driver and run `{install_command('cuda')}` (on a Jetson the extra is `jetson`), "
         "or run the model it was built from on the processor: -m MODEL.etlt --runtime openvino (or onnxruntime)"
     )
 
@@ -174,7 +175,7 @@ class CudaPython:
         self._index = index
         count = self._call("cudaGetDeviceCount")
         if index >= count:
-            raise EngineError(f"there are {count} GPUs here, counted from 0")
+            raise EngineError(f"GPU {index} does not exist: this machine has {count}, counted from 0")
         self._call("cudaSetDevice", index)
         properties = self._call("cudaGetDeviceProperties", index)
         name = properties.name

@@ -6,21 +6,18 @@ builder takes what it reads. A free batch gets an optimisation profile on its fi
 
 from __future__ import annotations
 
-import importlib.util
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from typing import TypeAlias, get_args
 
-from taolite.engines import onnx_graph
-from taolite.engines.base import Shape, show_shape
-from taolite.engines.buffers import gpu_is_here, open_gpu
-from taolite.engines.tensorrt import TITLES, Backend, Log, create, import_backend, log_of
+from taolite.engines import onnx_graph, runtimes
+from taolite.engines.base import BuildOrder, BuildPrecision, Profile, RuntimeName, Shape, show_shape
+from taolite.engines.buffers import gpu_is_here
 from taolite.errors import EngineError
+from taolite.extras import install_command
 
 __all__ = [
-    "DEFAULT_WORKSPACE",
     "BuildBackend",
     "BuildPrecision",
     "BuiltEngine",
@@ -30,19 +27,7 @@ __all__ = [
     "choose_backend",
 ]
 
-BuildBackend: TypeAlias = Literal["tensorrt", "tensorrt_rtx", "openvino"]
-BuildPrecision: TypeAlias = Literal["fp32", "fp16", "int8"]
-DEFAULT_WORKSPACE = 1 << 30  # bytes; tao-converter's -w (reference/deploy.md 7)
-_TURING = "7.5"
-
-
-@dataclass(frozen=True)
-class Profile:
-    """The shapes one input may have: smallest, the one to be fastest at, largest."""
-
-    smallest: Shape
-    best: Shape
-    largest: Shape
+BuildBackend: TypeAlias = RuntimeName  # of a runtime that builds engines
 
 
 @dataclass(frozen=True)
@@ -76,7 +61,7 @@ def build_engine(
     backend: BuildBackend | None = None,
     precision: BuildPrecision | None = None,
     profiles: Mapping[str, Profile] | None = None,
-    workspace_bytes: int = DEFAULT_WORKSPACE,
+    workspace_bytes: int | None = None,
     compute_capabilities: Sequence[str] = (),
     dla_core: int | None = None,
 ) -> BuiltEngine:
@@ -88,80 +73,67 @@ def build_engine(
         precision: None takes the model as it is. "fp16" converts it (inputs and outputs stay float32), "int8" needs
             one with calibrated Q/DQ nodes.
         profiles: for every input with a free axis; None is batch 1 only (`batch_profiles`).
-        workspace_bytes: scratch memory the GPU may spend.
+        workspace_bytes: scratch memory the GPU may spend; None is 1 GiB with TensorRT (tao-converter's -w,
+            reference/deploy.md 7), and no limit with TensorRT-RTX.
         compute_capabilities: GPUs to build for, e.g. ("7.5", "8.6"); TensorRT-RTX only, which then needs no GPU here
             (none named: all that it knows and that can run this model).
         dla_core: build for this DLA core of a Jetson, with the GPU for what it cannot do; full TensorRT only.
 
     Raises:
         EngineError: a backend that is missing or has no GPU, a model it cannot read or build, a precision or target
-        that does not exist there. The message carries the library's own reason.
+        that does not exist there. The message carries the library's own reason. UsageError: an unknown backend.
     """
-    chosen = backend or choose_backend(compute_capabilities)
-    if chosen not in get_args(BuildBackend):
-        raise EngineError(f"backend {chosen!r} is not one of {', '.join(get_args(BuildBackend))}")
-    if compute_capabilities and chosen != "tensorrt_rtx":
-        raise EngineError(f"{chosen} builds for this machine only; name GPUs with the backend tensorrt_rtx")
-    if dla_core is not None and chosen != "tensorrt":
-        raise EngineError(f"{chosen} has no DLA; leave out the DLA core")
-    typed, label = _with_precision(onnx, precision, chosen)
+    row = runtimes.find(runtimes.builder(backend or choose_backend(compute_capabilities)))
+    if compute_capabilities and not row.builds_elsewhere:
+        elsewhere = ", ".join(one.name for one in runtimes.RUNTIMES if one.builds_elsewhere)
+        raise EngineError(f"{row.name} builds for this machine only; name GPUs with the backend {elsewhere}")
+    if dla_core is not None and not row.has_dla:
+        raise EngineError(f"{row.name} has no DLA; leave out the DLA core")
+    typed, label = _with_precision(onnx, precision)
     inputs = onnx_graph.signature(typed).inputs
     given = batch_profiles(typed) if profiles is None else dict(profiles)
     _check_profiles(inputs, given)
-    started = time.monotonic()
-    if chosen == "openvino":
-        from taolite.engines.openvino import compile_openvino, openvino_version
-
-        return BuiltEngine(
-            data=compile_openvino(typed),
-            backend=chosen,
-            version=openvino_version(),
-            precision=label,
-            profiles={},  # it takes every batch size
-            gpus=(),
-            warnings=(),
-            seconds=time.monotonic() - started,
-        )
-    trt = import_backend(chosen)
-    log = log_of(trt)
-    log.clear()
     free = {name: profile for name, profile in given.items() if -1 in inputs[name]}
-    data, gpus = _build_tensorrt(
-        trt,
-        typed,
-        backend=chosen,
-        profiles=free,
-        workspace_bytes=workspace_bytes,
-        capabilities=tuple(compute_capabilities),
-        dla_core=dla_core,
-    )
+    started, adapter = time.monotonic(), row.load()
+    built = adapter.build(typed, BuildOrder(free, workspace_bytes, tuple(compute_capabilities), dla_core))
     return BuiltEngine(
-        data=data,
-        backend=chosen,
-        version=str(trt.__version__),
+        data=built.data,
+        backend=row.name,
+        version=adapter.version(),
         precision=label,
-        profiles=free,
-        gpus=gpus,
-        warnings=log.warnings(),
+        profiles=free if row.device == "GPU" else {},  # a processor's engine takes every batch
+        gpus=built.gpus,
+        warnings=built.warnings,
         seconds=time.monotonic() - started,
     )
 
 
-def choose_backend(compute_capabilities: Sequence[str] = ()) -> BuildBackend:
-    """What builds an engine for this machine: TensorRT, then TensorRT-RTX, where there is a GPU; OpenVINO where there
-    is none. Where GPUs are named, or nothing for this machine is installed, TensorRT-RTX, which builds for others.
+def choose_backend(compute_capabilities: Sequence[str] = (), *, runs_here: bool = False) -> BuildBackend:
+    """What builds an engine where no backend is named.
 
+    Args:
+        compute_capabilities: the GPUs to build for, where they are named.
+        runs_here: the engine will be run on this machine.
+
+    With a GPU here: TensorRT, then TensorRT-RTX. Without one, or where GPUs are named: TensorRT-RTX, which builds for
+    GPUs elsewhere, then OpenVINO, which comes first where the engine `runs_here`.
     Raises EngineError where none of them is installed.
     """
-    order: tuple[BuildBackend, ...] = ("tensorrt_rtx", "tensorrt")
-    if not compute_capabilities:
-        order = ("tensorrt", "tensorrt_rtx") if gpu_is_here() else ("openvino", "tensorrt_rtx", "tensorrt")
-    for backend in order:
-        if importlib.util.find_spec(backend) is not None:
-            return backend
+    cpu = [row for row in runtimes.RUNTIMES if row.builds and row.device == "CPU"]
+    here = [row for row in runtimes.RUNTIMES if row.builds and row.device == "GPU" and not row.builds_elsewhere]
+    elsewhere = [row for row in runtimes.RUNTIMES if row.builds and row.device == "GPU" and row.builds_elsewhere]
+    if compute_capabilities:
+        order = [*elsewhere, *here]
+    elif gpu_is_here():
+        order = [*here, *elsewhere]
+    else:
+        order = [*cpu, *elsewhere, *here] if runs_here else [*elsewhere, *cpu, *here]
+    for row in order:
+        if row.is_installed():
+            return row.name
     raise EngineError(
-        'nothing that builds engines is installed here: run `pip install "taolite[openvino]"` for this processor, or '
-        '`pip install "taolite[tensorrt]"` (Linux, x86-64; it needs no GPU to build) for NVIDIA cards'
+        f"nothing that builds engines is installed here: run `{install_command('openvino')}` for this processor, or "
+        f"`{install_command('tensorrt')}` (Linux, x86-64; it needs no GPU to build) for NVIDIA cards"
     )
 
 
@@ -171,11 +143,13 @@ def batch_profiles(onnx: bytes, *, smallest: int = 1, best: int = 1, largest: in
     Raises EngineError where the numbers are no such range, or an axis other than the first is free.
     """
     if not 1 <= smallest <= best <= largest:
-        raise EngineError(f"batch sizes {smallest}, {best}, {largest} need to be 1 or more, and in rising order")
+        raise EngineError(f"batch sizes {smallest}, {best}, {largest} need to be 1 or more, in rising order")
     made = {}
     for name, shape in onnx_graph.signature(onnx).inputs.items():
         if -1 in shape[1:]:
-            raise EngineError(f"input {name} is {show_shape(shape)}: more than its batch is free; give -p NAME,...")
+            raise EngineError(
+                f"input {name} is {show_shape(shape)}: axes other than the batch are free; give -p NAME,MIN,OPT,MAX"
+            )
         if shape[:1] == (-1,):
             made[name] = Profile(*((batch, *shape[1:]) for batch in (smallest, best, largest)))
         elif largest > 1 and shape and shape[0] != largest:
@@ -186,9 +160,7 @@ def batch_profiles(onnx: bytes, *, smallest: int = 1, best: int = 1, largest: in
     return made
 
 
-def _with_precision(
-    onnx: bytes, precision: BuildPrecision | None, backend: BuildBackend
-) -> tuple[bytes, BuildPrecision]:
+def _with_precision(onnx: bytes, precision: BuildPrecision | None) -> tuple[bytes, BuildPrecision]:
     """The model in the types that will be built, and what to call them."""
     if precision is not None and precision not in get_args(BuildPrecision):
         raise EngineError(f"precision {precision!r} is not one of {', '.join(get_args(BuildPrecision))}")
@@ -220,111 +192,9 @@ def _check_profiles(inputs: Mapping[str, Shape], profiles: Mapping[str, Profile]
                 raise EngineError(f"input {name} is {show_shape(wanted)} and cannot be {show_shape(shape)}")
         if any(not 1 <= low <= mid <= high for low, mid, high in zip(*shapes, strict=True)):
             rising = ", ".join(show_shape(shape) for shape in shapes)
-            raise EngineError(f"input {name}: {rising} need to rise from the smallest to the largest shape")
+            raise EngineError(f"input {name}: {rising} must be in rising order: smallest, usual, largest")
     missing = [name for name, shape in inputs.items() if -1 in shape and name not in profiles]
     if missing:
-        raise EngineError(f"input {missing[0]} is {show_shape(inputs[missing[0]])} and needs its shapes: -p NAME,...")
-
-
-def _build_tensorrt(
-    trt: Any,
-    onnx: bytes,
-    *,
-    backend: Backend,
-    profiles: Mapping[str, Profile],
-    workspace_bytes: int,
-    capabilities: tuple[str, ...],
-    dla_core: int | None,
-) -> tuple[bytes, tuple[str, ...]]:
-    """Engine bytes and what they run on; the rules of reference/deploy.md 9.5."""
-    title, log = f"{TITLES[backend]} {trt.__version__}", log_of(trt)
-    if backend == "tensorrt":
-        trt.init_libnvinfer_plugins(log.sink, "")
-    builder = create(trt.Builder, log, title=title)
-    flags, strong = _creation_flags(trt)
-    network = _needed(builder.create_network(flags), log, f"{title} cannot create a network")
-    parser = trt.OnnxParser(network, log.sink)
-    if not parser.parse(onnx) or parser.num_errors:
-        raise EngineError(f"{title} cannot read this model: {_parser_errors(parser)}")
-    if not network.num_outputs:
-        raise EngineError(f"{title} found no outputs in this model; export it again")
-    config = _needed(builder.create_builder_config(), log, f"{title} cannot create a configuration")
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_bytes)
-    if not strong:  # TensorRT 8 keeps the model's types only where they are also allowed
-        types = onnx_graph.element_types(onnx)
-        for flag, needed in (("FP16", "float16" in types), ("INT8", "int8" in types)):
-            if needed:
-                config.set_flag(getattr(trt.BuilderFlag, flag))
-    if dla_core is not None:
-        _set_dla(trt, builder, config, dla_core)
-    gpus = _set_targets(trt, config, onnx, capabilities) if backend == "tensorrt_rtx" else _this_gpu()
-    if profiles:
-        profile = builder.create_optimization_profile()
-        for name, shapes in profiles.items():
-            profile.set_shape(name, shapes.smallest, shapes.best, shapes.largest)
-        if not profile or config.add_optimization_profile(profile) < 0:
-            raise EngineError(f"{title} refuses the shapes of the inputs: {log.errors()}")
-    plan = builder.build_serialized_network(network, config)
-    return bytes(_needed(plan, log, f"{title} cannot build this model")), gpus
-
-
-def _creation_flags(trt: Any) -> tuple[int, bool]:
-    """Flags of `create_network`, and whether the network keeps the types of the ONNX by itself."""
-    flag = trt.NetworkDefinitionCreationFlag
-    if not hasattr(flag, "EXPLICIT_BATCH"):  # 11 and RTX: always explicit, always strongly typed
-        return 0, True
-    strong = hasattr(flag, "STRONGLY_TYPED")
-    bits = 1 << int(flag.EXPLICIT_BATCH)
-    return bits | (1 << int(flag.STRONGLY_TYPED) if strong else 0), strong
-
-
-def _set_targets(trt: Any, config: Any, onnx: bytes, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """Name the GPUs to build for; Turing is not a default where it has no fp32 Gemm (reference/deploy.md 11.1)."""
-    members = trt.ComputeCapability.__members__
-    known = {f"{name[2:-1]}.{name[-1]}": value for name, value in members.items() if re.fullmatch(r"SM\d+", name)}
-    unknown = [capability for capability in wanted if capability not in known]
-    if unknown:
         raise EngineError(
-            f"{TITLES['tensorrt_rtx']} {trt.__version__} cannot build for compute capability {', '.join(unknown)}; "
-            f"it can for {', '.join(known)}"
+            f"input {missing[0]} is {show_shape(inputs[missing[0]])} and needs its shapes: -p NAME,MIN,OPT,MAX"
         )
-    dense = "float16" not in onnx_graph.element_types(onnx) and onnx_graph.operators(onnx) & {"Gemm", "MatMul"}
-    chosen = wanted or tuple(capability for capability in known if not (dense and capability == _TURING))
-    config.num_compute_capabilities = len(chosen)
-    for index, capability in enumerate(chosen):
-        if not config.set_compute_capability(known[capability], index):
-            raise EngineError(f"{TITLES['tensorrt_rtx']} {trt.__version__} refuses compute capability {capability}")
-    return chosen
-
-
-def _this_gpu() -> tuple[str, ...]:
-    """The compute capability that full TensorRT builds for."""
-    gpu = open_gpu()
-    try:
-        return (gpu.compute_capability,)
-    finally:
-        gpu.close()
-
-
-def _set_dla(trt: Any, builder: Any, config: Any, core: int) -> None:
-    cores = int(getattr(builder, "num_DLA_cores", 0))
-    if core >= cores:
-        raise EngineError(f"DLA core {core} is not here: this machine has {cores}; leave out -u")
-    config.default_device_type = trt.DeviceType.DLA
-    config.DLA_core = core
-    config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
-
-
-def _parser_errors(parser: Any) -> str:
-    found = []
-    for index in range(min(int(parser.num_errors), 3)):
-        error = parser.get_error(index)
-        node = f"node {error.node_name()}: " if hasattr(error, "node_name") and error.node_name() else ""
-        found.append(f"{node}{error.desc().strip()} ({getattr(error.code(), 'name', error.code())})")
-    return "; ".join(found) or "it gave no reason"
-
-
-def _needed(made: Any, log: Log, what: str) -> Any:
-    if made is None:
-        raise EngineError(f"{what}: {log.errors()}")
-    return made

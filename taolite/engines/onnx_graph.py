@@ -1,8 +1,8 @@
-"""The ONNX between training and engines: tidy it, name it, halve it, count it, and read what it says of itself.
+"""The ONNX between training and engines: clean it up, rename, convert to float16, read and write its metadata.
 
-Every function takes the bytes of an ONNX file and returns new bytes or a reading; nothing touches the disk, because
-what is in here is what an `.etlt` keeps sealed. What a model says of itself (`OnnxMeta`: classes, preprocessing,
-how to decode) travels inside, as JSON under the metadata key `taolite`, so a bare `.onnx` is enough to run.
+Every function takes the bytes of an ONNX file and returns new bytes or a value; nothing is written to the disk, because
+the bytes may come from a sealed `.etlt`. The metadata of a model (`OnnxMeta`: classes, preprocessing, decoding) is JSON
+under the metadata key `taolite`, so a plain `.onnx` is enough to run.
 """
 
 from __future__ import annotations
@@ -14,22 +14,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from taolite.errors import EngineError
+from taolite.onnxfile import parse_onnx
 from taolite.preprocessing import Preprocessing
 
 __all__ = [
-    "Cost",
     "OnnxMeta",
     "Signature",
     "describe",
     "element_types",
+    "first_line",
     "lower_opset",
-    "macs_and_parameters",
     "operators",
     "read_meta",
     "sha256",
+    "shape_of",
     "signature",
     "tidy",
     "to_fp16",
@@ -57,7 +56,7 @@ _UNCHANGED = {
 
 @dataclass(frozen=True)
 class OnnxMeta:
-    """What an exported model says of itself.
+    """The metadata of an exported model.
 
     Attributes:
         task: the task's name, e.g. "detectnet".
@@ -92,7 +91,7 @@ class OnnxMeta:
         """The OnnxMeta that `to_json` wrote. EngineError where it is incomplete or of a newer version."""
         if value.get("version") != _META_VERSION:
             raise EngineError(
-                f"this model describes itself in version {value.get('version')!r}, and this taolite reads version "
+                f"the metadata of this model has version {value.get('version')!r}, and this taolite reads version "
                 f"{_META_VERSION}; update taolite, or export the model again"
             )
         try:
@@ -105,9 +104,7 @@ class OnnxMeta:
                 calibration=dict(value.get("calibration", {})),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise EngineError(
-                f"what this model says of itself is incomplete ({error}); export the model again"
-            ) from error
+            raise EngineError(f"the metadata of this model is incomplete ({error}); export the model again") from error
 
 
 @dataclass(frozen=True)
@@ -116,14 +113,6 @@ class Signature:
 
     inputs: Mapping[str, tuple[int, ...]]
     outputs: Mapping[str, tuple[int, ...]]
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Multiply-accumulates of one pass, and numbers learned."""
-
-    macs: int
-    parameters: int
 
 
 def sha256(onnx: bytes) -> str:
@@ -147,7 +136,7 @@ def tidy(onnx: bytes, *, input_names: Sequence[str] | None = None, output_names:
     import onnx as onnx_library
     import onnx_graphsurgeon as gs
 
-    model = _load(onnx)
+    model = parse_onnx(onnx)
     graph = gs.import_onnx(model)
     for kind, tensors, names in (("inputs", graph.inputs, input_names), ("outputs", graph.outputs, output_names)):
         if names is not None:
@@ -163,23 +152,23 @@ def tidy(onnx: bytes, *, input_names: Sequence[str] | None = None, output_names:
     try:
         onnx_library.checker.check_model(tidied, full_check=True)
     except (onnx_library.checker.ValidationError, onnx_library.shape_inference.InferenceError) as error:
-        raise EngineError(f"this ONNX model is not valid: {_first_line(error)}; export it again") from error
+        raise EngineError(f"this ONNX model is not valid: {first_line(error)}; export it again") from error
     return bytes(tidied.SerializeToString(deterministic=True))
 
 
 def lower_opset(onnx: bytes, opset: int) -> bytes:
-    """The same model for older readers.
+    """The same model at an older opset.
 
-    A detector consists of operators that have meant the same for float tensors since opset 11 (later versions only
-    took in more types), so it is enough to say so; others go through ONNX's own converter, Mish and splits into equal
-    parts, which it does not know, in older words.
+    Detectors consist of operators that have not changed for float tensors since opset 11 (later versions only added
+    types), so changing the number is enough. Other models go through ONNX's own converter; Mish and Split into equal
+    parts, which it does not convert, are rewritten first.
     Raises EngineError where an operator has no counterpart at `opset`.
     """
     import onnx as onnx_library
 
     if opset < _OLDEST_OPSET:
         raise EngineError(f"opset {opset} is older than taolite writes; ask for {_OLDEST_OPSET} to 17, or later")
-    model = _load(onnx)
+    model = parse_onnx(onnx)
     if {node.op_type for node in model.graph.node} <= _UNCHANGED:
         for entry in model.opset_import:
             if entry.domain in ("", "ai.onnx"):
@@ -190,7 +179,7 @@ def lower_opset(onnx: bytes, opset: int) -> bytes:
     try:
         lowered = onnx_library.version_converter.convert_version(model, opset)
     except (RuntimeError, onnx_library.version_converter.ConvertError) as error:
-        reason = _first_line(error).rsplit(": ", 1)[-1]
+        reason = first_line(error).rsplit(": ", 1)[-1]
         raise EngineError(f"this model cannot be written at opset {opset}: {reason}; ask for a later one") from error
     for domain in [entry for entry in lowered.opset_import if entry.domain == _HELD]:
         lowered.opset_import.remove(domain)
@@ -204,8 +193,8 @@ def lower_opset(onnx: bytes, opset: int) -> bytes:
 
 
 def _spell_out(model: Any) -> None:
-    """Put, in place, what opset 18 brought into the words of those before it: Mish is x * tanh(softplus(x)), and how
-    many equal parts a Split makes is known by its outputs. Splits are held back from the converter by their domain."""
+    """Replace, in place, what opset 18 introduced: Mish becomes x * tanh(softplus(x)), and Split loses `num_outputs`,
+    which its outputs tell. A domain of their own keeps Splits away from ONNX's converter."""
     import onnx as onnx_library
 
     nodes = list(model.graph.node)
@@ -237,7 +226,7 @@ def to_fp16(onnx: bytes) -> bytes:
     """
     from onnxconverter_common import convert_float_to_float16
 
-    model = _load(onnx)
+    model = parse_onnx(onnx)
     types = element_types(onnx)
     if "float16" in types:
         return onnx
@@ -254,10 +243,10 @@ def to_fp16(onnx: bytes) -> bytes:
 
 
 def element_types(onnx: bytes) -> frozenset[str]:
-    """What its arithmetic is written in: "float32", "float16", and "int8" where Q/DQ nodes stand."""
+    """Number formats of the model: "float32", "float16", and "int8" where it has Q/DQ nodes."""
     import onnx as onnx_library
 
-    model = _load(onnx)
+    model = parse_onnx(onnx)
     found = {
         onnx_library.helper.tensor_dtype_to_np_dtype(tensor.data_type).name for tensor in model.graph.initializer
     } & {"float32", "float16", "bfloat16"}
@@ -268,70 +257,28 @@ def element_types(onnx: bytes) -> frozenset[str]:
 
 def operators(onnx: bytes) -> frozenset[str]:
     """The kinds of nodes in it, e.g. {"Conv", "Relu", "Sigmoid"}."""
-    return frozenset(node.op_type for node in _load(onnx).graph.node)
+    return frozenset(node.op_type for node in parse_onnx(onnx).graph.node)
 
 
 def signature(onnx: bytes) -> Signature:
     """Names and shapes of inputs and outputs, without opening a runtime."""
-    graph = _load(onnx).graph
+    graph = parse_onnx(onnx).graph
     constants = {tensor.name for tensor in graph.initializer}
     return Signature(
-        inputs={value.name: _shape(value) for value in graph.input if value.name not in constants},
-        outputs={value.name: _shape(value) for value in graph.output},
-    )
-
-
-def macs_and_parameters(onnx: bytes, input_shape: Sequence[int]) -> Cost:
-    """Count the work of Conv, ConvTranspose, Gemm and MatMul, and the numbers learned in all layers.
-
-    Args:
-        input_shape: of the first input, every axis given, e.g. (1, 3, 544, 960).
-
-    Conv: output elements x kernel h x kernel w x input channels / groups; Gemm and MatMul: M x N x K. Biases,
-    activations and additions cost nothing here. Parameters are float constants of rank 1 and more that stand in the
-    graph once BatchNorm is folded, so they are fewer than the training network's.
-    Raises EngineError where the shapes do not work out.
-    """
-    import onnx as onnx_library
-
-    model = _load(onnx)
-    dims = model.graph.input[0].type.tensor_type.shape.dim
-    if len(dims) != len(input_shape):
-        raise EngineError(f"input {model.graph.input[0].name} has {len(dims)} axes; the shape has {len(input_shape)}")
-    for dim, size in zip(dims, input_shape, strict=True):
-        dim.dim_value = size
-    for output in model.graph.output:
-        del output.type.tensor_type.shape.dim[:]
-        output.type.tensor_type.ClearField("shape")
-    del model.graph.value_info[:]
-    try:
-        inferred = onnx_library.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
-    except onnx_library.shape_inference.InferenceError as error:
-        raise EngineError(f"an input of {tuple(input_shape)} does not fit this model: {_first_line(error)}") from error
-    graph = inferred.graph
-    shapes = {value.name: _shape(value) for value in (*graph.value_info, *graph.input, *graph.output)}
-    shapes |= {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
-    floats = onnx_library.TensorProto
-    learned = [
-        tensor
-        for tensor in graph.initializer
-        if tensor.dims and tensor.data_type in (floats.FLOAT, floats.FLOAT16, floats.BFLOAT16, floats.INT8)
-    ]
-    return Cost(
-        macs=sum(_macs(node, shapes) for node in graph.node),
-        parameters=sum(int(np.prod(tensor.dims)) for tensor in learned),
+        inputs={value.name: shape_of(value) for value in graph.input if value.name not in constants},
+        outputs={value.name: shape_of(value) for value in graph.output},
     )
 
 
 def read_meta(onnx: bytes) -> OnnxMeta | None:
-    """What the model says of itself; None for a model that taolite did not export."""
-    text = _props(_load(onnx)).get(_META_KEY)
+    """The model's metadata; None for a model that taolite did not export."""
+    text = _props(parse_onnx(onnx)).get(_META_KEY)
     if text is None:
         return None
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise EngineError(f"what this model says of itself is no JSON ({error}); export the model again") from error
+        raise EngineError(f"the metadata of this model is not JSON ({error}); export the model again") from error
     return OnnxMeta.from_json(value)
 
 
@@ -342,22 +289,8 @@ def describe(onnx: bytes) -> dict[str, Any]:
 
 
 def write_meta(onnx: bytes, meta: OnnxMeta) -> bytes:
-    """The same model, saying `meta` of itself; what it said before is replaced."""
-    return _with_prop(_load(onnx), _META_KEY, json.dumps(meta.to_json(), sort_keys=True))
-
-
-def _load(onnx: bytes) -> Any:
-    """The ModelProto. EngineError for an empty file (which TensorRT's parser would accept) and for anything else."""
-    import onnx as onnx_library
-    from google.protobuf.message import DecodeError
-
-    try:
-        model = onnx_library.load_model_from_string(onnx)
-    except DecodeError as error:
-        raise EngineError("this is not an ONNX model, or its end is missing; export it again") from error
-    if not model.graph.node or not model.graph.output:
-        raise EngineError("this ONNX model is empty: it has no nodes or no outputs; export it again")
-    return model
+    """The same model with the metadata `meta` in place of its own."""
+    return _with_prop(parse_onnx(onnx), _META_KEY, json.dumps(meta.to_json(), sort_keys=True))
 
 
 def _props(model: Any) -> dict[str, str]:
@@ -390,21 +323,11 @@ def _oldest_ir(opsets: Sequence[Any]) -> int:
     return int(onnx_library.helper.find_min_ir_version_for(opsets))
 
 
-def _shape(value: Any) -> tuple[int, ...]:
+def shape_of(value: Any) -> tuple[int, ...]:
+    """The shape of a ValueInfoProto, -1 where an axis is free."""
     return tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in value.type.tensor_type.shape.dim)
 
 
-def _macs(node: Any, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
-        return 0
-    first, second, out = shapes[node.input[0]], shapes[node.input[1]], shapes[node.output[0]]
-    if node.op_type == "Conv":  # weight: out channels, in channels / groups, kernel
-        return int(np.prod(out) * np.prod(second[1:]))
-    if node.op_type == "ConvTranspose":  # weight: in channels, out channels / groups, kernel
-        return int(np.prod(first) * np.prod(second[1:]))
-    transposed = node.op_type == "Gemm" and any(attr.name == "transA" and attr.i for attr in node.attribute)
-    return int(np.prod(out) * first[0 if transposed else -1])
-
-
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of an error of ONNX."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -19,11 +19,13 @@ import numpy as np
 
 from taolite.engines import onnx_graph
 from taolite.errors import EngineError
+from taolite.onnxfile import parse_onnx
 
 __all__ = ["DETECTIONS", "append_nms"]
 
 DETECTIONS = "detections"
 _OLDEST_OPSET = 12  # of GatherND over a batch
+_NOTHING = np.zeros(1, np.float32)
 
 
 def append_nms(
@@ -36,7 +38,7 @@ def append_nms(
     top_k: int = 0,
     candidates: int = 0,
 ) -> bytes:
-    """The model with hard NMS, class by class, behind its two outputs; what it says of itself stays.
+    """The model with hard NMS, class by class, behind its two outputs; its metadata is kept.
 
     Args:
         scores: the output (N, P, K + 1), background first; boxes: the output (N, P, 4), corners.
@@ -47,52 +49,71 @@ def append_nms(
 
     Raises EngineError for an opset before 12.
     """
-    import onnx as onnx_library
     import onnx_graphsurgeon as gs
 
-    model = onnx_library.load_model_from_string(onnx)
+    model = parse_onnx(onnx)
     graph = gs.import_onnx(model)
     if graph.opset < _OLDEST_OPSET:
         raise EngineError(
             f"NMS needs opset {_OLDEST_OPSET} or later, and this is opset {graph.opset}; ask for a later one"
         )
     outputs = {tensor.name: tensor for tensor in graph.outputs}
-    (batch, priors, channels), classes = outputs[scores].shape, outputs[scores].shape[2] - 1
+    scores_npk, boxes_np4 = outputs[scores], outputs[boxes]
+    (batch, priors, channels), classes = scores_npk.shape, scores_npk.shape[2] - 1
     looked_at = min(candidates or priors, priors)
+    most = min(top_k or looked_at, looked_at)
     rows = min(top_k or classes * looked_at, classes * looked_at)
-    nothing = np.zeros(1, np.float32)
-
-    def add(operator: str, *inputs: Any, **attributes: Any) -> Any:
-        """A node's only output; lists become int64 constants."""
-        return graph.layer(op=operator, inputs=list(inputs), outputs=["nms"], attrs=attributes)[0]
-
-    def best(values: Any, count: int, axis: int) -> Any:
-        """The greatest values along an axis, descending, and their places."""
-        return graph.layer(op="TopK", inputs=[values, [count]], outputs=["best", "best_at"], attrs={"axis": axis})
-
-    found = add("Transpose", add("Slice", outputs[scores], [1], [channels], [2]), perm=[0, 2, 1])  # (N, K, P)
+    nodes = _Nodes(graph)
+    found_nkp = nodes.add("Transpose", nodes.add("Slice", scores_npk, [1], [channels], [2]), perm=[0, 2, 1])
     if looked_at < priors:
-        least = add("Slice", best(found, looked_at, 2)[0], [looked_at - 1], [looked_at], [2])
-        found = add("Where", add("Less", found, least), nothing, found)
-    kept = add(
-        "NonMaxSuppression",
-        outputs[boxes],
-        found,
-        [min(top_k or looked_at, looked_at)],
-        np.array([nms_iou], np.float32),
-        np.array([confidence_threshold], np.float32),
-    )  # (M, 3): image, class, prior
-    blank = add("ConstantOfShape", add("Shape", found), value=gs.Constant("nms_blank", nothing))
-    left = add("ScatterND", blank, kept, add("GatherND", found, kept))
-    score, place = best(add("Reshape", left, [0, classes * priors]), rows, 1)
-    kind = add("Div", place, [priors])
-    prior = add("Reshape", add("Sub", place, add("Mul", kind, [priors])), [0, rows, 1])
-    score = add("Reshape", score, [0, rows, 1])
-    number = add("Cast", add("Reshape", add("Add", kind, [1]), [0, rows, 1]), to=np.float32)
-    found = add("Concat", number, score, add("GatherND", outputs[boxes], prior, batch_dims=1), axis=2)
-    found = add("Where", add("Greater", score, nothing), found, nothing)
+        least = nodes.add("Slice", nodes.best(found_nkp, looked_at, 2)[0], [looked_at - 1], [looked_at], [2])
+        found_nkp = nodes.add("Where", nodes.add("Less", found_nkp, least), _NOTHING, found_nkp)
+    left_nkp = _suppressed(nodes, found_nkp, boxes_np4, most=most, iou=nms_iou, threshold=confidence_threshold)
+    found = _rows(nodes, left_nkp, boxes_np4, rows=rows, classes=classes, priors=priors)
     found.dtype, found.shape = np.float32, (batch, rows, 6)
     graph.outputs = [found]
     grown = gs.export_onnx(graph)
     grown.metadata_props.extend(model.metadata_props)
     return onnx_graph.tidy(grown.SerializeToString(), output_names=[DETECTIONS])
+
+
+class _Nodes:
+    """Adds nodes to a graph of onnx_graphsurgeon."""
+
+    def __init__(self, graph: Any) -> None:
+        self._graph = graph
+
+    def add(self, operator: str, *inputs: Any, **attributes: Any) -> Any:
+        """A node's only output; lists become int64 constants."""
+        return self._graph.layer(op=operator, inputs=list(inputs), outputs=["nms"], attrs=attributes)[0]
+
+    def best(self, values: Any, count: int, axis: int) -> Any:
+        """The greatest values along an axis, descending, and their places."""
+        return self._graph.layer(op="TopK", inputs=[values, [count]], outputs=["best", "best_at"], attrs={"axis": axis})
+
+
+def _suppressed(nodes: _Nodes, found_nkp: Any, boxes_np4: Any, *, most: int, iou: float, threshold: float) -> Any:
+    """(N, K, P) the scores that NMS keeps of each class, 0 for the others."""
+    import onnx_graphsurgeon as gs
+
+    kept_m3 = nodes.add(  # image, class, prior
+        "NonMaxSuppression",
+        boxes_np4,
+        found_nkp,
+        [most],
+        np.array([iou], np.float32),
+        np.array([threshold], np.float32),
+    )
+    blank = nodes.add("ConstantOfShape", nodes.add("Shape", found_nkp), value=gs.Constant("nms_blank", _NOTHING))
+    return nodes.add("ScatterND", blank, kept_m3, nodes.add("GatherND", found_nkp, kept_m3))
+
+
+def _rows(nodes: _Nodes, left_nkp: Any, boxes_np4: Any, *, rows: int, classes: int, priors: int) -> Any:
+    """(N, T, 6) the best of all classes, zeros behind them."""
+    score, place = nodes.best(nodes.add("Reshape", left_nkp, [0, classes * priors]), rows, 1)
+    kind = nodes.add("Div", place, [priors])
+    prior = nodes.add("Reshape", nodes.add("Sub", place, nodes.add("Mul", kind, [priors])), [0, rows, 1])
+    score = nodes.add("Reshape", score, [0, rows, 1])
+    number = nodes.add("Cast", nodes.add("Reshape", nodes.add("Add", kind, [1]), [0, rows, 1]), to=np.float32)
+    found = nodes.add("Concat", number, score, nodes.add("GatherND", boxes_np4, prior, batch_dims=1), axis=2)
+    return nodes.add("Where", nodes.add("Greater", score, _NOTHING), found, _NOTHING)

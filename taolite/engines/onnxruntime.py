@@ -8,10 +8,27 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from taolite.engines.base import Arrays, RuntimeName, Shape, checked_feeds
+from taolite.engines.base import Arrays, BuildOrder, Built, OpenOptions, RuntimeName, Shape, checked_feeds
 from taolite.errors import EngineError
+from taolite.onnxfile import check_onnx
 
-__all__ = ["OnnxRuntimeEngine"]
+__all__ = ["ADAPTER", "OnnxRuntimeEngine"]
+
+
+class _OnnxRuntime:
+    """See `taolite.engines.base.Adapter`."""
+
+    def version(self) -> str:
+        return str(_library().__version__)
+
+    def open(self, data: bytes, options: OpenOptions) -> OnnxRuntimeEngine:
+        return OnnxRuntimeEngine(data, threads=options.threads, where=options.where)
+
+    def build(self, onnx: bytes, order: BuildOrder) -> Built:
+        raise EngineError("onnxruntime builds no engines: it runs the ONNX itself")
+
+
+ADAPTER = _OnnxRuntime()
 
 
 class OnnxRuntimeEngine:
@@ -22,12 +39,9 @@ class OnnxRuntimeEngine:
     precision = "as in the ONNX"
 
     def __init__(self, onnx: bytes, *, threads: int | None = None, where: str = "this model") -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise EngineError("onnxruntime is not installed; run `pip install onnxruntime`") from error
-
+        onnxruntime = _library()
         self.version: str = onnxruntime.__version__
+        check_onnx(onnx, where=where)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only; they also arrive as exceptions
         if threads is not None:
@@ -63,6 +77,14 @@ class OnnxRuntimeEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _library() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise EngineError("onnxruntime is not installed; run `pip install onnxruntime`") from error
+    return onnxruntime
 
 
 def _shape(value: Any) -> Shape:

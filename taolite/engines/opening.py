@@ -9,16 +9,16 @@ Every runtime is imported when it is asked for, so an edge box carries only its 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias, get_args
 
-from taolite.engines.base import OPENVINO_MAGIC, Engine, Precision, RuntimeName
+from taolite.engines import runtimes
+from taolite.engines.base import Engine, OpenOptions, Precision, RuntimeName
 from taolite.errors import EngineError, PathError, UsageError
 
 __all__ = ["Kind", "open_engine", "read_model", "sniff"]
 
-Kind: TypeAlias = Literal["onnx", "openvino", "tensorrt", "tensorrt_rtx"]
+Kind: TypeAlias = str  # "onnx", or the name of a runtime whose engine it is
 
-_RTX_MAGIC = b"vtrt"  # reference/deploy.md 11
 _ONNX_IR_VERSION = 0x08  # the first field of a ModelProto, as a varint
 
 
@@ -46,43 +46,29 @@ def open_engine(
         PathError: the file is missing. EngineError: not a model, the wrong runtime for it, a runtime that is not
         installed, or one that refuses. UsageError: a runtime or precision that does not exist.
     """
-    if runtime is not None and runtime not in get_args(RuntimeName):
-        raise UsageError(f"runtime {runtime!r} is not one of {', '.join(get_args(RuntimeName))}")
+    asked = None if runtime is None else runtimes.find(runtime)
     if precision not in get_args(Precision):
         raise UsageError(f"precision {precision!r} is not one of {', '.join(get_args(Precision))}")
     if threads is not None and threads < 1:
         raise UsageError(f"threads is {threads}; it needs to be 1 or more")
     data, where = (source, "this model") if isinstance(source, bytes) else (read_model(source), str(source))
     kind = sniff(data, where=where)
-    chosen = runtime or ("onnxruntime" if kind == "onnx" else kind)
-    if kind == "onnx" and chosen in ("tensorrt", "tensorrt_rtx"):
-        raise EngineError(f"{where} is ONNX, and {chosen} runs engines: build one with `taolite convert`")
-    if kind != "onnx" and chosen != kind:
-        raise EngineError(f"{where} is an engine of {kind} and cannot run on {chosen}; leave the runtime open")
-    if precision != "fp32" and chosen != "openvino":
-        raise EngineError(f"{chosen} computes in the types the model carries; {precision} is for openvino")
-
-    if chosen == "onnxruntime":
-        from taolite.engines.onnxruntime import OnnxRuntimeEngine
-
-        return OnnxRuntimeEngine(data, threads=threads, where=where)
-    if chosen == "openvino":
-        from taolite.engines.openvino import OpenVinoEngine
-
-        return OpenVinoEngine(data, threads=threads, precision=precision, where=where)
-    from taolite.engines.tensorrt import TensorRTEngine
-
-    return TensorRTEngine(data, backend=chosen, device=device, where=where)
+    row = asked or runtimes.find("onnxruntime" if kind == "onnx" else kind)
+    if kind == "onnx" and not row.runs_onnx:
+        raise EngineError(f"{where} is ONNX, and {row.name} runs engines: build one with `taolite convert`")
+    if kind not in ("onnx", row.name):
+        raise EngineError(f"{where} is an engine of {kind} and cannot run on {row.name}; leave the runtime open")
+    if precision not in row.precisions:
+        able = ", ".join(one.name for one in runtimes.RUNTIMES if precision in one.precisions)
+        raise EngineError(f"{row.name} computes in the model's own types; precision {precision} needs {able}")
+    return row.load().open(data, OpenOptions(threads, precision, device, where))
 
 
 def sniff(data: bytes, *, where: str = "this model") -> Kind:
     """What these bytes are, by their first ones: "onnx", or the runtime whose engine it is. EngineError for others."""
-    if data.startswith(OPENVINO_MAGIC):
-        return "openvino"
-    if data.startswith(_RTX_MAGIC):
-        return "tensorrt_rtx"
-    if data[1:4] == b"trt":  # "ftrt" from 8 on, "ptrt" before
-        return "tensorrt"
+    row = runtimes.of_bytes(data)
+    if row is not None:
+        return row.name
     if data[:1] == bytes([_ONNX_IR_VERSION]):
         return "onnx"
     if not data:
@@ -95,6 +81,8 @@ def sniff(data: bytes, *, where: str = "this model") -> Kind:
 
 def read_model(path: Path) -> bytes:
     """The bytes of a model or engine file. Raises PathError where there is none, or it cannot be read."""
+    if path.exists() and not path.is_file():
+        raise PathError(f"{path}: this is not a file; give the path of a model or engine")
     try:
         return path.read_bytes()
     except FileNotFoundError as error:

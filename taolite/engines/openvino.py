@@ -1,8 +1,8 @@
 """OpenVINO on the CPU: the fastest way to run a detector where there is no GPU (reference/dependencies.md 4.2).
 
-The precision is always set: left alone OpenVINO computes in bfloat16 wherever the processor can, without a word.
-An engine file is a line of ours (`OPENVINO_MAGIC` and the precision, which OpenVINO's blob forgets) and the compiled
-blob; it fits this OpenVINO version and this kind of processor only.
+The precision is always set: by default OpenVINO silently computes in bfloat16 wherever the processor supports it.
+An engine file is a line of ours (the first bytes of the runtime's row, and the precision, which OpenVINO's blob
+forgets) and the compiled blob; it fits this OpenVINO version and this kind of processor only.
 """
 
 from __future__ import annotations
@@ -15,18 +15,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.engines.base import OPENVINO_MAGIC, Arrays, Precision, RuntimeName, Shape, checked_feeds
+from taolite.engines import runtimes
+from taolite.engines.base import (
+    Arrays,
+    BuildOrder,
+    Built,
+    OpenOptions,
+    Precision,
+    RuntimeName,
+    Shape,
+    checked_feeds,
+)
 from taolite.errors import EngineError
+from taolite.extras import install_command
+from taolite.onnxfile import check_onnx
 
-__all__ = ["OpenVinoEngine", "compile_openvino", "openvino_version"]
+__all__ = ["ADAPTER", "OpenVinoEngine", "compile_openvino", "openvino_version"]
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
+(_MAGIC,) = runtimes.find("openvino").magics
+
+
+class _OpenVino:
+    """See `taolite.engines.base.Adapter`. An engine takes every batch the model takes, whatever the profiles."""
+
+    def version(self) -> str:
+        return openvino_version()
+
+    def open(self, data: bytes, options: OpenOptions) -> OpenVinoEngine:
+        return OpenVinoEngine(data, threads=options.threads, precision=options.precision, where=options.where)
+
+    def build(self, onnx: bytes, order: BuildOrder) -> Built:
+        return Built(compile_openvino(onnx))
+
+
+ADAPTER = _OpenVino()
 
 
 class OpenVinoEngine:
     """An ONNX model, or a blob that `compile_openvino` made, opened in OpenVINO; see `taolite.engines.base.Engine`.
 
-    A blob keeps the precision it was compiled for, whatever `precision` says; the attribute tells the truth.
+    A blob keeps the precision it was compiled for, whatever `precision` says; the attribute gives the actual one.
     """
 
     name: RuntimeName = "openvino"
@@ -85,23 +114,25 @@ def compile_openvino(onnx: bytes, *, precision: Precision = "fp32", where: str =
     compiled = _compile(onnx, threads=None, precision=precision, where=where)
     blob = io.BytesIO()
     compiled.export_model(blob)
-    return OPENVINO_MAGIC + precision.encode() + b"\n" + blob.getvalue()
+    return _MAGIC + precision.encode() + b"\n" + blob.getvalue()
 
 
 def _openvino() -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise EngineError('openvino is not installed; run `pip install "taolite[openvino]"`') from error
+        raise EngineError(f"openvino is not installed; run `{install_command('openvino')}`") from error
     return openvino
 
 
 def _compile(data: bytes, *, threads: int | None, precision: Precision, where: str) -> Any:
     core = _openvino().Core()
     blob = None
-    if data.startswith(OPENVINO_MAGIC):
-        word, _, blob = data[len(OPENVINO_MAGIC) :].partition(b"\n")
+    if data.startswith(_MAGIC):
+        word, _, blob = data[len(_MAGIC) :].partition(b"\n")
         precision = "bf16" if word == b"bf16" else "fp32"
+    else:
+        check_onnx(data, where=where)
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise EngineError("this processor has no bfloat16; open the model with precision fp32")
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
@@ -127,6 +158,6 @@ def _shape(port: Any) -> Shape:
 
 
 def _reason(error: Exception) -> str:
-    """The last line OpenVINO has to say; the ones before are places in its source."""
+    """The last line of an OpenVINO error; the lines before are places in its source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else "no reason given"

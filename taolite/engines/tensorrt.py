@@ -18,14 +18,34 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.engines.base import Arrays, RuntimeName, Shape, checked_feeds, show_shape
+from taolite.engines import runtimes
+from taolite.engines.base import (
+    Arrays,
+    BuildOrder,
+    Built,
+    OpenOptions,
+    RuntimeName,
+    Shape,
+    checked_feeds,
+    show_shape,
+)
 from taolite.engines.buffers import Block, Gpu, open_gpu
 from taolite.errors import EngineError
 
-__all__ = ["TITLES", "Backend", "Log", "TensorRTEngine", "create", "import_backend", "log_of"]
+__all__ = [
+    "TENSORRT",
+    "TENSORRT_RTX",
+    "TITLES",
+    "Backend",
+    "Log",
+    "TensorRTEngine",
+    "create",
+    "import_backend",
+    "log_of",
+]
 
 Backend: TypeAlias = Literal["tensorrt", "tensorrt_rtx"]
-TITLES: dict[str, str] = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
+TITLES: dict[str, str] = {name: runtimes.find(name).title for name in ("tensorrt", "tensorrt_rtx")}
 
 _DTYPES = {
     "FLOAT": np.float32,
@@ -38,13 +58,30 @@ _DTYPES = {
 }
 
 
+class _TensorRT:
+    """See `taolite.engines.base.Adapter`."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def version(self) -> str:
+        return str(import_backend(self._backend).__version__)
+
+    def open(self, data: bytes, options: OpenOptions) -> TensorRTEngine:
+        return TensorRTEngine(data, backend=self._backend, device=options.device, where=options.where)
+
+    def build(self, onnx: bytes, order: BuildOrder) -> Built:
+        from taolite.engines.tensorrt_build import build_tensorrt
+
+        return build_tensorrt(self._backend, onnx, order)
+
+
+TENSORRT, TENSORRT_RTX = _TensorRT("tensorrt"), _TensorRT("tensorrt_rtx")
+
+
 def import_backend(backend: Backend) -> Any:
     """The library's module. Raises EngineError, saying how to get it, where it is not installed or does not load."""
-    way = (
-        'run `pip install "taolite[tensorrt]"` (Linux, x86-64)'
-        if backend == "tensorrt_rtx"
-        else "it comes with JetPack and NVIDIA's TensorRT containers; on a PC use the backend tensorrt_rtx"
-    )
+    way = runtimes.find(backend).install
     try:
         return importlib.import_module(backend)
     except ModuleNotFoundError as error:
@@ -54,7 +91,7 @@ def import_backend(backend: Backend) -> Any:
 
 
 class Log:
-    """What the library says: the last lines, with their severity, for the error message and the report."""
+    """The last log lines of the library, with their severity, for error messages and the report."""
 
     def __init__(self, trt: Any) -> None:
         severity = trt.ILogger.Severity
@@ -73,7 +110,7 @@ class Log:
         self._warning = severity.WARNING.name
 
     def clear(self) -> None:
-        """Forget what was said so far."""
+        """Forget the lines so far."""
         self._lines.clear()
 
     def errors(self) -> str:

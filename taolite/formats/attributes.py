@@ -1,6 +1,6 @@
 """What people wrote on an object beyond its class and box: a plate's text, its tilt, a colour.
 
-They travel in `Label.attributes` beside the words that formats keep there for themselves. VOC and COCO hold them as
+They are in `Label.attributes`, beside the words that formats keep there for themselves. VOC and COCO hold them as
 CVAT does, labelme in a key that it keeps; KITTI and YOLO have no place for them.
 """
 
@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from taolite.formats.kitti import WORLD
 from taolite.sample import Label
 
-__all__ = ["read_attributes", "written_on"]
+__all__ = ["WORLD", "read_attributes", "written_on"]
+
+WORLD = ("height_m", "width_m", "length_m", "x_m", "y_m", "z_m", "rotation_y")  # columns 9 to 15 of KITTI
 
 _OWN = frozenset({"shape", "mask", "parts", "group", "flags", "description", "id", "crowd", *WORLD})
 

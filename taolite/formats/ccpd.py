@@ -19,7 +19,9 @@ from itertools import islice
 from pathlib import Path
 
 from taolite.formats.findings import Findings
+from taolite.formats.guard import guarded
 from taolite.formats.places import files_below, measure, stem_of
+from taolite.formats.split import in_split
 from taolite.formats.text import show
 from taolite.pictures import EXTENSIONS
 from taolite.sample import Label, Sample
@@ -79,22 +81,29 @@ def looks_like(root: Path) -> bool:
     return any(parse_name(path.name) for path in islice(files_below(root, EXTENSIONS), _PROBED))
 
 
-def read(root: Path, *, only: frozenset[str] | None, findings: Findings, split: str | None = None) -> list[Sample]:
-    """Samples of the pictures at or below `root`, by path, each with its plate; `split` keeps those in a folder of
-    that name. A picture without plate has no labels; one whose name has fields that do not fit is an error."""
+def read(
+    root: Path,
+    *,
+    only: frozenset[str] | None = None,
+    split: str | None = None,
+    outside: bool = False,
+    findings: Findings,
+) -> list[Sample]:
+    """Samples of the pictures at or below `root`, by path, each with its plate (see `layout.Reader`). A picture
+    without plate has no labels; one whose name has fields that do not fit is an error."""
     samples = []
     for path in files_below(root, EXTENSIONS):
-        folders = path.relative_to(root).parts[:-1] if root.is_dir() else ()
-        if (only is not None and stem_of(path.name) not in only) or (split is not None and split not in folders):
+        if (only is not None and stem_of(path.name) not in only) or not in_split(path, root, split):
             continue
-        plate = parse_name(path.name)
-        without = plate is None and _WITHOUT_PLATE in path.parts
-        if plate is None and not without:
-            _tell(path, findings)
-            continue
-        size_hw = measure(path, findings)
-        if size_hw is not None:
-            samples.append(Sample(path, size_hw, () if plate is None else (_to_label(plate),)))
+        with guarded(path, findings):
+            plate = parse_name(path.name)
+            without = plate is None and _WITHOUT_PLATE in path.parts
+            if plate is None and not without:
+                _tell(path, findings)
+                continue
+            size_hw = measure(path, findings)
+            if size_hw is not None:
+                samples.append(Sample(path, size_hw, () if plate is None else (_to_label(plate),)))
     return samples
 
 
@@ -114,7 +123,7 @@ def _tell(path: Path, findings: Findings) -> None:
         text = "needs area-tilt-box-vertices-plate-brightness-blur, with indices inside the tables of characters"
         findings.error("bad-name", path, f"{show(path.stem)} {text}")
     else:
-        text = f"its name tells of no plate, and it does not lie in {_WITHOUT_PLATE}/; it is left out"
+        text = f"its name describes no plate, and it is not in {_WITHOUT_PLATE}/; it is left out"
         findings.note("bad-name", path, text)
 
 

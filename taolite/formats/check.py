@@ -21,12 +21,13 @@ import numpy as np
 from taolite.boxes import iou_matrix
 from taolite.errors import DataError
 from taolite.events import Listener, Progress, silent
-from taolite.formats.findings import Finding, Findings
+from taolite.formats.findings import HARMLESS, Finding, Findings
 from taolite.formats.photo import read_photo
-from taolite.formats.places import stem_of
+from taolite.formats.printing import is_control
 from taolite.formats.reading import collect, detect
+from taolite.formats.registry import find_format
 from taolite.formats.shapes import WITHOUT_AREA
-from taolite.formats.split import lists_below, read_list, require_list
+from taolite.formats.split import parts_of
 from taolite.formats.text import plain, show
 from taolite.sample import Label, Sample
 
@@ -57,6 +58,7 @@ def check(
     splits: Sequence[str] = (),
     classes: Sequence[str] | None = None,
     against: Path | None = None,
+    outside: bool = False,
     listener: Listener = silent,
 ) -> CheckReport:
     """Look at a whole data set.
@@ -64,32 +66,54 @@ def check(
     Args:
         path: a folder or label file.
         format: recognised where it is None.
-        splits: lists (see `formats.read`); only these images are checked, and no two lists may share one. Without,
-            the lists that lie in the data set are compared.
+        splits: splits (see `formats.read`); only these images are checked, and no two splits may share one. Without,
+            the lists or split folders of the data set are compared.
         classes: the names that labels may have; None allows all.
         against: another data set that must share no picture with this one.
+        outside: allow pictures that label files name outside `path` and its parent folder.
         listener: takes progress.
 
     Raises PathError, UsageError or DataError only where there is nothing to check.
     """
-    format = detect(path) if format is None else format
+    format = find_format(detect(path) if format is None else format).name
     findings = Findings()
-    only = [read_list(require_list(path, split)) for split in splits]
-    wanted = frozenset().union(*only) if only else None
-    samples = collect(path, format, findings=findings, only=wanted)
-    notes = [finding for finding in findings.notes if finding.kind == "no-area"]
-    problems = findings.errors + [finding for finding in findings.notes if finding.kind != "no-area"]
+    parts: dict[str, list[Sample]] = {}
+    for split in dict.fromkeys(splits):
+        parts[split] = collect(path, format, split=split, outside=outside, findings=findings)
+    if splits:
+        samples = list({(one.image, one.source): one for part in parts.values() for one in part}.values())
+    else:
+        samples = collect(path, format, outside=outside, findings=findings)
+        parts = parts_of(path, samples)
+    notes = [finding for finding in findings.notes if finding.kind in HARMLESS]
+    problems = findings.errors + [finding for finding in findings.notes if finding.kind not in HARMLESS]
     for sample in samples:
         problems += _check_boxes(sample, classes)
         notes += _check_doubles(sample)
+    problems += _check_names(samples)
     prints = _fingerprints(samples, problems, listener)
-    parts = dict(zip(splits, only, strict=True)) if only else {n: read_list(p) for n, p in lists_below(path).items()}
     problems += _check_copies(samples, prints)
-    problems += _check_leaks(samples, prints, parts or _parts_by_folder(samples, path), declared=bool(only))
+    members = {name: frozenset(sample.image for sample in part) for name, part in parts.items()}
+    problems += _check_leaks(samples, prints, members, declared=bool(splits))
     if against is not None:
         problems += _check_against(samples, prints, against)
     labels = sum(len(sample.labels) for sample in samples)
-    return CheckReport(path, format, len(samples), labels, tuple(sorted(problems)), tuple(sorted(notes)))
+    return CheckReport(path, format, len(samples), labels, tuple(sorted(set(problems))), tuple(sorted(set(notes))))
+
+
+def _check_names(samples: Sequence[Sample]) -> Iterator[Finding]:
+    """Class names with control characters or line breaks: where each stands first."""
+    first: dict[str, tuple[Sample, Label]] = {}
+    for sample in samples:
+        for label in sample.labels:
+            first.setdefault(label.name, (sample, label))
+    for name, (sample, label) in first.items():
+        if any(map(is_control, name)):
+            text = f"{_who(label)}class name {show(name)} holds control characters or line breaks; rename it"
+            yield Finding(sample.source or sample.image, label.line, "control-character", text)
+        elif not name.strip():
+            text = f"{_who(label)}a class name is empty; name it"
+            yield Finding(sample.source or sample.image, label.line, "empty-name", text)
 
 
 def _check_boxes(sample: Sample, classes: Sequence[str] | None) -> Iterator[Finding]:
@@ -180,18 +204,8 @@ def _without_places(sample: Sample) -> list[tuple[str, tuple[float, ...]]]:
     return sorted((label.name, label.box) for label in sample.labels)
 
 
-def _parts_by_folder(samples: Sequence[Sample], root: Path) -> dict[str, frozenset[str]]:
-    """Parts that folders make: `images/train/a.jpg` belongs to `train`. By full path, as stems may repeat."""
-    parts: dict[str, set[str]] = {}
-    for sample in samples:
-        below = sample.image.relative_to(root).parts if sample.image.is_relative_to(root) else ()
-        for name in {"train", "val", "test"} & set(below[:-1]):
-            parts.setdefault(name, set()).add(str(sample.image))
-    return {name: frozenset(members) for name, members in parts.items()}
-
-
 def _check_leaks(
-    samples: Sequence[Sample], prints: Sequence[bytes | None], parts: Mapping[str, frozenset[str]], *, declared: bool
+    samples: Sequence[Sample], prints: Sequence[bytes | None], parts: Mapping[str, frozenset[Path]], *, declared: bool
 ) -> Iterator[Finding]:
     """Pictures that two parts share, by name or by pixels. `declared` parts are all meant to be apart."""
     pairs = (
@@ -200,18 +214,14 @@ def _check_leaks(
     groups = _by_print(samples, prints)
     for first, second in ((a, b) for a, b in pairs if a in parts and b in parts):
         for group in groups.values():
-            left = [sample for sample in group if _is_in(sample, parts[first])]
-            right = [sample for sample in group if _is_in(sample, parts[second])]
+            left = [sample for sample in group if sample.image in parts[first]]
+            right = [sample for sample in group if sample.image in parts[second]]
             for sample in right:
                 if sample in left:
                     yield Finding(sample.image, 0, "leak", f"is in {first} and in {second}; take it out of one")
                 elif left:
                     text = f"is in {second}, and the same picture is in {first} as {left[0].image}; take one out"
                     yield Finding(sample.image, 0, "leak", text)
-
-
-def _is_in(sample: Sample, part: frozenset[str]) -> bool:
-    return stem_of(sample.image.name) in part or str(sample.image) in part
 
 
 def _check_against(samples: Sequence[Sample], prints: Sequence[bytes | None], against: Path) -> Iterator[Finding]:

@@ -9,7 +9,6 @@ that a truncated one is found here and not in the middle of a training.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,13 +17,14 @@ from typing import IO
 from taolite.errors import DataError, PathError, StreamError
 from taolite.events import Listener, Notice, silent
 from taolite.formats.findings import SHOWN, Finding, Findings, problems_error
-from taolite.formats.places import files_below, measure
-from taolite.formats.text import read_whole, show
+from taolite.formats.places import files_below, is_hidden, measure
+from taolite.formats.text import read_json, read_whole, show
 from taolite.pictures import read_rgb
 from taolite.sample import Label, Sample
 
 __all__ = [
     "KERAS_EXTENSIONS",
+    "SPLIT_FOLDERS",
     "TORCHVISION_EXTENSIONS",
     "check_class_names",
     "check_labels",
@@ -34,12 +34,13 @@ __all__ = [
     "read_classmap",
     "read_folders",
     "settle",
+    "subfolders",
     "whole_picture",
 ]
 
 KERAS_EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff")
 TORCHVISION_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-_SPLITS = {"train", "val", "valid", "validation", "test"}
+SPLIT_FOLDERS = {"train", "val", "valid", "validation", "test"}
 _TAIL = 64  # bytes at the end of a file among which its end marker is looked for
 _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}  # first two bytes of a JPEG, a PNG -> marker
 
@@ -51,10 +52,10 @@ def class_names(root: Path, *, least: int = 1) -> tuple[str, ...]:
     of a data set instead of classes.
     """
     if not root.is_dir():
-        raise PathError(f"{root}: there is no such folder; it needs to hold a folder of pictures for each class")
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        raise PathError(f"{root}: no such folder; it needs to hold a folder of pictures for each class")
+    folders = subfolders(root)
     names = [path.name for path in folders]
-    deeper = set(names) <= _SPLITS and any(inner.is_dir() for path in folders for inner in path.iterdir())
+    deeper = set(names) <= SPLIT_FOLDERS and any(inner.is_dir() for path in folders for inner in path.iterdir())
     return check_class_names(str(root), names, deeper=deeper, least=least)
 
 
@@ -63,7 +64,7 @@ def check_class_names(root: str, names: Sequence[str], *, deeper: bool, least: i
 
     Raises DataError where they are fewer than `least`, or the splits of a data set.
     """
-    if names and set(names) <= _SPLITS and deeper:
+    if names and set(names) <= SPLIT_FOLDERS and deeper:
         if root.endswith(".tar"):
             raise DataError(f"{root}: holds the splits {_listed(names)}; make a tar file of each")
         raise DataError(f"{root}: holds the splits {_listed(names)}; name one of them, such as {root}/{names[0]}")
@@ -72,6 +73,11 @@ def check_class_names(root: str, names: Sequence[str], *, deeper: bool, least: i
         text = "one is needed for each class, and two classes at least" if least > 1 else "one is needed for each class"
         raise DataError(f"{root}: holds {found}; {text}")
     return tuple(names)
+
+
+def subfolders(root: Path) -> list[Path]:
+    """The folders in a folder, by name, without hidden ones."""
+    return sorted(path for path in root.iterdir() if path.is_dir() and not is_hidden(path.name))
 
 
 def read_folders(
@@ -139,7 +145,7 @@ def settle(
     if findings.errors and not skip_corrupt:
         raise problems_error(root, findings.errors)
     if not samples:
-        raise DataError(f"{root}: no picture ({', '.join(extensions)}) lies in its class folders")
+        raise DataError(f"{root}: no picture ({', '.join(extensions)}) found in its class folders")
     found = {sample.labels[0].name for sample in samples}
     empty = [name for name in (there if classes is None else classes) if name not in found and name not in others]
     if empty:
@@ -166,9 +172,13 @@ def collect_folders(
             if size_hw is not None and is_whole(path, findings):
                 samples.append(Sample(path, size_hw, (whole_picture(name, size_hw),)))
         _note_strangers(root / name, extensions, findings)
-    beside = [path for path in root.iterdir() if path.suffix.lower() in extensions and path.is_file()]
+    beside = [
+        path
+        for path in root.iterdir()
+        if path.suffix.lower() in extensions and path.is_file() and not is_hidden(path.name)
+    ]
     if beside:
-        text = f"pictures beside the class folders, which belong to no class: {len(beside)}, such as {min(beside).name}"
+        text = f"pictures outside the class folders, without a class: {len(beside)}, such as {min(beside).name}"
         findings.note("no-class", root, text)
     return samples
 
@@ -210,7 +220,7 @@ def check_labels(path: Path, classes: Sequence[str], *, listener: Listener = sil
         raise DataError(f"{path}: {'; '.join(problems[:SHOWN])}{more}")
     blanks = [line for line, name in zip(lines, named, strict=True) if line != name]
     if blanks:
-        listener(Notice(f"{path}: {_listed(blanks)} is taken for the folder with `_`", "info"))
+        listener(Notice(f"{path}: {_listed(blanks)} is read as the folder with `_`", "info"))
 
 
 def read_classmap(path: Path) -> tuple[str, ...]:
@@ -218,10 +228,10 @@ def read_classmap(path: Path) -> tuple[str, ...]:
 
     Raises DataError where it is none, or the numbers are not 0, 1, ... each once.
     """
-    try:
-        found = json.loads(read_whole(path))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg})") from error
+    findings = Findings()
+    found = read_json(path, read_whole(path), findings)
+    if findings.errors:
+        raise problems_error(path, findings.errors)
     if not isinstance(found, dict) or not found or any(type(number) is not int for number in found.values()):
         raise DataError(f'{path}: not a classmap; it needs to be like {{"cat": 0, "dog": 1}}')
     if sorted(found.values()) != list(range(len(found))):
@@ -254,9 +264,9 @@ def is_whole(path: Path, findings: Findings, stream: IO[bytes] | None = None) ->
 
 def _note_strangers(folder: Path, extensions: tuple[str, ...], findings: Findings) -> None:
     strangers = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() not in extensions)
-    strangers = [path for path in strangers if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    strangers = [path for path in strangers if not any(map(is_hidden, path.relative_to(folder).parts))]
     if strangers:
-        text = f"files that are not taken for pictures: {len(strangers)}, such as {strangers[0].name}"
+        text = f"files that are not pictures: {len(strangers)}, such as {strangers[0].name}"
         findings.note("no-picture", folder, text)
 
 

@@ -3,7 +3,7 @@
     type truncated occluded alpha left top right bottom height width length x y z rotation_y [score]
 
 Pixels count from 0 and edges are taken as continuous, as TAO does: columns 5 to 8 are our box as they stand. The 3-D
-columns (metres, radians) travel in `Label.attributes` under the names of `WORLD`, where one of them is not 0. A 16th
+columns (metres, radians) are kept in `Label.attributes` under the names of `WORLD`, where one of them is not 0. A 16th
 column is a score: TAO refuses it, we read it. Lines stay in file order; `DontCare` is a class like any other.
 """
 
@@ -13,49 +13,74 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from taolite.errors import DataError
+from taolite.formats.attributes import WORLD
 from taolite.formats.findings import Findings
-from taolite.formats.places import Pictures, label_texts, measure
-from taolite.formats.text import number, read_lines, show
+from taolite.formats.guard import guarded
+from taolite.formats.layout import Named, Target, Writing, put
+from taolite.formats.places import Pictures, label_texts, measure, stem_of
+from taolite.formats.split import in_split
+from taolite.formats.text import LARGEST, first_line, number, read_lines, show
 from taolite.sample import Label, Sample
 
-__all__ = ["WORLD", "format_label", "format_labels", "looks_like", "parse_labels", "read", "require_writable"]
+__all__ = [
+    "WORLD",
+    "WRITING",
+    "format_label",
+    "format_labels",
+    "looks_like",
+    "parse_labels",
+    "read",
+    "require_writable",
+]
 
-WORLD = ("height_m", "width_m", "length_m", "x_m", "y_m", "z_m", "rotation_y")  # columns 9 to 15
 _COLUMNS = 15
-_LARGEST = 1e9
+_FRACTION = 1.5  # fractions of a picture are not beyond this
 
 
-def read(root: Path, *, only: frozenset[str] | None, findings: Findings) -> list[Sample]:
-    """Samples of every label file below `root`, by name; `only` keeps these stems.
+def read(
+    root: Path,
+    *,
+    only: frozenset[str] | None = None,
+    split: str | None = None,
+    outside: bool = False,
+    findings: Findings,
+) -> list[Sample]:
+    """Samples of every label file below `root`, by name (see `layout.Reader`).
 
     Folders may be called anything (`image_2` and `label_2`, `images` and `labels`, one folder for both). An empty
     label file is a background image.
     """
     pictures, samples = Pictures(root), []
-    for path in label_texts(root, looks_like, pictures):
+
+    def wanted(path: Path) -> bool:
+        return in_split(path, root, split)
+
+    for path in label_texts(root, looks_like, pictures, findings, wanted=wanted):
         if only is not None and path.stem not in only:
             continue
-        labels = parse_labels(path, findings)
-        image = pictures.find(path.stem, near=path)
-        if image is None:
-            text = f"no image called {path.stem} for these labels; restore it or delete this file"
-            findings.error("missing-image", path, text)
-            continue
-        size_hw = measure(image, findings)
-        if size_hw is not None and labels is not None:
-            samples.append(Sample(image, size_hw, labels, source=path))
+        with guarded(path, findings):
+            labels = parse_labels(path, findings)
+            image = pictures.find(path.stem, near=path)
+            if image is None:
+                text = f"no image is called {show(path.stem)}; restore it or delete this label file"
+                findings.error("missing-image", path, text)
+                continue
+            size_hw = measure(image, findings)
+            if size_hw is not None and labels is not None:
+                samples.append(Sample(image, size_hw, labels, source=path))
     return samples
 
 
 def looks_like(path: Path) -> bool:
-    """Whether the first line of a text file has KITTI's columns: a name, then 14 or 15 numbers."""
-    try:
-        with open(path, encoding="utf-8-sig") as stream:
-            fields = next((line.split() for line in stream if line.strip()), [])
-    except UnicodeDecodeError:
-        return False
+    """Whether the first line of a text file has KITTI's columns: a name, then 14 or 15 numbers.
+
+    A line that is all fractions is a polygon of YOLO's.
+    """
+    fields = first_line(path).split()
     numbers = [number(field) for field in fields[-14:]]
-    return len(fields) in range(_COLUMNS, _COLUMNS + 4) and None not in numbers
+    if len(fields) not in range(_COLUMNS, _COLUMNS + 4) or None in numbers:
+        return False
+    return number(fields[0]) is None or any(abs(value or 0) > _FRACTION for value in numbers)
 
 
 def parse_labels(path: Path, findings: Findings) -> tuple[Label, ...] | None:
@@ -88,8 +113,13 @@ def require_writable(names: Sequence[str]) -> None:
         )
 
 
+def _write(named: Named, target: Target) -> None:
+    for name, sample in named:
+        put(target.root / "label_2" / f"{stem_of(name)}.txt", format_labels(sample.labels))
+
+
 def format_label(label: Label) -> str:
-    """One KITTI line, two decimals like the benchmark's own; a 16th column where the label has a score.
+    """One KITTI line, two decimals as in the benchmark; a 16th column where the label has a score.
 
     The class name must have passed `require_writable`.
     """
@@ -122,7 +152,7 @@ def _numbers(fields: Sequence[str]) -> list[float] | None:
         numbers = list(map(float, fields))
     except ValueError:
         return None
-    return numbers if all(abs(value) <= _LARGEST for value in numbers) else None  # not a number is not less either
+    return numbers if all(abs(value) <= LARGEST for value in numbers) else None  # not a number is not less either
 
 
 def _problem(fields: Sequence[str]) -> str:
@@ -137,4 +167,7 @@ def _problem(fields: Sequence[str]) -> str:
         return f"{found} found; a KITTI label has 15, or 16 with a score"
     if bad is not None:
         return f"column {bad + 2} is {show(fields[bad + 1])}; it needs to be a finite number"
-    return f"a value beyond {_LARGEST:.0e} is neither pixel nor metre"
+    return f"a value beyond {LARGEST:.0e} is neither pixel nor metre"
+
+
+WRITING = Writing(_write, "image_2", keeps=frozenset({"score"}), one_extension=True, require=require_writable)

@@ -22,12 +22,14 @@ from taolite.errors import DataError, PathError, UsageError
 from taolite.events import Notice
 from taolite.formats.findings import Findings, problems_error
 from taolite.formats.folders import is_whole
-from taolite.formats.part import BACKGROUND, DataPart, fit_labels, own_split, summarise, tell
+from taolite.formats.guard import guarded
+from taolite.formats.part import BACKGROUND, DataPart, fit_labels, own_split, strangers, summarise, tell
 from taolite.formats.places import Pictures, files_below, measure, stem_of
-from taolite.formats.text import number, read_text, show
+from taolite.formats.split import split_name
+from taolite.formats.text import number, read_text, read_whole, show
 from taolite.sample import Label, Sample
 
-__all__ = ["SPLITS", "looks_like", "read", "read_openimages_classes", "read_openimages_set"]
+__all__ = ["SPLITS", "looks_like", "read", "read_openimages_classes", "read_openimages_set", "splits"]
 
 SPLITS = ("train", "validation", "test")
 _WORDS = {"val": "validation", "valid": "validation"}
@@ -57,7 +59,7 @@ def read_openimages_set(
 
     Args:
         root: the folder that holds the tables.
-        split: `train`; `test` for the images that judge (those of `validation` where the test table is missing or
+        split: `train`; `test` for the images to validate on (those of `validation` where the test table is missing or
             empty, and a fifth of `train` where both are); or `validation`.
         classes: the classes there are (those of a model); the names of all tables, sorted, where it is None.
         depictions: whether drawings of an object (`IsDepiction` 1) count.
@@ -90,17 +92,18 @@ def read_openimages_set(
     samples, missing = _to_samples(root, table, named, findings)
     if findings.errors and not skip_bad:
         raise problems_error(root, findings.errors)
-    notices += tell(table.path, missing, len(table.rows), "have no picture and are left out")
+    notices += tell(table.path, missing, len(table.rows), "left out, no picture")
     if not samples:
         place = root / table.split
-        raise DataError(f"{table.path}: none of its {len(table.rows)} images is there; pictures belong in {place}/")
+        raise DataError(f"{table.path}: no picture of its images was found; put them into {place}/")
     if [table.split for table in filled] == ["train"]:
         samples, told = own_split(root, part, samples)
         notices += told
     elif table.split != part:
-        notices.append(Notice(f"{root}: no boxes for {part}; {table.split} judges instead", "warning"))
-    samples = fit_labels(samples, names, findings)
-    return DataPart(samples, names, (*notices, *summarise(root, findings.errors + findings.notes)))
+        notices.append(Notice(f"{root}: no boxes for {part}; validating on {table.split} instead", "warning"))
+    fitted = fit_labels(samples, names, findings)
+    told = summarise(root, findings.errors + findings.notes)
+    return DataPart(fitted, names, (*notices, *told), strangers(samples, names))
 
 
 def read_openimages_classes(root: Path | str) -> tuple[tuple[str, ...], list[Notice]]:
@@ -124,7 +127,7 @@ def read_openimages_classes(root: Path | str) -> tuple[tuple[str, ...], list[Not
 def _folder(root: Path | str) -> Path:
     root = Path(root)
     if not root.is_dir():
-        raise PathError(f"{root}: there is no such folder; it needs to hold {_TABLES[0].format('train')}")
+        raise PathError(f"{root}: no such folder; it needs to hold {_TABLES[0].format('train')}")
     return root
 
 
@@ -139,10 +142,23 @@ def looks_like(path: Path) -> bool:
     return {"ImageID", *_CORNERS} <= set(header)
 
 
-def read(root: Path, *, only: frozenset[str] | None, findings: Findings, split: str | None = None) -> list[Sample]:
-    """Samples of every table at or below `root`, or of those of `split`; `only` keeps these stems."""
-    wanted = SPLITS if split is None else (_WORDS.get(split, split),)
-    tables = [table for table in _read_tables(root, findings) if table.split in wanted]
+def splits(root: Path) -> tuple[str, ...]:
+    """The splits that there is a table of."""
+    return tuple(table.split for table in _read_tables(root, Findings()))
+
+
+def read(
+    root: Path,
+    *,
+    only: frozenset[str] | None = None,
+    split: str | None = None,
+    outside: bool = False,
+    findings: Findings,
+) -> list[Sample]:
+    """Samples of every table at or below `root`, or of that of `split` (see `layout.Reader`)."""
+    tables = [
+        table for table in _read_tables(root, findings) if split is None or split_name(split) == split_name(table.split)
+    ]
     named, _ = _class_names(root, tables)
     samples = []
     for table in tables:
@@ -150,7 +166,8 @@ def read(root: Path, *, only: frozenset[str] | None, findings: Findings, split: 
         samples += found
         for name in missing:
             line = table.rows[name][0].line
-            findings.error("missing-image", table.path, f"no picture called {show(name)} for this row", line=line)
+            text = f"no picture is called {show(name)}, which this row names"
+            findings.error("missing-image", table.path, text, line=line)
     return samples
 
 
@@ -203,6 +220,13 @@ def _read_table(path: Path, split: str, findings: Findings) -> _Table | None:
     text = read_text(path, findings)
     if text is None:
         return None
+    table: _Table | None = None
+    with guarded(path, findings):
+        table = _parse_table(path, split, text, findings)
+    return table
+
+
+def _parse_table(path: Path, split: str, text: str, findings: Findings) -> _Table | None:
     reader = csv.DictReader(io.StringIO(text))
     columns = [name.strip() for name in reader.fieldnames or ()]
     absent = [name for name in ("ImageID", *_CORNERS) if name not in columns]
@@ -216,7 +240,7 @@ def _read_table(path: Path, split: str, findings: Findings) -> _Table | None:
     for values in reader:
         row = _read_row(values, path, reader.line_num, "LabelName" if coded else "ClassName", findings)
         if row is not None:
-            rows.setdefault(values["ImageID"].strip(), []).append(row)
+            rows.setdefault((values["ImageID"] or "").strip(), []).append(row)
     return _Table(path, split, rows, coded)
 
 
@@ -240,7 +264,7 @@ def _without(table: _Table, depictions: bool, groups: bool) -> tuple[_Table, lis
     unwanted = {*(() if depictions else ("IsDepiction",)), *(() if groups else ("IsGroupOf",))}
     kept = {image: [row for row in rows if not row.marks & unwanted] for image, rows in table.rows.items()}
     gone = sum(map(len, table.rows.values())) - sum(map(len, kept.values()))
-    text = f"{table.path}: {gone} boxes are left out for {' and '.join(sorted(unwanted))}"
+    text = f"{table.path}: {gone} box{'' if gone == 1 else 'es'} left out ({' and '.join(sorted(unwanted))})"
     return replace(table, rows={image: rows for image, rows in kept.items() if rows}), [Notice(text)] if gone else []
 
 
@@ -250,7 +274,7 @@ def _class_names(root: Path, tables: Sequence[_Table]) -> tuple[dict[str, str], 
     codes = {row.name for table in tables if table.coded for rows in table.rows.values() for row in rows}
     described = _descriptions(root) if codes else {}
     unknown = sorted(codes - described.keys())
-    text = f"{root}: no class description names {', '.join(map(show, unknown))}; the code itself is taken"
+    text = f"{root}: no class description names {', '.join(map(show, unknown))}; the code is used as the class name"
     notices = [Notice(text, "warning")] if unknown else []
     return {name: name for name in found} | {code: described.get(code, code) for code in codes}, notices
 
@@ -260,8 +284,9 @@ def _descriptions(root: Path) -> dict[str, str]:
     files = [path for path in files_below(root if root.is_dir() else root.parent, (".csv",)) if _WORD in path.name]
     names: dict[str, str] = {}
     for path in files:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            names |= {row[0].strip(): row[1].strip() for row in csv.reader(stream) if len(row) == 2}
+        text = read_whole(path)
+        with guarded(path):
+            names |= {row[0].strip(): row[1].strip() for row in csv.reader(io.StringIO(text)) if len(row) == 2}
     return names
 
 

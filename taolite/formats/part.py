@@ -1,14 +1,14 @@
-"""One part of a detection data set as a trainer takes it: samples, classes, and what had to be told.
+"""One part of a detection data set as a trainer takes it: samples, classes, and notices for the user.
 
 What the readers of whole trainer layouts (`voc_sets`, `openimages`) share: labels of classes that are not trained, or
-without area inside their picture, are left out by file and line, so that no cost ever sees them. A picture whose labels
-all went stays, as background.
+without area inside their picture, are left out by file and line. A picture without any label left stays, as background.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,11 +16,11 @@ from typing import Literal, NamedTuple
 from taolite.errors import DataError, UsageError
 from taolite.events import Notice
 from taolite.formats.findings import SHOWN, Finding, Findings, count_by_kind
-from taolite.formats.split import split_samples
+from taolite.formats.holdout import split_samples
 from taolite.formats.text import plain, read_whole, show
 from taolite.sample import Label, Sample
 
-__all__ = ["BACKGROUND", "DataPart", "fit_labels", "own_split", "read_labels", "summarise", "tell"]
+__all__ = ["BACKGROUND", "DataPart", "fit_labels", "own_split", "read_labels", "strangers", "summarise", "tell"]
 
 BACKGROUND = "BACKGROUND"  # pytorch-ssd's name of class 0, which no label has
 _SHOWN = 3  # findings of one kind that are told one by one
@@ -28,11 +28,13 @@ _PERCENT, _SEED = 20, 42  # of our own split
 
 
 class DataPart(NamedTuple):
-    """Samples, classes without the background in the order of their numbers, and notices for the reader."""
+    """Samples, classes without the background in the order of their numbers, notices for the reader, and the names of
+    labels that are none of the classes, with how many there are."""
 
     samples: list[Sample]
     classes: tuple[str, ...]
     notices: tuple[Notice, ...]
+    strangers: Mapping[str, int]
 
 
 def fit_labels(samples: Sequence[Sample], classes: Sequence[str], findings: Findings) -> list[Sample]:
@@ -41,6 +43,12 @@ def fit_labels(samples: Sequence[Sample], classes: Sequence[str], findings: Find
     A name that differs from a class in its case alone is taken for it. What is left out goes to `findings` as notes.
     """
     return [replace(sample, labels=tuple(_fit_labels(sample, classes, findings))) for sample in samples]
+
+
+def strangers(samples: Sequence[Sample], classes: Sequence[str]) -> Mapping[str, int]:
+    """The names that `fit_labels` finds no class for, and how many labels have each."""
+    names = Counter(label.name for sample in samples for label in sample.labels)
+    return {name: count for name, count in sorted(names.items()) if _class_of(name, classes) is None}
 
 
 def read_labels(path: Path) -> tuple[tuple[str, ...], list[Notice]]:
@@ -56,9 +64,9 @@ def read_labels(path: Path) -> tuple[tuple[str, ...], list[Notice]]:
             names.append(line)
             continue
         what = "is blank" if not line else f"is {show(line)}{' a second time' if line in names else ''}"
-        notices.append(Notice(f"{path}:{number}: this line {what}; it is left out and is no class", "warning"))
+        notices.append(Notice(f"{path}:{number}: this line {what}; it is ignored", "warning"))
     if not names:
-        raise DataError(f"{path}: names no class; it needs one a line, without {BACKGROUND}")
+        raise DataError(f"{path}: no class names found; write one name a line, without {BACKGROUND}")
     return tuple(names), notices
 
 
@@ -68,14 +76,18 @@ def own_split(root: Path, split: str, samples: Sequence[Sample]) -> tuple[list[S
     Raises DataError for fewer than two samples.
     """
     if len(samples) < 2:
-        raise DataError(f"{root}: {len(samples)} images cannot be split into some that train and some that judge")
+        many = f"{len(samples)} image{'' if len(samples) == 1 else 's'}"
+        raise DataError(f"{root}: {many} cannot be split into training and validation; add images")
     try:
-        train, judge = split_samples(samples, percent=_PERCENT, seed=_SEED)
+        train, held = split_samples(samples, percent=_PERCENT, seed=_SEED)
     except UsageError as error:
-        text = "pictures are too much alike to keep those apart that judge; give it a list of them"
-        raise DataError(f"{root}: its {len(samples)} {text}") from error
-    text = f"no list says which images judge; {len(train)} train and {len(judge)} judge, the same ones every time"
-    return (train if split == "train" else judge), [Notice(f"{root}: {text}", "warning")]
+        text = (
+            "pictures are the same, and the same picture must not train and validate; add a list of images to validate"
+        )
+        raise DataError(f"{root}: too many of its {len(samples)} {text}") from error
+    many = f"{len(train)} image{'' if len(train) == 1 else 's'}"
+    text = f"no split lists found: using a fixed split, {many} for training, {len(held)} for validation"
+    return (train if split == "train" else held), [Notice(f"{root}: {text}", "warning")]
 
 
 def tell(
@@ -108,11 +120,11 @@ def _fit_labels(sample: Sample, classes: Sequence[str], findings: Findings) -> I
         if name is None:
             near = difflib.get_close_matches(label.name, classes, n=1)
             hint = f"; did you mean {show(near[0])}?" if near else ""
-            text = f"{show(label.name)} is none of the classes ({', '.join(classes)}) and is left out{hint}"
+            text = f"{show(label.name)} is not one of the classes ({', '.join(classes)}) and is left out{hint}"
             findings.note("unknown-class", path, text, line=label.line)
             continue
         if name != label.name:
-            text = f"{show(label.name)} is taken for the class {show(name)}"
+            text = f"{show(label.name)} is read as the class {show(name)}"
             findings.note("other-case", path, text, line=label.line)
         box = _cut(label, sample.size_hw)
         if box is None:

@@ -3,55 +3,146 @@
 Label files name their picture by path, by file name, by stem or not at all, and folders move. So every picture
 below the root is listed once, and a label file gets the one that fits its name and lies nearest to it: most leading
 folders in common, then most folder names in common (`labels/train` and `images/train`).
+
+What systems leave behind is passed over everywhere: names that begin with a dot (`._a.jpg`, `.DS_Store`) and the folder
+`__MACOSX`.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
+from urllib.parse import unquote
 
 from taolite.errors import DataError, PathError, StreamError
 from taolite.formats.findings import Findings
+from taolite.formats.text import show
 from taolite.pictures import EXTENSIONS, read_size
 
-__all__ = ["Pictures", "files_below", "label_texts", "measure", "stem_of"]
+__all__ = [
+    "LABEL_FOLDERS",
+    "Pictures",
+    "exists",
+    "files_below",
+    "is_below",
+    "is_file",
+    "is_hidden",
+    "label_texts",
+    "leads_outside",
+    "measure",
+    "named_picture",
+    "stem_of",
+]
 
-_LABEL_FOLDERS = ("annotations", "labels", "label_2", "label", "xml", "json")
+LABEL_FOLDERS = ("annotations", "labels", "label_2", "label", "xml", "json")  # what folders of labels are called
+_NO_LABELS = ("readme", "license", "requirements")  # how texts begin that lie beside labels and hold none
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is passed over: hidden, or what macOS leaves in archives."""
+    return name.startswith(".") or name == "__MACOSX"
 
 
 def files_below(root: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Files below `root` (or `root` itself) whose lower-case suffix is in `suffixes`, sorted; hidden ones are not.
+    """Files below `root` (or `root` itself) whose lower-case suffix is in `suffixes`, sorted; without hidden ones.
 
     Links to folders are followed, as large sets are linked, but no folder comes twice and none that holds `root`.
     """
-    if root.is_file():
+    if is_file(root):
         return [root] if root.suffix.lower() in suffixes else []
     return sorted(
         Path(folder, name)
         for folder, names in _walk(root)
         for name in names
-        if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes  # noqa: PTH122
+        if not is_hidden(name) and os.path.splitext(name)[1].lower() in suffixes  # noqa: PTH122
     )
 
 
+def exists(path: Path) -> bool:
+    """Whether there is a file or folder of this name; False too for a name that no system can have."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file of this name is there; False too for a name that no system can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_below(path: Path, root: Path) -> bool:
+    """Whether a path stays below the parent folder of `root`, the folder that was given, once its `..` are followed.
+
+    Of a folder directly below `/` it needs to stay below the folder itself.
+    """
+    top = os.path.abspath(root if root.is_dir() else root.parent)  # noqa: PTH100  (links are not followed)
+    parent = os.path.dirname(top)  # noqa: PTH120
+    within = top if parent == os.path.dirname(parent) else parent  # noqa: PTH120
+    return Path(os.path.abspath(path)).is_relative_to(within)  # noqa: PTH100
+
+
+def leads_outside(name: str) -> bool:
+    """Whether a relative name, as records and lists have it, leaves the folder it is taken in and that one's parent.
+
+    >>> [leads_outside(name) for name in ("images/a", "../images/a", "../../a", "a/../../../b", "/etc/a")]
+    [False, False, True, True, True]
+    """
+    depth = lowest = 0
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    for part in parts:
+        depth += {"..": -1, ".": 0}.get(part, 1)
+        lowest = min(lowest, depth)
+    return lowest < -1 or (bool(parts) and re.fullmatch(r"//?|[A-Za-z]:", parts[0]) is not None)
+
+
 def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Every folder and the names of its files; what lies below `root` itself comes before what is only linked."""
+    """Every folder and the names of its files; what lies below `root` itself comes before what is only linked.
+
+    Pipes and devices are no files: opening one may wait for ever.
+    """
     above = {str(folder) for folder in root.resolve().parents}
-    met: set[str] = set()
-    tops = [str(root)]
-    for top in tops:
-        for folder, folders, names in os.walk(top):
+    seen: set[str] = set()
+    linked = [str(root)]
+    for top in linked:
+        waiting = [top]
+        while waiting:
+            folder = waiting.pop()
             place = os.path.realpath(folder)
-            if place in met or place in above:
-                folders.clear()
+            if place in seen or place in above:
                 continue
-            met.add(place)
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            paths = (os.path.join(folder, name) for name in folders)  # noqa: PTH118
-            tops += [path for path in paths if os.path.islink(path)]  # noqa: PTH114
+            seen.add(place)
+            names = []
+            for entry in _entries(folder):
+                if is_hidden(entry.name):
+                    continue
+                if _is_folder(entry):
+                    (linked if entry.is_symlink() else waiting).append(entry.path)
+                elif entry.is_symlink() or entry.is_file():
+                    names.append(entry.name)
             yield folder, names
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """What lies in a folder, by name; nothing where it may not be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return []
 
 
 def stem_of(name: str) -> str:
@@ -62,24 +153,42 @@ def stem_of(name: str) -> str:
 
 
 def label_texts(
-    root: Path, looks_like: Callable[[Path], bool], pictures: Pictures, *, apart_from: tuple[str, ...] = ()
+    root: Path,
+    looks_like: Callable[[Path], bool],
+    pictures: Pictures,
+    findings: Findings,
+    *,
+    wanted: Callable[[Path], bool],
+    apart_from: tuple[str, ...] = (),
 ) -> list[Path]:
-    """The text files below `root` that hold labels; `root` itself where it is a file.
+    """The text files below `root` that hold labels, of those that are `wanted`; `root` itself where it is a file.
 
-    In a folder where one file `looks_like` labels these are: every file that does, every empty one (a background
-    image), and every one that is named as a picture is (whatever it holds, so that its bad line is reported).
+    These are: every file that `looks_like` labels; in a folder with such a file every empty one (a background image);
+    and of pictures without another label file the empty one of that name, and in a folder with labels any one of that
+    name, so that its bad line is reported. Any other text among labels, or named as a picture, is noted as not read.
     """
     if root.is_file():
         return [root]
-    files = [path for path in files_below(root, (".txt",)) if path.name not in apart_from]
+    files = [path for path in files_below(root, (".txt",)) if path.name not in apart_from and wanted(path)]
     likely = {path for path in files if looks_like(path)}
     folders = {path.parent for path in likely}
-    return [
-        path
-        for path in files
-        if path in likely
-        or (path.parent in folders and (path.stat().st_size == 0 or pictures.find(path.stem, near=path)))
-    ]
+    likely |= {path for path in files if path.parent in folders and path.stat().st_size == 0}
+    labelled = {pictures.find(path.stem, near=path) for path in likely}
+    for path in files:
+        if path in likely or path.name.lower().startswith(_NO_LABELS):
+            continue
+        image = pictures.find(path.stem, near=path)
+        if image is not None and image in labelled:
+            why = f"{image.name} has other labels"
+        elif image is not None:
+            why = f"the other files of {path.parent.name}/ hold no labels either"
+        else:
+            why = f"no picture is called {show(path.stem)}"
+        if image is not None and image not in labelled and (path.parent in folders or not path.stat().st_size):
+            likely.add(path)
+        elif path.parent in folders or (image is not None and image not in labelled):
+            findings.note("not-read", path, f"not read: its first line is no label, and {why}")
+    return [path for path in files if path in likely]
 
 
 class Pictures:
@@ -87,20 +196,23 @@ class Pictures:
 
     def __init__(self, root: Path) -> None:
         top = root if root.is_dir() else root.parent
-        if root.is_file() and top.name.lower() in _LABEL_FOLDERS:
+        if root.is_file() and top.name.lower() in LABEL_FOLDERS:
             top = top.parent
         self._by_stem: dict[str, list[Path]] = {}
         for path in files_below(top, EXTENSIONS):
             self._by_stem.setdefault(stem_of(path.name), []).append(path)
 
     def find(self, name: str, *, near: Path) -> Path | None:
-        """The picture called `name` (a path, a file name or a stem) that lies nearest to the file `near`."""
-        candidates = self._by_stem.get(stem_of(name), [])
+        """The picture called `name` (a path, a file name or a stem) that lies nearest to the file `near`.
+
+        A name as it stands in an address (`my%20photo.jpg`) is decoded where no picture has it as it is.
+        """
+        candidates = self._by_stem.get(stem_of(name)) or self._by_stem.get(stem_of(unquote(name))) or []
         wanted = PurePosixPath(name.replace("\\", "/")).name
         return min(candidates, key=lambda path: _distance(path, near, wanted), default=None)
 
     def unlabelled(self, used: Iterable[Path], *, only: frozenset[str] | None) -> list[Path]:
-        """Pictures that no label file speaks of, in folders that hold labelled ones, among the stems of `only`."""
+        """Pictures that no label file names, in folders that hold labelled ones, among the stems of `only`."""
         taken = set(used)
         folders = {path.parent for path in taken}
         every = (path for paths in self._by_stem.values() for path in paths)
@@ -111,9 +223,27 @@ class Pictures:
         )
 
 
+def named_picture(
+    name: str, *, root: Path, beside: Path, pictures: Pictures, outside: bool
+) -> tuple[Path | None, Path | None]:
+    """The picture that the label file `beside` names by path: (the picture, None), (None, None) where it is missing.
+
+    (None, the path) where it lies outside `root` and its parent folder, is not found below `root` by its name, and
+    `outside` does not allow it.
+    """
+    path = beside.parent / name.replace("\\", "/")
+    for one in (path, beside.parent / unquote(name).replace("\\", "/")):
+        if is_file(one) and (outside or is_below(one, root)):
+            return one, None
+    found = pictures.find(name, near=beside)
+    return (found, None) if found is not None or not is_file(path) else (None, path)
+
+
 def measure(image: Path, findings: Findings, stream: IO[bytes] | None = None) -> tuple[int, int] | None:
-    """(height, width) of a picture from its header, or None where it has none; the reason goes to `findings`. With
-    `stream` the file's bytes come from there, and where that fails it is raised."""
+    """(height, width) of a picture from its header, or None where it has none; the reason goes to `findings`.
+
+    With `stream` the file's bytes come from there, and an error of its server is raised.
+    """
     try:
         return read_size(image, stream=stream)
     except StreamError:

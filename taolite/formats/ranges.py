@@ -52,7 +52,7 @@ def version_of(name: str) -> Version:
             raise PathError(f"{name}: cannot be read: {error.strerror or error}") from error
     version = _fetch(name, 0, 1)[1]
     if version.size < 0:
-        raise DataError(f"{name}: its server does not say how long it is (Content-Range); another server is needed")
+        raise DataError(f"{name}: the server does not send the file's size (Content-Range); use another server")
     return version
 
 
@@ -76,7 +76,7 @@ def read_range(
         except OSError as error:
             raise PathError(f"{name}: cannot be read: {error.strerror or error}") from error
     if version is not None and found != version:
-        raise DataError(f"{name}: was changed since this run began to read it; start the run again once it is whole")
+        raise DataError(f"{name}: changed while this run was reading it; start the run again when it is complete")
     return data
 
 
@@ -100,11 +100,11 @@ def _fetch(name: str, offset: int, size: int, pause: Callable[[float], None] | N
         if status == 416:
             return b"", _version_said(headers)
         if status == 200:
-            raise DataError(f"{name}: this server gives whole files only; one that serves parts (Range) is needed")
+            raise DataError(f"{name}: the server does not serve parts of files (Range requests); use one that does")
         if status in _REFUSED:
             raise PathError(f"{name}: the server says HTTP {status}; correct the address")
         if status in _MOVED:
-            raise PathError(f"{name}: the server says that it is elsewhere (HTTP {status}); name that address instead")
+            raise PathError(f"{name}: the file was moved (HTTP {status}); use its new address")
         reason = f"{len(data)} of {wanted} bytes came" if status == 206 else f"HTTP {status}"
     raise DataError(
         f"{name}: could not be read in {_ATTEMPTS} attempts: {reason}; see to the server and start the run again"

@@ -1,42 +1,27 @@
 """`read`: any format in, samples out; and how a format is recognised.
 
 A folder is recognised by its shallowest label files. Problems of a strict read come together in one DataError;
-what else is odd (a picture nobody labelled, a size that contradicts it) goes to the listener as warnings.
+what else is odd (a picture without labels, a size that contradicts it) goes to the listener as warnings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from taolite.errors import DataError, PathError, UsageError
 from taolite.events import Listener, Notice, silent
-from taolite.formats import ccpd, coco, kitti, labelme, openimages, voc, yolo
-from taolite.formats.findings import SHOWN, Findings, problems_error
-from taolite.formats.folders import collect_folders
-from taolite.formats.places import Pictures, files_below, stem_of
-from taolite.formats.split import find_list, read_list, require_list
+from taolite.formats.findings import SHOWN, Finding, Findings, problems_error
+from taolite.formats.guard import guarded
+from taolite.formats.places import Pictures, exists, files_below, is_file, stem_of
+from taolite.formats.registry import ROWS, Format, find_format, format_names
+from taolite.formats.split import find_list, has_flags, read_list, split_name, stems_below, unknown_split
+from taolite.formats.strangers import find_stranger
 from taolite.formats.text import show
 from taolite.pictures import EXTENSIONS
 from taolite.sample import Sample
 
-__all__ = ["CLASS_FOLDERS", "FORMATS", "READ_ONLY", "collect", "detect", "read"]
+__all__ = ["collect", "detect", "read"]
 
-FORMATS = ("labelme", "kitti", "voc", "coco", "yolo")
-CLASS_FOLDERS = "folders"  # read, where it is named, and not written
-READ_ONLY = ("openimages", "ccpd", CLASS_FOLDERS)
-_LOOKS = {
-    ".json": {"coco": coco.looks_like, "labelme": labelme.looks_like},
-    ".xml": {"voc": voc.looks_like},
-    ".txt": {"kitti": kitti.looks_like, "yolo": yolo.looks_like},
-    ".csv": {"openimages": openimages.looks_like},
-}
-_BY_SPLIT: dict[str, Callable[..., list[Sample]]] = {  # readers that know splits without a list
-    "coco": coco.read,
-    "yolo": yolo.read,
-    "openimages": openimages.read,
-    "ccpd": ccpd.read,
-}
 _PROBED = 20  # files of one folder and suffix that are opened to recognise a format
 
 
@@ -46,19 +31,20 @@ def read(
     *,
     split: str | None = None,
     strict: bool = True,
+    outside: bool = False,
     listener: Listener = silent,
 ) -> list[Sample]:
     """The samples of a data set.
 
     Args:
         path: a folder, or one label file.
-        format: one of `FORMATS`, `openimages` or `ccpd`, recognised from the files where it is None; or `folders`, one
-            folder a class.
-        split: a list file (stems, names, paths, VOC's, or a CSV with `filename`), or the name of one that the data
-            set brings along (`train` -> `ImageSets/Main/train.txt`, `train.txt`), of a folder (YOLO, class folders)
-            or of a COCO file.
+        format: a name of `formats.format_names()`; recognised from the files where it is None.
+        split: a list file (stems, names, paths, VOC's, or a CSV with `filename`), or the name of a split: of a list
+            that the data set brings along (`train` -> `ImageSets/Main/train.txt`, `train.txt`), of folders
+            (`train/`, `images/train/`), or of a COCO file. `val`, `valid` and `validation` are one.
         strict: whether a bad line or missing picture stops the read. Otherwise that sample is left out, and a
             warning says so.
+        outside: allow pictures that label files name outside `path` and its parent folder.
         listener: takes the warnings.
 
     Returns:
@@ -66,11 +52,11 @@ def read(
 
     Raises:
         PathError: `path` does not exist.
-        UsageError: the format cannot be told, or is not one of ours.
+        UsageError: the format cannot be recognised or is not known, or the data set has no such split.
         DataError: nothing there, or (strict) everything that cannot be used, the first ten problems listed.
     """
     findings = Findings()
-    samples = collect(Path(path), format, split=split, findings=findings)
+    samples = collect(Path(path), format, split=split, outside=outside, findings=findings)
     if strict and findings.errors:
         raise problems_error(path, findings.errors)
     notes = findings.errors + [note for note in findings.notes if note.kind != "no-area"]  # writers tell of those
@@ -89,41 +75,41 @@ def collect(
     format: str | None,
     *,
     split: str | None = None,
-    only: frozenset[str] | None = None,
+    outside: bool = False,
     findings: Findings,
 ) -> list[Sample]:
-    """Like `read`, but everything wrong goes to `findings` and nothing is raised for it.
-
-    `only` keeps the images of these stems; `split` makes it from a list.
-    """
-    if not path.exists():
+    """Like `read`, but everything wrong goes to `findings`; raises only where there is nothing to read."""
+    if not exists(path):
         raise PathError(f"{path}: no such file or folder")
-    name = detect(path) if format is None else format
-    if name == CLASS_FOLDERS:
-        return collect_folders(path / (split or ""), findings=findings)
-    if name not in (*FORMATS, *READ_ONLY):
-        raise UsageError(f"format {show(name)} is not one of {', '.join((*FORMATS, *READ_ONLY))}")
+    row = find_format(detect(path) if format is None else format)
     listed = find_list(path, split) if split is not None else None
-    if listed is not None:
-        only = read_list(listed)
+    only = None if listed is None else read_list(listed, stems_below(path) if has_flags(listed) else ())
     word = split if listed is None else None
-    if name in _BY_SPLIT:
-        samples = _BY_SPLIT[name](path, only=only, findings=findings, split=word)
-    else:
-        if word is not None:
-            require_list(path, word)
-        reader = {"labelme": labelme.read, "kitti": kitti.read, "voc": voc.read}[name]
-        samples = reader(path, only=only, findings=findings)
+    if word is not None:
+        _require_split(path, row, word)
+    samples: list[Sample] = []
+    with guarded(path, findings):
+        samples = row.read(path, only=only, split=word, outside=outside, findings=findings)
+    if not samples and not findings.errors and split is None:
+        stranger = find_stranger(path)
+        nothing = Finding(path, 0, "no-labels", f"no labels of the format {row.name} found; is this the right folder?")
+        findings.errors.append(stranger or nothing)
     _note_absent(path, samples, only, listed, findings)
     return samples
+
+
+def _require_split(path: Path, row: Format, split: str) -> None:
+    there = row.splits(path)
+    if split_name(split) not in map(split_name, there):
+        raise unknown_split(path, split, there)
 
 
 def _note_absent(
     path: Path, samples: list[Sample], only: frozenset[str] | None, listed: Path | None, findings: Findings
 ) -> None:
     """Pictures without labels, and names of a list that nothing belongs to."""
-    known = {stem_of(finding.path.name) for finding in findings.errors}
-    known |= {finding.path.stem for finding in findings.errors}
+    known = {stem_of(finding.path.name) for finding in (*findings.errors, *findings.notes)}
+    known |= {finding.path.stem for finding in (*findings.errors, *findings.notes)}
     if path.is_dir():
         taken = {sample.image for sample in samples}
         for image in Pictures(path).unlabelled(taken, only=only):
@@ -136,25 +122,45 @@ def _note_absent(
 
 
 def detect(path: Path) -> str:
-    """The format of a file or folder. Raises UsageError where there is none, or more than one."""
+    """The format of a file or folder.
+
+    Raises PathError where it does not exist; UsageError where no format is found, or more than one.
+    """
+    if not exists(path):
+        raise PathError(f"{path}: no such file or folder")
     levels: dict[int, set[str]] = {}
     probed: dict[tuple[Path, str], int] = {}
-    for file in files_below(path, tuple(_LOOKS)):
+    for file in files_below(path, tuple({suffix for row in ROWS.values() for suffix in row.suffixes})):
         key = (file.parent, file.suffix.lower())
         probed[key] = probed.get(key, 0) + 1
         depth = len(file.relative_to(path).parts)
         if probed[key] > _PROBED or min(levels, default=depth) < depth:
             continue
-        levels.setdefault(depth, set()).update(name for name, looks in _LOOKS[key[1]].items() if looks(file))
-        if not levels[depth]:
-            del levels[depth]
-    if not levels and ccpd.looks_like(path):
-        return "ccpd"
-    if not levels:
-        hint = " Where each folder of pictures is a class, say --from folders" if files_below(path, EXTENSIONS) else ""
-        text = f"{path}: no labels of {', '.join(FORMATS)} found; is this the folder that holds them?{hint}"
-        raise UsageError(text)
-    found = sorted(levels[min(levels)])
-    if len(found) > 1:
-        raise UsageError(f"{path}: labels of {' and '.join(found)} lie side by side; say which with --from")
-    return found[0]
+        found = {row.name for row in ROWS.values() if key[1] in row.suffixes and _looks_like(row, file)}
+        if found:
+            levels.setdefault(depth, set()).update(found)
+    if levels:
+        names = sorted(levels[min(levels)])
+        if len(names) > 1:
+            raise UsageError(f"{path}: labels of {' and '.join(names)} lie side by side; say which with --from")
+        return names[0]
+    whole = next((row.name for row in ROWS.values() if not row.suffixes and _looks_like(row, path)), None)
+    if whole is not None:
+        return whole
+    stranger = find_stranger(path)
+    raise UsageError(_nothing_found(path) if stranger is None else str(stranger))
+
+
+def _looks_like(row: Format, path: Path) -> bool:
+    """A file that cannot be read looks like nothing."""
+    findings = Findings()
+    with guarded(path, findings):
+        return row.looks_like(path)
+    return False
+
+
+def _nothing_found(path: Path) -> str:
+    hint = " Where each folder of pictures is a class, say --from folders" if files_below(path, EXTENSIONS) else ""
+    if is_file(path):
+        return f"{path}: no label file of {', '.join(format_names())}"
+    return f"{path}: no labels of {', '.join(format_names())} found; is this the folder that holds them?{hint}"

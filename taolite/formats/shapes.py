@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from taolite.sample import Label
 
-__all__ = ["Box", "Points", "around", "circle_outline", "is_without_area", "join", "parts_of"]
+__all__ = ["Box", "Points", "around", "circle_outline", "is_without_area", "join", "parts_of", "turned_box"]
 
 Points = tuple[tuple[float, float], ...]
 Box = tuple[float, float, float, float]
@@ -33,6 +33,20 @@ def circle_outline(centre: tuple[float, float], edge: tuple[float, float]) -> Po
     radius = math.dist(centre, edge)
     angles = [2 * math.pi * corner / _CIRCLE_CORNERS for corner in range(_CIRCLE_CORNERS)]
     return tuple((centre[0] + radius * math.cos(a), centre[1] + radius * math.sin(a)) for a in angles)
+
+
+def turned_box(box: Box, degrees: float) -> Points:
+    """The four corners of a box that is turned clockwise around its centre.
+
+    >>> [(round(x), round(y)) for x, y in turned_box((20, 55, 140, 65), 90)]
+    [(85, 0), (85, 120), (75, 120), (75, 0)]
+    """
+    x1, y1, x2, y2 = box
+    x, y, angle = (x1 + x2) / 2, (y1 + y2) / 2, math.radians(degrees)
+    cos, sin = math.cos(angle), math.sin(angle)
+    corners = ((x1, y1), (x2, y1), (x2, y2), (x1, y2))
+    turned = ((x + (u - x) * cos - (v - y) * sin, y + (u - x) * sin + (v - y) * cos) for u, v in corners)
+    return tuple((round(u, 9) + 0.0, round(v, 9) + 0.0) for u, v in turned)  # a right angle gives whole numbers
 
 
 def is_without_area(label: Label) -> bool:

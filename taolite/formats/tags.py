@@ -14,6 +14,7 @@ from taolite.errors import DataError
 from taolite.events import Listener, Notice, silent
 from taolite.formats.findings import SHOWN, Findings, problems_error
 from taolite.formats.folders import whole_picture
+from taolite.formats.guard import guarded
 from taolite.formats.places import measure
 from taolite.formats.reading import read
 from taolite.formats.text import number, read_whole, show
@@ -86,14 +87,16 @@ def read_nuswide(
     lines = read_whole(root / "ImageList" / f"{'Train' if split == 'trainval' else 'Test'}Imagelist.txt").splitlines()
     pictures = {_number_of(path.name): path for path in sorted((root / "images").glob("*.[jJ][pP][gG]"))}
     table = root / "classification_labels" / f"classification_{split}.csv"
-    header, *rows = list(csv.reader(io.StringIO(read_whole(table)))) or [[]]
+    text = read_whole(table)
+    with guarded(table):
+        header, *rows = list(csv.reader(io.StringIO(text))) or [[]]
     classes = tuple(name.strip() for name in header[1:])
     if not classes:
         raise DataError(f"{table}: no classes in its first line; it needs one column for rows, then one for each class")
     samples = []
     for place, row in enumerate(rows, start=2):
         values = [number(cell) for cell in row]
-        if len(row) != len(header) or None in values or not row[0].isdigit() or int(row[0]) >= len(lines):
+        if len(row) != len(header) or None in values or not _is_place(row[0], len(lines)):
             text = f"needs {len(header)} numbers, the first from 0 to {len(lines) - 1}"
             raise DataError(f"{table}:{place}: {text}")
         listed = lines[int(row[0])].replace("\\", "/").rsplit("/", 1)[-1]
@@ -112,8 +115,12 @@ def read_nuswide(
     if len(findings.errors) > SHOWN:
         listener(Notice(f"{root}: {len(findings.errors) - SHOWN} more like these", "warning"))
     if not samples:
-        raise DataError(f"{table}: none of its pictures is there")
+        raise DataError(f"{table}: none of its pictures was found")
     return samples, classes
+
+
+def _is_place(text: str, count: int) -> bool:
+    return text.isdecimal() and len(text) < 10 and int(text) < count
 
 
 def _number_of(name: str) -> str:

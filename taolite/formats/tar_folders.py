@@ -106,8 +106,8 @@ def _collect(
         else:
             samples.append(Sample(image, size_hw, (whole_picture(folders[depth], size_hw),)))
     if beside:
-        text = f"pictures beside the class folders, which belong to no class: {len(beside)}, such as {min(beside)}"
+        text = f"pictures outside the class folders, without a class: {len(beside)}, such as {min(beside)}"
         findings.note("no-class", place, text)
     if strangers:
-        findings.note("no-picture", place, f"files that are not taken for pictures: {strangers}")
+        findings.note("no-picture", place, f"files that are not pictures: {strangers}")
     return samples

@@ -11,6 +11,7 @@ import tarfile
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -19,10 +20,11 @@ import numpy as np
 from taolite.errors import DataError
 from taolite.formats.findings import Finding, Findings
 from taolite.formats.folders import is_whole
-from taolite.formats.index_file import Put, SavedColumns, index_path, read_index, write_index
+from taolite.formats.guard import guarded
+from taolite.formats.index_file import Put, SavedColumns, bound_to, index_path, read_index, write_index
 from taolite.formats.packed import Column, Texts
-from taolite.formats.places import measure
-from taolite.formats.ranges import Version, open_stream, version_of
+from taolite.formats.places import is_hidden, measure
+from taolite.formats.ranges import Version, open_stream
 from taolite.pictures import EXTENSIONS
 
 __all__ = ["TarListing", "key_of", "list_tar"]
@@ -72,12 +74,13 @@ def key_of(name: str) -> int:
 
 def list_tar(tar: str, *, measured: bool = False) -> TarListing:
     """The listing of a tar file or address. Raises PathError, DataError."""
-    version, target = version_of(tar), index_path(tar)
-    kept = read_index(target, version)
-    if kept is not None and (kept.contents["columns"]["heights_m"] or not measured):
-        return _kept(tar, version, kept)
-    listing = _listed(tar, version, measured)
-    write_index(target, version, lambda put: _saved(listing, put))
+    bound, target = bound_to(tar), index_path(tar)
+    kept = read_index(target, bound, partial(_kept, tar, bound.version))
+    if kept is not None and (kept.heights_m is not None or not measured):
+        return kept
+    with guarded(tar):
+        listing = _listed(tar, bound.version, measured)
+    write_index(target, bound, lambda put: _saved(listing, put))
     return listing
 
 
@@ -91,7 +94,7 @@ def _listed(tar: str, version: Version, measured: bool) -> TarListing:
             while (member := opened.next()) is not None:
                 opened.members.clear()  # type: ignore[attr-defined]  # it would keep every one
                 name = PurePosixPath(member.name)
-                if not member.isfile() or any(part.startswith(".") for part in name.parts):
+                if not member.isfile() or any(map(is_hidden, name.parts)):
                     continue
                 names.append(name.as_posix())
                 keys.append(key_of(member.name))
@@ -132,7 +135,15 @@ def _saved(listing: TarListing, put: Put) -> dict[str, Any]:
 
 
 def _kept(tar: str, version: Version, kept: SavedColumns) -> TarListing:
+    """The listing of an index. Raises ValueError for columns that do not go together."""
     found = kept.contents
     columns: dict[str, Any] = {name: kept.column(saved) if saved else None for name, saved in found["columns"].items()}
     faults = tuple(Finding(Path(path), 0, kind, text) for kind, path, text in found["faults"])
-    return TarListing(tar, version, kept.texts(found["names"]), **columns, faults=faults)
+    listing = TarListing(tar, version, kept.texts(found["names"]), **columns, faults=faults)
+    given = [column for column in columns.values() if column is not None]
+    measured = {listing.heights_m is None, listing.widths_m is None}
+    if {column.shape for column in given} != {(len(listing),)} or len(listing.names.ends_n) != len(listing) + 1:
+        raise ValueError("columns that do not go together")
+    if any(column is None for column in (listing.keys_m, listing.offsets_m, listing.sizes_m)) or len(measured) > 1:
+        raise ValueError("a column is missing")
+    return listing

@@ -56,7 +56,7 @@ class TarPictures:
         twice = np.flatnonzero(self._keys_n[1:] == self._keys_n[:-1])
         if len(twice):
             first, second = (self.tars[self._places_n[at]] for at in (twice[0], twice[0] + 1))
-            raise DataError(f"{len(twice)} names stand in tar files more than once, the first in {first} and {second}")
+            raise DataError(f"{len(twice)} names occur twice in the tar files, the first in {first} and {second}")
 
     def __len__(self) -> int:
         return len(self._keys_n)
@@ -74,7 +74,7 @@ class TarPictures:
         place, size = self._places_n[at], int(self._sizes_n[at])
         data = read_range(self.tars[place], int(self._offsets_n[at]), size, version=self._versions[place])
         if len(data) != size:
-            raise DataError(f"{self.tars[place]}: the end of it is missing, and {name} with it; bring the file again")
+            raise DataError(f"{self.tars[place]}: its end is missing, with {name} in it; copy the file again")
         return io.BytesIO(data)
 
     def _find(self, name: str) -> int:

@@ -1,16 +1,20 @@
-"""Label files as text: UTF-8 with or without a byte order mark, numbers that are numbers, values as messages show
-them.
-"""
+"""Label files as text: UTF-8 with or without a byte order mark, numbers, and found values as messages show them."""
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
+from typing import Any
 
 from taolite.errors import DataError
 from taolite.formats.findings import Findings
+from taolite.formats.printing import printable
 
-__all__ = ["number", "plain", "read_lines", "read_text", "read_whole", "show"]
+__all__ = ["LARGEST", "number", "first_line", "plain", "read_json", "read_lines", "read_text", "read_whole", "show"]
+
+_LONGEST_LINE = 1 << 16  # characters of a line that are looked at to recognise a format
+LARGEST = 1e9  # no coordinate in pixels or metres is beyond this
 
 
 def read_whole(path: Path) -> str:
@@ -27,7 +31,7 @@ def read_text(path: Path, findings: Findings) -> str | None:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        findings.error("missing-label", path, "this file is missing; restore it")
+        findings.error("missing-label", path, "no such file")
     except UnicodeDecodeError as error:
         findings.error("unreadable-label", path, f"not UTF-8 text (byte {error.start}); save it as UTF-8")
     except OSError as error:
@@ -41,6 +45,31 @@ def read_lines(path: Path, findings: Findings) -> list[str] | None:
     """The file's lines without their ends, or None where it cannot be read."""
     text = read_text(path, findings)
     return None if text is None else text.split("\n")
+
+
+def first_line(path: Path) -> str:
+    """The first line of a text file that is not blank; "" where there is none, or the file is no UTF-8 text."""
+    try:
+        with open(path, encoding="utf-8-sig") as stream:
+            return next((line for line in iter(lambda: stream.readline(_LONGEST_LINE), "") if line.strip()), "")
+    except (UnicodeDecodeError, OSError):
+        return ""
+
+
+def read_json(path: Path, text: str, findings: Findings) -> Any:
+    """The JSON value of a file's text, or None where it is not JSON; the reason goes to `findings`."""
+    try:
+        value = json.loads(text)
+        if value is None:
+            findings.error("unreadable-label", path, "it holds nothing but `null`")
+        return value
+    except json.JSONDecodeError as error:
+        findings.error("unreadable-label", path, f"not JSON ({error.msg})", line=error.lineno)
+    except RecursionError:
+        findings.error("unreadable-label", path, "not JSON that can be read (nested too deep)")
+    except ValueError:
+        findings.error("unreadable-label", path, "not JSON that can be read (a number has thousands of digits)")
+    return None
 
 
 def number(text: str) -> float | None:
@@ -58,5 +87,6 @@ def plain(value: float) -> str:
 
 
 def show(text: str) -> str:
-    """A found value between backquotes, cut where it would fill the message."""
+    """A found value between backquotes, safe to print, cut where it would fill the message."""
+    text = printable(text)
     return f"`{text}`" if len(text) <= 60 else f"`{text[:57]}...`"

@@ -19,9 +19,12 @@ from typing import Any, NamedTuple
 
 from taolite.errors import DataError, PathError
 from taolite.files import open_atomic
+from taolite.formats.guard import guarded
 from taolite.formats.kitti import WORLD
 from taolite.formats.patterns import named
+from taolite.formats.places import leads_outside
 from taolite.formats.ranges import is_url, open_stream, version_of
+from taolite.formats.text import show
 from taolite.sample import Label
 
 __all__ = [
@@ -42,6 +45,7 @@ _CORNERS = tuple(f"target/coordinates_{edge}" for edge in ("x1", "y1", "x2", "y2
 _WORLD = tuple(f"target/world_bbox_{part}" for part in ("h", "w", "l", "x", "y", "z", "rot_y"))
 _NOWHERE = (0.0,) * len(_WORLD)
 _PICTURE = "frame/path"  # ours
+_LARGEST_SIDE = 1 << 24  # pixels
 _FLOATS = ("target/truncation", "target/observation_angle", *_CORNERS, *_WORLD)
 
 
@@ -63,7 +67,9 @@ def read_records(paths: Path | str | Iterable[Path | str]) -> Iterator[Record]:
     """
     for path in [paths] if isinstance(paths, Path | str) else paths:
         for index, payload in enumerate(_read_frames(str(path)), start=1):
-            yield _parse_record(payload, str(path), index)
+            with guarded(path, place=f"record {index}"):
+                record = _parse_record(payload, str(path), index)
+            yield record
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:
@@ -177,7 +183,7 @@ def _damaged(path: str, index: int) -> DataError:
 
 
 def _mend(path: str) -> str:
-    return "bring the file to the server again" if is_url(path) else "run dataset_convert again"
+    return "upload the file again" if is_url(path) else "run dataset_convert again"
 
 
 @functools.cache
@@ -267,12 +273,19 @@ def _parse_record(payload: bytes, path: str, index: int) -> Record:
         size_hw = (int(_only(feature, "frame/height")), int(_only(feature, "frame/width")))
         picture = str(_only(feature, _PICTURE).decode()) if _PICTURE in feature else ""
         names = [bytes(name).decode() for name in _values(feature, "target/object_class")]
-        if min(size_hw) < 1:
+        if not 1 <= min(size_hw) <= max(size_hw) <= _LARGEST_SIDE:
             raise KeyError(f"a size of {size_hw[1]}x{size_hw[0]} pixels")
         columns = [_column(feature, name, len(names)) for name in (*_FLOATS, "target/occlusion")]
     except (KeyError, UnicodeDecodeError) as error:
         reason = error.args[0] if isinstance(error, KeyError) else "a name that is not UTF-8"
         raise DataError(f"{path}: record {index} has {reason}; was it made by DetectNet's dataset_convert?") from error
+    except (ValueError, OverflowError) as error:  # a size that is a float, and not finite
+        raise DataError(f"{path}: record {index} has a size that is no number of pixels; {_mend(path)}") from error
+    if leads_outside(frame_id):
+        raise DataError(
+            f"{path}: record {index} has the frame id {show(frame_id)}, which leads outside the image folder and its "
+            "parent; convert again, with a root_directory_path above the pictures"
+        )
     rows = zip(names, *columns, strict=True)
     return Record(frame_id, size_hw, tuple(_label(name, values) for name, *values in rows), picture)
 

@@ -120,7 +120,7 @@ def _md5_of(path: Path) -> hashlib._Hash:
 
 def _length(headers: Message) -> int | None:
     text = headers.get("Content-Length", "")
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isdecimal() and len(text) < 20 else None
 
 
 def _checksum(headers: Message) -> str | None:

@@ -1,121 +1,101 @@
 """Pascal VOC XML: one file an image.
 
 VOC counts pixels from 1 and includes both ends, so our box is (xmin - 1, ymin - 1, xmax, ymax) and `xmax == width`
-lies inside the image; the writer does the inverse. Two habits of real tools are met: a coordinate of 0 (a tool that
-counts from 0) reads as the image's edge, and `xmin == xmax` reads as no width at all, a stray click and not one column
-of pixels. `path` (the annotator's own disk), `pose` and `part` are ignored; `filename` may lack its extension.
-A whole set drawn by a tool that counts from 0 is told apart in `taolite.formats.voc_sets`.
+lies inside the image; the writer does the inverse. Habits of real tools are met:
 
-A DOCTYPE is refused before any entity is expanded, so a label file can neither blow up nor reach other files.
+    a corner with a fraction in the file    CVAT and its like: corners are edges from 0 and taken as they stand
+    an attribute `rotation` in the file     CVAT: the same, and a turned object gets the box around it
+    `robndbox`                              roLabelImg: centre, size and angle; the box around it, edges from 0
+    all corners of the file 0 to 1          fractions of the picture's size, scaled and told
+    a coordinate of 0                       a tool that counts from 0: the image's edge
+    `xmin == xmax`                          a stray click: no width at all, and not one column of pixels
+
+The writer follows: a file with a fraction is written as edges. `path` (the annotator's own disk), `pose` and `part` are
+ignored; `filename` may lack its extension. A whole set drawn by a tool that counts from 0 is told apart in
+`taolite.formats.voc_sets`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from xml.parsers import expat
 
-from taolite.formats.attributes import read_attributes, written_on
+from taolite.formats.attributes import read_attributes
 from taolite.formats.findings import Findings
+from taolite.formats.guard import guarded
 from taolite.formats.places import Pictures, files_below, measure
-from taolite.formats.text import number, plain, show
+from taolite.formats.shapes import Points, around, turned_box
+from taolite.formats.split import in_split
+from taolite.formats.strangers import name_stranger
+from taolite.formats.text import LARGEST, number, plain, show
+from taolite.formats.xml_tree import Node, head_of, parse_xml
 from taolite.sample import Label, Sample
 
-__all__ = ["Annotation", "DrawnObject", "format_annotation", "looks_like", "parse", "read", "to_sample"]
+__all__ = ["Annotation", "DrawnObject", "looks_like", "note_corners", "parse", "read", "to_sample"]
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_TURNED = ("cx", "cy", "w", "h", "angle")  # of roLabelImg, the angle in radians
+_ROTATION = "rotation"  # CVAT's attribute, degrees clockwise
+_ANNOTATION = re.compile(r"<annotation[\s>/]")
 
 
 def looks_like(path: Path) -> bool:
     """Whether an XML file is a VOC annotation."""
-    with open(path, "rb") as stream:
-        return b"<annotation" in stream.read(4096)
+    return _ANNOTATION.search(head_of(path)) is not None
 
 
-def read(root: Path, *, only: frozenset[str] | None, findings: Findings) -> list[Sample]:
-    """Samples of every annotation at or below `root`, by path, wherever its pictures lie; `only` keeps these stems."""
-    pictures, samples = Pictures(root), []
+def read(
+    root: Path,
+    *,
+    only: frozenset[str] | None = None,
+    split: str | None = None,
+    outside: bool = False,
+    findings: Findings,
+) -> list[Sample]:
+    """Samples of every annotation at or below `root`, by path, wherever its pictures lie (see `layout.Reader`)."""
+    pictures, samples, annotations = Pictures(root), [], []
     for path in files_below(root, (".xml",)):
-        if (only is None or path.stem in only) and looks_like(path):
-            sample = _read_file(path, pictures, findings)
+        if (only is not None and path.stem not in only) or not in_split(path, root, split):
+            continue
+        with guarded(path, findings):
+            annotation = parse(path, findings) if root == path or looks_like(path) else None
+            if annotation is None:
+                continue
+            annotations.append(annotation)
+            image = _find_picture(annotation, pictures, findings)
+            sample = None if image is None else to_sample(annotation, image, findings)
             if sample is not None:
                 samples.append(sample)
+    note_corners(root, annotations, findings)
     return samples
 
 
-def format_annotation(sample: Sample, *, image_name: str, folder: str) -> str:
-    """The XML of one sample; labels need an area (the writer leaves out the others)."""
-    height, width = sample.size_hw
-    rows = [
-        "<annotation>",
-        f"\t<folder>{_escape(folder)}</folder>",
-        f"\t<filename>{_escape(image_name)}</filename>",
-        "\t<size>",
-        f"\t\t<width>{width}</width>",
-        f"\t\t<height>{height}</height>",
-        "\t\t<depth>3</depth>",
-        "\t</size>",
-        "\t<segmented>0</segmented>",
-    ]
-    for label in sample.labels:
-        x1, y1, x2, y2 = label.box
-        rows += [
-            "\t<object>",
-            f"\t\t<name>{_escape(label.name)}</name>",
-            "\t\t<pose>Unspecified</pose>",
-            f"\t\t<truncated>{int(label.truncated > 0)}</truncated>",
-            f"\t\t<occluded>{int(label.occluded > 0)}</occluded>",
-            f"\t\t<difficult>{int(label.difficult)}</difficult>",
-            "\t\t<bndbox>",
-            f"\t\t\t<xmin>{plain(x1 + 1)}</xmin>",
-            f"\t\t\t<ymin>{plain(y1 + 1)}</ymin>",
-            f"\t\t\t<xmax>{plain(x2)}</xmax>",
-            f"\t\t\t<ymax>{plain(y2)}</ymax>",
-            "\t\t</bndbox>",
-            *_format_outline(label),
-            *_format_attributes(label),
-            "\t</object>",
-        ]
-    return "\n".join([*rows, "</annotation>", ""])
+def note_corners(root: Path, annotations: Sequence[Annotation], findings: Findings) -> None:
+    """Say once how many files have corners that are edges from 0, and how many have fractions of their picture."""
+    edges = [one for one in annotations if one.corners_are == "edges"]
+    shares = [one for one in annotations if one.corners_are == "shares"]
+    count = len(annotations)
+    if edges:
+        text = f"{_files(edges, count)} corners with fractions (or CVAT's rotation): taken as edges from 0"
+        findings.note("edges", root, f"{text}, and no 1 is subtracted; the first is {edges[0].path.name}")
+    if shares:
+        text = f"{_files(shares, count)} corners from 0 to 1, which are no pixels: taken as fractions of the picture"
+        findings.note("fractions", shares[0].path, text, line=shares[0].objects[0].line)
 
 
-def _format_outline(label: Label) -> list[str]:
-    """The outline as Roboflow writes it: `<polygon><x1>..</x1><y1>..</y1>...`; one of several pieces has no place."""
-    if not label.points or {"parts", "shape"} & label.attributes.keys():
-        return []
-    rows = [
-        f"\t\t\t<{axis}{place}>{plain(value + 1)}</{axis}{place}>"
-        for place, point in enumerate(label.points, start=1)
-        for axis, value in zip("xy", point, strict=True)
-    ]
-    return ["\t\t<polygon>", *rows, "\t\t</polygon>"]
-
-
-def _format_attributes(label: Label) -> list[str]:
-    rows = [
-        f"\t\t\t<attribute><name>{_escape(name)}</name><value>{_escape(value)}</value></attribute>"
-        for name, value in written_on(label).items()
-    ]
-    return ["\t\t<attributes>", *rows, "\t\t</attributes>"] if rows else []
-
-
-def _read_file(path: Path, pictures: Pictures, findings: Findings) -> Sample | None:
-    annotation = parse(path, findings)
-    if annotation is None:
-        return None
-    named = annotation.filename
-    image = (pictures.find(named, near=path) if named else None) or pictures.find(path.stem, near=path)
-    if image is None:
-        text = f"no image called {show(named or path.stem)} for these labels; restore it or remove them"
-        findings.error("missing-image", path, text)
-        return None
-    return to_sample(annotation, image, findings)
+def _files(some: Sequence[Annotation], count: int) -> str:
+    return f"{len(some)} of {count} file{'' if count == 1 else 's'} {'has' if len(some) == 1 else 'have'}"
 
 
 @dataclass(frozen=True)
 class DrawnObject:
-    """One `<object>` as it stands in the file: `corners` are xmin, ymin, xmax, ymax in the tool's own counting."""
+    """One `<object>` as it stands in the file: `corners` are xmin, ymin, xmax, ymax in the tool's own counting.
+
+    `turn` is how far the object is turned around its box's centre, in degrees clockwise; None where nothing says so.
+    """
 
     name: str
     corners: tuple[float, float, float, float]
@@ -123,15 +103,17 @@ class DrawnObject:
     truncated: float = 0.0
     occluded: int = 0
     difficult: bool = False
-    outline: tuple[tuple[float, float], ...] = ()
+    outline: Points = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    turn: float | None = None
 
 
 @dataclass(frozen=True)
 class Annotation:
     """One annotation file before its picture is known; `said_hw` is the size it claims, None where it has none.
 
-    `whole` tells whether every object of the file could be read.
+    `whole` tells whether every object of the file could be read. `corners_are`: `pixels` (VOC's, from 1), `edges` (from
+    0) or `shares` (fractions of the picture's size).
     """
 
     path: Path
@@ -140,20 +122,26 @@ class Annotation:
     size_line: int
     objects: tuple[DrawnObject, ...]
     whole: bool
+    corners_are: str = "pixels"
 
 
 def parse(path: Path, findings: Findings) -> Annotation | None:
     """What an annotation file says, or None where it is none; what is wrong goes to `findings`."""
-    root = _parse(path, findings)
+    root = parse_xml(path, findings)
     if root is None:
+        return None
+    if root.name != "annotation":
+        text = name_stranger(path) or f"the root is <{root.name}>; VOC's is <annotation>"
+        findings.error("unreadable-label", path, text, line=root.line)
         return None
     found = [_read_object(node, path, findings) for node in root.all("object")]
     objects = tuple(one for one in found if one is not None)
-    size = next(root.all("size"), None)
+    size = root.first("size")
     height, width = (None, None) if size is None else (number(size.text("height")), number(size.text("width")))
     said_hw = None if height is None or width is None else (height, width)
     line = 0 if size is None else size.line
-    return Annotation(path, root.text("filename"), said_hw, line, objects, len(objects) == len(found))
+    whole = len(objects) == len(found)
+    return Annotation(path, root.text("filename"), said_hw, line, objects, whole, _kind_of_corners(objects))
 
 
 def to_sample(annotation: Annotation, image: Path, findings: Findings, *, from_zero: bool = False) -> Sample | None:
@@ -168,62 +156,92 @@ def to_sample(annotation: Annotation, image: Path, findings: Findings, *, from_z
     if said is not None and said not in (size_hw, (0, 0)):
         text = f"the file says {plain(said[1])}x{plain(said[0])} pixels, {image.name} has {size_hw[1]}x{size_hw[0]}"
         findings.note("wrong-size", annotation.path, text, line=annotation.size_line)
-    labels = tuple(_to_label(drawn, from_zero) for drawn in annotation.objects)
+    from_zero = from_zero or annotation.corners_are != "pixels"
+    scale = (size_hw[1], size_hw[0]) if annotation.corners_are == "shares" else (1, 1)
+    labels = tuple(_to_label(drawn, from_zero, scale) for drawn in annotation.objects)
     return Sample(image, size_hw, labels, source=annotation.path)
 
 
-def _to_label(drawn: DrawnObject, from_zero: bool) -> Label:
-    xmin, ymin, xmax, ymax = drawn.corners
+def _kind_of_corners(objects: Sequence[DrawnObject]) -> str:
+    values = [value for drawn in objects for value in drawn.corners]
+    if all(value.is_integer() for value in values):
+        return "edges" if any(drawn.turn is not None for drawn in objects) else "pixels"
+    return "shares" if all(0 <= value <= 1 for value in values) else "edges"
+
+
+def _find_picture(annotation: Annotation, pictures: Pictures, findings: Findings) -> Path | None:
+    named, path = annotation.filename, annotation.path
+    image = (pictures.find(named, near=path) if named else None) or pictures.find(path.stem, near=path)
+    if image is None:
+        text = f"no image is called {show(named or path.stem)}; restore it or remove these labels"
+        findings.error("missing-image", path, text)
+    return image
+
+
+def _to_label(drawn: DrawnObject, from_zero: bool, scale: tuple[int, int]) -> Label:
+    xmin, ymin, xmax, ymax = (value * side for value, side in zip(drawn.corners, scale * 2, strict=True))
     first = 0 if from_zero else 1
     (x1, x2), (y1, y2) = ((xmin, xmax), (ymin, ymax)) if from_zero else (_to_edges(xmin, xmax), _to_edges(ymin, ymax))
-    return Label(
+    label = Label(
         drawn.name,
         (x1, y1, x2, y2),
         truncated=drawn.truncated,
         occluded=drawn.occluded,
         difficult=drawn.difficult,
-        points=tuple((x - first, y - first) for x, y in drawn.outline),
+        points=tuple((x * scale[0] - first, y * scale[1] - first) for x, y in drawn.outline),
         attributes=drawn.attributes,
         line=drawn.line,
     )
+    if not drawn.turn or drawn.outline:
+        return label
+    points = turned_box(label.box, drawn.turn)
+    return replace(label, box=around(points), points=points)
 
 
-def _read_object(node: _Node, path: Path, findings: Findings) -> DrawnObject | None:
-    name, corners = node.text("name"), next(node.all("bndbox"), None)
-    if not name or corners is None:
+def _read_object(node: Node, path: Path, findings: Findings) -> DrawnObject | None:
+    name, box, turned = node.text("name"), node.first("bndbox"), node.first("robndbox")
+    frame, names = (turned, _TURNED) if turned is not None else (box, _CORNERS)
+    if not name or frame is None:
         findings.error("bad-object", path, "an <object> needs a <name> and a <bndbox>", line=node.line)
         return None
-    values = [number(corners.text(corner)) for corner in _CORNERS]
-    if None in values:
-        corner = _CORNERS[values.index(None)]
-        text = f"<{corner}> of {show(name)} is {show(corners.text(corner))}; it needs to be a finite number"
-        findings.error("bad-object", path, text, line=corners.line)
+    values = [number(frame.text(one)) for one in names]
+    bad = next((i for i, value in enumerate(values) if value is None or abs(value) > LARGEST), None)
+    if bad is not None:
+        text = f"<{names[bad]}> of {show(name)} is {show(frame.text(names[bad]))}; it needs to be a finite number"
+        findings.error("bad-object", path, text, line=frame.line)
         return None
-    xmin, ymin, xmax, ymax = (value for value in values if value is not None)
+    given = [value for value in values if value is not None]
+    attributes = _read_attributes(node)
+    turn = number(attributes.get(_ROTATION, ""))
+    if turn is not None:
+        del attributes[_ROTATION]
+    if turned is not None:
+        x, y, width, height, angle = given
+        given, turn = [x - width / 2, y - height / 2, x + width / 2, y + height / 2], math.degrees(angle)
+    xmin, ymin, xmax, ymax = given
     return DrawnObject(
         name,
         (xmin, ymin, xmax, ymax),
-        corners.line,
+        frame.line,
         truncated=_flag(node.text("truncated")),
         occluded=int(_flag(node.text("occluded"))),
         difficult=_flag(node.text("difficult")) > 0,
         outline=_read_outline(node),
-        attributes=_read_attributes(node),
+        attributes=attributes,
+        turn=turn,
     )
 
 
-def _read_outline(node: _Node) -> tuple[tuple[float, float], ...]:
+def _read_outline(node: Node) -> Points:
     """The points of a `<polygon>`; none where a coordinate is missing or no number."""
-    polygon = next(node.all("polygon"), None)
-    count = 0 if polygon is None else len(polygon.children) // 2
-    pairs = (
-        [(number(polygon.text(f"x{i}")), number(polygon.text(f"y{i}"))) for i in range(1, count + 1)] if polygon else []
-    )
+    polygon = node.first("polygon")
+    values = {} if polygon is None else {child.name: number("".join(child.pieces)) for child in polygon.children}
+    pairs = [(values.get(f"x{i}"), values.get(f"y{i}")) for i in range(1, len(values) // 2 + 1)]
     points = [(x, y) for x, y in pairs if x is not None and y is not None]
     return tuple(points) if len(points) == len(pairs) else ()
 
 
-def _read_attributes(node: _Node) -> dict[str, str]:
+def _read_attributes(node: Node) -> dict[str, str]:
     """CVAT's `<attributes><attribute><name/><value/>`."""
     pairs = (
         (one.text("name"), one.text("value")) for group in node.all("attributes") for one in group.all("attribute")
@@ -241,66 +259,3 @@ def _flag(text: str) -> float:
     """`1`, `0`, `0.3` or an empty element, as tools write them."""
     value = number(text)
     return 0.0 if value is None else max(0.0, min(value, 1.0))
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-@dataclass
-class _Node:
-    """One XML element: its own text, its children, the line of its opening tag."""
-
-    name: str
-    line: int
-    pieces: list[str] = field(default_factory=list)
-    children: list[_Node] = field(default_factory=list)
-
-    def all(self, name: str) -> Iterator[_Node]:
-        return (child for child in self.children if child.name == name)
-
-    def text(self, name: str) -> str:
-        """The stripped text of the first child called `name`; empty where there is none."""
-        node = next(self.all(name), None)
-        return "".join(node.pieces).strip() if node is not None else ""
-
-
-class _RefusedError(Exception):
-    """The file declares a document type."""
-
-
-def _parse(path: Path, findings: Findings) -> _Node | None:
-    """The root element with line numbers, or None; expat itself, because ElementTree keeps no lines."""
-    parser = expat.ParserCreate()
-    open_nodes = [_Node("", 0)]
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        node = _Node(name, parser.CurrentLineNumber)
-        open_nodes[-1].children.append(node)
-        open_nodes.append(node)
-
-    def end(name: str) -> None:
-        open_nodes.pop()
-
-    def text(data: str) -> None:
-        open_nodes[-1].pieces.append(data)
-
-    def refuse(*declaration: object) -> None:
-        raise _RefusedError
-
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
-    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
-    try:
-        parser.Parse(path.read_bytes(), True)
-    except expat.ExpatError as error:
-        findings.error("unreadable-label", path, f"not XML ({expat.errors.messages[error.code]})", line=error.lineno)
-        return None
-    except _RefusedError:
-        text_ = "a DOCTYPE is refused: label files need none, and it can hide an entity bomb; delete that line"
-        findings.error("unreadable-label", path, text_, line=parser.CurrentLineNumber)
-        return None
-    root = open_nodes[0].children[0]
-    if root.name != "annotation":
-        findings.error("unreadable-label", path, f"the root is <{root.name}>; VOC's is <annotation>", line=root.line)
-        return None
-    return root

@@ -8,26 +8,29 @@
 
 Everything is written beside the target and renamed at the end. Pictures keep their bytes where they can; one that asks
 to be rotated (EXIF) is stored upright, because other tools, TAO among them, would read it sideways. Labels without
-area are left out and reported, except by labelme, which can hold them.
+area are left out and reported, except by labelme, which can hold them. What else a format has no place for is said
+once, with counts. Every picture is decoded first, and all broken ones are named at once.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from taolite.errors import DataError, PathError, StorageError, UsageError
 from taolite.events import Listener, Notice, Progress, silent
-from taolite.formats import coco, kitti, labelme, voc, yolo
-from taolite.formats.attributes import written_on
-from taolite.formats.findings import SHOWN
+from taolite.files import sync_folder
+from taolite.formats.findings import SHOWN, Findings, problems_error
+from taolite.formats.layout import Target, Writing, class_names
+from taolite.formats.losses import losses
 from taolite.formats.photo import is_turned, photo_bytes, read_photo
 from taolite.formats.places import stem_of
-from taolite.formats.reading import FORMATS
+from taolite.formats.printing import is_control, printable
+from taolite.formats.registry import find_format
 from taolite.formats.shapes import is_without_area
 from taolite.formats.text import show
 from taolite.pictures import EXTENSIONS
@@ -36,7 +39,6 @@ from taolite.sample import Label, Sample
 
 __all__ = ["WriteReport", "choose_classes", "resize_labels", "write"]
 
-_FOLDERS = {"kitti": "image_2", "voc": "JPEGImages", "coco": "images", "yolo": "images", "labelme": ""}
 _QUALITY = 95  # of a JPEG that has to be encoded again
 _PROGRESS_EVERY = 20
 
@@ -61,6 +63,7 @@ def write(
     extension: str | None = None,
     lists: Mapping[str, Sequence[Sample]] | None = None,
     classes: Sequence[str] | None = None,
+    skip_bad: bool = False,
     listener: Listener = silent,
 ) -> WriteReport:
     """Write a data set; `folder` appears when it is complete.
@@ -75,42 +78,40 @@ def write(
         lists: VOC's lists and which of the samples are in each; `trainval` is made of `train` and `val` where it is
             not given, and of all samples where nothing is.
         classes: VOC's `labels.txt`, in this order; the names of the labels, sorted, where it is None.
+        skip_bad: leave out pictures that cannot be decoded, with a warning each; otherwise they are an error.
         listener: takes warnings and progress.
 
     Raises:
         UsageError: an unknown format or extension, or no samples.
         PathError: the folder holds something already.
-        DataError: a class name that the format cannot hold, a picture that cannot be read.
+        DataError: a class name that the format cannot hold, or all pictures that cannot be decoded, at once.
         StorageError: the disk is full or read-only; nothing is left behind.
     """
     folder = Path(folder)
-    if format not in FORMATS:
-        raise UsageError(f"format {show(format)} is not one of {', '.join(FORMATS)}")
-    if not samples:
-        raise UsageError(f"{folder}: there is no sample to write")
-    if extension is not None and extension not in (".jpg", ".png"):
-        raise UsageError(f"pictures can be encoded as .jpg or .png, not {show(extension)}")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise PathError(f"{folder}: something is there already; choose another folder, or remove it first")
-    if format == "kitti":
-        kitti.require_writable(sorted({label.name for sample in samples for label in sample.labels}))
-    usable, left_out = _leave_out(samples, format, listener)
+    how = find_format(format, written=True).write
+    assert how is not None, "only those that can be written were asked for"
+    _require_sense(samples, folder, extension)
+    _require_names(samples, how)
+    usable, left_out = _leave_out(samples, how, listener)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
-        named = _write_pictures(usable, partial / _FOLDERS[format], images, size_hw, extension, listener)
-        _write_labels(named, partial, format, folder.name)
-        if format == "voc":
-            _write_lists(named, partial, lists or {})
-            _put(partial / "labels.txt", "".join(f"{name}\n" for name in classes or _class_names(named)))
+        findings = Findings()
+        named = _write_pictures(usable, partial / how.pictures, images, size_hw, extension, listener, findings)
+        _tell_broken(folder, findings, len(named), skip_bad, listener)
+        how.labels(named, Target(partial, folder.name, lists or {}, classes or class_names(named)))
         if folder.exists():
             folder.rmdir()
+        sync_folder(partial)
         partial.rename(folder)
     except OSError as error:
         raise StorageError(f"{folder}: {error.strerror or error}; nothing was written") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    _tell_extensions([name for name, _ in named], format, listener)
-    _tell_attributes(named, format, listener)
+    if how.one_extension:
+        _tell_extensions([name for name, _ in named], listener)
+    lost = losses(usable, how.keeps)
+    if lost:
+        listener(Notice(f"{folder}: {format} has no place for these, which are dropped: {', '.join(lost)}", "warning"))
     counts: dict[str, int] = {}
     for _, sample in named:
         for label in sample.labels:
@@ -129,11 +130,11 @@ def choose_classes(
     names = rename or {}
     for name in names:
         if name not in known:
-            raise UsageError(f"no label is called {show(name)}; the classes are {', '.join(sorted(known))}")
+            raise UsageError(f"no label is called {show(name)}; the classes are {_listed(known)}")
     renamed = {names.get(name, name) for name in known}
     for name in classes or ():
         if name not in renamed:
-            raise UsageError(f"no label is called {show(name)}; the classes are {', '.join(sorted(renamed))}")
+            raise UsageError(f"no label is called {show(name)}; the classes are {_listed(renamed)}")
 
     def keep(sample: Sample) -> Sample:
         labels = (replace(label, name=names.get(label.name, label.name)) for label in sample.labels)
@@ -159,21 +160,48 @@ def resize_labels(sample: Sample, size_hw: tuple[int, int]) -> Sample:
     return replace(sample, size_hw=size_hw, labels=tuple(fit(label) for label in sample.labels))
 
 
-def _leave_out(samples: Sequence[Sample], format: str, listener: Listener) -> tuple[list[Sample], int]:
-    """The samples with the labels that the format can hold, and how many it cannot; those are told."""
+def _require_sense(samples: Sequence[Sample], folder: Path, extension: str | None) -> None:
+    if not samples:
+        raise UsageError(f"{folder}: there is no sample to write")
+    if extension is not None and extension not in (".jpg", ".png"):
+        raise UsageError(f"pictures can be encoded as .jpg or .png, not {show(extension)}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise PathError(f"{folder}: is not empty; choose another folder or remove it")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(printable, sorted(names)))
+
+
+def _require_names(samples: Sequence[Sample], how: Writing) -> None:
+    """Raises DataError for class names that no label file can hold."""
+    names = sorted({label.name for sample in samples for label in sample.labels})
+    bad = [name for name in names if any(map(is_control, name))]
+    if bad:
+        many = "class name holds" if len(bad) == 1 else "class names hold"
+        raise DataError(
+            f"{len(bad)} {many} control characters or line breaks: {', '.join(map(show, bad[:SHOWN]))}; "
+            "correct the labels, or rename with --rename OLD=NEW"
+        )
+    if how.require is not None:
+        how.require(names)
+
+
+def _leave_out(samples: Sequence[Sample], how: Writing, listener: Listener) -> tuple[list[Sample], int]:
+    """The samples with the labels that the format can hold, and how many labels it cannot; those are told."""
     usable: list[Sample] = []
     gone: list[str] = []
     for sample in samples:
         labels = []
         for label in sample.labels:
-            fitted = _fit(label, sample, format)
+            fitted = _fit(label, sample, how)
             if fitted is not None:
                 labels.append(fitted)
                 continue
             where = f"{sample.source or sample.image}{f':{label.line}' if label.line else ''}"
             shape = label.attributes.get("shape")
             what = f"a {shape} has no area" if shape else "its box has no width or height"
-            gone.append(f"{where}: {label.name} is left out, {what}")
+            gone.append(printable(f"{where}: {label.name} is left out, {what}"))
         usable.append(replace(sample, labels=tuple(labels)))
     for text in gone[:SHOWN]:
         listener(Notice(text, "warning"))
@@ -182,11 +210,11 @@ def _leave_out(samples: Sequence[Sample], format: str, listener: Listener) -> tu
     return usable, len(gone)
 
 
-def _fit(label: Label, sample: Sample, format: str) -> Label | None:
+def _fit(label: Label, sample: Sample, how: Writing) -> Label | None:
     """The label as the format can hold it, or None. YOLO's trainers refuse fractions outside 0..1: cut there."""
-    if format == "labelme":
+    if "no-area" in how.keeps:
         return label
-    if format == "yolo":
+    if how.cut:
         (x1, y1, x2, y2), (height, width) = label.box, sample.size_hw
         label = replace(label, box=(max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))))
     return None if is_without_area(label) else label
@@ -199,31 +227,51 @@ def _write_pictures(
     size_hw: tuple[int, int] | None,
     extension: str | None,
     listener: Listener,
+    findings: Findings,
 ) -> list[tuple[str, Sample]]:
-    """(file name, sample as written) of each, once its picture is in `folder`."""
+    """(file name, sample as written) of each whose picture is in `folder`; pictures that cannot be decoded go to
+    `findings`."""
     folder.mkdir(parents=True)
     named = []
     for index, (stem, sample) in enumerate(zip(_stems(samples), samples, strict=True), start=1):
         suffix = sample.image.suffix if sample.image.suffix.lower() in EXTENSIONS else ".jpg"
         target = folder / f"{stem}{extension or suffix}"
-        _write_picture(sample, target, images, size_hw)
-        named.append((target.name, sample if size_hw is None else resize_labels(sample, size_hw)))
+        try:
+            _write_picture(sample, target, images, size_hw)
+        except (DataError, PathError) as error:
+            findings.error("unreadable-image", sample.image, _without_place(str(error), sample))
+        else:
+            named.append((target.name, sample if size_hw is None else resize_labels(sample, size_hw)))
         if index % _PROGRESS_EVERY == 0 or index == len(samples):
             listener(Progress("convert", index, len(samples)))
     return named
 
 
+def _tell_broken(folder: Path, findings: Findings, left: int, skip_bad: bool, listener: Listener) -> None:
+    """Raises one DataError for all pictures that could not be decoded, or warns of each with `skip_bad`."""
+    if not findings.errors:
+        return
+    if not skip_bad or not left:
+        raise problems_error(folder, findings.errors)
+    for error in findings.errors[:SHOWN]:
+        listener(Notice(f"{error}; it is left out", "warning"))
+    if len(findings.errors) > SHOWN:
+        text = f"{folder}: {len(findings.errors) - SHOWN} more pictures that cannot be decoded are left out"
+        listener(Notice(text, "warning"))
+
+
+def _without_place(text: str, sample: Sample) -> str:
+    return text.removeprefix(f"{sample.image}: ").removeprefix(f"{sample.source}: ")
+
+
 def _write_picture(sample: Sample, target: Path, images: str, size_hw: tuple[int, int] | None) -> None:
+    photo = read_photo(sample)  # also where its bytes are copied: a broken one is to be told now
     data = photo_bytes(sample)
     same_kind = target.suffix.lower() == sample.image.suffix.lower()
-    try:
-        turned = is_turned(data)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{sample.image}: not a readable image ({error}); replace the file or remove it") from error
+    turned = is_turned(data, path=sample.image)
     if (size_hw is not None and size_hw != sample.size_hw) or turned or not same_kind:
         from PIL import Image
 
-        photo = read_photo(sample)
         photo = photo if size_hw is None else resize(photo, size_hw)
         Image.fromarray(photo).save(target, quality=_QUALITY)
     elif images == "symlink" and sample.image.is_file():
@@ -259,60 +307,11 @@ def _stems(samples: Sequence[Sample]) -> list[str]:
             stems[index] = f"{front}__{stems[index]}"
 
 
-def _write_labels(named: Sequence[tuple[str, Sample]], root: Path, format: str, folder_name: str) -> None:
-    stems = [stem_of(name) for name, _ in named]
-    if format == "coco":
-        _put(root / "annotations.json", coco.format_dataset(named))
-        return
-    if format == "yolo":
-        names = _class_names(named)
-        ids = {name: index for index, name in enumerate(names)}
-        _put(root / "data.yaml", yolo.format_yaml(names))
-        for stem, (_, sample) in zip(stems, named, strict=True):
-            _put(root / "labels" / f"{stem}.txt", yolo.format_labels(sample, ids))
-        return
-    for stem, (name, sample) in zip(stems, named, strict=True):
-        if format == "kitti":
-            _put(root / "label_2" / f"{stem}.txt", kitti.format_labels(sample.labels))
-        elif format == "voc":
-            text = voc.format_annotation(sample, image_name=name, folder=folder_name)
-            _put(root / "Annotations" / f"{stem}.xml", text)
-        else:
-            _put(root / f"{stem}.json", labelme.format_labels(sample, image_name=name))
-
-
-def _write_lists(named: Sequence[tuple[str, Sample]], root: Path, lists: Mapping[str, Sequence[Sample]]) -> None:
-    """`ImageSets/Main/<name>.txt` for each list, in the order of the samples; trainers read `trainval` and `test`."""
-    members = {name: {sample.image for sample in samples} for name, samples in lists.items()}
-    halves = [members[name] for name in ("train", "val") if name in members]
-    members.setdefault("trainval", set().union(*halves) if halves or lists else {sample.image for _, sample in named})
-    for name, images in members.items():
-        stems = [stem_of(file_name) for file_name, sample in named if sample.image in images]
-        if stems:
-            _put(root / "ImageSets" / "Main" / f"{name}.txt", "".join(f"{stem}\n" for stem in stems))
-
-
-def _class_names(named: Sequence[tuple[str, Sample]]) -> list[str]:
-    return sorted({label.name for _, sample in named for label in sample.labels})
-
-
-def _put(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")
-
-
-def _tell_extensions(names: Sequence[str], format: str, listener: Listener) -> None:
+def _tell_extensions(names: Sequence[str], listener: Listener) -> None:
     counts: dict[str, int] = {}
     for name in names:
         counts[Path(name).suffix] = counts.get(Path(name).suffix, 0) + 1
-    if format == "kitti" and len(counts) > 1:
+    if len(counts) > 1:
         found = ", ".join(f"{suffix} {count}" for suffix, count in sorted(counts.items()))
         text = f"the pictures are of several kinds ({found}), and a TAO spec names one image_extension"
         listener(Notice(f"{text}; convert with --image-format jpg to have one", "warning"))
-
-
-def _tell_attributes(named: Sequence[tuple[str, Sample]], format: str, listener: Listener) -> None:
-    lost = dict.fromkeys(name for _, sample in named for label in sample.labels for name in written_on(label))
-    if format in ("kitti", "yolo") and lost:
-        text = f"{format} has no place for what is written on the objects ({', '.join(lost)}); voc, coco and labelme do"
-        listener(Notice(text, "warning"))

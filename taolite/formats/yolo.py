@@ -1,93 +1,96 @@
 """YOLO text labels: `class x y width height`, centre and size as fractions of the image, one line an object.
 
-Class names are in `data.yaml` (or `dataset.yaml`), or one a line in `classes.txt`, `obj.names` or `labels.txt`. A
-sixth number is a score, an odd count from seven on is a polygon. A picture without a label file is background, as
-YOLO's own trainers take it. Of YAML only what such files hold is read: `names` as a list or a numbered map.
+Class names come from `taolite.formats.yolo_names`. Numbers may be in any notation: `0`, `0.000000` and `0e0` are class
+0. A picture without a label file is background, as YOLO's own trainers take it. What the other columns mean is decided
+for the whole data set, because one line alone does not tell:
+
+    class x y w h                           box
+    class x y w h score                     box with its score, 0 to 1
+    class x y w h track                     box; a whole number above 1 somewhere in the column (a tracker's output)
+    class x y w h score track               box with its score; likewise
+    class x1 y1 ... xn yn                   polygon or turned box (OBB) of three or more corners: the box around it
+    class x y w h keypoints                 box, where data.yaml has `kpt_shape`
+
+Everything else is refused by file and line: names instead of numbers, pixels, DOTA's lines, angles.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from taolite.errors import DataError
 from taolite.formats.findings import Findings
+from taolite.formats.guard import guarded
+from taolite.formats.layout import Named, Target, Writing, class_names, put
 from taolite.formats.places import Pictures, label_texts, measure, stem_of
 from taolite.formats.shapes import Points, around
-from taolite.formats.text import number, read_lines, read_whole, show
+from taolite.formats.split import in_split
+from taolite.formats.text import first_line, number, read_lines, show
+from taolite.formats.yolo_names import LISTS, YoloNames, read_yolo_names
 from taolite.sample import Label, Sample
 
-__all__ = ["format_labels", "format_yaml", "looks_like", "read", "read_names"]
+__all__ = ["WRITING", "format_labels", "format_yaml", "looks_like", "read"]
 
-_YAML = ("data.yaml", "dataset.yaml", "data.yml", "dataset.yml")
-_LISTS = ("classes.txt", "obj.names", "labels.txt", "classes.names")
+_FARTHEST = 1.5  # a fraction beyond this, or below 1 minus it, is no fraction
+_LEAST_POSES = 3  # lines that all look like a box and keypoints before polygons are doubted
+_SLACK = 0.02  # of the picture, by which a keypoint may lie outside its box
+_NEEDED = "a YOLO label has 5 columns, 6 with a score, or a class and polygon points"
 
 
 def looks_like(path: Path) -> bool:
-    """Whether the first line of a text file is a class number and four or more numbers."""
-    try:
-        with open(path, encoding="utf-8-sig") as stream:
-            fields = next((line.split() for line in stream if line.strip()), [])
-    except UnicodeDecodeError:
+    """Whether the first line of a text file is a class and four or more numbers.
+
+    A name in the place of the class, and DOTA's lines, are taken too: they are refused when they are read, in words of
+    their own. Fifteen or sixteen columns are KITTI's unless all are fractions.
+    """
+    fields = first_line(path).split()
+    values = [number(field) for field in fields]
+    if len(fields) >= 9 and None not in values[:8] and values[8] is None:
+        return True
+    if len(fields) < 5 or None in values[1:]:
         return False
-    counts = len(fields) in (5, 6) or (len(fields) >= 7 and len(fields) % 2 == 1)
-    return counts and fields[0].isdigit() and all(number(field) is not None for field in fields)
+    if values[0] is None:
+        return len(fields) in (5, 6)
+    return len(fields) not in (15, 16) or all(abs(value or 0) <= _FARTHEST for value in values[1:])
 
 
-def read(root: Path, *, only: frozenset[str] | None, findings: Findings, split: str | None = None) -> list[Sample]:
-    """Samples of every label file below `root`, by path, then the pictures without one.
+def read(
+    root: Path,
+    *,
+    only: frozenset[str] | None = None,
+    split: str | None = None,
+    outside: bool = False,
+    findings: Findings,
+) -> list[Sample]:
+    """Samples of every label file below `root`, by path, then the pictures without one (see `layout.Reader`).
 
-    `split` keeps the files with a folder of that name in their path, where there are such (`labels/train`).
     Raises DataError where no file gives the class names.
     """
-    names, pictures, samples = read_names(root), Pictures(root), []
-    files = label_texts(root, looks_like, pictures, apart_from=_LISTS)
-    folders = {path.parent for path in files}
-    if split is not None and any(split in path.relative_to(root).parts[:-1] for path in files):
-        files = [path for path in files if split in path.relative_to(root).parts[:-1]]
+    named, pictures = read_yolo_names(root), Pictures(root)
+
+    def wanted(path: Path) -> bool:
+        return in_split(path, root, split)
+
+    files = label_texts(root, looks_like, pictures, findings, wanted=wanted, apart_from=LISTS)
+    rows = {}
     for path in files:
-        if only is not None and path.stem not in only:
-            continue
-        image = pictures.find(path.stem, near=path)
-        if image is None:
-            text = f"no image called {path.stem} for these labels; restore it or delete this file"
-            findings.error("missing-image", path, text)
-            continue
-        size_hw = measure(image, findings)
-        if size_hw is None:
-            continue
-        labels = _parse(path, names, size_hw, findings)
-        if labels is not None:
-            samples.append(Sample(image, size_hw, labels, source=path))
-    bare = pictures.unlabelled((sample.image for sample in samples), only=only)
-    for image in bare:
-        labelled = any((folder / f"{stem_of(image.name)}.txt").exists() for folder in folders)
-        size_hw = None if labelled else measure(image, findings)
-        if size_hw is not None:
-            findings.note("image-without-label", image, "no label file: taken as background, with nothing in it")
-            samples.append(Sample(image, size_hw))
-    return samples
+        if only is None or path.stem in only:
+            with guarded(path, findings):
+                rows[path] = _read_rows(path, findings)
+    dialect = _dialect([row for found in rows.values() for row in found or ()], named)
+    if dialect.tracks:
+        findings.note("not-kept", root, "the last column holds numbers of tracks; they are not kept")
+    samples = []
+    for path, found in rows.items():
+        with guarded(path, findings):
+            sample = _to_sample(path, found, named.names, dialect, pictures, findings)
+            if sample is not None:
+                samples.append(sample)
+    return samples + _background(samples, files, only, pictures, findings)
 
 
-def read_names(root: Path) -> list[str]:
-    """The class names, by number, from the nearest of the files that hold them, at `root` or above its label folders.
-
-    Raises DataError where there is none, or a YAML file whose `names` cannot be read.
-    """
-    top = root if root.is_dir() else root.parent
-    folders = [top, *top.parents[:2], *sorted(path for path in top.iterdir() if path.is_dir())]
-    for folder in folders:
-        for name in _YAML:
-            if (folder / name).is_file():
-                return _names_of_yaml(folder / name)
-        for name in _LISTS:
-            if (folder / name).is_file():
-                lines = read_whole(folder / name).splitlines()
-                return [line.strip() for line in lines if line.strip()]
-    raise DataError(f"{root}: YOLO labels are numbers, and neither data.yaml nor classes.txt names them; add one")
-
-
-def format_labels(sample: Sample, ids: dict[str, int]) -> str:
+def format_labels(sample: Sample, ids: Mapping[str, int]) -> str:
     """The label file of one sample; six decimals, as the tools write them."""
     height, width = sample.size_hw
     rows = []
@@ -98,71 +101,169 @@ def format_labels(sample: Sample, ids: dict[str, int]) -> str:
     return "".join(f"{row}\n" for row in rows)
 
 
-def format_yaml(names: list[str]) -> str:
+def format_yaml(names: Sequence[str]) -> str:
     """The data.yaml beside `images/` and `labels/`."""
     rows = [f"  {index}: '{name.replace(chr(39), chr(39) * 2)}'" for index, name in enumerate(names)]
     return "\n".join(["path: .", "train: images", "val: images", "names:", *rows, ""])
 
 
-def _parse(path: Path, names: list[str], size_hw: tuple[int, int], findings: Findings) -> tuple[Label, ...] | None:
+def _write(named: Named, target: Target) -> None:
+    names = class_names(named)
+    ids = {name: index for index, name in enumerate(names)}
+    put(target.root / "data.yaml", format_yaml(names))
+    for name, sample in named:
+        put(target.root / "labels" / f"{stem_of(name)}.txt", format_labels(sample, ids))
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One line of numbers; `first` is the class as it is written."""
+
+    line: int
+    first: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class _Dialect:
+    """tracks: how many columns the lines have whose last one is the number of a track. keypoints: how many columns
+    the lines have that end in keypoints. poses: how many the lines have that look so without `kpt_shape`."""
+
+    tracks: frozenset[int] = frozenset()
+    keypoints: int = 0
+    poses: int = 0
+
+
+def _dialect(rows: Sequence[_Row], named: YoloNames) -> _Dialect:
+    def is_tracks(count: int) -> bool:
+        last = [row.values[-1] for row in rows if len(row.values) == count]
+        return any(value > 1 for value in last) and all(value >= 0 and value.is_integer() for value in last)
+
+    tracks = frozenset(filter(is_tracks, (6, 7)))
+    if named.keypoint_values:
+        return _Dialect(tracks, keypoints=5 + named.keypoint_values)
+    long = [row.values for row in rows if len(row.values) > 7]
+    counts = {len(values) for values in long}
+    are_poses = len(counts) == 1 and len(long) >= _LEAST_POSES and all(map(_is_pose, long))
+    return _Dialect(tracks, poses=counts.pop() if are_poses else 0)
+
+
+def _is_pose(values: Sequence[float]) -> bool:
+    """Whether all points behind the first four numbers lie in the box that those are, as keypoints do."""
+    _, x, y, width, height, *points = values
+    pairs = zip(points[::2], points[1::2], strict=False)
+    return all(
+        (u, v) == (0, 0) or (abs(u - x) <= width / 2 + _SLACK and abs(v - y) <= height / 2 + _SLACK) for u, v in pairs
+    )
+
+
+def _read_rows(path: Path, findings: Findings) -> list[_Row] | None:
+    """The lines of a label file as numbers, or None where one of them is none."""
     lines = read_lines(path, findings)
     if lines is None:
         return None
-    before = len(findings.errors)
-    labels = []
+    before, rows = len(findings.errors), []
     for line, text in enumerate(lines, start=1):
-        label = _parse_line(text, path, line, names, size_hw, findings) if text.strip() else None
-        if label is not None:
-            labels.append(label)
-    return tuple(labels) if len(findings.errors) == before else None
+        fields = text.split()
+        values = [number(field) for field in fields]
+        if None in values:
+            findings.error("bad-line", path, _no_number(fields, values.index(None)), line=line)
+        elif fields:
+            rows.append(_Row(line, fields[0], tuple(value for value in values if value is not None)))
+    return rows if len(findings.errors) == before else None
 
 
-def _parse_line(
-    text: str, path: Path, line: int, names: list[str], size_hw: tuple[int, int], findings: Findings
+def _no_number(fields: Sequence[str], at: int) -> str:
+    if at == 0 and not fields[0].isdecimal() and fields[0].lower().lstrip("+-") not in ("nan", "inf", "infinity"):
+        return f"begins with the name {show(fields[0])}; YOLO's lines begin with the class number, 0 for the first name"
+    if at == 8 and len(fields) >= 9:
+        return f"a line of DOTA (eight corners, then the name {show(fields[8])}); export as YOLO or YOLO OBB"
+    return f"{show(fields[at])} needs to be a finite number"
+
+
+def _to_sample(
+    path: Path,
+    rows: Sequence[_Row] | None,
+    names: Sequence[str],
+    dialect: _Dialect,
+    pictures: Pictures,
+    findings: Findings,
+) -> Sample | None:
+    image = pictures.find(path.stem, near=path)
+    if image is None:
+        text = f"no image is called {show(path.stem)}; restore it or delete this label file"
+        findings.error("missing-image", path, text)
+        return None
+    size_hw = measure(image, findings)
+    if size_hw is None or rows is None:
+        return None
+    before = len(findings.errors)
+    found = [_to_label(row, path, names, dialect, size_hw, findings) for row in rows]
+    labels = tuple(label for label in found if label is not None)
+    return Sample(image, size_hw, labels, source=path) if len(findings.errors) == before else None
+
+
+def _to_label(
+    row: _Row, path: Path, names: Sequence[str], dialect: _Dialect, size_hw: tuple[int, int], findings: Findings
 ) -> Label | None:
-    fields = text.split()
-    values = [number(field) for field in fields]
-    if None in values:
-        bad = fields[values.index(None)]
-        findings.error("bad-line", path, f"{show(bad)} needs to be a finite number", line=line)
+    values, problem = row.values, _problem(row, dialect)
+    if problem:
+        findings.error("bad-line", path, problem, line=row.line)
         return None
-    numbers = [value for value in values if value is not None]
-    if len(numbers) < 5 or (len(numbers) > 6 and len(numbers) % 2 == 0):
-        text = f"{len(numbers)} columns found; a YOLO label has 5, 6 with a score, or a class and polygon points"
-        findings.error("bad-line", path, text, line=line)
+    if not values[0].is_integer() or not 0 <= values[0] < len(names):
+        many = f"{len(names)} {'is' if len(names) == 1 else 'are'} named"
+        text = f"class {show(row.first)} has no name; {many}, numbered from 0"
+        findings.error("unknown-class", path, text, line=row.line)
         return None
-    index = int(numbers[0])
-    if index != numbers[0] or not 0 <= index < len(names):
-        text = f"class {show(fields[0])} has no name; {len(names)} are named, numbered from 0"
-        findings.error("unknown-class", path, text, line=line)
-        return None
-    height, width = size_hw
-    if len(numbers) > 6:
-        points: Points = tuple((x * width, y * height) for x, y in zip(numbers[1::2], numbers[2::2], strict=True))
-        return Label(names[index], around(points), points=points, line=line)
-    x, y, w, h = (value * side for value, side in zip(numbers[1:5], (width, height) * 2, strict=True))
-    score = numbers[5] if len(numbers) == 6 else None
-    return Label(names[index], (x - w / 2, y - h / 2, x + w / 2, y + h / 2), score=score, line=line)
+    name, (height, width) = names[int(values[0])], size_hw
+    if len(values) > 6 and len(values) not in dialect.tracks and len(values) != dialect.keypoints:
+        points: Points = tuple((x * width, y * height) for x, y in zip(values[1::2], values[2::2], strict=True))
+        return Label(name, around(points), points=points, line=row.line)
+    x, y, w, h = (value * side for value, side in zip(values[1:5], (width, height) * 2, strict=True))
+    has_score = len(values) in (6, 7) and not (len(values) == 6 and 6 in dialect.tracks)
+    score = values[5] if has_score and len(values) != dialect.keypoints else None
+    return Label(name, (x - w / 2, y - h / 2, x + w / 2, y + h / 2), score=score, line=row.line)
 
 
-def _names_of_yaml(path: Path) -> list[str]:
-    text = re.sub(r"(?m)(^|\s)#.*$", "", read_whole(path))
-    inline = re.search(r"(?m)^names:\s*\[([^\]]*)\]", text)
-    if inline:
-        found = [_unquote(name) for name in inline[1].split(",") if name.strip()]
+def _problem(row: _Row, dialect: _Dialect) -> str:
+    """Why a line cannot be used; "" for one that can."""
+    values, count = row.values, len(row.values)
+    if count == dialect.keypoints:
+        fractions = values[1:5]
+    elif count == dialect.poses:
+        return f"{count} columns, which look like a box and keypoints; data.yaml needs `kpt_shape`, e.g. [17, 2]"
+    elif count < 5 or (count > 6 and count % 2 == 0):
+        hint = "; for keypoints data.yaml needs `kpt_shape`" if count > 6 else ""
+        return f"{count} column{'' if count == 1 else 's'} found; {_NEEDED}{hint}"
+    elif count in (6, 7) and (count in dialect.tracks or count == 6):
+        fractions = values[1:5]
+        score = values[5]
+        if not (count == 6 and 6 in dialect.tracks) and not 0 <= score <= 1:
+            return f"column 6 is {score:g}, which is no score from 0 to 1 (an angle, or another dialect?); {_NEEDED}"
     else:
-        block = re.search(r"(?m)^names:[ \t]*\n((?:[ \t]+.*\n|- .*\n|[ \t]*\n)+)", text + "\n")
-        rows = [row.strip() for row in block[1].splitlines() if row.strip()] if block else []
-        listed = [_unquote(row[1:]) for row in rows if row.startswith("-")]
-        numbered = {int(m[1]): _unquote(m[2]) for m in (re.match(r"(\d+)\s*:\s*(.+)$", row) for row in rows) if m}
-        found = listed or [numbered[index] for index in sorted(numbered)]
-        if numbered and sorted(numbered) != list(range(len(numbered))):
-            raise DataError(f"{path}: `names` skips a number; classes are numbered 0, 1, 2 ...")
-    if not found:
-        raise DataError(f"{path}: no `names` found; it needs `names: [a, b]`, or one `  0: a` a line")
+        fractions = values[1:]
+    far = next((value for value in fractions if not 1 - _FARTHEST <= value <= _FARTHEST), None)
+    if far is not None:
+        return f"{far:g} is no fraction of the picture; YOLO's values are 0 to 1 (for pixels: divide by the size)"
+    return ""
+
+
+def _background(
+    samples: Sequence[Sample],
+    files: Sequence[Path],
+    only: frozenset[str] | None,
+    pictures: Pictures,
+    findings: Findings,
+) -> list[Sample]:
+    """The pictures without a label file, in folders with labelled ones."""
+    folders, found = {path.parent for path in files}, []
+    for image in pictures.unlabelled((sample.image for sample in samples), only=only):
+        labelled = any((folder / f"{stem_of(image.name)}.txt").exists() for folder in folders)
+        size_hw = None if labelled else measure(image, findings)
+        if size_hw is not None:
+            findings.note("image-without-label", image, "no label file: taken as background, with nothing in it")
+            found.append(Sample(image, size_hw))
     return found
 
 
-def _unquote(text: str) -> str:
-    text = text.strip()
-    return text[1:-1].replace("''", "'") if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
+WRITING = Writing(_write, "images", cut=True)

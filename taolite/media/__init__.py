@@ -1,7 +1,7 @@
 """Pictures in, pictures out: sources (files, folders, videos, cameras), sinks, and boxes drawn on images. No torch."""
 
 from taolite.media.overlay import Colour, contact_sheet, draw_boxes, palette
-from taolite.media.sinks import KittiFolder, PictureFolder, VideoFile, format_detection
+from taolite.media.sinks import KittiFolder, PictureFolder, VideoFile, format_detection, open_video
 from taolite.media.sources import Frame, Source, open_source
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "draw_boxes",
     "format_detection",
     "open_source",
+    "open_video",
     "palette",
 ]

@@ -9,11 +9,8 @@ Pillow is imported when something is drawn.
 from __future__ import annotations
 
 import colorsys
-import importlib.util
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -21,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.boxes import Boxes, clip_boxes
+from taolite.media.fonts import text_size, write_text
 from taolite.sample import Detection
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
-    from PIL.ImageFont import FreeTypeFont
 
 __all__ = ["Colour", "contact_sheet", "draw_boxes", "draw_detections", "palette"]
 
@@ -45,17 +42,6 @@ _GOLDEN, _FIRST_HUE = 0.381966, 0.36  # of the colour wheel: each further hue fa
 _HALO = (0, 0, 0, 120)
 _INK_ON_LIGHT, _INK_ON_DARK = (15, 15, 15), (255, 255, 255)
 _PAPER, _CAPTION = (250, 250, 250), (40, 40, 40)
-_CJK_FONTS = (  # a class may be called 車: the first of these that the system has
-    "NotoSansCJK-Regular.ttc",
-    "NotoSansCJKjp-Regular.otf",
-    "ipag.ttf",
-    "wqy-microhei.ttc",
-    "DroidSansFallbackFull.ttf",
-    "Hiragino Sans GB.ttc",
-    "msgothic.ttc",
-    "msyh.ttc",
-    "malgun.ttf",
-)
 
 
 def palette(count: int) -> list[Colour]:
@@ -184,7 +170,7 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     if heading:
         text = _shortened(heading, size=size, width=sheet.width - 2 * gap)
-        draw.text((gap, (head + gap) // 2), text, font=_font(text, size), fill=_CAPTION, anchor="lm")
+        write_text(draw, text, size, left=gap, middle=(head + gap) // 2, fill=_CAPTION)
     for index, image in enumerate(images):
         left, top = gap + index % columns * pitch_x, head + gap + index // columns * pitch_y
         scale = min(cell_hw[0] / image.shape[0], cell_hw[1] / image.shape[1])
@@ -194,7 +180,7 @@ def contact_sheet(
         if titles:
             text = _shortened(titles[index], size=size, width=cell_hw[1])
             place = (left + cell_hw[1] // 2, top + cell_hw[0] + caption // 2)
-            draw.text(place, text, font=_font(text, size), fill=_CAPTION, anchor="mm")
+            write_text(draw, text, size, left=place[0], middle=place[1], fill=_CAPTION, centred=True)
     return np.array(sheet, dtype=np.uint8)
 
 
@@ -260,7 +246,7 @@ def _write_tag(draw: ImageDraw, text: str, colour: Colour, place: tuple[float, f
     draw.rectangle((left, top, right - 1, bottom - 1), fill=(*colour, 235))
     red, green, blue = colour
     ink = _INK_ON_LIGHT if 0.299 * red + 0.587 * green + 0.114 * blue > 120 else _INK_ON_DARK
-    draw.text((left + _pad(size), (top + bottom) / 2), text, font=_font(text, size), fill=(*ink, 255), anchor="lm")
+    write_text(draw, text, size, left=left + _pad(size), middle=(top + bottom) / 2, fill=(*ink, 255))
 
 
 def _overlap(first_n4: NDArray[np.float64], second_m4: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -286,51 +272,14 @@ def _pad(size: int) -> int:
 
 def _tag_size(text: str, size: int) -> tuple[int, int]:
     """(width, height) in pixels of a tag with this text."""
-    font = _font(text, size)
-    ascent, descent = font.getmetrics()
-    return round(font.getlength(text)) + 2 * _pad(size), ascent + descent + 1
+    width, height = text_size(text, size)
+    return round(width) + 2 * _pad(size), height + 1
 
 
 def _shortened(text: str, *, size: int, width: int) -> str:
     """`text`, or its beginning and three dots where it is wider than `width` pixels."""
-    if _font(text, size).getlength(text) <= width:
+    if text_size(text, size)[0] <= width:
         return text
-    while text and _font(text, size).getlength(f"{text}...") > width:
+    while text and text_size(f"{text}...", size)[0] > width:
         text = text[:-1]
     return f"{text}..."
-
-
-@lru_cache(maxsize=4096)
-def _font(text: str, size: int) -> FreeTypeFont:
-    """The first font that has every character of `text`: Pillow's own (ASCII), DejaVu (most alphabets), CJK fonts."""
-    for source in ("", *_dejavu(), *_CJK_FONTS):
-        font = _load(source, size)
-        if font is not None and _covers(font, text):
-            return font
-    default = _load("", size)
-    assert default is not None, "Pillow carries its default font"
-    return default
-
-
-@lru_cache(maxsize=256)
-def _load(source: str, size: int) -> FreeTypeFont | None:
-    """A font by file name, or Pillow's own for an empty one; None where the system lacks it."""
-    from PIL import ImageFont
-
-    try:
-        return ImageFont.truetype(source, size) if source else ImageFont.load_default(size)  # type: ignore[return-value]
-    except OSError:
-        return None
-
-
-def _dejavu() -> tuple[str, ...]:
-    """DejaVu Sans as matplotlib carries it, found without importing matplotlib."""
-    spec = importlib.util.find_spec("matplotlib")
-    if spec is None or spec.origin is None:
-        return ()
-    return (str(Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"),)
-
-
-def _covers(font: FreeTypeFont, text: str) -> bool:
-    missing = bytes(font.getmask("\uffff"))
-    return all(bytes(font.getmask(letter)) != missing for letter in set(text) if not letter.isspace())

@@ -17,9 +17,14 @@ from numpy.typing import NDArray
 
 from taolite.errors import DataError, StorageError, UsageError
 from taolite.files import open_atomic, write_text
+from taolite.media.gif import GifFile
 from taolite.sample import Detection
 
-__all__ = ["KittiFolder", "PictureFolder", "VideoFile", "format_detection"]
+__all__ = ["VIDEOS", "KittiFolder", "PictureFolder", "VideoFile", "format_detection", "open_video"]
+
+_CODES = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
+VIDEOS = (*_CODES, ".gif")
+"""What videos are written as, by the end of their names."""
 
 _JPEG_QUALITY = 92
 _FORMATS = {  # what Pillow calls them
@@ -53,7 +58,7 @@ class _Names:
             candidate = f"{path.stem}_{count}{path.suffix}"
         self._taken.add(candidate.lower())
         if candidate != name:
-            self._on_rename(f"{name}: another picture of this name came before it; this one is written as {candidate}")
+            self._on_rename(f"{name}: another picture has this name; this one is written as {candidate}")
         return candidate
 
 
@@ -79,18 +84,17 @@ class PictureFolder:
 
         path = self.folder / self._names.claim(name)
         if path.resolve() in self._protected:
-            raise UsageError(
-                f"{path}: this is one of the pictures that are read; choose another folder for the results"
-            )
+            raise UsageError(f"{path}: this is one of the input pictures; choose another folder for the results")
         kind = _FORMATS.get(path.suffix.lower(), "PNG")
         options: dict[str, Any] = {"quality": _JPEG_QUALITY} if kind in ("JPEG", "WEBP") else {}
-        with open_atomic(path) as stream:
+        with open_atomic(path, durable=False) as stream:
             Image.fromarray(image_hwc).save(stream, kind, **options)
         return path
 
 
 class VideoFile:
-    """An MP4 (mp4v), a frame at a time; it takes its name when it is closed without an error.
+    """A video, a frame at a time; it takes its name when it is closed without an error. MP4, MOV and MKV are MPEG-4,
+    AVI is Motion JPEG, which every player opens.
 
     All frames need the size of the first. Use it in a `with` block.
     """
@@ -98,7 +102,8 @@ class VideoFile:
     def __init__(self, path: Path, *, fps: float) -> None:
         self.path = path
         self._fps = fps
-        self._partial = path.with_name(f".{path.stem}.partial.mp4")
+        self._code = _CODES.get(path.suffix.lower(), "mp4v")
+        self._partial = path.with_name(f".{path.stem}.partial{path.suffix}")
         self._writer: Any = None
         self._hw: tuple[int, int] | None = None
 
@@ -143,13 +148,18 @@ class VideoFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"{self.path}: {error.strerror or error}; choose another place for the video") from error
-        code = cv2.VideoWriter.fourcc(*"mp4v")
+        code = cv2.VideoWriter.fourcc(*self._code)
         writer = cv2.VideoWriter(str(self._partial), code, self._fps, (hw[1], hw[0]))
         if not writer.isOpened():
             raise StorageError(
-                f"{self.path}: a video cannot be written here; choose another folder, or have pictures written instead"
+                f"{self.path}: no video can be written here; choose another folder, or a folder of pictures as output"
             )
         return writer
+
+
+def open_video(path: Path, *, fps: float) -> VideoFile | GifFile:
+    """A video, in the format of its extension, to be written to; for a `with` block."""
+    return GifFile(path, fps=fps) if path.suffix.lower() == ".gif" else VideoFile(path, fps=fps)
 
 
 class KittiFolder:
@@ -163,7 +173,7 @@ class KittiFolder:
         """Write the detections of picture `name` as `<its stem>.txt`; where it now is. Raises DataError for a class
         name with a blank in it, StorageError where the disk refuses."""
         path = self.folder / self._names.claim(f"{Path(name).stem}.txt")
-        write_text(path, "".join(f"{format_detection(one)}\n" for one in detections))
+        write_text(path, "".join(f"{format_detection(one)}\n" for one in detections), durable=False)
         return path
 
 

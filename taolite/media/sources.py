@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.errors import DataError, PathError
+from taolite.formats.places import is_hidden
 from taolite.pictures import EXTENSIONS, read_rgb
 
 __all__ = ["Frame", "Source", "open_source"]
@@ -81,7 +82,7 @@ class Source:
         finally:
             capture.release()
         if index == 0:
-            raise DataError(f"{self.place}: it opened and gave no picture; check it with another player")
+            raise DataError(f"{self.place}: it opened, but no frame could be read; try it in a video player")
 
 
 def open_source(
@@ -91,7 +92,7 @@ def open_source(
 
     Args:
         place: as the user gave it. What exists under that name on the disk comes first.
-        below: a folder's pictures are also those in folders below it.
+        below: a folder's pictures are also those in folders below it; hidden files and folders are passed over.
         on_unreadable: called with one line for each picture that cannot be read, which is then left out.
 
     Raises:
@@ -101,7 +102,8 @@ def open_source(
     text, path = str(place), Path(place if not isinstance(place, int) else str(place))
     if path.is_dir():
         children = path.rglob("*") if below else path.iterdir()
-        pictures = tuple(sorted(child for child in children if _is_picture(child)))
+        shown = (child for child in children if not any(map(is_hidden, child.relative_to(path).parts)))
+        pictures = tuple(sorted(child for child in shown if _is_picture(child)))
         if not pictures:
             where = "or below it" if below else "; subfolders are not searched"
             raise PathError(f"{path}: no pictures in this folder ({_wanted()}){' ' if below else ''}{where}")
@@ -118,7 +120,9 @@ def open_source(
         if not matches:
             raise PathError(f"{text}: no picture matches this pattern ({_wanted()})")
         return Source("pictures", text, matches, len(matches), on_unreadable=on_unreadable)
-    raise PathError(f"{text}: nothing is there; give a picture, a folder, a pattern, a video or a camera (/dev/video0)")
+    raise PathError(
+        f"{text}: no such file or folder; give a picture, a folder, a pattern, a video or a camera (/dev/video0)"
+    )
 
 
 def _video(path: Path) -> Source:

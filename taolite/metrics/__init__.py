@@ -1,7 +1,7 @@
-"""Scores of detections: matching, average precision by TAO's rules and by everyone's, COCO's mAP on request; and of
-classifiers: accuracy, confusion, tags.
+"""Scores. Of detections: matching, average precision by TAO's rules and the common ones, COCO's mAP. Of classifiers:
+accuracy, confusion matrix, tags.
 
-NumPy only; knows no task: anything with `boxes_n4`, `scores_n` and `classes_n` can be scored.
+NumPy only, and independent of tasks: anything with `boxes_n4`, `scores_n` and `classes_n` can be scored.
 """
 
 from taolite.metrics.classes import (

@@ -1,7 +1,7 @@
 """Scores of classifiers: one class a picture, or several tags.
 
-Legend: N pictures, K classes. All scores are fractions 0..1. A class that nothing is of, or that nothing was taken for,
-has 0 where the quotient is 0 / 0, as in scikit-learn. NumPy only.
+Legend: N pictures, K classes. All scores are fractions 0..1. A quotient 0 / 0 (a class without pictures, or one that is
+never predicted) counts as 0, as in scikit-learn. NumPy only.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ Shares = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ClassificationScores:
-    """How N pictures were classified. `confusion_kk` counts pictures by true class (rows) and by the class they were
-    taken for (columns); `top_k` is the share whose class was among the k likeliest, by k."""
+    """How N pictures were classified. names: of the K classes. confusion_kk: (K, K) int64, counts of pictures by true
+    class (rows) and predicted class (columns). top_k: for each k, the share of pictures whose true class is among the k
+    with the highest scores."""
 
     names: tuple[str, ...]
     confusion_kk: Counts
@@ -31,27 +32,27 @@ class ClassificationScores:
 
     @property
     def pictures(self) -> int:
-        """How many were classified."""
+        """N, the number of pictures."""
         return int(self.confusion_kk.sum())
 
     @property
     def accuracy(self) -> float:
-        """Share of the pictures taken for what they are."""
+        """Share of the pictures whose predicted class is the true one."""
         return float(np.trace(self.confusion_kk) / max(self.pictures, 1))
 
     @property
     def support_k(self) -> Counts:
-        """(K,) pictures of each class."""
+        """(K,) int64, pictures of each true class."""
         return np.asarray(self.confusion_kk.sum(axis=1))
 
     @cached_property
     def recall_k(self) -> Shares:
-        """(K,) share of a class's pictures taken for it: the accuracy of each class."""
+        """(K,) for each true class, the share of its pictures that are predicted right: the accuracy of the class."""
         return _share(np.diag(self.confusion_kk), self.support_k)
 
     @cached_property
     def precision_k(self) -> Shares:
-        """(K,) share of what was taken for a class that is of it."""
+        """(K,) for each predicted class, the share of its pictures that are predicted right."""
         return _share(np.diag(self.confusion_kk), self.confusion_kk.sum(axis=0))
 
     @cached_property
@@ -68,8 +69,9 @@ class ClassificationScores:
 
 @dataclass(frozen=True)
 class TagScores:
-    """How N pictures were tagged. `accuracy` is the share of all N * K answers that are right, as jetson-inference
-    counts (high where tags are rare); `average_precision_k` is NaN for a tag no picture has, and not in the mean."""
+    """How N pictures were tagged. accuracy: share of all N * K answers that are right, as in jetson-inference (high
+    where tags are rare). average_precision_k: (K,) float64; NaN for a tag that no picture has, which the mean leaves
+    out."""
 
     names: tuple[str, ...]
     accuracy: float
@@ -78,7 +80,7 @@ class TagScores:
 
     @property
     def mean_average_precision(self) -> float:
-        """Mean over the tags that some picture has; 0 where none is."""
+        """Mean average precision of the tags that some picture has; 0 where there are none."""
         known = self.average_precision_k[~np.isnan(self.average_precision_k)]
         return float(known.mean()) if len(known) else 0.0
 
@@ -93,10 +95,10 @@ def score_classes(
     """Score N pictures.
 
     Args:
-        scores_nk: (N, K) probabilities or logits; of two equal ones the first class counts as the likelier.
+        scores_nk: (N, K) probabilities or logits; of two equal ones the lower class number ranks first.
         truths_n: (N,) class numbers 0..K-1.
         names: of the K classes.
-        top_k: each k to score; a k above K scores 1.
+        top_k: the values of k to score; a k above K scores 1.
     """
     classes = len(names)
     rank_nk = np.argsort(-scores_nk, axis=1, kind="stable")
@@ -118,9 +120,9 @@ def score_tags(
 
     Args:
         probabilities_nk: (N, K) probabilities.
-        truths_nk: (N, K) which tags a picture has.
+        truths_nk: (N, K) bool, which tags a picture has.
         names: of the K tags.
-        threshold: a tag counts as given from this probability on.
+        threshold: a tag is predicted where its probability is at least this.
     """
     right_nk = (probabilities_nk >= threshold) == truths_nk
     average = [_average_precision(probabilities_nk[:, k], truths_nk[:, k]) for k in range(len(names))]
@@ -133,8 +135,8 @@ def score_tags(
 
 
 def classification_report(scores: ClassificationScores) -> str:
-    """Precision, recall and F1 of each class, the accuracy and both means, laid out as scikit-learn does, which is
-    what TAO prints."""
+    """A text table as TAO prints it, in scikit-learn's layout: precision, recall and F1 of each class, the accuracy,
+    macro and weighted averages."""
     rows = zip(scores.names, scores.precision_k, scores.recall_k, scores.f1_k, scores.support_k, strict=True)
     width = max(len(name) for name in (*scores.names, "weighted avg"))
     total = scores.pictures
@@ -156,7 +158,7 @@ def classification_report(scores: ClassificationScores) -> str:
 
 
 def _average_precision(scores_n: NDArray[np.floating[Any]], truths_n: NDArray[np.bool_]) -> float:
-    """Sum of the precision at each threshold times the gain in recall; NaN where nothing is to be found."""
+    """The sum over thresholds of precision times the gain in recall; NaN where no picture has the tag."""
     if not truths_n.any():
         return float("nan")
     order = np.argsort(-scores_n, kind="stable")
@@ -167,7 +169,7 @@ def _average_precision(scores_n: NDArray[np.floating[Any]], truths_n: NDArray[np
 
 
 def _share(part_k: NDArray[Any], whole_k: NDArray[Any]) -> Shares:
-    """part / whole, 0 where there is no whole."""
+    """part / whole, 0 where the whole is 0."""
     shares = np.zeros(len(part_k))
     np.divide(part_k, whole_k, out=shares, where=whole_k > 0)
     return shares

@@ -1,4 +1,4 @@
-"""COCO's mAP, the mean over IoU 0.50:0.05:0.95, by faster-coco-eval; an extra for comparing with published figures.
+"""COCO's mAP, the mean over IoU 0.50:0.05:0.95, computed by faster-coco-eval, for comparison with published figures.
 
 The library is optional (`pip install 'taolite[coco]'`) and imported when it is used.
 """
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from taolite.errors import UsageError
+from taolite.extras import install_command
 from taolite.metrics.match import FoundLike
 from taolite.sample import Truth
 
@@ -22,7 +23,7 @@ __all__ = ["CocoScores", "coco_map"]
 
 @dataclass(frozen=True)
 class CocoScores:
-    """COCO's summary as fractions 0..1; -1 where there is nothing to measure (no small objects, say)."""
+    """COCO's summary as fractions 0..1; -1 where there are no such objects (no small ones, for example)."""
 
     ap: float
     ap50: float
@@ -38,11 +39,11 @@ def coco_map(
     """COCO's detection scores of a data set.
 
     Args:
-        truths: labels, one for each image; difficult ones are ignored as COCO's crowds are.
+        truths: labels, one for each image; difficult ones are ignored, as COCO ignores crowds.
         founds: detections, one for each image in the same order and frame. Small, medium and large are COCO's 32x32
             and 96x96 pixels of that frame.
         names: the classes' names, in the order of their indices.
-        max_detections: the best so many of each image and class are looked at, COCO's rule.
+        max_detections: only this many detections with the highest scores count for each image and class.
 
     Raises:
         UsageError: faster-coco-eval is not installed.
@@ -50,7 +51,7 @@ def coco_map(
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
-        raise UsageError("COCO's mAP needs faster-coco-eval; install it with: pip install 'taolite[coco]'") from error
+        raise UsageError(f"COCO's mAP needs faster-coco-eval; run {install_command('coco')}") from error
     if not any(len(found.scores_n) for found in founds):
         return CocoScores(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     with contextlib.redirect_stdout(io.StringIO()):  # it prints

@@ -1,9 +1,9 @@
-"""Which detections are right: found boxes against true ones, over a whole data set.
+"""Matching of detections with labels, over a whole data set: which detections are true positives.
 
-Every class is matched on its own, best detection first. A detection looks only at the true box of its class and
-image that it overlaps most: it is right where their IoU reaches the class's threshold and no better detection has
-taken that box, and wrong otherwise. With `second_choice` it looks at those that no better one has taken. Two
-conventions (reference/detectnet_v2.md 8.5):
+Each class is matched on its own, in the order of scores. A detection is compared with the one true box of its class and
+image that it overlaps most. It is a true positive where their IoU reaches the class's threshold and no detection with a
+higher score has matched that box; else it is a false positive. With `second_choice` it is compared with the true boxes
+that are not matched yet. Two conventions (reference/detectnet_v2.md 8.5):
 
     "tao"         corners rounded to integers (half to even), widths and heights + 1
     "continuous"  corners as they are, width = x2 - x1
@@ -43,8 +43,8 @@ class FoundLike(Protocol):
 
 @dataclass(frozen=True)
 class BoxLimits:
-    """Sizes in pixels that count; TAO's `evaluation_box_config`. Smaller or larger boxes, true or found, are taken
-    out before matching, by their unrounded size. A maximum of None is no limit."""
+    """The box sizes, in pixels, that are evaluated; TAO's `evaluation_box_config`. Other boxes, true or detected, are
+    dropped before matching, by their unrounded size. A maximum of None is no limit."""
 
     min_height: float = 0.0
     max_height: float | None = None
@@ -52,7 +52,7 @@ class BoxLimits:
     max_width: float | None = None
 
     def allow(self, boxes_n4: Boxes) -> NDArray[np.bool_]:
-        """(N,) bool: width and height lie inside the limits, ends included."""
+        """(N,) bool: width and height are within the limits, ends included."""
         width, height = boxes_n4[:, 2] - boxes_n4[:, 0], boxes_n4[:, 3] - boxes_n4[:, 1]
         inside = (width >= self.min_width) & (height >= self.min_height)
         if self.max_width is not None:
@@ -64,8 +64,8 @@ class BoxLimits:
 
 @dataclass(frozen=True, eq=False)
 class ClassMatches:
-    """One class over the data set: `truths` boxes to be found; `scores_d` (D,) float64, descending, and `correct_d`
-    (D,) bool of its detections; `images_d` (D,) the image index of each."""
+    """One class over the data set. truths: the number of true boxes that count. Of its D detections, by descending
+    score: scores_d (D,) float64, correct_d (D,) bool (true positives), images_d (D,) int64, the image index."""
 
     truths: int
     scores_d: NDArray[np.float64]
@@ -90,11 +90,11 @@ def match(
         truths: labels, one for each image.
         founds: detections, one for each image in the same order, in the same frame; in any order within an image.
         num_classes: classes are 0 .. num_classes - 1.
-        iou_thresholds: for each class, the least IoU of a right detection.
-        limits: for each class, the sizes that count; None counts all.
-        convention: how IoU is measured, see above.
-        strict: the IoU of a right detection has to be greater than its threshold.
-        second_choice: see above. A difficult box is taken by its first detection then; without, it excuses all.
+        iou_thresholds: for each class, the smallest IoU of a true positive.
+        limits: for each class, the sizes to evaluate; None evaluates all.
+        convention: how IoU is computed, see above.
+        strict: the IoU must be greater than the threshold, not equal to it.
+        second_choice: see above. A difficult true box then excuses its first detection only; without, it excuses all.
 
     Returns:
         One ClassMatches for each class.
@@ -132,7 +132,7 @@ def match(
 
 @dataclass(frozen=True, eq=False)
 class _Detections:
-    """The detections of one image that count, by descending score."""
+    """The detections of one image that are evaluated, by descending score."""
 
     scores: NDArray[np.float64]
     classes: NDArray[np.int64]
@@ -173,7 +173,7 @@ def _match_image(
 
 
 def _free_choices(iou_nm: NDArray[np.float64], near_nm: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(N,) the true box that each detection takes of those its betters have left, -1 where none is near enough."""
+    """(N,) int64, the true box that each detection matches among those that higher scores left; -1 for none."""
     choices = np.full(len(iou_nm), -1, dtype=np.int64)
     left_nm = np.where(near_nm, iou_nm, -1.0)
     for detection in range(len(left_nm)):
@@ -193,7 +193,7 @@ def _iou(found_n4: Boxes, true_m4: Boxes, convention: Convention) -> NDArray[np.
 def _allowed(
     boxes_n4: Boxes, classes_n: NDArray[np.integer[Any]], limits: Sequence[BoxLimits] | None
 ) -> NDArray[np.bool_]:
-    """(N,) bool: each box lies inside the limits of its class."""
+    """(N,) bool: the box is within the limits of its class."""
     allowed = np.ones(len(boxes_n4), dtype=np.bool_)
     for label, limit in enumerate(limits or ()):
         own = classes_n == label

@@ -1,6 +1,6 @@
-"""The score of a model on a data set: AP of every class, their mean, and the curves behind them.
+"""The score of a model on a data set: the AP of every class, their mean, and the precision-recall curves.
 
-What evaluation prints, what picks the best epoch, and what the plots draw.
+Evaluation prints these numbers, training picks the best epoch by them, and plots draw them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ __all__ = ["ClassScore", "Scores", "score", "score_matches"]
 
 @dataclass(frozen=True, eq=False)
 class ClassScore:
-    """One class: its AP 0..1, how many boxes were to be found, and for each of D detections by descending score the
-    score, and precision and recall up to it."""
+    """One class. average_precision: 0..1. truths: true boxes. correct: true positives. For each of D detections, by
+    descending score: its score, and precision and recall (0..1) up to it, each (D,) float64."""
 
     name: str
     average_precision: float
@@ -39,14 +39,14 @@ class ClassScore:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """All classes of a data set under one rule, in the order of the network's classes."""
+    """The scores of all classes by one rule (`mode`), in the order of the network's classes."""
 
     mode: Mode
     classes: tuple[ClassScore, ...]
 
     @property
     def mean(self) -> float:
-        """Mean AP 0..1. TAO's modes count a class with nothing to find as 0, as TAO does; AREA leaves it out."""
+        """Mean AP 0..1. A class without true boxes counts as 0 in TAO's modes, as in TAO; AREA leaves it out."""
         counted = [one for one in self.classes if one.truths or self.mode != "AREA"]
         return float(np.mean([one.average_precision for one in counted])) if counted else 0.0
 
@@ -57,11 +57,11 @@ class Scores:
 
     @property
     def absent(self) -> tuple[str, ...]:
-        """Classes with nothing to find in this data set: their 0 says nothing about the model."""
+        """Classes without true boxes in this data set: their AP of 0 says nothing about the model."""
         return tuple(one.name for one in self.classes if not one.truths)
 
     def to_json(self) -> dict[str, Any]:
-        """Numbers without the curves, for manifests and `--json`."""
+        """A JSON value of the scores without the curves, for manifests and `--json`."""
         return {
             "mode": self.mode,
             "mean_average_precision": self.mean,
@@ -78,7 +78,7 @@ class Scores:
 
 
 def score_matches(matches: Sequence[ClassMatches], *, names: Sequence[str], mode: Mode) -> Scores:
-    """Score what `match` gave; `names` are the classes' names in the same order."""
+    """Score the result of `match`; `names` are the names of the classes, in the same order."""
     classes = []
     for name, one in zip(names, matches, strict=True):
         precision_d, recall_d = precision_recall(one)
@@ -114,8 +114,8 @@ def score(
         names: the classes' names, in the order of their indices.
         mode: the rule, see `taolite.metrics.precision`.
         iou_thresholds: for each class; None is 0.5 for all.
-        limits: for each class; None counts boxes of every size.
-        convention: how IoU is measured; None is "continuous" for AREA and "tao" for TAO's modes.
+        limits: for each class; None evaluates boxes of every size.
+        convention: how IoU is computed; None is "continuous" for AREA and "tao" for TAO's modes.
     """
     matches = match(
         truths,

@@ -1,8 +1,8 @@
-"""Layers that look at a batch, or draw for it, made to do so for all of it where several processes share one.
+"""Batch norm, quantisation ranges and dropout over the global batch, where several processes share one.
 
-torch's own SyncBatchNorm is for GPUs alone; this one computes anywhere. It makes the moving statistics, and a quantised
-activation's range, the same in every process. Dropout is drawn for the whole batch in every process, which keeps its
-part: from one seed come the same masks, however many share it.
+torch's SyncBatchNorm runs on GPUs only; this one runs on any device. Moving statistics and quantisation ranges are the
+same in every process. Each process draws the dropout mask of the global batch and uses its own rows, so one seed gives
+the same masks with any number of processes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ __all__ = ["Across", "look_across"]
 
 @dataclass(frozen=True)
 class Across:
-    """Which `places` of a batch of `batch_size` this process has, and how processes put together what each has of a
-    tensor: `total` and `largest` in place, `side_by_side` as (processes, *shape) by rank."""
+    """This rank's slice of the global batch, and the reductions over processes.
+
+    places: the rows of the global batch that this rank has. batch_size: rows of the global batch. total, largest: sum
+    and maximum of a tensor over the processes, in place. side_by_side: the tensor of every process, stacked to
+    (processes, *shape) in the order of ranks.
+    """
 
     places: range
     batch_size: int
@@ -34,7 +38,7 @@ class Across:
 
     @property
     def alone(self) -> bool:
-        """Whether this process has all of the batch."""
+        """Whether this process has the whole global batch."""
         return len(self.places) == self.batch_size
 
     def __deepcopy__(self, memo: Mapping[int, Any]) -> Across:
@@ -42,8 +46,8 @@ class Across:
 
 
 def look_across(network: nn.Module, across: Across) -> None:
-    """Have the batch norms, quantisers and dropouts of `network`, in place, see the whole batch in training mode. They
-    stay the same objects with the same parameters and state."""
+    """Make the batch norms, quantisers and dropouts of `network` work on the global batch in training mode, in place.
+    They stay the same objects, with the same parameters and state."""
     kinds = {
         BatchNorm: _WideBatchNorm,
         nn.BatchNorm2d: _WidePlainBatchNorm,
@@ -102,7 +106,7 @@ class _WideDropRows(DropRows):
 
 
 def _dropped(layer: _WideDropout | _WideDropRows, x: Tensor, shape: Sequence[int]) -> Tensor:
-    """`x` (N, ...) times this process's rows of a mask (batch, *shape)."""
+    """`x` (N, ...) times this rank's rows of a dropout mask of shape (batch_size, *shape)."""
     if not layer.training or not layer.p:
         return x
     mask = nn.functional.dropout(x.new_ones(layer.across.batch_size, *shape), layer.p)
@@ -110,7 +114,7 @@ def _dropped(layer: _WideDropout | _WideDropRows, x: Tensor, shape: Sequence[int
 
 
 def _normalise(layer: _WideBatchNorm | _WidePlainBatchNorm, x_nchw: Tensor, factor: float) -> Tensor:
-    """`nn.functional.batch_norm` in training, over the batch of all processes."""
+    """`nn.functional.batch_norm` in training mode, over the global batch."""
     assert layer.running_mean is not None
     assert layer.running_var is not None
     if layer.across.alone and not _loses_digits(x_nchw):
@@ -124,14 +128,16 @@ def _normalise(layer: _WideBatchNorm | _WidePlainBatchNorm, x_nchw: Tensor, fact
 
 
 def _loses_digits(x_nchw: Tensor) -> bool:
-    """Whether torch's own batch norm does: its kernel for processors adds up a float32 channel one value after the
-    other, and is off by up to 1e-3 of the variance (docs/decisions/0005-distribution.md). One value it refuses."""
+    """Whether torch's own batch norm is inexact here: its CPU kernel sums a float32 channel value by value, and its
+    variance is off by up to 1e-3 (docs/decisions/0005-distribution.md). A single value a channel is left to torch."""
     return x_nchw.device.type == "cpu" and x_nchw.dtype == torch.float32 and x_nchw.numel() > x_nchw.shape[1]
 
 
 class _Normalise(torch.autograd.Function):
-    """x (N, C, H, W) -> (x - mean) / sqrt(variance + eps) * weight + bias, the mean and the unbiased variance (C,).
-    Statistics have x's type, float32 at least, and are put together in float64 in the order of ranks."""
+    """x (N, C, H, W) -> (x - mean) / sqrt(variance + eps) * weight + bias, and mean and unbiased variance, each (C,).
+
+    Statistics have x's type, float32 at least; they are combined in float64, in the order of ranks.
+    """
 
     @staticmethod
     def forward(

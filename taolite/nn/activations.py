@@ -1,4 +1,4 @@
-"""Activations by the names that specs give them, for the networks that leave the choice."""
+"""Activation functions by their names in a spec, for the networks whose activation a spec may choose."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "mish": mish,
     "swish": silu,
 }
-"""Leaky ReLU has DarkNet's slope of 0.1."""
+"""The negative slope of leaky ReLU is 0.1, as in DarkNet."""

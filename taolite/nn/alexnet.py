@@ -1,7 +1,7 @@
 """AlexNet as TAO has it (reference/tao_classification_ssd.md 3.4): five convolutions with bias, stride 16.
 
-Layers are `conv1`, `conv1_relu`, `pool1`, `conv2`, ..., `pool2`, `conv3`, `conv4`, `conv5`. Pools are 3x3 of stride 2;
-there is no local response normalisation and never a batch norm.
+Layers are `conv1`, `conv1_relu`, `pool1`, `conv2`, ..., `pool2`, `conv3`, `conv4`, `conv5`. Max-pools are 3x3 with
+stride 2. There is no local response normalisation and no batch norm.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""A detector's backbones by the names that specs give them, and the depths each comes in; no torch, for specs to
-check against.
+"""The backbones a detector's spec may name, and the depths of each. Loads without torch, so that specs can be checked.
 
 `taolite.nn.backbones` builds them.
 """
@@ -18,4 +17,4 @@ ARCHS: dict[str, tuple[int, ...]] = {
     "googlenet": (),
     "efficientnet_b0": (),
 }
-"""`arch` -> the values of `num_layers`; none where the field is not read."""
+"""`arch` -> the allowed values of `num_layers`; empty where that field is not used."""

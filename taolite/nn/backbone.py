@@ -1,11 +1,11 @@
-"""What every backbone is: a network of TAO's named layers whose activations can be taken one by one.
+"""The base class of all backbones: a network of layers with TAO's names, whose activations can be read one by one.
 
-Every layer with weights is a direct child and is called what TAO calls it, so that a state-dict key is
-`<layer>.<tensor>` and weights, `freeze_blocks`, `-el` lists and logs speak of the same thing. `walk` gives the
-activations by name, also those of layers without weights (`block_1a_relu_1`); the features are the last.
+Every layer with weights is a direct child and has the name that TAO gives it. So a state-dict key is
+`<layer>.<tensor>`, and weights, `freeze_blocks`, `-el` lists and logs use the same names. `walk` yields the activations
+by name, also those of layers without weights (`block_1a_relu_1`); the last one is the features.
 
-Common to the tao networks: Glorot-uniform kernels, zero biases, batch norms with eps 1e-3 and momentum 0.01 (Keras's
-0.99), the same zeros on both sides of a padded picture (reference 5.2). Input is (N, C, H, W), RGB or grey / 255.
+Common to the tao networks: Glorot-uniform kernels, zero biases, batch norms with eps 1e-3 and momentum 0.01 (0.99 in
+Keras's terms), symmetric zero padding (reference 5.2). Input is (N, C, H, W), RGB or grey / 255.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from taolite.nn.batchnorm import BatchNorm, keep_statistics
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Backbone", "Graph", "Walk", "layer_letters", "named"]
 
 Graph = Literal["tao", "torchvision", "tensorflow", "pytorch-ssd"]
-"""Whose graph a network is, under TAO's layer names: pretrained weights mean what they were trained to mean in one
-only (docs/decisions/0002)."""
+"""The variant of a network (strides, padding, normalisation) under TAO's layer names. Pretrained weights give their
+features in one variant only (docs/decisions/0002)."""
 
 # ImageNet statistics of RGB / 255 that torchvision's weights were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -41,13 +41,13 @@ _PROBE = 256  # pixels, wide enough for every network
 class Backbone(nn.Module, ABC):
     """A feature network.
 
-    A class of this kind lists its constructor's arguments in `fields` and keeps each as an attribute of that name, adds
-    its layers with `_add_conv`, answers the abstract methods, and ends its constructor with `reset_parameters()` and
+    A subclass lists its constructor's arguments in `fields` and keeps each as an attribute of that name. It adds its
+    layers with `_add_conv`, implements the abstract methods, and ends its constructor with `reset_parameters()` and
     `train()`.
 
     Args:
         in_channels: 3 for RGB, 1 for grey.
-        stride: input pixels a cell of the features, once the last layer is reached.
+        stride: input pixels for one cell of the features.
         freeze_blocks: blocks whose convolutions do not train; their batch norms do (reference 5.5).
         freeze_bn: batch norms use their stored statistics in training too; their gamma and beta still train.
 
@@ -57,11 +57,11 @@ class Backbone(nn.Module, ABC):
     arch: ClassVar[str]
     """The spec's name."""
     blocks: ClassVar[tuple[int, ...]]
-    """Ids that `freeze_blocks` may hold."""
+    """The block ids that `freeze_blocks` may hold."""
     fields: ClassVar[Mapping[str, type]]
     """The constructor's arguments and the JSON type of each."""
     later_fields: ClassVar[Mapping[str, Any]] = {}
-    """Those of `fields` that older files do not have, with the values that are meant there."""
+    """Default values for those of `fields` that older files do not have."""
 
     graph: Graph = "tao"
     in_channels: int
@@ -85,7 +85,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def walk(self, x_nchw: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """(TAO's layer name, activation) of the named layers in order; the last is the features."""
+        """Yields (TAO's layer name, activation (N, C, h, w)) of the named layers in order; the last is the features."""
 
     @property
     @abstractmethod
@@ -94,11 +94,11 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def block_of(self, layer: str) -> int | None:
-        """The block that freezes convolution `layer`; None for one that no block holds."""
+        """The id of the block that convolution `layer` belongs to; None where it belongs to none."""
 
     @property
     def config(self) -> dict[str, Any]:
-        """The constructor's arguments as a JSON value: `type(net)(**net.config)` is this network before pruning."""
+        """The constructor's arguments as a JSON value: `type(net)(**net.config)` builds this network, unpruned."""
         values = {name: getattr(self, name) for name in self.fields}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
@@ -110,13 +110,14 @@ class Backbone(nn.Module, ABC):
         return x
 
     def shapes(self, input_hw: tuple[int, int]) -> dict[str, tuple[int, int, int]]:
-        """(channels, rows, columns) of every named activation for one image of `input_hw`; nothing is computed."""
+        """(channels, rows, columns) of every named activation, for an input of `input_hw` pixels. Runs on the meta
+        device: no values are computed."""
         traced = copy.deepcopy(self).to("meta").eval()
         x = torch.empty(1, self.in_channels, *input_hw, device="meta")
         return {name: (a.shape[1], a.shape[2], a.shape[3]) for name, a in traced.walk(x)}
 
     def find(self, part: str) -> str:
-        """The one named layer that `part` is the name of, or a part of the name of.
+        """The name of the one layer that is called `part`, or whose name contains it.
 
         Raises ModelError, with the nearest names, where there is none or more than one.
         """
@@ -126,27 +127,29 @@ class Backbone(nn.Module, ABC):
             return found[0]
         if not found:
             near = difflib.get_close_matches(part, names, n=3, cutoff=0.3) or names[-1:]
-            raise ModelError(f"{self.arch}: no layer's name holds {part!r}; the nearest are {', '.join(near)}")
+            raise ModelError(f"{self.arch}: no layer's name contains {part!r}; the nearest are {', '.join(near)}")
         some = ", ".join(found[:4]) + (", ..." if len(found) > 4 else "")
-        raise ModelError(f"{self.arch}: {len(found)} layers' names hold {part!r} ({some}); write one of them in full")
+        raise ModelError(
+            f"{self.arch}: {len(found)} layers' names contain {part!r} ({some}); write one of them in full"
+        )
 
     def cut(self, layer: str) -> None:
-        """Drop, in place, the layers with weights that `walk` passes after `layer`; walks must end there from now."""
+        """Remove, in place, the layers with weights behind `layer`; from now on a walk must stop at `layer`."""
         names = list(self.shapes((_PROBE, _PROBE)))
         for name in names[names.index(layer) + 1 :]:
             if name in self._modules:
                 delattr(self, name)
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode; with `freeze_bn` the batch norms stay in evaluation mode."""
+        """Set the training mode; with `freeze_bn` the batch norms stay in evaluation mode."""
         super().train(mode)
         if self.freeze_bn:
             keep_statistics(self)
         return self
 
     def reset_parameters(self) -> None:
-        """Draw fresh kernels in layer order from torch's global generator; biases 0, batch norms neutral; convolutions
-        of `freeze_blocks` marked as not training."""
+        """Draw random kernels in layer order from torch's global generator, set biases to 0 and batch norms to
+        identity, and freeze the convolutions of `freeze_blocks`."""
         for name, module in self.named_children():
             if isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
@@ -175,14 +178,14 @@ class Backbone(nn.Module, ABC):
         bn: str | None = None,
         bias: bool = True,
     ) -> None:
-        """A convolution that keeps the size at stride 1 and, where `bn` names one, the batch norm behind it."""
+        """Add a convolution that keeps the size at stride 1 and, where `bn` gives a name, the batch norm behind it."""
         padding = (kernel - 1) // 2
         self.add_module(name, nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=bias))
         if bn is not None:
             self.add_module(bn, BatchNorm(out_channels, eps=1e-3, momentum=0.01))
 
     def _normalise_inputs(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Have `_normalised` take RGB / 255 to (x - mean) / std; grey takes the averages over the colours."""
+        """Make `_normalised` map RGB / 255 to (x - mean) / std; for grey, both are averaged over the colours."""
         self._input_statistics = mean, std
         # Constants of the graph, so not part of the state dict.
         self.register_buffer("input_mean", torch.empty(1, self.in_channels, 1, 1), persistent=False)
@@ -192,7 +195,7 @@ class Backbone(nn.Module, ABC):
         return x if self._input_statistics is None else (x - self.input_mean) / self.input_std
 
     def _through(self, x: Tensor, *layers: str) -> Walk:
-        """Through children one after the other, each of them named on the way."""
+        """Apply these children in turn, and yield each activation under the child's name."""
         for name in layers:
             x = cast(Tensor, self._modules[name](x))  # type: ignore[misc]
             yield name, x
@@ -209,12 +212,12 @@ class Backbone(nn.Module, ABC):
 
 
 def named(name: str, x: Tensor) -> Walk:
-    """`x` under the name of a layer that has no weights."""
+    """Yield `x` under the name of a layer that has no weights, and return it."""
     yield name, x
     return x
 
 
 def layer_letters(index: int) -> str:
-    """TAO's letters of the parts of a block, from 0: a, ..., z, aa, ab, ..."""
+    """TAO's letters for the parts of a block, counted from 0: a, ..., z, aa, ab, ..."""
     last = chr(ord("a") + index % 26)
     return last if index < 26 else layer_letters(index // 26 - 1) + last

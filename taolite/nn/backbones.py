@@ -1,4 +1,4 @@
-"""The backbones by name: built from a spec's fields, or from what an artifact says of them."""
+"""The backbones by name: built from a spec's fields, or from the description in an artifact."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KINDS: tuple[type[Backbone], ...] = (
 )  # fmt: skip
 
 BACKBONES: dict[str, type[Backbone]] = {kind.arch: kind for kind in _KINDS}
-"""`arch` -> its class; `taolite.nn.archs.ARCHS` has the depths of those that a detector may have."""
+"""`arch` -> its class. `taolite.nn.archs.ARCHS` lists those that a detector may have, with their depths."""
 
 
 def build_backbone(
@@ -42,9 +42,9 @@ def build_backbone(
     final_stride: int = 16,
     width_mult: float = 1.0,
 ) -> Backbone:
-    """The network a spec asks for, with fresh weights; arguments that `arch` has no use for are not read.
+    """The network that a spec asks for, with random weights; arguments that this `arch` does not have are ignored.
 
-    Raises ModelError for an `arch` not known here, and whatever its class says of the others.
+    Raises ModelError for an unknown `arch`, and what its class raises for the other arguments.
     """
     options: dict[str, Any] = {
         "num_layers": num_layers,
@@ -63,10 +63,10 @@ def build_backbone(
 
 
 def backbone_from_config(config: Mapping[str, Any]) -> Backbone:
-    """The network of which `config` holds `network` (its arch) and everything in its `.config`; more is not read.
+    """The network that `config` describes: `network` (its arch) and the entries of its `.config`; others are ignored.
 
-    The value may come from a file that nobody vouches for: each field is checked. Raises ModelError where one is
-    missing, of another type, or has a value that the network does not come in.
+    `config` may come from an untrusted file: each field is checked. Raises ModelError where one is missing, has another
+    type, or a value that the network does not allow.
     """
     kind = _kind(config.get("network"), what="the stored structure's network")
     config = {**kind.later_fields, **config}

@@ -1,8 +1,8 @@
-"""Batch norm whose moving statistics owe nothing to where they started.
+"""Batch norm whose moving statistics do not depend on their initial values.
 
-Keras's moving average (momentum 0.99, here 0.01) begins at mean 0 and variance 1 and carries a trace of that for
-hundreds of steps: 0.99^300 is 5 %, which ruins a network whose variances are small when a short run is evaluated. Here
-the first batches are averaged plainly (the n-th counts 1/n) until 1/n reaches the momentum; from then on it is Keras's.
+Keras's moving average (momentum 0.99; here called 0.01) starts at mean 0 and variance 1. After 300 steps 5 % of that
+start is left (0.99^300), which spoils the evaluation of a short run where variances are small. Here the first batches
+are averaged with equal weight (the n-th counts 1/n) until 1/n reaches the momentum; from then on it is Keras's average.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ __all__ = ["BatchNorm", "forget_statistics", "keep_statistics", "kept_statistics
 class BatchNorm(nn.BatchNorm2d):
     """`nn.BatchNorm2d` with the unbiased start; `num_batches_tracked` counts batches and is part of the state.
 
-    One value a channel (one picture, a map of one cell) has no statistics of its own: it is normalised by the moving
-    ones and does not count.
+    A batch with one value a channel (one picture, a map of one cell) has no variance: it is normalised by the moving
+    statistics, which it does not change.
     """
 
     num_batches_tracked: Tensor
@@ -28,7 +28,7 @@ class BatchNorm(nn.BatchNorm2d):
     _seen: int | None = None  # num_batches_tracked as a Python number, read once: asking a GPU each step would stall it
 
     def forward(self, x_nchw: Tensor) -> Tensor:
-        """Normalise by the batch in training, by the moving statistics otherwise."""
+        """(N, C, H, W) -> the same shape, normalised by the batch in training, else by the moving statistics."""
         if not self.training or not self.has_statistics(x_nchw):
             return nn.functional.batch_norm(
                 x_nchw, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
@@ -44,13 +44,13 @@ class BatchNorm(nn.BatchNorm2d):
         return x_nchw.numel() > x_nchw.shape[1]
 
     def normalise(self, x_nchw: Tensor, factor: float) -> Tensor:
-        """By the batch, whose statistics are blended into the moving ones by `factor`."""
+        """`x_nchw` normalised by its own statistics, which enter the moving ones with weight `factor` (0..1)."""
         return nn.functional.batch_norm(
             x_nchw, self.running_mean, self.running_var, self.weight, self.bias, True, factor, self.eps
         )
 
     def reset_running_stats(self) -> None:
-        """Mean 0, variance 1, no batch seen."""
+        """Set the mean to 0, the variance to 1 and the count of batches to 0."""
         super().reset_running_stats()
         self._seen = None
 
@@ -60,8 +60,8 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 def forget_statistics(network: nn.Module) -> None:
-    """Let the moving statistics of `network` follow the next batches anew, e.g. where pruning changed what they were
-    taken of; their values stay until the first batch replaces them."""
+    """Restart the moving statistics of `network` with the next batch, e.g. after pruning changed the activations. They
+    keep their values until that batch replaces them."""
     for module in network.modules():
         if isinstance(module, BatchNorm):
             module.num_batches_tracked.zero_()
@@ -69,21 +69,28 @@ def forget_statistics(network: nn.Module) -> None:
 
 
 def keep_statistics(network: nn.Module) -> None:
-    """Have the batch norms of `network` use their stored statistics, and leave them, until its mode is set again."""
+    """Put the batch norms of `network` into evaluation mode: they use their stored statistics and do not update them,
+    until `train()` is called again."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
 
 
 def kept_statistics(network: nn.Module) -> list[nn.BatchNorm2d]:
-    """The batch norms of `network`, in training mode, that use their stored statistics and leave them."""
+    """The batch norms of `network` (in training mode) that `keep_statistics` put into evaluation mode."""
     return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d) and not module.training]
 
 
 @torch.no_grad()
 def measure_statistics(layers: Sequence[nn.BatchNorm2d], passes: Iterable[object]) -> None:
-    """Give `layers` the mean and the variance of everything that passes through them while `passes` is used up, a batch
-    a turn. Each batch is normalised by its own, as in training ("precise BN", Wu and Johnson 2021, 2.2)."""
+    """Set the moving statistics of `layers` to the mean and variance over several batches.
+
+    Each batch is normalised by its own statistics, as in training ("precise BN", Wu and Johnson 2021, 2.2).
+
+    Args:
+        layers: batch norms of one network, changed in place.
+        passes: sends one batch through that network for each item taken from it.
+    """
     momenta, sums = [layer.momentum for layer in layers], []
     for layer in layers:
         assert layer.running_mean is not None

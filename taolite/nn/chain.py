@@ -1,6 +1,6 @@
-"""Convolutions one behind the other, each with its batch norm and activation, under the names they are given.
+"""A sequence of convolutions, each with batch norm and activation, under given names.
 
-What stands behind a backbone in an SSD is made of these: the layers that shrink its features further, and the heads.
+In an SSD the extra feature layers behind the backbone and the heads are built of these.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution; `bn` is its batch norm's name, "" for none; a depthwise one makes as many channels as it reads,
-    whatever `outputs` says. Without `padding` it keeps the size at stride 1."""
+    """One convolution of a Chain.
+
+    outputs: output channels; ignored where `depthwise`, which has as many outputs as inputs. padding: pixels on each
+    side; None keeps the size at stride 1. bn: the name of its batch norm, "" for none.
+    """
 
     name: str
     outputs: int
@@ -40,11 +43,11 @@ class Conv:
 
 
 class Chain(nn.Module):
-    """`convs` in order; every layer with weights is a direct child of the name it is given.
+    """The convolutions `convs` in order; every layer with weights is a direct child with the name given in its Conv.
 
     Args:
-        inputs: channels of what it reads.
-        keras_norms: batch norms have Keras's eps and momentum (1e-3, 0.99), else PyTorch's.
+        inputs: input channels.
+        keras_norms: batch norms have Keras's eps and momentum (1e-3, 0.99) instead of PyTorch's.
     """
 
     def __init__(self, inputs: int, convs: Sequence[Conv], *, keras_norms: bool = False) -> None:
@@ -64,12 +67,12 @@ class Chain(nn.Module):
 
     @property
     def in_channels(self) -> int:
-        """Channels of what it reads, also after pruning."""
+        """Input channels, also after pruning."""
         return cast(nn.Conv2d, self.get_submodule(self.convs[0].name)).in_channels
 
     @property
     def out_channels(self) -> int:
-        """Channels of what it gives, also after pruning."""
+        """Output channels, also after pruning."""
         return cast(nn.Conv2d, self.get_submodule(self.convs[-1].name)).out_channels
 
     def forward(self, x_nchw: Tensor) -> Tensor:
@@ -83,7 +86,7 @@ class Chain(nn.Module):
         return x
 
     def reset_parameters(self, draw: Callable[[Tensor], object] = nn.init.xavier_uniform_) -> None:
-        """Draw fresh kernels in layer order; biases 0, batch norms neutral."""
+        """Draw random kernels in layer order; set biases to 0 and batch norms to identity."""
         for layer in self.children():
             if isinstance(layer, nn.Conv2d):
                 draw(layer.weight)
@@ -94,8 +97,8 @@ class Chain(nn.Module):
 
 
 def _convolved(conv: nn.Module, x: Tensor) -> Tensor:
-    """`conv(x)`; in float32 on a map of one pixel, where torch's bfloat16 on processors leaves the kernel's gradient of
-    a 3x3 convolution with stride 2 as the memory was (torch 2.15)."""
+    """`conv(x)`, in float32 on a 1x1 map: with bfloat16 on the CPU torch leaves uninitialised memory in the gradient of
+    the kernel of a 3x3 convolution with stride 2 (torch 2.15)."""
     device = x.device.type
     if x.shape[2:] == (1, 1) and device == "cpu" and torch.is_autocast_enabled(device):
         with torch.autocast(device, enabled=False):

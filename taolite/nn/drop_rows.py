@@ -1,4 +1,4 @@
-"""Stochastic depth: a branch that is left out for some pictures of a batch."""
+"""Stochastic depth: in training, a residual branch is dropped for some pictures of a batch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["DropRows"]
 
 
 class DropRows(nn.Dropout):
-    """In training each row (N, ...) becomes 0 with probability p and counts 1 / (1 - p) otherwise, as a whole."""
+    """In training, sets each row of (N, ...) to 0 with probability p and multiplies the others by 1 / (1 - p)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """`x`, or what is left of it."""
+        """`x` (N, ...) with some rows dropped in training; `x` itself otherwise."""
         if not self.training or not self.p:
             return x
         return x * super().forward(x.new_ones(len(x), *[1] * (x.ndim - 1)))

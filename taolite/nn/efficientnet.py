@@ -4,11 +4,12 @@ The stride is 32 in DetectNet too: TAO's switch to 16 has no effect. Layers are 
 `stem_activation`, then in each block (`block1a`, `block2a`, `block2b`, ...) `_expand_conv`, `_expand_bn`,
 `_expand_activation` (not in the first), `_dwconv`, `_bn`, `_activation`, `_se_squeeze`, `_se_reduce`, `_se_expand`,
 `_se_excite`, `_project_conv`, `_project_bn`, `_add` where input and output agree, and `top_conv`, `top_bn`,
-`top_activation`. Activations are swish, or what `activation` names. The gates' convolutions have biases, no other has.
+`top_activation`. Activations are swish, or the one in `activation`. Only the convolutions of squeeze-and-excite have
+biases.
 
-B1 to B7 have more blocks and wider ones. In training a block with `_add` is left out for a picture with probability
-0.2 b / 16, b the blocks before it and 16 those of B0, and counts so much more where it is not (drop-connect). Graphs
-are "tao", with TensorFlow's padding, and "torchvision".
+B1 to B7 have more and wider blocks. In training, a block with `_add` is dropped for a picture with probability
+0.2 b / 16, where b is the number of blocks before it and 16 is that of B0 (drop-connect). Graphs are "tao", with
+TensorFlow's padding, and "torchvision".
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ STAGES = (
     (5, 4, 192, 6, 2),
     (3, 1, 320, 6, 1),
 )
-"""Kernel, blocks, output channels, expansion, and the first block's stride; of B0."""
+"""For each stage of B0: kernel size, blocks, output channels, expansion factor, stride of the first block."""
 
 DROP_CONNECT = 0.2
 
-# A normal distribution cut at two deviations has this deviation itself.
+# The standard deviation of a standard normal distribution that is truncated at two standard deviations.
 TRUNCATED_STD = 0.87962566
 
 
@@ -70,7 +71,7 @@ class EfficientNetB0(SeparableBackbone):
         graph: "tao" or "torchvision".
         in_channels, freeze_blocks, freeze_bn: as `Backbone`; block 0 is the stem, 8 `top_conv`.
 
-    `activation` is one of ACTIVATIONS and may be set; that of the gates' first convolution is it too.
+    `activation` is one of ACTIVATIONS and may be set; squeeze-and-excite uses it too.
     """
 
     arch = "efficientnet_b0"
@@ -149,7 +150,7 @@ class EfficientNetB0(SeparableBackbone):
         return (yield from named(activation, ACTIVATIONS[self.activation](x)))
 
     def _draw(self, conv: nn.Conv2d) -> None:
-        """Normal, cut at two deviations, of variance 2 / fan-out (Keras's VarianceScaling)."""
+        """Truncated normal at two standard deviations, of variance 2 / fan-out (Keras's VarianceScaling)."""
         fan_out = conv.kernel_size[0] * conv.kernel_size[1] * conv.out_channels // conv.groups
         std = (2 / fan_out) ** 0.5 / TRUNCATED_STD
         nn.init.trunc_normal_(conv.weight, std=std, a=-2 * std, b=2 * std)
@@ -196,7 +197,7 @@ EFFICIENTNETS = (
 
 
 def variant(blocks: int, channels: int) -> str | None:
-    """The arch that has so many blocks, and where two do, so many features; None where neither tells."""
+    """The arch with this many blocks and, where two have as many, this many output channels; None for any other."""
     found = [kind for kind in EFFICIENTNETS if len(_units(kind.width, kind.depth)) == blocks]
     if len(found) > 1:
         found = [kind for kind in found if _scaled(1280, kind.width) == channels]
@@ -204,7 +205,7 @@ def variant(blocks: int, channels: int) -> str | None:
 
 
 def _scaled(channels: int, width: float) -> int:
-    """The nearest multiple of 8, not below nine tenths."""
+    """`channels` times `width`, rounded to the nearest multiple of 8 that is at least 90 % of it."""
     wanted = channels * width
     scaled = max(8, int(wanted + 4) // 8 * 8)
     return scaled + 8 if scaled < 0.9 * wanted else scaled

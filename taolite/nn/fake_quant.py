@@ -1,22 +1,21 @@
-"""Quantisation-aware training: convolutions that already round as an int8 engine will (reference 7.8).
+"""Quantisation-aware training: convolutions that round as an int8 engine will (reference 7.8).
 
-`quantize` gives every convolution of a network an 8-bit kernel and an 8-bit input, both still in float ("fake"):
-x is replaced by scale * clamp(round(x / scale)), and the gradient passes straight through where nothing was cut off.
-Kernels have a scale for each output channel, max |w| / 127, taken anew at every step: folding a batch norm multiplies
-whole output channels, so the exported kernel rounds to the very same integers. Inputs have one scale, range / 127; the
-range is learned by watching. TensorRT adds a residual in the convolution's own kernel where the other addend is int8
-too: a backbone marks that addend with a `Shortcut`, which `quantize` fills.
+`quantize` gives every convolution of a network an 8-bit kernel and an 8-bit input, both still stored as float ("fake
+quantisation"): x becomes scale * clamp(round(x / scale)), with a straight-through gradient inside the range. A kernel
+has one scale for each output channel, max |w| / 127, computed at every step. Folding a batch norm multiplies whole
+output channels, so the exported kernel rounds to the same integers. An input has one scale, range / 127; the range is a
+moving average over the training batches. TensorRT fuses a residual addition into the convolution where the other
+addend is int8 too: a backbone marks that addend with a `Shortcut`, which `quantize` replaces.
 
-The rounding is torch's own (`torch.fake_quantize_*`, with straight-through gradients on every device); what
-`torch.ao.quantization` builds around it (observers of minimum and maximum, state for each channel, rewritten graphs)
-would rename the layers and stand in the way of pruning.
+The rounding is torch's own (`torch.fake_quantize_*`). The rest of `torch.ao.quantization` (observers, rewritten graphs)
+would rename layers, which pruning and weights files go by.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Collection
-from typing import ClassVar, TypeVar
+from typing import ClassVar, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,15 +36,18 @@ __all__ = [
 DECAY = 0.999
 INITIAL_RANGE = 6.0
 _Conv = TypeVar("_Conv", bound=nn.Conv2d)
+Pair: TypeAlias = tuple[int, int]
+_Net = TypeVar("_Net", bound=nn.Module)
 _LEAST_SCALE = torch.finfo(torch.float32).eps  # of a channel or an input that is all zero
 
 
 class ActivationQuantizer(nn.Module):
-    """Rounds what passes to 8 bits of a learned range, which is part of the state.
+    """Rounds its input to 8 bits of a learned range, which is part of the state.
 
-    `range` is the moving average (decay 0.999) of max |x| of the training batches, and 6 before the first one. It owes
-    nothing to where it started: the first batches are averaged plainly (the n-th counts 1/n), as `nn.batchnorm` does;
-    TAO's begins at 6 and would still be there after a short run. In evaluation mode it stays.
+    `range` is the moving average (decay 0.999) of max |x| over the training batches, and 6 before the first one. It
+    does not depend on that start: the first batches are averaged with equal weight (the n-th counts 1/n), as in
+    `nn.batchnorm`; TAO's average starts at 6 and is still near it after a short run. Evaluation mode does not change
+    `range`.
     """
 
     STATE: ClassVar = ("range", "batches")
@@ -59,7 +61,7 @@ class ActivationQuantizer(nn.Module):
         self.register_buffer("batches", torch.tensor(0))
 
     def forward(self, x: Tensor) -> Tensor:
-        """`x`, of any shape and float type, rounded to the 256 steps of range / 127 from -128 to 127."""
+        """`x`, of any shape and floating-point type, rounded to multiples of range / 127 from -128 to 127."""
         if self.training:
             self._watch(x.detach())
         zero = torch.zeros((), dtype=torch.int32, device=x.device)
@@ -71,44 +73,44 @@ class ActivationQuantizer(nn.Module):
         self.range.lerp_(self.reach(x), share)
 
     def reach(self, x: Tensor) -> Tensor:
-        """max |x|, a float32 scalar."""
+        """max |x|, a float32 tensor of one number."""
         least, most = torch.aminmax(x)
         return torch.maximum(-least, most).float()
 
 
 class Shortcut(nn.Identity):
-    """Marks, in a backbone, what is added to a convolution's output; holds and does nothing itself."""
+    """The identity; marks in a backbone the tensor that is added to a convolution's output."""
 
 
 class QuantConv2d(nn.Conv2d):
-    """A convolution with an 8-bit kernel and an 8-bit input; its parameters are the float ones."""
+    """A convolution with an 8-bit kernel and an 8-bit input; its parameters stay float."""
 
     quantizer: ActivationQuantizer
 
     def forward(self, x_nchw: Tensor) -> Tensor:
-        """As `nn.Conv2d`, of the rounded input with the rounded kernel; bias and sums are float."""
+        """As `nn.Conv2d`, with input and kernel rounded; bias and sums are float."""
         answer: Tensor = self._conv_forward(self.quantizer(x_nchw), fake_quantize_kernel(self.weight), self.bias)
         return answer
 
 
 def fake_quantize_kernel(kernel_oihw: Tensor) -> Tensor:
-    """The kernel rounded to 255 steps from -127 to 127, of max |w| / 127 for each output channel."""
+    """The kernel (O, I, H, W) rounded, for each output channel, to multiples of max |w| / 127 from -127 to 127."""
     scale_o = _kernel_scales(kernel_oihw)
     zeros_o = torch.zeros_like(scale_o, dtype=torch.int32)
     return torch.fake_quantize_per_channel_affine(kernel_oihw, scale_o, zeros_o, 0, -127, 127)
 
 
 def kernel_integers(kernel_oihw: Tensor) -> Tensor:
-    """The steps that `fake_quantize_kernel` rounds to: int8, the largest of a channel 127 or -127.
+    """The integers that `fake_quantize_kernel` rounds to: (O, I, H, W) int8; the largest of a channel is 127 or -127.
 
-    Channels whose weights are all below 1.5e-5 have the smallest scale there is, and smaller integers."""
+    A channel whose weights are all below 1.5e-5 has the smallest scale there is, and smaller integers."""
     scale_o = _kernel_scales(kernel_oihw)
     return (fake_quantize_kernel(kernel_oihw.detach()) / scale_o[:, None, None, None]).round().to(torch.int8)
 
 
 def quantize(network: nn.Module) -> int:
-    """Quantise, in place, every convolution and `Shortcut` below `network` that is not; parameters stay the same
-    objects. Returns the number of convolutions that are quantised now."""
+    """Quantise, in place, every convolution and `Shortcut` inside `network`; those that are quantised already, and all
+    parameters, stay the same objects. Returns the number of quantised convolutions."""
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, Shortcut):
@@ -120,11 +122,15 @@ def quantize(network: nn.Module) -> int:
     return sum(isinstance(layer, QuantConv2d) for layer in network.modules())
 
 
-def strip(network: nn.Module, *, round_kernels: bool = False, only: Collection[str] | None = None) -> nn.Module:
-    """A copy of `network` without quantisation; with `round_kernels` its kernels keep the values they were rounded to.
+def strip(network: _Net, *, round_kernels: bool = False, only: Collection[str] | None = None) -> _Net:
+    """A copy of `network` without quantisation.
 
-    With `only`, just the convolutions of these names (the last part of their paths) lose it. A rounded kernel's largest
-    |w| is its scale times 127, so whoever quantises it again finds the same integers."""
+    Args:
+        network: left as it is.
+        round_kernels: kernels get their rounded values. Quantised again they give the same integers, for their largest
+            |w| is their scale times 127.
+        only: names of the convolutions to strip (the last parts of their paths); None strips all.
+    """
     twin = copy.deepcopy(network)
     for parent in list(twin.modules()):
         for name, child in list(parent.named_children()):
@@ -140,12 +146,12 @@ def strip(network: nn.Module, *, round_kernels: bool = False, only: Collection[s
 
 
 def is_quantized(network: nn.Module) -> bool:
-    """Whether `quantize` has been here."""
+    """Whether any layer of `network` is quantised."""
     return any(isinstance(layer, ActivationQuantizer) for layer in network.modules())
 
 
 def ranges(network: nn.Module) -> dict[str, float]:
-    """The learned range of each convolution's input and of each `Shortcut`, by the path of that layer."""
+    """The learned range (max |x|) of each convolution's input and of each `Shortcut`, by the layer's path."""
     return {
         path.removesuffix(".quantizer"): float(layer.range)
         for path, layer in network.named_modules()
@@ -154,7 +160,7 @@ def ranges(network: nn.Module) -> dict[str, float]:
 
 
 def forget_ranges(network: nn.Module) -> None:
-    """Let the ranges of `network` follow the next batches anew; their values stay until the first batch comes."""
+    """Restart the learned ranges of `network` with the next batch; they keep their values until that batch."""
     for layer in network.modules():
         if isinstance(layer, ActivationQuantizer):
             layer.batches.zero_()
@@ -169,14 +175,14 @@ def _scale(largest: Tensor) -> Tensor:
 
 
 def _conv_like(conv: nn.Conv2d, kind: type[_Conv]) -> _Conv:
-    """A convolution of another class with the settings and the very parameters of `conv`."""
+    """A convolution of class `kind` with the settings of `conv` and the same parameter objects."""
     made = kind(
         conv.in_channels,
         conv.out_channels,
-        conv.kernel_size,  # type: ignore[arg-type]
-        conv.stride,  # type: ignore[arg-type]
-        conv.padding,  # type: ignore[arg-type]
-        conv.dilation,  # type: ignore[arg-type]
+        cast(Pair, conv.kernel_size),
+        cast(Pair, conv.stride),
+        cast("str | Pair", conv.padding),
+        cast(Pair, conv.dilation),
         conv.groups,
         conv.bias is not None,
         conv.padding_mode,

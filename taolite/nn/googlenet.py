@@ -2,8 +2,8 @@
 
 Layers are `conv1`, `bn_conv1`, `pool1`, `conv2_reduce`, `bn_conv2_reduce`, `conv2`, `bn_conv2`, `pool2`; then in each
 module four branches `inception_3a_1x1`, `_3x3_reduce` -> `_3x3`, `_5x5_reduce` -> `_5x5`, `_pool` -> `_pool_proj`, each
-convolution with `<name>_bn`, concatenated in this order to `inception_3a_output`. Pools between modules are 2x2;
-`pool3` stands behind 3b. The 5x5 kernel is the paper's, where torchvision's has three by three.
+convolution with `<name>_bn`, concatenated in this order to `inception_3a_output`. Max-pools between modules are 2x2;
+`pool3` follows 3b. The 5x5 kernel is the paper's; torchvision's is 3x3.
 """
 
 from __future__ import annotations

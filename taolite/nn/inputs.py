@@ -1,8 +1,8 @@
-"""Networks that normalise their own input, made to take it as a Preprocessing leaves it.
+"""Networks with a normalisation of their own, adapted to input that a Preprocessing has normalised already.
 
-Published weights of torchvision's and TensorFlow's networks expect RGB / 255, normalised their way; specs and flags say
-something else for every network. Both are a factor and an offset for each channel, so the network's own are rewritten
-to undo the other's, and for BGR its first kernels change places: what it computes of a photo stays the same.
+Published weights of torchvision and TensorFlow expect RGB / 255, normalised in their own way; a spec may ask for
+another preprocessing. Both are one factor and one offset for each channel. So the network's own factor and offset are
+changed to undo the spec's, and for BGR its first kernels are swapped: the output for a photo stays the same.
 """
 
 from __future__ import annotations
@@ -18,16 +18,20 @@ __all__ = ["Normalising", "swap_colours", "undo_preprocessing"]
 
 
 class Normalising(Protocol):
-    """A network that takes x of RGB (or grey) / 255 to (x - input_mean) / input_std, each (1, C, 1, 1)."""
+    """A network that first maps its input x, RGB or grey / 255, to (x - input_mean) / input_std.
+
+    Both are (1, C, 1, 1) float32.
+    """
 
     input_mean: Tensor
     input_std: Tensor
 
 
 def undo_preprocessing(network: Normalising, preprocessing: Preprocessing) -> None:
-    """Have a fresh network, in place, take the pixels of `preprocessing` instead of RGB / 255; its weights stay.
+    """Change a newly built network, in place, to expect the pixels of `preprocessing` instead of RGB / 255; its weights
+    stay.
 
-    With x = scale (v - offset) / std for v of 0..255, its (v / 255 - mean) / deviation is again of that form.
+    With x = scale (v - offset) / std for v in 0..255, its (v / 255 - mean) / deviation has that form again.
     """
     mean, deviation = network.input_mean, network.input_std
     channels = mean.shape[1]
@@ -39,7 +43,8 @@ def undo_preprocessing(network: Normalising, preprocessing: Preprocessing) -> No
 
 
 def swap_colours(network: nn.Module) -> None:
-    """RGB to BGR or back: the first convolution's kernels of red and blue change places, in place."""
+    """Swap the red and blue kernels of the first convolution, in place: the network takes BGR instead of RGB, or RGB
+    instead of BGR."""
     first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
     with torch.no_grad():
         first.weight.copy_(first.weight.flip(1))

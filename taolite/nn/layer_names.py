@@ -1,6 +1,6 @@
-"""Which network a state dict is of, by the names in it, and those names as TAO's.
+"""Which network a state dict belongs to, told by its names, and their translation to TAO's names.
 
-TAO's own names pass as they are. Of other programs' these are known:
+TAO's own names are kept. These names of other programs are known:
 
 | state dict | is | in the graph |
 |---|---|---|
@@ -24,8 +24,9 @@ __all__ = ["Layout", "recognise"]
 
 @dataclass(frozen=True)
 class Layout:
-    """A kind of state dict: the network it is of (`efficientnet` for B0 to B7), the graph its values mean something in,
-    and `layer.tensor` in TAO's names for each of its own; None for what is not of the backbone."""
+    """A kind of state dict. arch: its network (`efficientnet` for B0 to B7). graph: the variant of the network in which
+    the weights give their features. tao_name: TAO's `layer.tensor` for a name in the file; None for tensors outside the
+    backbone."""
 
     arch: str
     graph: Graph
@@ -33,7 +34,7 @@ class Layout:
 
 
 def recognise(names: Collection[str]) -> Layout | None:
-    """The layout of a state dict that has these names; None where it is of no network known here."""
+    """The layout of a state dict with these names; None for an unknown network."""
     for arch, mark in _TAO_MARKS:
         if mark <= set(names):
             graph: Graph = "torchvision" if arch == "resnet" and "conv1.bias" not in names else "tao"
@@ -122,7 +123,7 @@ _TAO_MARKS: tuple[tuple[str, set[str]], ...] = (
     ("mobilenet_v2", {"expanded_conv_depthwise.weight"}),
     ("efficientnet", {"block1a_dwconv.weight"}),
 )
-"""Tensors by which TAO's networks are known, the more telling first."""
+"""Tensors that tell TAO's networks apart; the first match counts."""
 
 _FOREIGN = (
     ({"conv1.weight", "layer1.0.conv1.weight"}, Layout("resnet", "torchvision", _resnet)),

@@ -1,17 +1,17 @@
 """MobileNet v1 and v2 as TAO has them (reference 5.3; reference/tao_classification_ssd.md 3.4).
 
-DetectNet's are cut where stride 16 ends: v1 behind block 11 (512 channels), v2 behind block 12 (96, before any
-activation). With `final_stride=32` they go on to classification's end, 1024 and 1280 channels.
+DetectNet's end where the stride would become 32: v1 after block 11 (512 channels), v2 after block 12 (96 channels,
+before any activation). With `final_stride=32` they are as deep as for classification (1024 and 1280 channels).
 
 v1: `conv1`, `conv1_bn`, `conv_block_relu`, then `conv_dw_1`, `conv_dw_1_bn`, `conv_dw_1_relu`, `conv_pw_1`,
 `conv_pw_1_bn`, `conv_pw_relu_1`, ... v2: `conv1`, `bn_conv1`, `re_lu_0`, then `expanded_conv_depthwise`,
 `_depthwise_bn`, `_relu`, `_project`, `_project_bn`, then `block_1_expand`, `_expand_bn`, `re_lu_2`,
 `block_1_depthwise`, ..., `block_2_add`, ..., `conv_1`, `conv_1_bn`, `re_lu_head`.
 
-In the tao graph activations are ReLU, as TAO 5 builds these networks in all its tasks, and in pytorch-ssd's v1 too;
-elsewhere ReLU6, with which the published weights were trained, and the names with `relu` in them say `relu6`. The other
-differences between graphs are in `nn.separable`; of the tao graph's zeros there is one on each side. pytorch-ssd's v2
-comes in other widths.
+Activations are ReLU in the tao graph, as TAO 5 builds these networks in all its tasks, and in pytorch-ssd's v1.
+Elsewhere they are ReLU6, with which the published weights were trained, and layer names have `relu6` instead of `relu`.
+`nn.separable` lists the other differences between the graphs; the tao graph pads by one zero on each side.
+pytorch-ssd's v2 comes in other widths.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from taolite.nn.separable import SeparableBackbone
 __all__ = ["MobileNetV1", "MobileNetV2"]
 
 V1_BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
-"""(channels, stride) of blocks 1 to 13."""
+"""(output channels, stride) of blocks 1 to 13."""
 
 V2_STAGES = ((16, 1, 1), (24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
-"""Channels, blocks, the first block's stride."""
+"""For each stage: output channels, blocks, stride of the first block."""
 
 V2_BLOCKS = tuple((width, stride if i == 0 else 1) for width, repeats, stride in V2_STAGES for i in range(repeats))
-"""(channels, stride) of the blocks: `expanded_conv`, then 1 to 16."""
+"""(output channels, stride) of each block: `expanded_conv`, then 1 to 16."""
 
 
 class _MobileNet(SeparableBackbone):
@@ -90,7 +90,7 @@ class MobileNetV1(_MobileNet):
 
     Args:
         graph: "tao", "tensorflow" or "pytorch-ssd".
-        use_batch_norm: a batch norm behind every convolution; always so in the other graphs than TAO's.
+        use_batch_norm: a batch norm behind every convolution; used in graph "tao", the other graphs always have them.
         final_stride: 16, or 32 for blocks 12 and 13.
         in_channels, freeze_blocks, freeze_bn: as `Backbone`; block 0 is `conv1`.
     """
@@ -136,9 +136,9 @@ class MobileNetV2(_MobileNet):
 
     Args:
         graph: "tao", "torchvision", "tensorflow" or "pytorch-ssd".
-        use_batch_norm: a batch norm behind every convolution; always so in the other graphs than TAO's.
+        use_batch_norm: a batch norm behind every convolution; used in graph "tao", the other graphs always have them.
         final_stride: 16, or 32 for blocks 13 to 16 and `conv_1`.
-        width_mult: 0.1 to 2.0; layers have that many times the channels, rounded down, `conv_1` never fewer than 1280.
+        width_mult: 0.1 to 2.0; scales the channels of every layer, rounded down; `conv_1` has at least 1280.
         in_channels, freeze_blocks, freeze_bn: as `Backbone`; block 0 is `conv1`, 1 `expanded_conv`, k + 1 `block_k`
             and 18 `conv_1`.
     """

@@ -4,12 +4,12 @@
 stage (on every sub-block with `all_projections`), convolutions with bias, Glorot-uniform kernels, batch-norm
 eps 1e-3 and momentum 0.01. `graph="torchvision"`: 3x3/2 max-pool, strides 1 2 2 1, identity shortcut wherever shapes
 allow one, no convolution bias, eps 1e-5, momentum 0.1, bottleneck stride on the 3x3; with an ImageNet state dict it
-gives torchvision's features to the bit (up to the last stage's stride). Both have a total stride of 16, or 32 with
-`final_stride=32`, and no dilation.
+gives torchvision's features bit by bit (except for the last stage's stride). Both have a total stride of 16, or 32
+with `final_stride=32`, and no dilation.
 
-Both take what TAO and DeepStream feed: (N, C, H, W) RGB (or grey) / 255. The torchvision graph normalises inside.
+Both take the input of TAO and DeepStream: (N, C, H, W) RGB (or grey) / 255. The torchvision graph normalises inside.
 
-Every layer is a direct child of the network and is called what TAO calls it: `conv1`, `bn_conv1`, then per sub-block
+Every layer is a direct child of the network and has TAO's name: `conv1`, `bn_conv1`, then per sub-block
 (stage 1..4, letter a, b, ...) `block_1a_conv_1`, `block_1a_bn_1`, ..., `block_1a_conv_shortcut`,
 `block_1a_bn_shortcut`. So state-dict keys are `block_1a_conv_1.weight`, `.bias`, `block_1a_bn_1.weight`, `.bias`,
 `.running_mean`, `.running_var`, `.num_batches_tracked`. Letters after z are aa, ab, ... (152 and 200 layers).
@@ -59,15 +59,15 @@ class SubBlock:
 
 
 class ResNet(Backbone):
-    """A ResNet without its classifier; the header says which layers it has and what they are called.
+    """A ResNet without its classifier; the module's docstring lists its layers and their names.
 
     Args:
         num_layers: 10, 18, 34, 50, 101, 152 or 200.
-        graph: which of the two graphs; `nn.weights.preferred_graph` picks the one that keeps given weights' features.
+        graph: "tao" or "torchvision"; `nn.weights.preferred_graph` says which one given weights need.
         in_channels: 3 for RGB, 1 for grey.
-        use_batch_norm, use_pooling, all_projections: TAO's fields, for graph "tao". The torchvision graph always
-            has batch norm and its max-pool and projects only where shapes change: there these three are not used.
-            With `use_pooling` the tao graph gets the max-pool and strides 1 2 2 1 (TAO's own: a total of 224).
+        use_batch_norm, use_pooling, all_projections: TAO's fields, used in graph "tao". The torchvision graph always
+            has batch norm and a max-pool, and a projection only where shapes change. With `use_pooling` the tao graph
+            gets the max-pool and strides 1 2 2 1 (TAO's own total stride is then 224).
         final_stride: 16, or 32 for the classification network's stage 4.
         freeze_blocks: stages whose convolutions do not train, 0 is the stem; their batch norms do (reference 5.5).
         freeze_bn: batch norms use their stored statistics in training too; their gamma and beta still train.

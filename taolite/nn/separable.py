@@ -1,13 +1,13 @@
 """What MobileNets and EfficientNets share: depthwise convolutions, no bias before a batch norm, and a choice of graphs.
 
-| graph | input | zeros around a convolution of stride 2 | batch norm |
+| graph | input | zero padding of a convolution with stride 2 | batch norm |
 |---|---|---|---|
-| tao | RGB / 255 as it is | as the network's class says | eps 1e-3, Keras's momentum |
-| torchvision | normalised by ImageNet's mean and deviation | the same on both sides | eps 1e-5, momentum 0.1 |
-| tensorflow | 2 x - 1, which is RGB / 127.5 - 1 | as TensorFlow's SAME | as torchvision |
-| pytorch-ssd | as it is: normalised outside | the same on both sides | as torchvision |
+| tao | RGB / 255, unchanged | set by the network's class | eps 1e-3, Keras's momentum |
+| torchvision | normalised by ImageNet's mean and standard deviation | symmetric | eps 1e-5, momentum 0.1 |
+| tensorflow | 2 x - 1, which is RGB / 127.5 - 1 | TensorFlow's SAME | as torchvision |
+| pytorch-ssd | unchanged: normalised outside | symmetric | as torchvision |
 
-Published weights keep their features in the graph they were trained in; all have TAO's layer names and strides.
+Published weights give their features in the graph they were trained in. All graphs have TAO's layer names and strides.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = ["SeparableBackbone", "pad_as_tensorflow"]
 
 
 class SeparableBackbone(Backbone, ABC):
-    """A backbone of these networks; a class of this kind adds its layers with `_add` and passes them by `_conv_bn`."""
+    """The base of these backbones; a subclass adds its layers with `_add` and applies them with `_conv_bn`."""
 
     graphs: ClassVar[tuple[Graph, ...]]
     momentum: ClassVar[float]
-    """Of the tao graph's batch norms, as PyTorch counts it: 1 - Keras's."""
+    """Momentum of the tao graph's batch norms in PyTorch's terms (1 - Keras's)."""
 
     def __init__(
         self,
@@ -71,8 +71,8 @@ class SeparableBackbone(Backbone, ABC):
 
 
 def pad_as_tensorflow(x_nchw: Tensor, kernel: int) -> Tensor:
-    """The zeros that TensorFlow's SAME puts around the input of an odd `kernel` at stride 2: k // 2 on each side, and
-    at the top and left of an even size one less."""
+    """Pad (N, C, H, W) with zeros as TensorFlow's SAME does for an odd `kernel` k at stride 2: k // 2 on each side, one
+    less at the top of an even height and at the left of an even width."""
     half = kernel // 2
     height, width = x_nchw.shape[2:]
     return nn.functional.pad(x_nchw, (half - 1 + width % 2, half, half - 1 + height % 2, half))

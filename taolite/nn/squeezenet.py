@@ -1,10 +1,9 @@
-"""SqueezeNet as TAO has it, 1.0 (reference 5.3), and 1.1: `conv1` and eight fire modules, stride 16, never a batch
-norm.
+"""SqueezeNet 1.0 as TAO has it (reference 5.3), and 1.1: `conv1` and eight fire modules, stride 16, no batch norm.
 
-A fire module squeezes by a 1x1 convolution and expands by a 1x1 and a 3x3 side by side, which are concatenated:
+A fire module is a 1x1 convolution (squeeze), then a 1x1 and a 3x3 in parallel (expand), which are concatenated:
 `fire2_squeeze_conv`, `fire2_squeeze`, `fire2_expand_conv1x1`, `fire2_expand_1x1`, `fire2_expand_conv3x3`,
-`fire2_expand_3x3`, `fire2`. 3x3/2 max-pools `pool1`, `pool4` and `pool8` stand behind `conv1`, `fire4` and `fire8`;
-1.1 has `pool1`, `pool3` and `pool5`, and puts no zeros around its first convolution and its pools.
+`fire2_expand_3x3`, `fire2`. 3x3/2 max-pools `pool1`, `pool4` and `pool8` follow `conv1`, `fire4` and `fire8`; 1.1 has
+`pool1`, `pool3` and `pool5`, and does not pad its first convolution and its pools.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from taolite.nn.backbone import Backbone, Walk, named
 __all__ = ["SqueezeNet", "SqueezeNet11"]
 
 SQUEEZE = {2: 16, 3: 16, 4: 32, 5: 32, 6: 48, 7: 48, 8: 64, 9: 64}
-"""Squeezed channels of each fire module; both expansions have four times as many."""
+"""Output channels of the squeeze convolution of each fire module; each expand convolution has four times as many."""
 
 
 class SqueezeNet(Backbone):
@@ -32,9 +31,9 @@ class SqueezeNet(Backbone):
 
     arch = "squeezenet"
     stem: ClassVar = (96, 7, 3)
-    """Channels, kernel and zeros around the first convolution."""
+    """Output channels, kernel size and padding of the first convolution."""
     pooled: ClassVar = (4, 8)
-    """Fire modules that a pool follows."""
+    """Fire modules that are followed by a max-pool."""
     pool_padding: ClassVar = 1
     blocks = (0, 1, 2, 3, 4, 5, 6, 7, 8)
     fields: ClassVar = {"in_channels": int, "freeze_blocks": list, "freeze_bn": bool}
@@ -78,7 +77,7 @@ class SqueezeNet(Backbone):
         return (yield from named(activation, relu(x)))
 
     def _pool(self, x: Tensor) -> Tensor:
-        # TAO pads with zeros; behind a ReLU that is the same.
+        # TAO pads with zeros; after a ReLU that gives the same maximum.
         return nn.functional.max_pool2d(x, 3, stride=2, padding=self.pool_padding)
 
 

@@ -1,8 +1,8 @@
-"""The channel counts of a network as JSON, and a network cut to such counts: how a pruned model is stored and rebuilt.
+"""The channel counts of a network as JSON, and a network resized to such counts: how a pruned model is stored and
+rebuilt.
 
 Counts are keyed by the module's path, as in the state dict: `{"backbone.conv1": [3, 40], "backbone.bn_conv1": [40, 40],
-...}`, each [in, out], of a linear layer its features. They come out of files, so `resize` believes none of them before
-it has checked it.
+...}`, each [in, out] (for a linear layer: features). They come from files, so `resize` checks all of them first.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def channels_of(module: nn.Module) -> dict[str, list[int]]:
 
 
 def resize(module: nn.Module, channels: Mapping[str, Sequence[int]]) -> None:
-    """Replace, in place, every layer of `module` whose counts in `channels` are smaller by a fresh one of that size.
+    """Replace, in place, every layer of `module` that is wider than `channels` says by a new one of that size.
 
-    The fresh layers keep kernel, stride, padding, eps, momentum and device; their values are for the caller to load.
+    The new layers keep kernel size, stride, padding, eps, momentum and device; the caller loads their values.
 
     Args:
         module: a network just built, at full width.
-        channels: what `channels_of` said of the pruned one. Every layer must be named, none may be wider than in
-            `module`, each must have one channel or more, and a depthwise convolution as many out as in.
+        channels: `channels_of` the pruned network. It must name every layer, none wider than in `module`, each with
+            one channel or more, and each depthwise convolution with as many outputs as inputs.
 
     Raises ModelError for anything else, before a layer is replaced.
     """
@@ -56,8 +56,8 @@ def resize(module: nn.Module, channels: Mapping[str, Sequence[int]]) -> None:
             )
         if _is_depthwise(module.get_submodule(path)) and counts[0] != counts[1]:
             raise ModelError(
-                f"the stored structure gives {path} the channels {list(counts)}; a depthwise convolution makes as many "
-                "channels as it reads"
+                f"the stored structure gives {path} the channels {list(counts)}; a depthwise convolution has as many "
+                "outputs as inputs"
             )
     for path, most in full.items():
         if list(channels[path]) != most:
@@ -94,5 +94,5 @@ def _fresh(layer: nn.Module, inputs: int, outputs: int) -> nn.Module:
 
 
 def _is_depthwise(layer: nn.Module) -> bool:
-    """Whether `layer` has one filter for each channel it reads."""
+    """Whether `layer` is a convolution with one filter for each input channel."""
     return isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels == layer.out_channels > 1

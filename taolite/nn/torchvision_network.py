@@ -1,14 +1,15 @@
-"""torchvision's classification networks by name, whole: what `--arch resnet18` or `--arch convnext_tiny` names.
+"""torchvision's classification networks by name, head included, for `--arch resnet18` or `--arch convnext_tiny`.
 
-Layer names, and so the keys below `network.`, are torchvision's; a state dict of torchvision's or of jetson-inference's
-fills them. Input is (N, 3, H, W) RGB / 255, which the network normalises as its published weights need it. What those
-of googlenet and inception_v3 do beside that (torchvision's `transform_input`) is always done.
+Layer names, and so the state-dict keys below `network.`, are torchvision's; state dicts of torchvision and
+jetson-inference fit. Input is (N, 3, H, W) RGB / 255, which the network normalises as its published weights need it.
+For googlenet and inception_v3 that includes torchvision's `transform_input`.
 
 Shapes: N images, K classes, H x W input pixels.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
 from functools import cache
 from types import MethodType
@@ -20,38 +21,39 @@ from torch import Tensor, nn
 from taolite.errors import ModelError
 from taolite.nn.backbone import IMAGENET_MEAN, IMAGENET_STD
 from taolite.nn.drop_rows import DropRows
-from taolite.nn.weights import LoadReport, StateDict
+from taolite.nn.state_dict import StateDict, without_prefix
+from taolite.nn.weights import LoadReport
 
 __all__ = ["TorchvisionNetwork", "load_state_dict", "torchvision_archs"]
 
 AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
-"""Modules that only training uses."""
+"""Auxiliary classifiers, which only training uses."""
 
 SIZED = {"vit": "image_size", "maxvit": "input_size"}
-"""Networks whose parameters are for one input size, and what their constructors call it."""
+"""Networks whose parameters depend on the input size, and the name of that constructor argument."""
 
 MAX_INPUT = 4096  # pixels; bound on what a file may ask for
 
 
 @cache
 def torchvision_archs() -> tuple[str, ...]:
-    """The names of torchvision's classification networks, those of the installed version."""
+    """The names of the classification networks in the installed torchvision."""
     from torchvision import models
 
     return tuple(models.list_models(module=models))
 
 
 class TorchvisionNetwork(nn.Module):
-    """A network of torchvision's with K classes, with fresh weights from torch's global generator.
+    """A torchvision network with K classes and random weights from torch's global generator.
 
     Args:
         arch: one of `torchvision_archs()`.
         num_classes: K, one or more.
-        input_size: pixels, height and width of the input; read where parameters depend on it (vit, maxvit).
-        auxiliaries: with the auxiliary classifiers of googlenet or inception_v3 (inputs of 299 pixels or more), which
+        input_size: height and width of the input in pixels; used where parameters depend on it (vit, maxvit).
+        auxiliaries: build the auxiliary classifiers of googlenet or inception_v3 (inputs of 299 pixels or more), which
             give logits in training.
 
-    Raises ModelError for an unknown name and for a size that the network does not come in.
+    Raises ModelError for an unknown name and for an input size that the network does not allow.
     """
 
     input_mean: Tensor
@@ -60,7 +62,10 @@ class TorchvisionNetwork(nn.Module):
     def __init__(self, arch: str, num_classes: int, *, input_size: int = 224, auxiliaries: bool = False) -> None:
         super().__init__()
         if arch not in torchvision_archs():
-            raise ModelError(f"arch is {arch!r}; it needs to be one of torchvision's: {', '.join(torchvision_archs())}")
+            near = difflib.get_close_matches(arch, torchvision_archs(), n=3) or ["resnet18", "mobilenet_v2"]
+            raise ModelError(
+                f"arch is {arch!r}; it needs to be a classification network of torchvision, such as {', '.join(near)}"
+            )
         if not 1 <= input_size <= MAX_INPUT:
             raise ModelError(f"{arch}: the input is {input_size} pixels wide; it needs to be 1 to {MAX_INPUT}")
         self.arch = arch
@@ -78,13 +83,13 @@ class TorchvisionNetwork(nn.Module):
 
     @property
     def head(self) -> str:
-        """The path of the layer that gives the logits: the last linear one, in a squeezenet the last convolution."""
+        """The path of the layer that computes the logits: the last linear one, in a squeezenet the last convolution."""
         kind = nn.Conv2d if self.arch.startswith("squeezenet") else nn.Linear
         paths = [path for path, layer in self.named_modules() if isinstance(layer, kind)]
         return str(paths[-1])
 
     def renew_head(self, num_classes: int) -> None:
-        """Replace the last layer by a fresh one for another number of classes; auxiliary classifiers are dropped."""
+        """Replace the last layer by one with random weights for `num_classes`; auxiliary classifiers are removed."""
         self.drop_auxiliaries()
         parent, _, name = self.head.rpartition(".")
         old = self.get_submodule(self.head)
@@ -95,7 +100,7 @@ class TorchvisionNetwork(nn.Module):
         setattr(self.get_submodule(parent), name, fresh)
 
     def drop_auxiliaries(self) -> None:
-        """Remove, in place, what only training uses."""
+        """Remove the auxiliary classifiers, in place."""
         if self.auxiliaries:
             for name in AUXILIARY[self.arch]:
                 setattr(self.network, name, None)
@@ -104,13 +109,19 @@ class TorchvisionNetwork(nn.Module):
 
 
 def load_state_dict(network: TorchvisionNetwork, state: StateDict) -> LoadReport:
-    """Copy `state` into `network`, in place: all of it but the head and auxiliary classifiers, which keep their own
-    values where the file's are of another shape or missing.
+    """Copy `state` into `network`, in place. The head and auxiliary classifiers keep their values where the file's have
+    another shape or are missing.
 
-    Raises ModelError where the file does not hold the rest: it is of another network.
+    Raises ModelError where any other tensor is missing or has another shape: the file belongs to another network.
     """
-    values = {_todays_name(network.arch, name): tensor for name, tensor in state.tensors.items()}
     may_differ = (network.head, *(f"network.{name}" for name in AUXILIARY.get(network.arch, ())))
+    needed = {
+        path.removeprefix("network.")
+        for path in network.state_dict()
+        if not path.endswith("num_batches_tracked") and not path.startswith(may_differ)
+    }
+    values = {_todays_name(network.arch, name): tensor for name, tensor in state.tensors.items()}
+    values = dict(without_prefix(values, lambda inner: needed <= set(inner)))
     taken: dict[str, Tensor] = {}
     skipped: dict[str, str] = {}
     own = network.state_dict()
@@ -122,9 +133,9 @@ def load_state_dict(network: TorchvisionNetwork, state: StateDict) -> LoadReport
         if found is not None and found.shape == target.shape:
             taken[path] = found
             continue
-        what = "missing" if found is None else f"of shape {_shape(found)} and {_shape(target)} is needed"
+        what = "missing" if found is None else f"{_shape(found)} and {_shape(target)} is needed"
         if not path.startswith(may_differ):
-            raise ModelError(f"{state.source} holds no {network.arch}: {name} is {what}; name the arch that it holds")
+            raise ModelError(f"{state.source} holds no {network.arch}: {name} is {what}; use the arch of these weights")
         skipped[name.rpartition(".")[0]] = f"its {name.rpartition('.')[2]} is {what}"
     network.load_state_dict({path: taken.get(path, target) for path, target in own.items()})
     loaded = dict.fromkeys(path.removeprefix("network.").rpartition(".")[0] for path in taken)
@@ -144,7 +155,7 @@ def _torchvision(arch: str, num_classes: int, input_size: int, auxiliaries: bool
     try:
         network = get_model(arch, weights=None, num_classes=num_classes, **options)
     except (ValueError, AssertionError) as error:  # a size that patches or windows do not divide
-        raise ModelError(f"{arch} does not come for inputs of {input_size} x {input_size} pixels: {error}") from error
+        raise ModelError(f"{arch} cannot be built for inputs of {input_size} x {input_size} pixels: {error}") from error
     if arch.startswith("mnasnet"):  # its own asks for a version number that only PyTorch's own files carry
         network._load_from_state_dict = MethodType(nn.Module._load_from_state_dict, network)
     for parent in list(network.modules()):
@@ -156,7 +167,7 @@ def _torchvision(arch: str, num_classes: int, input_size: int, auxiliaries: bool
 
 @cache
 def _input_statistics(arch: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of RGB / 255 that the first published weights of `arch` were trained with."""
+    """Mean and standard deviation of RGB / 255 that the first published weights of `arch` were trained with."""
     from torchvision.models import get_model_weights
 
     published = next(iter(get_model_weights(arch)), None)
@@ -167,7 +178,7 @@ def _input_statistics(arch: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _todays_name(arch: str, name: str) -> str:
-    """The published DenseNets have names of an older torchvision: `denselayer1.norm.1.weight`."""
+    """`name` in today's torchvision: published DenseNets have older names, such as `denselayer1.norm.1.weight`."""
     if not arch.startswith("densenet"):
         return name
     return re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.", r"\1\2.", name)

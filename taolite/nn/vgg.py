@@ -1,10 +1,10 @@
 """VGG 16 and 19 as TAO has them (reference 5.3): five blocks of 3x3 convolutions, stride 16, no fully connected layers.
 
-Layers are `block_1a_conv_1`, `block_1a_bn_1`, `block_1a_relu`, `block_1b_conv_1`, ... Without pooling the first
-convolution of blocks 2 to 5 has stride 2; with it blocks 1 to 4 end in a 2x2 max-pool, `block1_pool`, ...
+Layers are `block_1a_conv_1`, `block_1a_bn_1`, `block_1a_relu`, `block_1b_conv_1`, ... Without pooling, the first
+convolution of blocks 2 to 5 has stride 2; with pooling, blocks 1 to 4 end in a 2x2 max-pool, `block1_pool`, ...
 
-pytorch-ssd's, `vgg16_reduced`, is a VGG 16 with pools and with its fully connected layers made convolutions: `fc6`,
-dilated, and `fc7`.
+`vgg16_reduced` is pytorch-ssd's: a VGG 16 with max-pools whose fully connected layers became convolutions, `fc6`
+(dilated) and `fc7`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class VGG(Backbone):
     """A VGG without its classifier.
 
     Args:
-        num_layers: 16 or 19, the fully connected ones counted.
+        num_layers: 16 or 19, the fully connected layers included.
         use_batch_norm: a batch norm behind every convolution.
-        use_pooling: max-pools instead of strides. They round a grid down where strides round it up.
+        use_pooling: max-pools instead of strides. Pooling rounds an odd grid size down, strides round it up.
         in_channels, freeze_blocks, freeze_bn: as `Backbone`; the blocks are 1 to 5.
     """
 
@@ -90,7 +90,7 @@ class VGG(Backbone):
 
 
 class ReducedVGG(Backbone):
-    """VGG 16 as SSD has it: no batch norm, `block3_pool` rounds a grid up, `block5_pool` keeps it, then 1024 channels.
+    """VGG 16 as in SSD: no batch norm; `block3_pool` rounds the grid up, `block5_pool` keeps its size; 1024 outputs.
 
     Args:
         in_channels, freeze_blocks, freeze_bn: as `Backbone`; block 6 is `fc6` and `fc7`.
@@ -139,4 +139,4 @@ _REDUCED = tuple(
     for block, (repeats, width) in enumerate(zip(REPEATS[16], WIDTHS, strict=True), start=1)
     for i in range(repeats)
 )
-"""Sub-blocks and their channels."""
+"""(name, output channels) of each convolution before `fc6`."""

@@ -1,37 +1,44 @@
 """Pretrained weights: read from a file of several kinds, under TAO's layer names, and copied in layer by layer.
 
-Kinds: a state dict of torchvision's, or of another layout in `nn.layer_names` (`.pth`, `.pt` or `.pth.tar`, read
-without running any code in it, or `.safetensors`), a taolite `.tlt`, a Keras `.hdf5` of TAO 5 or NGC, and
-`torchvision://resnet18`, the only one that may use the network. Names are carried over to TAO's (`layer1.0.conv1` is
-`block_1a_conv_1`). A `.safetensors` file whose metadata says `padding: TensorFlow SAME` holds values that were trained
-in TensorFlow. `read_state_dict` leaves a state dict's names as they are.
+Kinds: a state dict of torchvision's, or of another layout in `nn.layer_names` (`nn.state_dict` reads it), a taolite
+`.tlt`, and a Keras `.hdf5` of TAO 5 or NGC. Names are carried over to TAO's (`layer1.0.conv1` is `block_1a_conv_1`). A
+`.safetensors` file whose metadata says `padding: TensorFlow SAME` holds values that were trained in TensorFlow.
 
 Copying follows TAO (reference 10.1): a layer of the same name and shapes gets the values, any other keeps its own;
-heads always start afresh, because `load_weights` is given the backbone. Half-precision values are widened.
+heads always start from random values, because `load_weights` is given the backbone. Half-precision values are widened.
 """
 
 from __future__ import annotations
 
-import pickle
 import re
-import warnings
-import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from taolite.errors import DamagedError, ForeignError, ModelError, PathError, TruncatedError, UsageError
+from taolite.artifacts.bundle import read_bundle
+from taolite.artifacts.sniff import Kind, sniff, wrong_kind
+from taolite.errors import ForeignError, ModelError
 from taolite.nn.backbone import Graph
 from taolite.nn.efficientnet import variant
 from taolite.nn.fake_quant import ActivationQuantizer
+from taolite.nn.foreign import listed
 from taolite.nn.keras import KerasFile, read_keras
 from taolite.nn.layer_names import recognise
 from taolite.nn.resnet import DEPTHS
+from taolite.nn.state_dict import (
+    TORCHVISION,
+    StateDict,
+    download,
+    existing,
+    holds_state_dict,
+    read_state_dict,
+    without_prefix,
+)
 
 if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
@@ -41,35 +48,25 @@ __all__ = [
     "StateDict",
     "Weights",
     "copy_layer",
+    "holds_state_dict",
     "load_weights",
     "preferred_graph",
     "read_state_dict",
     "read_weights",
 ]
 
-TORCHVISION = "torchvision://"
 KNOWN = (*(f"resnet{n}" for n in (18, 34, 50, 101, 152)), "mobilenet_v2", "efficientnet_b0")
-"""torchvision's networks that have TAO's layer names here."""
-
-PICKLED = (".pth", ".pt", ".tar")
-
-
-@dataclass(frozen=True)
-class StateDict:
-    """Tensors under a file's own names, less a leading `module.`, and the plain values beside them: a checkpoint's
-    `arch`, `classes`, `epoch`, ..., or a `.safetensors` file's metadata."""
-
-    source: str
-    tensors: Mapping[str, Tensor]
-    facts: Mapping[str, Any]
+"""torchvision's networks whose layers have TAO's names here."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors by `layer.tensor` (`block_1a_conv_1.weight`) on the CPU, and what is known of the network they are from.
+    """Pretrained weights under TAO's names.
 
-    `graph` is the variant of the network in which they mean what they were trained to mean. `num_layers` and `arch` are
-    None where the names do not tell. `layers` names all layers, those without weights too, where the file does (Keras).
+    source: the file or address, for messages. tensors: by `layer.tensor` (`block_1a_conv_1.weight`), on the CPU. graph:
+    the variant of the network that the weights were trained in. num_layers, arch: of that network; None where the names
+    do not tell. layers: the names of all layers, also those without weights; empty where the file does not list them
+    (all but Keras).
     """
 
     source: str
@@ -82,8 +79,12 @@ class Weights:
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Names of layers whose values were loaded, and for each that was not: the reason. In the file's order; by name for
-    a bundle and a `.safetensors` file, which have none. `fresh` are the network's own that nothing was loaded into."""
+    """What `load_weights` did.
+
+    loaded: layers of the file that were copied. skipped: the other layers of the file, and the reason for each. Both in
+    the file's order; alphabetical for a bundle and a `.safetensors` file, which have none. fresh: layers of the network
+    that kept their random values.
+    """
 
     loaded: tuple[str, ...]
     skipped: Mapping[str, str]
@@ -91,8 +92,7 @@ class LoadReport:
 
 
 def read_weights(path: Path | str, *, key: Key | None = None) -> Weights:
-    """Read pretrained weights; the kind is told by `torchvision://`, the endings `.pth`, `.pt`, `.tar` and
-    `.safetensors`, and of any other file by its bytes.
+    """Read pretrained weights; the kind of a file is told by its bytes, never by its name.
 
     Args:
         path: a state dict, a `.tlt`, a Keras `.hdf5`, or `torchvision://` and one of resnet18, 34, 50, 101, 152,
@@ -105,13 +105,10 @@ def read_weights(path: Path | str, *, key: Key | None = None) -> Weights:
     """
     text = str(path)
     if text.startswith(TORCHVISION):
-        return _named(StateDict(text, _download(text, KNOWN), {}))
-    path = Path(path)
-    _must_exist(path)
-    if path.suffix.lower() in (*PICKLED, ".safetensors"):
+        return _named(StateDict(text, download(text, KNOWN), {}))
+    path = existing(path)
+    if holds_state_dict(path):
         return _named(read_state_dict(path))
-    from taolite.artifacts.sniff import Kind, sniff, wrong_kind
-
     kind = sniff(path)
     if kind is Kind.HDF5:
         return _keras(text, read_keras(path))
@@ -120,49 +117,27 @@ def read_weights(path: Path | str, *, key: Key | None = None) -> Weights:
     raise wrong_kind(text, kind, needed="a file of pretrained weights (.tlt, .hdf5, .pth or .safetensors)")
 
 
-def read_state_dict(path: Path | str) -> StateDict:
-    """Read a state dict under its own names: a `.pth`, `.pt` or `.pth.tar` (jetson-inference's checkpoints among
-    them), a `.safetensors`, or `torchvision://` and the name of any classification network of torchvision's.
-
-    Raises PathError (missing, or a download that failed), UsageError (an unknown name), ForeignError (another kind of
-    file, or a pickle of more than tensors and plain values), TruncatedError, DamagedError.
-    """
-    text = str(path)
-    if text.startswith(TORCHVISION):
-        from torchvision import models
-
-        return StateDict(text, _download(text, models.list_models(module=models)), {})
-    path = Path(path)
-    _must_exist(path)
-    suffix = path.suffix.lower()
-    if suffix == ".safetensors":
-        tensors, facts = _read_safetensors(path)
-    elif suffix in PICKLED:
-        tensors, facts = _read_pth(path)
-    else:
-        raise ForeignError(f"{path}: a state dict ends in .pth, .pt, .pth.tar or .safetensors")
-    return StateDict(text, {name.removeprefix("module."): tensor for name, tensor in tensors.items()}, facts)
-
-
 def preferred_graph(weights: Weights) -> Graph:
-    """The graph in which `weights` keep the features they were trained for."""
+    """The variant of the network in which `weights` give the features they were trained for."""
     return weights.graph
 
 
 def load_weights(module: nn.Module, weights: Weights) -> LoadReport:
     """Copy into `module`, in place, every layer of `weights` that it has with the same shapes.
 
-    A layer is copied whole or not at all. Differences that lose nothing are bridged: convolutions that have a bias here
-    and none in the file get zeros, one that has none here leaves the file's to the moving mean of the batch norm behind
-    it, and a grey `conv1` gets the sum of the RGB kernels (a grey photo is three equal channels; under the torchvision
-    graph's normalisation, which differs by channel, this is close, not exact).
+    A layer is copied whole or not at all. Three differences are bridged without loss: a convolution with a bias here
+    and none in the file gets zeros; where it has none here, the file's bias is subtracted from the moving mean of the
+    batch norm that follows; a grey `conv1` gets the sum of the RGB kernels (exact but for the torchvision graph, whose
+    normalisation differs by channel).
 
     Args:
-        module: the network to fill, usually `DetectNet.backbone`; its layers are direct children.
+        module: the network, usually `DetectNet.backbone`; its layers are direct children.
         weights: from `read_weights`.
 
-    Raises ModelError where not one convolution fits: training would silently start from nothing.
+    Raises ModelError for weights of another arch or number of layers, and where not one convolution fits: training
+    would silently start from random weights.
     """
+    _check_arch(module, weights)
     layers: dict[str, dict[str, Tensor]] = {}
     for name, tensor in weights.tensors.items():
         layer, _, part = name.rpartition(".")
@@ -188,9 +163,23 @@ def load_weights(module: nn.Module, weights: Weights) -> LoadReport:
     return LoadReport(tuple(loaded), skipped, tuple(fresh))
 
 
+def _check_arch(module: nn.Module, weights: Weights) -> None:
+    """Raises ModelError for weights of another arch or number of layers: some of their layers would fit, and the rest
+    of the network would silently start from random values."""
+    arch, depth = getattr(module, "arch", None), getattr(module, "num_layers", None)
+    if weights.arch is None or arch is None:
+        return
+    if weights.arch != arch or (None not in (depth, weights.num_layers) and depth != weights.num_layers):
+        theirs, ours = f"{weights.arch}{weights.num_layers or ''}", f"{arch}{depth or ''}"
+        raise ModelError(
+            f"{weights.source} holds weights of {theirs} and this network is {ours}; the spec's arch and number of "
+            "layers must be those of its pretrained weights"
+        )
+
+
 def _fold_biases(own: Mapping[str, nn.Module], layers: Mapping[str, dict[str, Tensor]]) -> None:
-    """Take from `layers` the biases that the convolutions of `own` do not have, and off the means of the batch norms,
-    each added to its network behind its convolution: x + b - mean is x - (mean - b)."""
+    """Subtract each bias in `layers` that its convolution in `own` does not have from the mean of the batch norm that
+    follows: x + b - mean is x - (mean - b)."""
     for (name, conv), (bn_name, bn) in pairwise(own.items()):
         values, norm = layers.get(name, {}), layers.get(bn_name, {})
         if not (isinstance(conv, nn.Conv2d) and conv.bias is None and isinstance(bn, nn.BatchNorm2d)):
@@ -200,7 +189,7 @@ def _fold_biases(own: Mapping[str, nn.Module], layers: Mapping[str, dict[str, Te
 
 
 def copy_layer(layer: nn.Module, values: Mapping[str, Tensor]) -> str | None:
-    """Copy `values` into `layer`; or say why not and copy nothing."""
+    """Copy `values` into `layer`, in place; returns None, or the reason why nothing was copied."""
     targets = {name: t for name, t in layer.state_dict(keep_vars=True).items() if name != "num_batches_tracked"}
     found = dict(values)
     if isinstance(layer, nn.Conv2d):
@@ -223,20 +212,17 @@ def _shape(tensor: Tensor) -> str:
     return "x".join(str(size) for size in tensor.shape)
 
 
-def _must_exist(path: Path) -> None:
-    if not path.is_file():
-        raise PathError(f"Pretrained model file not found: {path}; check pretrained_model_file")
-
-
 def _named(state: StateDict) -> Weights:
-    """Carry a state dict over to TAO's layer names; classifiers are left out."""
+    """A state dict under TAO's layer names; classifiers are left out."""
     source = state.source
-    names = {name.removeprefix("backbone."): tensor for name, tensor in state.tensors.items()}
+    names: Mapping[str, Tensor] = {name.removeprefix("backbone."): tensor for name, tensor in state.tensors.items()}
+    names = without_prefix(names, lambda inner: recognise(inner) is not None)
     if (layout := recognise(names)) is None:
-        some = ", ".join(list(state.tensors)[:3]) or "nothing"
+        some = listed(state.tensors, none="nothing")
         raise ForeignError(
-            f"{source}: this is no state dict of a network known here (it holds {some}, ...); it needs the names of "
-            "torchvision's ResNet, MobileNet v2 or EfficientNet B0, such as conv1.weight and layer1.0.conv1.weight"
+            f"{source}: these are not the weights of a network that taolite knows (it holds {some}); layers need the "
+            "names of torchvision's ResNet, MobileNet v2 or EfficientNet B0, such as conv1.weight and "
+            "layer1.0.conv1.weight"
         )
     tensors = {tao: tensor for name, tensor in names.items() if (tao := layout.tao_name(name)) is not None}
     graph: Graph = "tensorflow" if str(state.facts.get("padding", "")).startswith("TensorFlow") else layout.graph
@@ -244,20 +230,20 @@ def _named(state: StateDict) -> Weights:
 
 
 def _keras(source: str, file: KerasFile) -> Weights:
-    """A Keras model's layers have TAO's names and are of TAO's graph."""
+    """A Keras file, whose layers have TAO's names and belong to TAO's graph."""
     layout = recognise(file.tensors)
     if layout is None:
-        some = ", ".join(list(file.tensors)[:3]) or "no convolutions"
+        some = listed(file.tensors, none="no convolutions")
         raise ForeignError(
-            f"{source}: this Keras file holds no backbone of TAO's (it holds {some}, ...); its layers need to be "
-            "called as TAO calls them, such as conv1 and block_1a_conv_1"
+            f"{source}: this Keras file holds no backbone of TAO's (it holds {some}); layers need TAO's names, such as "
+            "conv1 and block_1a_conv_1"
         )
     arch, depth = _arch(layout.arch, file.tensors), _depth(layout.arch, file.tensors)
     return Weights(source, file.tensors, "tao", depth, arch, file.layers)
 
 
 def _arch(arch: str, tensors: Mapping[str, Tensor]) -> str | None:
-    """`arch`, of EfficientNets with the number behind it."""
+    """`arch`; for EfficientNets the one with its number, `efficientnet_b0`."""
     if arch != "efficientnet":
         return arch
     blocks = sum(name.endswith("_dwconv.weight") for name in tensors)
@@ -265,9 +251,11 @@ def _arch(arch: str, tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def _depth(arch: str | None, tensors: Mapping[str, Tensor]) -> int | None:
-    """`num_layers` from the layer names, where it is one that we know."""
+    """`num_layers`, told by the layer names; None where they are of no depth known here."""
     if arch == "vgg":
-        return 19 if "block_3d_conv_1.weight" in tensors else 16
+        if "block_3d_conv_1.weight" in tensors:
+            return 19
+        return 16 if "block_4a_conv_1.weight" in tensors else None  # a backbone cut inside block 3 may be of either
     if arch in ("darknet", "cspdarknet"):
         return 53 if "b1_conv1_1.weight" in tensors else 19
     repeats = tuple(
@@ -278,53 +266,7 @@ def _depth(arch: str | None, tensors: Mapping[str, Tensor]) -> int | None:
     return next((n for n, known in DEPTHS.items() if known == repeats and (n >= 50) == bottleneck), None)
 
 
-def _read_pth(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
-    """The tensors, and the plain values of a checkpoint that holds more than a state dict."""
-    with open(path, "rb") as stream:
-        zipped = stream.read(4) == b"PK\x03\x04"
-    if zipped and not zipfile.is_zipfile(path):
-        raise TruncatedError(f"{path}: the end of this checkpoint is missing; copy or download it again")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError) as error:
-        raise ForeignError(
-            f"{path}: this is no file of tensors only; loading it could run code hidden in it, so it is refused. "
-            "Where you trust it: torch.save(model.state_dict(), ...) in the program that made it"
-        ) from error
-    except (RuntimeError, zipfile.BadZipFile) as error:
-        raise DamagedError(f"{path}: this checkpoint is damaged; copy or download it again") from error
-    facts: dict[str, Any] = {}
-    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
-        facts = {str(name): value for name, value in state.items() if _is_plain(value)}
-        state = state["state_dict"]
-    if not isinstance(state, Mapping):
-        raise ForeignError(f"{path}: this holds a {type(state).__name__}; a state dict (names to tensors) is needed")
-    tensors = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
-    return tensors, facts
-
-
-def _is_plain(value: object) -> bool:
-    """Whether `value` is a word or a number, or a list of such."""
-    return isinstance(value, (str, int, float)) or (isinstance(value, list) and all(map(_is_plain, value)))
-
-
-def _read_safetensors(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
-    """The tensors and the metadata."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-            return tensors, file.metadata() or {}
-    except SafetensorError as error:
-        raise DamagedError(f"{path}: this is no whole safetensors file ({error}); copy or download it again") from error
-
-
 def _read_tlt(path: Path, key: Key | None) -> Weights:
-    from taolite.artifacts.bundle import read_bundle
-
     bundle = read_bundle(path, key=key)
     graph = bundle.architecture.get("graph", "tao")
     arch = bundle.architecture.get("network")
@@ -334,23 +276,3 @@ def _read_tlt(path: Path, key: Key | None) -> Weights:
         if name.rpartition(".")[2] not in ActivationQuantizer.STATE
     }
     return Weights(str(path), tensors, graph, _depth(arch, tensors), arch)
-
-
-def _download(source: str, known: Collection[str]) -> Mapping[str, Tensor]:
-    """torchvision's first ImageNet weights of that network, kept in torch's own cache after the first time."""
-    name = source.removeprefix(TORCHVISION)
-    if name not in known:
-        raise UsageError(f"{source}: this network is not known here; it needs to be one of {', '.join(known)}")
-    from torchvision.models import get_model_weights
-
-    url = next(iter(get_model_weights(name))).url
-    try:
-        state = torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", progress=False, check_hash=True, weights_only=True
-        )
-    except OSError as error:
-        raise PathError(
-            f"{source}: {url} could not be downloaded ({error}). Download it where there is a network, and name the "
-            ".pth file instead (in a spec as pretrained_model_file or pretrained_model_path, else behind --pretrained)"
-        ) from error
-    return dict(state)

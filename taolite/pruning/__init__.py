@@ -1,1 +1,1 @@
-"""Pruning: which channels a network can lose (`plan`, a value), and the network without them (`apply`)."""
+"""Pruning: which channels a network can do without (`plan`), and the network without them (`apply`)."""

@@ -1,15 +1,18 @@
 """Which convolutions must lose the same output channels: the groups of a network (reference 9.3, 9.4).
 
-torch-pruning traces the network once and finds every layer that a channel touches; of that a group keeps the
-convolutions that produce the channel. Convolutions added to or multiplied with each other (a ResNet stage's projection
-and the last convolution of each of its sub-blocks; a squeeze-excite gate and what it scales) make one group; so does a
-depthwise convolution with the one that feeds it. A concatenation joins nothing: each branch is a group of its own. A
-convolution of one filter, which scales every channel by broadcasting, is in no other layer's group. One whose channels
-are split into parts loses none, as in TAO, and is in no group. A depthwise convolution on a concatenation follows: it
-loses what each of the branches loses.
+torch-pruning traces the network once and finds every layer that a channel touches; a group has the convolutions among
+them that produce the channel.
 
-A layer's name is the last part of its path, as TAO knows it (`block_1a_conv_1` for `backbone.block_1a_conv_1`), or
-the whole path where two layers would share a name.
+- Convolutions whose outputs are added or multiplied form one group: the projection of a ResNet stage and the last
+  convolution of each of its sub-blocks; a squeeze-and-excite gate and the layer it scales.
+- A depthwise convolution is in the group of the convolution before it.
+- The branches of a concatenation are separate groups. A depthwise convolution behind it loses the channels that each
+  of the branches loses.
+- A convolution with one filter, whose output is broadcast over channels, is in no other layer's group.
+- A convolution whose channels are split into parts is not pruned, as in TAO, and is in no group.
+
+A layer's name is TAO's, the last part of its path (`block_1a_conv_1` for `backbone.block_1a_conv_1`), or the whole path
+where two layers would have the same name.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import copy
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -27,13 +30,16 @@ from taolite.errors import ModelError
 
 __all__ = ["Group", "convolutions", "find_groups", "trace"]
 
+Net = TypeVar("Net", bound=nn.Module)
+
 
 @dataclass(frozen=True)
 class Group:
-    """Names of the convolutions, in layer order, whose `depth` output channels stay or go together.
+    """Convolutions whose output channels are kept or removed together.
 
-    followers: depthwise convolutions on concatenations of which they are a branch, and for each of the `depth` channels
-    the one there that goes with it.
+    members: their names, in layer order. depth: output channels of each. followers: depthwise convolutions behind a
+    concatenation that has these as a branch, by name; for each of the `depth` channels the index of the channel there
+    that is removed with it.
     """
 
     members: tuple[str, ...]
@@ -58,13 +64,12 @@ def find_groups(model: nn.Module, example: Tensor, *, heads: Collection[str]) ->
     Args:
         model: any network of plain and depthwise convolutions, batch norms, element-wise operations and
             concatenations, with linear layers behind them.
-        example: an input that it accepts, on its device.
-        heads: names of the layers whose outputs are the network's and never go.
+        example: (N, C, H, W), an input that it accepts, on its device.
+        heads: names of the output layers, whose channels are never removed.
 
-    Raises ModelError for a convolution in groups that is not depthwise (one filter a channel), for weights in other
-    layers than convolutions, batch norms and linear ones, for a network that shuffles its channels, and where only a
-    part of a layer's channels would have to agree with another layer's, as in the sum of a concatenation and a
-    convolution.
+    Raises ModelError for a grouped convolution that is not depthwise (one filter a channel), for weights in layers
+    other than convolutions, batch norms and linear ones, for a network that shuffles its channels, and where a part of
+    a layer's channels is tied to another layer's, as in the sum of a concatenation and a convolution.
     """
     import torch_pruning
 
@@ -77,19 +82,19 @@ def find_groups(model: nn.Module, example: Tensor, *, heads: Collection[str]) ->
     for name, layer in layers.items():
         if layer.groups > 1 and not layer.groups == layer.in_channels == layer.out_channels:
             raise ModelError(
-                f"prune: {name} makes {layer.out_channels} channels of {layer.in_channels} in {layer.groups} groups; "
-                "it needs to be a plain convolution or a depthwise one with one filter a channel"
+                f"prune: {name} has {layer.groups} groups of its {layer.in_channels} inputs; only plain "
+                "convolutions and depthwise ones with one filter a channel can be pruned"
             )
     makers = (torch_pruning.prune_conv_out_channels, torch_pruning.prune_depthwise_conv_out_channels)
     groups: list[Group] = []
     seen: set[str] = set()
     for name, layer in layers.items():
         if name in seen or name in heads or layer not in graph.module2node:
-            continue  # the last: the network has this layer and does not use it
+            continue  # the last: a layer that the network has and does not use
         found = graph.get_pruning_group(layer, torch_pruning.prune_conv_out_channels, list(range(layer.out_channels)))
         producers = [(names[dep.layer], indices) for dep, indices in found if dep.handler in makers]
         if layer.groups > 1 and any(layers[member].out_channels < layer.out_channels for member, _ in producers):
-            continue  # a follower, which the groups of its branches hold
+            continue  # a follower: it belongs to the groups of its branches
         followers = {
             member: tuple(indices)
             for member, indices in producers
@@ -101,7 +106,7 @@ def find_groups(model: nn.Module, example: Tensor, *, heads: Collection[str]) ->
             if sorted(indices) != list(range(layer.out_channels)) or layers[member].out_channels != layer.out_channels:
                 raise ModelError(
                     f"prune: {name} has {layer.out_channels} channels and is joined with {member}, which has "
-                    f"{layers[member].out_channels}, through a concatenation; channels of such layers cannot be cut"
+                    f"{layers[member].out_channels}, through a concatenation; such layers cannot be pruned"
                 )
         seen |= members
         is_split = any(dep.target.type == torch_pruning.ops.OPTYPE.SPLIT for dep, _ in found)
@@ -112,17 +117,17 @@ def find_groups(model: nn.Module, example: Tensor, *, heads: Collection[str]) ->
 
 
 def _refuse_other_weights(model: nn.Module) -> None:
-    """Raises ModelError for a layer whose weights would not be cut with the channels that it reads."""
+    """Raises ModelError for a layer whose weights would not be pruned together with its input channels."""
     for path, layer in model.named_modules():
         if list(layer.parameters(recurse=False)) and not isinstance(layer, (nn.Conv2d, nn.BatchNorm2d, nn.Linear)):
             raise ModelError(
-                f"prune: {path or 'this network'} is a {type(layer).__name__}; a network with weights in other layers "
-                "than convolutions, batch norms and linear ones, such as a transformer, cannot be cut"
+                f"prune: {path or 'this network'} is a {type(layer).__name__}; only networks of convolutions, batch "
+                "norms and linear layers can be pruned (no transformers)"
             )
 
 
-def traceable(model: nn.Module) -> nn.Module:
-    """A copy in evaluation mode whose every parameter takes part in autograd, which the tracing follows."""
+def traceable(model: Net) -> Net:
+    """A copy in evaluation mode with requires_grad on every parameter: the tracing follows autograd."""
     return copy.deepcopy(model).eval().requires_grad_(True)
 
 
@@ -135,7 +140,7 @@ def trace(model: nn.Module, example: Tensor) -> Any:
             graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example, verbose=False)
         except ZeroDivisionError as error:  # in its bookkeeping of a reshape to (groups, channels / groups)
             raise ModelError(
-                "prune: this network shuffles its channels, as ShuffleNet does; it cannot be cut"
+                "prune: this network shuffles its channels, as ShuffleNet does; it cannot be pruned"
             ) from error
     for node in graph.module2node.values():
         node.dependencies = [
@@ -147,8 +152,8 @@ def trace(model: nn.Module, example: Tensor) -> Any:
 
 
 def _is_broadcast(layer: Any, function: Any) -> bool:
-    """Whether `function` prunes the outputs of a `layer` with a single one: it fits any number of other channels, and
-    torch-pruning would take them for the same."""
+    """Whether `function` prunes the outputs of a `layer` that has one channel: it is broadcast over any number of
+    channels, and torch-pruning would tie it to them."""
     import torch_pruning
 
     if isinstance(layer, nn.Conv2d):

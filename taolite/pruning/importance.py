@@ -1,4 +1,4 @@
-"""How much a filter matters, and how many stay: TAO's statistic and selection, in NumPy (reference 9.1 to 9.3).
+"""How important a filter is, and how many are kept: TAO's statistic and selection, in NumPy (reference 9.1 to 9.3).
 
 Shapes: n filters of a layer, m layers of a group. Statistics are float64.
 """
@@ -19,13 +19,15 @@ Statistic = NDArray[np.float64]
 
 
 def filter_norms(kernel_oihw: NDArray[Any]) -> Statistic:
-    """L2 norm of each of the n output filters, (n,); bias and batch norm do not count (reference 9.1)."""
+    """(n,) float64, the L2 norm of each of the n output filters of a kernel (n, I, H, W); bias and batch norm do not
+    count (reference 9.1)."""
     kernel = np.asarray(kernel_oihw, np.float64)
     return np.asarray(np.sqrt((kernel**2).reshape(len(kernel), -1).sum(axis=1)))
 
 
 def normalize(norms_n: Statistic, normalizer: Normalizer) -> Statistic:
-    """`max`: norms / max(norms). `L2`: n * norms / sqrt(sum norms^2). A layer of zeros stays zeros."""
+    """(n,) norms made comparable between layers. `max`: norms / max(norms). `L2`: n * norms / sqrt(sum norms^2). Zeros
+    stay zeros."""
     if not norms_n.any():
         return norms_n.copy()
     if normalizer == "max":
@@ -34,7 +36,8 @@ def normalize(norms_n: Statistic, normalizer: Normalizer) -> Statistic:
 
 
 def equalize(statistics_mn: Statistic, criterion: Equalization) -> Statistic:
-    """One statistic (n,) for a group of m layers: the largest, smallest or mean value of each filter index."""
+    """(m, n) -> (n,), one statistic for a group of m layers: the largest (`union`), smallest (`intersection`) or mean
+    value of each filter."""
     if criterion == "union":
         return np.asarray(statistics_mn.max(axis=0))
     if criterion == "intersection":
@@ -46,7 +49,7 @@ def equalize(statistics_mn: Statistic, criterion: Equalization) -> Statistic:
 
 
 def keep_count(above: int, depth: int, *, granularity: int, min_filters: int) -> int:
-    """How many of `depth` filters stay where `above` exceed the threshold (reference 9.2).
+    """How many of `depth` filters are kept where `above` of them exceed the threshold (reference 9.2).
 
     >>> keep_count(19, 64, granularity=8, min_filters=16)
     24
@@ -56,8 +59,8 @@ def keep_count(above: int, depth: int, *, granularity: int, min_filters: int) ->
 
 
 def select(statistic_n: Statistic, *, threshold: float, granularity: int, min_filters: int) -> tuple[int, ...]:
-    """Indices, ascending, of the filters that stay: those above `threshold` (strictly), and as many of the next
-    largest as `keep_count` asks for; of equals the earlier stay."""
+    """Indices, ascending, of the filters to keep: those strictly above `threshold`, and the next largest up to
+    `keep_count`. Of equal values the lower index is kept."""
     above = int((statistic_n > threshold).sum())
     keep = keep_count(above, len(statistic_n), granularity=granularity, min_filters=min_filters)
     largest = np.argsort(-statistic_n, kind="stable")[:keep]

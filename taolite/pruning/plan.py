@@ -1,8 +1,8 @@
-"""What to cut from a network, decided before anything is cut: a Plan is a value, can be read, stored and applied.
+"""Which channels to remove from a network: a Plan is made first, can be read and stored, and is then applied.
 
-The rules are TAO's (reference 9): each convolution's filters get a normalised L2 norm; layers that are added to each
-other are equalised into one statistic; filters above the threshold stay, and as many more as minimum and granularity
-ask for. A group with an excluded layer is left whole, and heads lose only inputs.
+The rules are TAO's (reference 9): each convolution's filters get a normalised L2 norm; the norms of layers that are
+added to each other are combined into one statistic (equalization); filters above the threshold are kept, and as many
+more as minimum and granularity need. A group with an excluded layer keeps all channels, and heads lose only inputs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import difflib
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 from torch import Tensor, nn
@@ -23,14 +23,17 @@ from taolite.pruning.surgery import count_parameters, cut
 
 __all__ = ["Plan", "apply", "find_threshold", "plan"]
 
+Net = TypeVar("Net", bound=nn.Module)
+
 
 @dataclass(frozen=True)
 class Plan:
-    """Which output channels stay.
+    """Which output channels are kept.
 
-    kept: for every convolution that could lose channels, the indices that stay, ascending. depths: how many it has
-    now. input_shape: of the example the network was traced with. parameters_before, parameters_after: of the
-    network, counted as Keras does (batch norms' moving mean and variance are included). settings: how it was made.
+    kept: for every convolution that could lose channels, the indices to keep, ascending. depths: the output channels of
+    each of them before pruning. input_shape: shape of the example that the network was traced with.
+    parameters_before, parameters_after: parameter counts of the network as in Keras (moving means and variances of
+    batch norms included). settings: the arguments of `plan`.
     """
 
     kept: Mapping[str, tuple[int, ...]]
@@ -42,11 +45,11 @@ class Plan:
 
     @property
     def ratio(self) -> float:
-        """TAO's pruning ratio, pruned parameters / original parameters: 1.0 where nothing goes."""
+        """TAO's pruning ratio: parameters after pruning / parameters before; 1.0 where nothing is removed."""
         return self.parameters_after / self.parameters_before
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON value; `from_json` gives an equal Plan back."""
+        """This plan as a JSON value, for `from_json`."""
         return {
             "kept": {name: list(indices) for name, indices in self.kept.items()},
             "depths": dict(self.depths),
@@ -81,17 +84,18 @@ def plan(
     excluded: Collection[str] = (),
     heads: Collection[str] = (),
 ) -> Plan:
-    """Decide which channels of `model` go; the network itself is left as it is.
+    """Decide which channels of `model` to remove; the network itself is left as it is.
 
     Args:
         model: the trained network.
-        example: (N, C, H, W) an input it accepts, on its device; the values do not matter.
-        threshold: filters whose normalised statistic is not above it may go; TAO's `-pth`.
-        normalizer, equalization: how norms are made comparable, and how a group's layers agree; `-n`, `-eq`.
+        example: (N, C, H, W), an input that it accepts, on its device; its values do not matter.
+        threshold: filters are removed where their normalised statistic is not above it; TAO's `-pth`.
+        normalizer, equalization: how norms are made comparable between layers, and how the norms of a group are
+            combined; `-n`, `-eq`.
         granularity: channel counts are rounded up to a multiple of it; `-pg`.
-        min_filters: no layer is cut below it; `-nf`.
-        excluded: names of convolutions to leave whole, and with each its group; `-el`.
-        heads: names of the layers whose outputs are the network's.
+        min_filters: every layer keeps this many filters at least; `-nf`.
+        excluded: names of convolutions to leave unpruned, with their whole groups; `-el`.
+        heads: names of the output layers.
 
     Raises UsageError for a value out of range and for an excluded name that is no convolution here.
     """
@@ -115,12 +119,12 @@ def plan(
     return _decide(model, example, scored, settings)
 
 
-def apply(model: nn.Module, plan: Plan) -> nn.Module:
-    """A new network, `model` without the channels that `plan` drops; values, names, training mode and which
-    parameters train are kept.
+def apply(model: Net, plan: Plan) -> Net:
+    """A copy of `model` without the channels that `plan` removes; the other values, names, training mode and
+    requires_grad stay.
 
-    What a dropped channel contributed is gone with it, the constant that its batch norm's beta added included.
-    Raises ModelError where the plan was made for another network.
+    The whole contribution of a removed channel is lost, also the constant from the beta of its batch norm. Raises
+    ModelError where the plan was made for another network.
     """
     return cut(model, plan.kept, plan.depths, plan.input_shape)
 
@@ -137,13 +141,15 @@ def find_threshold(
     excluded: Collection[str] = (),
     heads: Collection[str] = (),
 ) -> float:
-    """The smallest threshold (`-pth`) that leaves at most the fraction `target` of the parameters.
+    """The smallest threshold (`-pth`) with which at most the fraction `target` (0..1) of the parameters is left.
 
-    Bisection over the statistics that occur, so the same network gives the same threshold. Other arguments as `plan`.
-    Raises UsageError as `plan`, and where minimum, granularity and exclusions leave more than `target` in any case.
+    A bisection over the statistics that occur, so the same network gives the same threshold. The other arguments are
+    those of `plan`. Raises UsageError as `plan`, and where no threshold reaches the target.
     """
     if not 0 < target <= 1:
-        raise UsageError(f"prune: the target is {target}; it needs to be a fraction of the parameters, above 0 to 1")
+        raise UsageError(
+            f"prune: the target is {target}; it needs to be a fraction of the parameters, above 0 and up to 1"
+        )
     first = plan(
         model,
         example,
@@ -167,8 +173,8 @@ def find_threshold(
     smallest = ratio(high)
     if smallest > target:
         raise UsageError(
-            f"prune: no threshold leaves {target:.3g} of the parameters; with -nf {min_filters}, -pg {granularity} "
-            f"and these exclusions at least {smallest:.3g} stay. Lower -nf or -pg, or exclude less"
+            f"prune: no threshold leaves {target:.3g} of the parameters; with -nf {min_filters}, -pg {granularity} and "
+            f"these exclusions {smallest:.3g} is the smallest fraction. Lower -nf or -pg, or exclude fewer layers"
         )
     while high - low > 1:
         middle = (low + high) // 2
@@ -184,12 +190,12 @@ def _score(
     excluded: Collection[str],
     heads: Collection[str],
 ) -> list[tuple[Group, Statistic | None]]:
-    """Each group with its statistic (n,), or with None where an excluded layer keeps it whole."""
+    """Each group with its statistic (n,), or with None where an excluded layer keeps it unpruned."""
     layers = convolutions(model)
     for name in sorted(excluded):
         if name not in layers:
             near = difflib.get_close_matches(name, layers, n=3)
-            hint = f"; did you mean {' or '.join(near)}?" if near else f"; its names are like {next(iter(layers))}"
+            hint = f"; did you mean {' or '.join(near)}?" if near else f"; names are such as {next(iter(layers))}"
             raise UsageError(f"prune: -el {name} is no convolution of this model{hint}")
     scored: list[tuple[Group, Statistic | None]] = []
     for group in find_groups(model, example, heads=heads):
@@ -217,7 +223,7 @@ def _decide(
             gone = {places[index] for index in {*range(group.depth)} - {*indices}}
             depths[name] = layers[name].out_channels
             following[name] = tuple(index for index in following.get(name, range(depths[name])) if index not in gone)
-    kept |= following  # at the end: they are cut with the last of their branches
+    kept |= following  # at the end: they are pruned with the last of their branches
     shape = tuple(example.shape)
     after = count_parameters(cut(model, kept, depths, shape))
     return Plan(kept, depths, shape, count_parameters(model), after, settings)

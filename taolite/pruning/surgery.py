@@ -1,8 +1,9 @@
-"""Cutting channels out of a network: layers, the batch norms on them and the inputs of whatever reads them."""
+"""Removing channels from a network: from convolutions, the batch norms behind them and the layers that read them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -12,23 +13,23 @@ from taolite.pruning.groups import convolutions, trace, traceable
 
 __all__ = ["count_parameters", "cut"]
 
+Net = TypeVar("Net", bound=nn.Module)
+
 
 def count_parameters(model: nn.Module) -> int:
-    """Numbers in `model` as Keras counts them: parameters plus the batch norms' moving mean and variance."""
+    """The parameter count of `model` as in Keras: parameters plus the moving means and variances of batch norms."""
     moving = sum(2 * layer.num_features for layer in model.modules() if isinstance(layer, nn.BatchNorm2d))
     return moving + sum(parameter.numel() for parameter in model.parameters())
 
 
-def cut(
-    model: nn.Module, kept: Mapping[str, Sequence[int]], depths: Mapping[str, int], input_shape: Sequence[int]
-) -> nn.Module:
-    """A copy of `model` in which each convolution named in `kept` has only these output channels.
+def cut(model: Net, kept: Mapping[str, Sequence[int]], depths: Mapping[str, int], input_shape: Sequence[int]) -> Net:
+    """A copy of `model` in which each convolution named in `kept` has these output channels only.
 
     Args:
         model: left as it is.
-        kept: indices that stay, ascending, by layer name; layers of one group are given the same.
-        depths: output channels each of these layers has in `model`.
-        input_shape: of an input that `model` accepts.
+        kept: the indices to keep, ascending, by layer name; the same for all layers of a group.
+        depths: output channels of each of these layers in `model`.
+        input_shape: (N, C, H, W) of an input that `model` accepts.
 
     Raises ModelError where a layer is missing or has another depth, or an index is out of range.
     """
@@ -38,9 +39,9 @@ def cut(
     layers = convolutions(twin)
     for name, indices in kept.items():
         if name not in layers or layers[name].out_channels != depths[name]:
-            found = f"{layers[name].out_channels} outputs" if name in layers else "no such layer"
+            found = f"here it has {layers[name].out_channels}" if name in layers else "here is no such layer"
             raise ModelError(
-                f"the pruning plan was made for another network: {name} had {depths[name]} outputs, and here is {found}"
+                f"the pruning plan was made for another network: {name} had {depths[name]} outputs, and {found}"
             )
         if not indices or list(indices) != sorted({*indices}) or not 0 <= indices[0] <= indices[-1] < depths[name]:
             raise ModelError(

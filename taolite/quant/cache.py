@@ -62,7 +62,7 @@ def parse_cache(text: str, *, where: str = "this calibration cache") -> Calibrat
                 f"{where}: line {number} is {row[:60]!r}; it needs NAME: HEX, as input_1: 3c010a14"
             ) from error
         if not divider or not 0 <= scale < np.inf:
-            raise DataError(f"{where}: line {number}: {digits} stands for {scale}, which is no scale")
+            raise DataError(f"{where}: line {number}: {digits} is {scale}; a scale needs to be 0 or more, and finite")
         ranges[name] = scale * LEVELS
     return CalibrationCache(header.strip(), ranges)
 

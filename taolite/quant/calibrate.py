@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.errors import DataError, ModelError
+from taolite.onnxfile import check_onnx, parse_onnx
 from taolite.quant.qdq import LEVELS
 
 __all__ = ["METHODS", "Method", "calibrate", "entropy_range", "float_tensors", "percentile_range", "session"]
@@ -84,7 +85,7 @@ def calibrate(
 
 def float_tensors(onnx: bytes) -> tuple[str, ...]:
     """The model's input and the outputs of its nodes, in order."""
-    graph = _load(onnx).graph
+    graph = parse_onnx(onnx).graph
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value.name for value in graph.input if value.name not in constants]
     return (*inputs, *(name for node in graph.node for name in node.output if name))
@@ -135,6 +136,7 @@ def session(onnx: bytes, *, threads: int | None = None) -> Any:
     """The model in ONNX Runtime, on the processor; nothing touches the disk."""
     import onnxruntime
 
+    check_onnx(onnx)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     if threads is not None:
@@ -155,7 +157,7 @@ def _with_peaks(onnx: bytes, names: Sequence[str]) -> bytes:
     """The model with the largest |x| of every tensor as its outputs, so that only numbers leave it."""
     from onnx import helper
 
-    model = _load(onnx)
+    model = parse_onnx(onnx)
     for name in names:
         sizes = f"{name}/sizes"
         model.graph.node.append(helper.make_node("Abs", [name], [sizes]))
@@ -164,7 +166,7 @@ def _with_peaks(onnx: bytes, names: Sequence[str]) -> bytes:
 
 
 def _with_outputs(onnx: bytes, names: Sequence[str]) -> bytes:
-    return _answering(_load(onnx), names)
+    return _answering(parse_onnx(onnx), names)
 
 
 def _answering(model: Any, names: Sequence[str]) -> bytes:
@@ -174,9 +176,3 @@ def _answering(model: Any, names: Sequence[str]) -> bytes:
     del model.graph.output[:]
     model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
     return bytes(model.SerializeToString())
-
-
-def _load(onnx: bytes) -> Any:
-    import onnx as onnx_library
-
-    return onnx_library.load_model_from_string(onnx)

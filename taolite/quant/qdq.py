@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.errors import ModelError, UsageError
+from taolite.onnxfile import parse_onnx
 
 __all__ = ["LEVELS", "insert_qdq", "layers", "quantised_tensors"]
 
@@ -84,16 +85,7 @@ def insert_qdq(
             added.activation(name, ranges[name])
             node.input[position] = _dequantized(name)
 
-    outputs = {name for node in graph.node for name in node.output}
-    nodes = [node for name, made in added.nodes.items() if name not in outputs for node in made]
-    for node in graph.node:
-        nodes.append(node)
-        nodes.extend(made for name in node.output for made in added.nodes.get(name, ()))
-    read = {name for node in nodes for name in node.input}
-    constants = [tensor for tensor in (*graph.initializer, *added.constants.values()) if tensor.name in read]
-    for field, values in ((graph.node, nodes), (graph.initializer, constants), (graph.value_info, ())):
-        del field[:]
-        field.extend(values)
+    added.write(graph)
     return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -146,6 +138,20 @@ class _Added:
             node.attribute.append(helper.make_attribute("axis", axis))
         self.nodes[name] = [node]
 
+    def write(self, graph: Any) -> None:
+        """Put the nodes behind those whose tensors they read, and the constants beside the others; constants that
+        nobody reads any more are left out."""
+        outputs = {name for node in graph.node for name in node.output}
+        nodes = [node for name, made in self.nodes.items() if name not in outputs for node in made]
+        for node in graph.node:
+            nodes.append(node)
+            nodes.extend(made for name in node.output for made in self.nodes.get(name, ()))
+        read = {name for node in nodes for name in node.input}
+        constants = [tensor for tensor in (*graph.initializer, *self.constants.values()) if tensor.name in read]
+        for field, values in ((graph.node, nodes), (graph.initializer, constants), (graph.value_info, ())):
+            del field[:]
+            field.extend(values)
+
     def _scale(self, tensor: str, scales: NDArray[np.float32]) -> tuple[str, str]:
         """Keep the scale and its zero point of 0, which says int8; their names."""
         from onnx import numpy_helper
@@ -167,14 +173,8 @@ def _dequantized(tensor: str) -> str:
 
 
 def _read(onnx: bytes) -> tuple[Any, list[_Layer]]:
-    """The ModelProto and its layers. ModelError for what is no ONNX."""
-    import onnx as onnx_library
-    from google.protobuf.message import DecodeError
-
-    try:
-        model = onnx_library.load_model_from_string(onnx)
-    except DecodeError as error:
-        raise ModelError("this is not an ONNX model, or its end is missing; export it again") from error
+    """The ModelProto and its layers."""
+    model = parse_onnx(onnx)
     constants = {tensor.name for tensor in model.graph.initializer}
     nodes = [node for node in model.graph.node if node.op_type in _LAYERS and node.input[1] in constants]
     found = []

@@ -1,4 +1,4 @@
-"""Pictures and tables of a run. Reads what stages wrote; matplotlib is imported when a curve is drawn."""
+"""Plots and tables of a run, made from the files it wrote. matplotlib is imported when a plot is drawn."""
 
 from taolite.report.plots import confusion_png, curves_png, first_batch_png, precision_recall_png, tags_png
 from taolite.report.table import ModelFigures, comparison_table

@@ -1,16 +1,13 @@
-"""Pictures of a run: what it was shown, how it learned, how well it found.
+"""Pictures of a run: its first batch, its curves, its scores. PNG files, written whole or not at all.
 
-PNG files, written whole or not at all. matplotlib is imported when a curve is drawn, on its Agg backend and without
-pyplot, so nothing here needs a screen or leaves figures behind.
+matplotlib and Pillow are imported when something is drawn.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,35 +16,23 @@ from taolite.boxes import scale_boxes
 from taolite.files import open_atomic
 from taolite.media.overlay import Colour, contact_sheet, draw_boxes, palette
 from taolite.preprocessing import resize
+from taolite.report.paper import BLUE, FAINT, GREY, INK, ORANGE, PURPLE, drawing, dress, line
 from taolite.sample import Truth
 from taolite.scorecard import AP, ScoreCard, Words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["confusion_png", "curves_png", "first_batch_png", "precision_recall_png", "tags_png"]
 
 _SHOWN = 12  # examples of a first batch
 _CELL_AREA = 480 * 360  # pixels an example takes on the sheet
 _TINT = 0.55  # opacity of full coverage
-_MANY_POINTS = 60  # beyond this, markers would hide the line
 _COUNTED = 20  # classes up to which a confusion matrix has its counts written in
-_DPI = 110
-_INK, _FAINT = "#333333", "#d9d9d9"
-_LOSS, _COST, _RATE = "#0072b2", "#d55e00", "#666666"
-_CJK_FAMILIES = (
-    "Noto Sans CJK JP",
-    "Noto Sans CJK SC",
-    "IPAGothic",
-    "WenQuanYi Micro Hei",
-    "Hiragino Sans",
-    "MS Gothic",
-)
 
 
 class TrainingExample(Protocol):
-    """What training sees of one image: (H, W, C) uint8 pixels, labels in their frame, targets drawn from them."""
+    """One training example: pixels (H, W, C) uint8, truth in those pixels, targets float32 by name."""
 
     @property
     def pixels(self) -> NDArray[np.uint8]: ...
@@ -60,62 +45,76 @@ class TrainingExample(Protocol):
 
 
 def curves_png(rows: Sequence[Mapping[str, Any]], path: Path, *, words: Words = AP) -> None:
-    """Loss, the task's metric and learning rate over the epochs, one under the other.
+    """Loss and penalty, the task's metric and the learning rate over the epochs, one under the other.
 
     Args:
-        rows: lines of metrics.jsonl: "epoch" and any of "loss", "learning_rate", "validation_cost", the metric (0..1)
-            and that of each class (0..1 by class). A null is a gap. Without any epoch the figure says so.
-        path: the PNG to write. Raises StorageError where it cannot be.
+        rows: lines of metrics.jsonl: "epoch" (from 1) and any of "loss" (of the data), "penalty" (of the regulariser;
+            rows of older runs have none), "learning_rate", "validation_cost", the metric (0..1) and that of each class
+            (0..1 by class). A null is a gap. Without any epoch the figure says so.
+        path: the PNG to write. Raises StorageError where writing fails.
         words: what the metric is called.
     """
-    losses, costs = _column(rows, "loss"), _column(rows, "validation_cost")
-    means, rates = _column(rows, words.short), _column(rows, "learning_rate")
-    with _figure((9.0, 8.0), path) as figure:
-        loss_axes, map_axes, rate_axes = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.3))
+    names = list(dict.fromkeys(name for row in rows for name in row.get(words.of_class) or {}))
+    with drawing((9.0, 8.0), path, names) as (figure, written):
+        loss_axes, metric_axes, rate_axes = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.3))
         figure.subplots_adjust(left=0.09, right=0.975, top=0.955, bottom=0.07, hspace=0.12)
-        _line(loss_axes, losses, _LOSS, "training loss", number="{:.3g}")
-        _line(loss_axes, costs, _COST, "validation cost", number="{:.3g}", dots=True)
-        positive = [value for _, value in [*losses, *costs]]
-        if positive and min(positive) > 0 and max(positive) > 10 * min(positive):
-            loss_axes.set_yscale("log")
-        _dress(loss_axes, "loss", place="upper right")
-        of_class = [(row["epoch"], row.get(words.of_class) or {}) for row in rows]
-        names = list(dict.fromkeys(name for _, values in of_class for name in values))
-        for name, colour in zip(names, palette(len(names)), strict=True):
-            points = [(epoch, values[name]) for epoch, values in of_class if values.get(name) is not None]
-            if len(names) > 1:
-                _line(map_axes, points, _on_paper(colour), name, number="{:.3f}", dots=True, width=1.3)
-        _line(map_axes, means, _INK, "mean" if len(names) > 1 else (names or ["mean"])[0], number="{:.3f}", dots=True)
-        if means:
-            epoch, best = max(means, key=lambda point: point[1])
-            map_axes.plot([epoch], [best], marker="o", markersize=10, fillstyle="none", color=_INK, linestyle="none")
-            map_axes.annotate(
-                f"best {best:.3f}", (epoch, best), (0, 9), textcoords="offset points", ha="center", color=_INK, size=8
-            )
-        map_axes.set_ylim(0, 1.1)
-        _dress(map_axes, words.of_class_long, place="lower right")
-        _line(rate_axes, rates, _RATE, "", number="")
-        _dress(rate_axes, "learning rate", place=None)
+        _draw_losses(loss_axes, rows)
+        _draw_metric(metric_axes, rows, words, written)
+        line(rate_axes, _column(rows, "learning_rate"), GREY, "", number="")
+        dress(rate_axes, "learning rate", place=None)
         rate_axes.set_xlabel("epoch")
         rate_axes.locator_params(axis="x", integer=True)
         rate_axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
         last = max((row["epoch"] for row in rows), default=0)
-        loss_axes.set_title(f"epoch {last}" if last else "no epoch has ended yet", color=_INK, size=11)
+        loss_axes.set_title(f"epoch {last}" if last else "no epoch has ended yet", color=INK, size=11)
+
+
+def _draw_losses(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Training loss, penalty and validation cost; on a logarithmic scale where they spread widely."""
+    losses, costs = _column(rows, "loss"), _column(rows, "validation_cost")
+    penalties = [(epoch, value) for epoch, value in _column(rows, "penalty") if value]  # 0 without a regulariser
+    line(axes, losses, BLUE, "training loss", number="{:.3g}")
+    line(axes, penalties, PURPLE, "penalty (regularisation)", number="{:.3g}")
+    line(axes, costs, ORANGE, "validation loss", number="{:.3g}", dots=True)
+    values = [value for _, value in [*losses, *penalties, *costs]]
+    if values and min(values) > 0 and max(values) > 10 * min(values):
+        axes.set_yscale("log")
+    dress(axes, "loss", place="upper right")
+
+
+def _draw_metric(axes: Axes, rows: Sequence[Mapping[str, Any]], words: Words, written: Mapping[str, str]) -> None:
+    """The metric of every class and their mean, the best mean ringed."""
+    of_class = [(row["epoch"], row.get(words.of_class) or {}) for row in rows]
+    for (name, text), colour in zip(written.items(), palette(len(written)), strict=True):
+        points = [(epoch, values[name]) for epoch, values in of_class if values.get(name) is not None]
+        if len(written) > 1:
+            line(axes, points, _on_paper(colour), text, number="{:.3f}", dots=True, width=1.3)
+    means = _column(rows, words.short)
+    only = next(iter(written.values()), "mean") if len(written) == 1 else "mean"
+    line(axes, means, INK, only, number="{:.3f}", dots=True)
+    if means:
+        epoch, best = max(means, key=lambda point: point[1])
+        axes.plot([epoch], [best], marker="o", markersize=10, fillstyle="none", color=INK, linestyle="none")
+        axes.annotate(
+            f"best {best:.3f}", (epoch, best), (0, 9), textcoords="offset points", ha="center", color=INK, size=8
+        )
+    axes.set_ylim(0, 1.1)
+    dress(axes, words.of_class_long, place="lower right")
 
 
 def precision_recall_png(card: ScoreCard, path: Path) -> None:
-    """Precision over recall of every class, with its AP in the legend: faint what was measured, bold its envelope.
+    """Precision over recall of every class, its AP in the legend. Faint lines: as measured; bold ones: their envelope.
 
     Args:
         card: a score card with `curves`.
-        path: the PNG to write. Raises StorageError where it cannot be.
+        path: the PNG to write. Raises StorageError where writing fails.
     """
-    with _figure((6.6, 6.0), path) as figure:
+    with drawing((6.6, 6.0), path, card.curves) as (figure, written):
         axes = figure.subplots()
         figure.subplots_adjust(left=0.1, right=0.97, top=0.93, bottom=0.09)
         for (name, curve), colour in zip(card.curves.items(), palette(len(card.curves)), strict=True):
             value = card.main.per_class.get(name, 0.0)
-            label = f"{name}  {value:.3f}" if card.objects[name] else f"{name}  (none to find)"
+            label = written[name] + (f"  {value:.3f}" if card.objects[name] else "  (no objects)")
             recall = np.array([0.0, *curve.recall])
             precision = np.array([*curve.precision[:1], *curve.precision]) if curve.precision else np.zeros(1)
             best = np.maximum.accumulate(precision[::-1])[::-1]
@@ -123,85 +122,89 @@ def precision_recall_png(card: ScoreCard, path: Path) -> None:
             axes.plot(recall, best, color=_on_paper(colour), linewidth=2.0, drawstyle="steps-pre", label=label)
         axes.set_xlim(0, 1.01)
         axes.set_ylim(0, 1.02)
-        axes.set_xlabel("recall: share of the objects that were found")
-        _dress(axes, "precision: share of the finds that are right", place="lower left")
-        axes.set_title(f"{card.main.words.long} {card.main.value:.3f}", color=_INK, size=11)
+        axes.set_xlabel("recall: share of the objects that are found")
+        dress(axes, "precision: share of the detections that are right", place="lower left")
+        axes.set_title(f"{card.main.words.long} {card.main.value:.3f}", color=INK, size=11)
 
 
 def confusion_png(confusion_kk: NDArray[np.int64], names: Sequence[str], path: Path) -> None:
-    """The confusion matrix: rows are what pictures are, columns what they were taken for; dark is a large share of its
-    row. Right answers are blue, mistakes orange, so that a few mistakes are seen beside a dark diagonal.
+    """The confusion matrix: rows are the true classes, columns the predicted ones; dark is a large share of its row.
+    Right answers are blue, mistakes orange, so that a few mistakes are seen beside a dark diagonal.
 
     Args:
         confusion_kk: (K, K) counts, K at least 1. They are written into the cells of up to 20 classes.
         names: of the K classes; beyond 60, only every second, third ... is written.
-        path: the PNG to write. Raises StorageError where it cannot be.
+        path: the PNG to write. Raises StorageError where writing fails.
     """
     classes = len(names)
     row_shares_kk = confusion_kk / np.maximum(confusion_kk.sum(axis=1, keepdims=True), 1)
     right = np.eye(classes, dtype=bool)
-    ink = np.where(right[:, :, None], np.array(_shares(_LOSS)), np.array(_shares(_COST)))
+    ink = np.where(right[:, :, None], np.array(_shares(BLUE)), np.array(_shares(ORANGE)))
     # a root lifts the few mistakes of a good classifier above what the eye takes for white
     image = 1 - np.sqrt(row_shares_kk)[:, :, None] * (1 - ink)
-    longest = max(len(name) for name in names)
-    side = min(max(3.2, 0.34 * classes), 13.0) + min(0.075 * longest, 2.4)
-    with _figure((side + 0.4, side + 0.5), path) as figure:
+    with drawing((1.0, 1.0), path, names) as (figure, written):
+        longest = max(len(text) for text in written.values())
+        side = min(max(3.2, 0.34 * classes), 13.0) + min(0.075 * longest, 2.4)
+        figure.set_size_inches(side + 0.4, side + 0.5)
         axes = figure.subplots()
         axes.imshow(image, interpolation="nearest", aspect="equal")
         every = -(-classes // 60)
         ticks = list(range(0, classes, every))
         size = 9 if classes <= 20 else 7 if classes <= 40 else 5.5
-        axes.set_xticks(ticks, [names[k] for k in ticks], rotation=0 if longest * classes <= 24 else 90, size=size)
-        axes.set_yticks(ticks, [names[k] for k in ticks], size=size)
-        axes.tick_params(colors=_INK, length=0)
+        axes.set_xticks(
+            ticks, [written[names[k]] for k in ticks], rotation=0 if longest * classes <= 24 else 90, size=size
+        )
+        axes.set_yticks(ticks, [written[names[k]] for k in ticks], size=size)
+        axes.tick_params(colors=INK, length=0)
         for edge in axes.spines.values():
-            edge.set_color(_FAINT)
+            edge.set_color(FAINT)
         if classes <= _COUNTED:
             axes.set_xticks(np.arange(1, classes) - 0.5, minor=True)
             axes.set_yticks(np.arange(1, classes) - 0.5, minor=True)
-            axes.grid(which="minor", color=_FAINT, linewidth=0.6)
+            axes.grid(which="minor", color=FAINT, linewidth=0.6)
             axes.tick_params(which="minor", length=0)
             for row, column in zip(*np.nonzero(confusion_kk), strict=True):
-                colour = "white" if row_shares_kk[row, column] > 0.4 else _INK
+                colour = "white" if row_shares_kk[row, column] > 0.4 else INK
                 axes.text(column, row, str(confusion_kk[row, column]), ha="center", va="center", color=colour, size=8)
-        axes.set_xlabel("taken for", color=_INK)
-        axes.set_ylabel("is", color=_INK)
+        axes.set_xlabel("predicted class", color=INK)
+        axes.set_ylabel("true class", color=INK)
         total, hits = int(confusion_kk.sum()), int(np.trace(confusion_kk))
-        share = f"{100 * hits / total:.2f} % right" if total else "no picture"
-        axes.set_title(f"{share} ({hits} of {total})", color=_INK, size=11)
+        share = f"accuracy {100 * hits / total:.2f} % ({hits} of {total})" if total else "no pictures"
+        axes.set_title(share, color=INK, size=11)
         figure.tight_layout()
 
 
 def tags_png(precision: Mapping[str, float], pictures: Mapping[str, int], path: Path) -> None:
-    """The average precision of each tag as a bar, the best on top, with how many pictures have it.
+    """The average precision of each tag as a bar, the best on top, with the number of pictures that have the tag.
 
     Args:
         precision: 0..1 by tag; tags that no picture has may be missing.
         pictures: how many have the tag, in the order of the classes.
-        path: the PNG to write. Raises StorageError where it cannot be.
+        path: the PNG to write. Raises StorageError where writing fails.
     """
     tags = sorted(pictures, key=lambda tag: precision.get(tag, -1.0))  # drawn from the bottom up
     values = [precision.get(tag, 0.0) for tag in tags]
-    with _figure((7.0, min(1.4 + 0.26 * len(tags), 24.0)), path) as figure:
+    with drawing((7.0, min(1.4 + 0.26 * len(tags), 24.0)), path, tags) as (figure, written):
         axes = figure.subplots()
-        axes.barh(range(len(tags)), values, color=_LOSS, height=0.7)
-        axes.set_yticks(range(len(tags)), tags, color=_INK)
+        axes.barh(range(len(tags)), values, color=BLUE, height=0.7)
+        axes.set_yticks(range(len(tags)), [written[tag] for tag in tags], color=INK)
         for place, (tag, value) in enumerate(zip(tags, values, strict=True)):
-            text = f"{value:.3f}  of {pictures[tag]}" if tag in precision else "no picture has it"
-            axes.text(value + 0.01, place, text, va="center", color=_INK, size=8)
+            text = f"{value:.3f}  of {pictures[tag]}" if tag in precision else "no pictures"
+            axes.text(value + 0.01, place, text, va="center", color=INK, size=8)
         axes.set_xlim(0, 1.2)
         axes.set_xticks(np.linspace(0, 1, 6))
         mean = f"{np.mean(list(precision.values())):.3f}" if precision else "unknown"
-        axes.set_title(f"mean average precision of tags {mean}", color=_INK, size=11)
+        axes.set_title(f"mean average precision of tags: {mean}", color=INK, size=11)
         for side in ("top", "right", "left"):
             axes.spines[side].set_visible(False)
-        axes.spines["bottom"].set_color(_FAINT)
-        axes.tick_params(colors=_INK, length=0)
+        axes.spines["bottom"].set_color(FAINT)
+        axes.tick_params(colors=INK, length=0)
         figure.tight_layout()
 
 
 def first_batch_png(examples: Sequence[TrainingExample], names: Sequence[str], path: Path) -> None:
-    """A sheet of what training sees first: augmented pictures, their labels, and tinted the cells that count.
+    """A sheet of the first training batch: augmented pictures, their labels as frames, and a tint over the grid cells
+    that are trained to detect an object.
 
     Where frames miss their objects, the labels are wrong or do not fit the size; where no tint lies under a frame, the
     rasterizer leaves that object out.
@@ -209,7 +212,7 @@ def first_batch_png(examples: Sequence[TrainingExample], names: Sequence[str], p
     Args:
         examples: a batch; the first 12 are shown. Targets called "cov" (K, h, w), 0..1, become tints.
         names: the K classes' names.
-        path: the PNG to write. Raises StorageError where it cannot be.
+        path: the PNG to write. Raises StorageError where writing fails.
     """
     from PIL import Image
 
@@ -220,7 +223,7 @@ def first_batch_png(examples: Sequence[TrainingExample], names: Sequence[str], p
     columns = -(-len(shown) // -(-len(shown) // most)) if shown else 1  # as few rows, as evenly filled
     heading = "First training batch as the network sees it. Frames: labels."
     if any("cov" in example.targets for example in shown):
-        heading += " Tint: cells that learn to see the object."
+        heading += " Tint: grid cells trained to detect it."
     sheet = contact_sheet(
         [_annotated(one, names, colours, cell_hw) for one in shown] or [np.full((*cell_hw, 3), 255, np.uint8)],
         columns=columns,
@@ -258,70 +261,9 @@ def _cell(hw: Sequence[int]) -> tuple[int, int]:
     return max(1, round(hw[0] * scale)), max(1, round(hw[1] * scale))
 
 
-@contextmanager
-def _figure(inches: tuple[float, float], path: Path) -> Iterator[Figure]:
-    """A figure that is written to `path` when the block ends without an error."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.font_manager import fontManager
-
-    known = set(fontManager.get_font_names())
-    families = ["DejaVu Sans", *(family for family in _CJK_FAMILIES if family in known)]
-    with matplotlib.rc_context({"font.family": families, "font.size": 9}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a class may be called 車 where no font has it
-        figure = Figure(figsize=inches, dpi=_DPI, facecolor="white")
-        FigureCanvasAgg(figure)
-        yield figure
-        with open_atomic(path) as stream:
-            figure.savefig(stream, format="png")
-
-
 def _column(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:
     """(epoch, value) of the rows that have a value."""
     return [(row["epoch"], float(row[name])) for row in rows if row.get(name) is not None]
-
-
-def _line(
-    axes: Axes,
-    points: Sequence[tuple[int, float]],
-    colour: str,
-    label: str,
-    *,
-    number: str,
-    dots: bool = False,
-    width: float = 2.0,
-) -> None:
-    """One curve, its last value in the legend; few points are marked, a lone one always is."""
-    if not points:
-        return
-    epochs, values = zip(*points, strict=True)
-    marker = "o" if len(points) == 1 or (dots and len(points) <= _MANY_POINTS) else ""
-    text = f"{label}  {number.format(values[-1])}" if label else None
-    axes.plot(epochs, values, color=colour, linewidth=width, marker=marker, markersize=3.5, label=text)
-
-
-def _dress(axes: Axes, title: str, *, place: Literal["upper right", "lower right", "lower left"] | None) -> None:
-    """Quiet axes: no box, faint horizontal lines, a legend where there is something to name."""
-    axes.set_ylabel(title, color=_INK)
-    axes.grid(axis="y", color=_FAINT, linewidth=0.6)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(_FAINT)
-    axes.tick_params(colors=_INK, length=3)
-    handles, labels = axes.get_legend_handles_labels()
-    if labels and place is not None:
-        axes.legend(
-            handles,
-            labels,
-            loc=place,
-            frameon=True,
-            framealpha=0.85,
-            edgecolor="none",
-            ncols=1 + (len(labels) - 1) // 8,
-        )
 
 
 def _on_paper(colour: Colour) -> str:

@@ -1,4 +1,4 @@
-"""The closing table of a life cycle: what pruning cost and what it saved, one model a row."""
+"""The table at the end of a life cycle: accuracy, size and speed of each model, one row a model."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["ModelFigures", "comparison_table"]
 
 @dataclass(frozen=True)
 class ModelFigures:
-    """What is known of one model; None where it was not measured.
+    """Measurements of one model; None where it was not measured.
 
-    `mean_ap` is a fraction 0..1, `macs` multiply-accumulates of one image, `size` the file in bytes, `latency_ms` the
-    median of one image.
+    mean_ap: 0..1. macs: multiply-accumulate operations for one image. size: of the file, bytes. latency_ms: median for
+    one image, milliseconds.
     """
 
     name: str
@@ -25,7 +25,7 @@ class ModelFigures:
 
 
 def comparison_table(rows: Sequence[ModelFigures]) -> str:
-    """A table that reads well in a terminal and is Markdown: one line a model, counts also in percent of the first row.
+    """A Markdown table: one line a model; counts also in percent of the first row.
 
     >>> print(comparison_table([ModelFigures("trained", 0.914, 11_200_000), ModelFigures("pruned", None, 1_300_000)]))
     | model   |   mAP |    parameters | MACs | file | latency |
@@ -67,7 +67,7 @@ def _count(value: int | None, whole: int | None) -> str:
 
 
 def _short(value: int) -> str:
-    """Three digits and a decimal prefix: 11.2 M, 980 k, 512 (a blank follows the number, for the unit)."""
+    """Three digits and a decimal prefix, with a space for the unit: `11.2 M`, `980 k`, `512 `."""
     number, prefix = float(value), ""
     for prefix in ("", "k", "M", "G", "T"):  # noqa: B007 - the last one is kept
         if number < 999.5:

@@ -1,4 +1,4 @@
-"""Where a run's curves and pictures go while it is under way: TensorBoard's files, and whatever service is asked for.
+"""Where a run sends its curves and pictures: TensorBoard's event files, W&B, ClearML, MLflow.
 
-`base` says what a sink is; each other module is one of them, and imports its library when it is opened.
+`base` defines a sink; every other module is one, and imports its library when it is opened.
 """

@@ -1,4 +1,4 @@
-"""What a sink is, and how one that fails is kept from taking the run with it."""
+"""What a sink is, and how a failing sink is kept from ending the run."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Pixels: TypeAlias = NDArray[np.uint8]  # (H, W, 3) RGB
 
 
 class Sink(Protocol):
-    """A place for numbers and pictures by name, at a `step` that never goes back."""
+    """Takes named numbers and pictures; `step` never decreases."""
 
     def scalars(self, values: Mapping[str, float], step: int) -> None: ...
     def pictures(self, pictures: Mapping[str, Pixels], step: int) -> None: ...
     def histograms(self, values: Mapping[str, NDArray[np.float32]], step: int) -> None: ...
     def close(self) -> None:
-        """Send what is left; nothing is given afterwards."""
+        """Send what is left. No call follows."""
         ...
 
 
 def guarded(name: str, open_sink: Callable[[], Sink], warn: Callable[[str], None]) -> Sink:
-    """The sink that `open_sink` gives; whatever it raises, then or later, is told to `warn` once and ends the sink
-    alone."""
+    """The sink that `open_sink` opens. Its first error, then or later, goes to `warn` and closes the sink; the run
+    continues."""
     return _Guarded(name, open_sink, warn)
 
 
@@ -58,4 +58,4 @@ class _Guarded:
         except Exception as error:  # other people's service: whatever it raises, the run goes on
             self._sink = None
             first = (str(error).splitlines() or [""])[0] or type(error).__name__
-            self._warn(f"{self._name}: {first}; the run goes on without it")
+            self._warn(f"{self._name}: {first}; the command continues without it")

@@ -1,11 +1,14 @@
-"""ClearML, for `clearml_config` (reference 1.13). The command line is not sent: the key may be on it. ClearML reads it
-in a thread of its own, so `sys.argv` is without arguments until the sink is closed.
+"""ClearML, for `clearml_config` (reference/detectnet_v2.md 1.13).
+
+The command line is not sent, because it may hold the key. ClearML reads it in a thread of its own, so `sys.argv` has no
+arguments until the sink is closed.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.errors import UsageError
+from taolite.extras import install_command
 from taolite.sinks.base import Pixels, Sink
 
 __all__ = ["ClearmlSettings", "open_clearml"]
@@ -38,7 +42,8 @@ def open_clearml(settings: ClearmlSettings, config: Mapping[str, Any]) -> Sink:
     try:
         from clearml import Task
     except ImportError as error:
-        raise UsageError('clearml is not installed; pip install "taolite[clearml]"') from error
+        raise UsageError(f"clearml is not installed; run {install_command('clearml')}") from error
+    _ask_for_no_update()
     arguments = sys.argv[1:]
     del sys.argv[1:]
     try:
@@ -46,6 +51,14 @@ def open_clearml(settings: ClearmlSettings, config: Mapping[str, Any]) -> Sink:
     except BaseException:
         sys.argv[1:] = arguments
         raise
+
+
+def _ask_for_no_update() -> None:
+    """ClearML asks its maker's server for a newer version, once a process, unless it has asked already."""
+    with suppress(ImportError):  # a version that has moved it, or asks nothing
+        from clearml.utilities.check_updates import CheckPackageUpdates
+
+        CheckPackageUpdates._package_version_checked = True
 
 
 def _begin(library: Any, settings: ClearmlSettings, config: Mapping[str, Any]) -> Any:

@@ -1,4 +1,5 @@
-"""Weights & Biases, for `wandb_config` (reference 1.13). The command line is not sent: the key may be on it."""
+"""Weights & Biases, for `wandb_config` (reference/detectnet_v2.md 1.13). The command line is not sent: it may hold the
+key."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.errors import UsageError
+from taolite.extras import install_command
 from taolite.sinks.base import Pixels, Sink
 
 __all__ = ["WandbSettings", "open_wandb"]
@@ -41,7 +43,7 @@ def open_wandb(settings: WandbSettings, folder: Path, config: Mapping[str, Any])
     try:
         import wandb
     except ImportError as error:
-        raise UsageError('wandb is not installed; pip install "taolite[wandb]"') from error
+        raise UsageError(f"wandb is not installed; run {install_command('wandb')}") from error
     mode = settings.mode or os.environ.get("WANDB_MODE") or "online"
     if mode == "online" and not _logged_in():
         raise UsageError("no login; set WANDB_API_KEY, run `wandb login`, or ask for `mode: OFFLINE`")

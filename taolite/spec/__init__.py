@@ -1,8 +1,8 @@
-"""Spec files: protobuf text format into frozen pydantic models, and back.
+"""Spec files: from protobuf text format to frozen pydantic models, and back.
 
-spec.load(path, DetectNetSpec)      a model, or SpecError with every problem at once
+spec.load(path, DetectNetSpec)      a model, or SpecError with all problems at once
 spec.read(path, DetectNetSpec)      the same, with warnings and their lines
-spec.dumps(model)                   text that loads back equal
+spec.dumps(model)                   text from which an equal model is loaded
 """
 
 from taolite.spec.kinds import Kind, identify

@@ -1,20 +1,20 @@
-"""From the tree of a spec to its frozen models, or to every problem at once.
+"""From the tree of a spec to its frozen models, or to all problems at once.
 
-Three passes. The first walks the tree beside the model's shapes: names, types, ranges, what is missing; whatever is
-wrong is noted and remembered as unsound. The second runs the models' own checks (those that take several fields)
-wherever the fields they use are sound. With no problem left, the third builds the models, through pydantic.
+There are three passes. The first compares the tree with the model: names, types, ranges, missing fields. A field with a
+problem is unsound. The second runs the model's own checks, which compare several fields, where these are sound. If
+there is no problem, the third builds the model with pydantic.
 
-Merging is TAO's: a block given twice is one block, the last of two scalars counts, the last of two map entries with
-one key counts. The latter two are noted as warnings.
+Repeated fields are merged as in TAO: two blocks of one name are one block; of two scalars, and of two map entries with
+one key, the last is used. A warning is given for the latter two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from taolite.errors import SpecProblem
+from taolite.errors import MOST_SHOWN, SpecProblem
 from taolite.spec.model import Finding, Key, Path, SpecModel, show_path
 from taolite.spec.shape import Shape, shapes
 from taolite.spec.text import Block, Entry, Scalar, Tree
@@ -27,7 +27,7 @@ Model = TypeVar("Model", bound=SpecModel)
 
 @dataclass(frozen=True)
 class Bound(Generic[Model]):
-    """What binding gave: a model, or None with problems; and the warnings."""
+    """The result of `bind`: the model, or None and the problems; and the warnings."""
 
     model: Model | None
     problems: tuple[SpecProblem, ...]
@@ -35,7 +35,7 @@ class Bound(Generic[Model]):
 
 
 def bind(tree: Tree, model: type[Model]) -> Bound[Model]:
-    """Bind the tree of a spec to `model`. Never raises for what a user wrote."""
+    """Bind the tree of a spec to `model`. A mistake in the spec is a problem of the result; it is not raised."""
     binder = _Binder(tree)
     plain, lenient = binder.message(model, [tree.root], (), (0, 0), ())
     binder.check(lenient, ())
@@ -51,7 +51,7 @@ def bind(tree: Tree, model: type[Model]) -> Bound[Model]:
 
 
 def all_notes(model: SpecModel, path: Path = ()) -> Iterator[Finding]:
-    """Every warning about a sound model and what is inside it; `at` is the path from the outermost."""
+    """All warnings about a model and the messages inside it; `at` is the path from the outermost message."""
     for shape in shapes(type(model)).values():
         value = getattr(model, shape.name)
         if shape.ignored and value is not None and value != shape.default:
@@ -63,7 +63,7 @@ def all_notes(model: SpecModel, path: Path = ()) -> Iterator[Finding]:
 
 
 def _children(shape: Shape, value: Any) -> Iterator[tuple[Path, SpecModel]]:
-    """The messages inside one field, each with its path below the message that holds the field."""
+    """The messages inside one field, each with its path from the message that has the field."""
     if shape.kind != "message" or value is None:
         return
     if shape.repeats == "list":
@@ -81,12 +81,13 @@ class _Binder:
     warnings: list[SpecProblem] = field(default_factory=list)
     places: dict[Path, tuple[int, int]] = field(default_factory=dict)
     unsound: list[Path] = field(default_factory=list)
+    _broken: bool | None = None  # result of `_grammar_broken`
 
     def __post_init__(self) -> None:
         self.problems.extend(self.tree.problems)
 
     def place(self, path: Path) -> tuple[int, int]:
-        """Line and column of the nearest thing that was written on the way to `path`; (0, 0) for the file."""
+        """Line and column of `path`, or of the nearest outer field that is written in the spec; (0, 0) is the file."""
         while path:
             if path in self.places:
                 return self.places[path]
@@ -112,7 +113,7 @@ class _Binder:
                 if entry.name in known:
                     given.setdefault(entry.name, []).append(entry)
                 else:
-                    text = f"{show_path((*path, entry.name))} is not a field here{nearest(entry.name, known)}"
+                    text = f"{show_path((*path, entry.name))} is not a field here{self._near(entry.name, known)}"
                     self.problems.append(SpecProblem(entry.line, entry.column, text))
         plain: dict[str, Any] = {}
         lenient: dict[str, Any] = {}
@@ -126,7 +127,7 @@ class _Binder:
     def _entries(
         self, block: Block, model: type[SpecModel], path: Path, outer: tuple[type[SpecModel], ...]
     ) -> Iterator[Entry]:
-        """The entries of a block. One that was never closed ends where a field of an outer message begins."""
+        """The entries of a block. A block that is not closed ends before the first field of an outer message."""
         for entry in block.entries:
             alien = entry.name not in shapes(model) and any(entry.name in shapes(above) for above in outer)
             if not block.closed and alien:
@@ -143,7 +144,7 @@ class _Binder:
     def _missing(self, shape: Shape, path: Path, place: tuple[int, int]) -> None:
         self.unsound.append(path)
         if self.problems and self._grammar_broken():
-            return  # it may stand in the part that could not be read
+            return  # it may be in the part that could not be read
         if shape.repeats != "no":
             need = "add one or more"
         elif shape.kind == "message":
@@ -158,7 +159,13 @@ class _Binder:
         self.problems.append(SpecProblem(*place, f"{show_path(path)} is missing; {need}"))
 
     def _grammar_broken(self) -> bool:
-        return bool(self.tree.problems) or _any_open(self.tree.root)
+        if self._broken is None:
+            self._broken = bool(self.tree.problems) or _any_open(self.tree.root)
+        return self._broken
+
+    def _near(self, word: str, known: Iterable[str]) -> str:
+        """`nearest`, for the problems that a message shows; it is slow."""
+        return nearest(word, known) if len(self.problems) < MOST_SHOWN else ""
 
     def _field(
         self,
@@ -169,7 +176,7 @@ class _Binder:
         plain: dict[str, Any],
         lenient: dict[str, Any],
     ) -> None:
-        """Bind all that was given for one field into `plain` and `lenient`."""
+        """Bind all entries of one field into `plain` and `lenient`."""
         self.places[path] = (entries[0].line, entries[0].column)
         before = len(self.problems)
         if shape.repeats == "no":
@@ -201,7 +208,7 @@ class _Binder:
         for entry, value in values:
             result = self._scalar(shape, entry, value, path)
         if len(values) > 1 and result is not None:
-            text = f"{show_path(path)} is given {len(values)} times; the last counts"
+            text = f"{show_path(path)} is given {len(values)} times; the last is used"
             self.warnings.append(SpecProblem(*self.places[path], text))
         return None if result is None else (result, result)
 
@@ -247,7 +254,7 @@ class _Binder:
                     continue
                 key, (sound, loose) = bound
                 if key in plain:
-                    text = f'{show_path(path)} has two entries for "{key}"; the last counts'
+                    text = f'{show_path(path)} has two entries for "{key}"; the last is used'
                     self.warnings.append(SpecProblem(entry.line, entry.column, text))
                 plain[key], lenient[key] = sound, loose
         return plain, lenient
@@ -255,7 +262,7 @@ class _Binder:
     def _map_entry(
         self, shape: Shape, entry: Entry, block: Block, path: Path, outer: tuple[type[SpecModel], ...]
     ) -> tuple[str, tuple[Any, Any]] | None:
-        """One `{ key: ... value ... }`; None where it cannot be read."""
+        """One `{ key: ... value ... }`; None if it cannot be read."""
         keys: list[Entry] = []
         values: list[Entry] = []
         before = len(self.problems)
@@ -265,7 +272,7 @@ class _Binder:
             elif part.name == "value":
                 values.append(part)
             else:
-                near = nearest(part.name, ("key", "value")) or "; an entry has a `key` and a `value`"
+                near = self._near(part.name, ("key", "value")) or "; an entry has a `key` and a `value`"
                 self._problem(part, (*path, part.name), f"is not a field here{near}")
         for name, parts in (("key", keys), ("value", values)):
             if not parts and not self._grammar_broken():
@@ -288,7 +295,7 @@ class _Binder:
         return True
 
     def _scalar(self, shape: Shape, entry: Entry, value: Scalar | Block, path: Path) -> Any:
-        """The value, or None after noting what is wrong with it."""
+        """The value; None after adding a problem."""
         if isinstance(value, Block):
             self._problem(value, path, "is a block; it needs to be a single value after `:`")
             return None
@@ -301,7 +308,7 @@ class _Binder:
         return result
 
     def _block(self, entry: Entry, value: Scalar | Block, path: Path) -> Block | None:
-        """The value where it is a block; None after noting that it is not."""
+        """The value if it is a block; None after adding a problem."""
         if isinstance(value, Block):
             return value
         self._problem(value, path, f"is {value.text}; it needs to be a block, `{entry.name} {{ }}`")
@@ -325,7 +332,7 @@ class _Binder:
                     self.problems.append(SpecProblem(*self.place(at), text))
 
     def _sound(self, path: Path, use: tuple[str, ...]) -> bool:
-        """Whether nothing unsound lies on the way to, at, or below the field `use` of the message at `path`."""
+        """True if the field `use` of the message at `path` is sound, and so are the messages around and inside it."""
         for bad in self.unsound:
             if bad[: len(path)] != path:
                 if path[: len(bad)] == bad:
@@ -338,7 +345,7 @@ class _Binder:
 
 
 class _MapEntry(SpecModel):
-    """The two fields of every map entry, for their names and the type of the key."""
+    """The two fields of a map entry: their names, and the type of the key."""
 
     key: str
     value: str = ""

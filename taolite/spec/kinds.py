@@ -1,18 +1,18 @@
-"""Which kind of spec a file is, told from the names of its outermost fields."""
+"""The kind of a spec file, from the names of its outermost fields."""
 
 from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
 
-from taolite.spec.files import read_text
+from taolite.spec.files import own_errors, read_text
 from taolite.spec.text import Block, Tree, parse
 
 __all__ = ["Kind", "identify", "kind_of"]
 
 
 class Kind(str, Enum):
-    """The kinds that can be told apart; the value is what a message calls them."""
+    """The kinds that are recognised; the value is the name in messages."""
 
     DETECTNET = "DetectNet_v2 experiment"
     DETECTNET_INFERENCE = "DetectNet_v2 inference"
@@ -32,7 +32,7 @@ class Kind(str, Enum):
 
     @property
     def is_read(self) -> bool:
-        """Whether this version reads specs of this kind."""
+        """True if this version reads specs of this kind."""
         return self in (
             Kind.DETECTNET,
             Kind.DETECTNET_INFERENCE,
@@ -42,7 +42,7 @@ class Kind(str, Enum):
         )
 
 
-# The first of these that the file has decides.
+# The first of these fields that the file has decides.
 _TELLING = (
     ("ssd_config", Kind.SSD),
     ("dssd_config", Kind.DSSD),
@@ -65,7 +65,7 @@ _TELLING = (
     ("nms_config", Kind.SSD),  # the evaluation specs of SSD carry no ssd_config
 )
 
-# Where none is there: a field inside an outermost one.
+# If the file has none of them: a field inside an outermost one.
 _TELLING_INSIDE = (
     ("model_config", "objective_set", Kind.DETECTNET),
     ("augmentation_config", "preprocessing", Kind.DETECTNET),
@@ -76,12 +76,14 @@ _TELLING_INSIDE = (
 
 
 def identify(path: Path | str) -> Kind:
-    """The kind of the spec at `path`. Raises PathError where it cannot be read."""
-    return kind_of(parse(read_text(path)))
+    """The kind of the spec at `path`. Raises PathError if it cannot be read."""
+    text = read_text(path)
+    with own_errors(path):
+        return kind_of(parse(text))
 
 
 def kind_of(tree: Tree) -> Kind:
-    """The kind of a spec that was parsed already."""
+    """The kind of a parsed spec."""
     fields = _fields(tree.root)
     for name, kind in _TELLING:
         if name in fields:

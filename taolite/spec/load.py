@@ -8,32 +8,31 @@ from typing import Any, Generic, TypeVar
 
 from taolite.errors import SpecError, SpecProblem
 from taolite.spec.bind import all_notes, bind
-from taolite.spec.files import read_text
+from taolite.spec.files import own_errors, read_text
 from taolite.spec.model import SpecModel, show_path
 from taolite.spec.text import parse
 
 __all__ = ["Reading", "json_schema", "load", "loads", "read", "reads", "warnings"]
 
 Model = TypeVar("Model", bound=SpecModel)
-Read = TypeVar("Read")
+Read = TypeVar("Read", covariant=True)
 
 
 @dataclass(frozen=True)
 class Reading(Generic[Read]):
-    """A spec that was read, or what a task makes of it, and what is worth a warning in it, with lines, in file
-    order."""
+    """A spec that was read (or what a task makes of it), and its warnings with their lines, in file order."""
 
     model: Read
     warnings: tuple[SpecProblem, ...]
 
 
 def load(path: Path | str, model: type[Model]) -> Model:
-    """Read the spec at `path`. Raises PathError (no such file) and SpecError (all its problems)."""
+    """Read the spec at `path`. Raises PathError (it cannot be read) and SpecError (all its problems)."""
     return read(path, model).model
 
 
 def loads(text: str, model: type[Model], *, path: Path | str = "<text>") -> Model:
-    """Read a spec from `text`; `path` is what messages call it. Raises SpecError."""
+    """Read a spec from `text`; `path` is its name in messages. Raises SpecError."""
     return reads(text, model, path=path).model
 
 
@@ -44,15 +43,16 @@ def read(path: Path | str, model: type[Model]) -> Reading[Model]:
 
 def reads(text: str, model: type[Model], *, path: Path | str = "<text>") -> Reading[Model]:
     """Like `loads`, with the warnings. Raises SpecError."""
-    bound = bind(parse(text), model)
+    with own_errors(path):
+        bound = bind(parse(text), model)
     if bound.model is None:
         raise SpecError(path, bound.problems)
     return Reading(bound.model, bound.warnings)
 
 
 def warnings(model: SpecModel) -> list[str]:
-    """What is legal in `model` and still worth a warning, one sentence each. (`read` adds line numbers, and what only
-    the text shows, such as a field given twice.)"""
+    """Warnings about `model`, one sentence each. (`read` adds line numbers, and warnings that need the text,
+    as for a field that is given twice.)"""
     return [f"{show_path(finding.at)} {finding.text}".strip() for finding in all_notes(model)]
 
 

@@ -1,4 +1,4 @@
-"""What a spec is made of: frozen pydantic models, each field with its default, range, unit and one sentence.
+"""Building blocks of specs: frozen pydantic models; each field has a default, range, unit and one sentence.
 
 A spec message is a class derived from `SpecModel`; its fields are declared with `field(...)`:
 
@@ -7,9 +7,9 @@ A spec message is a class derived from `SpecModel`; its fields are declared with
         weight: Float = field(0.0, ge=0, doc="Factor of the sum.")
 
 Types: `UInt` `Int` `Float` `IntOrFloat` bool str, an enum derived from `SpecEnum`, `Literal` of strings or integers,
-another SpecModel, `tuple[X, ...]` for a repeated field, `dict[str, X]` for a map (order kept), and `X | None` where
-unset has a meaning of its own. A field without default must be there. What takes more than one field to judge is a
-method marked `@check("field", ...)`; what is legal and still worth saying comes from `spec_notes`.
+another SpecModel, `tuple[X, ...]` for a repeated field, `dict[str, X]` for a map (its order is kept), and `X | None` if
+unset has its own meaning. A field without a default is required. A check of several fields is a method marked
+`@check("field", ...)`; `spec_notes` gives warnings about valid values.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Wire:
-    """The whole numbers a protobuf type can hold. No pydantic limit, so that a field's own `ge` and `le` stay beside
-    it (of two of a kind pydantic keeps one)."""
+    """The range of a protobuf integer type. It is not a pydantic limit, because pydantic keeps only one limit of each
+    kind, and a field may have its own `ge` and `le`."""
 
     low: int
     high: int
@@ -72,14 +72,14 @@ IntOrFloat: TypeAlias = Annotated[int, Field(strict=True)] | Float
 
 
 class SpecEnum(str, Enum):
-    """An enum of a spec: values are TAO's names, and TAO's numbers are their positions, from 0."""
+    """An enum of a spec. The values are TAO's names; TAO's numbers are their positions, from 0."""
 
     def __str__(self) -> str:
         return str(self.value)
 
 
 class Key(str):
-    """The key of a map entry, as a step of a path."""
+    """The key of a map entry, as one step of a path."""
 
 
 Path: TypeAlias = tuple[str | int, ...]  # field names as TAO spells them, Keys of maps, indices of repeated fields
@@ -87,8 +87,8 @@ Path: TypeAlias = tuple[str | int, ...]  # field names as TAO spells them, Keys 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check has to say: `at` is the path below the model that was checked, `text` goes on from its name,
-    as in `is 0; it needs to be 1 or more`."""
+    """A problem or a warning of a check. at: path from the model that was checked. text: continues the sentence that
+    begins with the field's name, as in `is 0; it needs to be 1 or more`."""
 
     at: Path
     text: str
@@ -96,7 +96,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class OneOf:
-    """Fields of which at most one may be set, or exactly one with `required`; `name` is for the message."""
+    """Fields of which at most one may be set; with `required`, exactly one. `name` is used in messages."""
 
     name: str
     members: tuple[str, ...]
@@ -121,12 +121,12 @@ def field(
     """Declare one field of a SpecModel.
 
     Args:
-        default: the value an absent field acts as; without one the field must be there.
+        default: the value of an absent field; a field without a default is required.
         doc: one sentence.
         unit: of the value, e.g. "px", "epochs".
-        zero_is_default: an explicit 0 (or "") reads as absent, as in TAO, where the two cannot be told apart.
-        ignored: why the field has no effect; setting it is then noted.
-        spec_name: how the spec spells it, where Python cannot (`model_config`).
+        zero_is_default: 0 (or "") means absent, as in TAO, which cannot tell the two apart.
+        ignored: why the field has no effect; a spec that sets it gets a warning.
+        spec_name: the name in the spec, if Python cannot use it (`model_config`).
         ge, gt, le, lt, multiple_of: range of a number; min_length: of a string, repeated field or map.
     """
     extra: dict[str, Any] = {
@@ -152,8 +152,8 @@ _Check = TypeVar("_Check", bound=Callable[[Any], Iterator[Finding]])
 
 
 def check(*uses: str) -> Callable[[_Check], _Check]:
-    """Mark a method that yields Findings from the fields named in `uses` (dotted, as the spec spells them, map keys
-    left out). It is run only when all of those are sound, so it need not guard against what is missing."""
+    """Mark a method that yields Findings about the fields in `uses` (dotted names of the spec, without map keys). It is
+    only called if all of these are sound, so it need not check for missing values."""
 
     def mark(method: _Check) -> _Check:
         method.uses = tuple(tuple(use.split(".")) for use in uses)  # type: ignore[attr-defined]
@@ -163,7 +163,7 @@ def check(*uses: str) -> Callable[[_Check], _Check]:
 
 
 class SpecModel(BaseModel):
-    """Base of every spec message: frozen, and unknown fields are an error."""
+    """Base of all spec messages. Frozen; an unknown field is an error."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", protected_namespaces=(), populate_by_name=True, validate_default=False
@@ -210,12 +210,12 @@ class SpecModel(BaseModel):
                 yield Finding((), f"has no {group.name}; add {names}")
 
     def spec_notes(self) -> Iterator[Finding]:
-        """What is legal and still worth a warning; of this message alone, not of those inside it."""
+        """Warnings about valid values of this message; not about messages inside it."""
         return iter(())
 
 
 def show_path(path: Path) -> str:
-    """`("a", "b", Key("cat"), "c")` -> `a.b["cat"].c`; indices are left out, the line says which one."""
+    """`("a", "b", Key("cat"), "c")` -> `a.b["cat"].c`. Indices are left out, because messages have the line."""
     text = ""
     for step in path:
         if isinstance(step, Key):

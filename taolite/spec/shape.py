@@ -1,6 +1,6 @@
-"""What a field of a SpecModel is, read off its annotation: its kind, whether it repeats, and the range of its values.
+"""The shape of a SpecModel's field, from its annotation: kind, repetition, and range of values.
 
-This is the only place that looks inside annotations; the binder, the writer and the oracle of the tests ask here.
+Only this module looks into annotations; the binder, the writer and the oracle of the tests use it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from taolite.spec.model import SpecModel, Wire
 
 __all__ = ["Range", "Shape", "shapes"]
 
-_WIDEST = (2**31 - 1, 2**32 - 1)  # the limits of the wire type, not worth a word unless they are passed
+_WIDEST = (2**31 - 1, 2**32 - 1)  # limits of the wire types; messages leave them out unless they are exceeded
 
 
 @dataclass(frozen=True)
 class Range:
-    """What the numbers or the length of a value must satisfy; unset limits are infinite."""
+    """Limits of a number, or of the length of a value. A limit that is not set is infinite."""
 
     low: float = -math.inf
     low_open: bool = False
@@ -35,7 +35,7 @@ class Range:
     finite: bool = False
 
     def holds(self, value: float) -> bool:
-        """Whether a number is inside; nan never is, once there is any limit."""
+        """True if the number is in the range. With any limit, nan is not."""
         if self.finite and not math.isfinite(value):
             return False
         if self.low > -math.inf and not (value > self.low if self.low_open else value >= self.low):
@@ -45,7 +45,7 @@ class Range:
         return self.multiple_of is None or value % self.multiple_of == 0
 
     def needs(self, value: float | None = None) -> str:
-        """The end of `it needs to be ...`; with the offending `value`, no more than what helps with it."""
+        """The end of `it needs to be ...`. With the `value` that was given, only the limit that it exceeds."""
         if value is not None and not math.isfinite(value):
             return "a finite number"
         if self.multiple_of is not None and value is not None and value > 0:
@@ -62,7 +62,7 @@ class Range:
             return f"from {low:g} to {high:g}" if abs(high) < 1e6 else f"from {low:.0f} to {high:.0f}"
         parts = []
         if low > -math.inf:
-            parts.append(f"more than {low:g}" if self.low_open else f"{low:g} or more")
+            parts.append(f"more than {low:g}" if self.low_open else f"{low:.15g} or more")
         if high < math.inf:
             parts.append(f"less than {high:g}" if self.high_open else f"{high:.15g} or less")
         return " and ".join(parts)
@@ -70,7 +70,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Shape:
-    """One field. `name` is the attribute, `spec_name` TAO's spelling; `kind` is that of one element."""
+    """One field. name: of the attribute. spec_name: TAO's spelling. kind: of one element."""
 
     name: str
     spec_name: str
@@ -89,7 +89,7 @@ class Shape:
 
 @cache
 def shapes(model: type[SpecModel]) -> dict[str, Shape]:
-    """The fields of `model` by TAO's spelling, in the order of declaration."""
+    """The fields of `model` by TAO's spelling, in the order in which they are declared."""
     found = {}
     for name, info in model.model_fields.items():
         shape = _shape(name, info)
@@ -125,7 +125,7 @@ def _shape(name: str, info: FieldInfo) -> Shape:
 
 
 def _unwrap(annotation: Any, limits: list[Any]) -> Any:
-    """Take off `Annotated[...]` and `| None`, keeping the limits found on the way."""
+    """Remove `Annotated[...]` and `| None`; limits that are found are added to `limits`."""
     while True:
         if get_origin(annotation) is Annotated:
             annotation, *extra = get_args(annotation)
@@ -167,18 +167,24 @@ def _range(limits: list[Any], *, finite: bool) -> Range:
                 low, low_open = limit.low, False
             if limit.high < high:
                 high, high_open = limit.high, False
-        elif isinstance(limit, annotated_types.Ge) and float(limit.ge) > low:  # type: ignore[arg-type]
-            low, low_open = float(limit.ge), False  # type: ignore[arg-type]
-        elif isinstance(limit, annotated_types.Gt) and float(limit.gt) >= low:  # type: ignore[arg-type]
-            low, low_open = float(limit.gt), True  # type: ignore[arg-type]
-        elif isinstance(limit, annotated_types.Le) and float(limit.le) < high:  # type: ignore[arg-type]
-            high, high_open = float(limit.le), False  # type: ignore[arg-type]
-        elif isinstance(limit, annotated_types.Lt) and float(limit.lt) <= high:  # type: ignore[arg-type]
-            high, high_open = float(limit.lt), True  # type: ignore[arg-type]
+        elif isinstance(limit, annotated_types.Ge) and _number(limit.ge) > low:
+            low, low_open = _number(limit.ge), False
+        elif isinstance(limit, annotated_types.Gt) and _number(limit.gt) >= low:
+            low, low_open = _number(limit.gt), True
+        elif isinstance(limit, annotated_types.Le) and _number(limit.le) < high:
+            high, high_open = _number(limit.le), False
+        elif isinstance(limit, annotated_types.Lt) and _number(limit.lt) <= high:
+            high, high_open = _number(limit.lt), True
         elif isinstance(limit, annotated_types.MultipleOf):
-            multiple_of = int(limit.multiple_of)  # type: ignore[call-overload]
+            multiple_of = int(_number(limit.multiple_of))
         elif isinstance(limit, annotated_types.MinLen):
             min_length = limit.min_length
         elif getattr(limit, "allow_inf_nan", None) is False:
             finite = True
     return Range(low, low_open, high, high_open, multiple_of, min_length, finite)
+
+
+def _number(bound: object) -> float:
+    """A bound of a spec's field, all of which are numbers."""
+    assert isinstance(bound, (int, float)), f"{bound!r} bounds no number"
+    return float(bound)

@@ -1,10 +1,10 @@
-"""Protobuf text format, read into a tree that remembers where everything stood.
+"""Parser of protobuf text format. The result is a tree with lines and columns.
 
-The tree knows no types: a `Block` is the inside of `{ }` (or of the file), holding `Entry`s in file order, each with
-a name and its values, and a value is a `Block` or a `Scalar` (the raw tokens). What a token means (a float? an enum
-name?) is decided in `bind`, where the type is known. Lines and columns count from 1, columns in characters.
+The tree has no types. A `Block` is the inside of `{ }` (or of the file); it has `Entry`s in file order, each with a
+name and values. A value is a `Block` or a `Scalar` (the raw tokens). What a token means (a float? an enum name?) is
+decided in `bind`, where the type is known. Lines and columns are counted from 1, columns in characters.
 
-Reading never stops at the first mistake: after one it goes on at the next line, and hands out every problem.
+The parser does not stop at the first mistake: it continues at the next line, and reports all problems.
 The grammar is that of the `protobuf` package's `text_format` (the oracle of the tests), less extensions (`[name]`).
 """
 
@@ -16,14 +16,16 @@ from typing import Literal, TypeAlias
 
 from taolite.errors import SpecProblem
 
-__all__ = ["Block", "Entry", "Scalar", "Token", "Tree", "parse"]
+__all__ = ["Block", "Entry", "Scalar", "Token", "Tree", "parse", "shown"]
 
+_LONGEST_NAME = 200  # characters; the longest of TAO's fields has 40
+_LONGEST_SHOWN = 80  # characters of a word that a message quotes
 _DEEPEST = 100  # nested blocks; a spec has 7. Python's own recursion limit is far above
 
 
 @dataclass(frozen=True)
 class Token:
-    """One word of the text. `text` is as written, quotes included; empty at the end of the file."""
+    """One word of the text. text: as written, with quotes; empty at the end of the file."""
 
     kind: Literal["name", "number", "string", "symbol", "end"]
     text: str
@@ -33,7 +35,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Scalar:
-    """A value that is no block: one token, or several string tokens side by side, which read as one string."""
+    """A value that is not a block: one token, or several adjacent string tokens, which are one string."""
 
     tokens: tuple[Token, ...]
 
@@ -49,13 +51,13 @@ class Scalar:
 
     @property
     def text(self) -> str:
-        """As written, adjacent strings joined by a blank."""
-        return " ".join(token.text for token in self.tokens)
+        """As written, with a blank between adjacent strings. For messages: a long text is shortened."""
+        return shown(" ".join(token.text for token in self.tokens))
 
 
 @dataclass
 class Block:
-    """What stands between `{` and `}`; line and column are those of the brace (1:1 for the file)."""
+    """The inside of `{ }`. Line and column are those of the brace (1:1 for the file)."""
 
     line: int
     column: int
@@ -80,14 +82,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Tree:
-    """A whole file: its outermost block, and the problems of its grammar, in file order."""
+    """A whole file: its outermost block, and the syntax problems in file order."""
 
     root: Block
     problems: tuple[SpecProblem, ...]
 
 
 def parse(text: str) -> Tree:
-    """Read `text`; the tree holds everything that could be read, the problems say what could not."""
+    """Parse `text`. The tree has everything that could be read, and the problems."""
     return _Parser(_tokens(text)).file()
 
 
@@ -102,7 +104,7 @@ _WORDS = re.compile(
 
 
 def _tokens(text: str) -> list[Token]:
-    """Cut `text` into tokens, the last of kind `end`. A string without its second quote ends with its line."""
+    """Split `text` into tokens; the last has the kind `end`. A string without a closing quote ends with its line."""
     tokens: list[Token] = []
     position, line, line_start = 0, 1, 0
     while True:
@@ -126,15 +128,15 @@ _CLOSING = {"{": "}", "<": ">"}
 
 
 class _UnreadableError(Exception):
-    """The entry being read makes no sense from here on; its problem is noted already."""
+    """The rest of the current entry cannot be read. The problem is already recorded."""
 
 
 class _TooDeepError(Exception):
-    """Reading ends here; its problem is noted already."""
+    """Parsing ends here. The problem is already recorded."""
 
 
 class _Parser:
-    """Recursive descent over the tokens; one method for each rule of the grammar."""
+    """Recursive descent parser, with one method for each rule of the grammar."""
 
     def __init__(self, tokens: list[Token]) -> None:
         self._tokens = tokens
@@ -145,7 +147,7 @@ class _Parser:
         root = Block(1, 1)
         while self._token.kind != "end":
             if self._token.text in ("}", ">"):
-                self._note(self._token, f"`{self._token.text}` closes nothing here; remove it, or open its block above")
+                self._note(self._token, f"`{self._token.text}` closes no block; remove it, or open its block above")
                 self._next()
                 continue
             try:
@@ -178,7 +180,7 @@ class _Parser:
         return _UnreadableError()
 
     def _entry_into(self, block: Block, end: str, depth: int) -> None:
-        """Read one entry of `block`; after a mistake, go on with the next line."""
+        """Read one entry of `block`; after a mistake, continue at the next line."""
         start = self._token
         try:
             self._entry(block, depth)
@@ -190,7 +192,9 @@ class _Parser:
     def _entry(self, block: Block, depth: int) -> None:
         name = self._token
         if name.kind not in ("name", "number") or not (name.text[0].isalnum() or name.text[0] == "_"):
-            raise self._fail(name, f"{_show(name)} stands where the name of a field is needed")
+            raise self._fail(name, f"found {_show(name)}; the name of a field is needed here")
+        if len(name.text) > _LONGEST_NAME:
+            raise self._fail(name, f"found {_show(name)}; the name of a field is needed here")
         self._next()
         entry = Entry(name.text, name.line, name.column, [], False, self._take(":"))
         block.entries.append(entry)
@@ -202,7 +206,7 @@ class _Parser:
                 entry.values.append(self._value(entry, depth))
         except _UnreadableError:
             if not entry.values:
-                block.entries.remove(entry)
+                block.entries.pop()
             raise
         if not self._take(","):
             self._take(";")
@@ -217,7 +221,7 @@ class _Parser:
                 return
             if not self._take(","):
                 where = f" (its `[` is on line {opening.line})" if opening.line != self._token.line else ""
-                raise self._fail(self._token, f"{_show(self._token)} stands where the list needs `,` or `]`{where}")
+                raise self._fail(self._token, f"found {_show(self._token)}; the list needs `,` or `]` here{where}")
 
     def _value(self, entry: Entry, depth: int) -> Value:
         token = self._token
@@ -231,14 +235,14 @@ class _Parser:
             return self._strings()
         if token.kind in ("name", "number"):
             return Scalar((self._next(),))
-        raise self._fail(token, f"{_show(token)} stands where the value of `{entry.name}` is needed")
+        raise self._fail(token, f"found {_show(token)}; the value of `{entry.name}` is needed here")
 
     def _strings(self) -> Scalar:
         tokens = []
         while self._token.kind == "string":
             token = self._next()
             if len(token.text) < 2 or token.text[-1] != token.text[0] or _ends_escaped(token.text):
-                raise self._fail(token, f"this string does not end on its line; add the closing {token.text[0]}")
+                raise self._fail(token, f"this string is not closed on its line; add the closing {token.text[0]}")
             tokens.append(token)
         return Scalar(tuple(tokens))
 
@@ -263,10 +267,15 @@ class _Parser:
 
 
 def _ends_escaped(text: str) -> bool:
-    """Whether the last quote of a string token is itself escaped, as in "abc\\"."""
+    """True if the last quote of a string token is escaped, as in "abc\\"."""
     body = text[1:-1]
     return (len(body) - len(body.rstrip("\\"))) % 2 == 1
 
 
+def shown(text: str) -> str:
+    """`text` for a message, shortened if it is long."""
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}... ({len(text)} characters)"
+
+
 def _show(token: Token) -> str:
-    return f"`{token.text}`" if token.text else "the end of the file"
+    return f"`{shown(token.text)}`" if token.text else "the end of the file"

@@ -1,7 +1,7 @@
-"""One token of a spec into one Python value: what `0x1F`, `1e-3f`, `'a\\tb'`, `t` and `INTEGRATE` mean.
+"""From the tokens of a spec to Python values: the meaning of `0x1F`, `1e-3f`, `'a\\tb'`, `t` and `INTEGRATE`.
 
-The accepted spellings are those of the `protobuf` package's text_format (the oracle of the tests). Every function
-takes a `Scalar` and raises `UnfitError` with the end of a sentence that begins with the field's name.
+The accepted spellings are those of text_format in the `protobuf` package (the oracle of the tests). Each function takes
+a `Scalar` and raises `UnfitError`, whose text continues a sentence that begins with the field's name.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from taolite.spec.text import Scalar, Token
 
 __all__ = ["UnfitError", "nearest", "value_of"]
 
+_BEYOND = 10**18  # a whole number that no field of a spec can hold
+_LONGEST_STRING = 1 << 16  # characters
+_LONGEST_WORD = 100  # characters of a word that may be a known one misspelt
+
 
 class UnfitError(Exception):
-    """The value does not fit; the text goes on from the field's name."""
+    """The value does not fit. The text continues a sentence that begins with the field's name."""
 
 
 def value_of(shape: Shape, scalar: Scalar) -> Any:
-    """The value of one element of the field `shape`, in range. Raises UnfitError."""
+    """The value of one element of the field `shape`. Raises UnfitError if it is not valid."""
     if shape.kind == "enum":
         assert shape.enum is not None
         return _enum(scalar, shape.enum)
@@ -34,6 +38,8 @@ def value_of(shape: Shape, scalar: Scalar) -> Any:
         value = _string(scalar)
     elif shape.kind == "int":
         value = _integer(scalar)
+        if abs(value) == _BEYOND:
+            raise UnfitError(f"is {scalar.text}; it needs to be {_need(shape, value)}")
     else:
         value = _number(scalar, keep_integer=shape.kind == "int_or_float")
     if shape.zero_is_default and shape.repeats == "no" and value in (0, ""):
@@ -43,24 +49,32 @@ def value_of(shape: Shape, scalar: Scalar) -> Any:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean `x`?`, or nothing where no known word is near."""
+    """`; did you mean `x`?`, or "" if no known word is similar."""
+    if len(word) > _LONGEST_WORD:
+        return ""
     known = list(known)
     by_lower = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return f"; did you mean `{by_lower[near[0]]}`?" if near else ""
 
 
+def _need(shape: Shape, value: Any) -> str:
+    """The end of `it needs to be ...`, for a field of choices or numbers whose `value` is not valid."""
+    if not shape.choices:
+        return shape.range.needs(value)
+    return _listed([f"`{choice}`" if isinstance(choice, str) else str(choice) for choice in shape.choices])
+
+
 def _check(shape: Shape, value: Any, scalar: Scalar) -> None:
     if shape.choices:
         if value not in shape.choices:
-            allowed = [f"`{choice}`" if isinstance(choice, str) else str(choice) for choice in shape.choices]
             near = nearest(value, [str(choice) for choice in shape.choices]) if isinstance(value, str) else ""
-            raise UnfitError(f"is {scalar.text}; it needs to be {_listed(allowed)}{near}")
+            raise UnfitError(f"is {scalar.text}; it needs to be {_need(shape, value)}{near}")
     elif isinstance(value, str):
         if shape.repeats == "no" and len(value) < shape.range.min_length:
             raise UnfitError('is ""; it needs a value')
     elif not shape.range.holds(value):
-        raise UnfitError(f"is {scalar.text}; it needs to be {shape.range.needs(value)}")
+        raise UnfitError(f"is {scalar.text}; it needs to be {_need(shape, value)}")
 
 
 def _listed(words: list[str]) -> str:
@@ -75,19 +89,23 @@ def _one(scalar: Scalar, need: str) -> Token:
 
 
 def _integer(scalar: Scalar) -> int:
+    """The whole number. One of more than 18 digits, which no field can hold, becomes `_BEYOND` or its negative."""
     text = _one(scalar, "a whole number").text
+    if re.fullmatch(r"-?[1-9][0-9]{18,}", text):  # Python itself reads no more than 4300 digits
+        return -_BEYOND if text.startswith("-") else _BEYOND
     octal = re.fullmatch(r"(-?)0([0-9]+)", text)
     try:
-        return int(f"{octal[1]}0o{octal[2]}" if octal else text, 0)
+        number = int(f"{octal[1]}0o{octal[2]}" if octal else text, 0)
+        return max(-_BEYOND, min(number, _BEYOND))
     except ValueError:
-        raise UnfitError(f"is {text}; it needs to be a whole number") from None
+        raise UnfitError(f"is {scalar.text}; it needs to be a whole number") from None
 
 
 def _number(scalar: Scalar, *, keep_integer: bool) -> int | float:
     text = _one(scalar, "a number").text
     if re.match(r"-?0[0-9]+", text):
-        raise UnfitError(f"is {text}; it needs to be a number, without the leading 0")
-    if keep_integer and re.fullmatch(r"-?[0-9]+", text):
+        raise UnfitError(f"is {scalar.text}; it needs to be a number, without the leading 0")
+    if keep_integer and re.fullmatch(r"-?[0-9]{1,18}", text):
         return int(text)
     special = re.fullmatch(r"(-?)(inf|infinity|nan)f?", text, re.IGNORECASE)
     if special:
@@ -97,7 +115,7 @@ def _number(scalar: Scalar, *, keep_integer: bool) -> int | float:
             return float(spelling)
         except ValueError:
             continue
-    raise UnfitError(f"is {text}; it needs to be a number")
+    raise UnfitError(f"is {scalar.text}; it needs to be a number")
 
 
 def _bool(scalar: Scalar) -> bool:
@@ -106,7 +124,7 @@ def _bool(scalar: Scalar) -> bool:
         return True
     if text in ("false", "f", "0", "False"):
         return False
-    raise UnfitError(f"is {text}; it needs to be true or false")
+    raise UnfitError(f"is {scalar.text}; it needs to be true or false")
 
 
 def _enum(scalar: Scalar, enum: type[Enum]) -> Enum:
@@ -119,9 +137,10 @@ def _enum(scalar: Scalar, enum: type[Enum]) -> Enum:
     try:
         number = int(text, 0)
     except ValueError:
-        raise UnfitError(f"is {text}; it needs to be {names}{nearest(text, [m.name for m in members])}") from None
+        near = nearest(text, [m.name for m in members])
+        raise UnfitError(f"is {scalar.text}; it needs to be {names}{near}") from None
     if not 0 <= number < len(members):
-        raise UnfitError(f"is {text}; it needs to be {names} (or its number, 0 to {len(members) - 1})")
+        raise UnfitError(f"is {scalar.text}; it needs to be {names} (or its number, 0 to {len(members) - 1})")
     return members[number]
 
 
@@ -133,6 +152,8 @@ def _string(scalar: Scalar) -> str:
     if scalar.tokens[0].kind != "string":
         raise UnfitError(f"is {scalar.text}; it needs to be a string in quotes")
     raw = b"".join(_unescape(token) for token in scalar.tokens)
+    if len(raw) > _LONGEST_STRING:
+        raise UnfitError(f"has {len(raw)} bytes; it needs to have {_LONGEST_STRING} or fewer")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -140,7 +161,7 @@ def _string(scalar: Scalar) -> str:
 
 
 def _unescape(token: Token) -> bytes:
-    """The bytes a quoted token stands for. A backslash before a letter that means nothing stays, as in TAO."""
+    """The bytes of a quoted token. A backslash before a letter without a meaning is kept, as in TAO."""
     text, out, position = token.text[1:-1], bytearray(), 0
     for match in _ESCAPE.finditer(text):
         out += text[position : match.start()].encode("utf-8")
@@ -155,7 +176,9 @@ def _unescape(token: Token) -> bytes:
         elif simple in _SIMPLE:
             out.append(_SIMPLE[simple])
         elif octal or simple in ("x", "u", "U", "N"):
-            raise UnfitError(f"holds the escape `{match.group()}`, which is no character; write `\\\\` for a backslash")
+            raise UnfitError(
+                f"has the escape `{match.group()}`, which is not a character; write `\\\\` for a backslash"
+            )
         else:
             out += match.group().encode("utf-8")
     return bytes(out + text[position:].encode("utf-8"))
@@ -165,4 +188,4 @@ def _character(text: str, code: int) -> bytes:
     try:
         return chr(code).encode("utf-8")
     except (ValueError, UnicodeEncodeError):
-        raise UnfitError(f"holds the escape `{text}`, which is no character; write `\\\\` for a backslash") from None
+        raise UnfitError(f"has the escape `{text}`, which is not a character; write `\\\\` for a backslash") from None

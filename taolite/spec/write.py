@@ -1,4 +1,4 @@
-"""A spec model as protobuf text format, which reads back as an equal model."""
+"""Writing a spec model as protobuf text format, from which an equal model is read."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["dumps"]
 
 
 def dumps(model: SpecModel, *, defaults: bool = False) -> str:
-    """Write `model` in the layout of TAO's own specs: two blanks a level, maps as `{ key value }` in their order.
+    """The text of `model` in the layout of TAO's specs: two blanks a level, maps as `{ key value }` in their order.
 
-    Without `defaults`, only what was set or differs from its default; with it, every field that has a value.
+    Only fields that were set or differ from their default are written; with `defaults`, all fields that have a value.
     """
     return "".join(f"{line}\n" for line in _message(model, defaults, ""))
 

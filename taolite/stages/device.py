@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias
 import torch
 
 from taolite.errors import UsageError
+from taolite.events import Computing
 
 __all__ = ["Device", "Precision", "choose", "set_deterministic"]
 
@@ -26,11 +27,18 @@ _NAMES = {None: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 
 @dataclass(frozen=True)
 class Device:
-    """A place to compute. `autocast` is the reduced type of convolutions, or None for float32 throughout."""
+    """A place to compute. `autocast` is the reduced type of convolutions, or None for float32 throughout; `name` that
+    of a GPU."""
 
     place: torch.device
     autocast: torch.dtype | None
-    description: str
+    name: str = ""
+
+    @property
+    def computing(self) -> Computing:
+        """What is said of it."""
+        gpu = (self.place.index or 0) if self.place.type == "cuda" else None
+        return Computing(gpu, self.name, torch.get_num_threads(), _NAMES[self.autocast])
 
     @contextmanager
     def reduced(self) -> Iterator[None]:
@@ -80,16 +88,13 @@ def choose(
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not found:
         reduced = _on_processor(precision, float16)
-        threads = torch.get_num_threads()
-        line = f"no GPU here: computing on the processor, {threads} thread{'s' if threads != 1 else ''}, "
-        return Device(torch.device("cpu"), reduced, line + _NAMES[reduced])
+        return Device(torch.device("cpu"), reduced)
     indices = list(gpu_index) if gpu_index is not None else list(range(gpus))
     if any(not 0 <= index < found for index in indices):
         raise UsageError(f"--gpus {gpus} --gpu_index {indices}: this machine has GPUs 0 to {found - 1}")
     device = torch.device("cuda", indices[place])
     reduced = _on_gpu(precision, use_amp=use_amp, float16=float16)
-    line = f"computing on GPU {indices[place]}: {torch.cuda.get_device_name(device)}, {_NAMES[reduced]}"
-    return Device(device, reduced, line)
+    return Device(device, reduced, torch.cuda.get_device_name(device))
 
 
 def set_deterministic(wanted: bool) -> None:

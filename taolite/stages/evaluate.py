@@ -6,26 +6,21 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from taolite.artifacts.keys import Key
-from taolite.artifacts.sniff import Kind, sniff
 from taolite.data.examples import Examples
 from taolite.data.loading import batches
 from taolite.dist.world import ALONE, World
-from taolite.engines.base import RuntimeName
-from taolite.errors import ModelError, UsageError
-from taolite.events import BatchDone, Listener, Notice, Progress, silent
-from taolite.sample import Detection, Sample
+from taolite.events import BatchDone, Listener, Progress, silent
+from taolite.sample import Detection, Sample, Truth
 from taolite.scorecard import ScoreCard
-from taolite.stages.device import choose
-from taolite.stages.models import open_model
-from taolite.stages.predict import Predict, in_photo
-from taolite.tasks.base import Objective, Resolve, Split, Task
+from taolite.stages.agree import agree
+from taolite.stages.decodable import decodable
+from taolite.stages.inference.models import Model
+from taolite.tasks.base import Experiment, Objective, Predict, Split
+from taolite.tasks.found import Found
 
 __all__ = ["Evaluation", "Told", "evaluate", "score_split"]
 
@@ -43,74 +38,51 @@ class Evaluation:
 
 
 def evaluate(
-    task: Task,
-    spec_path: Path,
-    model_path: Path,
+    experiment: Experiment,
+    model: Model,
     *,
-    key: Key | None,
-    resolve: Resolve,
     split: Split = "test",
-    runtime: RuntimeName | None = None,
-    framework: Literal["tlt", "tensorrt"] = "tlt",
     batch_size: int | None = None,
     workers: int = 2,
+    skip_corrupt: bool = False,
     told: Told | None = None,
     listener: Listener = silent,
 ) -> Evaluation:
-    """Score the model or engine at `model_path` on a split of the spec's data, without augmentation.
+    """Score an opened model on a split of the experiment's data, without augmentation.
 
     Args:
-        framework: "tensorrt" wants an engine; an export stands in for it, with a warning, a trained model does not.
         batch_size: images at once; None is the most an engine takes, or the spec's.
         workers: threads that prepare images.
+        skip_corrupt: leave out pictures that cannot be decoded.
+        told: hears of every picture what was found in it.
 
-    Raises SpecError, PathError, DataError, ArtifactError, EngineError, ModelError, UsageError.
+    Raises DataError, PathError; ModelError where the model is not one that the experiment describes.
     """
-    device = choose()
-    if framework == "tensorrt" and model_path.is_file() and sniff(model_path) is Kind.BUNDLE:
-        raise UsageError(
-            f"{model_path}: -f tensorrt needs an engine, and this is a trained model; leave -f out, or export it and "
-            "build an engine of it with `taolite convert`"
-        )
-    model = open_model(model_path, key=key, device=device, runtime=runtime)
-    try:
-        spec = task.read_spec(spec_path, resolve=resolve, classes=model.classes).model
-        wanted = task.classes(spec)
-        if len(model.classes) != len(wanted):
-            raise ModelError(
-                f"{model_path} finds {len(model.classes)} classes ({', '.join(model.classes)}) and {spec_path} has "
-                f"{len(wanted)} ({', '.join(wanted)})"
-            )
-        listener(Notice(f"{model_path}: {model.runs_on}"))
-        if framework == "tensorrt" and not model.runs_on.startswith("tensorrt"):
-            listener(Notice(f"-f tensorrt: {model.runs_on} stands in for TensorRT here", "warning"))
-        prep = task.preprocessing(spec)
-        blank = np.zeros((1, prep.channels, *prep.input_hw), np.float32)
-        shapes = tuple(output.shape[1:] for output in model.predict(blank))
-        examples = task.examples(spec, split=split, resolve=resolve, augment=False, output_shapes=shapes)
-        for notice in examples.notices:
-            listener(notice)
-        return score_split(
-            task,
-            model.predict,
-            examples,
-            spec=spec,
-            objective=task.objective(spec),
-            batch_size=batch_size or model.batch or task.recipe(spec).batch_size,
-            workers=workers,
-            told=told,
-            listener=listener,
-        )
-    finally:
-        model.close()
+    agree(experiment, model)
+    prep = experiment.preprocessing
+    blank = np.zeros((1, prep.channels, *prep.input_hw), np.float32)
+    shapes = tuple(output.shape[1:] for output in model.predict(blank))
+    found = experiment.examples(split, shapes=shapes)
+    (examples,) = decodable({"evaluated": found}, skip_corrupt=skip_corrupt, listener=listener)
+    for notice in examples.notices:
+        listener(notice)
+    return score_split(
+        experiment,
+        model.predict,
+        examples,
+        objective=experiment.objective(),
+        batch_size=batch_size or model.batch or experiment.recipe.batch_size,
+        workers=workers,
+        told=told,
+        listener=listener,
+    )
 
 
 def score_split(
-    task: Task,
+    experiment: Experiment,
     predict: Predict,
     examples: Examples,
     *,
-    spec: Any,
     objective: Objective,
     batch_size: int,
     workers: int = 2,
@@ -123,7 +95,7 @@ def score_split(
     Processes take turns with the batches; what they found is collected once and scored in one place, so that the
     answer does not depend on their number.
     """
-    decoding = task.decoding(spec)
+    task, decoding = experiment.task, experiment.decoding
     groups = [range(start, min(start + batch_size, len(examples))) for start in range(0, len(examples), batch_size)]
     own = groups[world.rank :: world.size]
     judged: list[_Judged] = []
@@ -149,25 +121,25 @@ def score_split(
         listener(BatchDone(None, len(judged), len(own), len(batch.examples), batch_s, 0.0, readings))
     everything = [batch for turn in zip_longest(*world.collected(judged)) for batch in turn if batch is not None]
     if told is not None and world.writes:
-        names, prep = task.classes(spec), examples.preprocessing
+        names, prep = experiment.classes, examples.preprocessing
         for sample, one in zip(examples.samples, (one for batch in everything for one in batch.found), strict=True):
-            told(sample, in_photo(task, one, names, preprocessing=prep, photo_hw=sample.size_hw))
-    return world.told(lambda: _scored(task, everything, spec=spec))
+            told(sample, one.in_photo(names, preprocessing=prep, photo_hw=sample.size_hw))
+    return world.told(lambda: _scored(experiment, everything))
 
 
 @dataclass(frozen=True)
 class _Judged:
     """One batch: what was found in its images and what is there, its cost, and the network's seconds."""
 
-    found: Sequence[Any]
-    truths: Sequence[Any]
+    found: Sequence[Found]
+    truths: Sequence[Truth]
     cost: float
     seconds: float
 
 
-def _scored(task: Task, judged: Sequence[_Judged], *, spec: Any) -> Evaluation:
+def _scored(experiment: Experiment, judged: Sequence[_Judged]) -> Evaluation:
     """The score of all batches, in the order of the examples."""
     found = [one for batch in judged for one in batch.found]
-    card = task.score([truth for batch in judged for truth in batch.truths], found, spec=spec)
+    card = experiment.score([truth for batch in judged for truth in batch.truths], found)
     mean_cost = sum(batch.cost * len(batch.found) for batch in judged) / len(found)
     return Evaluation(card, mean_cost, float(np.median([batch.seconds / len(batch.found) for batch in judged])))

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from taolite import __version__
-from taolite.artifacts.bundle import read_bundle, write_bundle
+from taolite.artifacts.bundle import write_bundle
 from taolite.artifacts.container import artifact_hash
 from taolite.artifacts.keys import Key
-from taolite.events import Listener, Notice, silent
+from taolite.events import Cutting, Exploring, LayersFloored, Listener, silent
+from taolite.files import refuse_replacing
 from taolite.nn.arrays import state_arrays
 from taolite.pruning.importance import Equalization, Normalizer
 from taolite.pruning.plan import Plan, apply, find_threshold, plan
-from taolite.tasks import base
+from taolite.stages.trained import Trained
+from taolite.tasks.registry import find
 
 __all__ = ["PruneReport", "PruneSettings", "prune"]
 
@@ -35,57 +38,59 @@ class PruneSettings:
 
 @dataclass(frozen=True)
 class PruneReport:
-    """What was cut: the plan, the threshold that was used, and where the smaller model lies."""
+    """What was cut: the plan, the threshold that was used, the numbers that training learns before and after, and where
+    the smaller model lies. The plan's ratio counts batch norms' moving statistics too, as TAO does."""
 
     output: Path
     plan: Plan
     threshold: float
     megabytes: float
+    parameters_before: int
+    parameters_after: int
 
 
-def prune(model: Path, output: Path, *, key: Key, settings: PruneSettings, listener: Listener = silent) -> PruneReport:
-    """Prune the `.tlt` at `model` into exactly `output` (reference 9). Raises ArtifactError, UsageError."""
-    bundle = read_bundle(model, key=key)
-    task = base.find(bundle.task)
+def prune(
+    model: Trained, output: Path, *, key: Key, settings: PruneSettings, listener: Listener = silent
+) -> PruneReport:
+    """Prune a trained model into exactly `output` (reference 9), which cannot be the model itself. Raises UsageError,
+    ModelError, PathError, StorageError."""
+    refuse_replacing(model.source, output)
+    bundle = model.bundle
+    task = find(bundle.task)
     network = task.network(bundle)
-    listener(Notice("Exploring graph for retainable indices"))
+    listener(Exploring())
     example = torch.zeros(1, bundle.preprocessing.channels, *bundle.preprocessing.input_hw)
-    common = {
+    common: dict[str, Any] = {
         "normalizer": settings.normalizer,
         "equalization": settings.equalization,
         "granularity": settings.granularity,
         "min_filters": settings.min_filters,
         "excluded": settings.excluded,
-        "heads": task.heads(),
+        "heads": task.heads,
     }
     threshold = settings.threshold
     if settings.target is not None:
-        threshold = find_threshold(network, example, target=settings.target, **common)  # type: ignore[arg-type]
-    made = plan(network, example, threshold=threshold, **common)  # type: ignore[arg-type]
+        threshold = find_threshold(network, example, target=settings.target, **common)
+    made = plan(network, example, threshold=threshold, **common)
     floored = [name for name, kept in made.kept.items() if len(kept) == settings.min_filters < made.depths[name]]
     if 2 * len(floored) > len(made.kept):
-        listener(
-            Notice(
-                f"{len(floored)} of {len(made.kept)} layers are cut to the minimum of {settings.min_filters} filters, "
-                "and such a network seldom learns its way back; a greater -nf spreads the cut",
-                "warning",
-            )
-        )
-    listener(Notice("Pruning model and appending pruned nodes to new graph"))
+        listener(LayersFloored(len(floored), len(made.kept), settings.min_filters))
+    listener(Cutting())
     smaller = apply(network, made)
     step = {
         "stage": "prune",
-        "parent": artifact_hash(model),
+        "parent": artifact_hash(model.source),
         "taolite": __version__,
         "settings": dict(made.settings),
         "ratio": made.ratio,
-        "parameters": made.parameters_after,
+        "parameters": smaller.parameter_count,
     }
     pruned = replace(
         bundle,
-        architecture=task.architecture(smaller),
+        architecture=smaller.architecture(),
         tensors=state_arrays(smaller),
         lineage=(*bundle.lineage, step),
     )
     write_bundle(output, pruned, key=key)
-    return PruneReport(output, made, threshold, output.stat().st_size / 1e6)
+    megabytes = output.stat().st_size / 1e6
+    return PruneReport(output, made, threshold, megabytes, network.parameter_count, smaller.parameter_count)

@@ -1,22 +1,26 @@
 """What a task must answer so that every stage can be written once.
 
+A `Use` runs a finished model: it loads without torch. A `Task` is a `Use` that can also be trained. It binds a spec,
+once, to an `Experiment`: a frozen value that stages take and that each task extends with its own typed settings.
 A stage never asks which task it serves. The day it needs to, a method is missing here.
+
 Shapes: N images, C input channels, H x W network input, K classes.
 """
 
 from __future__ import annotations
 
-import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.errors import UsageError
+from taolite.preprocessing import Preprocessing
 from taolite.scorecard import ScoreCard, Words
+from taolite.tasks.found import Found
 
 if TYPE_CHECKING:
     import torch
@@ -24,31 +28,45 @@ if TYPE_CHECKING:
     from taolite.artifacts.bundle import Bundle
     from taolite.artifacts.keys import Key
     from taolite.data.examples import Examples
-    from taolite.preprocessing import Preprocessing
-    from taolite.sample import Detection
+    from taolite.events import CostStuck
+    from taolite.nn.network import TaskNetwork
+    from taolite.sample import Truth
     from taolite.sinks.clearml import ClearmlSettings
     from taolite.sinks.wandb import WandbSettings
-    from taolite.spec import Reading
+    from taolite.spec import Reading, SpecModel
 
 __all__ = [
+    "Begun",
     "Cost",
     "CostScaling",
+    "Decoding",
+    "DeepStream",
     "WHOLE",
     "EnginePlan",
+    "Experiment",
+    "Given",
     "InferencePlan",
     "Objective",
+    "ParameterGroup",
     "Part",
+    "Predict",
     "Recipe",
     "Schedule",
     "Split",
     "Start",
     "Task",
+    "Use",
     "Watch",
-    "find",
 ]
 
 Outputs = tuple[NDArray[np.float32], ...]  # what the network gives for one image, in the order of `onnx_outputs`
 Resolve = Callable[[str], Path]  # a path as the spec spells it -> a path of this machine
+Predict: TypeAlias = Callable[[NDArray[np.float32]], Outputs]
+"""(N, C, H, W) float32 -> the raw outputs in the task's order, each (N, ...) float32."""
+Decoding: TypeAlias = Mapping[str, object]
+"""The settings that `Use.decode` needs, as a JSON value; stored in every artifact."""
+ParameterGroup: TypeAlias = dict[str, object]
+"""A group of the optimiser: `params`, a list of trained parameters, and `rate`, the factor of the schedule's rate."""
 Split = Literal["train", "val", "test"]  # test: what `evaluate` scores, where the spec tells it from val
 
 
@@ -57,7 +75,8 @@ Mix = Callable[
     "tuple[torch.Tensor, Mapping[str, torch.Tensor]]",
 ]
 """(pixels, targets, places, count): the images at `places` of a batch of `count` -> others made of them, drawn from
-torch's generator, which is seeded for the step. With a place its mirror image, count - 1 - place, is there too."""
+torch's generator, which is seeded for the step. With image `place` the batch also contains image
+`count - 1 - place`."""
 Shapes = tuple[tuple[int, ...], ...]  # of what the network gives for one image, in the order of `onnx_outputs`
 
 
@@ -77,7 +96,7 @@ class Recipe:
     seed: int
     epochs: int
     batch_size: int  # images a process and step
-    optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer]  # of parameter groups, see Task.parameter_groups
+    optimizer: Callable[[list[ParameterGroup]], torch.optim.Optimizer]
     regularizer: Literal["none", "l1", "l2"]
     regularizer_weight: float
     checkpoint_interval: int  # epochs
@@ -100,21 +119,44 @@ class Watch:
     points: int
     every_epochs: int | None
     pictures: int
-    decoding: Mapping[str, Any]
+    decoding: Decoding
     wandb: WandbSettings | None = None
     clearml: ClearmlSettings | None = None
     log: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Start:
-    """A network ready to be trained, and where its weights came from."""
+Net = TypeVar("Net", bound="TaskNetwork", covariant=True)
 
-    network: torch.nn.Module
+
+@dataclass(frozen=True)
+class Begun(Generic[Net]):
+    """A network with the weights that training starts from.
+
+    Attributes:
+        lineage: the steps that made these weights, oldest first; empty for weights of other tools.
+        parent: a hash of these weights, "" for random ones.
+    """
+
+    network: Net
     notices: tuple[str, ...] = ()
-    lineage: tuple[Mapping[str, Any], ...] = ()
-    parent: str = ""  # what it starts from: a hash of those weights, "" for random ones
+    lineage: tuple[Mapping[str, object], ...] = ()
+    parent: str = ""
+
+
+@dataclass(frozen=True)
+class Start(Begun["TaskNetwork"]):
+    """A network that is ready to be trained.
+
+    Attributes:
+        groups: the optimiser's groups of trained parameters.
+        regularised: the parameters that the regulariser acts on.
+        shapes: of the outputs for one image.
+    """
+
+    groups: list[ParameterGroup] = field(default_factory=list)
+    regularised: Sequence[torch.nn.Parameter] = ()
+    shapes: Shapes = ()
 
 
 @dataclass(frozen=True)
@@ -151,7 +193,7 @@ class InferencePlan:
     classes: tuple[str, ...]
     input_hw: tuple[int, int]
     channels: int
-    decoding: Mapping[str, Any]
+    decoding: Decoding
     names: Mapping[str, str]
     colours: Mapping[str, tuple[int, int, int]]
     shown: frozenset[str] | None
@@ -165,9 +207,14 @@ class InferencePlan:
 
 @dataclass(frozen=True)
 class Part:
-    """What a process has of a step's batch: the `share` of its images, which follow those of the ranks before its own;
-    the sum over all processes, in place, and what each of them has, (processes, *shape) by rank. The step's cost is the
-    sum of the processes' costs, each times its share."""
+    """One rank's slice of the global batch. The step's cost is the sum of the ranks' costs, each times its share.
+
+    Attributes:
+        share: this rank's fraction of the images.
+        rank: this rank; the slices are in the order of the ranks.
+        total: sums a tensor over all ranks, in place.
+        side_by_side: stacks the tensors of all ranks by rank, (ranks, *shape).
+    """
 
     share: float = 1.0
     rank: int = 0
@@ -197,11 +244,11 @@ class Objective(Protocol):
         """Called after the last step of an epoch."""
         ...
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, object]:
         """Everything `restore` needs, as a JSON value."""
         ...
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: Mapping[str, object]) -> None:
         """Take up the state that `state` gave."""
         ...
 
@@ -223,144 +270,154 @@ class Schedule(Protocol):
         """The learning rate of the step that begins `elapsed` epochs after the start."""
         ...
 
-    def trained(self, epoch: int, cost: float) -> str:
-        """Hear of the mean training cost of `epoch`, from 1; what follows from it in words, "" where nothing does."""
+    def trained(self, epoch: int, cost: float) -> CostStuck | None:
+        """Hear of the mean training cost of `epoch`, from 1; what follows from it, None where nothing does."""
         ...
 
-    def validated(self, epoch: int, cost: float) -> str:
-        """Hear of a validation after `epoch`, from 1; what follows from it in words, "" where nothing does."""
+    def validated(self, epoch: int, cost: float) -> CostStuck | None:
+        """Hear of a validation after `epoch`, from 1; what follows from it, None where nothing does."""
         ...
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, object]:
         """Everything `restore` needs, as a JSON value."""
         ...
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: Mapping[str, object]) -> None:
         """Take up the state that `state` gave."""
         ...
 
 
-class Task(Protocol):
-    """One folder below `tasks/`; stateless, shared by all stages."""
+@dataclass(frozen=True)
+class Given:
+    """What a command says beside the spec.
+
+    Attributes:
+        command: what the spec is read for; it decides which blocks the spec must have.
+        weights: the model that training starts from, instead of the spec's; "" for the spec's.
+        classmap: a JSON file {class: number}, instead of the sorted class folders.
+        pictures: a folder that is scored instead of the spec's.
+        skip_corrupt: leave out pictures that cannot be read, with a warning.
+    """
+
+    command: Literal["train", "evaluate", "export"] = "export"
+    weights: str = ""
+    classmap: Path | None = None
+    pictures: Path | None = None
+    skip_corrupt: bool = False
+
+
+NOTHING = Given()
+FLAGS = "the flags"
+"""What messages call a spec that has no file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment(ABC):
+    """A spec, or flags, bound once: everything that a stage needs to know, as values. Each task extends it.
+
+    Attributes:
+        task: whose experiment it is.
+        source: what messages call the spec: its path, or "the flags".
+        text: the spec with its defaults and without secrets; it loads back equal.
+        classes: names in the order of the output channels.
+        preprocessing: how a photo becomes the network's input.
+        decoding: how outputs become results.
+        recipe: the training settings.
+        schedule: makes a fresh schedule of the learning rate.
+        watch: what is shown of a run under way.
+        run_files: text files that TAO leaves in a run folder for this task alone: names and texts.
+    """
+
+    task: Task
+    source: str
+    text: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    decoding: Decoding
+    recipe: Recipe
+    schedule: Callable[[], Schedule]
+    watch: Watch
+    run_files: Mapping[str, str] = field(default_factory=dict)
+
+    @abstractmethod
+    def examples(self, split: Split, *, augment: bool = False, shapes: Shapes | None = None) -> Examples:
+        """The images of a split, with targets for outputs of these shapes, without targets where that is None.
+        Raises DataError where the split is empty or a file cannot be used."""
+
+    @abstractmethod
+    def start(self, *, key: Key | None) -> Start:
+        """The network as the spec asks for it, with pretrained weights or the whole graph of an earlier model; `key`
+        opens a sealed one. Raises PathError, ArtifactError, ModelError."""
+
+    @abstractmethod
+    def objective(self) -> Objective:
+        """A fresh cost."""
+
+    @abstractmethod
+    def score(self, truths: Sequence[Truth], founds: Sequence[Found]) -> ScoreCard:
+        """Compare what was found with what is there, image by image."""
+
+
+@dataclass(frozen=True)
+class DeepStream:
+    """What a task adds to the config of DeepStream's nvinfer.
+
+    Attributes:
+        properties: lines of `[property]`, behind those of every task.
+        classes: the lines of each class's `[class-attrs-N]`.
+        separator: between the names in labels.txt.
+        remarks: where nvinfer cannot do what the model was made for.
+    """
+
+    properties: tuple[str, ...] = ()
+    classes: tuple[tuple[str, ...], ...] = ()
+    separator: str = "\n"
+    remarks: tuple[str, ...] = ()
+
+
+class Use(Protocol):
+    """A finished model's side of a task: from raw outputs to named results. Stateless; loads without torch."""
 
     name: str
     title: str  # as TAO writes it
     metric: Words  # the main one of its score cards
     onnx_outputs: tuple[str, ...]  # in the order the network returns them
     network_type: int  # DeepStream's: 0 a detector, 1 a classifier
+    heads: tuple[str, ...]  # layers whose outputs pruning leaves alone
 
-    def read_spec(self, path: Path, *, resolve: Resolve = Path, classes: Sequence[str] | None = None) -> Reading[Any]:
-        """The train / evaluate spec with its warnings, as the other methods take it. A spec that does not list its
-        classes has `classes`, those of a model that is there already, or else those of its training data.
-        Raises SpecError with all its problems; PathError, DataError where the data has to say and cannot."""
+    def decode(self, outputs: Outputs, decoding: Decoding, *, preprocessing: Preprocessing) -> Found:
+        """Raw outputs of one image -> what was found, best first. Raises ModelError for outputs that do not fit."""
         ...
 
-    def spec_text(self, spec: Any) -> str:
-        """The spec with its defaults, as text that loads back equal."""
+    def deepstream(self, classes: Sequence[str], decoding: Decoding) -> DeepStream:
+        """How nvinfer is to read the outputs. Raises UsageError where nvinfer has no parser for them."""
         ...
 
-    def classes(self, spec: Any) -> tuple[str, ...]:
-        """Class names in the order of the output channels."""
-        ...
 
-    def recipe(self, spec: Any) -> Recipe:
-        """The training settings."""
-        ...
+class Task(Use, Protocol):
+    """One folder below `tasks/`; stateless, shared by all stages."""
 
-    def watch(self, spec: Any) -> Watch:
-        """What is shown of a run under way."""
-        ...
-
-    def schedule(self, spec: Any) -> Schedule:
-        """A fresh schedule of the learning rate."""
-        ...
-
-    def preprocessing(self, spec: Any) -> Preprocessing:
-        """How pictures become the network's input."""
-        ...
-
-    def run_files(self, spec: Any) -> Mapping[str, str]:
-        """Text files that TAO leaves in a run folder for this task alone: their names and texts."""
-        ...
-
-    def output_shapes(self, network: torch.nn.Module, spec: Any) -> Shapes:
-        """Of the outputs for one image of the spec's input size; raises ModelError where the input is too small."""
-        ...
-
-    def examples(
+    def read(
         self,
-        spec: Any,
+        spec: Path | SpecModel,
         *,
-        split: Split,
-        resolve: Resolve,
-        augment: bool,
-        output_shapes: Shapes | None = None,
-    ) -> Examples:
-        """Images with targets for outputs of these shapes, without any where that is None; raises DataError where a
-        split is empty or a file cannot be used."""
+        resolve: Resolve = Path,
+        classes: Sequence[str] | None = None,
+        given: Given = NOTHING,
+        source: str = FLAGS,
+    ) -> Reading[Experiment]:
+        """Bind a train / evaluate spec, from its file or as a model, to an experiment, with the spec's warnings.
+
+        Args:
+            resolve: maps the spec's paths to this machine's.
+            classes: of a model that is there already, for a spec that does not list its own; None: of the data.
+            given: what the command says beside the spec.
+            source: what messages call a spec that is a model; one in a file is called by its path.
+
+        Raises SpecError with all its problems; PathError, DataError where the data has to say and cannot.
+        """
         ...
 
-    def start(self, spec: Any, *, resolve: Resolve, key: Key | None) -> Start:
-        """A network as the spec asks for it, with pretrained weights or the whole graph of an earlier model."""
+    def network(self, bundle: Bundle) -> TaskNetwork:
+        """The network of an artifact, in evaluation mode. Raises ModelError where its structure does not hold."""
         ...
-
-    def objective(self, spec: Any) -> Objective:
-        """A fresh cost."""
-        ...
-
-    def parameter_groups(self, network: torch.nn.Module, spec: Any) -> list[dict[str, Any]]:
-        """The optimiser's groups of trained parameters, each with its `rate`: the factor of the schedule's."""
-        ...
-
-    def regularised(self, network: torch.nn.Module, spec: Any) -> Sequence[torch.nn.Parameter]:
-        """The parameters that the spec's regulariser acts on."""
-        ...
-
-    def bundle(
-        self, network: torch.nn.Module, *, spec: Any, lineage: tuple[Mapping[str, Any], ...], extra: Mapping[str, Any]
-    ) -> Bundle:
-        """The artifact that `network` rebuilds from."""
-        ...
-
-    def network(self, bundle: Bundle) -> torch.nn.Module:
-        """The network of an artifact, in evaluation mode."""
-        ...
-
-    def architecture(self, network: torch.nn.Module) -> Mapping[str, Any]:
-        """What `network`, pruned or not, is rebuilt from beside its numbers; a JSON value."""
-        ...
-
-    def heads(self) -> tuple[str, ...]:
-        """Names of the layers whose outputs pruning leaves alone."""
-        ...
-
-    def decode(self, outputs: Outputs, decoding: Mapping[str, Any], *, preprocessing: Preprocessing) -> Any:
-        """Raw outputs of one image -> what was found, as `detections` and `score` take it. NumPy only."""
-        ...
-
-    def detections(self, found: Any, classes: Sequence[str]) -> list[Detection]:
-        """What `decode` gave, by name, best first; boxes stay in pixels of the network input."""
-        ...
-
-    def decoding(self, spec: Any) -> dict[str, Any]:
-        """The settings `decode` needs, as a JSON value; stored in every artifact."""
-        ...
-
-    def score(self, truths: Sequence[Any], founds: Sequence[Any], *, spec: Any) -> ScoreCard:
-        """Compare what was found with what is there, image by image."""
-        ...
-
-
-_FOLDERS = {
-    "detectnet": "taolite.tasks.detectnet.task",
-    "classification": "taolite.tasks.classification.task",
-    "ssd": "taolite.tasks.ssd.task",
-}
-
-
-def find(name: str) -> Task:
-    """The task called `name`; raises UsageError naming the ones there are."""
-    if name not in _FOLDERS:
-        raise UsageError(f"task {name!r} is not one of this version's: {', '.join(_FOLDERS)}")
-    task: Task = importlib.import_module(_FOLDERS[name]).TASK
-    return task

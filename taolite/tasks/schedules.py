@@ -14,11 +14,11 @@ class Fixed:
     stopped = False
     led_by_cost = False
 
-    def trained(self, epoch: int, cost: float) -> str:
-        return ""
+    def trained(self, epoch: int, cost: float) -> None:
+        return None
 
-    def validated(self, epoch: int, cost: float) -> str:
-        return ""
+    def validated(self, epoch: int, cost: float) -> None:
+        return None
 
     def state(self) -> dict[str, Any]:
         return {}

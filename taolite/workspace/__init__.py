@@ -1,4 +1,4 @@
-"""Workspace: where things are on this machine (mounts), and what a run leaves in its folder."""
+"""Workspace: where container paths are on this machine (mounts), and the files of a run's folder."""
 
 from __future__ import annotations
 

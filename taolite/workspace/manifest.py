@@ -1,7 +1,7 @@
-"""manifest.json: all that a run's result depends on, so that it can be repeated, and none of its secrets.
+"""manifest.json: everything that the result of a run depends on, so that the run can be repeated. It has no secrets.
 
-One JSON object: the run's identity (task, spec, classes, data), parents (hashes of the artifacts it started from),
-seeds, versions of Python, taolite and the libraries, hardware, times, metrics. Written atomically.
+It is one JSON object: the run's identity (task, spec, classes, data), hashes of the artifacts it started from, seeds,
+versions of Python, taolite and the libraries, hardware, times, metrics. It is written atomically.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from taolite import __version__
-from taolite.errors import PathError
-from taolite.files import write_text
+from taolite.errors import PathError, reading
+from taolite.files import open_file, write_text
 
 __all__ = ["content_hash", "hardware", "read_manifest", "versions", "write_manifest"]
 
+_LARGEST = 1 << 26  # bytes that are read of a manifest; it holds the spec and the run's metrics
 _LIBRARIES = (
     "numpy",
     "torch",
@@ -35,7 +36,7 @@ _LIBRARIES = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, taolite and the libraries that results depend on; nothing is imported for it."""
+    """Versions of Python, taolite and the libraries that results depend on. Nothing is imported to find them."""
     found = {"python": platform.python_version(), "taolite": __version__}
     for name in _LIBRARIES:
         try:
@@ -46,7 +47,7 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores this process may use, memory in MiB, system. GPUs are the caller's to add."""
+    """Processor, cores that this process may use, memory in MiB, operating system. The caller adds the GPUs."""
     affinity = getattr(os, "sched_getaffinity", None)
     return {
         "processor": _processor(),
@@ -57,9 +58,9 @@ def hardware() -> dict[str, Any]:
 
 
 def content_hash(files: Iterable[Path], *, root: Path) -> str:
-    """SHA-256 (64 hex digits) over names (relative to `root`) and contents, in the order of the names.
+    """SHA-256 (64 hex digits) of the names (relative to `root`) and contents of files, in the order of the names.
 
-    The same data at another place, or listed in another order, hashes the same. Raises PathError.
+    The same files in another folder, or listed in another order, have the same hash. Raises PathError.
     """
     digest = hashlib.sha256()
     named = sorted((os.path.relpath(path, root).replace(os.sep, "/"), path) for path in files)
@@ -81,20 +82,17 @@ def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest at `path`; PathError where it is missing or not JSON."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PathError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise PathError(f"{path}: not a manifest ({error}); move this folder away and run again") from error
-    if not isinstance(value, dict):
-        raise PathError(f"{path}: not a manifest (an object is needed); move this folder away and run again")
-    return value
+    """The manifest at `path`. Raises PathError if it is missing or is not a JSON object."""
+    with reading(path, PathError, found="not a manifest", way_out="move this folder away and run again"):
+        with open_file(path) as stream:
+            value = json.loads(stream.read(_LARGEST))
+        if not isinstance(value, dict):
+            raise ValueError("an object is needed")
+        return value
 
 
 def _processor() -> str:
-    """The processor's name as Linux tells it, else as Python does."""
+    """The processor's name, from Linux if possible, else from Python."""
     cpuinfo = Path("/proc/cpuinfo")
     if sys.platform == "linux" and cpuinfo.is_file():
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -104,7 +102,7 @@ def _processor() -> str:
 
 
 def _memory_mib() -> int | None:
-    """Physical memory, where the system tells it."""
+    """Physical memory in MiB, None if the system does not tell it."""
     names = getattr(os, "sysconf_names", {})
     if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
         return None

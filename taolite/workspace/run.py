@@ -1,12 +1,12 @@
-"""A run's folder: TAO's names where TAO has one, ours beside them, one run a folder, one process a run.
+"""The folder of a run: files with TAO's names, and our own beside them. A folder has one run, a run has one process.
 
     weights/NAME.tlt   status.json   experiment_spec.txt   events.out.tfevents.*          TAO's
     manifest.json   metrics.jsonl   plots/   checkpoints/   .lock                          ours
 
-TAO goes on silently in a used folder, whatever was trained there (reference/detectnet_v2.md 10.4). Here the manifest
-records who the run is: task, resolved spec, classes, and the hash of its data. The same run resumes; another one is
-refused and the folder left as it was. `num_epochs`, or `n_epochs`, is no part of it, so that a finished run can be made
-longer.
+TAO continues silently in a folder that was used before, whatever was trained there (reference/detectnet_v2.md 10.4).
+Here the manifest records the identity of the run: task, resolved spec, classes, and the hash of its data. The same run
+is resumed; another one is refused, and the folder is not changed. `num_epochs` and `n_epochs` are not part of the
+identity, so that a finished run can be extended.
 """
 
 from __future__ import annotations
@@ -18,25 +18,28 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
-from taolite.errors import PathError, StorageError, TrainingError
-from taolite.files import write_text
+from taolite.errors import PathError, StorageError, TrainingError, UsageError
+from taolite.files import sweep, write_text
 from taolite.workspace.manifest import read_manifest, write_manifest
 from taolite.workspace.status import MetricsFile, StatusFile
 
 __all__ = ["RunFolder", "RunIdentity"]
 
-_locks: dict[Path, IO[str]] = {}  # of this process: the system's lock is per process, and goes with its open file
+T = TypeVar("T")
+_locks: dict[
+    Path, IO[str]
+] = {}  # of this process: the system's lock is per process, and is released with the open file
 
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """Who a run is.
+    """The identity of a run.
 
-    task: "detectnet". spec: text of the resolved spec. classes: names in order. data_hash: content hash of the data
-    set (see `manifest.content_hash`), "" where it is not known. parent: `weights_hash` of the model it starts from, or
-    ""; not the file's hash, because a file sealed again has another one.
+    task: its name, as "detectnet". spec: text of the resolved spec. classes: names in order. data_hash: content hash of
+    the data set (see `manifest.content_hash`), "" if unknown. parent: `weights_hash` of the model it starts from, "" if
+    there is none (not the hash of the file, which changes when the model is sealed again).
     """
 
     task: str
@@ -47,11 +50,11 @@ class RunIdentity:
 
     @property
     def spec_hash(self) -> str:
-        """SHA-256 of the spec without its epochs, blank lines and indentation."""
+        """SHA-256 of the spec without number of epochs, blank lines and indentation."""
         return hashlib.sha256("\n".join(_lines(self.spec)).encode()).hexdigest()
 
     def differences(self, other: RunIdentity) -> list[str]:
-        """What is different here (self: then, other: now), in words; empty for the same run."""
+        """The differences between this run (then) and `other` (now), in words. Empty for the same run."""
         found = []
         if self.task != other.task:
             found.append(f"the task was {self.task} and is {other.task}")
@@ -66,8 +69,14 @@ class RunIdentity:
         return found
 
 
+def check_model_name(name: str) -> None:
+    """Raises UsageError for a model's name that is a path, or none."""
+    if name.strip(".") == "" or Path(name).name != name:
+        raise UsageError(f"-n {name}: a model's name has to be that of a file, without folders")
+
+
 class RunFolder:
-    """One run's folder, locked from `open` to `close`; a context manager."""
+    """The folder of one run, locked from `open` to `close`. A context manager."""
 
     def __init__(self, root: Path, identity: RunIdentity, *, resumed: bool) -> None:
         self.root = root
@@ -78,22 +87,24 @@ class RunFolder:
 
     @staticmethod
     def open(root: Path, identity: RunIdentity) -> RunFolder:
-        """Make the folder, or take up the run that is in it.
+        """Make the folder, or resume the run in it; `resumed` says which of the two.
 
-        `resumed` tells which. The resolved spec is written to experiment_spec.txt, the identity to manifest.json.
+        The resolved spec is written to experiment_spec.txt, the identity to manifest.json.
 
         Raises:
-            TrainingError: it holds another run, or another process is at work in it.
-            PathError, StorageError: it cannot be made or written to.
+            TrainingError: the folder has another run, or another process is using it.
+            PathError, StorageError: the folder cannot be made or written to.
         """
         root = Path(os.path.abspath(root))  # noqa: PTH100  (links stay as the user wrote them)
         try:
             root.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise PathError(f"{root}: a file stands where the results folder is to be; move it") from error
+            raise PathError(f"{root}: this is a file; a folder is needed for the results; move it") from error
         except OSError as error:
             raise StorageError(f"{root}: the results folder cannot be made ({error.strerror})") from error
         _take_lock(root)
+        for part in ("", "weights", "checkpoints", "plots"):
+            sweep(root / part)
         try:
             folder = RunFolder(root, identity, resumed=_same_run(root, identity))
             write_text(folder.spec, identity.spec)
@@ -115,20 +126,35 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of resumable checkpoints; made when the first is written."""
+        """Folder of the checkpoints. It is made when the first one is written."""
         return self.root / "checkpoints"
 
     @property
     def plots(self) -> Path:
-        """Folder of pictures about the run."""
+        """Folder of the plots."""
         return self.root / "plots"
 
     def weights(self, name: str) -> Path:
-        """weights/NAME.tlt, the finished model."""
+        """weights/NAME.tlt, the finished model. Raises UsageError as `check_model_name`."""
+        check_model_name(name)
         return self.root / "weights" / (name if name.endswith(".tlt") else f"{name}.tlt")
 
+    @staticmethod
+    def model_in(root: Path) -> Path:
+        """The finished model of the run in the folder `root`, as its manifest names it.
+
+        Raises PathError where the folder holds no run, or a run that has not finished.
+        """
+        if not (root / "manifest.json").is_file():
+            raise PathError(f"{root}: this folder holds no run; name a model, or the results folder of a training")
+        folder = RunFolder(root, RunIdentity("", "", (), "", ""), resumed=True)
+        path = folder.weights(str(folder.recorded("name", str) or "model"))
+        if not path.is_file():
+            raise PathError(f"{root}: the run in this folder has not finished: {path} is not there yet")
+        return path
+
     def record(self, **facts: Any) -> None:
-        """Add `facts` (JSON values: versions, hardware, seeds, metrics ...; a key never) to manifest.json."""
+        """Add `facts` to manifest.json: JSON values, as versions, hardware, seeds, metrics; never a key."""
         before = read_manifest(self.manifest) if self.manifest.exists() else {}
         identity = {
             "task": self.identity.task,
@@ -140,8 +166,15 @@ class RunFolder:
         }
         write_manifest(self.manifest, {**before, **facts, "run": identity})
 
+    def recorded(self, name: str, kind: type[T]) -> T | None:
+        """The value of `name` in manifest.json, None if it is missing. Raises PathError if it is not a `kind`."""
+        fact = read_manifest(self.manifest).get(name)
+        if fact is None or (isinstance(fact, kind) and not isinstance(fact, bool)):
+            return fact
+        raise PathError(f"{self.manifest}: not a manifest ({name} is {fact!r}); move this folder away and run again")
+
     def close(self) -> None:
-        """Let other processes in; what was written stays."""
+        """Release the lock. All files stay."""
         _drop_lock(self.root)
 
     def __enter__(self) -> RunFolder:
@@ -152,20 +185,13 @@ class RunFolder:
 
 
 def _same_run(root: Path, identity: RunIdentity) -> bool:
-    """True to resume, False for a fresh folder; TrainingError where somebody else lives there."""
+    """True if the folder has this run, False if it has none. Raises TrainingError if it has another run."""
     path = root / "manifest.json"
     if not path.exists():
         return False
-    run = read_manifest(path).get("run")
-    if not isinstance(run, dict):
-        raise TrainingError(f"{root}: its manifest.json is not a run's; choose another folder (-r, --model-dir)")
-    then = RunIdentity(
-        task=str(run.get("task", "")),
-        spec=str(run.get("spec", "")),
-        classes=tuple(run.get("classes", ())),
-        data_hash=str(run.get("data_hash", "")),
-        parent=str(run.get("parent", "")),
-    )
+    then = _identity(read_manifest(path).get("run"))
+    if then is None:
+        raise TrainingError(f"{root}: its manifest.json is not of a run; choose another folder (-r, --model-dir)")
     differences = then.differences(identity)
     if differences:
         raise TrainingError(
@@ -175,14 +201,25 @@ def _same_run(root: Path, identity: RunIdentity) -> bool:
     return True
 
 
+def _identity(run: Any) -> RunIdentity | None:
+    """The identity in the entry `run` of a manifest; None if it is not one."""
+    if not isinstance(run, dict):
+        return None
+    texts = {name: run.get(name, "") for name in ("task", "spec", "data_hash", "parent")}
+    classes = run.get("classes", [])
+    if not isinstance(classes, list) or not all(isinstance(text, str) for text in (*classes, *texts.values())):
+        return None
+    return RunIdentity(**texts, classes=tuple(classes))
+
+
 def _lines(spec: str) -> list[str]:
-    """The spec's lines as far as they say who a run is."""
+    """The lines of the spec that are part of the identity."""
     stripped = (line.strip() for line in spec.splitlines())
     return [line for line in stripped if line and not re.fullmatch(r"(?:num|n)_epochs\s*:\s*\d+\s*;?,?", line)]
 
 
 def _first_difference(then: list[str], now: list[str]) -> str:
-    """The first line that differs, with what it was and is."""
+    """The first line that differs, as it was and as it is."""
     import difflib
 
     for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(a=then, b=now, autojunk=False).get_opcodes():
@@ -193,9 +230,9 @@ def _first_difference(then: list[str], now: list[str]) -> str:
 
 
 def _take_lock(root: Path) -> None:
-    """The lock of the folder. It is the system's, so it goes with its process however that ends."""
+    """Lock the folder. The lock is the system's, so it is released when the process ends, however it ends."""
     if root in _locks:
-        raise TrainingError(f"{root}: this process is already at work in this folder; close that run first")
+        raise TrainingError(f"{root}: this process already has a run open in this folder; close that run first")
     path = root / ".lock"
     try:
         stream = open(path, "a+", encoding="utf-8")  # noqa: SIM115  (open until the run is closed)
@@ -208,7 +245,7 @@ def _take_lock(root: Path) -> None:
         owner = stream.read().strip() or "unknown"
         stream.close()
         raise TrainingError(
-            f"{root}: another process ({owner}) is at work in this folder; wait for it, or choose another "
+            f"{root}: another process ({owner}) is using this folder; wait for it to finish, or choose another folder "
             "(-r, --model-dir)"
         ) from error
     stream.truncate(0)
@@ -225,9 +262,9 @@ def _drop_lock(root: Path) -> None:
 
 
 def _lock_file(stream: IO[str]) -> None:
-    """Lock the file, or raise BlockingIOError or PermissionError at once; not inherited by data-loading children.
+    """Lock the file, or raise BlockingIOError or PermissionError at once. Child processes do not inherit the lock.
 
-    On a network disk without locks there is none, and nothing is raised.
+    On a network disk without locks the file is not locked, and nothing is raised.
     """
     try:
         import fcntl

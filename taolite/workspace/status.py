@@ -1,8 +1,8 @@
-"""status.json as TAO writes it, and our metrics.jsonl: JSON lines, appended, each flushed as it is written.
+"""status.json as TAO writes it, and our metrics.jsonl. Both have one JSON object a line, flushed when it is written.
 
-status.json (reference/detectnet_v2.md 2.3) is for TAO's dashboards: once set, `kpi`, `graphical` and `categorical`
-repeat on later lines. metrics.jsonl is for plots: one object an epoch, strictly by epoch, cut back when a run resumes
-from an earlier one. Numbers that are not finite become null, because JSON has no name for them.
+status.json (reference/detectnet_v2.md 2.3) is for TAO's dashboards: after they are set once, `kpi`, `graphical` and
+`categorical` are repeated on later lines. metrics.jsonl is for plots: one object an epoch, in order; when a run resumes
+from an earlier epoch, the later lines are removed. Numbers that are not finite are null, because JSON has none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from taolite.errors import PathError, StorageError
-from taolite.files import write_bytes
+from taolite.files import open_file, write_bytes
 
 __all__ = ["MetricsFile", "Status", "StatusFile", "finite"]
 
@@ -23,7 +23,7 @@ Status = Literal["STARTED", "RUNNING", "SUCCESS", "FAILURE", "SKIPPED"]
 
 
 class StatusFile:
-    """Writer of one status.json; it goes on where an earlier run stopped."""
+    """Writes one status.json. Lines are added to those of earlier runs."""
 
     def __init__(self, path: Path, *, clock: Callable[[], datetime] = datetime.now) -> None:
         self.path = path
@@ -44,13 +44,13 @@ class StatusFile:
         """Append one line.
 
         Args:
-            message: e.g. "Evaluation metrics generated."; a key never.
+            message: e.g. "Evaluation metrics generated."; never a key.
             status: STARTED, RUNNING, SUCCESS, FAILURE or SKIPPED.
-            verbosity: a logging level's name.
-            kpi, graphical, categorical: numbers by name; kept, and repeated on later lines.
+            verbosity: the name of a logging level.
+            kpi, graphical, categorical: numbers by name, repeated on later lines.
             fields: further top-level fields, e.g. epoch=3, max_epoch=120, time_per_epoch="0:00:12", eta="0:23:24".
 
-        Raises StorageError where the disk is full or the folder cannot be written to.
+        Raises StorageError if the disk is full or the folder cannot be written to.
         """
         now = self._clock()
         lasting = {"categorical": categorical, "graphical": graphical, "kpi": kpi}
@@ -68,7 +68,7 @@ class StatusFile:
 
 
 class MetricsFile:
-    """Writer and reader of one metrics.jsonl: an object with "epoch" (counted from 1) a line."""
+    """Writes and reads one metrics.jsonl: one object a line, with "epoch" counted from 1."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -78,24 +78,31 @@ class MetricsFile:
         _append(self.path, {"epoch": epoch, **values})
 
     def read(self) -> list[dict[str, Any]]:
-        """All lines, oldest first; a last line that a crash cut off is left out."""
+        """All lines, oldest first, without lines that a crash truncated and lines that have no epoch.
+
+        Raises PathError if the file cannot be read.
+        """
         if not self.path.exists():
             return []
+        with open_file(self.path) as stream:
+            lines = stream.read().split(b"\n")[:-1]
         rows = []
-        for line in self.path.read_text(encoding="utf-8").split("\n")[:-1]:
+        for line in lines:
             try:
-                rows.append(json.loads(line))
-            except ValueError:  # a line that a crash cut off, closed by the next run
+                row = json.loads(line)
+            except (ValueError, RecursionError):  # a line that a crash cut off, closed by the next run
                 continue
+            if isinstance(row, dict) and isinstance(row.get("epoch"), int):
+                rows.append(row)
         return rows
 
     def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Hold `rows` and nothing else, as a resumed run does that is about to do again what came after. Atomic."""
+        """Replace all lines with `rows`, atomically. A resumed run removes the epochs that it will repeat."""
         write_bytes(self.path, "".join(_line(row) for row in rows).encode())
 
 
 def _append(path: Path, value: Mapping[str, Any]) -> None:
-    """Append one JSON line, on a line of its own even where a crash cut the last one off."""
+    """Append one JSON line. If a crash truncated the last line, that line is ended first."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "ab+") as stream:
@@ -106,9 +113,11 @@ def _append(path: Path, value: Mapping[str, Any]) -> None:
                 torn = False
             stream.write((("\n" if torn else "") + _line(value)).encode())
     except (NotADirectoryError, FileExistsError, IsADirectoryError) as error:
-        raise PathError(f"{path}: a file stands where a folder is needed (or the reverse); move it") from error
+        raise PathError(f"{path}: a file is where a folder should be, or the reverse; move it") from error
     except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror}); free some space or change it") from error
+        raise StorageError(
+            f"{path}: cannot be written ({error.strerror}); free some disk space, or choose another folder"
+        ) from error
 
 
 def _line(value: Mapping[str, Any]) -> str:
@@ -116,7 +125,7 @@ def _line(value: Mapping[str, Any]) -> str:
 
 
 def finite(value: Any) -> Any:
-    """The same JSON value with null for nan and infinities."""
+    """The same JSON value, with None for nan and infinities."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -9,6 +9,7 @@ import resource
 import signal
 import struct
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -188,9 +189,9 @@ def test_a_missing_file_a_folder_and_an_empty_file_are_told_apart(tmp_path):
         found[type(caught.value), name] = str(caught.value).removeprefix(str(tmp_path))
 
     assert found == {
-        (PathError, "none.tlt"): "/none.tlt: there is no such file",
-        (PathError, ""): ": this is a folder, and a file is needed",
-        (TruncatedError, "empty.tlt"): "/empty.tlt: the file is empty; copy or make it again",
+        (PathError, "none.tlt"): "/none.tlt: no such file",
+        (PathError, ""): ": this is a folder; a file is needed",
+        (TruncatedError, "empty.tlt"): "/empty.tlt: the file is empty; copy it again, or recreate it",
     }
 
 
@@ -233,6 +234,46 @@ def test_a_payload_that_no_taolite_wrote_is_damage(tmp_path, payload):
 
     with pytest.raises(DamagedError):
         read_bundle(tmp_path / "m.tlt", key=KEY)
+
+
+def test_a_changed_record_that_was_sealed_with_the_key_is_damage(tmp_path, mutations):
+    write_bundle(tmp_path / "m.tlt", bundle(), key=KEY, cost=CHEAP)
+    _, good = unseal((tmp_path / "m.tlt").read_bytes(), key=KEY, where="m.tlt")
+    (length,) = struct.unpack_from("<I", good)
+
+    for text in mutations(bytes(good[4 : 4 + length]), 600):
+        sealed_payload(tmp_path / "m.tlt", struct.pack("<I", len(text)) + text + good[4 + length :])
+        with suppress(DamagedError):
+            read_bundle(tmp_path / "m.tlt", key=KEY)
+    for blob in mutations(bytes(good[4 + length :]), 300):
+        sealed_payload(tmp_path / "m.tlt", good[: 4 + length] + blob)
+        with suppress(DamagedError):
+            read_bundle(tmp_path / "m.tlt", key=KEY)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("classes", "cat", "task and spec need to be texts, classes a list of texts"),
+        ("classes", ["cat", 3], "task and spec need to be texts, classes a list of texts"),
+        ("task", None, "task and spec need to be texts, classes a list of texts"),
+        ("preprocessing", {"input_hw": [0, 8]}, "preprocessing.input_hw is [0, 8]"),
+        ("preprocessing", {"input_hw": [8, 8], "scale": float("nan")}, "preprocessing.scale is nan"),
+        ("preprocessing", {"input_hw": [8, 8], "fit": "bend"}, "preprocessing.fit is 'bend'"),
+        ("preprocessing", {"input_hw": [8, 8], "zoom": 2}, "preprocessing.zoom is not known"),
+        ("preprocessing", {}, "preprocessing.input_hw is missing"),
+    ],
+)
+def test_a_record_of_wrong_types_is_damage_with_the_name_of_the_value(tmp_path, name, value, reason):
+    record = {"task": "detectnet", "architecture": {}, "classes": ["cat"], "spec": "", "lineage": [], "extra": {}}
+    record |= {"preprocessing": Preprocessing((32, 32)).to_json(), name: value}
+    text = json.dumps(record).encode()
+    sealed_payload(tmp_path / "m.tlt", struct.pack("<I", len(text)) + text + struct.pack("<Q", 2) + b"{}")
+
+    with pytest.raises(DamagedError) as caught:
+        read_bundle(tmp_path / "m.tlt", key=KEY)
+
+    assert str(caught.value) == f"{tmp_path}/m.tlt: opens with this key but holds nothing taolite wrote ({reason})"
 
 
 def test_a_disk_that_fills_up_keeps_the_old_file(tmp_path):

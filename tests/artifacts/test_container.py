@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import io
 import json
+import math
 import struct
 import tracemalloc
 import zlib
@@ -116,7 +117,7 @@ def test_the_message_for_a_changed_chunk_names_it():
         unseal(bytes(data), key=KEY, where="m.tlt")
 
     assert str(caught.value) == (
-        "m.tlt: chunk 2 of 3 was changed after it was written; take it from a backup, or make it again"
+        "m.tlt: chunk 2 of 3 was changed after it was written; restore the file from a backup, or recreate it"
     )
 
 
@@ -137,7 +138,8 @@ def test_the_message_for_a_truncated_file_says_how_much_is_there():
         unseal(data[:-5], key=KEY, where="m.tlt")
 
     assert (
-        str(caught.value) == f"m.tlt: the file ends after {len(data) - 5} of {len(data)} bytes; copy or make it again"
+        str(caught.value)
+        == f"m.tlt: the file ends after {len(data) - 5} of {len(data)} bytes; copy it again, or recreate it"
     )
 
 
@@ -145,7 +147,7 @@ def test_bytes_behind_the_end_are_damage():
     with pytest.raises(DamagedError) as caught:
         unseal(sealed() + b"xy", key=KEY, where="m.tlt")
 
-    assert str(caught.value) == "m.tlt: 2 bytes follow the end of the file; take it from a backup"
+    assert str(caught.value) == "m.tlt: 2 extra bytes follow the end; restore the file from a backup"
 
 
 def test_two_whole_chunks_that_changed_places_are_damage():
@@ -171,7 +173,7 @@ def test_a_whole_file_and_another_key_say_so_and_show_neither():
     with pytest.raises(WrongKeyError) as caught:
         unseal(sealed(), key=Key("not_this_one"), where="m.tlt")
 
-    assert str(caught.value) == "m.tlt: the file is whole, but this is not the key it was sealed with; check -k"
+    assert str(caught.value) == "m.tlt: the file is intact, but this is not the key it was sealed with; check -k"
 
 
 def test_no_key_says_how_to_give_one():
@@ -205,9 +207,21 @@ def forged(**changes: object) -> bytes:
     ("changes", "complaint"),
     [
         ({"memory_kib": 100 << 20}, "memory_kib is 104857600; 8 to 524288 is allowed"),
+        ({"memory_kib": math.inf}, "memory_kib is inf; 8 to 524288 is allowed"),
+        ({"memory_kib": 65536.0}, "memory_kib is 65536.0; 8 to 524288 is allowed"),
+        ({"memory_kib": "65536"}, "memory_kib is 65536; 8 to 524288 is allowed"),
+        ({"memory_kib": 1 << 19, "iterations": 3}, "memory_kib x iterations is 1572864; 1 to 1048576 is allowed"),
         ({"iterations": 10**9}, "iterations is 1000000000; 1 to 16 is allowed"),
+        ({"iterations": True}, "iterations is True; 1 to 16 is allowed"),
+        ({"lanes": math.nan}, "lanes is nan; 1 to 16 is allowed"),
         ({"lanes": 1000}, "lanes is 1000; 1 to 16 is allowed"),
         ({"chunk_size": 1}, "chunk_size is 1; 1024 to 16777216 is allowed"),
+        ({"payload_length": math.inf}, "payload_length is inf; 0 to 281474976710656 is allowed"),
+        ({"payload_length": 10**400}, f"payload_length is {10**400}; 0 to 281474976710656 is allowed"),
+        ({"public": [["task", "x"]]}, "`public` needs to be an object, `kind` a text"),
+        ({"kind": 3}, "`public` needs to be an object, `kind` a text"),
+        ({"kdf": {}}, "`name` is missing"),
+        ({"nonce_prefix": None}, "fromhex() argument must be str, not None"),
         ({"payload_length": -1}, "payload_length is -1; 0 to 281474976710656 is allowed"),
         ({"salt": "00"}, "length of salt is 1; 16 to 16 is allowed"),
         ({"name": "md5"}, "key derivation 'md5' is not known"),
@@ -225,13 +239,58 @@ def test_a_hostile_header_is_refused_before_it_costs_anything(changes, complaint
     assert str(caught.value) == f"m.tlt: its header cannot be used ({complaint}); it was not written by taolite"
 
 
-def test_a_header_nested_beyond_reason_is_refused():
-    text = b"[" * 60000
+def with_header(text: bytes) -> bytes:
+    """A container with this header, and checksums that fit it."""
     start = struct.pack("<8sHHI", b"\x89TAOLITE", 1, 0, len(text))
     front = start + struct.pack("<I", zlib.crc32(start)) + text + bytes(32)
+    return front + hashlib.sha256(front).digest() + bytes(len(PAYLOAD) + 3 * 16)
 
+
+@pytest.mark.parametrize("text", [b"[" * 60000, b'{"kdf": ' + b"9" * 5000 + b"}", b"null", b"\xff", b""])
+def test_a_header_that_is_none_is_refused(text):
     with pytest.raises(DamagedError):
-        unseal(front + hashlib.sha256(front).digest() + bytes(16), key=KEY, where="m.tlt")
+        unseal(with_header(text), key=KEY, where="m.tlt")
+
+
+def test_a_changed_header_whose_checksums_fit_is_one_of_our_errors(mutations):
+    data = sealed()
+    (length,) = struct.unpack_from("<I", data, 12)
+
+    for text in mutations(data[20 : 20 + length], 1500):
+        if b'"memory_kib":64,' in text and len(text) < 1 << 16:  # the cost stays cheap, so that the test is
+            with pytest.raises(ArtifactError) as caught:
+                unseal(with_header(text), key=KEY, where="m.tlt")
+            assert str(caught.value).startswith("m.tlt: ")
+
+
+def test_a_file_is_read_chunk_by_chunk_from_where_it_stands():
+    class Noted(io.BytesIO):
+        largest = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            assert size is not None
+            assert size > 0
+            self.largest = max(self.largest, size)
+            return super().read(size)
+
+    stream = Noted(b"name" + sealed(PAYLOAD * 50))
+    stream.seek(4)
+
+    assert unseal(stream, key=KEY, where="m.tlt")[1] == PAYLOAD * 50
+    assert stream.largest == 20 + 65536 + 32 + 32  # the front; a chunk is smaller
+
+
+def test_a_large_payload_takes_memory_once():
+    stream, size = io.BytesIO(), 64 << 20
+    seal(stream, bytes(size), kind="bundle", key=KEY, cost=CHEAP)
+    stream.seek(0)
+    tracemalloc.start()
+
+    unseal(stream, key=KEY, where="m.tlt")
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.3 * size
 
 
 def test_a_claimed_length_beyond_the_file_is_told_without_making_room_for_it():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 
 import pytest
 
 from taolite.artifacts import Etlt, KdfCost, Key, read_etlt, read_model, write_etlt
-from taolite.errors import DamagedError, ForeignError, TruncatedError, UsageError, WrongKeyError
+from taolite.errors import ArtifactError, DamagedError, ForeignError, TruncatedError, UsageError, WrongKeyError
 
 KEY = Key("tlt_encode")
 CHEAP = KdfCost(memory_kib=64, iterations=1, lanes=1)
@@ -70,6 +71,13 @@ def test_wherever_it_ends_early_it_is_truncated(path):
             read_etlt(path, key=KEY)
 
 
+def test_a_changed_file_is_one_of_our_errors(path, mutations):
+    for changed in mutations(path.read_bytes(), 500):
+        path.write_bytes(changed)
+        with suppress(ArtifactError):
+            assert read_model(path, key=KEY) == GIVEN
+
+
 def test_another_key_and_no_key_are_told(path):
     with pytest.raises(WrongKeyError):
         read_etlt(path, key=Key("nvidia_tlt"))
@@ -84,7 +92,7 @@ def test_a_sealed_payload_behind_another_name_is_damage(path):
     with pytest.raises(DamagedError) as caught:
         read_etlt(path, key=KEY)
 
-    assert str(caught.value) == f"{path}: its front was changed after it was written; take it from a backup"
+    assert str(caught.value) == f"{path}: its header was changed after it was written; restore the file from a backup"
 
 
 @pytest.mark.parametrize("name", ["", "with space", "x" * 256])

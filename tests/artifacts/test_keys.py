@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 
 import pytest
@@ -59,7 +60,7 @@ def test_no_key_at_all_says_how_to_give_one():
     with pytest.raises(UsageError) as caught:
         find_key(None, environ={})
 
-    assert str(caught.value) == ("a key is needed here, and there is none; give -k KEY, -k @FILE, or set TAOLITE_KEY")
+    assert str(caught.value) == ("a key is needed, and none was given; give -k KEY, -k @FILE, or set TAOLITE_KEY")
 
 
 def test_an_empty_key_is_refused_where_a_file_is_sealed_and_ignored_where_one_is_read():
@@ -85,3 +86,22 @@ def test_a_key_file_that_is_missing_or_empty_is_named(tmp_path):
         f"{tmp_path}/none: the key file of -k @FILE cannot be read (No such file or directory)"
     )
     assert str(empty.value) == f"{tmp_path}/empty: the key file is empty; write the key in it, on one line"
+
+
+def test_a_key_file_that_has_no_end_is_refused():
+    with pytest.raises(UsageError) as caught:
+        find_key("@/dev/zero", environ={})
+
+    assert str(caught.value) == (
+        "/dev/zero: more than 65536 bytes; a key file holds the key on one line and nothing else"
+    )
+
+
+def test_a_key_comes_through_a_pipe():
+    read, write = os.pipe()
+    os.write(write, b"tlt_encode\n")
+    os.close(write)
+
+    assert find_key(f"@/dev/fd/{read}", environ={}) == Key("tlt_encode")
+
+    os.close(read)

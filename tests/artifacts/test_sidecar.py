@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from contextlib import suppress
 
 import pytest
 
@@ -78,12 +80,43 @@ def test_an_engine_without_a_sidecar_is_refused(engine):
     (engine.parent / "m.engine.json").unlink()
 
     assert complaint(engine) == (
-        "/m.engine: there is no m.engine.json beside it, so nobody knows what this engine was built from; "
+        "/m.engine: there is no m.engine.json beside it, so it is not known what this engine was built from; "
         "build it again with `taolite convert`"
     )
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 2}', '{"version": 1}', "null"])
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("engine_sha256", 5, "engine_sha256 is 5"),
+        ("gpus", ["8.6", 8], "gpus is ['8.6', 8]"),
+        ("classes", "cat", "classes is 'cat'"),
+        ("batch", [1, 8], "batch needs three numbers"),
+        ("batch", [1, True, 8], "batch is [1, True, 8]"),
+        ("meta", [], "meta is []"),
+        ("preprocessing", None, "preprocessing is no object"),
+        ("version", [], "version []"),
+    ],
+)
+def test_a_sidecar_of_wrong_types_is_refused_by_the_name_of_the_value(engine, name, value, reason):
+    path = engine.parent / "m.engine.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
+
+    assert complaint(engine) == (
+        f"/m.engine.json: not a sidecar that this taolite reads ({reason}); build the engine again"
+    )
+
+
+def test_a_changed_sidecar_is_read_or_refused_by_its_name(engine, mutations):
+    path = engine.parent / "m.engine.json"
+
+    for changed in mutations(path.read_bytes(), 1500):
+        path.write_bytes(changed)
+        with suppress(EngineError):
+            check_engine(engine, onnx_sha256="a" * 64, backend_version="1.7.1", gpu="8.9")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 2}', '{"version": 1}', "null", "9" * 5000])
 def test_a_sidecar_that_is_none_is_refused(engine, text):
     (engine.parent / "m.engine.json").write_text(text)
 

@@ -5,17 +5,39 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import os
 import pickle
 import struct
+import time
+import tracemalloc
 import zipfile
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from taolite.artifacts import Bundle, Etlt, KdfCost, Key, Kind, read_bundle, sniff, write_bundle, write_checkpoint
+from taolite.artifacts import (
+    Bundle,
+    Etlt,
+    KdfCost,
+    Key,
+    Kind,
+    artifact_hash,
+    read_bundle,
+    read_checkpoint,
+    read_etlt,
+    read_model,
+    sniff,
+    write_bundle,
+    write_checkpoint,
+)
 from taolite.artifacts import write_etlt as seal_etlt
-from taolite.errors import ArtifactError, ForeignError
+from taolite.artifacts.container import seal
+from taolite.artifacts.describe import describe
+from taolite.errors import ArtifactError, DamagedError, ForeignError, PathError
 from taolite.preprocessing import Preprocessing
 
 KEY = Key("k")
@@ -118,6 +140,118 @@ def test_a_model_that_was_exported_cannot_be_taken_for_one_that_was_trained(tmp_
         f"{tmp_path}/m.tlt: this is a taolite exported model (.etlt), and a trained model (.tlt) is needed; "
         "an exported model cannot be trained further; take the .tlt it was exported from"
     )
+
+
+def sparse(path: Path, size: int, *, front: bytes = b"", back: bytes = b"") -> Path:
+    """A file of `size` bytes that takes no room on the disk."""
+    with open(path, "wb") as stream:
+        stream.write(front)
+        stream.truncate(size - len(back))
+        stream.seek(0, os.SEEK_END)
+        stream.write(back)
+    return path
+
+
+END_OF_ZIP = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, 1 << 31, 1 << 31, 0)  # a list of files of 2 GiB
+VAST = {
+    "zeros": (b"", b""),
+    "a pickle": (b"\x80\x02", b"."),
+    "a zip": (b"PK\3\4", END_OF_ZIP),
+    "safetensors": (struct.pack("<Q", 1 << 32) + b"{", b""),
+    "ONNX": (b"\x08\x08" * 30_000, b""),
+    "noise": (noise(1 << 20), b""),
+}
+
+
+@pytest.mark.parametrize("name", VAST)
+def test_a_file_of_8_gib_is_told_at_once_and_without_reading_it(tmp_path, name):
+    front, back = VAST[name]
+    path = sparse(tmp_path / "m.tlt", 8 << 30, front=front, back=back)
+    started = time.process_time()
+    tracemalloc.start()
+
+    sniff(path)
+    for read in (read_bundle, read_checkpoint, read_etlt, read_model):
+        with pytest.raises(ForeignError):
+            read(path, key=KEY)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 32 << 20
+    assert time.process_time() - started < 5
+
+
+def test_a_vast_file_that_begins_as_ours_is_judged_from_its_front(tmp_path):
+    write_checkpoint(tmp_path / "m.tlt", {}, {}, key=KEY, cost=CHEAP)
+    with open(tmp_path / "m.tlt", "rb+") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.truncate(8 << 30)
+
+    with pytest.raises(DamagedError) as caught:
+        read_checkpoint(tmp_path / "m.tlt", key=KEY)
+
+    assert str(caught.value) == (
+        f"{tmp_path}/m.tlt: {(8 << 30) - size} extra bytes follow the end; restore the file from a backup"
+    )
+
+
+def test_a_pipe_and_an_endless_device_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    said = {}
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        for read in (sniff, artifact_hash, *(partial(one, key=None) for one in (read_bundle, read_model, describe))):
+            with pytest.raises(PathError) as caught:
+                read(path)
+            said[str(caught.value)] = path
+
+    assert said == {
+        f"{tmp_path}/pipe: this is a pipe; a file is needed": tmp_path / "pipe",
+        "/dev/zero: this is a device; a file is needed": Path("/dev/zero"),
+    }
+
+
+def test_a_vast_file_of_no_known_kind_is_described_without_its_hash(tmp_path):
+    path = sparse(tmp_path / "disk.img", 8 << 30)
+
+    assert describe(path, key=None) == {
+        "path": str(path),
+        "kind": "unknown",
+        "what": "a file of no kind that taolite knows",
+        "bytes": 8 << 30,
+        "sealed": False,
+        "advice": "check the path",
+    }
+
+
+def test_what_a_front_claims_cannot_take_the_place_of_what_was_found(tmp_path):
+    claims = {"kind": "onnx", "sealed": False, "path": "/etc", "task": "detectnet", "writer": ["x"], "input_name": "a"}
+    with open(tmp_path / "m.tlt", "wb") as stream:
+        seal(stream, b"", kind="bundle", key=KEY, public=claims, cost=CHEAP)
+
+    facts = describe(tmp_path / "m.tlt", key=None)
+
+    assert (facts["path"], facts["kind"], facts["sealed"]) == (str(tmp_path / "m.tlt"), "bundle", True)
+    assert (facts["task"], facts["input_name"], facts.get("writer")) == ("detectnet", "a", None)
+
+
+@pytest.mark.parametrize("name", ["torch zip", "safetensors", "ONNX", "encrypted UFF .etlt", "old torch file"])
+def test_a_changed_file_of_another_program_is_some_kind_or_damaged(tmp_path, name, mutations):
+    path = tmp_path / "m.tlt"
+
+    for changed in mutations(FOREIGN[name][0](), 300):
+        path.write_bytes(changed)
+        with suppress(ArtifactError):
+            assert sniff(path) in Kind
+            describe(path, key=None)
+
+
+def test_a_zip_whose_list_of_files_was_changed_is_some_kind(tmp_path, mutations):
+    data = torch_zip()
+    start = data.index(b"PK\1\2")
+
+    for changed in mutations(data[start:], 500):
+        (tmp_path / "m.pth").write_bytes(data[:start] + changed)
+        assert sniff(tmp_path / "m.pth") in (Kind.TORCH, Kind.UNKNOWN, Kind.NVIDIA_TLT)
 
 
 def test_real_weights_are_recognised(shared_data):

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from taolite.engines import onnx_graph
-from taolite.engines.onnx_graph import Cost, OnnxMeta
+from taolite.engines.onnx_graph import OnnxMeta
 from taolite.engines.opening import open_engine
 from taolite.errors import EngineError
 from taolite.preprocessing import Preprocessing
@@ -84,20 +84,6 @@ def test_a_model_that_the_checker_refuses_is_refused(two_heads):
     )
 
 
-def test_an_empty_model_and_junk_are_two_messages(two_heads):
-    messages = []
-    for data in (b"", b"junk" * 9, two_heads.onnx[:100]):
-        with pytest.raises(EngineError) as caught:
-            onnx_graph.signature(data)
-        messages.append(str(caught.value))
-
-    assert messages == [
-        "this ONNX model is empty: it has no nodes or no outputs; export it again",
-        "this is not an ONNX model, or its end is missing; export it again",
-        "this is not an ONNX model, or its end is missing; export it again",
-    ]
-
-
 def test_fp16_keeps_float32_at_the_border_and_stays_close(two_heads, photos):
     half = onnx_graph.to_fp16(two_heads.onnx)
 
@@ -135,45 +121,6 @@ def test_a_model_with_qdq_nodes_is_not_halved(two_heads):
     assert str(caught.value) == ("this ONNX carries Q/DQ nodes (int8); build it with -t int8, which takes it as it is")
 
 
-def test_macs_and_parameters_are_those_of_a_hand_count(two_heads):
-    stem = 8 * 16 * 4 * (3 * 3 * 3)
-    heads = 8 * 16 * (2 + 8) * 4
-
-    cost = onnx_graph.macs_and_parameters(two_heads.onnx, (5, 3, 16, 32))
-
-    assert cost == Cost(macs=5 * (stem + heads), parameters=(4 * 27 + 4) + (2 * 4 + 2) + (8 * 4 + 8))
-
-
-def test_macs_of_grouped_and_dense_layers_are_those_of_a_hand_count():
-    weights = {"depthwise": (6, 1, 3, 3), "dense": (10, 6), "times": (10, 4)}
-    nodes = [
-        helper.make_node("Conv", ["x", "depthwise"], ["a"], group=6),  # 1x6x5x5 -> 1x6x3x3
-        helper.make_node("GlobalAveragePool", ["a"], ["b"]),
-        helper.make_node("Flatten", ["b"], ["c"]),
-        helper.make_node("Gemm", ["c", "dense"], ["d"], transB=1),  # 1x6 -> 1x10
-        helper.make_node("MatMul", ["d", "times"], ["y"]),  # 1x10 -> 1x4
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "counted",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 6, 5, 5])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])],
-        [numpy_helper.from_array(np.ones(shape, np.float32), name) for name, shape in weights.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-    cost = onnx_graph.macs_and_parameters(model.SerializeToString(), (1, 6, 5, 5))
-
-    assert cost == Cost(macs=(6 * 3 * 3 * 9) + (10 * 6) + (4 * 10), parameters=54 + 60 + 40)
-
-
-def test_an_input_that_does_not_fit_is_refused_when_counting(two_heads):
-    with pytest.raises(EngineError) as caught:
-        onnx_graph.macs_and_parameters(two_heads.onnx, (3, 16, 32))
-
-    assert str(caught.value) == "input input_1 has 4 axes; the shape has 3"
-
-
 def test_what_a_model_says_of_itself_comes_back_equal(two_heads):
     assert onnx_graph.read_meta(two_heads.onnx) is None
 
@@ -186,9 +133,9 @@ def test_what_a_model_says_of_itself_comes_back_equal(two_heads):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "what this model says of itself is no JSON ("),
-        ('{"version": 9}', "this model describes itself in version 9, and this taolite reads version 1; "),
-        ('{"version": 1, "task": "x"}', "what this model says of itself is incomplete ('classes')"),
+        ("{", "the metadata of this model is not JSON ("),
+        ('{"version": 9}', "the metadata of this model has version 9, and this taolite reads version 1; "),
+        ('{"version": 1, "task": "x"}', "the metadata of this model is incomplete ('classes')"),
     ],
 )
 def test_a_description_that_cannot_be_read_says_why(two_heads, text, message):

@@ -25,6 +25,7 @@ from taolite.engines import onnx_graph
 from taolite.engines.build import batch_profiles, build_engine
 from taolite.engines.opening import open_engine
 from taolite.errors import EngineError
+from taolite.extras import install_command
 
 VERSIONS = ["8.6.1", "10.13.3", "11.4.0"]
 BINDINGS = ["pycuda", "cuda-python"]
@@ -462,7 +463,8 @@ def test_a_machine_without_bindings_is_told_what_to_install(install, monkeypatch
 
     assert str(caught.value) == (
         "a TensorRT engine runs on an NVIDIA GPU, and GPU 0 cannot be reached (pycuda is not installed; cuda-python "
-        'is not installed). Install the driver and `pip install "taolite[cuda]"` (on a Jetson "taolite[jetson]"), '
+        f"is not installed). Install the driver and run `{install_command('cuda')}` (on a Jetson the extra is "
+        "`jetson`), "
         "or run the model it was built from on the processor: -m MODEL.etlt --runtime openvino (or onnxruntime)"
     )
 
@@ -514,7 +516,7 @@ def test_a_dla_core_is_used_with_the_gpu_behind_it(install, two_heads):
     assert (facts["device"], facts["core"], facts["flags"]) == ("DLA", 1, ["GPU_FALLBACK"])
     with pytest.raises(EngineError) as caught:
         build_engine(two_heads.onnx, precision="fp16", dla_core=2)
-    assert str(caught.value) == "DLA core 2 is not here: this machine has 2; leave out -u"
+    assert str(caught.value) == "DLA core 2 does not exist: this machine has 2; leave out -u"
 
 
 def test_a_build_that_answers_none_gives_the_librarys_reason(install, two_heads):

@@ -78,7 +78,7 @@ def test_a_name_with_fields_that_do_not_fit_is_an_error_and_a_strange_name_is_le
     assert [(sample.image.name, len(sample.labels)) for sample in samples] == [(f"{BLUE}.jpg", 1), ("1018.jpg", 0)]
     assert (
         Notice(
-            f"{tmp_path}/holiday.jpg: its name tells of no plate, and it does not lie in ccpd_np/; it is left out",
+            f"{tmp_path}/holiday.jpg: its name describes no plate, and it is not in ccpd_np/; it is left out",
             "warning",
         )
         in told
@@ -112,8 +112,10 @@ def test_formats_without_a_place_for_them_say_what_is_lost(ccpd: Path, tmp_path:
     told: list[Event] = []
     formats.write(formats.read(ccpd), tmp_path / "out", format, listener=told.append)
 
-    text = "has no place for what is written on the objects (plate, tilt, brightness, blur, area)"
-    assert Notice(f"{format} {text}; voc, coco and labelme do", "warning") in told
+    names = ("area", "blur", "brightness", "outline", "plate", "tilt")
+    lost = ", ".join(f"{name} (4 labels)" for name in names)
+    text = f"{tmp_path}/out: {format} has no place for these, which are dropped: {lost}"
+    assert Notice(text, "warning") in told
     boxes = [sample.labels[0].box for sample in formats.read(tmp_path / "out", format)]
     assert boxes == [pytest.approx((10, 20, 60, 40), abs=1e-4)] * 4
 

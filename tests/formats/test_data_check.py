@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from taolite import formats
+from taolite.errors import DataError, UsageError
+from taolite.events import Event, Notice
 from taolite.formats.check import CheckReport, check
 from taolite.formats.findings import count_by_kind
 from taolite.formats.stats import measure_dataset
@@ -189,3 +191,103 @@ def test_statistics_count_and_measure(tmp_path: Path):
     assert cat.width == pytest.approx([10, 11, 15, 20, 25, 29, 30])
     assert cat.area == pytest.approx(np.percentile([200 / 2000, 600 / 2000], [0, 5, 25, 50, 75, 95, 100]).tolist())
     assert dog.area == (1.0,) * 7
+
+
+@pytest.fixture
+def pets(tmp_path: Path, draw: Draw) -> Path:
+    """jetson's layout: `train/ val/ test/` with cats and dogs, and `labels.txt`."""
+    for index, part in enumerate(("train", "val", "test")):
+        for place, name in enumerate(("cat", "dog")):
+            draw(tmp_path / "pets" / part / name / "a.jpg", hw=(8, 8), seed=10 * index + place)
+    (tmp_path / "pets/labels.txt").write_text("cat\ndog\n")
+    return tmp_path / "pets"
+
+
+def test_class_folders_and_their_splits_are_known(pets: Path):
+    report = check(pets)
+    assert (report.format, report.images, report.labels, report.problems) == ("folders", 6, 6, ())
+
+    part = check(pets / "train")
+    assert (part.format, part.images, part.problems) == ("folders", 2, ())
+
+
+def test_what_is_wrong_with_class_folders_is_found(pets: Path, draw: Draw):
+    (pets / "train/cow").mkdir()
+    (pets / "val/dog/a.jpg").write_bytes((pets / "train/dog/a.jpg").read_bytes())
+    whole = (pets / "test/cat/a.jpg").read_bytes()
+    (pets / "test/cat/a.jpg").write_bytes(whole[: len(whole) // 2])
+    (pets / "train/dog/notes.txt").write_text("good dog")
+
+    report = check(pets)
+
+    told = [f"{one.path.relative_to(pets)}: {one.text}" for one in report.problems if one.kind != "unreadable-image"]
+    copy = "the same picture as"
+    assert told == [
+        "labels.txt: the class folder `cow` has no line",
+        "test: has no folder of `cow`, which another split has",
+        "test/cat: this class folder holds no picture",
+        "train/cow: this class folder holds no picture",
+        "train/dog: files that are not pictures: 1, such as notes.txt",
+        "val: has no folder of `cow`, which another split has",
+        f"val/dog/a.jpg: {copy} {pets}/train/dog/a.jpg, with the same labels; keep one of them",
+        f"val/dog/a.jpg: is in val, and the same picture is in train as {pets}/train/dog/a.jpg; take one out",
+    ]
+    assert [one.path for one in report.problems if one.kind == "unreadable-image"] == [pets / "test/cat/a.jpg"]
+
+
+def test_a_folder_of_pictures_alone_is_not_taken_for_class_folders(tmp_path: Path, draw: Draw):
+    draw(tmp_path / "images/a.jpg", hw=(8, 8))
+    (tmp_path / "labels").mkdir()
+
+    with pytest.raises(UsageError, match="no labels of labelme, kitti"):
+        check(tmp_path)
+
+
+@pytest.mark.parametrize("format", ["voc", "coco", "labelme", "yolo"])
+def test_control_characters_and_line_breaks_in_class_names_are_found_and_shown_escaped(
+    tmp_path: Path, scene: list[Sample], format: str
+):
+    formats.write(scene[:1], tmp_path / "set", format)
+    name = {"voc": "c&#10;t", "yolo": "cat"}.get(format, "c\\u001b[2Jt")
+    for path in (tmp_path / "set").rglob("*"):
+        if path.suffix in (".xml", ".json", ".yaml"):
+            text = path.read_text()
+            text = text.replace("'cat'", '"c\\et"') if format == "yolo" else text.replace('"cat"', f'"{name}"')
+            path.write_text(text.replace(">cat<", f">{name}<"))
+
+    (problem,) = (one for one in check(tmp_path / "set").problems if one.kind == "control-character")
+
+    shown = {"voc": "`c\\nt`", "yolo": "`c\\x1bt`"}.get(format, "`c\\x1b[2Jt`")
+    assert f"class name {shown} holds control characters or line breaks; rename it" in str(problem)
+    assert str(problem).isprintable()
+
+
+def test_a_class_name_with_control_characters_is_not_written(tmp_path: Path, scene: list[Sample]):
+    samples = formats.choose_classes(scene, rename={"cat": "c\x1bt", "dog": "d\ng"})
+
+    for format in formats.FORMATS:
+        with pytest.raises(DataError) as caught:
+            formats.write(samples, tmp_path / format, format)
+        assert str(caught.value) == (
+            "2 class names hold control characters or line breaks: `c\\x1bt`, `d\\ng`; correct the labels, or rename "
+            "with --rename OLD=NEW"
+        )
+
+
+def test_all_pictures_that_cannot_be_decoded_are_named_at_once_or_left_out(tmp_path: Path, scene: list[Sample]):
+    for sample in scene[:2]:
+        whole = sample.image.read_bytes()
+        sample.image.write_bytes(whole[:-20])
+    events: list[Event] = []
+
+    with pytest.raises(DataError) as caught:
+        formats.write(scene, tmp_path / "out", "kitti")
+    report = formats.write(scene, tmp_path / "out", "kitti", skip_bad=True, listener=events.append)
+
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"{tmp_path}/out: 2 problems"
+    for line, sample in zip(lines[1:], scene, strict=False):
+        assert line.startswith(f"  {sample.image}: not a readable image (")
+    assert report.images == 1
+    told = [event.text for event in events if isinstance(event, Notice)]
+    assert [text.endswith("; it is left out") for text in told] == [True, True]

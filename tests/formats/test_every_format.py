@@ -58,14 +58,14 @@ HAND_MADE = {
         "labels/yard.txt": "\ufeffcat 0 0 0 1 2 40 9 -1 -1 -1 -1000 -1000 -1000 -10\n",
     },
     "voc": {
-        # 1-based and inclusive: the first pixel is 1, the last is the width
+        # a fraction in a file: edges from 0; whole numbers alone: pixels from 1, the last is the width
         "Annotations/house.xml": """<annotation verified="yes"><folder>x</folder><filename>house</filename>
             <path>C:\\else\\where.jpg</path><size><width>80</width><height>60</height><depth>3</depth></size>
             <object><name>cat</name><truncated/><difficult>1</difficult><part><name>head</name></part>
-              <bndbox><xmin>11</xmin><ymin>21</ymin><xmax>30</xmax><ymax>50</ymax></bndbox></object>
+              <bndbox><xmin>10</xmin><ymin>20</ymin><xmax>30</xmax><ymax>50</ymax></bndbox></object>
             <object><name>dog</name>
-              <bndbox><xmin>41.25</xmin><ymin>0</ymin><xmax>80</xmax><ymax>33.5</ymax></bndbox></object>
-            <object><bndbox><ymax>60</ymax><xmax>80</xmax><xmin>1</xmin><ymin>1</ymin></bndbox><name>room</name></object>
+              <bndbox><xmin>40.25</xmin><ymin>0</ymin><xmax>80</xmax><ymax>33.5</ymax></bndbox></object>
+            <object><bndbox><ymax>60</ymax><xmax>80</xmax><xmin>0</xmin><ymin>0</ymin></bndbox><name>room</name></object>
             </annotation>""",
         "Annotations/sky.xml": "<annotation><filename>sky.jpg</filename></annotation>",
         "Annotations/yard.xml": """<annotation><filename>yard.jpg</filename><size><width>48</width><height>32</height>
@@ -203,9 +203,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path, scene: list
     with pytest.raises(PathError) as caught:
         formats.write(scene, tmp_path / "full", "kitti")
 
-    assert str(caught.value) == (
-        f"{tmp_path}/full: something is there already; choose another folder, or remove it first"
-    )
+    assert str(caught.value) == (f"{tmp_path}/full: is not empty; choose another folder or remove it")
 
 
 def test_nothing_is_left_behind_when_a_picture_is_missing(tmp_path: Path, scene: list[Sample]):
@@ -258,7 +256,8 @@ def test_a_folder_without_labels_says_what_was_looked_for(tmp_path: Path):
         formats.read(tmp_path)
 
     assert str(caught.value) == (
-        f"{tmp_path}: no labels of labelme, kitti, voc, coco, yolo found; is this the folder that holds them?"
+        f"{tmp_path}: no labels of labelme, kitti, voc, coco, yolo, openimages, ccpd, folders found; is this the "
+        "folder that holds them?"
     )
 
 
@@ -293,7 +292,7 @@ def test_all_problems_of_a_read_come_at_once_or_are_passed_over(tmp_path: Path, 
     kept = formats.read(tmp_path / "kitti", strict=False, listener=events.append)
 
     rows = [
-        f"{labels}/gone.txt: no image called gone for these labels; restore it or delete this file",
+        f"{labels}/gone.txt: no image is called `gone`; restore it or delete this label file",
         f"{labels}/house.txt:1: column 7 is `x`; it needs to be a finite number",
         f"{labels}/house.txt:2: column 7 is `nan`; it needs to be a finite number",
     ]
@@ -317,4 +316,7 @@ def test_a_split_is_a_list_that_came_along_or_a_file(tmp_path: Path, scene: list
     assert stems(str(tmp_path / "mine.csv")) == ["yard"]
     with pytest.raises(UsageError) as caught:
         stems("test")
-    assert str(caught.value) == (f"{tmp_path}/voc: no list called `test` (ImageSets/Main/test.txt, test.txt or a path)")
+    assert str(caught.value) == (
+        f"{tmp_path}/voc: no split is called `test`; its splits are cat_train, trainval, val; a list file can be "
+        "named too"
+    )

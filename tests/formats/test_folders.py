@@ -106,8 +106,8 @@ def test_what_is_odd_and_does_no_harm_is_told(pets: Path, draw: Draw):
 
     assert len(read_folders(pets, listener=heard)) == 3
     assert heard == [
-        f"{pets}/dog: files that are not taken for pictures: 1, such as notes.txt",
-        f"{pets}: pictures beside the class folders, which belong to no class: 1, such as lost.png",
+        f"{pets}/dog: files that are not pictures: 1, such as notes.txt",
+        f"{pets}: pictures outside the class folders, without a class: 1, such as lost.png",
         f"{pets}: has no picture of `bird`, `cow`",
     ]
 
@@ -133,7 +133,7 @@ def test_every_picture_that_cannot_be_read_is_named_at_once(spoilt: Path):
     assert lines[0] == f"{spoilt}: 4 problems"
     for line, (name, reason) in zip(
         lines[1:],
-        [("cat/text.jpg", "cannot identify"), ("dog/empty.jpg", "cannot identify"), ("dog/half.jpg", "truncated"),
+        [("cat/text.jpg", "unknown image"), ("dog/empty.jpg", "file is empty"), ("dog/half.jpg", "truncated"),
          ("dog/half.png", "truncated")],
         strict=True,
     ):  # fmt: skip
@@ -179,7 +179,7 @@ def test_a_folder_that_is_not_there_and_one_without_pictures_are_two_errors(tmp_
     with pytest.raises(PathError):
         read_folders(tmp_path / "train")
     (tmp_path / "train" / "cat").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"no picture \(\.jpg, .*\) lies in its class folders"):
+    with pytest.raises(DataError, match=r"no picture \(\.jpg, .*\) found in its class folders"):
         read_folders(tmp_path / "train")
 
 
@@ -211,7 +211,7 @@ def test_labels_that_say_the_same_pass_and_blanks_stand_for_underscores(tmp_path
     check_labels(tmp_path / "labels.txt", ["cattail", "poison_ivy", "trout_lily"], listener=heard)
     check_labels(shared_data / "cat_dog" / "labels.txt", class_names(shared_data / "cat_dog" / "train"))
 
-    assert heard == [f"{tmp_path}/labels.txt: `poison ivy` is taken for the folder with `_`"]
+    assert heard == [f"{tmp_path}/labels.txt: `poison ivy` is read as the folder with `_`"]
 
 
 def test_a_folder_s_own_name_goes_before_one_that_only_differs_by_its_underscore(tmp_path: Path):

@@ -16,6 +16,7 @@ from PIL import Image
 
 from taolite import formats
 from taolite.errors import DataError
+from taolite.events import Event, Notice
 from taolite.formats import labelme
 from taolite.formats.findings import Findings
 from taolite.formats.photo import read_photo
@@ -244,3 +245,120 @@ def test_every_labelme_example_is_read(shared_data: Path):
     assert sorted(error.path.name for error in findings.errors) == ["backslash.json", "img1.json", "test.json"]
     names = {label.name for sample in samples for label in sample.labels}
     assert {"不导电", "角位漏底", "hazelnut", "octagon", "Iris"} <= names
+
+
+@pytest.mark.parametrize(("label", "name"), [(1, "1"), (0, "0"), (2.5, "2.5"), (-3, "-3")])
+def test_a_label_that_is_a_number_is_its_text(write_labelme: Write, label: object, name: str):
+    path = write_labelme([{**shape("rectangle", [[1, 2], [3, 4]]), "label": label}])
+
+    assert [one.name for one in formats.read(path)[0].labels] == [name]
+
+
+@pytest.mark.parametrize("label", [True, None, ["x"], {"a": 1}])
+def test_a_label_that_is_neither_text_nor_number_is_refused(write_labelme: Write, label: object):
+    path = write_labelme([{**shape("rectangle", [[1, 2], [3, 4]]), "label": label}])
+
+    with pytest.raises(DataError, match=r"a\.json:5: a shape needs to be an object with a `label`"):
+        formats.read(path)
+
+
+def test_an_embedded_picture_may_be_a_data_address(write_labelme: Write):
+    data = f"data:image/png;base64,{png(np.zeros((80, 100), np.uint8))}"
+
+    (sample,) = formats.read(write_labelme([], picture=False, imageData=data))
+
+    assert sample.size_hw == (80, 100)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("abc", "Incorrect padding"),
+        ("!!!!", "Only base64 data is allowed"),
+        ("é", "string argument should contain only ASCII characters"),
+    ],
+)
+def test_a_damaged_embedded_picture_is_said_to_be_damaged(write_labelme: Write, data: str, reason: str):
+    path = write_labelme([], picture=False, imageData=data)
+
+    with pytest.raises(DataError) as caught:
+        formats.read(path)
+
+    assert str(caught.value) == (
+        f"{path}: its embedded picture (`imageData`) is damaged ({reason}), and `a.png` is missing; restore one"
+    )
+
+
+def test_an_embedded_picture_that_is_cut_off_is_said_to_be_damaged(write_labelme: Write):
+    whole = base64.b64decode(png(np.zeros((80, 100), np.uint8)))
+    path = write_labelme([], picture=False, imageData=base64.b64encode(whole[:-30]).decode())
+
+    with pytest.raises(DataError) as caught:
+        formats.read(path)
+
+    problem = "its embedded picture (`imageData`) is damaged (image file is truncated)"
+    assert str(caught.value) == f"{path}: {problem}"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"shape_type": ["rectangle"]}, ":5: shape_type `['rectangle']` of `x` is not one of rectangle, circle"),
+        ({"shape_type": "circle", "points": [[1e200, 0], [0, 1e200]]},
+         ":5: circle `x` needs 2 or more points, each two finite numbers"),
+        ({"points": [[1, 2], [float("nan"), 4]]}, ":5: rectangle `x` needs 2 or more points, each two finite numbers"),
+    ],
+)  # fmt: skip
+def test_values_that_no_shape_can_have_are_refused(write_labelme: Write, change: dict[str, Any], problem: str):
+    path = write_labelme([{**shape("rectangle", [[1, 2], [3, 4]]), **change}])
+
+    with pytest.raises(DataError) as caught:
+        formats.read(path, "labelme")
+
+    assert str(caught.value).startswith(f"{path}{problem}")
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".png", "a\0b.png", ["a.png"], 7])
+def test_a_picture_s_path_that_no_system_can_have_is_missing(write_labelme: Write, name: object):
+    path = write_labelme([], picture=False, imagePath=name)
+
+    with pytest.raises(DataError, match=r"a\.json: its picture `.*` is missing and none is embedded"):
+        formats.read(path, "labelme")
+
+
+def test_a_number_of_five_thousand_digits_is_no_json_that_can_be_read(write_labelme: Write):
+    path = write_labelme([])
+    path.write_text(path.read_text().replace('"5.5.0"', "1" * 5000))
+
+    with pytest.raises(DataError) as caught:
+        formats.read(path, "labelme")
+
+    assert str(caught.value) == f"{path}: not JSON that can be read (a number has thousands of digits)"
+
+
+def test_what_a_conversion_drops_is_said_once_with_counts(write_labelme: Write, tmp_path: Path):
+    path = write_labelme(
+        [
+            shape("polygon", [[5, 5], [50, 7], [20, 70]], group_id=3, description="shy", score=0.5),
+            shape("rectangle", [[1, 2], [30, 40]], group_id=4, flags={"far": True}, attributes={"colour": "red"}),
+            shape("rectangle", [[1, 2], [30, 44]], difficult=True),
+        ],
+        flags={"night": True, "rain": False},
+    )
+
+    def told(format: str) -> list[str]:
+        events: list[Event] = []
+        formats.write(formats.read(path), tmp_path / format, format, listener=events.append)
+        head = f"{tmp_path}/{format}: {format} has no place for these, which are dropped: "
+        return [event.text.removeprefix(head) for event in events if isinstance(event, Notice)]
+
+    assert told("labelme") == []
+    assert told("kitti") == [
+        "group_id (2 labels), colour (1 label), description (1 label), difficult (1 label), flags (1 label), "
+        "outline (1 label)"
+    ]
+    assert told("voc") == ["group_id (2 labels), description (1 label), flags (1 label), score (1 label)"]
+    assert told("coco") == ["group_id (2 labels), description (1 label), difficult (1 label), flags (1 label)"]
+    events: list[Event] = []
+    formats.read(path, listener=events.append)
+    assert events == [Notice(f"{path}: flags of whole pictures are not kept by any format: night 1", "warning")]

@@ -40,7 +40,7 @@ def voc_object(xmin: object, ymin: object, xmax: object, ymax: object) -> str:
         ((0, 0, 100, 80), (0, 0, 100, 80)),  # a tool that counts from 0
         ((5, 5, 5, 5), (4, 4, 4, 4)),  # a stray click has no size
         ((9, 5, 5, 20), (8, 4, 4, 20)),  # swapped stays swapped
-        ((-3, 2, 5.5, 6.5), (-4, 1, 5.5, 6.5)),
+        ((-3, 2, 5.5, 6.5), (-3, 2, 5.5, 6.5)),  # a fraction: edges, as CVAT writes them
     ],
 )
 def test_voc_counts_from_one_and_includes_both_ends(
@@ -198,7 +198,7 @@ def write_yolo(tmp_path: Path, draw: Draw) -> Callable[..., Path]:
     [
         ("2 0.5 0.5 1 1", "class `2` has no name; 2 are named, numbered from 0"),
         ("0.5 0.5 0.5 1 1", "class `0.5` has no name; 2 are named, numbered from 0"),
-        ("0 0.5 0.5 1", "4 columns found; a YOLO label has 5, 6 with a score, or a class and polygon points"),
+        ("0 0.5 0.5 1", "4 columns found; a YOLO label has 5 columns, 6 with a score, or a class and polygon points"),
         ("0 0.5 0.5 1 one", "`one` needs to be a finite number"),
     ],
 )
@@ -278,7 +278,7 @@ def test_bccd_s_boxes_stay_inside_their_images(shared_data: Path):
 
 
 def test_a_split_keeps_identical_pictures_on_one_side(tmp_path: Path, draw: Draw):
-    from taolite.formats.split import split_samples
+    from taolite.formats.holdout import split_samples
 
     samples = [Sample(draw(tmp_path / f"{n}.png", hw=(8, 8), seed=n // 2), (8, 8)) for n in range(20)]
 

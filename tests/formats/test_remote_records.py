@@ -171,10 +171,10 @@ def test_what_is_wrong_with_records_behind_an_address_is_one_message(server: Ser
     with pytest.raises(DataError) as damaged:
         record_samples(one(server))
     assert str(damaged.value) == (
-        f"{one(server)}: record 25 is cut off, the end of the file is missing; bring the file to the server again"
+        f"{one(server)}: record 25 is cut off, the end of the file is missing; upload the file again"
     )
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    with pytest.raises(DataError, match=r"record 25 is damaged, its checksum does not fit; bring the file to the serv"):
+    with pytest.raises(DataError, match=r"record 25 is damaged, its checksum does not fit; upload the file"):
         record_samples(one(server))
     server.shutdown()
     server.server_close()
@@ -189,5 +189,5 @@ def test_records_that_change_while_they_are_read_are_told(server: Server, monkey
     stream.read(12)
     os.utime(server.folder / one(server).rpartition("/")[2], (1e9, 1e9))
 
-    with pytest.raises(DataError, match="was changed since this run began to read it; start the run again"):
+    with pytest.raises(DataError, match="changed while this run was reading it; start the run again"):
         stream.read()

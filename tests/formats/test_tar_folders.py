@@ -80,8 +80,8 @@ def test_what_is_odd_is_told_as_of_folders(pets: Path, draw: Draw):
     assert len(read(pattern, classes=("bird", "cat"), leave_out_others=True, listener=hear)) == 3
     assert heard == [
         "train-*.tar: folders of other classes are left out: `dog`",
-        "train-*.tar: pictures beside the class folders, which belong to no class: 1, such as beside.jpg",
-        "train-*.tar: files that are not taken for pictures: 1",
+        "train-*.tar: pictures outside the class folders, without a class: 1, such as beside.jpg",
+        "train-*.tar: files that are not pictures: 1",
         "train-*.tar: has no picture of `bird`",
     ]
 

@@ -95,7 +95,7 @@ def test_images_that_no_list_judges_are_split_the_same_way_at_every_call_and_thi
     assert sorted(trains + judges) == list("abcdefgh")
     assert (root.stems("train"), root.stems("test")) == (trains, judges)
     assert root.told() == [
-        "ROOT: no list says which images judge; 6 train and 2 judge, the same ones every time",
+        "ROOT: no split lists found: using a fixed split, 6 images for training, 2 for validation",
     ]
 
 
@@ -116,8 +116,8 @@ def test_images_that_train_and_judge_are_told_with_their_number(root: Root):
     root.list("test", list("cde"))
 
     assert root.told("test") == [
-        "ROOT/ImageSets/Main/test.txt: 2 of its 3 images are trained on as well (trainval.txt), so the score says "
-        "little about new pictures; take them out of one list"
+        "ROOT/ImageSets/Main/test.txt: 2 of its 3 images are used for training as well (trainval.txt), so the score "
+        "says little about new pictures; take them out of one list"
     ]
 
 
@@ -128,8 +128,8 @@ def test_images_without_annotation_or_picture_are_left_out_and_counted(root: Roo
 
     assert root.stems("train") == ["a", "b"]
     assert root.told()[1:] == [
-        "ROOT/ImageSets/Main/trainval.txt: 2 of 5 images have no annotation and are left out: `away`, `gone`",
-        "ROOT/ImageSets/Main/trainval.txt: 1 of 5 images have no picture and are left out: `lost`",
+        "ROOT/ImageSets/Main/trainval.txt: 2 of 5 images left out, no annotation: `away`, `gone`",
+        "ROOT/ImageSets/Main/trainval.txt: 1 of 5 images left out, no picture: `lost`",
     ]
 
 
@@ -170,7 +170,7 @@ def test_labels_txt_names_the_classes_and_its_odd_lines_are_none(
 
     assert part.classes == classes
     assert [notice.text for notice in part.notices[: len(told)]] == [
-        f"{root.path}/labels.txt{line}; it is left out and is no class" for line in told
+        f"{root.path}/labels.txt{line}; it is ignored" for line in told
     ]
 
 
@@ -197,9 +197,9 @@ def test_labels_of_no_class_are_left_out_and_another_case_is_taken(root: Root):
 
     assert [label.name for label in part.samples[0].labels] == ["cat"]
     assert [notice.text for notice in part.notices[1:]] == [
-        f"{path}:3: `Cat` is taken for the class `cat`",
-        f"{path}:5: `car` is none of the classes (cat) and is left out; did you mean `cat`?",
-        f"{path}:7: `BACKGROUND` is none of the classes (cat) and is left out",
+        f"{path}:3: `Cat` is read as the class `cat`",
+        f"{path}:5: `car` is not one of the classes (cat) and is left out; did you mean `cat`?",
+        f"{path}:7: `BACKGROUND` is not one of the classes (cat) and is left out",
     ]
 
 
@@ -233,7 +233,7 @@ def test_pictures_without_an_object_that_counts_stay_as_background(root: Root):
         [], [("cat", True)], []
     ]  # fmt: skip
     assert part.notices[1].level == "info"
-    assert part.notices[1].text.endswith("1 of 3 images have no object and stay as background: `empty.jpg`")
+    assert part.notices[1].text.endswith("1 of 3 images without an object, kept as background: `empty.jpg`")
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_pictures_that_are_all_the_same_are_not_split(root: Root):
     for stem in "bcdefgh":
         (root.path / f"JPEGImages/{stem}.jpg").write_bytes((root.path / "JPEGImages/a.jpg").read_bytes())
 
-    with pytest.raises(DataError, match="its 8 pictures are too much alike to keep those apart that judge"):
+    with pytest.raises(DataError, match="too many of its 8 pictures are the same"):
         read_voc_set(root.path)
 
 
@@ -295,16 +295,19 @@ def test_unreadable_files_are_refused_together_or_left_out_with_a_warning(root: 
 
 
 def test_a_folder_that_cannot_be_used_is_refused_in_one_sentence(root: Root, tmp_path: Path):
-    with pytest.raises(PathError, match="there is no such folder"):
+    with pytest.raises(PathError, match="no such folder"):
         read_voc_set(tmp_path / "none")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no annotation"):
         read_voc_set(tmp_path / "empty")
-    with pytest.raises(UsageError, match="no list called `trian`"):
+    with pytest.raises(
+        UsageError,
+        match="no split is called `trian`; it has no lists and no split folders; a list file can be named too",
+    ):
         read_voc_set(root.path, split="trian")
     root.list("trainval", ["nothing", "there"])
     root.list("test", ["a"])
-    with pytest.raises(DataError, match=r"no image is left in `train`.*2 of 2 images have no annotation"):
+    with pytest.raises(DataError, match=r"no image is left in `train`.*2 of 2 images left out, no annotation"):
         read_voc_set(root.path)
 
 

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from taolite.media import contact_sheet, draw_boxes, palette
-from taolite.media.overlay import _font, _tag_size, draw_detections
+from taolite.media.overlay import draw_detections
 from taolite.sample import Detection
 
 RED = (200, 0, 0)
@@ -83,13 +83,6 @@ def test_a_picture_without_boxes_or_smaller_than_a_tag_is_drawn():
     tiny = draw_boxes(plain(8, 8), np.float32([[1, 1, 5, 5]]), ["a long name of a class"], [RED])
 
     assert tiny.shape == (8, 8, 3)
-
-
-def test_letters_beyond_ascii_come_from_a_font_that_has_them():
-    assert _font("cat", 14).getname()[0] == "Aileron"
-    assert _font("Чайка écureuil ß", 14).getname()[0] == "DejaVu Sans"
-    assert _tag_size("écureuil", 14)[0] > _tag_size("é", 14)[0]
-    draw_boxes(plain(), np.float32([[100, 100, 200, 200]]), ["車 犬 0.9"], [RED])  # drawn even where no font has it
 
 
 def test_colours_are_distinct_and_stay_with_their_class():

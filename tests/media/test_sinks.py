@@ -33,8 +33,8 @@ def test_a_second_picture_of_one_name_gets_a_name_of_its_own(tmp_path):
 
     assert names == ["x.png", "X_2.png", "x_3.png"]
     assert said == [
-        "X.png: another picture of this name came before it; this one is written as X_2.png",
-        "x.png: another picture of this name came before it; this one is written as x_3.png",
+        "X.png: another picture has this name; this one is written as X_2.png",
+        "x.png: another picture has this name; this one is written as x_3.png",
     ]
 
 
@@ -45,9 +45,7 @@ def test_a_picture_that_is_read_is_never_replaced(tmp_path):
     with pytest.raises(UsageError) as caught:
         PictureFolder(tmp_path, protect=[source]).write("x.png", IMAGE)
 
-    assert str(caught.value) == (
-        f"{source}: this is one of the pictures that are read; choose another folder for the results"
-    )
+    assert str(caught.value) == (f"{source}: this is one of the input pictures; choose another folder for the results")
     assert source.read_bytes() == b"precious"
 
 
@@ -76,7 +74,7 @@ def test_labels_of_two_pictures_with_one_stem_both_survive(tmp_path):
 
     assert second == tmp_path / "x_2.txt"
     assert (tmp_path / "x.txt").read_text().startswith("cat ")
-    assert said == ["x.txt: another picture of this name came before it; this one is written as x_2.txt"]
+    assert said == ["x.txt: another picture has this name; this one is written as x_2.txt"]
 
 
 def test_a_class_name_with_a_blank_is_refused(tmp_path):

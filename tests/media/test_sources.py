@@ -19,6 +19,7 @@ def save(path, value=100, size=(20, 10)):
 def test_a_folder_is_read_by_name_and_not_below(tmp_path):
     save(tmp_path / "b.PNG", 2), save(tmp_path / "a.png", 1), save(tmp_path / "below" / "c.png")
     (tmp_path / "notes.txt").write_text("not a picture")
+    (tmp_path / "._a.png").write_bytes(b"left by macOS")
 
     source = open_source(tmp_path)
     frames = list(source)
@@ -82,7 +83,7 @@ def test_a_video_gives_its_frames_as_rgb(tmp_path):
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("nowhere", "nothing is there; give a picture, a folder, a pattern, a video or a camera (/dev/video0)"),
+        ("nowhere", "no such file or folder; give a picture, a folder, a pattern, a video or a camera (/dev/video0)"),
         ("*.jpg", "no picture matches this pattern (jpg jpeg png bmp webp ppm tif tiff)"),
         (
             "/dev/video97",

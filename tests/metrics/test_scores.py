@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from taolite.errors import UsageError
+from taolite.extras import install_command
 from taolite.metrics import BoxLimits, ClassMatches, average_precision, coco_map, match, score, score_matches
 from taolite.sample import Truth
 
@@ -359,4 +360,4 @@ def test_coco_map_without_its_library_says_how_to_get_it(monkeypatch):
     with pytest.raises(UsageError) as caught:
         coco_map([truth()], [found()], names=["a"])
 
-    assert str(caught.value) == "COCO's mAP needs faster-coco-eval; install it with: pip install 'taolite[coco]'"
+    assert str(caught.value) == f"COCO's mAP needs faster-coco-eval; run {install_command('coco')}"

@@ -10,6 +10,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
 from taolite.errors import DamagedError, ModelError, UsageError
+from taolite.extras import install_command
 from taolite.nn.backbones import build_backbone
 from taolite.nn.darknet import DarkNet
 from taolite.nn.mobilenet import MobileNetV2
@@ -368,4 +369,4 @@ def test_a_cut_or_damaged_file_and_a_missing_h5py_say_so(tmp_path, write_keras, 
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(UsageError) as missing:
         read_weights(whole)
-    assert str(missing.value) == f"{whole}: reading a Keras HDF5 file needs h5py; pip install h5py"
+    assert str(missing.value) == f"{whole}: reading a Keras HDF5 file needs h5py; run {install_command('train')}"

@@ -93,6 +93,6 @@ def test_a_depthwise_layer_stays_one_and_is_refused_other_counts_in_than_out():
     resize(network, {"dw": [5, 5]})
 
     assert str(caught.value) == (
-        "the stored structure gives dw the channels [8, 5]; a depthwise convolution makes as many channels as it reads"
+        "the stored structure gives dw the channels [8, 5]; a depthwise convolution has as many outputs as inputs"
     )
     assert (network["dw"].groups, network["dw"].weight.shape) == (5, (5, 1, 3, 3))

@@ -10,9 +10,10 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import get_model
 
+from taolite.artifacts.sniff import Kind, wrong_kind
 from taolite.errors import ForeignError, ModelError
 from taolite.nn.backbone import IMAGENET_MEAN, IMAGENET_STD
-from taolite.nn.torchvision_network import TorchvisionNetwork, load_state_dict, torchvision_archs
+from taolite.nn.torchvision_network import TorchvisionNetwork, load_state_dict
 from taolite.nn.weights import StateDict, read_state_dict
 
 torch.set_num_threads(1)
@@ -71,7 +72,7 @@ def test_a_vision_transformer_is_built_for_its_input_size():
         assert network(torch.rand(1, 3, 64, 64))[0].shape == (1, 3)
     with pytest.raises(ModelError) as caught:
         TorchvisionNetwork("vit_b_32", 3, input_size=65)
-    assert str(caught.value).startswith("vit_b_32 does not come for inputs of 65 x 65 pixels: ")
+    assert str(caught.value).startswith("vit_b_32 cannot be built for inputs of 65 x 65 pixels: ")
 
 
 @pytest.mark.parametrize(("arch", "size", "heads"), [("googlenet", 64, 3), ("inception_v3", 299, 2)])
@@ -133,19 +134,25 @@ def test_a_renewed_head_has_the_new_classes_and_the_old_features(arch):
     assert all(torch.equal(network.state_dict()[name], value) for name, value in before.items() if value.ndim > 1)
 
 
-def test_an_unknown_name_and_another_networks_weights_are_refused():
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("resnet-18", "resnet18, resnet152, resnet101"), ("fasterrcnn_resnet50_fpn", "resnet18, mobilenet_v2")],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_ones(name, near):
     with pytest.raises(ModelError) as caught:
-        TorchvisionNetwork("fasterrcnn_resnet50_fpn", 2)
+        TorchvisionNetwork(name, 2)
     assert str(caught.value) == (
-        f"arch is 'fasterrcnn_resnet50_fpn'; it needs to be one of torchvision's: {', '.join(torchvision_archs())}"
+        f"arch is '{name}'; it needs to be a classification network of torchvision, such as {near}"
     )
 
+
+def test_another_networks_weights_are_refused():
     other = StateDict("a.pth", get_model("resnet34", weights=None).state_dict(), {})
     with pytest.raises(ModelError) as caught:
         load_state_dict(TorchvisionNetwork("resnet50", 2), other)
     assert str(caught.value) == (
-        "a.pth holds no resnet50: layer1.0.conv1.weight is of shape 64x64x3x3 and 64x64x1x1 is needed; "
-        "name the arch that it holds"
+        "a.pth holds no resnet50: layer1.0.conv1.weight is 64x64x3x3 and 64x64x1x1 is needed; "
+        "use the arch of these weights"
     )
 
 
@@ -192,12 +199,25 @@ def test_jetson_inferences_checkpoint_is_read_with_what_it_says_of_itself(tmp_pa
 
 def test_what_is_no_state_dict_is_refused(tmp_path):
     path = tmp_path / "weights.bin"
-    path.write_bytes(b"1234")
+    path.write_bytes(b"\x00\x01\x02\x03")
 
     with pytest.raises(ForeignError) as caught:
         read_state_dict(path)
 
-    assert str(caught.value) == f"{path}: a state dict ends in .pth, .pt, .pth.tar or .safetensors"
+    assert str(caught.value) == str(wrong_kind(str(path), Kind.UNKNOWN, needed="a state dict (.pth or .safetensors)"))
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.backbone.", "_orig_mod.", "module."])
+def test_a_network_inside_another_programs_is_found_by_its_layers(tmp_path, prefix):
+    network = get_model("resnet18", weights=None, num_classes=2)
+    inner = {f"{prefix}{name}": value for name, value in network.state_dict().items()}
+    torch.save({"state_dict": {"criterion.weight": torch.ones(2), **inner}, "epoch": 3}, tmp_path / "last.ckpt")
+    ours = TorchvisionNetwork("resnet18", 2)
+
+    report = load_state_dict(ours, read_state_dict(tmp_path / "last.ckpt"))
+
+    assert report.skipped == {}
+    assert torch.equal(ours.network.fc.weight, network.fc.weight)
 
 
 def test_the_safetensors_metadata_is_among_the_facts(tmp_path):
@@ -230,3 +250,8 @@ def centre(photo):
     photo = photo.resize((round(photo.width * scale), round(photo.height * scale)), Image.Resampling.BILINEAR)
     left, top = (photo.width - 224) // 2, (photo.height - 224) // 2
     return np.asarray(photo.crop((left, top, left + 224, top + 224)))
+
+
+def test_a_misspelled_arch_is_answered_with_the_nearest_one():
+    with pytest.raises(ModelError, match=r"^arch is 'resnet81'; .*, such as resnet18, "):
+        TorchvisionNetwork("resnet81", 2)

@@ -16,6 +16,7 @@ from taolite.artifacts.sniff import Kind, wrong_kind
 from taolite.errors import ForeignError, ModelError, PathError, TaoliteError, WrongKeyError
 from taolite.nn.backbone import IMAGENET_MEAN, IMAGENET_STD
 from taolite.nn.resnet import ResNet
+from taolite.nn.vgg import VGG
 from taolite.nn.weights import Weights, load_weights, preferred_graph, read_weights
 from taolite.preprocessing import Preprocessing
 
@@ -152,6 +153,33 @@ def test_weights_of_which_nothing_fits_are_refused():
     )
 
 
+@pytest.mark.parametrize(
+    ("network", "theirs"),
+    [(ResNet(34), ("resnet", 18, "resnet18")), (VGG(16), ("vgg", 19, "vgg19")), (ResNet(10), ("vgg", 16, "vgg16"))],
+)
+def test_weights_of_another_arch_or_depth_are_refused_though_some_layers_would_fit(network, theirs):
+    arch, depth, name = theirs
+    weights = Weights("w.pth", dict(network.state_dict()), "tao", depth, arch)
+
+    with pytest.raises(ModelError) as caught:
+        load_weights(network, weights)
+
+    assert str(caught.value) == (
+        f"w.pth holds weights of {name} and this network is {network.arch}{network.num_layers}; the spec's arch and "
+        "number of layers must be those of its pretrained weights"
+    )
+
+
+@pytest.mark.parametrize(("last", "depth"), [("block_5d", 19), ("block_4a", 19), ("block_3c", None)])
+def test_the_depth_of_a_vgg_cut_where_both_depths_agree_is_not_told(tmp_path, last, depth):
+    names = [name for name, _ in VGG(19).named_children()]
+    kept = names[: names.index(f"{last}_conv_1") + 1]
+    state = {f"{name}.weight": torch.zeros(2, 2, 3, 3) for name in kept if "conv" in name}
+    save_file(state, tmp_path / "cut.safetensors")
+
+    assert read_weights(tmp_path / "cut.safetensors").num_layers == depth
+
+
 def test_a_tlt_gives_its_backbone_and_remembers_its_graph(tmp_path):
     source = ResNet(10, graph="torchvision")
     tensors = {f"backbone.{name}": tensor.numpy() for name, tensor in source.state_dict().items()}
@@ -196,8 +224,9 @@ def test_a_pickle_that_needs_more_than_tensors_is_refused_and_runs_nothing(tmp_p
         read_weights(path)
 
     assert str(caught.value) == (
-        f"{path}: this is no file of tensors only; loading it could run code hidden in it, so it is refused. "
-        "Where you trust it: torch.save(model.state_dict(), ...) in the program that made it"
+        f"{path}: this file holds more than tensors and plain values (posix.mkdir); loading it could run code hidden "
+        "in it, so it is refused. Where you trust it, save its weights alone in the program that made it: "
+        "torch.save(model.state_dict(), 'weights.pth')"
     )
     assert not (tmp_path / "harm-was-done").exists()
 
@@ -208,10 +237,11 @@ def test_what_cannot_be_read_says_what_it_is_and_what_to_do(tmp_path):
     (tmp_path / "short.pth").write_bytes(whole.read_bytes()[:20000])
     torch.save({"features.0.weight": torch.zeros(3)}, tmp_path / "vgg.pth")
     torch.save([1, 2], tmp_path / "list.pth")
-    (tmp_path / "bad.safetensors").write_bytes(b"abc")
+    save_file({"conv1.weight": torch.zeros(9)}, tmp_path / "bad.safetensors")
+    (tmp_path / "bad.safetensors").write_bytes((tmp_path / "bad.safetensors").read_bytes()[:-8])
     noise = np.random.default_rng(0).bytes(20000)
     (tmp_path / "nvidia.tlt").write_bytes(noise)
-    (tmp_path / "model.onnx").write_bytes(b"nothing of any kind\n")
+    (tmp_path / "model.onnx").write_bytes(b"\x00\x01nothing of any kind\n")
 
     def message(name):
         with pytest.raises(TaoliteError) as caught:
@@ -220,24 +250,27 @@ def test_what_cannot_be_read_says_what_it_is_and_what_to_do(tmp_path):
 
     assert message("none.pth") == (
         "PathError",
-        "Pretrained model file not found: none.pth; check pretrained_model_file",
+        "Pretrained model file not found: none.pth; it may be PyTorch weights (.pth, .safetensors), a Keras .hdf5, a "
+        "taolite .tlt, or torchvision://NAME, such as torchvision://resnet18",
     )
     assert message("short.pth") == (
         "TruncatedError",
-        "short.pth: the end of this checkpoint is missing; copy or download it again",
+        "short.pth: the end of this PyTorch file is missing; copy or download it again",
     )
     assert message("vgg.pth") == (
         "ForeignError",
-        "vgg.pth: this is no state dict of a network known here (it holds features.0.weight, ...); it needs the names "
-        "of torchvision's ResNet, MobileNet v2 or EfficientNet B0, such as conv1.weight and layer1.0.conv1.weight",
+        "vgg.pth: these are not the weights of a network that taolite knows (it holds features.0.weight); layers need "
+        "the names of torchvision's ResNet, MobileNet v2 or EfficientNet B0, such as conv1.weight and "
+        "layer1.0.conv1.weight",
     )
     assert message("list.pth") == (
         "ForeignError",
         "list.pth: this holds a list; a state dict (names to tensors) is needed",
     )
-    kind, text = message("bad.safetensors")
-    assert kind == "DamagedError"
-    assert text.startswith("bad.safetensors: this is no whole safetensors file (")
+    assert message("bad.safetensors") == (
+        "DamagedError",
+        "bad.safetensors: this safetensors file is damaged or cut short; copy or download it again",
+    )
     needed = "a file of pretrained weights (.tlt, .hdf5, .pth or .safetensors)"
     assert message("nvidia.tlt") == ("ForeignError", str(wrong_kind("nvidia.tlt", Kind.NVIDIA_TLT, needed=needed)))
     assert message("model.onnx") == ("ForeignError", str(wrong_kind("model.onnx", Kind.UNKNOWN, needed=needed)))
@@ -316,8 +349,8 @@ def test_a_keras_file_of_another_network_says_so(tmp_path):
         read_weights(tmp_path / "vgg.hdf5")
 
     assert str(caught.value) == (
-        f"{tmp_path}/vgg.hdf5: this Keras file holds no backbone of TAO's (it holds block_1a.weight, ...); its "
-        "layers need to be called as TAO calls them, such as conv1 and block_1a_conv_1"
+        f"{tmp_path}/vgg.hdf5: this Keras file holds no backbone of TAO's (it holds block_1a.weight); layers need "
+        "TAO's names, such as conv1 and block_1a_conv_1"
     )
 
 

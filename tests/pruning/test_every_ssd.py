@@ -7,14 +7,16 @@ import json
 
 import pytest
 import torch
-from torch import nn
 
 from taolite.nn.structure import channels_of
 from taolite.pruning.groups import find_groups
 from taolite.pruning.plan import apply, plan
-from taolite.tasks.ssd.model import HEADS, architecture, build, build_ssd, quantize_features
+from taolite.tasks.ssd.model import build, build_ssd, quantize_features
 from taolite.tasks.ssd.plan import NetworkPlan
 from taolite.tasks.ssd.priors import jetson_levels, tao_levels
+from taolite.tasks.ssd.use import HEADS
+
+from .pruned import assert_prunes, spread_filters
 
 torch.set_num_threads(1)
 
@@ -46,13 +48,7 @@ def dense(network_plan, livelier):
 
     torch.manual_seed(1)
     network = build_ssd(network_plan, 2, plan_priors)
-    with torch.no_grad():
-        for name, tensor in network.named_parameters():
-            if tensor.ndim == 4:
-                # Filters of quite different norms, as training makes them, that neither drown nor swamp the signal.
-                nn.init.kaiming_normal_(tensor).mul_(torch.rand(len(tensor), 1, 1, 1) * 1.2 + 0.3)
-            elif name.endswith("bias"):
-                tensor.uniform_(-0.1, 0.3)
+    spread_filters(network)
     return livelier(network).eval()
 
 
@@ -75,18 +71,14 @@ def test_the_pruned_ssd_is_the_dense_one_with_the_dropped_channels_silenced_and_
         with torch.no_grad():
             for tensor in silenced.tap_norm.parameters():
                 tensor[sorted({*range(found.depths[name])} - {*found.kept[name]})] = 0
-    twin = build(json.loads(json.dumps(architecture(pruned)))).eval()
+    twin = build(json.loads(json.dumps(pruned.architecture()))).eval()
     twin.load_state_dict(pruned.state_dict())
     with torch.no_grad():
         for a, b in zip(twin(x), pruned(x), strict=True):
             assert torch.equal(a, b)
-    x = x.double()
-    with torch.no_grad():  # in double precision, so that rounding does not pass for a difference
-        outputs = [one.double().forward_logits(x) for one in (pruned, silenced, network)]
-        for a, b, before in zip(*outputs, strict=True):
-            size = float(before.abs().max())
-            torch.testing.assert_close(a, b, atol=1e-6 * size, rtol=1e-6)
-            assert not torch.allclose(a, before, atol=1e-3 * size, rtol=0)
+    # in double precision, so that rounding does not pass for a difference
+    networks = (one.double().forward_logits for one in (pruned, silenced, network))
+    assert_prunes(*networks, x.double(), atol=1e-6, rtol=1e-6)
     assert found.ratio < 0.9
     assert not {*found.kept} & {*HEADS}
     assert all(counts[1] == channels_of(network)[path][1] for path, counts in channels_of(pruned).items() if head(path))
@@ -146,7 +138,7 @@ def test_a_pruned_ssd_trains_on_with_new_heads_and_quantised(livelier):
     logits, offsets = pruned.train()(torch.rand(2, 3, 64, 64))
     (logits.mean() + offsets.mean()).backward()
 
-    twin = build(json.loads(json.dumps(architecture(pruned)))).eval()
+    twin = build(json.loads(json.dumps(pruned.architecture()))).eval()
     twin.load_state_dict(pruned.state_dict())
     assert all(parameter.grad is not None for parameter in pruned.parameters())
     with torch.no_grad():

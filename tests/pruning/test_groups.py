@@ -164,8 +164,8 @@ def test_convolutions_in_other_groups_are_refused_by_name():
         plan(network, EXAMPLE)
 
     assert str(caught.value) == (
-        "prune: twofold makes 16 channels of 8 in 8 groups; it needs to be a plain convolution or a depthwise one with "
-        "one filter a channel"
+        "prune: twofold has 8 groups of its 8 inputs; only plain convolutions and depthwise ones with one filter a "
+        "channel can be pruned"
     )
 
 
@@ -182,6 +182,6 @@ def test_the_sum_of_a_concatenation_and_a_convolution_is_refused_by_name():
         plan(Sum(), EXAMPLE)
 
     assert str(caught.value) == (
-        "prune: left has 4 channels and is joined with both, which has 10, through a concatenation; channels of such "
-        "layers cannot be cut"
+        "prune: left has 4 channels and is joined with both, which has 10, through a concatenation; such layers "
+        "cannot be pruned"
     )

@@ -279,8 +279,8 @@ def test_a_target_out_of_reach_says_how_far_it_goes(model):
     least = plan(model, EXAMPLE, threshold=2.0, **rule).ratio
 
     assert error(UsageError, lambda: find_threshold(model, EXAMPLE, target=0.1, **rule)) == (
-        f"prune: no threshold leaves 0.1 of the parameters; with -nf 16, -pg 8 and these exclusions at least "
-        f"{least:.3g} stay. Lower -nf or -pg, or exclude less"
+        f"prune: no threshold leaves 0.1 of the parameters; with -nf 16, -pg 8 and these exclusions {least:.3g} is the "
+        "smallest fraction. Lower -nf or -pg, or exclude fewer layers"
     )
 
 
@@ -292,7 +292,7 @@ def test_arguments_that_cannot_be_meant_are_refused(model):
         "prune: -el a_convv_1 is no convolution of this model; did you mean a_conv_1 or b_conv_1 or a_conv_2?"
     )
     assert message(excluded=["zzzzzz"]) == (
-        "prune: -el zzzzzz is no convolution of this model; its names are like conv1"
+        "prune: -el zzzzzz is no convolution of this model; names are such as conv1"
     )
     assert message(normalizer="L1") == "prune: -n is 'L1'; it needs to be one of max, L2"
     assert message(equalization="mean") == (
@@ -309,7 +309,7 @@ def test_a_plan_for_another_network_is_refused(model):
     stem = len(found.kept["conv1"])
 
     assert error(ModelError, lambda: apply(pruned, found)) == (
-        f"the pruning plan was made for another network: conv1 had 12 outputs, and here is {stem} outputs"
+        f"the pruning plan was made for another network: conv1 had 12 outputs, and here it has {stem}"
     )
     broken = Plan.from_json({**found.to_json(), "kept": {"conv1": [3, 3]}})
     assert error(ModelError, lambda: apply(model, broken)) == (

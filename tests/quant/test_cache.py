@@ -56,8 +56,14 @@ def test_the_old_exporters_bare_1_is_a_first_line_too():
     [
         ("", "cal.bin: line 1 is ''; a calibration cache begins with TRT-<version>-<calibrator>"),
         ("TRT-8601-EntropyCalibration2\nx=1\n", "cal.bin: line 2 is 'x=1'; it needs NAME: HEX, as input_1: 3c010a14"),
-        ("TRT-8601-EntropyCalibration2\nx: bf800000\n", "cal.bin: line 2: bf800000 stands for -1.0, which is no scale"),
-        ("TRT-8601-EntropyCalibration2\nx: 7fc00000\n", "cal.bin: line 2: 7fc00000 stands for nan, which is no scale"),
+        (
+            "TRT-8601-EntropyCalibration2\nx: bf800000\n",
+            "cal.bin: line 2: bf800000 is -1.0; a scale needs to be 0 or more, and finite",
+        ),
+        (
+            "TRT-8601-EntropyCalibration2\nx: 7fc00000\n",
+            "cal.bin: line 2: 7fc00000 is nan; a scale needs to be 0 or more, and finite",
+        ),
     ],
 )
 def test_what_is_no_cache_is_refused_by_line(text, message):

@@ -17,7 +17,7 @@ from taolite.nn.mobilenet import MobileNetV2
 from taolite.nn.resnet import ResNet
 from taolite.quant import insert_qdq, layers, quantised_tensors
 from taolite.quant.learned import learned_ranges
-from taolite.stages.to_onnx import to_onnx
+from taolite.stages.exporting.to_onnx import to_onnx
 
 torch.set_num_threads(1)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -69,5 +71,84 @@ def test_what_is_no_tensorfile_is_told(tmp_path):
         with pytest.raises(DamagedError) as caught:
             tensorfile_shape(path)
         assert str(caught.value).startswith(f"{path}: not a whole calibration tensorfile; write it again with ")
-    with pytest.raises(PathError, match="there is no such tensorfile"):
+    with pytest.raises(PathError, match="missing: no such file; "):
         tensorfile_shape(tmp_path / "missing")
+
+
+KEY = "_tensorfile_array_key_"
+
+
+def foreign(path: Path) -> str:
+    return f"{path}: not a whole calibration tensorfile; write it again with `detectnet_v2 calibration_tensorfile`"
+
+
+def test_a_batch_that_claims_terabytes_is_refused_before_memory_is_taken(tmp_path: Path):
+    path = tmp_path / "huge.tensor"
+    shape = (1, 1, 1 << 14, 1 << 14)  # a GB of nothing: no chunk of it is stored
+    with h5py.File(path, "w") as file:
+        file.create_group(f"{KEY}_0").create_dataset(KEY, shape=shape, dtype="f4", chunks=(1, 1, 64, 64))
+        file.attrs["count"], file.attrs["shape"] = 1, shape
+
+    with pytest.raises(DamagedError) as caught:
+        list(read_tensorfile(path))
+
+    assert str(caught.value) == foreign(path)
+    assert path.stat().st_size < 10_000
+
+
+@pytest.mark.parametrize(
+    ("count", "shape"),
+    [(-1, (1, 3, 2, 2)), (1, (1, 3, 2)), (1, (0, 3, 2, 2)), (1, (1 << 20,) * 4), ("many", (1, 3, 2, 2)), (1, "wide")],
+)
+def test_numbers_that_cannot_be_are_refused(tmp_path: Path, count: object, shape: object):
+    path = tmp_path / "odd.tensor"
+    with h5py.File(path, "w") as file:
+        file.attrs["count"], file.attrs["shape"] = count, shape
+
+    with pytest.raises(DamagedError) as caught:
+        tensorfile_shape(path)
+
+    assert str(caught.value) == foreign(path)
+
+
+@pytest.mark.parametrize("way", ["link", "soft link", "external", "virtual"])
+def test_values_of_another_file_are_not_read(tmp_path: Path, way: str):
+    path, other = tmp_path / "linked.tensor", tmp_path / "other.tensor"
+    shape = (1, 1, 2, 2)
+    write_tensorfile(other, [np.ones(shape, np.float32)])
+    with h5py.File(path, "w") as file:
+        group = file.create_group(f"{KEY}_0")
+        if way == "link":
+            group[KEY] = h5py.ExternalLink(str(other), f"/{KEY}_0/{KEY}")
+        elif way == "soft link":
+            group[KEY] = h5py.SoftLink("/elsewhere")
+        elif way == "external":
+            group.create_dataset(KEY, shape=shape, dtype="f4", external=[("/etc/passwd", 0, 16)])
+        else:
+            layout = h5py.VirtualLayout(shape=shape, dtype="f4")
+            layout[...] = h5py.VirtualSource(str(other), f"/{KEY}_0/{KEY}", shape=shape)
+            group.create_virtual_dataset(KEY, layout)
+        file.attrs["count"], file.attrs["shape"] = 1, shape
+
+    with pytest.raises(DamagedError) as caught:
+        list(read_tensorfile(path))
+
+    assert str(caught.value) == foreign(path)
+
+
+def test_a_mutated_tensorfile_is_whole_or_damaged_and_nothing_else(tmp_path: Path):
+    path, mutated = tmp_path / "whole.tensor", tmp_path / "mutated.tensor"
+    write_tensorfile(path, [np.random.default_rng(0).random((2, 3, 8, 8), np.float32) for _ in range(2)])
+    whole = path.read_bytes()
+    rng = np.random.default_rng(1)
+
+    for _ in range(300):
+        data = bytearray(whole[: rng.integers(len(whole))] if rng.random() < 0.3 else whole)
+        for place in rng.integers(max(len(data), 1), size=rng.integers(1, 6)):
+            data[place : place + 1] = bytes([rng.integers(256)])
+        mutated.write_bytes(data)
+        try:
+            batches = list(read_tensorfile(mutated))
+        except DamagedError:
+            continue
+        assert all(batch.shape == (2, 3, 8, 8) for batch in batches)

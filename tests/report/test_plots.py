@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from dataclasses import dataclass, field
 
@@ -82,10 +84,101 @@ def test_curves_of_a_run_that_has_just_begun_are_drawn(tmp_path):
             assert min(image.size) > 500
 
 
-@pytest.mark.filterwarnings("error")
-def test_class_names_of_any_script_are_drawn_without_a_warning(tmp_path):
-    curves_png([{"epoch": 1, "mAP": 0.5, "AP": {"車": 0.5, "犬_$x$": 0.4}}], tmp_path / "curves.png")
+def test_the_penalty_is_a_line_of_its_own_beside_the_loss_and_older_rows_are_drawn_without(tmp_path):
+    rows = [{"epoch": epoch, "loss": 0.02 / epoch, "penalty": 0.01} for epoch in range(1, 9)]
+    older = [{name: value for name, value in row.items() if name != "penalty"} for row in rows]
+    unregularised = [{**row, "penalty": 0.0} for row in rows]
 
+    for name, drawn in (("with", rows), ("older", older), ("without", unregularised)):
+        curves_png(drawn, tmp_path / f"{name}.png")
+
+    purple, blue = rgb("#cc79a7"), rgb("#0072b2")
+    shown = {name: count(tmp_path / f"{name}.png", purple) > 400 for name in ("with", "older", "without")}
+    assert shown == {"with": True, "older": False, "without": False}
+    assert count(tmp_path / "with.png", blue) == pytest.approx(count(tmp_path / "older.png", blue), rel=0.2)
+    assert (tmp_path / "older.png").read_bytes() == (tmp_path / "without.png").read_bytes()
+
+
+def named(tmp_path, names):
+    """The bytes of a picture of curves of two classes called so."""
+    curves_png([{"epoch": 1, "mAP": 0.5, "AP": dict(zip(names, (0.5, 0.4), strict=True))}], tmp_path / "curves.png")
+    return (tmp_path / "curves.png").read_bytes()
+
+
+@pytest.fixture
+def only_base_fonts(monkeypatch):
+    """matplotlib's list of fonts, of which only its own are left."""
+    from matplotlib.font_manager import fontManager
+
+    own = [font for font in fontManager.ttflist if font.name.startswith(("DejaVu", "Last Resort"))]
+    monkeypatch.setattr(fontManager, "ttflist", own)
+    return own
+
+
+@pytest.mark.filterwarnings("error")
+def test_letters_that_no_font_has_are_written_as_their_codes(tmp_path, only_base_fonts):
+    assert named(tmp_path, ["車", "plate"]) == named(tmp_path, [r"\u8eca", "plate"])
+    assert named(tmp_path, ["\x1b[31mred", "plate"]) == named(tmp_path, [r"\x1b[31mred", "plate"])
+    assert named(tmp_path, ["車", "plate"]) != named(tmp_path, ["犬", "plate"])
+
+
+def black_square_font(letter, path):
+    """A font that has this letter alone, drawn as a black square of one em."""
+    from fontTools.fontBuilder import FontBuilder
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+
+    pen = TTGlyphPen(None)
+    pen.moveTo((0, 0))
+    for corner in ((0, 1000), (1000, 1000), (1000, 0)):
+        pen.lineTo(corner)
+    pen.closePath()
+    font = FontBuilder(1000, isTTF=True)
+    font.setupGlyphOrder([".notdef", "square"])
+    font.setupCharacterMap({ord(letter): "square"})
+    font.setupGlyf({".notdef": TTGlyphPen(None).glyph(), "square": pen.glyph()})
+    font.setupHorizontalMetrics({".notdef": (1000, 0), "square": (1000, 0)})
+    font.setupHorizontalHeader(ascent=1000, descent=0)
+    font.setupNameTable({"familyName": "One Letter", "styleName": "Regular"})
+    font.setupOS2()
+    font.setupPost()
+    font.save(path)
+
+
+@pytest.mark.filterwarnings("error")
+def test_letters_of_any_script_are_drawn_with_a_font_of_the_system_that_has_them(tmp_path, only_base_fonts):
+    from matplotlib.font_manager import FontEntry
+
+    black_square_font("車", tmp_path / "one.ttf")
+    only_base_fonts.append(FontEntry(fname=str(tmp_path / "one.ttf"), name="One Letter"))
+    named(tmp_path, [" ", "plate"])
+    before = count(tmp_path / "curves.png", np.zeros(3))
+
+    named(tmp_path, ["車", "plate"])
+
+    em = 9 / 72 * 110  # of 9 points, in pixels
+    assert count(tmp_path / "curves.png", np.zeros(3)) - before == pytest.approx(em**2, rel=0.25)
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_with_dollars_or_a_leading_underscore_are_drawn_as_they_are(tmp_path):
+    formulas = named(tmp_path, [r"$\frac$", "x"])
+
+    assert formulas != named(tmp_path, [r"frac", "x"])
+    assert named(tmp_path, ["_bg", "x"]) != named(tmp_path, ["_fg", "x"])  # matplotlib hides a label that begins with _
+
+
+def test_nothing_is_said_where_the_home_folder_cannot_be_written_to(tmp_path):
+    code = "import pathlib, sys, taolite.report as report; report.curves_png([], pathlib.Path(sys.argv[1]))"
+    environ = {name: value for name, value in os.environ.items() if name not in ("MPLCONFIGDIR", "XDG_CACHE_HOME")}
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "curves.png")],
+        capture_output=True,
+        text=True,
+        env={**environ, "HOME": "/dev/null"},
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (tmp_path / "curves.png").stat().st_size > 1000
 
 
@@ -153,8 +246,6 @@ def test_the_first_batch_of_grey_pictures_without_labels_is_drawn(tmp_path):
 
 
 def test_importing_the_plots_imports_no_matplotlib():
-    import subprocess
-
     code = "import sys, taolite.report; print([m for m in ('matplotlib', 'torch', 'PIL', 'cv2') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

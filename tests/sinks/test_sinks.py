@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 import time
 import zipfile
@@ -11,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from taolite.errors import UsageError
+from taolite.extras import install_command
 from taolite.sinks.base import Sink, guarded
 from taolite.sinks.clearml import ClearmlSettings, open_clearml
 from taolite.sinks.mlflow import open_mlflow
@@ -56,13 +60,18 @@ def test_tensorboard_files_hold_numbers_pictures_and_histograms(tmp_path: Path):
     assert read.Histograms("weights/conv1")[0].histogram_value.num == 10
 
 
-def test_mlflow_keeps_numbers_with_names_that_it_takes_and_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("spelling", [Path.as_uri, str])
+def test_mlflow_keeps_numbers_with_names_that_it_takes_and_pictures_in_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelling: Callable[[Path], str]
+):
     mlflow = pytest.importorskip("mlflow")
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    uri = tmp_path.as_uri()
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
+    uri = spelling(tmp_path)
 
     feed(open_mlflow(uri, "plates", {"epochs": 12}))
 
+    assert "MLFLOW_ALLOW_FILE_STORE" not in os.environ
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # for this look at it
     client = mlflow.MlflowClient(uri)
     (run,) = client.search_runs([client.get_experiment_by_name("taolite").experiment_id])
     assert run.info.run_name == "plates"
@@ -70,6 +79,35 @@ def test_mlflow_keeps_numbers_with_names_that_it_takes_and_pictures(tmp_path: Pa
     assert run.info.status == "FINISHED"
     assert run.data.params == {"epochs": "12"}
     assert run.data.metrics == {"loss": 0.75, "mean average precision _mAP_ _in _": 0.5}
+
+
+def test_an_mlflow_server_that_is_not_there_costs_seconds_and_the_run_goes_on(tmp_path: Path):
+    pytest.importorskip("mlflow")
+    with socket.socket() as taken:  # a port on which nobody answers
+        taken.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        said: list[str] = []
+        began = time.monotonic()
+
+        feed(guarded("mlflow", lambda: open_mlflow(uri, "plates", {}), said.append))
+
+    assert time.monotonic() - began < 15
+    (text,) = said
+    assert text == (
+        f"mlflow: {uri}: no MLflow server answers ([Errno 111] Connection refused); the command continues without it"
+    )
+
+
+def test_an_mlflow_address_of_another_kind_is_told_without_its_password():
+    pytest.importorskip("mlflow")
+
+    with pytest.raises(UsageError) as caught:
+        open_mlflow(f"postgresql://me:{SECRET}@host/db", "plates", {})
+
+    assert str(caught.value) == (
+        "postgresql://host/db: give a server (http://HOST:PORT) or a folder; a database needs the full "
+        "`pip install mlflow`"
+    )
 
 
 @pytest.mark.slow
@@ -116,7 +154,8 @@ def test_without_a_login_wandb_says_how_to_get_one(tmp_path: Path, monkeypatch: 
     feed(sink)
 
     assert said == [
-        "wandb: no login; set WANDB_API_KEY, run `wandb login`, or ask for `mode: OFFLINE`; the run goes on without it"
+        "wandb: no login; set WANDB_API_KEY, run `wandb login`, or ask for `mode: OFFLINE`; the command continues "
+        "without it"
     ]
 
 
@@ -136,7 +175,7 @@ def test_a_library_that_is_missing_is_named_with_its_extra_and_the_run_goes_on(
 
     feed(guarded(library, lambda: opens(tmp_path), said.append))
 
-    wanted = f'{library}: {library} is not installed; pip install "taolite[{library}]"; the run goes on without it'
+    wanted = f"{library}: {library} is not installed; run {install_command(library)}; the command continues without it"
     assert said == [wanted]
 
 
@@ -157,5 +196,5 @@ def test_a_sink_that_fails_half_way_is_told_once():
 
     feed(guarded("server", Broken, said.append))
 
-    assert said == ["server: connection lost; the run goes on without it"]
+    assert said == ["server: connection lost; the command continues without it"]
     assert Broken.calls == 1

@@ -89,7 +89,7 @@ def test_every_problem_in_a_spec_is_reported_at_once_in_the_order_of_the_file() 
         ("batch_size { }", "line 1:12: batch_size is a block; it needs to be a single value after `:`"),
         ("batch_size: [8]", "line 1:1: batch_size takes one value, not a list; remove the `[` and `]`"),
         ("batch_size 8", "line 1:12: `8` follows `batch_size`; put `:` before a value, or `{` for a block"),
-        ("batch_size:", "line 2:1: the end of the file stands where the value of `batch_size` is needed"),
+        ("batch_size:", "line 2:1: found the end of the file; the value of `batch_size` is needed here"),
     ],
 )
 def test_a_wrong_number_is_named_with_what_it_needs(line: str, problem: str) -> None:
@@ -109,7 +109,7 @@ def test_a_wrong_number_is_named_with_what_it_needs(line: str, problem: str) -> 
         ("title: '\\xff'", "title is '\\xff'; its bytes are not UTF-8 text"),
         (
             "title: 'C:\\users'",
-            "title holds the escape `\\u`, which is no character; write `\\\\` for a backslash",
+            "title has the escape `\\u`, which is not a character; write `\\\\` for a backslash",
         ),
         ("tins { low: .5 high: inf }", "tins.high is inf; it needs to be a finite number"),
         ("tins: 5", "tins is 5; it needs to be a block, `tins { }`"),
@@ -122,10 +122,10 @@ def test_a_wrong_number_is_named_with_what_it_needs(line: str, problem: str) -> 
         ("tins { low: .5 wood: 1 gas: 2 }", "tins.gas is given beside `wood`; only one fuel can be"),
         ("tins { low: .5 high: .1 }", "tins.high is 0.1; it needs to be 0.5 (low) or more"),
         ("tins { high: 1 }", "tins.low is missing; it needs to be from 0 to 1"),
-        ("title: 'x\n", "this string does not end on its line; add the closing '"),
-        ("} ", "`}` closes nothing here; remove it, or open its block above"),
-        ("title: ?", "`?` stands where the value of `title` is needed"),
-        ("= 3", "`=` stands where the name of a field is needed"),
+        ("title: 'x\n", "this string is not closed on its line; add the closing '"),
+        ("} ", "`}` closes no block; remove it, or open its block above"),
+        ("title: ?", "found `?`; the value of `title` is needed here"),
+        ("= 3", "found `=`; the name of a field is needed here"),
     ],
 )
 def test_a_problem_says_what_was_found_and_what_is_needed(line: str, problem: str) -> None:
@@ -160,7 +160,7 @@ def test_reading_goes_on_after_a_mistake_of_grammar() -> None:
     assert problems(text, Feast) == [
         "line 2:14: `4` follows `batch_size`; put `:` before a value, or `{` for a block",
         "line 3:10: kitchen.width is 5; it needs to be a multiple of 16, such as 16",
-        "line 4:10: this string does not end on its line; add the closing '",
+        "line 4:10: this string is not closed on its line; add the closing '",
         "line 6:14: random_seed is -1; it needs to be 0 or more",
     ]
 
@@ -187,8 +187,8 @@ def test_a_block_given_twice_is_one_and_the_last_of_two_values_counts_with_a_war
 
     assert reading.model == Kitchen(batch_size=2, oven=Oven(low=0.5, wood=3), prices={"a": 3.0, "b": 2.0}, unused=5)
     assert [(w.line, w.column, w.text) for w in reading.warnings] == [
-        (2, 13, "batch_size is given 2 times; the last counts"),
-        (7, 1, 'prices has two entries for "a"; the last counts'),
+        (2, 13, "batch_size is given 2 times; the last is used"),
+        (7, 1, 'prices has two entries for "a"; the last is used'),
         (8, 9, "unused is read and has no effect: nobody asks for it"),
     ]
     assert spec.warnings(reading.model) == ["unused is read and has no effect: nobody asks for it"]
@@ -243,7 +243,7 @@ def test_a_file_that_is_no_text_says_so_and_a_byte_order_mark_does_not_matter(tm
     with pytest.raises(PathError) as caught:
         spec.load(tmp_path / "model.txt", Kitchen)
 
-    assert str(caught.value) == (f"{tmp_path}/model.txt: not a text file (byte 14 is no UTF-8); a spec is plain text")
+    assert str(caught.value) == (f"{tmp_path}/model.txt: not a text file (byte 14 is not UTF-8); a spec is plain text")
     assert spec.load(tmp_path / "bom.txt", Kitchen).batch_size == 3
 
 

@@ -20,8 +20,8 @@ import torch
 
 from taolite.artifacts.keys import Key
 from taolite.events import Event
-from taolite.stages.train import TrainOptions, train
-from taolite.tasks import base
+from taolite.stages.training.train import TrainOptions, train
+from taolite.tasks.registry import find
 
 
 def work(job: dict[str, Any], pipe: int) -> None:
@@ -32,8 +32,8 @@ def work(job: dict[str, Any], pipe: int) -> None:
 
     torch.set_num_threads(1)
     options = TrainOptions(precision="fp32", workers=job["workers"], checkpoint_minutes=0.0)
-    paths = Path(job["spec"]), Path(job["results"])
-    train(base.find(job["task"]), *paths, name="m", key=Key("tlt_encode"), resolve=Path, options=options, listener=hear)
+    experiment = find(job["task"]).read(Path(job["spec"])).model
+    train(experiment, Path(job["results"]), name="m", key=Key("tlt_encode"), options=options, listener=hear)
 
 
 def run(job: dict[str, Any]) -> dict[str, int]:
@@ -62,6 +62,6 @@ def run(job: dict[str, Any]) -> dict[str, int]:
 
 if __name__ == "__main__":
     for name in ("detectnet", "classification", "ssd"):
-        base.find(name)  # imports it, once for all jobs
+        find(name)  # imports it, once for all jobs
     for line in sys.stdin:
         print(json.dumps(run(json.loads(line))), flush=True)

@@ -16,7 +16,8 @@ from taolite.artifacts.container import KdfCost
 from taolite.artifacts.keys import Key
 from taolite.cli.main import main
 from taolite.preprocessing import Preprocessing
-from taolite.tasks import base
+from taolite.stages.bundles import bundle_of
+from taolite.tasks.registry import find
 
 from .conftest import write_spec
 
@@ -41,12 +42,11 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 @pytest.fixture(scope="module")
 def model(tiny: Path) -> Path:
     """A sealed model with fresh weights."""
-    task = base.find("detectnet")
-    spec = task.read_spec(write_spec(tiny, "model.txt")).model
+    experiment = find("detectnet").read(write_spec(tiny, "model.txt")).model
     torch.manual_seed(0)
-    start = task.start(spec, resolve=Path, key=None)
+    start = experiment.start(key=None)
     path = tiny / "model.tlt"
-    bundle = task.bundle(start.network, spec=spec, lineage=(), extra={})
+    bundle = bundle_of(experiment, start.network, lineage=())
     assert bundle.preprocessing == Preprocessing((64, 96))
     write_bundle(path, bundle, key=Key("right"), cost=KdfCost(memory_kib=64, iterations=1, lanes=1))
     return path
@@ -89,7 +89,7 @@ def test_truncated_flipped_and_foreign_models_are_told_apart(say: Say, tiny: Pat
 
 def test_missing_model(say: Say, tiny: Path):
     assert say("evaluate", "-e", tiny / "model.txt", "-m", tiny / "none.tlt", "-k", "x") == [
-        f"error: {tiny}/none.tlt: there is no such model; give the path of a .tlt, .etlt, .onnx or engine with -m"
+        f"error: {tiny}/none.tlt: no such model; give the path of a .tlt, .etlt, .onnx or engine with -m"
     ]
 
 
@@ -107,10 +107,10 @@ def test_image_that_was_cut_off(say: Say, tiny: Path, tmp_path: Path):
     image = tmp_path / "kitti/image_2/010.png"
     image.write_bytes(image.read_bytes()[:3000])
 
-    (line,) = say("train", "-e", spec, "-r", tmp_path / "run", "-k", "x")
-
-    assert line.startswith(f"error: {image}: not a readable image (")
-    assert line.endswith("replace the file or remove it")
+    assert say("train", "-e", spec, "-r", tmp_path / "run", "-k", "x") == [
+        "error: 1 picture cannot be decoded; replace or remove what is listed, or add --skip-corrupt:",
+        f"  {image}: not a readable image (image file is truncated); replace the file or remove it",
+    ]
 
 
 def test_image_replaced_by_one_of_another_size(say: Say, tiny: Path, tmp_path: Path):
@@ -173,7 +173,7 @@ def test_no_key_to_seal_with(say: Say, tiny: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("TAOLITE_KEY", raising=False)
 
     assert say("train", "-e", tiny / "model.txt", "-r", tmp_path / "run") == [
-        "error: a key is needed here, and there is none; give -k KEY, -k @FILE, or set TAOLITE_KEY"
+        "error: a key is needed, and none was given; give -k KEY, -k @FILE, or set TAOLITE_KEY"
     ]
 
 

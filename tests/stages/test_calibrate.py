@@ -18,23 +18,24 @@ from PIL import Image
 from taolite.artifacts.describe import describe
 from taolite.artifacts.sidecar import read_sidecar
 from taolite.cli.main import main
+from taolite.cli.words import Line, lines
 from taolite.engines import onnx_graph
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.errors import DataError, EngineError, ModelError, PathError, UsageError
-from taolite.events import Event, Notice
+from taolite.events import Event
 from taolite.preprocessing import Preprocessing
 from taolite.quant.cache import parse_cache
 from taolite.quant.tensorfile import write_tensorfile
-from taolite.stages import engine
-from taolite.stages.calibrate import (
+from taolite.stages.exporting import engine
+from taolite.stages.exporting.calibrate import (
     CalibrationOptions,
     calibrate_model,
     calibration_tensorfile,
     find_ranges,
-    quantise,
-    read_ranges,
 )
-from taolite.tasks import base
+from taolite.stages.exporting.ranges import quantise, read_ranges
+from taolite.tasks.base import Experiment
+from taolite.tasks.registry import find
 
 from .conftest import write_spec
 
@@ -79,11 +80,13 @@ def ranges(settings: CalibrationOptions, model: bytes | None = None, heard: list
     return find_ranges(
         model or network(),
         preprocessing=PREPROCESSING,
-        task=base.find("detectnet"),
         options=settings,
-        resolve=Path,
         listener=(lambda event: None) if heard is None else heard.append,
     )
+
+
+def experiment(spec: Path) -> Experiment:
+    return find("detectnet").read(spec).model
 
 
 def test_pictures_give_ranges_a_cache_of_every_tensor_and_a_record(folder, tmp_path):
@@ -119,7 +122,8 @@ def test_a_cache_is_used_without_a_look_at_images_and_only_for_its_own_model(fol
 
     assert again.ranges == pytest.approx(found.ranges, rel=1e-6)
     assert again.record == found.record
-    assert heard == [Notice(f"{tmp_path / 'cal.bin'}: its ranges are used, no image is looked at")]
+    text = f"{tmp_path / 'cal.bin'}: its ranges are used, no image is looked at"
+    assert [lines(event) for event in heard] == [[Line(text)]]
     with pytest.raises(ModelError) as caught:
         ranges(options(tmp_path, image_dir=folder), network(seed=1))
     assert str(caught.value) == (
@@ -139,7 +143,7 @@ def test_a_cache_without_a_record_must_have_the_models_tensors(tmp_path):
         read_ranges(cache, network())
 
     assert part.record == {"method": "TRT-8502-EntropyCalibration2"}
-    assert heard[0] == Notice(f"{cache}: no range for r; the layers that read them stay float", "warning")
+    assert lines(heard[0])[0] == Line(f"{cache}: no range for r; the layers that read them stay float", warns=True)
     assert str(caught.value) == f"{cache}: no tensor of it is in this model; its ranges are of another one"
 
 
@@ -196,7 +200,7 @@ def test_a_tensorfile_of_another_size_is_refused(tmp_path):
 def test_a_spec_gives_its_training_images(tiny, tmp_path):
     spec = write_spec(tiny, "calibrate.txt")
 
-    found = ranges(options(tmp_path, spec=spec, batches=3, batch_size=4))
+    found = ranges(options(tmp_path, experiment=experiment(spec), batches=3, batch_size=4))
 
     assert (found.record["source"], found.record["images"]) == ("the training images of calibrate.txt", 12)
     assert found.ranges["input_1"] == pytest.approx(230 / 255)  # the plates
@@ -209,8 +213,10 @@ def test_training_images_in_a_tar_give_what_those_in_a_folder_give(tiny, tmp_pat
     spec.write_text(spec.read_text().replace(f'"{tiny}/kitti"', f'"{tmp_path}/plates.tar"'))
 
     folder, tar_ = (
-        ranges(options(tmp_path / name, spec=tiny / name, batches=3, batch_size=4, cache=tmp_path / f"{name}.bin"))
-        for name in (write_spec(tiny, "in_folder.txt").name, spec.name)
+        ranges(
+            options(tmp_path, experiment=experiment(path), batches=3, batch_size=4, cache=tmp_path / f"{path.name}.bin")
+        )
+        for path in (write_spec(tiny, "in_folder.txt"), spec)
     )
     assert tar_.ranges == folder.ranges
     assert tar_.record["data_sha256"] == folder.record["data_sha256"]
@@ -246,9 +252,8 @@ def test_a_cache_turns_a_float_model_into_an_int8_engine(folder, tmp_path):
     assert sidecar.meta["calibration"]["images"] == 5
     assert sidecar.onnx_sha256 == onnx_graph.sha256(network())
     assert describe(target, key=None)["calibration"]["method"] == "minmax"
-    assert heard[0] == Notice(
-        f"the calibration cache {tmp_path / 'cal.bin'} is not used: it is for int8 only", "warning"
-    )
+    text = f"the calibration cache {tmp_path / 'cal.bin'} is not used: it is for int8 only"
+    assert lines(heard[0]) == [Line(text, warns=True)]
 
 
 def test_a_cache_beside_a_quantised_model_is_not_used(folder, tmp_path):
@@ -262,10 +267,9 @@ def test_a_cache_beside_a_quantised_model_is_not_used(folder, tmp_path):
     )  # fmt: skip
 
     assert report.precision == "int8"
-    assert heard == [
-        Notice(f"the calibration cache {tmp_path / 'cal.bin'} is not used: the model is quantised already", "warning")
-    ]
-    assert not calibrate_model(model, key=None, options=options(tmp_path, image_dir=folder), resolve=Path)
+    text = f"the calibration cache {tmp_path / 'cal.bin'} is not used: the model is quantised already"
+    assert [lines(event) for event in heard] == [[Line(text, warns=True)]]
+    assert not calibrate_model(model, key=None, options=options(tmp_path, image_dir=folder))
 
 
 def test_half_precision_is_not_quantised(folder, tmp_path):
@@ -285,11 +289,11 @@ def test_tensor_scales_of_a_json_file_become_a_cache_and_never_replace_one(folde
     scales.write_text(json.dumps({"tensor_scales": {"input_1": 1.0, "r": 2.54}}))
     settings = options(tmp_path, json_file=scales, image_dir=folder)
 
-    assert calibrate_model(model, key=None, options=settings, resolve=Path)
+    assert calibrate_model(model, key=None, options=settings)
     with pytest.raises(PathError) as caught:
-        calibrate_model(model, key=None, options=settings, resolve=Path)
+        calibrate_model(model, key=None, options=settings)
     other = replace(settings, cache=tmp_path / "ptq.bin", force_ptq=True)
-    assert calibrate_model(model, key=None, options=other, resolve=Path)
+    assert calibrate_model(model, key=None, options=other)
 
     assert parse_cache((tmp_path / "cal.bin").read_text()).ranges == pytest.approx({"input_1": 1.0, "r": 2.54})
     assert str(caught.value) == (
@@ -298,7 +302,7 @@ def test_tensor_scales_of_a_json_file_become_a_cache_and_never_replace_one(folde
     assert "logits" in parse_cache((tmp_path / "ptq.bin").read_text()).ranges
     scales.write_text("[]")
     with pytest.raises(DataError, match="no JSON with tensor_scales in it"):
-        calibrate_model(model, key=None, options=replace(settings, cache=tmp_path / "c"), resolve=Path)
+        calibrate_model(model, key=None, options=replace(settings, cache=tmp_path / "c"))
 
 
 def test_calibration_tensorfile_holds_the_shuffled_training_images_in_0_to_1(tiny, tmp_path):
@@ -322,11 +326,11 @@ def test_calibration_tensorfile_holds_the_shuffled_training_images_in_0_to_1(tin
 
 
 def test_calibration_tensorfile_takes_the_validation_set_in_order_and_no_more_than_there_is(tiny, tmp_path):
-    spec, task = write_spec(tiny, "tensorfile.txt"), base.find("detectnet")
+    asked = experiment(write_spec(tiny, "tensorfile.txt"))
 
-    assert calibration_tensorfile(task, spec, tmp_path / "val", resolve=Path, split="val") == 1
+    assert calibration_tensorfile(asked, tmp_path / "val", split="val") == 1
     with pytest.raises(DataError) as caught:
-        calibration_tensorfile(task, spec, tmp_path / "t", resolve=Path, max_batches=4)
+        calibration_tensorfile(asked, tmp_path / "t", max_batches=4)
 
     first = np.asarray(Image.open(tiny / "kitti/image_2/000.png")).transpose(2, 0, 1)
     with h5py.File(tmp_path / "val") as file:

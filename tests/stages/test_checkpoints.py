@@ -14,11 +14,12 @@ import torch
 
 from taolite.artifacts.bundle import read_bundle, weights_hash
 from taolite.artifacts.keys import Key
+from taolite.cli.words import Line, lines
 from taolite.errors import StorageError, TrainingError
-from taolite.events import EpochDone, Event, Notice, Validated, silent
-from taolite.stages.train import TrainOptions, train
-from taolite.stages.underway import Pauses
-from taolite.tasks import base
+from taolite.events import EpochDone, Event, Validated, silent
+from taolite.stages.training.run import Pauses
+from taolite.stages.training.train import TrainOptions, train
+from taolite.tasks.registry import find
 
 from .conftest import write_spec
 
@@ -51,8 +52,8 @@ def run(
 ) -> str:
     """Train in this process; the hash of the final weights."""
     settings = TrainOptions(precision="fp32", workers=1, checkpoint_minutes=minutes, **options)  # type: ignore[arg-type]
-    task = base.find("detectnet")
-    report = train(task, spec, results, name="m", key=KEY, resolve=Path, options=settings, listener=hear)
+    experiment = find("detectnet").read(spec).model
+    report = train(experiment, results, name="m", key=KEY, options=settings, listener=hear)
     return weights_hash(read_bundle(report.weights, key=KEY).tensors)
 
 
@@ -94,16 +95,16 @@ def test_a_run_that_saves_after_every_step_is_the_same_run_and_keeps_the_last_n(
 
 
 def test_a_run_that_crashed_goes_on_in_the_middle_of_its_epoch_with_the_epoch_s_sums(spec: Path, tiny: Path, whole):
-    results, said = crashed(spec, tiny / "crashed"), []
+    results, said = crashed(spec, tiny / "crashed"), list[Line]()
     assert names(results) == ["step-000000004.ckpt", "step-000000005.ckpt"]
 
-    weights = run(spec, results, hear=lambda event: said.append(event) if isinstance(event, Notice) else None)
+    weights = run(spec, results, hear=lambda event: said.extend(lines(event)))
 
     assert weights == whole[0]
     assert losses(results) == whole[1]
     newest = results / "checkpoints" / "step-000000005.ckpt"
     text = f"{newest}: this folder holds this run already; going on after epoch 1 of 3, step 2 of the next"
-    assert text in [notice.text for notice in said]
+    assert text in [line.text for line in said]
 
 
 def test_without_minutes_passing_a_checkpoint_is_written_every_epoch_only(spec: Path, tiny: Path):
@@ -112,7 +113,7 @@ def test_without_minutes_passing_a_checkpoint_is_written_every_epoch_only(spec: 
 
 @pytest.mark.parametrize("harm", ["cut", "changed", "empty"])
 def test_a_torn_checkpoint_is_put_aside_and_the_one_before_it_used(spec: Path, tiny: Path, whole, harm: str):
-    results, said = crashed(spec, tiny / f"torn_{harm}"), []
+    results, said = crashed(spec, tiny / f"torn_{harm}"), list[Line]()
     newest = results / "checkpoints" / "step-000000005.ckpt"
     data = newest.read_bytes()
     middle = len(data) // 2
@@ -120,26 +121,26 @@ def test_a_torn_checkpoint_is_put_aside_and_the_one_before_it_used(spec: Path, t
     assert harmed != data
     newest.write_bytes(harmed)
 
-    weights = run(spec, results, hear=lambda event: said.append(event) if isinstance(event, Notice) else None)
+    weights = run(spec, results, hear=lambda event: said.extend(lines(event)))
 
     assert weights == whole[0]
     assert losses(results) == whole[1]
-    (warning,) = [notice.text for notice in said if notice.level == "warning" and "checkpoint before" in notice.text]
+    (warning,) = [line.text for line in said if line.warns and "checkpoint before" in line.text]
     assert warning.startswith(str(newest))
-    assert any("going on after epoch 1 of 3, step 1 of the next" in notice.text for notice in said)
+    assert any("going on after epoch 1 of 3, step 1 of the next" in line.text for line in said)
     assert names(results) == ["step-000000005.ckpt.damaged", "step-000000006.ckpt", "step-000000009.ckpt"]
 
 
 def test_a_run_of_which_no_state_is_whole_begins_anew_and_says_so(spec: Path, tiny: Path, whole):
-    results, said = crashed(spec, tiny / "all_torn"), []
+    results, said = crashed(spec, tiny / "all_torn"), list[Line]()
     for path in (results / "checkpoints").iterdir():
         path.write_bytes(path.read_bytes()[:-1])
 
-    weights = run(spec, results, hear=lambda event: said.append(event) if isinstance(event, Notice) else None)
+    weights = run(spec, results, hear=lambda event: said.extend(lines(event)))
 
     assert weights == whole[0]
     assert losses(results) == whole[1]
-    assert f"{results}: this run left no state to go on from; it begins anew" in [notice.text for notice in said]
+    assert f"{results}: this run left no state to go on from; it begins anew" in [line.text for line in said]
 
 
 def test_the_newest_checkpoint_is_the_one_of_the_highest_step_whatever_the_clock_said(spec: Path, tiny: Path, whole):

@@ -13,15 +13,19 @@ import torch
 
 from taolite.artifacts.bundle import read_bundle, weights_hash
 from taolite.artifacts.keys import Key
+from taolite.cli.words import lines
 from taolite.errors import DataError, ModelError, TrainingError, UsageError
-from taolite.events import Event, Notice, Progress
-from taolite.stages.calibrate import CalibrationOptions
-from taolite.stages.evaluate import evaluate
-from taolite.stages.export import export_model
+from taolite.events import Event, Progress
+from taolite.stages.bundles import bundle_of
+from taolite.stages.evaluate import Evaluation, evaluate
+from taolite.stages.exporting.calibrate import CalibrationOptions
+from taolite.stages.exporting.export import export_model
+from taolite.stages.inference.models import open_model
 from taolite.stages.prune import PruneSettings, prune
-from taolite.stages.train import TrainOptions, TrainReport, train
-from taolite.tasks.base import Task
-from taolite.tasks.classification.task import TASK, ClassificationTask
+from taolite.stages.trained import open_trained
+from taolite.stages.training.train import TrainOptions, TrainReport, train
+from taolite.tasks.base import NOTHING, Given
+from taolite.tasks.classification.task import TASK
 
 from .classes import CLASSES, draw_classes, write_spec
 
@@ -48,25 +52,32 @@ def run(
     spec: Path,
     results: Path,
     *,
-    task: Task = TASK,
+    given: Given = NOTHING,
     stop_at: int | None = None,
     workers: int = 1,
     heard: list[str] | None = None,
 ) -> TrainReport:
-    """Train in this process, a Ctrl-C in the step after `stop_at`; notices go to `heard`."""
+    """Train in this process, a Ctrl-C in the step after `stop_at`; what is said goes to `heard`."""
     steps = 0
 
     def listen(event: Event) -> None:
         nonlocal steps
-        if isinstance(event, Notice) and heard is not None:
-            heard.append(event.text)
+        if heard is not None:
+            heard.extend(line.text for line in lines(event))
         if isinstance(event, Progress) and event.unit == "step":
             steps += 1
             if steps == stop_at:
                 os.kill(os.getpid(), signal.SIGINT)
 
     options = TrainOptions(precision="fp32", workers=workers)
-    return train(task, spec, results, name="resnet", key=KEY, resolve=Path, options=options, listener=listen)
+    experiment = TASK.read(spec, given=given).model
+    return train(experiment, results, name="resnet", key=KEY, options=options, listener=listen)
+
+
+def judge(spec: Path, model: Path, *, given: Given = NOTHING) -> Evaluation:
+    """Score the model at `model` on the spec's pictures."""
+    with open_model(model, key=KEY) as opened:
+        return evaluate(TASK.read(spec, classes=opened.classes, given=given).model, opened)
 
 
 @pytest.fixture(scope="module")
@@ -131,19 +142,20 @@ def test_a_finished_run_may_get_more_epochs_and_an_optimiser_s_decay_divides_the
 
 def test_pruned_retrained_exported_and_int8_models_agree(trained: TrainReport, root: Path):
     pruned, spec = root / "pruned.tlt", write_spec(root, "judge.txt")
-    cut = prune(trained.weights, pruned, key=KEY, settings=PruneSettings(target=0.4))
+    cut = prune(open_trained(trained.weights, key=KEY), pruned, key=KEY, settings=PruneSettings(target=0.4))
     assert cut.plan.ratio <= 0.4
     again = run(write_spec(root, "retrain.txt", pretrained=str(pruned)), root / "retrained")
     small = read_bundle(again.weights, key=KEY)
     assert small.architecture["channels"]["backbone.conv1"] == [3, len(cut.plan.kept["conv1"])]
     assert [step["stage"] for step in small.lineage] == ["train", "prune", "train"]
 
-    options = CalibrationOptions(cache=root / "cal.bin", spec=spec, batches=2, batch_size=6)
-    plain = export_model(again.weights, root / "float.onnx", key=KEY, spec=spec)
-    rounded = export_model(again.weights, root / "int8.etlt", key=KEY, precision="int8", calibration=options)
+    experiment, model = TASK.read(spec).model, open_trained(again.weights, key=KEY)
+    options = CalibrationOptions(cache=root / "cal.bin", experiment=experiment, batches=2, batch_size=6)
+    plain = export_model(model, root / "float.onnx", key=KEY, experiment=experiment)
+    rounded = export_model(model, root / "int8.etlt", key=KEY, precision="int8", calibration=options)
     assert list(plain.differences) == ["predictions/Softmax"]
     models = (again.weights, plain.output, rounded.output)
-    scores = [evaluate(TASK, spec, model, key=KEY, resolve=Path) for model in models]
+    scores = [judge(spec, path) for path in models]
 
     assert scores[0].card == scores[1].card
     assert scores[0].cost == pytest.approx(scores[1].cost, rel=2e-2)  # torch ran in the processor's own type
@@ -153,12 +165,12 @@ def test_pruned_retrained_exported_and_int8_models_agree(trained: TrainReport, r
 
 def test_other_classes_get_a_fresh_head_on_the_old_network(trained: TrainReport, root: Path):
     (root / "map.json").write_text('{"down": 0, "across": 1}')
-    task, heard = ClassificationTask(classmap=root / "map.json"), []
-    spec = task.read_spec(write_spec(root, "two.txt", pretrained=str(trained.weights))).model
+    given, heard = Given(classmap=root / "map.json"), list[str]()
+    experiment = TASK.read(write_spec(root, "two.txt", pretrained=str(trained.weights)), given=given).model
 
-    start = task.start(spec, resolve=Path, key=KEY)
-    made = task.bundle(start.network, spec=spec, lineage=(), extra={})
-    report = run(root / "two.txt", root / "two", task=task, heard=heard)
+    start = experiment.start(key=KEY)
+    made = bundle_of(experiment, start.network, lineage=())
+    report = run(root / "two.txt", root / "two", given=given, heard=heard)
 
     old = read_bundle(trained.weights, key=KEY)
     assert (made.classes, made.tensors["head.predictions.weight"].shape) == (("down", "across"), (2, 512))
@@ -172,7 +184,7 @@ def test_a_model_of_another_make_is_refused_as_a_start(trained: TrainReport, roo
     path.write_text(path.read_text().replace("n_layers: 10", "n_layers: 18"))
 
     with pytest.raises(ModelError) as caught:
-        TASK.start(TASK.read_spec(path).model, resolve=Path, key=KEY)
+        TASK.read(path).model.start(key=KEY)
 
     assert str(caught.value).startswith(f"{trained.weights} is a resnet of ")
     assert "must agree with the spec it was trained with" in str(caught.value)
@@ -185,12 +197,11 @@ def test_a_model_is_judged_by_its_own_classes(trained: TrainReport, root: Path, 
     for folder in (tmp_path / "train").iterdir():
         folder.rename(folder.with_name(f"no_{folder.name}"))  # training's folders do not matter
 
-    card = evaluate(TASK, spec, trained.weights, key=KEY, resolve=Path).card
-    task = ClassificationTask(classmap=tmp_path / "map.json")
+    card = judge(spec, trained.weights).card
     with pytest.raises(UsageError, match="leave the classmap out, the model knows its classes"):
-        evaluate(task, spec, trained.weights, key=KEY, resolve=Path)
+        judge(spec, trained.weights, given=Given(classmap=tmp_path / "map.json"))
     (tmp_path / "val/down").rename(tmp_path / "val/up")
     with pytest.raises(DataError, match="has folders of no known class: `up`"):
-        evaluate(TASK, spec, trained.weights, key=KEY, resolve=Path)
+        judge(spec, trained.weights)
 
     assert card.objects == dict.fromkeys(CLASSES, 4)

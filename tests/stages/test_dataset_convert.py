@@ -37,6 +37,12 @@ def make_kitti(root: Path, labels: Mapping[str, str | None]) -> Path:
     return root
 
 
+def draw(path: Path) -> None:
+    """A black picture of 50x100 (height, width)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((50, 100, 3), np.uint8)).save(path)
+
+
 def kitti_spec(root: Path, extra: str = "", *, top: str = "", **changes: str) -> DatasetExportSpec:
     fields = {
         "root_directory_path": f'"{root}"',
@@ -181,8 +187,7 @@ def test_every_problem_is_told_at_once_and_nothing_is_written(tmp_path: Path):
         f"{root}: 5 problems",
         f"  {root}/image_2/a.png: its label file {root}/label_2/a.txt is missing; restore it, or make it empty if the "
         "image shows nothing",
-        f"  {root}/image_2/d.png: not a readable image (cannot identify image file '{root}/image_2/d.png'); replace "
-        "the file or remove it",
+        f"  {root}/image_2/d.png: not a readable image (a damaged PNG); replace the file or remove it",
         f"  {root}/label_2/b.txt:1: 8 columns found; a KITTI label has 15, or 16 with a score",
         f"  {root}/label_2/c.txt:1: class name `traffic light` holds a blank, and blanks separate columns; rename it",
         f"  {root}/label_2/e.txt:1: 17 columns found; a KITTI label has 15, or 16 with a score",
@@ -245,7 +250,8 @@ def test_a_wrong_extension_says_which_ones_there_are(tmp_path: Path):
         dataset_convert(kitti_spec(root, image_extension='".jpg"'), tmp_path / "k")
 
     assert str(caught.value) == (
-        f"{root}/image_2: no name ends in .jpg (kitti_config.image_extension); of its pictures 1 end in .png"
+        f"{root}/image_2: no image ends in .jpg (kitti_config.image_extension is '.jpg'); of its pictures 1 ends in "
+        ".png"
     )
 
 
@@ -254,7 +260,7 @@ def test_a_missing_folder_names_the_field(tmp_path: Path):
         dataset_convert(kitti_spec(tmp_path), tmp_path / "k")
 
     assert str(caught.value) == (
-        f"{tmp_path}/image_2: this folder is missing (kitti_config.image_dir_name); correct the spec or a mount"
+        f"{tmp_path}/image_2: no such folder (kitti_config.image_dir_name); correct the spec or a mount"
     )
 
 
@@ -290,15 +296,13 @@ def test_a_sequence_file_that_cannot_be_meant_says_what_is_wrong(tmp_path: Path)
             dataset_convert(spec, tmp_path / "k")
         return str(caught.value)
 
-    assert message("{") == f"{root}/map.json: not JSON (Expecting property name enclosed in double quotes: line 1 " + (
-        "column 2 (char 1))"
-    )
+    assert message("{") == f"{root}/map.json:1: not JSON (Expecting property name enclosed in double quotes)"
     assert message('["a"]') == (
         f'{root}/map.json: one object is needed, sequence -> frames, e.g. {{"0001": ["000000", "000001"]}}'
     )
     assert message('{"one": []}') == f"{root}/map.json: it names no frame"
     (root / "map.json").unlink()
-    with pytest.raises(PathError, match=r"map\.json: this file is missing"):
+    with pytest.raises(PathError, match=r"map\.json: no such file"):
         dataset_convert(spec, tmp_path / "k")
 
 
@@ -341,6 +345,7 @@ def write_coco(tmp_path: Path) -> Callable[..., DatasetExportSpec]:
             ]
             data = {"images": images, "annotations": annotations, "categories": [{"id": 3, "name": "Traffic Light"}]}
             (tmp_path / f"{fold}.json").write_text(json.dumps(data))
+            draw(tmp_path / f"images/{fold}/{fold}.one.jpg")
         text = f"""coco_config {{ root_directory_path: "{tmp_path}" num_partitions: 2 num_shards: 1
             img_dir_names: ["images/val", "images/train"] annotation_files: ["val.json", "train.json"] }}"""
         return specs.loads(text, DatasetExportSpec)
@@ -368,6 +373,7 @@ def test_coco_files_that_do_not_go_together_are_pointed_out(
     train["categories"][0]["name"] = "Traffic Lights"
     train["images"].append({"id": 8, "file_name": "two.PNG", "width": 100, "height": 50})
     (tmp_path / "train.json").write_text(json.dumps(train))
+    draw(tmp_path / "images/train/two.PNG")
     events: list[Event] = []
 
     report = dataset_convert(spec, tmp_path / "c", listener=events.append)
@@ -387,7 +393,7 @@ def test_coco_files_that_do_not_go_together_are_pointed_out(
         ("categories", "`categories` is empty, and `annotations` names some"),
         (
             "annotations",
-            "it has no annotation: of background alone nothing is learned; take its fold out of coco_config",
+            "it has no annotations: training needs objects; remove its fold from coco_config",
         ),
     ],
 )
@@ -496,3 +502,147 @@ def many(root: Path, count: int) -> Path:
 
 def written(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("extension", ['"png"', '".png"', '"..png"'])
+def test_an_extension_has_its_dot_or_not(tmp_path: Path, extension: str):
+    root = make_kitti(tmp_path / "data", {"a": CAT, "b": CAT})
+
+    report = dataset_convert(kitti_spec(root, image_extension=extension), tmp_path / "k")
+
+    assert report.images == (1, 1)
+    assert {record.frame_id for path in report.files for record in read_records(path)} == {"image_2/a", "image_2/b"}
+
+
+@pytest.mark.parametrize(("named", "there"), [("jpg", ".jpeg"), (".jpeg", ".jpg"), ("jpg", ".JPG"), ("jpeg", ".JPEG")])
+@pytest.mark.parametrize("mode", ["random", "sequence"])
+def test_another_spelling_of_the_extension_is_taken_and_told(tmp_path: Path, named: str, there: str, mode: str):
+    root = make_kitti(tmp_path / "data", {"a": CAT, "b": CAT})
+    for stem in "ab":
+        with Image.open(root / f"image_2/{stem}.png") as image:
+            image.save(root / f"image_2/{stem}{there}", format="jpeg")
+        (root / f"image_2/{stem}.png").unlink()
+    (root / "map.json").write_text('{"one": ["a"], "two": ["b"]}')
+    more = {"kitti_sequence_to_frames_file": '"map.json"'} if mode == "sequence" else {}
+    spec = kitti_spec(root, image_extension=f'"{named}"', partition_mode=f'"{mode}"', **more)
+    events: list[Event] = []
+
+    report = dataset_convert(spec, tmp_path / "k", listener=events.append)
+
+    assert sum(report.images) == 2
+    assert notices(events, "warning") == [
+        f"{root}/image_2: kitti_config.image_extension is {named!r}, and its images end in {there}; that is taken; "
+        f'write image_extension: "{there.lstrip(".")}" into the training spec'
+    ]
+
+
+def test_hidden_files_are_no_images(tmp_path: Path):
+    root = make_kitti(tmp_path / "data", {"a": CAT, "b": CAT})
+    (root / "image_2/._a.png").write_bytes(b"\x00\x05\x16\x07")
+    (root / "label_2/._a.txt").write_bytes(b"\x00\x05\x16\x07")
+    (root / "image_2/.DS_Store").write_bytes(b"\x00\x00\x00\x01Bud1")
+    events: list[Event] = []
+
+    report = dataset_convert(kitti_spec(root), tmp_path / "k", listener=events.append)
+
+    assert (report.images, notices(events, "warning")) == ((1, 1), [])
+
+
+def cut(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+
+
+def test_all_pictures_that_cannot_be_decoded_are_named_at_once(tmp_path: Path):
+    root = make_kitti(tmp_path / "data", {"a": CAT, "b": CAT, "c": CAT})
+    for stem in "ac":
+        cut(root / f"image_2/{stem}.png")
+
+    with pytest.raises(DataError) as caught:
+        dataset_convert(kitti_spec(root), tmp_path / "k")
+
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"{root}: 2 problems"
+    for line, stem in zip(lines[1:], "ac", strict=True):
+        assert line.startswith(f"  {root}/image_2/{stem}.png: not a readable image (")
+    assert not list(tmp_path.glob("k*"))
+
+
+def test_the_pictures_of_coco_files_are_looked_for_and_decoded(
+    tmp_path: Path, write_coco: Callable[..., DatasetExportSpec]
+):
+    spec = write_coco([10, 20, 30, 10])
+    (tmp_path / "images/val/val.one.jpg").unlink()
+    cut(tmp_path / "images/train/train.one.jpg")
+
+    with pytest.raises(DataError) as caught:
+        dataset_convert(spec, tmp_path / "c")
+
+    first, second, third = str(caught.value).splitlines()
+    assert first == f"{tmp_path}: 2 problems"
+    assert second.startswith(f"  {tmp_path}/images/train/train.one.jpg: not a readable image (")
+    assert third == f"  {tmp_path}/val.json: image `val.one.jpg` (id 7) is missing in {tmp_path}/images/val; restore it"
+
+
+def test_a_coco_name_as_in_an_address_is_decoded_and_one_that_leads_outside_is_refused(
+    tmp_path: Path, write_coco: Callable[..., DatasetExportSpec]
+):
+    spec = write_coco([10, 20, 30, 10])
+    draw(tmp_path / "images/val/my photo.jpg")
+    val, train = (json.loads((tmp_path / f"{fold}.json").read_text()) for fold in ("val", "train"))
+    val["images"][0]["file_name"] = "my%20photo.jpg"
+    (tmp_path / "val.json").write_text(json.dumps(val))
+
+    report = dataset_convert(spec, tmp_path / "c")
+    assert next(read_records(report.files[0])).frame_id == "images/val/my photo"
+
+    train["images"][0]["file_name"] = "../../../../etc/x.jpg"
+    (tmp_path / "train.json").write_text(json.dumps(train))
+    with pytest.raises(DataError) as caught:
+        dataset_convert(spec, tmp_path / "d")
+    assert str(caught.value) == (
+        f"{tmp_path}/train.json: image `../../../../etc/x.jpg` (id 7) leads outside {tmp_path} and its parent folder; "
+        "move it"
+    )
+
+
+def test_image_folders_and_frames_that_lead_outside_are_refused(tmp_path: Path):
+    root = make_kitti(tmp_path / "data", {"a": CAT})
+    with pytest.raises(UsageError) as caught:
+        dataset_convert(kitti_spec(root, image_dir_name=f'"{root}/image_2"'), tmp_path / "k")
+    assert str(caught.value) == (
+        f"kitti_config.image_dir_name is '{root}/image_2', which leads outside root_directory_path and its parent "
+        "folder; choose a root_directory_path above the images"
+    )
+
+    (root / "map.json").write_text('{"one": ["../../../a"]}')
+    spec = kitti_spec(root, kitti_sequence_to_frames_file='"map.json"', partition_mode='"sequence"')
+    with pytest.raises(DataError) as caught:
+        dataset_convert(spec, tmp_path / "k")
+    assert str(caught.value) == (
+        f"{root}/map.json: the frame `../../../a` leads outside {root} and its parent folder; correct it"
+    )
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, '{"a": "b"}', "null", "\x00"])
+def test_a_sequence_file_of_any_bytes_is_an_error_of_ours(tmp_path: Path, text: str):
+    root = make_kitti(tmp_path / "data", {"a": CAT})
+    (root / "map.json").write_text(text)
+    spec = kitti_spec(root, kitti_sequence_to_frames_file='"map.json"', partition_mode='"sequence"')
+
+    with pytest.raises(DataError, match=r"data/map\.json"):
+        dataset_convert(spec, tmp_path / "k")
+
+
+@pytest.mark.parametrize("receipt", ["[]", "{}", '{"inputs": 1, "bytes": 2}', "[" * 100_000, "\x00", "7"])
+def test_a_receipt_of_an_interrupted_run_that_is_none_is_done_again(tmp_path: Path, receipt: str):
+    root = make_kitti(tmp_path / "data", {"a": CAT, "b": CAT})
+    waiting = tmp_path / ".k.converting"
+    waiting.mkdir()
+    name = "k-fold-000-of-002-shard-00001-of-00002"
+    (waiting / name).write_bytes(b"half")
+    (waiting / f"{name}.json").write_text(receipt)
+
+    report = dataset_convert(kitti_spec(root), tmp_path / "k")
+
+    assert sum(len(list(read_records(path))) for path in report.files) == 2

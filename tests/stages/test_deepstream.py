@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from taolite.engines.onnx_graph import OnnxMeta
+from taolite.errors import UsageError
 from taolite.preprocessing import Preprocessing
-from taolite.stages import deepstream
+from taolite.stages.exporting import deepstream
 from taolite.tasks.detectnet.decode import Clustering
 
 CLUSTERED = (
@@ -63,6 +64,18 @@ def test_the_files_stand_beside_the_model_with_taos_keys_in_taos_order(tmp_path)
         "batch-size=1\n"
         "network-mode=0\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "separator"), [("classification", "cat;dog", "';'"), ("detectnet", "cat\ndog", r"'\\n'")]
+)
+def test_a_class_that_labels_txt_would_read_as_two_is_refused(tmp_path, task, name, separator):
+    meta = OnnxMeta(task, ("bird", name), Preprocessing(input_hw=(16, 32)))
+
+    with pytest.raises(UsageError, match=f"^DeepStream's labels.txt has {separator} between the names"):
+        deepstream.write_config(tmp_path / "model.onnx", meta, outputs=OUTPUTS)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_grey_model_has_one_offset_and_colour_format_2():

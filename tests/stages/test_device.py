@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from taolite.cli.words import Line, lines
 from taolite.errors import UsageError
 from taolite.stages import device
 from taolite.stages.device import choose
@@ -38,7 +39,8 @@ def test_a_spec_that_asks_for_float16_gets_it_on_a_gpu_and_bfloat16_on_a_process
     gpus: dict[str, bool], monkeypatch: pytest.MonkeyPatch
 ):
     found = choose(float16=True, gpu_index=[1])
-    assert (found.autocast, found.description) == (torch.float16, "computing on GPU 1: a GPU, float16")
+    assert found.autocast is torch.float16
+    assert lines(found.computing) == [Line("computing on GPU 1: a GPU, float16")]
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose(float16=True).autocast is torch.bfloat16

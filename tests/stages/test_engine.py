@@ -17,7 +17,8 @@ from taolite.engines.build import Profile
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.errors import EngineError, UsageError, WrongKeyError
 from taolite.preprocessing import Preprocessing
-from taolite.stages import engine
+from taolite.stages.exporting import engine
+from taolite.stages.inference.built import open_built
 
 KEY = Key("tlt_encode")
 CHEAP = KdfCost(iterations=1, lanes=1, memory_kib=8)
@@ -54,7 +55,7 @@ def test_a_sealed_model_becomes_an_engine_that_runs(etlt, tmp_path, openvino):
     path = tmp_path / "built" / "model.engine"
 
     report = engine.build(etlt, key=KEY, engine=path, backend="openvino", batch=(1, 2, 4))
-    opened, sidecar = engine.open_built(path, model=etlt, key=KEY, threads=1)
+    opened, sidecar = open_built(path, model=etlt, key=KEY, threads=1)
 
     with opened:
         photos = np.random.default_rng(0).random((3, 3, 16, 32), dtype=np.float32)
@@ -145,7 +146,7 @@ def test_an_engine_of_another_model_is_stale(etlt, tmp_path, openvino):
     newer.write_bytes(model(third=0.5))
 
     with pytest.raises(EngineError) as caught:
-        engine.open_built(path, model=newer)
+        open_built(path, model=newer)
 
     old, new = onnx_graph.sha256(model())[:12], onnx_graph.sha256(model(third=0.5))[:12]
     assert str(caught.value) == (
@@ -160,7 +161,7 @@ def test_an_engine_of_another_version_is_refused(etlt, tmp_path, openvino):
     sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "backend_version": "2020.1"}))
 
     with pytest.raises(EngineError) as caught:
-        engine.open_built(path)
+        open_built(path)
 
     assert str(caught.value) == (
         f"{path}: built by openvino 2020.1, and {version} is installed; "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import warnings
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,20 +18,23 @@ from taolite.artifacts.bundle import Bundle, write_bundle
 from taolite.artifacts.container import KdfCost
 from taolite.artifacts.etlt import read_etlt
 from taolite.artifacts.keys import Key
+from taolite.cli.words import Line, lines
 from taolite.engines import onnx_graph
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.engines.opening import open_engine
 from taolite.errors import EngineError, ModelError, PathError, UsageError
-from taolite.events import Event, Notice
+from taolite.events import Event
 from taolite.nn.resnet import ResNet
 from taolite.preprocessing import Preprocessing
 from taolite.quant.cache import parse_cache
-from taolite.stages.calibrate import CalibrationOptions
-from taolite.stages.export import export_model
-from taolite.stages.proof import parity
-from taolite.stages.to_onnx import to_onnx
-from taolite.tasks import base
-from taolite.tasks.detectnet.model import DetectNet, architecture
+from taolite.stages.exporting import export, ranges
+from taolite.stages.exporting.calibrate import CalibrationOptions
+from taolite.stages.exporting.export import export_model
+from taolite.stages.exporting.proof import parity
+from taolite.stages.exporting.to_onnx import to_onnx
+from taolite.stages.trained import Trained, open_trained
+from taolite.tasks.detectnet.model import DetectNet
+from taolite.tasks.detectnet.use import DetectNetUse
 
 COV, BBOX = "output_cov/Sigmoid", "output_bbox/BiasAdd"
 
@@ -154,7 +156,7 @@ def network() -> DetectNet:
 def bundle(network: DetectNet) -> Bundle:
     return Bundle(
         task="detectnet",
-        architecture=architecture(network),
+        architecture=network.architecture(),
         classes=("cat", "犬"),
         preprocessing=PREPROCESSING,
         tensors={name: tensor.numpy() for name, tensor in network.state_dict().items()},
@@ -164,10 +166,10 @@ def bundle(network: DetectNet) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def tlt(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tlt(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     path = tmp_path_factory.mktemp("trained") / "model.tlt"
     write_bundle(path, bundle, key=KEY, cost=KdfCost(memory_kib=8, iterations=1))
-    return path
+    return open_trained(path, key=KEY)
 
 
 def test_a_bundle_becomes_a_sealed_model_that_answers_what_the_network_answers(tlt, network, tmp_path):
@@ -190,33 +192,21 @@ def test_a_bundle_becomes_a_sealed_model_that_answers_what_the_network_answers(t
     assert (report.sealed, report.precision, report.onnx_sha256) == (True, "fp32", onnx_graph.sha256(etlt.onnx))
     assert set(report.differences) == {COV, BBOX}
     assert 0 < max(report.differences.values()) < 1e-4
-    assert heard == [Notice(f"Saving exported model to {output}")]
+    assert [lines(event) for event in heard] == [[Line(f"Saving exported model to {output}")]]
 
 
 @pytest.fixture
 def quick(detector, monkeypatch):
     """The stage over a network that is written down in a second; the bundle's own is used once, above."""
 
-    class QuickTask:
-        onnx_outputs = (COV, BBOX)
-        network_type = 0
-
-        def heads(self):
-            return ("cov", "bbox")
+    class QuickTask(DetectNetUse):
+        heads = ("cov", "bbox")
 
         def network(self, bundle):
             return copy.deepcopy(detector).eval()
 
-        def read_spec(self, path, *, resolve, classes):
-            return SimpleNamespace(model={"train.txt": ("cat", "犬"), "other.txt": ("dog",)}[path.name])
-
-        def classes(self, spec):
-            return spec
-
-        def decoding(self, spec):
-            return {"scale": 40.0}
-
-    monkeypatch.setattr(base, "find", lambda name: QuickTask())
+    monkeypatch.setattr(export, "find", lambda name: QuickTask())
+    monkeypatch.setattr(ranges, "find_use", lambda name: QuickTask())
 
 
 @pytest.mark.usefixtures("quick")
@@ -305,11 +295,14 @@ def test_a_network_that_gives_no_numbers_is_not_exported(detector):
 
 @pytest.mark.usefixtures("quick")
 def test_a_spec_says_how_to_decode_and_must_have_the_models_classes(tlt, tmp_path):
-    export_model(tlt, tmp_path / "m.onnx", key=KEY, spec=Path("train.txt"))
+    own = SimpleNamespace(source="train.txt", classes=("cat", "犬"), decoding={"scale": 40.0})
+    other = SimpleNamespace(source="other.txt", classes=("dog",), decoding={})
+
+    export_model(tlt, tmp_path / "m.onnx", key=KEY, experiment=own)
     assert onnx_graph.read_meta((tmp_path / "m.onnx").read_bytes()).decoding == {"scale": 40.0}
 
     with pytest.raises(UsageError) as caught:
-        export_model(tlt, tmp_path / "n.onnx", key=KEY, spec=Path("other.txt"))
+        export_model(tlt, tmp_path / "n.onnx", key=KEY, experiment=other)
 
     assert str(caught.value) == (
         "other.txt: its target classes are dog, and the model finds cat, 犬; give the spec it was trained with"

@@ -6,6 +6,8 @@ every cell proposes itself as the box; the pictures are twice as large, so boxes
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,14 +26,16 @@ from taolite.engines import build as building
 from taolite.engines import onnx_graph
 from taolite.engines.buffers import gpu_is_here
 from taolite.engines.onnx_graph import OnnxMeta
-from taolite.media.sources import open_source
+from taolite.media.sources import Frame, open_source
 from taolite.pictures import read_rgb, to_grey
 from taolite.preprocessing import Preprocessing
-from taolite.stages import models
-from taolite.stages.device import choose
-from taolite.stages.engine import build
-from taolite.stages.infer import Drawing, infer, planned
-from taolite.stages.models import open_model
+from taolite.sample import Detection
+from taolite.stages.exporting.engine import build
+from taolite.stages.inference import models
+from taolite.stages.inference.infer import infer, planned
+from taolite.stages.inference.listeners import Drawing, labels, table
+from taolite.stages.inference.look import Seen
+from taolite.stages.inference.models import open_model
 from taolite.tasks.detectnet.inference import load_plan
 
 KEY = Key("tlt_encode")
@@ -119,9 +123,9 @@ def test_labels_are_taos_sixteen_columns_to_the_letter(place: Path, capsys: pyte
     assert inference(place) == 0
 
     zeros = " ".join(["0.00"] * 7)
-    labels = place / "out" / "labels"
-    assert (labels / "both.txt").read_text() == f"auto 0.00 0 0.00 64.000 32.000 96.000 64.000 {zeros} 1.000\n"
-    assert (labels / "none.txt").read_text() == ""
+    folder = place / "out" / "labels"
+    assert (folder / "both.txt").read_text() == f"auto 0.00 0 0.00 64.000 32.000 96.000 64.000 {zeros} 1.000\n"
+    assert (folder / "none.txt").read_text() == ""
     assert "Object type green not defined in cluster file. Falling back to default" in capsys.readouterr().err
 
 
@@ -132,6 +136,17 @@ def test_a_class_of_the_default_entry_keeps_its_own_name(place: Path):
 
     lines = (place / "out" / "labels" / "both.txt").read_text().splitlines()
     assert [(line.split()[0], line.split()[-1]) for line in lines] == [("auto", "1.000"), ("green", "0.800")]
+
+
+def test_classes_in_another_order_than_the_models_are_refused(place: Path, capsys: pytest.CaptureFixture[str]):
+    write_spec(place, "", ('target_classes: ["red", "green"]', 'target_classes: ["green", "red"]'))
+
+    assert inference(place) == 1
+
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: the model finds red, green, and the spec's target_classes are green, red; list the model's classes in "
+        "its order (output_map gives a class another name)"
+    )
 
 
 def test_frames_have_the_specs_colour_and_width_and_empty_pictures_are_kept(place: Path):
@@ -166,7 +181,7 @@ def test_pictures_go_through_the_network_in_batches_and_come_out_the_same(place:
     for index in range(5):
         shifted = np.roll(np.array(Image.open(place / "photos" / "both.png")), 32 * index, axis=1)
         Image.fromarray(shifted).save(place / "photos" / f"more{index}.png")
-    model, drawing = planned(open_model(place / "model.onnx", key=None, device=choose()), load_plan(write_spec(place)))
+    model, drawing = planned(open_model(place / "model.onnx", key=None), load_plan(write_spec(place)))
     given: list[int] = []
 
     def predict(pixels):
@@ -175,7 +190,8 @@ def test_pictures_go_through_the_network_in_batches_and_come_out_the_same(place:
 
     source = open_source(place / "photos")
     for size in (1, 3):
-        infer(replace(model, predict=predict), source, place / str(size), drawing=drawing, batch_size=size)
+        written = labels(place / str(size) / "labels", drawing)
+        infer(replace(model, predict=predict), source, [written], drawing=drawing, batch_size=size)
 
     assert given == [1] * 7 + [3, 3, 1]
     one, three = ({p.name: p.read_text() for p in (place / n / "labels").iterdir()} for n in ("1", "3"))
@@ -289,7 +305,7 @@ def test_the_plan_takes_mean_cov_and_refuses_other_confidence_models(place: Path
 
     plan = load_plan(write_spec(place, "", ("aggregate_cov", "mean_cov")))
     assert [row["confidence_model"] for row in plan.decoding["clusterings"]] == ["mean_cov", "aggregate_cov"]
-    assert Drawing(plan.names, plan.colours).colours == {"red": (250, 20, 30)}
+    assert Drawing(plan.classes, plan.names, plan.colours).colours == {"red": (250, 20, 30)}
 
     with pytest.raises(SpecError, match='confidence_model is "mlp"; it needs to be aggregate_cov or mean_cov'):
         load_plan(write_spec(place, "", ("aggregate_cov", "mlp")))
@@ -305,3 +321,43 @@ def test_annotated_pictures_go_to_weights_and_biases_where_the_spec_asks_for_it(
     written = list((place / "out" / "images_annotated").iterdir())
     sent = list((place / "out").glob("wandb/offline-run-*/files/media/images/inference/*.png"))
     assert len(sent) == len(written) > 0
+
+
+def test_a_table_has_no_name_that_a_spreadsheet_computes(tmp_path: Path):
+    frame = Frame("=1+1.png", np.zeros((2, 2, 3), np.uint8), 0)
+
+    with ExitStack() as stack:
+        take = table(tmp_path / "result.csv", stack)
+        take(Seen(frame, (Detection("@cat", (0.0, 0.0, 1.0, 1.0), 0.5), Detection("dog", None, 0.25)), 0.0))
+
+    assert (tmp_path / "result.csv").read_text() == "'=1+1.png,'@cat,0.5\n'=1+1.png,dog,0.25\n"
+
+
+def test_an_export_older_than_the_model_beside_it_is_told(place: Path, capsys: pytest.CaptureFixture[str]):
+    write_spec(place)
+    (place / "model.tlt").touch()
+    os.utime(place / "model.onnx", (1, 1))
+
+    assert inference(place, "-m", place / "model.onnx") == 0
+    assert f"{place}/model.onnx is older than {place}/model.tlt beside it" in capsys.readouterr().err
+
+    os.utime(place / "model.tlt", (0, 0))
+
+    assert inference(place, "-m", place / "model.onnx") == 0
+    assert "older" not in capsys.readouterr().err
+
+
+def test_without_a_gpu_the_model_beside_an_engine_for_one_runs_instead(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("tensorrt_rtx")
+    monkeypatch.setattr(models, "gpu_is_here", lambda: False)
+    write_spec(place)
+    (place / "other.etlt").write_bytes((place / "model.etlt").read_bytes())  # sealed; no key is given below
+    build(place / "model.onnx", key=None, engine=place / "model.engine", backend="tensorrt_rtx")
+
+    assert inference(place, "-m", place / "model.engine") == 0
+
+    said = f"no NVIDIA GPU is here: {place}/model.engine is not used, {place}/model.onnx itself runs on the processor"
+    assert said in capsys.readouterr().err
+    assert (place / "out" / "labels" / "both.txt").read_text().startswith("auto 0.00 0 0.00 64.000 32.000 96.000")

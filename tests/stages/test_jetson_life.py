@@ -20,11 +20,9 @@ from PIL import Image
 from taolite import spec as specs
 from taolite.artifacts.bundle import read_bundle, weights_hash
 from taolite.artifacts.keys import Key
-from taolite.cli.jetson import classification as jetson
 from taolite.cli.jetson.classification_log import TrainLog
 from taolite.cli.jetson.forms import OPEN_KEY
-from taolite.cli.parsing import TaoParser
-from taolite.cli.tao import classification
+from taolite.cli.main import parser_for
 from taolite.errors import DataError, EngineError, PathError, StoppedError, TrainingError, UsageError
 from taolite.events import BatchDone
 from taolite.tasks.classification.schedule import schedule_of
@@ -36,11 +34,22 @@ KEY = Key(OPEN_KEY)
 SMALL = ("--no-pretrained", "-a", "squeezenet1_1", "--resolution=32", "--batch=4", "-p", "2", "-j", "1")
 
 
-def front(*words: str) -> int:
+PROGRAMS = {
+    "train": "train.py",
+    "export": "classification/onnx_export.py",
+    "inference": "imagenet",
+}
+
+
+def front(task: str, *words: str) -> int:
+    """jetson-inference's program for a task; what the user can mend is raised."""
+    options = parser_for("jetson").parse_args(["jetson", PROGRAMS[task], *words])
+    return int(options.run(options))
+
+
+def tao(*words: str) -> int:
     """`taolite classification WORDS`; what the user can mend is raised."""
-    parser = TaoParser()
-    classification.configure(parser)
-    options = parser.parse_args(list(words))
+    options = parser_for("classification").parse_args(["classification", *words])
     return int(options.run(options))
 
 
@@ -250,7 +259,7 @@ def test_no_activation_gives_logits_that_inference_still_reads(
     trained: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ):
     picture = str(data / "val/down/00.png")
-    front("onnx_export", f"--model-dir={trained}", "--output=logits.onnx", "--no-softmax")
+    front("export", f"--model-dir={trained}", "--output=logits.onnx", "--no-softmax")
     front("export", f"--model-dir={trained}", "--output=scores.onnx", "--no-activation=False")
     capsys.readouterr()
 
@@ -326,7 +335,7 @@ def test_a_class_that_val_alone_has_is_an_error_instead_of_a_shift(data: Path, t
     ("words", "kind", "message"),
     [
         (["--epochs=2"], UsageError, "no DATASET"),
-        (["--resume=last", "{data}"], PathError, "--resume last: there is nothing to go on from"),
+        (["--resume=last", "{data}"], PathError, "--resume last: no run and no weights there"),
         (["--start-epoch=9", "--epochs=9", "{data}"], UsageError, "--start-epoch 9 with --epochs 9: no epoch is left"),
     ],
 )
@@ -395,7 +404,7 @@ def test_tags_are_trained_scored_exported_with_a_sigmoid_and_found(
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  * Val")]
     assert [row.split("  ")[1] for row in rows] == ["* Val Loss", "* Val Accuracy", "* Val mAP", "* Val All Right"]
     spec, best = str(folder / "experiment_spec.txt"), str(folder / "model_best.tlt")
-    front("evaluate", "-e", spec, "-m", best, "-k", jetson.OPEN_KEY, "-r", str(tmp_path / "scores"))
+    tao("evaluate", "-e", spec, "-m", best, "-k", OPEN_KEY, "-r", str(tmp_path / "scores"))
     block = capsys.readouterr().out
     scores = json.loads((tmp_path / "scores/results.json").read_text())
     assert f"{100 * scores['accuracy']:.4f}" in block
@@ -416,11 +425,11 @@ def test_tags_are_trained_scored_exported_with_a_sigmoid_and_found(
     assert onnx.load(onnx_path).graph.node[-1].op_type == "Sigmoid"
     assert answers[()] == ([every[tag] for tag in tags] or ["imagenet:  no class reaches 0.4"])
 
-    front("inference", "-m", best, "-k", jetson.OPEN_KEY, "-i", str(picture))
+    tao("inference", "-m", best, "-k", OPEN_KEY, "-i", str(picture))
     label, name = capsys.readouterr().out.splitlines()[1:]
     assert name == f"Class name = {', '.join(tags) or 'none'}"
     assert label == f"Class label = {', '.join(str(classes.index(tag)) for tag in tags) or 'none'}"
-    front("inference", "-m", best, "-k", jetson.OPEN_KEY, "-d", str(picture.parent), "-r", str(tmp_path / "found"))
+    tao("inference", "-m", best, "-k", OPEN_KEY, "-d", str(picture.parent), "-r", str(tmp_path / "found"))
     with open(tmp_path / "found/result.csv", newline="") as stream:
         found = [row for row in csv.reader(stream) if row[0] == str(picture)]
     assert [row[1] for row in found] == (tags or [""])
@@ -432,22 +441,6 @@ def test_tagged_data_without_multi_label_is_told_by_the_flags(tmp_path: Path):
 
     text = "--dataset-type=voc: its pictures have any number of classes; give --multi-label with it"
     assert str(caught.value) == text
-
-
-def test_tao_s_form_and_train_py_s_are_told_apart_by_their_words(data: Path, tmp_path: Path):
-    spec = tmp_path / "spec.txt"
-    spec.touch()
-    is_train: Callable[[list[str]], bool] = jetson._is_train
-
-    for words in (
-        ["-e", str(spec), "-r", "out", "-k", "k"],
-        ["-e", str(spec)],
-        ["--experiment_spec_file", "s"],
-        ["-h"],
-    ):
-        assert not is_train(words)
-    for words in ([str(data)], ["--model-dir=m", str(data)], ["-e", str(data)], ["--resume", "last"], ["-e"]):
-        assert is_train(words)
 
 
 @pytest.mark.slow

@@ -19,8 +19,8 @@ from taolite.artifacts.keys import Key
 from taolite.cli.main import main
 from taolite.errors import TrainingError
 from taolite.events import EpochDone, Event, Progress
-from taolite.stages.train import TrainOptions, train
-from taolite.tasks import base
+from taolite.stages.training.train import TrainOptions, train
+from taolite.tasks.registry import find
 
 from .conftest import write_spec
 
@@ -169,12 +169,10 @@ def train_once(results: Path, spec: Path, *, stop_at: int | None = None, workers
                 os.kill(os.getpid(), signal.SIGINT)
 
     report = train(
-        base.find("detectnet"),
-        spec,
+        find("detectnet").read(spec).model,
         results,
         name="m",
         key=Key(KEY),
-        resolve=Path,
         options=TrainOptions(precision="fp32", workers=workers),
         listener=listen,
     )
@@ -228,12 +226,10 @@ def test_a_signal_to_stop_saves_says_so_and_has_its_own_exit_code(tiny: Path, nu
 def test_progress_speed_and_waiting_are_told_every_epoch(tiny: Path):
     heard: list[Event] = []
     train(
-        base.find("detectnet"),
-        write_spec(tiny, "told.txt"),
+        find("detectnet").read(write_spec(tiny, "told.txt")).model,
         tiny / "told",
         name="m",
         key=Key(KEY),
-        resolve=Path,
         options=FLOAT32,
         listener=heard.append,
     )

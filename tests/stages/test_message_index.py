@@ -14,7 +14,8 @@ from taolite.artifacts.container import KdfCost
 from taolite.artifacts.keys import Key
 from taolite.cli.main import main
 from taolite.cli.tao import lifecycle
-from taolite.tasks import base
+from taolite.stages.bundles import bundle_of
+from taolite.tasks.registry import find
 
 from .conftest import CONVERT, write_spec
 
@@ -43,8 +44,9 @@ CASES = [
     ),
     Case(
         "Specfile not found at:",
-        "/nowhere/specs/a.txt is a container path and no mount covers it; add --mount HERE:/nowhere/specs or write it",
-        "train -e /nowhere/specs/a.txt -r {place}/r -k k",
+        "/workspace/no-such/specs/a.txt is a container path and no mount covers it; add --mount HERE:/workspace/no-such"
+        " or write it",
+        "train -e /workspace/no-such/specs/a.txt -r {place}/r -k k",
     ),
     Case("has no field named", "is not a field here; did you mean `num_epochs`?", TRAIN, "num_epochs", "num_epoch"),
     Case(
@@ -75,7 +77,9 @@ CASES = [
     Case("Please use only 1 GPU for the task", "Please use only 1 GPU for the task prune", "prune -m a -o b --gpus 2"),
     Case("At least 1 GPU required", "At least 1 GPU required to run any task", "prune -m a -o b --gpus 0"),
     Case(
-        "Invalid infer image root", "nothing is there", "inference -m {model} -k right -i {place}/none -o {place}/out"
+        "Invalid infer image root",
+        "no such file or folder",
+        "inference -m {model} -k right -i {place}/none -o {place}/out",
     ),
     Case(
         "Mismatch in the number of predicted",
@@ -91,11 +95,10 @@ CASES = [
 @pytest.fixture(scope="module")
 def model(tiny: Path) -> Path:
     """A sealed model with fresh weights."""
-    task = base.find("detectnet")
-    spec = task.read_spec(write_spec(tiny, "index.txt")).model
+    experiment = find("detectnet").read(write_spec(tiny, "index.txt")).model
     torch.manual_seed(0)
     path = tiny / "index.tlt"
-    bundle = task.bundle(task.start(spec, resolve=Path, key=None).network, spec=spec, lineage=(), extra={})
+    bundle = bundle_of(experiment, experiment.start(key=None).network, lineage=())
     write_bundle(path, bundle, key=Key("right"), cost=KdfCost(memory_kib=64, iterations=1, lanes=1))
     return path
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from taolite.preprocessing import Preprocessing
-from taolite.stages.models import _engine_model
+from taolite.stages.inference.models import _engine_model
 
 
 class Doubler:
@@ -35,7 +36,8 @@ class Doubler:
 )
 def test_a_batch_is_run_in_the_parts_an_engine_takes(batch: int, largest: int | None, count: int, parts: list[int]):
     engine = Doubler(batch)
-    model = _engine_model(engine, "detectnet", ("cat",), Preprocessing((16, 16)), {}, largest)  # type: ignore[arg-type]
+    prep = Preprocessing((16, 16))
+    model = _engine_model(Path("e"), engine, "detectnet", ("cat",), prep, {}, largest)  # type: ignore[arg-type]
     pixels = np.random.default_rng(0).random((count, 3, 16, 16), dtype=np.float32)
 
     cov, bbox = model.predict(pixels)

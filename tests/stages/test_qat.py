@@ -19,18 +19,20 @@ from taolite.errors import ModelError, PathError, TrainingError
 from taolite.nn.fake_quant import QuantConv2d, fake_quantize_kernel, is_quantized, ranges, strip
 from taolite.quant import insert_qdq
 from taolite.quant.cache import parse_cache
-from taolite.stages.calibrate import CalibrationOptions, read_ranges
-from taolite.stages.export import export_model
-from taolite.stages.learned_int8 import learned_calibration, prove_integers, prove_rounding
+from taolite.stages.exporting.calibrate import CalibrationOptions
+from taolite.stages.exporting.export import ExportReport, export_model
+from taolite.stages.exporting.learned_int8 import learned_calibration, prove_integers, prove_rounding
+from taolite.stages.exporting.ranges import read_ranges
+from taolite.stages.exporting.to_onnx import to_onnx
 from taolite.stages.prune import PruneSettings, prune
-from taolite.stages.to_onnx import to_onnx
-from taolite.tasks import base
+from taolite.stages.trained import open_trained
+from taolite.tasks.base import Start
+from taolite.tasks.detectnet.task import TASK
 
 from .conftest import write_spec
 from .test_life import detectnet, train_once
 
 KEY = Key("tlt_encode")
-TASK = base.find("detectnet")
 ENGINE_SPEC = """
 inferencer_config {{
   target_classes: "plate" image_width: 96 image_height: 64 image_channels: 3 batch_size: 4
@@ -67,10 +69,14 @@ def trained(tiny: Path) -> Path:
     return results / "weights" / "plate.tlt"
 
 
-def loaded(tiny: Path, model: Path, name: str, *, enable_qat: bool) -> base.Start:
+def loaded(tiny: Path, model: Path, name: str, *, enable_qat: bool) -> Start:
     field = f'pretrained_model_file: "{model}" load_graph: true'
     path = (qat_spec if enable_qat else write_spec)(tiny, name, model=field)
-    return TASK.start(TASK.read_spec(path).model, resolve=Path, key=KEY)
+    return TASK.read(path).model.start(key=KEY)
+
+
+def to_int8(model: Path, output: Path, options: CalibrationOptions) -> ExportReport:
+    return export_model(open_trained(model, key=KEY), output, key=KEY, precision="int8", calibration=options)
 
 
 def test_a_quantised_training_learns_ranges_and_evaluates_as_trained(trained: Path, tiny: Path, capsys):
@@ -110,7 +116,7 @@ def test_the_loaded_graph_goes_on_quantised_or_sheds_it_as_the_spec_says(trained
 
 def test_a_pruned_quantised_model_retrains_quantised(trained: Path, tiny: Path):
     pruned = tiny / "qat_pruned.tlt"
-    report = prune(trained, pruned, key=KEY, settings=PruneSettings(target=0.5))
+    report = prune(open_trained(trained, key=KEY), pruned, key=KEY, settings=PruneSettings(target=0.5))
 
     spec = qat_spec(tiny, "qat_retrain.txt", model=f'pretrained_model_file: "{pruned}" load_graph: true')
     train_once(tiny / "qat_retrained", spec)
@@ -124,7 +130,7 @@ def test_a_pruned_quantised_model_retrains_quantised(trained: Path, tiny: Path):
 def test_a_quantised_model_gives_its_weights_to_a_float_one_layer_by_layer(trained: Path, tiny: Path):
     path = write_spec(tiny, "by_name.txt", model=f'pretrained_model_file: "{trained}"')
 
-    start = TASK.start(TASK.read_spec(path).model, resolve=Path, key=KEY)
+    start = TASK.read(path).model.start(key=KEY)
 
     assert start.notices[0] == f"{trained}: 26 layers loaded into the tao graph"
     assert list(start.notices[1:]) == [
@@ -135,7 +141,7 @@ def test_a_quantised_model_gives_its_weights_to_a_float_one_layer_by_layer(train
 
 def test_random_numbers_of_a_run_do_not_depend_on_quantisation(tiny: Path):
     def start(path: Path) -> torch.nn.Module:
-        return TASK.start(TASK.read_spec(path).model, resolve=Path, key=None).network
+        return TASK.read(path).model.start(key=None).network
 
     quantised, floats = start(qat_spec(tiny, "seed_q.txt")), start(write_spec(tiny, "seed_f.txt"))
 
@@ -155,16 +161,16 @@ def test_a_quantised_model_exports_in_fp32_without_its_quantisation(trained: Pat
 def test_a_published_retraining_spec_with_enable_qat_is_read_without_a_word_about_it(shared_data: Path):
     name = "shokoufeh-monjezi__objectdetection-quickdep__detectnet_v2_retrain_resnet18_kitti_qat.txt"
 
-    reading = TASK.read_spec(shared_data / "tao_specs" / "detectnet_v2" / name)
+    reading = TASK.read(shared_data / "tao_specs" / "detectnet_v2" / name)
 
-    assert reading.model.training_config.enable_qat
+    assert reading.model.spec.training_config.enable_qat
     assert [warning.text for warning in reading.warnings if "qat" in warning.text] == []
 
 
 def test_an_int8_export_rounds_as_training_did_and_needs_no_images(trained: Path, tiny: Path):
     options = CalibrationOptions(cache=tiny / "qat.bin", json_file=tiny / "qat.json")
 
-    report = export_model(trained, tiny / "qat_int8.onnx", key=KEY, precision="int8", calibration=options)
+    report = to_int8(trained, tiny / "qat_int8.onnx", options)
 
     written = onnx.load(str(tiny / "qat_int8.onnx"))
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in written.graph.initializer}
@@ -189,8 +195,8 @@ def test_an_int8_export_rounds_as_training_did_and_needs_no_images(trained: Path
 
 def test_the_cache_of_a_quantised_model_serves_its_fp32_export(trained: Path, tiny: Path):
     cache = tiny / "qat_for_fp32.bin"
-    export_model(trained, tiny / "q8.onnx", key=KEY, precision="int8", calibration=CalibrationOptions(cache=cache))
-    export_model(trained, tiny / "q32.onnx", key=KEY)
+    to_int8(trained, tiny / "q8.onnx", CalibrationOptions(cache=cache))
+    export_model(open_trained(trained, key=KEY), tiny / "q32.onnx", key=KEY)
 
     read = read_ranges(cache, (tiny / "q32.onnx").read_bytes())
 
@@ -204,7 +210,7 @@ def test_a_layer_that_is_to_stay_float_has_its_own_kernel_and_the_rest_is_proved
     layer = "block_2a_conv_1"
     options = CalibrationOptions(cache=tiny / "part.bin", excluded=(layer,))
 
-    report = export_model(trained, tiny / "part.onnx", key=KEY, precision="int8", calibration=options)
+    report = to_int8(trained, tiny / "part.onnx", options)
 
     stored = {tensor.name: tensor for tensor in onnx.load(str(tiny / "part.onnx")).graph.initializer}
     network = TASK.network(read_bundle(trained, key=KEY))
@@ -222,7 +228,7 @@ def test_an_existing_cache_is_refused_with_taos_words_and_left_alone(trained: Pa
     cache.write_text("TRT-8601-EntropyCalibration2\n")
 
     with pytest.raises(PathError, match=r"A pre-existing cache file exists. Please delete this file and re-run export"):
-        export_model(trained, tiny / "no.onnx", key=KEY, precision="int8", calibration=CalibrationOptions(cache=cache))
+        to_int8(trained, tiny / "no.onnx", CalibrationOptions(cache=cache))
 
     assert cache.read_text() == "TRT-8601-EntropyCalibration2\n"
     assert not (tiny / "no.onnx").exists()
@@ -258,8 +264,8 @@ def test_force_ptq_calibrates_with_images_whatever_training_learned(trained: Pat
 def test_a_kernel_that_is_one_step_off_is_found(trained: Path):
     network = TASK.network(read_bundle(trained, key=KEY))
     written = to_onnx(strip(network, round_kernels=True), channels=3, input_hw=(64, 96), output_names=TASK.onnx_outputs)
-    learned = learned_calibration(network, written, heads=TASK.heads())
-    right = insert_qdq(written, learned.ranges, excluded=TASK.heads())
+    learned = learned_calibration(network, written, heads=TASK.heads)
+    right = insert_qdq(written, learned.ranges, excluded=TASK.heads)
     prove_integers(network, right)
 
     model = onnx.load_model_from_string(right)
@@ -306,11 +312,11 @@ def test_a_model_that_rounds_otherwise_is_not_written(trained: Path):
     plain = strip(network, round_kernels=True)
     written = to_onnx(plain, channels=3, input_hw=(64, 96), output_names=TASK.onnx_outputs)
     inputs = np.random.default_rng(0).random((2, 3, 64, 96), np.float32)
-    right = learned_calibration(network, written, heads=TASK.heads())
+    right = learned_calibration(network, written, heads=TASK.heads)
 
-    good = insert_qdq(written, right.ranges, excluded=TASK.heads())
+    good = insert_qdq(written, right.ranges, excluded=TASK.heads)
     prove_rounding(network, strip(network), good, inputs)
 
-    wrong = insert_qdq(written, {name: 20 * value for name, value in right.ranges.items()}, excluded=TASK.heads())
+    wrong = insert_qdq(written, {name: 20 * value for name, value in right.ranges.items()}, excluded=TASK.heads)
     with pytest.raises(ModelError, match="does not round as the network was trained to"):
         prove_rounding(network, strip(network), wrong, inputs)

@@ -14,8 +14,8 @@ from taolite.data.loading import Batch
 from taolite.events import silent
 from taolite.sample import Truth
 from taolite.stages.device import Device
-from taolite.stages.loop import Trainer
-from taolite.tasks.base import Cost, Recipe
+from taolite.stages.training.loop import Trainer
+from taolite.tasks.base import Cost, Recipe, Start
 from taolite.tasks.detectnet.schedule import SoftStart
 
 NOTHING = Truth(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
@@ -45,24 +45,25 @@ class Net(nn.Module):
 
 
 def one_step(kind, weight):
-    """Loss, and the gradients of kernel and bias, of one step on a pixel of 0.5."""
+    """Cost and penalty, and the gradients of kernel and bias, of one step on a pixel of 0.5."""
     net = Net()
     recipe = Recipe(0, 1, 1, partial(torch.optim.Adam, lr=0.0), kind, weight, 1, lambda epoch: False)
+    start = Start(
+        net, groups=[{"params": list(net.conv.parameters()), "rate": 1.0}], regularised=list(net.parameters())
+    )
     trainer = Trainer(
-        net,
+        start,
         examples=[None],
         recipe=recipe,
         objective=Mean(),
         schedule=SoftStart(least=1e-3, most=1e-3, soft_start=0.1, annealing=0.7, epochs=1),
-        groups=[{"params": list(net.conv.parameters()), "rate": 1.0}],
-        regularised=list(net.parameters()),
-        device=Device(torch.device("cpu"), None, ""),
+        device=Device(torch.device("cpu"), None),
         workers=1,
         listener=silent,
     )
     example = Example(np.zeros((1, 1, 1), np.uint8), NOTHING, {}, "a")
-    loss = trainer._train_step(Batch(torch.full((1, 1, 1, 1), 0.5), {}, (example,)))
-    return loss, float(net.conv.weight.grad), float(net.conv.bias.grad)
+    penalty = trainer._train_step(Batch(torch.full((1, 1, 1, 1), 0.5), {}, (example,)))
+    return trainer._cost, penalty, float(net.conv.weight.grad), float(net.conv.bias.grad)
 
 
 # The cost is (3 * .5 - 2) + (5 * .5 + 7) = 9, its gradient .5 by the kernel and 1 by the bias. Frozen 5 and 7 stay out.
@@ -74,8 +75,8 @@ def one_step(kind, weight):
         ("l2", 0.1 * (9 + 4), (0.1 * 2 * 3, 0.1 * 2 * -2)),  # no half
     ],
 )
-def test_a_regulariser_adds_its_sum_to_the_loss_and_its_slope_to_the_gradient(kind, penalty, slopes):
-    loss, kernel, bias = one_step(kind, 0.1)
+def test_a_regulariser_gives_its_sum_as_the_penalty_and_adds_its_slope_to_the_gradient(kind, penalty, slopes):
+    cost, added, kernel, bias = one_step(kind, 0.1)
 
-    assert loss == pytest.approx(9 + penalty)
+    assert (cost, added) == (pytest.approx(9), pytest.approx(penalty))
     assert (kernel, bias) == (pytest.approx(0.5 + slopes[0]), pytest.approx(1 + slopes[1]))

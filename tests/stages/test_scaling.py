@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from taolite.stages.scaling import CostScale
+from taolite.stages.training.scaling import CostScale
 from taolite.tasks.base import CostScaling
 
 

@@ -21,9 +21,10 @@ from taolite.errors import TrainingError
 from taolite.events import Event, Progress
 from taolite.stages.convert.dataset_convert import dataset_convert
 from taolite.stages.evaluate import evaluate
-from taolite.stages.train import TrainOptions, TrainReport, train
-from taolite.tasks import base
+from taolite.stages.inference.models import open_model
+from taolite.stages.training.train import TrainOptions, TrainReport, train
 from taolite.tasks.detectnet.spec import DatasetExportSpec
+from taolite.tasks.registry import find
 
 from ..shard_server import Server, serving
 from ..tasks.ssd import least
@@ -118,8 +119,7 @@ def run(task: str, spec: Path, results: Path, *, stop_at: int | None = None, wor
                 os.kill(os.getpid(), signal.SIGINT)
 
     options = TrainOptions(precision="fp32", workers=workers)
-    made = base.find(task)
-    return train(made, spec, results, name="m", key=KEY, resolve=Path, options=options, listener=listen)
+    return train(find(task).read(spec).model, results, name="m", key=KEY, options=options, listener=listen)
 
 
 @pytest.mark.parametrize(
@@ -134,12 +134,13 @@ def test_a_run_on_shards_over_http_stopped_in_mid_epoch_goes_on_to_the_same_bits
     with pytest.raises(TrainingError, match=r"after epoch 1, step 2 of"):
         run(task, spec, tmp_path / "halves", stop_at=EPOCH_STEPS[task] + 1)
     resumed = run(task, spec, tmp_path / "halves", workers=3)
-    judged = evaluate(base.find(task), spec, resumed.weights, key=KEY, resolve=Path)
     local = write_spec(task, tiny, root, str(root), f"{task}-local.txt")
+    with open_model(resumed.weights, key=KEY) as model:
+        judged, same = (evaluate(find(task).read(path, classes=model.classes).model, model) for path in (spec, local))
 
     hashes = [weights_hash(read_bundle(one.weights, key=KEY).tensors) for one in (whole, resumed)]
     assert hashes[0] == hashes[1]
     if task == "detectnet":
         board = EventAccumulator(str(tmp_path / "halves" / "events"), size_guidance={"images": 0}).Reload()
         assert {name.split("/")[0] for name in board.Tags()["images"]} >= {"detections"}
-    assert judged.card == evaluate(base.find(task), local, resumed.weights, key=KEY, resolve=Path).card
+    assert judged.card == same.card

@@ -29,14 +29,14 @@ def test_a_network_is_trained_scored_and_exported_by_commands(
     draw_voc(tmp_path / "data", train=4, test=2)
     run = tmp_path / "run"
 
-    def ssd(task: str, *words: str) -> str:
-        assert main(["ssd", task, *words]) == 0
+    def pytorch_ssd(program: str, *words: str) -> str:
+        assert main(["jetson", program, *words]) == 0
         return capsys.readouterr().out
 
     small = (f"--net={net}", f"--resolution={side}", "--batch-size=2", "--epochs=1", "--workers=1", "--lr=0.0001")
-    log = ssd("train", "--dataset-type=voc", f"--data={tmp_path}/data", f"--model-dir={run}", *small)
-    scores = ssd("eval", f"--model={run}", f"--eval_dir={tmp_path}/found")
-    ssd("export", f"--model-dir={run}")
+    log = pytorch_ssd("train_ssd.py", "--dataset-type=voc", f"--data={tmp_path}/data", f"--model-dir={run}", *small)
+    scores = pytorch_ssd("eval_ssd.py", f"--model={run}", f"--eval_dir={tmp_path}/found")
+    pytorch_ssd("ssd/onnx_export.py", f"--model-dir={run}")
 
     assert "nan" not in log + scores
     assert all(f"    {name}: " in scores for name in CLASSES)

@@ -18,8 +18,7 @@ from taolite import spec as specs
 from taolite.artifacts.bundle import read_bundle
 from taolite.artifacts.keys import Key
 from taolite.cli.jetson.forms import OPEN_KEY
-from taolite.cli.parsing import TaoParser
-from taolite.cli.tao import ssd
+from taolite.cli.main import parser_for
 from taolite.errors import DataError, PathError, TrainingError, UsageError
 from taolite.tasks.ssd.spec import SsdSpec
 from tests.tasks.ssd.test_ssd_networks import original
@@ -34,11 +33,18 @@ SMALL = (
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - ")
 
 
-def front(*words: str) -> int:
-    """`taolite ssd WORDS`; what the user can mend is raised."""
-    parser = TaoParser()
-    ssd.configure(parser)
-    options = parser.parse_args(list(words))
+PROGRAMS = {
+    "train": "train_ssd.py",
+    "eval": "eval_ssd.py",
+    "export": "ssd/onnx_export.py",
+    "inference": "detectnet",
+    "run_ssd_example": "run_ssd_example.py",
+}
+
+
+def front(task: str, *words: str) -> int:
+    """pytorch-ssd's program for a task; what the user can mend is raised."""
+    options = parser_for("jetson").parse_args(["jetson", PROGRAMS[task], *words])
     return int(options.run(options))
 
 
@@ -100,7 +106,7 @@ def test_the_log_is_train_ssd_py_s(run: tuple[Path, str], data: Path):
     assert [line for line in begun if not line.startswith(("no GPU", "computing"))] == [
         "Prepare training datasets.",
         "Labels: ('BACKGROUND', 'square', 'disc')",
-        f"{data}: trains on trainval.txt, 8 images, and is judged on test.txt",
+        f"{data}: training on trainval.txt, 8 images; validating on test.txt",
         "Dataset Summary: Number of Images: 8, Label Distribution:",
         "    square: 4",
         "    disc: 4",
@@ -195,7 +201,7 @@ def test_eval_judges_test_txt_and_writes_what_was_found(
     alone, told = capsys.readouterr()
     best = next(trained.glob("model_best.tlt"))
     flags = (f"--trained_model={best}", "--dataset_type=voc", f"--dataset={data}", f"--label_file={data}/labels.txt")
-    front("eval_ssd", *flags, "--net=mb1-ssd", f"--eval_dir={tmp_path}/again")
+    front("eval", *flags, "--net=mb1-ssd", f"--eval_dir={tmp_path}/again")
 
     assert alone.replace("found\n", "again\n") == capsys.readouterr().out
     assert "warning" not in told
@@ -238,7 +244,7 @@ def test_an_export_has_the_batch_name_and_place_that_are_asked_for(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     flags = ("--net=mb1-ssd", f"--model-dir={tmp_path}", "--batch-size=2", f"--width={SIDE}", f"--height={SIDE}")
-    front("onnx_export", f"--input={trained}/model_best.tlt", *flags)
+    front("export", f"--input={trained}/model_best.tlt", *flags)
 
     assert f"model exported to:  {tmp_path}/mb1-ssd.onnx" in capsys.readouterr().out
     (pixels,) = onnxruntime.InferenceSession(tmp_path / "mb1-ssd.onnx").get_inputs()
@@ -346,7 +352,7 @@ def theirs(tmp_path: Path) -> tuple[Path, torch.nn.Module]:
 def test_a_model_of_pytorch_ssd_s_own_is_exported_as_it_is(theirs: tuple[Path, torch.nn.Module]):
     folder, network = theirs
 
-    front("onnx_export", f"--model-dir={folder}", f"--resolution={SIDE}")
+    front("export", f"--model-dir={folder}", f"--resolution={SIDE}")
 
     pixels = np.random.default_rng(0).uniform(-1, 1, (1, 3, SIDE, SIDE)).astype(np.float32)
     scores, _ = onnxruntime.InferenceSession(folder / "ssd-mobilenet.onnx").run(None, {"input_0": pixels})
@@ -361,11 +367,11 @@ def test_a_model_of_pytorch_ssd_s_own_is_scored_and_needs_its_labels(
     words = [f"--trained_model={theirs[0]}", f"--dataset={data}", f"--resolution={SIDE}"]
     words += ["--net=mb1-ssd", f"--eval_dir={tmp_path}/found"]
 
-    front("eval_ssd", *words, f"--label_file={theirs[0]}/labels.txt")
+    front("eval", *words, f"--label_file={theirs[0]}/labels.txt")
 
     assert "Mean Average Precision (mAP):" in capsys.readouterr().out
     with pytest.raises(UsageError, match=r"does not say its classes; give the labels\.txt of its training"):
-        front("eval_ssd", *words)
+        front("eval", *words)
 
 
 def test_open_images_tables_are_trained_on_with_frozen_features(
@@ -397,7 +403,8 @@ def test_open_images_tables_are_trained_on_with_frozen_features(
 def test_tao_s_forms_work_on_the_run_with_its_own_spec(trained: Path, capsys: pytest.CaptureFixture[str]):
     spec, best = str(trained / "experiment_spec.txt"), str(trained / "model_best.tlt")
 
-    front("evaluate", "-e", spec, "-m", best, "-k", OPEN_KEY)
+    options = parser_for("ssd").parse_args(["ssd", "evaluate", "-e", spec, "-m", best, "-k", OPEN_KEY])
+    options.run(options)
 
     assert "square" in capsys.readouterr().out
 
@@ -405,8 +412,9 @@ def test_tao_s_forms_work_on_the_run_with_its_own_spec(trained: Path, capsys: py
 @pytest.mark.parametrize(
     ("words", "kind", "message"),
     [
-        (["--resume=last", "--data={data}"], PathError, "--resume last: there is nothing to go on from"),
-        (["--dataset-type=voc", "--data=/nowhere"], PathError, "/nowhere: there is no such folder"),
+        (["--resume=last", "--data={data}"], PathError, "--resume last: no run and no weights there"),
+        (["--dataset-type=voc", "--data=/nowhere"], PathError, "/nowhere: no such folder"),
+        (["--data={data}"], DataError, "shapes: this looks like .* type voc; add --dataset-type=voc"),
         (["--dataset-type=voc", "--data={data}", "--base-net=/nowhere.pth"], PathError, "/nowhere.pth"),
     ],
 )

@@ -14,22 +14,25 @@ from PIL import Image
 
 from taolite.artifacts.bundle import read_bundle, weights_hash
 from taolite.artifacts.keys import Key
+from taolite.cli.words import lines
 from taolite.engines.opening import open_engine
 from taolite.errors import ModelError, TrainingError
-from taolite.events import BatchDone, Event, Notice, Progress
+from taolite.events import BatchDone, Event, Progress
 from taolite.pictures import read_rgb
-from taolite.stages.device import choose
-from taolite.stages.evaluate import evaluate
-from taolite.stages.export import export_model
-from taolite.stages.infer import look
-from taolite.stages.models import open_model
+from taolite.stages.bundles import bundle_of
+from taolite.stages.evaluate import Evaluation, evaluate
+from taolite.stages.exporting.export import export_model
+from taolite.stages.inference.look import find_in
+from taolite.stages.inference.models import open_model
 from taolite.stages.prune import PruneSettings, prune
-from taolite.stages.train import TrainOptions, TrainReport, train
+from taolite.stages.trained import open_trained
+from taolite.stages.training.train import TrainOptions, TrainReport, train
 from taolite.tasks.ssd.task import TASK
 
 from .voc_set import draw_set, write_spec
 
 KEY = Key("tlt_encode")
+CUT = PruneSettings(target=0.5, min_filters=8)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -57,14 +60,14 @@ def run(
     heard: list[str] | None = None,
     costs: list[float] | None = None,
 ) -> TrainReport:
-    """Train in this process, a Ctrl-C in the step after `stop_at`; notices go to `heard`, each step's cost to
-    `costs`."""
+    """Train in this process, a Ctrl-C in the step after `stop_at`; what is said goes to `heard`, each step's cost
+    to `costs`."""
     steps = 0
 
     def listen(event: Event) -> None:
         nonlocal steps
-        if isinstance(event, Notice) and heard is not None:
-            heard.append(event.text)
+        if heard is not None:
+            heard.extend(line.text for line in lines(event))
         if isinstance(event, BatchDone) and event.epoch is not None and costs is not None:
             costs.append(event.values["loss"])
         if isinstance(event, Progress) and event.unit == "step":
@@ -73,7 +76,13 @@ def run(
                 os.kill(os.getpid(), signal.SIGINT)
 
     options = TrainOptions(precision="fp32", workers=workers)
-    return train(TASK, spec, results, name="ssd", key=KEY, resolve=Path, options=options, listener=listen)
+    return train(TASK.read(spec).model, results, name="ssd", key=KEY, options=options, listener=listen)
+
+
+def judge(spec: Path, model: Path) -> Evaluation:
+    """Score the model at `model` on the spec's pictures."""
+    with open_model(model, key=KEY) as opened:
+        return evaluate(TASK.read(spec, classes=opened.classes).model, opened)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +122,7 @@ def test_a_run_stopped_between_steps_goes_on_to_the_same_weights(root: Path):
 
 def test_pruned_retrained_and_exported_models_agree(trained: TrainReport, root: Path):
     pruned = root / "pruned.tlt"
-    cut = prune(trained.weights, pruned, key=KEY, settings=PruneSettings(target=0.5, min_filters=8))
+    cut = prune(open_trained(trained.weights, key=KEY), pruned, key=KEY, settings=CUT)
     assert cut.plan.ratio <= 0.5
     again = run(write_spec(root, "retrain.txt", more=f'pretrained_ssd: "{pruned}"'), root / "retrained")
     small = read_bundle(again.weights, key=KEY)
@@ -122,17 +131,14 @@ def test_pruned_retrained_and_exported_models_agree(trained: TrainReport, root: 
     assert any(channels[name][0] < dense[name][0] for name in depthwise), channels
     assert [step["stage"] for step in small.lineage] == ["train", "prune", "train"]
 
-    export = export_model(again.weights, root / "ssd.onnx", key=KEY)
-    scores = [
-        evaluate(TASK, root / "retrain.txt", model, key=KEY, resolve=Path)
-        for model in (again.weights, root / "ssd.onnx")
-    ]
+    export = export_model(open_trained(again.weights, key=KEY), root / "ssd.onnx", key=KEY)
+    scores = [judge(root / "retrain.txt", model) for model in (again.weights, root / "ssd.onnx")]
     assert list(export.differences) == ["scores", "boxes"]
     assert max(export.differences.values()) < 1e-4
     assert scores[0].cost == pytest.approx(scores[1].cost, rel=2e-2)  # torch ran in the processor's own type
     assert scores[0].card.main.value == pytest.approx(scores[1].card.main.value, abs=0.05)
 
-    pixels = TASK.preprocessing(TASK.read_spec(root / "retrain.txt").model).apply(read_rgb(root / "JPEGImages/016.png"))
+    pixels = TASK.read(root / "retrain.txt").model.preprocessing.apply(read_rgb(root / "JPEGImages/016.png"))
     with torch.no_grad():
         wanted = [one.numpy() for one in TASK.network(small)(torch.from_numpy(pixels[None]))]
     onnx = (root / "ssd.onnx").read_bytes()
@@ -145,7 +151,7 @@ def test_pruned_retrained_and_exported_models_agree(trained: TrainReport, root: 
 
 def test_the_statistics_that_a_pruned_model_keeps_are_measured_anew(trained: TrainReport, root: Path):
     pruned, heard = root / "pruned_frozen.tlt", list[str]()
-    prune(trained.weights, pruned, key=KEY, settings=PruneSettings(target=0.5, min_filters=8))
+    prune(open_trained(trained.weights, key=KEY), pruned, key=KEY, settings=CUT)
     spec = write_spec(root, "frozen.txt", epochs=1, more=f'freeze_bn: true pretrained_ssd: "{pruned}"')
 
     report = run(spec, root / "measured", heard=heard)
@@ -158,11 +164,8 @@ def test_the_statistics_that_a_pruned_model_keeps_are_measured_anew(trained: Tra
 
 
 def test_pictures_get_boxes_in_their_own_pixels(trained: TrainReport, root: Path):
-    model = open_model(trained.weights, key=KEY, device=choose())
-    try:
-        found = look(model, [read_rgb(root / f"JPEGImages/{number:03d}.png") for number in (16, 17)])
-    finally:
-        model.close()
+    with open_model(trained.weights, key=KEY) as model:
+        found = find_in(model, [read_rgb(root / f"JPEGImages/{number:03d}.png") for number in (16, 17)])
 
     assert all(found)
     for detection in (one for row in found for one in row):
@@ -175,20 +178,20 @@ def test_pictures_get_boxes_in_their_own_pixels(trained: TrainReport, root: Path
 def test_other_classes_get_fresh_heads_on_the_old_features(trained: TrainReport, root: Path, tmp_path: Path):
     draw_set(tmp_path)
     (tmp_path / "labels.txt").write_text("box\n")
-    spec = TASK.read_spec(write_spec(tmp_path, "one.txt", more=f'pretrained_ssd: "{trained.weights}"')).model
-    whole = TASK.read_spec(write_spec(tmp_path, "whole.txt", more=f'resume: "{trained.weights}"')).model
+    experiment = TASK.read(write_spec(tmp_path, "one.txt", more=f'pretrained_ssd: "{trained.weights}"')).model
+    whole = TASK.read(write_spec(tmp_path, "whole.txt", more=f'resume: "{trained.weights}"')).model
 
-    start = TASK.start(spec, resolve=Path, key=KEY)
-    made = TASK.bundle(start.network, spec=spec, lineage=(), extra={})
+    start = experiment.start(key=KEY)
+    made = bundle_of(experiment, start.network, lineage=())
     with pytest.raises(ModelError) as caught:
-        TASK.start(whole, resolve=Path, key=KEY)
+        whole.start(key=KEY)
 
     old = read_bundle(trained.weights, key=KEY).tensors
     heads = [name for name in made.tensors if name.split(".")[0] in ("conf_heads", "loc_heads")]
     assert all(
         np.array_equal(made.tensors[name], old[name]) for name in set(made.tensors) - set(heads) if "num_" not in name
     )
-    assert TASK.output_shapes(start.network, spec)[0] == (312, 2)
+    assert start.shapes[0] == (312, 2)
     assert f"{trained.weights}: its classes were ball, box; now box: its heads begin at random" in start.notices
     assert str(caught.value) == (
         f"{trained.weights}: its classes were ball, box; now box; to begin with its features alone, give it as "
@@ -201,21 +204,19 @@ def test_a_model_of_another_make_is_refused_as_a_start(trained: TrainReport, roo
     path.write_text(path.read_text().replace('net: "mb2-ssd-lite" mb2_width_mult: 0.25', 'net: "mb1-ssd"'))
 
     with pytest.raises(ModelError) as caught:
-        TASK.start(TASK.read_spec(path).model, resolve=Path, key=KEY)
+        TASK.read(path).model.start(key=KEY)
 
     assert str(caught.value).startswith(f"{trained.weights} is a mb2-ssd-lite on mobilenet_v2 of ")
 
 
 def test_parts_that_are_frozen_keep_every_number_and_the_others_learn_at_their_own_rates(root: Path):
     spec = write_spec(root, "frozen.txt", epochs=1, more="freeze_base_net: true extra_layers_lr: 0.002")
-    bound = TASK.read_spec(spec).model
-    before = TASK.start(bound, resolve=Path, key=KEY).network
-    groups = TASK.parameter_groups(before, bound)
-    start = {name: value.clone() for name, value in before.state_dict().items()}
+    begun = TASK.read(spec).model.start(key=KEY)
+    start = {name: value.clone() for name, value in begun.network.state_dict().items()}
 
     after = TASK.network(read_bundle(run(spec, root / "frozen").weights, key=KEY)).state_dict()
 
-    assert [group["rate"] for group in groups] == [0.2, 1.0]
+    assert [group["rate"] for group in begun.groups] == [0.2, 1.0]
     changed = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, start[name])}
     assert changed == {"extras", "conf_heads", "loc_heads"}
 
@@ -279,4 +280,4 @@ def test_a_box_that_is_no_number_is_refused_with_file_and_line(odd: Path):
 def test_classes_called_background_and_blank_lines_of_labels_are_no_classes(odd: Path):
     (odd / "labels.txt").write_text("BACKGROUND\nball\n\nbox\n")
 
-    assert TASK.classes(TASK.read_spec(write_spec(odd, "labels.txt.spec")).model) == ("ball", "box")
+    assert TASK.read(write_spec(odd, "labels.txt.spec")).model.classes == ("ball", "box")

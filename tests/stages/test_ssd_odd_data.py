@@ -28,7 +28,15 @@ SMALL = (
 def train(root: Path, *flags: str) -> tuple[int, str, str]:
     """Exit code, log and errors of a training on `root`."""
     out, err = io.StringIO(), io.StringIO()
-    words = ["ssd", "train", "--dataset-type=voc", f"--data={root}", f"--model-dir={root}/run", *SMALL, *flags]
+    words = [
+        "jetson",
+        "train_ssd.py",
+        "--dataset-type=voc",
+        f"--data={root}",
+        f"--model-dir={root}/run",
+        *SMALL,
+        *flags,
+    ]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main(words)
     return code, out.getvalue().replace(f"{root}/", ""), err.getvalue().replace(f"{root}/", "")
@@ -48,10 +56,10 @@ AROUND = {
     "flat": (object_xml("box", 9, 9, 9, 40), "flat.xml:2: `box` at (8, 8, 8, 40) has no area"),
     "swapped": (object_xml("box", 40, 9, 9, 40), "swapped.xml:2: `box` at (39, 8, 8, 40) has no area"),
     "outside": (object_xml("box", 140, 9, 190, 40), "outside.xml:2: `box` at (139, 8, 190, 40) has no area"),
-    "unknown": (object_xml("cat", 4, 9, 30, 40), "unknown.xml:2: `cat` is none of the classes (ball, box)"),
-    "background": (object_xml("BACKGROUND", 4, 9, 30, 40), "background.xml:2: `BACKGROUND` is none of the classes"),
+    "unknown": (object_xml("cat", 4, 9, 30, 40), "unknown.xml:2: `cat` is not one of the classes (ball, box)"),
+    "background": (object_xml("BACKGROUND", 4, 9, 30, 40), "background.xml:2: `BACKGROUND` is not one of the classes"),
     "difficult": (object_xml("box", 4, 9, 30, 40, difficult=1), "difficult.xml: every object is difficult"),
-    "empty": ("", "trainval.txt: 1 of 16 images have no object and stay as background: `empty.png`"),
+    "empty": ("", "trainval.txt: 1 of 16 images without an object, kept as background: `empty.png`"),
     "tiny": (object_xml("box", 4, 9, 4.01, 9.01), ""),
 }
 
@@ -78,8 +86,8 @@ def test_an_odd_picture_is_trained_around_and_told(around: tuple[Path, str], ste
 def test_lines_of_labels_txt_that_are_no_class_are_told_and_no_class(around: tuple[Path, str]):
     root, log = around
 
-    assert "warning: labels.txt:1: this line is `BACKGROUND`; it is left out and is no class" in log
-    assert "warning: labels.txt:3: this line is blank; it is left out and is no class" in log
+    assert "warning: labels.txt:1: this line is `BACKGROUND`; it is ignored" in log
+    assert "warning: labels.txt:3: this line is blank; it is ignored" in log
     assert "Labels: ('BACKGROUND', 'ball', 'box')" in log
     assert read_bundle(root / "run/model_best.tlt", key=Key(OPEN_KEY)).classes == ("ball", "box")
 
@@ -118,7 +126,7 @@ def test_what_cannot_be_read_is_refused_with_file_and_line(tmp_path: Path, case:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ("BACKGROUND\n\n", "labels.txt: names no class; it needs one a line, without BACKGROUND"),
+        ("BACKGROUND\n\n", "labels.txt: no class names found; write one name a line, without BACKGROUND"),
         ("plane\n", "no training image has an object of plane"),
     ],
 )

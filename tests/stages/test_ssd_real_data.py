@@ -24,10 +24,10 @@ def run(*words: object) -> None:
 
 
 def train_and_judge(kind: str, root: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
-    """The log of a training on `root`, and what `eval` says of it."""
-    run("ssd", "train", f"--dataset-type={kind}", f"--data={root}", f"--model-dir={folder}/run", *SMALL)
+    """The log of a training on `root`, and what eval_ssd.py says of it."""
+    run("jetson", "train_ssd.py", f"--dataset-type={kind}", f"--data={root}", f"--model-dir={folder}/run", *SMALL)
     log = capsys.readouterr().out
-    run("ssd", "eval", f"--model={folder}/run", f"--eval_dir={folder}/found")
+    run("jetson", "eval_ssd.py", f"--model={folder}/run", f"--eval_dir={folder}/found")
     return log, capsys.readouterr().out
 
 

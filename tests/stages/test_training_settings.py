@@ -10,10 +10,11 @@ import pytest
 
 from taolite.artifacts.bundle import Bundle, read_bundle
 from taolite.artifacts.keys import Key
+from taolite.cli.words import lines
 from taolite.errors import TrainingError
-from taolite.events import Event, Notice, Progress
-from taolite.stages.train import TrainOptions, train
-from taolite.tasks import base
+from taolite.events import Event, Progress
+from taolite.stages.training.train import TrainOptions, train
+from taolite.tasks.registry import find
 
 from .conftest import write_spec
 
@@ -43,20 +44,17 @@ def run(spec: Path, results: Path, *, stop_at: int | None = None) -> tuple[Bundl
 
     def listen(event: Event) -> None:
         nonlocal steps
-        if isinstance(event, Notice):
-            said.append(event.text)
+        said.extend(line.text for line in lines(event))
         if isinstance(event, Progress) and event.unit == "step":
             steps += 1
             if steps == stop_at:
                 os.kill(os.getpid(), signal.SIGINT)
 
     report = train(
-        base.find("detectnet"),
-        spec,
+        find("detectnet").read(spec).model,
         results,
         name="m",
         key=KEY,
-        resolve=Path,
         options=TrainOptions(precision="fp32", workers=1),
         listener=listen,
     )
@@ -96,8 +94,7 @@ def test_early_stopping_ends_a_run_before_its_last_epoch_and_a_stopped_run_ends_
         [1e-6 * 10 ** (2 / 3), 1e-5, 1e-6 * 10 ** (1 / 3), 1e-6]
     )
     assert [line for line in said if "training stops here" in line] == [
-        "epoch 4: validation cost has not been below 2.000000 for 2 epochs (patience 1) after annealing: "
-        "training stops here"
+        "epoch 4: the validation cost has not been below 2.000000 for 2 epochs after annealing: training stops here"
     ]
     assert same(whole, again)
     assert rows(tiny / "early_halves", "learning_rate") == rows(tiny / "early", "learning_rate")

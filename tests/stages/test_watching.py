@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +15,8 @@ from taolite.artifacts.bundle import Bundle, read_bundle, write_bundle
 from taolite.cli.main import main
 from taolite.errors import ModelError
 from taolite.nn.arrays import state_arrays
-from taolite.tasks.base import find
-from taolite.tasks.detectnet.task import DEFAULT_SPEC
+from taolite.stages.bundles import bundle_of
+from taolite.tasks.detectnet.task import DEFAULT_SPEC, TASK
 
 from .conftest import write_spec
 from .test_training_settings import KEY, changed, run, same
@@ -30,8 +32,12 @@ def watched(tiny: Path) -> tuple[Path, Bundle, list[str]]:
     """A run of 4 epochs with a visualizer: its folder, its model, what it said."""
     spec = write_spec(tiny, "watched.txt", epochs=4)
     spec.write_text(spec.read_text().replace("checkpoint_interval: 2", VISUALIZER))
-    model, said = run(spec, tiny / "watched")
-    return tiny / "watched", model, said
+    words = ["-n", "m", "-k", "tlt_encode", "--precision", "fp32", "--workers", "1"]
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        assert main(["detectnet", "train", "-e", str(spec), "-r", str(tiny / "watched"), *words]) == 0
+    model = read_bundle(tiny / "watched" / "weights" / "m.tlt", key=KEY)
+    return tiny / "watched", model, said.getvalue().splitlines()
 
 
 def events(folder: Path):
@@ -125,44 +131,41 @@ def test_early_stopping_writes_its_costs_by_epoch_under_val(tiny: Path):
 def test_heads_for_other_classes_are_refused_or_replaced_as_the_spec_says(
     watched: tuple[Path, Bundle, list[str]], tiny: Path
 ):
-    task, bundle = find("detectnet"), watched[1]
-    network = task.network(bundle)
+    bundle = watched[1]
+    network = TASK.network(bundle)
     network.renew_heads(2)
     path = tiny / "two.tlt"
-    two = replace(
-        bundle, architecture=task.architecture(network), tensors=state_arrays(network), classes=("cup", "plate")
-    )
+    two = replace(bundle, architecture=network.architecture(), tensors=state_arrays(network), classes=("cup", "plate"))
     write_bundle(path, two, key=KEY)
     model = f'pretrained_model_file: "{path}" load_graph: true'
     said = f"{path} finds 2 classes (cup, plate) and the spec asks for 1 (plate)"
 
-    spec = task.read_spec(write_spec(tiny, "refused.txt", model=model)).model
+    refused = TASK.read(write_spec(tiny, "refused.txt", model=model)).model
     with pytest.raises(ModelError) as caught:
-        task.start(spec, resolve=Path, key=KEY)
-    spec = task.read_spec(
+        refused.start(key=KEY)
+    experiment = TASK.read(
         write_spec(tiny, "replaced.txt", model=f"{model} allow_loaded_model_modification: true")
     ).model
-    start = task.start(spec, resolve=Path, key=KEY)
+    start = experiment.start(key=KEY)
 
     assert str(caught.value) == (
         f"{said}; with load_graph the two must agree, or allow_loaded_model_modification: true puts fresh heads on it"
     )
     assert start.notices[1] == f"{said}: its heads are replaced by fresh ones, which begin at random"
-    made = task.bundle(start.network, spec=spec, lineage=(), extra={})
+    made = bundle_of(experiment, start.network, lineage=())
     assert made.tensors["output_bbox.weight"].shape == (4, 512, 1, 1)
     assert np.array_equal(made.tensors["backbone.conv1.weight"], bundle.tensors["backbone.conv1.weight"])
-    assert task.network(made).num_classes == 1  # and the artifact rebuilds
+    assert TASK.network(made).num_classes == 1  # and the artifact rebuilds
 
 
 def test_without_a_spec_taos_built_in_one_is_taken(
     shared_data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
-    task = find("detectnet")
-    ours = task.read_spec(DEFAULT_SPEC).model
-    theirs = task.read_spec(
+    ours = TASK.read(DEFAULT_SPEC).model.spec
+    theirs = TASK.read(
         shared_data
         / "tao_specs/detectnet_v2/NVIDIA__tao_tensorflow1_backend__detectnet_v2_experiment_specs_default_spec.txt"
-    ).model
+    ).model.spec
 
     rows = dict(theirs.postprocessing_config.target_class_config)
     del rows["cyclist"]  # a leftover there: it is no target class

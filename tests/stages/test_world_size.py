@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,10 +14,11 @@ from torch import Tensor
 
 from taolite.cli.main import main
 from taolite.dist.world import ALONE, World
-from taolite.events import BatchDone
+from taolite.events import BatchDone, Event
 from taolite.stages.device import Device
-from taolite.stages.loop import Trainer
-from taolite.tasks import base
+from taolite.stages.training.loop import Trainer
+from taolite.tasks.base import Experiment, Start, Task
+from taolite.tasks.registry import find
 from tests.nn.table import Table
 
 from . import classes, conftest, voc_set
@@ -125,17 +125,18 @@ class Step:
     state: dict[str, Tensor]
 
 
-def step_of(task: base.Task, path: Path, *, world: int, batch_size: int) -> Step:
+def step_of(task: Task, path: Path, *, world: int, batch_size: int) -> Step:
     """The first step in float64, by `world` threads; every one has to have the same numbers behind it."""
-    spec, table, steps = task.read_spec(path).model, Table(world), {}
+    experiment, table, steps = task.read(path).model, Table(world), dict[int, Step]()
     torch.manual_seed(0)
-    network = task.start(spec, resolve=Path, key=None).network.double()
+    start = experiment.start(key=None)
+    start.network.double()
 
     def work(rank: int) -> None:
-        steps[rank] = _step(task, spec, copy.deepcopy(network), Thread(rank, world, table=table), batch_size)
+        steps[rank] = _step(experiment, copy.deepcopy(start), Thread(rank, world, table=table), batch_size)
 
     if world == 1:
-        return _step(task, spec, network, ALONE, batch_size)
+        return _step(experiment, start, ALONE, batch_size)
     table.work(work)
     for step in steps.values():
         assert step.cost == steps[0].cost
@@ -144,17 +145,14 @@ def step_of(task: base.Task, path: Path, *, world: int, batch_size: int) -> Step
     return steps[0]
 
 
-def _step(task: base.Task, spec: Any, network: torch.nn.Module, world: World, batch_size: int) -> Step:
-    shapes, said = task.output_shapes(network.to(torch.float32), spec), []
-    network.to(torch.float64)
+def _step(experiment: Experiment, start: Start, world: World, batch_size: int) -> Step:
+    said: list[Event] = []
     trainer = Trainer(
-        network,
-        examples=task.examples(spec, split="train", resolve=Path, augment=True, output_shapes=shapes),
-        recipe=task.recipe(spec),
-        objective=task.objective(spec),
-        schedule=task.schedule(spec),
-        groups=task.parameter_groups(network, spec),
-        regularised=task.regularised(network, spec),
+        start,
+        examples=experiment.examples("train", augment=True, shapes=start.shapes),
+        recipe=experiment.recipe,
+        objective=experiment.objective(),
+        schedule=experiment.schedule(),
         device=Float64(torch.device("cpu"), None, "float64"),
         workers=1,
         listener=said.append,
@@ -163,7 +161,7 @@ def _step(task: base.Task, spec: Any, network: torch.nn.Module, world: World, ba
         should_pause=lambda: True,
     )
     assert trainer.run_epoch() is None  # it stopped after its first step
-    gradients = {name: one.grad for name, one in network.named_parameters() if one.grad is not None}
+    gradients = {name: one.grad for name, one in start.network.named_parameters() if one.grad is not None}
     cost = next(event.values for event in said if isinstance(event, BatchDone))
     return Step(dict(cost), gradients, trainer.tensors())
 
@@ -185,8 +183,8 @@ def test_a_step_in_float64_is_that_of_one_process_on_the_joined_batch(
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)  # networks and costs end in float32 otherwise
     task, spec = write(kind)
 
-    one = step_of(base.find(task), spec, world=1, batch_size=batch_size)
-    several = step_of(base.find(task), spec, world=world, batch_size=batch_size)
+    one = step_of(find(task), spec, world=1, batch_size=batch_size)
+    several = step_of(find(task), spec, world=world, batch_size=batch_size)
 
     # jetson's maps of one pixel, normalised over 5 images, make 1e-11 of the last place; the others stay below 1e-12
     assert several.cost == pytest.approx(one.cost, rel=1e-10)

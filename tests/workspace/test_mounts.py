@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,74 @@ def test_inside_the_container_paths_are_used_as_they_are(home, tmp_path):
     assert load(home, f"{outside}:{inside}").resolve(str(inside / "data.txt")) == outside / "data.txt"
 
 
+def test_a_folder_of_the_containers_name_on_this_machine_does_not_silence_the_map(home, tmp_path):
+    destination, source = tmp_path / "workspace" / "tao-experiments", home / "tao"
+    for folder in (destination / "data" / "tfrecords", source / "specs"):  # the first is `mkdir -p` of a script
+        folder.mkdir(parents=True)
+    (source / "specs" / "train.txt").touch()
+    write_mounts(home, {str(destination): "~/tao"})
+
+    mounts = load(home)
+
+    for name in ("specs/train.txt", "specs/none.txt", "data/tfrecords", "data/tfrecords/kitti-fold-000", "data/*/none"):
+        assert mounts.resolve(destination / name) == source / name
+    assert mounts.resolve(destination) == source
+
+
+def test_files_that_only_the_containers_name_leads_to_are_found_there(home, tmp_path):
+    destination, source = tmp_path / "workspace", home / "tao"
+    for folder in (destination / "data", source / "data"):
+        folder.mkdir(parents=True)
+    (destination / "data" / "fold-0").touch()
+    (source / "data" / "plain").touch()
+    write_mounts(home, {str(destination): "~/tao"})
+
+    mounts = load(home)
+
+    assert mounts.resolve(destination / "data" / "fold-0") == destination / "data" / "fold-0"
+    assert mounts.glob(destination / "data" / "fold*") == [destination / "data" / "fold-0"]
+    assert mounts.glob(destination / "data" / "*") == [source / "data" / "plain"]
+    assert mounts.resolve(destination / "data" / "fold-1") == source / "data" / "fold-1"
+
+
+def test_a_container_needs_no_source_of_a_map_that_came_along_with_its_folder(home, tmp_path):
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace" / "data.txt").touch()
+    write_mounts(home, {str(tmp_path / "workspace"): "~/gone"})
+
+    assert load(home).resolve(tmp_path / "workspace" / "new") == tmp_path / "workspace" / "new"
+
+
+def test_a_source_that_was_mounted_already_is_reached_by_the_containers_path(home, tmp_path):
+    (home / "tao").mkdir()
+    (tmp_path / "workspace").symlink_to(home / "tao")
+    write_mounts(home, {str(tmp_path / "workspace"): "~/tao"})
+
+    assert load(home).resolve(tmp_path / "workspace" / "new") == tmp_path / "workspace" / "new"
+
+
+def test_a_source_that_is_missing_is_named_though_a_script_has_made_the_containers_folder(home, tmp_path):
+    (tmp_path / "workspace" / "data").mkdir(parents=True)
+    path = write_mounts(home, {str(tmp_path / "workspace"): "~/gone"})
+
+    with pytest.raises(PathError) as caught:
+        load(home).resolve(tmp_path / "workspace" / "data")
+
+    assert str(caught.value) == (
+        f"{home}/gone: {path} mounts this folder at {tmp_path}/workspace, and it does not exist; "
+        "make it, or change the mount"
+    )
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b"])
+def test_a_name_that_no_file_can_have_resolves_to_itself(home, name):
+    (home / "tao").mkdir()
+    write_mounts(home, {ROOT: "~/tao"})
+
+    assert load(home).resolve(f"{ROOT}/{name}") == home / "tao" / name
+    assert load(home).explain(f"/{name}") == ""
+
+
 def test_variables_and_home_are_filled_in(home):
     (home / "tao").mkdir()
     write_mounts(home, {ROOT: "$TAO_DIR"}, Envs=[{"variable": "EXPERIMENT", "value": "cats"}])
@@ -145,6 +214,15 @@ def test_paths_the_map_has_nothing_to_do_with_get_no_explanation(tmp_path):
     assert mounts.explain("relative/path") == ""
     assert mounts.explain(str(tmp_path)) == ""
     assert mounts.explain(str(tmp_path / "missing")) == ""
+    for path in ("/dev/video9", "/home/nobody/tfr/*", "/nowhere/specs/a.txt", "/workspaces/tao-experiments/x"):
+        assert mounts.explain(path) == ""
+
+
+def test_a_path_right_below_the_containers_workspace_is_explained_by_that():
+    assert Mounts().explain("/workspace/train.txt") == (
+        "/workspace/train.txt is a container path and no mount covers it; "
+        "add --mount HERE:/workspace or write it in .tao_mounts.json"
+    )
 
 
 def test_a_path_of_this_machine_is_named_as_a_spec_would_write_it(home):
@@ -206,15 +284,51 @@ def test_a_flags_folder_must_exist(home):
             '{"Mounts": [{"source": "x", "destination": "y"}]}',
             ": entry 1: the destination 'y' is not an absolute path",
         ),
+        ('{"Mounts": [], "Envs": null}', ': "Envs" needs to be a list; found None'),
+        ('{"Mounts": [], "Envs": {"a": 1}}', ": \"Envs\" needs to be a list; found {'a': 1}"),
+        ('{"Mounts": [], "Envs": [3]}', ': entry 1 needs "variable" and "value", both text; found 3'),
+        (
+            '{"Mounts": [{"source": "a\\u0000", "destination": "/y"}]}',
+            ": not a mounts file (embedded null byte); correct it, or move it away",
+        ),
+        ("[" * 100_000, ": not a mounts file (it is nested too deeply); correct it, or move it away"),
+        (
+            b"{\xff}",
+            ": not a mounts file ('utf-8' codec can't decode byte 0xff in position 1: invalid start byte); "
+            "correct it, or move it away",
+        ),
+        (
+            "9" * 5000,
+            ": not a mounts file (Exceeds the limit (4300 digits) for integer string conversion: value has 5000 digits;"
+            " use sys.set_int_max_str_digits() to increase the limit); correct it, or move it away",
+        ),
     ],
 )
 def test_a_file_that_is_no_mounts_file_is_named_with_the_place(home, text, message):
-    (home / ".tao_mounts.json").write_text(text)
+    (home / ".tao_mounts.json").write_bytes(text if isinstance(text, bytes) else text.encode())
 
     with pytest.raises(UsageError) as caught:
         load(home)
 
     assert str(caught.value) == f"{home}/.tao_mounts.json{message}"
+
+
+def test_a_mounts_file_with_a_byte_order_mark_is_read(home):
+    write_mounts(home, {ROOT: "."})
+    (home / ".tao_mounts.json").write_bytes(b"\xef\xbb\xbf" + (home / ".tao_mounts.json").read_bytes())
+
+    assert load(home).resolve(f"{ROOT}/x") == home / "x"
+
+
+def test_a_changed_mounts_file_is_read_or_refused_by_its_name(home, mutations):
+    row = {"source": "~/tao", "destination": ROOT}
+    envs = [{"variable": "A", "value": "b"}]
+    good = json.dumps({"Mounts": [row], "Envs": envs, "DockerOptions": {"user": "1:1"}}).encode()
+
+    for changed in mutations(good, 1000):
+        (home / ".tao_mounts.json").write_bytes(changed)
+        with suppress(UsageError, PathError):
+            load(home).resolve(f"{ROOT}/x")
 
 
 def test_a_missing_launcher_mounts_is_named(home):

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from taolite.errors import PathError, TrainingError
+from taolite.errors import PathError, TrainingError, UsageError
 from taolite.workspace import RunFolder, RunIdentity, content_hash, hardware, versions
 from taolite.workspace.manifest import read_manifest
 
@@ -119,8 +119,8 @@ def test_a_second_process_is_kept_out_until_the_first_is_gone_however_it_went(tm
         holder.kill()
 
     assert str(caught.value) == (
-        f"{tmp_path}: another process (process {holder.pid}) is at work in this folder; "
-        "wait for it, or choose another (-r, --model-dir)"
+        f"{tmp_path}: another process (process {holder.pid}) is using this folder; "
+        "wait for it to finish, or choose another folder (-r, --model-dir)"
     )
     with RunFolder.open(tmp_path, identity) as folder:
         assert folder.resumed
@@ -130,7 +130,7 @@ def test_one_process_cannot_open_a_folder_twice(tmp_path):
     with RunFolder.open(tmp_path, RUN), pytest.raises(TrainingError) as caught:
         RunFolder.open(tmp_path, RUN)
 
-    assert str(caught.value) == f"{tmp_path}: this process is already at work in this folder; close that run first"
+    assert str(caught.value) == f"{tmp_path}: this process already has a run open in this folder; close that run first"
 
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
@@ -139,7 +139,7 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
     with pytest.raises(PathError) as caught:
         RunFolder.open(tmp_path / "run", RUN)
 
-    assert str(caught.value) == f"{tmp_path}/run: a file stands where the results folder is to be; move it"
+    assert str(caught.value) == (f"{tmp_path}/run: this is a file; a folder is needed for the results; move it")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
         (
             json.dumps({"x": 1}),
             TrainingError,
-            ": its manifest.json is not a run's; choose another folder (-r, --model-dir)",
+            ": its manifest.json is not of a run; choose another folder (-r, --model-dir)",
         ),
         (
             "{",
@@ -173,6 +173,67 @@ def test_a_folder_with_another_manifest_is_left_alone(tmp_path, text, kind, mess
     assert (tmp_path / "manifest.json").read_text() == text
 
 
+RUNS = {"task": "detectnet", "spec": SPEC, "classes": ["cat"], "data_hash": "", "parent": ""}
+
+
+@pytest.mark.parametrize(
+    "run",
+    [None, 3, [], "detectnet", *({**RUNS, name: value} for name in RUNS for value in (5, None, [["cat"]], {"a": 1}))],
+)
+def test_a_manifest_of_wrong_types_is_not_a_runs(tmp_path, run):
+    (tmp_path / "manifest.json").write_text(json.dumps({"run": run}))
+
+    with pytest.raises(TrainingError) as caught:
+        RunFolder.open(tmp_path, RUN)
+
+    assert (
+        str(caught.value) == f"{tmp_path}: its manifest.json is not of a run; choose another folder (-r, --model-dir)"
+    )
+
+
+@pytest.mark.parametrize("fact", ["4", [4], True, {"a": 4}, 4.5])
+def test_a_recorded_fact_of_another_kind_is_named(tmp_path, fact):
+    with RunFolder.open(tmp_path, RUN) as folder:
+        folder.record(batch_size=4)
+        assert folder.recorded("batch_size", int) == 4
+        assert folder.recorded("seeds", dict) is None
+        folder.record(batch_size=fact)
+
+        with pytest.raises(PathError) as caught:
+            folder.recorded("batch_size", int)
+
+    assert str(caught.value) == (
+        f"{tmp_path}/manifest.json: not a manifest (batch_size is {fact!r}); move this folder away and run again"
+    )
+
+
+def test_a_changed_manifest_is_read_or_refused_by_its_folder(tmp_path, mutations):
+    with RunFolder.open(tmp_path, RUN) as folder:
+        folder.record(batch_size=4, metrics={"map": 0.9})
+    good = (tmp_path / "manifest.json").read_bytes()
+
+    for changed in mutations(good, 400):
+        (tmp_path / "manifest.json").write_bytes(changed)
+        try:
+            with RunFolder.open(tmp_path, RUN) as folder:
+                folder.recorded("batch_size", int)
+        except (PathError, TrainingError) as error:
+            assert str(tmp_path) in str(error), changed  # noqa: PT017
+
+
+def test_the_next_run_removes_what_a_killed_one_left_half_written(tmp_path):
+    for name in (
+        ".manifest.json.7.0123abcd.partial",
+        "weights/.m.tlt.7.0123abcd.partial",
+        "checkpoints/.c.7.0a1b2c3d.partial",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    with RunFolder.open(tmp_path, RUN):
+        assert not list(tmp_path.rglob("*.partial"))
+
+
 def test_the_hash_of_a_data_set_does_not_depend_on_place_or_order(tmp_path):
     files = {}
     for place in ("here", "there"):
@@ -188,3 +249,29 @@ def test_the_hash_of_a_data_set_does_not_depend_on_place_or_order(tmp_path):
     three = content_hash(files["there"], root=tmp_path / "there" / "set")
 
     assert one == two != three
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", ".", "", "/tmp/x"])
+def test_a_models_name_that_is_no_file_name_is_refused(tmp_path, name):
+    folder = RunFolder(tmp_path, RUN, resumed=False)
+
+    with pytest.raises(UsageError) as caught:
+        folder.weights(name)
+
+    assert str(caught.value) == f"-n {name}: a model's name has to be that of a file, without folders"
+
+
+def test_the_model_of_a_run_folder_is_the_one_its_manifest_names(tmp_path):
+    with RunFolder.open(tmp_path / "run", RUN) as folder:
+        folder.record(name="detector")
+        with pytest.raises(PathError, match="the run in this folder has not finished"):
+            RunFolder.model_in(folder.root)
+        folder.weights("detector").parent.mkdir(exist_ok=True)
+        folder.weights("detector").write_bytes(b"")
+
+        assert RunFolder.model_in(folder.root) == folder.root / "weights" / "detector.tlt"
+
+
+def test_a_folder_without_a_run_has_no_model(tmp_path):
+    with pytest.raises(PathError, match="this folder holds no run"):
+        RunFolder.model_in(tmp_path)

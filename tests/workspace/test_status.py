@@ -70,6 +70,17 @@ def test_metrics_come_back_by_epoch_without_the_line_a_crash_cut_off(tmp_path):
     assert metrics.read() == [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}]
 
 
+def test_what_is_no_epochs_line_is_left_out(tmp_path):
+    metrics = MetricsFile(tmp_path / "metrics.jsonl")
+    metrics.write(1, {"loss": 0.5, "name": "猫"})
+    with open(metrics.path, "ab") as stream:
+        stream.write(
+            b'\xff\xfe\n5\n[]\n{}\n{"epoch": "2"}\n{"epoch": ' + b"9" * 5000 + b"}\n" + b"[" * 9000 + b"\n\xe7"
+        )
+
+    assert metrics.read() == [{"epoch": 1, "loss": 0.5, "name": "猫"}]
+
+
 def test_a_resumed_run_forgets_the_epochs_it_does_again(tmp_path):
     metrics = MetricsFile(tmp_path / "metrics.jsonl")
     for epoch in (1, 2, 3):
@@ -94,5 +105,5 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
         StatusFile(tmp_path / "run" / "status.json").write("x")
 
     assert str(caught.value) == (
-        f"{tmp_path}/run/status.json: a file stands where a folder is needed (or the reverse); move it"
+        f"{tmp_path}/run/status.json: a file is where a folder should be, or the reverse; move it"
     )

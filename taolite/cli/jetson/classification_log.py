@@ -2,7 +2,8 @@
 
     Epoch: [0][ 10/625]  Time  0.085 ( 0.163)  Data  0.000 ( 0.019)  Loss 2.3263e+01 (2.1190e+01)  Accuracy  25.000 ( 55.682)
 
-A value is the batch's, in brackets the mean over the images so far. Epochs and batches count from 0. Everything is
+and `Acc@5` behind it where there are five classes or more. A value is the batch's, in brackets the mean over the images
+so far. Epochs and batches count from 0. Everything is
 printed to one stream, its scalars go to `tensorboard/<date>_<time>` of the run's folder.
 """  # noqa: E501
 
@@ -15,15 +16,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from taolite.events import BatchDone, EpochDone, Event, Notice, Saved, Validated
+from taolite.cli.progress import Bar
+from taolite.cli.words import lines
+from taolite.events import (
+    BatchDone,
+    DataFound,
+    EpochDone,
+    Event,
+    Intervals,
+    ModelKept,
+    Progress,
+    Saved,
+    Validated,
+)
 
 if TYPE_CHECKING:
     from taolite.sinks.tensorboard import Board
 
-__all__ = ["TAOS", "Means", "TrainLog"]
+__all__ = ["TAOS", "TOP", "Means", "TrainLog"]
 
-TAOS = ("Loading experiment spec", "Checkpoint interval", "Scalars logged", "Saving checkpoints", "Cannot iterate")
-"""How lines begin that TAO's users look for, and train.py's do not."""
+TAOS = (Intervals, ModelKept)
+"""What TAO's users look for, and those of jetson-inference's scripts do not."""
+
+TOP = "top_5"
+"""The reading of a batch that train.py calls Acc@5; there where the data have five classes or more."""
 
 
 class Means:
@@ -38,35 +54,35 @@ class Means:
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0.0) + images * value
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._sums
+
     def __getitem__(self, name: str) -> float:
         return self._sums[name] / max(self._images, 1)
 
 
 class TrainLog:
-    """A listener that prints train.py's lines; a context manager. `every` is --print-freq, `root` the run's folder,
-    `spec` the file that stands for the flags, which nobody wrote and no line names."""
+    """A listener that prints train.py's lines; a context manager. `every` is --print-freq, `root` the run's folder."""
 
-    def __init__(self, root: Path, *, every: int, spec: Path | None = None, stream: TextIO | None = None) -> None:
+    def __init__(self, root: Path, *, every: int, stream: TextIO | None = None) -> None:
         self._root, self._every, self._stream = root, every, stream or sys.stdout
-        self._spec = spec
         self._train, self._val = Means(), Means()
         self.epochs = 0  # that have gone by here
         self._validated: Validated | None = None
         self._board: Board | None = None
+        self._bar = Bar()
 
     def __enter__(self) -> TrainLog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.take_down()
         if self._board is not None:
             self._board.close()
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Notice):
-            if event.text.startswith(TAOS):
-                return
-            text = event.text.removeprefix(f"{self._spec}: ")
-            self._say(f"warning: {text}" if event.level == "warning" else f"=> {text}")
+        if isinstance(event, Progress):
+            self._bar.show(event)
         elif isinstance(event, BatchDone):
             self._batch(event)
         elif isinstance(event, EpochDone):
@@ -76,6 +92,12 @@ class TrainLog:
             self._validated = event
         elif isinstance(event, Saved):
             self._saved(event)
+        elif isinstance(event, DataFound):
+            self._say(f"=> Found {event.training} samples in training set")
+            self._say(f"=> Found {event.validation} samples in validation set")
+        elif not isinstance(event, TAOS):
+            for line in lines(event):
+                self._say(f"warning: {line.text}" if line.warns else f"=> {line.text}")
 
     def _batch(self, event: BatchDone) -> None:
         training = event.epoch is not None
@@ -100,6 +122,8 @@ class TrainLog:
         columns.append(f"Loss {_both(batch, means, 'loss', '.4e')}")
         if "accuracy" in event.values:
             columns.append(f"Accuracy {_both(batch, means, 'accuracy', '7.3f', 100)}")
+        if TOP in event.values:
+            columns.append(f"Acc@5 {_both(batch, means, TOP, '7.3f', 100)}")
         self._say("  ".join(columns))
 
     def _saved(self, event: Saved) -> None:
@@ -123,8 +147,12 @@ class TrainLog:
         self._say(f"=> Epoch {event.epoch - 1}")
         self._say(f"  * Train Loss     {rows['Loss/train']:.4e}")
         self._say(f"  * Train Accuracy {rows['Accuracy/train']:.4f}")
+        if TOP in self._train:
+            self._say(f"  * Train Acc@5    {100 * self._train[TOP]:.4f}")
         self._say(f"  * Val Loss       {rows['Loss/val']:.4e}")
         self._say(f"  * Val Accuracy   {accuracy:.4f}{'*' if best else ''}")
+        if TOP in self._val:
+            self._say(f"  * Val Acc@5      {100 * self._val[TOP]:.4f}")
         self._curves().scalars(rows, event.epoch - 1)
 
     def _curves(self) -> Board:
@@ -135,6 +163,7 @@ class TrainLog:
         return self._board
 
     def _say(self, text: str) -> None:
+        self._bar.take_down()
         print(text, file=self._stream, flush=True)
 
 

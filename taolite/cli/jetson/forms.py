@@ -1,50 +1,82 @@
-"""Second forms of TAO's tasks: commands of jetson-inference and pytorch-ssd without a spec file.
-
-`hang` puts a form on the parser of TAO's task; which is meant is told from the words. The rest is what their flags
-share.
-"""
+"""What jetson-inference's and pytorch-ssd's programs share: the key, places to read from, runs to go on with, and the
+flags of imagenet and detectnet that are the same."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from taolite.cli.parsing import TaoParser
+from taolite.cli.parsing import TaoParser, whole, without_effect
+from taolite.cli.progress import FRAME, Terminal
 from taolite.errors import PathError
+from taolite.events import Progress
 
 if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
+    from taolite.media.sources import Source
 
-__all__ = ["OPEN_KEY", "Form", "count", "hang", "key_of", "number", "ours", "resume_place", "truth"]
+__all__ = ["CAMERA", "OPEN_KEY", "add_key", "add_stream", "key_of", "ours", "paced", "place", "resume_place"]
+
+_Seen = TypeVar("_Seen")
 
 OPEN_KEY = "nvidia_tlt"
 """What seals models where no key is given; everybody knows it, as it is that of NVIDIA's published models."""
 
+CAMERA = "/dev/video0"
+"""What imagenet and detectnet look at where no place is given."""
 
-@dataclass(frozen=True)
-class Form:
-    """A second form of the task `name`; `is_meant` tells from the words whether it is, `example` is one in short."""
-
-    name: str
-    add_flags: Callable[[TaoParser], None]
-    run: Callable[[argparse.Namespace], int]
-    is_meant: Callable[[Sequence[str]], bool]
-    example: str
+_STREAM = (
+    "--width", "--height", "--input-width", "--input-height", "--input-rate", "--framerate", "--input-codec",
+    "--input-decoder", "--input-flip", "--flip-method", "--input-loop", "--loop", "--input-save", "--output-save",
+    "--input-latency", "--output-latency", "--output-codec", "--codec", "--output-encoder", "--bitrate",
+    "--num-buffers", "--stun-server", "--ssl-key", "--ssl-cert", "--batch-size", "--log-level", "--log-file",
+)  # fmt: skip
+_SWITCHES = ("--headless", "--no-display", "--maximized", "--fullscreen", "--profile", "--verbose", "--debug")
 
 
-def hang(tasks: argparse._SubParsersAction[Any], forms: Iterable[Form], *, of: str) -> None:
-    """Put `forms`, which are those of the project `of`, on the tasks they are second forms of."""
-    for one in forms:
-        task = tasks.choices[one.name]
-        form = TaoParser(prog=task.prog, description=f"{of}'s form of this command.")
-        one.add_flags(form)
-        form.set_defaults(run=one.run)
-        task.other_form, task.example = (one.is_meant, form), one.example
-        task.formatter_class = argparse.RawDescriptionHelpFormatter
-        task.epilog = f"Or, without a spec file:\n\n{form.format_help()}"
+class _Refused(argparse.Action):
+    """A flag that asks for something that is not here; `const` says what to give instead."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        raise argparse.ArgumentError(self, f"{values}: {self.const}")
+
+
+def add_key(add: Any) -> None:
+    """Add -k with `add`, a parser's or a group's `add_argument`."""
+    text = f"key that seals and opens models: KEY, @FILE, or the variable TAOLITE_KEY (default: {OPEN_KEY})"
+    add("-k", "--key", metavar="KEY", help=text)
+
+
+def add_stream(parser: TaoParser) -> None:
+    """Add the flags of imagenet and detectnet about what is read and shown (reference/jetson_workflows.md 8, 9, 11)."""
+    add = parser.add_argument
+    text = f"picture, folder, quoted pattern, video or camera (default: {CAMERA})"
+    add("input", nargs="?", default=CAMERA, metavar="IN", help=text)
+    add("output", nargs="?", metavar="OUT", help="annotated pictures: file, name with %%i in it, folder or video")
+    whole(add("--camera", metavar="N", help="camera to read instead of IN: a number or /dev/videoN"))
+    refused = "taolite downloads no models; give --model FILE and --labels FILE"
+    whole(add("--network", action=_Refused, const=refused, help=argparse.SUPPRESS))
+    whole(add("--prototxt", action=_Refused, const="Caffe models are not read; give an ONNX", help=argparse.SUPPRESS))
+    whole(*without_effect(parser, *_STREAM), *without_effect(parser, *_SWITCHES, values=0))
+
+
+def paced(frames: Iterable[_Seen], source: Source, name: str) -> Iterator[_Seen]:
+    """What comes of `source`, with a line a second on stderr of how far, and how fast, a video or a camera is."""
+    with Terminal(bars=False) as show:
+        for number, seen in enumerate(frames, start=1):
+            yield seen
+            if source.kind != "pictures":
+                show(Progress(name, number, source.total or number, FRAME))
+
+
+def place(text: str) -> str:
+    """What `text`, one of jetson-utils' URIs, is called here: `csi://0` and `v4l2:///dev/video0` are cameras."""
+    scheme, found, rest = text.partition("://")
+    if not found or scheme not in ("csi", "v4l2", "file"):
+        return text
+    return rest
 
 
 def key_of(option: str | None) -> Key:
@@ -70,7 +102,7 @@ def resume_place(what: str | None, root: Path, *, theirs: str, newest: str) -> P
         elif holds_run:
             return root
     if not path.is_file():
-        raise PathError(f"--resume {what}: there is nothing to go on from ({path}); leave it out to start a new run")
+        raise PathError(f"--resume {what}: no run and no weights there ({path}); leave --resume out to start a new run")
     if holds_run and path.suffix == ".tlt" and root.absolute() in path.absolute().parents:
         return root
     return path.absolute()
@@ -80,38 +112,3 @@ def ours(path: Path, theirs: str) -> Path:
     """`model_best.tlt` for `model_best.pth.tar`, whose ending is `theirs`, where only the former is there."""
     twin = path.with_name(path.name.removesuffix(theirs) + ".tlt")
     return twin if path.name.endswith(theirs) and twin.is_file() and not path.is_file() else path
-
-
-def count(least: int) -> Callable[[str], int]:
-    """Whole numbers from `least` on, as an argument's type."""
-
-    def whole(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} needs to be a whole number, {least} or more")
-        return int(text)
-
-    return whole
-
-
-def number(low: float, high: float | None, *, least: bool = False) -> Callable[[str], float]:
-    """Numbers above `low`, or from it on with `least`, below `high`, as an argument's type."""
-
-    def real(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
-        if not (low < value or (least and value == low)) or (high is not None and value >= high):
-            lower = f"{low:g} or more" if least else f"more than {low:g}"
-            upper = "" if high is None else f" and less than {high:g}"
-            raise argparse.ArgumentTypeError(f"{text} needs to be {lower}{upper}")
-        return value
-
-    return real
-
-
-def truth(text: str) -> bool:
-    """train.py's scripts take every word for yes, `False` too; here it says what it means."""
-    if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
-        raise argparse.ArgumentTypeError(f"{text!r} needs to be true or false")
-    return text.lower() in ("true", "1", "yes")

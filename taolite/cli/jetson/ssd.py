@@ -1,12 +1,6 @@
-"""pytorch-ssd's commands without a spec file, beside `taolite ssd` tasks (reference/jetson_workflows.md 4 to 7, 9):
-
-    train --dataset-type=voc --data=DATA --model-dir=DIR      train_ssd.py; the run folder holds the spec of the flags
-    eval --model=MODEL --dataset=DATA                         eval_ssd.py; `eval_ssd` is another name of it
-    export --model-dir=DIR                                    onnx_export.py; `onnx_export` is another name of it
-    inference --model=M --labels=L IN OUT                     detectnet
-    run_ssd_example NET MODEL LABELS PICTURE                  run_ssd_example.py
-
-`add_forms` hangs them on the parsers of TAO's tasks.
+"""pytorch-ssd's programs and jetson-inference's detectnet (reference/jetson_workflows.md 4 to 7, 9): `taolite jetson
+train_ssd.py`, `eval_ssd.py`, `ssd/onnx_export.py`, `detectnet` and `run_ssd_example.py`. The run folder of train_ssd.py
+holds the spec its flags stand for.
 """
 
 from __future__ import annotations
@@ -15,18 +9,16 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from taolite.cli import processes
 from taolite.cli.jetson import ssd_flags as flags
-from taolite.cli.jetson.forms import Form, hang, key_of, ours, resume_place
-from taolite.cli.parsing import TaoParser
+from taolite.cli.jetson.forms import key_of, ours, paced, place, resume_place
 from taolite.errors import PathError, UsageError
 
 if TYPE_CHECKING:
@@ -35,10 +27,7 @@ if TYPE_CHECKING:
     from taolite.sample import Detection, Sample
     from taolite.tasks.ssd.spec import JetsonConfig, SsdSpec
 
-__all__ = ["NAMES", "add_forms"]
-
-NAMES = ("eval", "eval_ssd", "onnx_export", "run_ssd_example")
-"""The commands that TAO has no task for."""
+__all__ = ["run_eval", "run_example", "run_export", "run_inference", "run_train"]
 
 _SPEC, _THEIRS = "experiment_spec.txt", ".pth"
 _USUAL = "ssd-mobilenet"  # onnx_export.py's name of mb1-ssd
@@ -56,39 +45,16 @@ class _Opened:
     spec: SsdSpec | None = None
 
 
-def add_forms(tasks: argparse._SubParsersAction[Any]) -> None:
-    """Hang the second forms on TAO's tasks, and add the commands of `NAMES`."""
-    in_processes = partial(processes.in_processes, _run_train)
-    forms = (
-        Form("train", flags.train, in_processes, flags.is_train, "--dataset-type=voc --data=DATA --model-dir=RUN"),
-        Form("export", flags.export, _run_export, flags.is_export, "--model-dir=RUN"),
-        Form("inference", flags.inference, _run_inference, flags.is_inference, "--model=MODEL IN OUT"),
-    )
-    hang(tasks, forms, of="pytorch-ssd")
-    rows: tuple[tuple[str, Callable[[TaoParser], None], Callable[[argparse.Namespace], int], str], ...] = (
-        ("eval", flags.score, _run_eval, "score a model as pytorch-ssd's eval_ssd.py does"),
-        ("eval_ssd", flags.score, _run_eval, "another name of eval"),
-        ("onnx_export", flags.export, _run_export, "export as pytorch-ssd's onnx_export.py does"),
-        ("run_ssd_example", flags.example, _run_example, "look at one picture as pytorch-ssd's script does"),
-    )
-    for name, add_flags, run, line in rows:
-        parser = tasks.add_parser(name, help=line, description=line)
-        add_flags(parser)
-        parser.set_defaults(run=run)
-
-
-def _run_train(options: argparse.Namespace) -> int:
-    from taolite import spec as specs
+def run_train(options: argparse.Namespace) -> int:
     from taolite.cli.jetson.ssd_log import SsdLog
-    from taolite.stages.train import TrainOptions, train
-    from taolite.tasks import base
+    from taolite.stages.training.train import TrainOptions, train
     from taolite.tasks.ssd.jetson import spec_of
+    from taolite.tasks.ssd.task import TASK
 
     _use_cuda(options)
     root = Path(options.model_dir).expanduser()
     with (
         processes.world_of(options) as world,
-        TemporaryDirectory() as folder,
         SsdLog(root, every=options.debug_steps, level=options.log_level) as log,
     ):
         given, kept = world.told(lambda: _given(options, root))  # the run's folder is the writer's
@@ -97,19 +63,22 @@ def _run_train(options: argparse.Namespace) -> int:
         made = spec_of(given, kept=kept, compat=options.compat)
         config = made.jetson_config
         assert config is not None, "spec_of makes it"
-        path = Path(folder) / "flags.txt"
-        path.write_text(specs.dumps(made), encoding="utf-8")
         _say_settings(made, config, root, log)
-        log.expect(path, _network_lines(config))
+        log.expect(_network_lines(config))
+        reading = TASK.read(made)
+        for warning in reading.warnings:
+            log.say(f"warning: {warning.text.removeprefix('jetson_config.')}", warns=True)
         report = train(
-            base.find("ssd"),
-            path,
+            reading.model,
             root,
             name=config.net,
             key=key_of(options.key),
-            resolve=Path,
             options=TrainOptions(
-                gpus=options.gpus, workers=options.num_workers, global_batch_size=config.batch_size, world=world
+                gpus=options.gpus,
+                workers=options.num_workers,
+                global_batch_size=config.batch_size,
+                skip_corrupt=options.skip_corrupt,
+                world=world,
             ),
             listener=log,
         )
@@ -117,7 +86,7 @@ def _run_train(options: argparse.Namespace) -> int:
             log.say(f"All {config.num_epochs} epochs were done already; give more with --epochs to go on.")
         best = report.best
         log.say(f"Best: epoch {best.epoch - 1}, mAP {best.value:.4f}: {best.weights}")
-        log.say(f"Next: taolite ssd export --model-dir={options.model_dir}")
+        log.say(f"Next: taolite jetson ssd/onnx_export.py --model-dir={options.model_dir}")
         log.say("Task done, exiting program.")
     return 0
 
@@ -190,7 +159,7 @@ def _prior_lines(spec: SsdSpec) -> Iterator[str]:
     """How the boxes on each feature map begin, in pixels."""
     from taolite.tasks.ssd.task import TASK
 
-    bound = TASK.bind(spec, classes=("any",))
+    bound = TASK.read(spec, classes=("any",)).model
     side = bound.plan.network.input_hw[0]
     plan, sizes = bound.layout
     for level, (rows, _) in zip(plan.levels, sizes, strict=True):
@@ -202,15 +171,15 @@ def _prior_lines(spec: SsdSpec) -> Iterator[str]:
         )
 
 
-def _run_eval(options: argparse.Namespace) -> int:
-    from taolite import spec as specs
+def run_eval(options: argparse.Namespace) -> int:
     from taolite.cli.jetson.ssd_log import precision_lines
     from taolite.cli.progress import Terminal
     from taolite.files import write_text
     from taolite.report import precision_recall_png
     from taolite.stages.evaluate import evaluate
-    from taolite.tasks import base
+    from taolite.stages.inference.models import open_model
     from taolite.tasks.ssd.jetson import spec_of
+    from taolite.tasks.ssd.task import TASK
 
     _use_cuda(options)
     if options.model is None:
@@ -233,10 +202,10 @@ def _run_eval(options: argparse.Namespace) -> int:
             given.setdefault("dataset_type", "voc")
         if not options.dataset and opened.spec is None:
             raise UsageError("no --dataset: give the root of the data set; this model does not know that of training")
-        with TemporaryDirectory() as folder, Terminal() as show:
-            spec = Path(folder) / "flags.txt"
-            spec.write_text(specs.dumps(spec_of({**given, **_UNTRAINED}, kept=opened.spec)), encoding="utf-8")
-            card = evaluate(base.find("ssd"), spec, opened.path, key=key, resolve=Path, told=note, listener=show).card
+        made = spec_of({**given, **_UNTRAINED}, kept=opened.spec)
+        with Terminal() as show, open_model(opened.path, key=key, of=TASK.name) as model:
+            experiment = TASK.read(made, classes=model.classes).model
+            card = evaluate(experiment, model, skip_corrupt=options.skip_corrupt, told=note, listener=show).card
     output = Path(options.eval_dir).expanduser()
     for name in card.objects:
         text = "".join(f"{row}\n" for row in rows.get(name, ()))
@@ -261,10 +230,10 @@ def _opened(path: Path, labels: str | None, given: Mapping[str, Any], key: Key) 
     from taolite.artifacts.sniff import Kind, sniff
     from taolite.errors import DataError
     from taolite.formats.part import read_labels
-    from taolite.stages.adopt import adopt
-    from taolite.tasks import base
+    from taolite.stages.training.adopt import adopt
     from taolite.tasks.ssd.jetson import spec_of
     from taolite.tasks.ssd.spec import SsdSpec
+    from taolite.tasks.ssd.task import TASK
 
     model = ours(_found_in(path) if path.is_dir() else path, _THEIRS)
     if not model.is_file():
@@ -288,10 +257,9 @@ def _opened(path: Path, labels: str | None, given: Mapping[str, Any], key: Key) 
         if names is None:
             raise UsageError(f"{model} does not say its classes; give the labels.txt of its training")
         with TemporaryDirectory() as folder:
-            spec, adopted = Path(folder) / "flags.txt", Path(folder) / f"{model.stem}.tlt"
+            adopted = Path(folder) / f"{model.stem}.tlt"
             made = spec_of({**given, **_UNTRAINED, "resume": str(model.absolute())})
-            spec.write_text(specs.dumps(made), encoding="utf-8")
-            adopt(base.find("ssd"), spec, names, adopted, key=key)
+            adopt(TASK.read(made, classes=names).model, adopted, key=key)
             yield _Opened(adopted, made.jetson_config.net if made.jetson_config else "")
     else:
         yield _Opened(model)
@@ -317,11 +285,12 @@ def _loss_in(name: str) -> float:
         return math.nan
 
 
-def _run_export(options: argparse.Namespace) -> int:
+def run_export(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
-    from taolite.stages.export import Border, export_model
+    from taolite.stages.exporting.export import Border, export_model
+    from taolite.stages.trained import open_trained
     from taolite.tasks.ssd.export import BOXES, SCORES, end_in_nms
-    from taolite.tasks.ssd.jetson import IN_USE
+    from taolite.tasks.ssd.foreign import IN_USE
 
     root, key = Path(options.model_dir).expanduser(), key_of(options.key)
     if not (options.model_dir or options.input):
@@ -346,7 +315,7 @@ def _run_export(options: argparse.Namespace) -> int:
         output = output if output.parent != Path() else root / output
         with Terminal() as show:
             report = export_model(
-                opened.path,
+                open_trained(opened.path, key=key, of="ssd"),
                 output,
                 key=key,
                 static_batch=options.batch_size,
@@ -365,33 +334,37 @@ def _run_export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _run_inference(options: argparse.Namespace) -> int:
+def run_inference(options: argparse.Namespace) -> int:
+    from taolite.cli.progress import Terminal
     from taolite.media.sources import open_source
-    from taolite.stages.device import choose
-    from taolite.stages.jetson_detectnet import detect, open_detector, read_colours
-    from taolite.tasks.ssd.jetson import IN_USE
+    from taolite.stages.inference.labelled import open_detector, read_colours
+    from taolite.stages.inference.listeners import Drawing, annotated_output
+    from taolite.stages.inference.look import look
+    from taolite.tasks.ssd.foreign import IN_USE
 
     if options.clustering is not None:
         print("warning: --clustering has no effect: overlapping boxes are suppressed, not merged", file=sys.stderr)
-    source = open_source(options.input)
+    source = open_source(place(options.camera or options.input))
     labels = Path(options.labels).expanduser() if options.labels else None
     decoding = {"confidence_threshold": options.threshold} if options.threshold else IN_USE
     path = Path(options.model).expanduser()
-    model = open_detector(path, labels, key=key_of(options.key), device=choose(), decoding=decoding)
-    colours = read_colours(Path(options.colours).expanduser(), model.classes) if options.colours else None
-    numbers = {name: number for number, name in enumerate(model.classes, start=1)}
     output = Path(options.output).expanduser() if options.output else None
-    try:
-        for seen in detect(model, source, output, colours=colours):
-            print(seen.name)
-            print(f"{len(seen.detections)} objects detected")
-            for index, one in enumerate(seen.detections):
+    with (
+        Terminal() as show,
+        open_detector(path, labels, key=key_of(options.key), decoding=decoding, listener=show) as model,
+        ExitStack() as stack,
+    ):
+        colours = read_colours(Path(options.colours).expanduser(), model.classes) if options.colours else {}
+        numbers = {name: number for number, name in enumerate(model.classes, start=1)}
+        write = annotated_output(output, source, Drawing(model.classes, colours=colours), stack) if output else None
+        for seen in paced(look(model, source), source, "detectnet"):
+            print(seen.frame.name)
+            print(f"{len(seen.found)} objects detected")
+            for index, one in enumerate(seen.found):
                 print(f"detected obj {index}  class #{numbers[one.name]} ({one.name})  confidence={one.score:f}")
                 print(_box_line(index, one))
-            if seen.written is not None:
-                print(f"  written: {seen.written}")
-    finally:
-        model.close()
+            if write is not None:
+                print(f"  written: {write(seen)}")
     return 0
 
 
@@ -404,20 +377,20 @@ def _box_line(index: int, found: Detection) -> str:
     )
 
 
-def _run_example(options: argparse.Namespace) -> int:
+def run_example(options: argparse.Namespace) -> int:
     from taolite.media.sources import open_source
-    from taolite.stages.device import choose
-    from taolite.stages.jetson_detectnet import detect, open_detector
+    from taolite.stages.inference.labelled import open_detector
+    from taolite.stages.inference.listeners import Drawing, annotated_output
+    from taolite.stages.inference.look import look
 
     key, labels, output = key_of(options.key), Path(options.labels).expanduser(), Path("run_ssd_example_output.jpg")
     given = {"net": options.net} | ({"resolution": options.resolution} if options.resolution else {})
     with _opened(Path(options.model).expanduser(), options.labels, given, key) as opened:
-        model = open_detector(opened.path, labels, key=key, device=choose(), decoding=_EXAMPLE)
-        try:
-            (seen,) = detect(model, open_source(options.image), output)
-        finally:
-            model.close()
-    print(f"Found {len(seen.detections)} objects. The output image is {output}")
+        source = open_source(options.image)
+        with open_detector(opened.path, labels, key=key, decoding=_EXAMPLE) as model, ExitStack() as stack:
+            (seen,) = look(model, source)
+            annotated_output(output, source, Drawing(model.classes), stack)(seen)
+    print(f"Found {len(seen.found)} objects. The output image is {output}")
     return 0
 
 

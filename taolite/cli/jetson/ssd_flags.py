@@ -1,29 +1,16 @@
-"""The flags of pytorch-ssd's scripts, and how its forms of `taolite ssd` tasks are told from TAO's
-(reference/jetson_workflows.md 4.1, 5, 6, 7, 9). Every long flag may be spelled with hyphens and with underscores."""
+"""The flags of pytorch-ssd's scripts and of detectnet (reference/jetson_workflows.md 4.1, 5, 6, 7, 9), and a few of
+ours. `JetsonParser` takes every long flag with hyphens and with underscores."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from typing import Any
 
 from taolite.cli import processes
-from taolite.cli.jetson.forms import OPEN_KEY, count, number, truth
-from taolite.cli.parsing import TaoParser
+from taolite.cli.jetson.forms import add_key, add_stream
+from taolite.cli.parsing import TaoParser, near, whole, without_effect
+from taolite.cli.values import count, number, truth
 
-__all__ = [
-    "BEST",
-    "PRETRAINED",
-    "example",
-    "export",
-    "inference",
-    "is_export",
-    "is_inference",
-    "is_train",
-    "network",
-    "score",
-    "train",
-]
+__all__ = ["BEST", "PRETRAINED", "example", "export", "inference", "network", "score", "train"]
 
 BEST = "model_best.tlt"
 PRETRAINED = "models/mobilenet-v1-ssd-mp-0_675.pth"
@@ -31,157 +18,170 @@ PRETRAINED = "models/mobilenet-v1-ssd-mp-0_675.pth"
 
 _NETS = ("mb1-ssd", "mb1-ssd-lite", "mb2-ssd-lite", "sq-ssd-lite", "vgg16-ssd")
 _ALIASES = {"ssd-mobilenet": "mb1-ssd", "mb1-lite-ssd": "mb1-ssd-lite"}
+_NMS = "end in NMS, for ONNX Runtime and OpenVINO (default: raw outputs)"
 
-
-def is_train(words: Sequence[str]) -> bool:
-    """TAO's form has a results folder and a spec file, which train_ssd.py has no words for."""
-    if not words or set(words) & {"-h", "--help"}:
-        return any(word.startswith(("--model-dir", "--data")) for word in words)
-    return not any(word.startswith(("--results", "--exp", "-e", "-r")) for word in words)
-
-
-def is_export(words: Sequence[str]) -> bool:
-    flags = ("--model-dir", "--model_dir", "--input", "--net", "--resolution", "--labels", "--width", "--height")
-    return any(word.startswith(flags) for word in words)
-
-
-def is_inference(words: Sequence[str]) -> bool:
-    """TAO's form names its pictures behind a flag; detectnet's does not, and its model is `--model`, never `-m`."""
-    if any(word[:2] in ("-i", "-e", "-o", "-l") or word.startswith(("--image", "--exp", "--out_")) for word in words):
-        return False
-    return any(word.partition("=")[0] in ("--model", "--labels", "--class-labels") for word in words)
-
-
-def _adder(parser: argparse._ActionsContainer) -> Callable[..., Any]:
-    """`parser.add_argument` that takes every long flag with hyphens and with underscores."""
-
-    def add(*flags: str, **options: Any) -> Any:
-        spellings = [
-            spelling
-            for flag in flags
-            for spelling in ((flag, "--" + flag[2:].replace("-", "_"), "--" + flag[2:].replace("_", "-")))
-        ]
-        return parser.add_argument(*dict.fromkeys(spellings if flags[0].startswith("--") else flags), **options)
-
-    return add
+_SKIP = "leave out pictures that cannot be decoded, with a warning"
 
 
 def train(parser: TaoParser) -> None:
     """train_ssd.py's."""
-    add, share = _adder(parser), number(0, 1, least=True)
-    add("--dataset-type", choices=("voc", "open_images"), help="layout of the data; open_images")
-    add("--datasets", "--data", nargs="+", metavar="DIR", help="roots of the data sets, taken together; data")
-    add("--balance-data", action="store_true", default=None, help="as many images of every class; open_images")
-    add("--net", type=network, metavar="NET", help=f"{', '.join(_NETS)}; mb1-ssd")
-    add("--resolution", type=count(64), metavar="R", help="pixels of the input's sides; 300")
-    add("--freeze-base-net", action="store_true", default=None, help="do not train the backbone")
-    add("--freeze-net", action="store_true", default=None, help="train nothing but the heads")
-    add("--mb2-width-mult", type=number(0, None), metavar="W", help="width of mb2-ssd-lite; 1.0")
-    add("--base-net", metavar="FILE", help="weights of a backbone to start from")
-    add("--pretrained-ssd", metavar="FILE", help=f"weights to start from, but for the heads; {PRETRAINED}, if there")
-    add("--resume", metavar="WHAT", help="go on: last, best, a checkpoint or its folder; weights of others begin")
+    share = number(0, 1, least=True)
+
+    add = parser.add_argument_group("data").add_argument
+    add("--dataset-type", choices=("voc", "open_images"), help="layout of the data (default: open_images)")
+    add("--datasets", "--data", nargs="+", metavar="DIR", help="roots of the data sets (default: data)")
+    add("--balance-data", action="store_true", default=None, help="open_images: as many images of every class")
     add(
-        "--optimizer",
-        choices=("adam", "sgd"),
-        help="adam; sgd, as in train_ssd.py, where a rate or --momentum is given",
+        "--num-workers",
+        "--workers",
+        type=count(0),
+        default=2,
+        metavar="N",
+        help="loading threads (default: 2)",
     )
-    text = "largest, of the heads; 0.0005 of adam, 0.01 of sgd"
+    add("--skip-corrupt", action="store_true", help=_SKIP)
+
+    add = parser.add_argument_group("network").add_argument
+    add("--net", type=network, metavar="NET", help=f"{', '.join(_NETS)} (default: mb1-ssd)")
+    add("--resolution", type=count(64), metavar="R", help="side of the square input in pixels (default: 300)")
+    add("--mb2-width-mult", type=number(0, None), metavar="W", help="width of mb2-ssd-lite (default: 1.0)")
+    add("--freeze-base-net", action="store_true", default=None, help="do not train the backbone")
+    add("--freeze-net", action="store_true", default=None, help="train the heads only")
+    add("--base-net", metavar="FILE", help="weights of a backbone to start from")
+    text = f"weights to start from, without the heads (default: {PRETRAINED}, if it exists)"
+    add("--pretrained-ssd", metavar="FILE", help=text)
+
+    add = parser.add_argument_group("training").add_argument
+    text = "epochs of the whole run, including those before --resume (default: 30)"
+    add("--num-epochs", "--epochs", type=count(1), metavar="N", help=text)
+    add("--batch-size", type=count(1), metavar="N", help="pictures a step, over all GPUs (default: 4)")
+    text = "default: adam; sgd where a learning rate or --momentum is given"
+    add("--optimizer", choices=("adam", "sgd"), help=text)
+    text = "largest learning rate, of the heads (default: adam 0.0005, sgd 0.01)"
     add("--lr", "--learning-rate", dest="lr", type=number(0, None), metavar="RATE", help=text)
-    text = "largest of the backbone; 0.0001 of adam, 0.001 of sgd"
+    text = "largest learning rate of the backbone (default: adam 0.0001, sgd 0.001)"
     add("--base-net-lr", type=number(0, None, least=True), metavar="RATE", help=text)
-    add("--extra-layers-lr", type=number(0, None, least=True), metavar="RATE", help="of the layers between; as --lr")
-    add("--momentum", type=share, metavar="M", help="of sgd; 0.9")
-    add("--weight-decay", type=share, metavar="W", help="of kernels; 5e-4")
-    add("--scheduler", choices=("cosine", "multi-step"), help="how the rates fall; cosine")
-    add("--warm-up", type=share, metavar="S", help="share of the run in which the rates rise; 0.05")
-    add("--t-max", type=number(0, None, least=True), metavar="N", help="epochs of the cosine; those of the run")
-    add("--milestones", type=_milestones, metavar="N,N", help="epochs at which multi-step falls; 80,100")
-    add("--gamma", type=number(0, None), metavar="G", help="what multi-step multiplies by; 0.1")
-    add("--batch-size", type=count(1), metavar="N", help="pictures in a step, over all GPUs; 4")
-    add("--num-epochs", "--epochs", type=count(1), metavar="N", help="epochs of the run, before a --resume too; 30")
-    add("--num-workers", "--workers", type=count(0), default=2, metavar="N", help="threads that load pictures; 2")
-    add("--validation-epochs", type=count(1), metavar="N", help="epochs from validation to validation; 1")
-    flag = {"nargs": "?", "const": True, "type": truth}
-    add("--validation-mean-ap", "--validate-mean-ap", **flag, help="always: mAP is told with every validation")
-    add("--debug-steps", type=count(1), default=10, metavar="N", help="batches from line to line; 10")
-    add("--use-cuda", **flag, default=True, help="false computes on the processor")
-    add("--checkpoint-folder", "--model-dir", dest="model_dir", default="models/", metavar="DIR", help="models/")
-    add("--log-level", choices=("debug", "info", "warning", "error", "critical"), default="info", help="info")
-    add("--seed", dest="random_seed", type=count(0), metavar="N", help="of everything random; 42")
-    add("--compat-jetson", dest="compat", action="store_true", help="train_ssd.py's way: sgd, --t-max=100 --warm-up=0")
-    add("--gpus", type=count(1), default=1, metavar="N", help="GPUs to share every step's pictures")
-    processes.add_flags(_adder(parser.add_argument_group("several machines, the same command on each")))
-    _add_key(add)
+    text = "largest learning rate of the layers between (default: that of --lr)"
+    add("--extra-layers-lr", type=number(0, None, least=True), metavar="RATE", help=text)
+    add("--momentum", type=share, metavar="M", help="SGD momentum (default: 0.9)")
+    add("--weight-decay", type=share, metavar="W", help="weight decay of kernels (default: 5e-4)")
+    add("--scheduler", choices=("cosine", "multi-step"), help="learning rate schedule (default: cosine)")
+    add("--warm-up", type=share, metavar="S", help="share of the run in which learning rates rise (default: 0.05)")
+    text = "cosine: epochs until the learning rate is 0 (default: those of the run)"
+    add("--t-max", type=number(0, None, least=True), metavar="N", help=text)
+    text = "multi-step: epochs at which the learning rate falls (default: 80,100)"
+    add("--milestones", type=_milestones, metavar="N,N", help=text)
+    add("--gamma", type=number(0, None), metavar="G", help="multi-step: factor of each fall (default: 0.1)")
+    text = "train_ssd.py's settings: sgd, --t-max=100, --warm-up=0"
+    add("--compat-jetson", dest="compat", action="store_true", help=text)
+    add("--seed", dest="random_seed", type=count(0), metavar="N", help="random seed (default: 42)")
+
+    add = parser.add_argument_group("run").add_argument
+    text = "run folder (default: models/)"
+    add("--checkpoint-folder", "--model-dir", dest="model_dir", default="models/", metavar="DIR", help=text)
+    text = "continue a run: last, best, a checkpoint or its folder; other weights start a new run"
+    add("--resume", metavar="WHAT", help=text)
+    add("--validation-epochs", type=count(1), metavar="N", help="epochs between two validations (default: 1)")
+    flags = ("--validation-mean-ap", "--validate-mean-ap")
+    add(*flags, nargs="?", const=True, type=truth, help=argparse.SUPPRESS)
+    add("--debug-steps", type=count(1), default=10, metavar="N", help="batches between two lines (default: 10)")
+    levels = ("debug", "info", "warning", "error", "critical")
+    add("--log-level", choices=levels, default="info", metavar="L", help=f"{', '.join(levels)} (default: info)")
+
+    add = parser.add_argument_group("machine").add_argument
+    text = "false: compute on the CPU (default: true)"
+    add("--use-cuda", nargs="?", const=True, type=truth, default=True, metavar="BOOL", help=text)
+    add("--gpus", type=count(1), default=1, metavar="N", help="number of GPUs that share each step (default: 1)")
+    add_key(add)
+    processes.add_flags(parser.add_argument_group(processes.TITLE).add_argument)
 
 
 def score(parser: TaoParser) -> None:
     """eval_ssd.py's."""
-    add = _adder(parser)
-    add("--net", type=network, metavar="NET", help="the model knows; needed for .pth files")
-    add("--model", "--trained_model", metavar="MODEL", help=f"a model, or a run's folder, whose {BEST} is taken")
-    add("--dataset_type", choices=("voc", "open_images"), help="layout of the data; that of training")
-    add("--dataset", metavar="DIR", help="root of the data set; that of training")
-    add("--label_file", metavar="FILE", help="class names; those in the model have to agree")
-    add("--resolution", type=count(64), metavar="R", help="the model knows; 300 for .pth files")
-    add("--use_cuda", type=truth, nargs="?", const=True, default=True, help="false computes on the processor")
-    add("--use_2007_metric", type=truth, metavar="BOOL", help="11 recalls, or false for the whole area; true")
-    add("--nms_method", choices=("hard", "soft"), help="remove overlapping boxes, or lower their scores; hard")
-    add("--iou_threshold", type=number(0, 1), metavar="IOU", help="a box is found where the overlap is larger; 0.5")
-    add("--eval_dir", default="models/eval_results", metavar="DIR", help="where det_test_CLASS.txt go")
-    add("--mb2_width_mult", type=number(0, None), metavar="W", help="width of mb2-ssd-lite; for .pth files")
-    _add_key(add)
+    add = parser.add_argument
+    add("--model", "--trained_model", metavar="MODEL", help=f"model, or run folder, whose {BEST} is taken")
+    add("--dataset", metavar="DIR", help="root of the data set (default: that of training)")
+    add("--dataset_type", choices=("voc", "open_images"), help="layout of the data (default: that of training)")
+    add("--label_file", metavar="FILE", help="class names; needed for .pth files")
+    add("--net", type=network, metavar="NET", help=f"for .pth files: {', '.join(_NETS)} (default: mb1-ssd)")
+    add("--resolution", type=count(64), metavar="R", help="for .pth files: side of the input in pixels (default: 300)")
+    add(
+        "--mb2_width_mult",
+        type=number(0, None),
+        metavar="W",
+        help="for .pth files: width of mb2-ssd-lite (default: 1)",
+    )
+    text = "average precision over 11 recalls; false: area under the curve (default: true)"
+    add("--use_2007_metric", type=truth, nargs="?", const=True, metavar="BOOL", help=text)
+    add("--iou_threshold", type=number(0, 1), metavar="IOU", help="overlap above which a box is right (default: 0.5)")
+    text = "remove overlapping boxes, or lower their scores (default: hard)"
+    add("--nms_method", choices=("hard", "soft"), help=text)
+    add("--skip-corrupt", action="store_true", help=_SKIP)
+    text = "folder for det_test_CLASS.txt and PR_curve.png (default: models/eval_results)"
+    add("--eval_dir", default="models/eval_results", metavar="DIR", help=text)
+    text = "false: compute on the CPU (default: true)"
+    add("--use_cuda", type=truth, nargs="?", const=True, default=True, metavar="BOOL", help=text)
+    add_key(add)
 
 
 def export(parser: TaoParser) -> None:
     """onnx_export.py's."""
-    add = _adder(parser)
-    add("--net", metavar="NET", type=_nickname, help="names the output; ssd-mobilenet is mb1-ssd")
-    add("--input", default="", metavar="FILE", help=f"which model of the folder; {BEST}")
-    add("--output", default="", metavar="FILE", help="ssd-mobilenet.onnx, or NET.onnx, in the run's folder")
-    add("--labels", default="", metavar="FILE", help="class names; those in the model have to agree")
+    add = parser.add_argument
+    add("--model-dir", default="", metavar="DIR", help="run folder")
+    add("--input", default="", metavar="FILE", help=f"model in the run folder (default: {BEST})")
+    add(
+        "--output",
+        default="",
+        metavar="FILE",
+        help="ONNX file (default: NET.onnx in the run folder)",
+    )
+    add("--labels", default="", metavar="FILE", help="class names; needed for .pth files")
+    text = "network of a .pth file, and name of the output (default: ssd-mobilenet)"
+    add("--net", metavar="NET", type=_nickname, help=text)
     for flag in ("--width", "--height", "--resolution"):
-        add(flag, type=count(64), metavar="R", help="the model knows; another one is refused")
-    add("--batch-size", type=count(1), default=1, metavar="N", help="fixed in the export; 1")
-    add("--onnx-nms", action="store_true", help="let it end in NMS, for ONNX Runtime and OpenVINO; else raw outputs")
-    add("--model-dir", default="", metavar="DIR", help="the run's folder")
-    _add_key(add)
+        add(flag, type=count(64), metavar="R", help="side of the input in pixels; needs to be the model's")
+    add("--batch-size", type=count(1), default=1, metavar="N", help="batch size, fixed in the export (default: 1)")
+    add("--onnx-nms", action="store_true", help=_NMS)
+    add_key(add)
 
 
 def inference(parser: TaoParser) -> None:
     """detectnet's."""
-    add = _adder(parser)
-    add("input", metavar="IN", help="a picture, a folder, a pattern, a video or a camera")
-    add("output", nargs="?", metavar="OUT", help="annotated pictures: a file, a name with %%i in it, or a folder")
-    add("--model", required=True, metavar="FILE", help=".onnx, .tlt, .etlt or an engine")
-    add("--labels", "--class-labels", dest="labels", metavar="FILE", help="class names; the model's have to agree")
-    add("--colors", "--class-colors", dest="colours", metavar="FILE", help="`r g b` a line, BACKGROUND's first")
-    add("--threshold", "--confidence", type=number(0, 1, least=True), metavar="P", help="least confidence; 0.5")
+    add = parser.add_argument
+    add_stream(parser)
+    add("--model", required=True, metavar="FILE", help=".onnx, .tlt, .etlt or engine")
+    text = "class names, one a line; needed for an ONNX that does not name its classes"
+    add("--labels", "--class-labels", dest="labels", metavar="FILE", help=text)
+    text = "colours: `r g b` a line, the one of BACKGROUND first"
+    add("--colors", "--class-colors", dest="colours", metavar="FILE", help=text)
+    text = "least confidence of a box (default: 0.5)"
+    add("--threshold", "--confidence", type=number(0, 1, least=True), metavar="P", help=text)
     add("--clustering", type=number(0, 1, least=True), help=argparse.SUPPRESS)
-    _add_key(add)
+    add_key(add)
     for flag in ("--input-blob", "--output-cvg", "--output-bbox", "--output-blob"):
         add(flag, help=argparse.SUPPRESS)
+    unused = ("--mean-pixel", "--alpha", "--overlay", "--tracker", "--tracker-min-frames", "--tracker-drop-frames")
+    whole(*without_effect(parser, *unused, "--tracker-overlap"), *without_effect(parser, "--tracking", values="?"))
 
 
 def example(parser: TaoParser) -> None:
     """run_ssd_example.py's."""
-    add = _adder(parser)
+    add = parser.add_argument
     add("net", type=network, metavar="NET", help=", ".join(_NETS))
-    add("model", metavar="MODEL", help=".tlt, .pth, .onnx or an engine")
-    add("labels", metavar="LABELS", help="class names; those in the model have to agree")
-    add("image", metavar="PICTURE")
-    add("--resolution", type=count(64), metavar="R", help="the model knows; 300 for .pth files")
-    _add_key(add)
-
-
-def _add_key(add: Callable[..., Any]) -> None:
-    add("-k", "--key", metavar="KEY", help=f"seals and opens models, as KEY, @FILE or TAOLITE_KEY; else {OPEN_KEY}")
+    add("model", metavar="MODEL", help=".tlt, .pth, .onnx or engine")
+    add("labels", metavar="LABELS", help="class names, one a line")
+    add("image", metavar="PICTURE", help="picture; the result is run_ssd_example_output.jpg")
+    add("--resolution", type=count(64), metavar="R", help="for .pth files: side of the input in pixels (default: 300)")
+    add_key(add)
 
 
 def network(text: str) -> str:
     """pytorch-ssd's name of a network, or a nickname that its scripts have."""
     net = _ALIASES.get(text, text)
     if net not in _NETS:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(_NETS)}")
+        meant = near(text, (*_NETS, *_ALIASES))
+        hint = f"; did you mean {meant}?" if meant else ""
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(_NETS)}{hint}")
     return net
 
 

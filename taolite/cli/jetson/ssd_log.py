@@ -8,7 +8,6 @@ divides by one batch too few. Scalars go to `tensorboard/<date>_<time>` of the r
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
@@ -17,15 +16,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from taolite.cli.jetson.classification_log import TAOS, Means
-from taolite.events import BatchDone, BatchDrawn, EpochDone, Event, Notice, Saved, Validated
+from taolite.cli.progress import Bar
+from taolite.cli.words import lines
+from taolite.events import BatchDone, BatchDrawn, DataFound, EpochDone, Event, Progress, Saved, Validated
 from taolite.scorecard import Metric
 
 if TYPE_CHECKING:
     from taolite.sinks.tensorboard import Board
 
 __all__ = ["SsdLog", "precision_lines"]
-
-_SIZE = re.compile(r"Found (\d+) samples in (training|validation) set")
 
 
 def precision_lines(metric: Metric, prefix: str = "", classes: Collection[str] = ()) -> list[str]:
@@ -65,21 +64,23 @@ class SsdLog:
         self._stream, self._clock = stream or sys.stdout, clock
         self._recent, self._epoch, self._val = Means(), Means(), Means()
         self._board: Board | None = None
+        self._bar = Bar()
         self.epochs = 0  # that have gone by here
         self._begun = False
-        self._spec = ""
         self._network: Sequence[str] = ()
 
     def __enter__(self) -> SsdLog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.take_down()
         if self._board is not None:
             self._board.close()
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Notice):
-            self._notice(event)
+        if isinstance(event, Progress):
+            if not self._quiet:
+                self._bar.show(event)
         elif isinstance(event, BatchDrawn):
             if self._debugs:
                 self._lists(event)
@@ -96,30 +97,24 @@ class SsdLog:
             self._validated(event, event.epoch - 1)
         elif isinstance(event, Saved):
             self.say(f"Saved {'best ' if event.which == 'best' else ''}model {event.path}")
+        elif isinstance(event, DataFound):
+            self.say(f"Train dataset size: {event.training}")
+            self.say(f"Validation dataset size: {event.validation}")
+            for text in self._network:
+                self.say(text)
+        elif not isinstance(event, TAOS):
+            for line in lines(event):
+                self.say(f"warning: {line.text}" if line.warns else line.text, warns=line.warns)
 
-    def expect(self, spec: Path, network: Sequence[str]) -> None:
-        """`spec` stands for the flags: nobody wrote it, and no line names it. The lines of `network`, on what is built
-        and how it learns, come when the data have been told of."""
-        self._spec, self._network = rf"{re.escape(str(spec))}: (line \d+: jetson_config\.)?", network
+    def expect(self, network: Sequence[str]) -> None:
+        """The lines of `network`, on what is built and how it learns, come when the data have been told of."""
+        self._network = network
 
     def say(self, text: str, *, warns: bool = False) -> None:
         """A line of the log."""
         if warns or not self._quiet:
+            self._bar.take_down()
             print(f"{self._clock():%Y-%m-%d %H:%M:%S} - {text}", file=self._stream, flush=True)
-
-    def _notice(self, event: Notice) -> None:
-        if event.text.startswith(TAOS):
-            return
-        size = _SIZE.match(event.text)
-        if size and size[2] == "training":
-            self.say(f"Train dataset size: {size[1]}")
-        elif size:
-            self.say(f"Validation dataset size: {size[1]}")
-            for line in self._network:
-                self.say(line)
-        else:
-            text, warns = re.sub(f"^{self._spec}", "", event.text), event.level == "warning"
-            self.say(f"warning: {text}" if warns else text, warns=warns)
 
     def _lists(self, event: BatchDrawn) -> None:
         for name, truth in event.pictures:

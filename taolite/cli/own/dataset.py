@@ -1,4 +1,4 @@
-"""`taolite dataset convert | check | download | stats | view`: labels and images, before any training sees them."""
+"""`taolite dataset convert | check | download | stats | view`: work on labels and images before training."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taolite.cli.jetson import download
-from taolite.errors import DataError, PathError, UsageError
+from taolite.cli import download
+from taolite.cli.own.sheet import CELL, draw_sheet, require_sheet
+from taolite.cli.parsing import pixels_flag, whole
+from taolite.errors import DataError, UsageError
+from taolite.formats.registry import find_format, format_names
 
 if TYPE_CHECKING:
     from taolite.formats.check import CheckReport
@@ -21,9 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["configure"]
 
-_FORMATS = ("labelme", "kitti", "voc", "coco", "yolo")
-_READ_ONLY = ("openimages", "ccpd", "folders")
-_SPLIT = "a list that comes with the data (train -> ImageSets/Main/train.txt, train.txt), or a list file (.txt, .csv)"
+_SPLIT = "a split of the data set (a list such as ImageSets/Main/train.txt, or a folder train/), or a list file"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,57 +36,84 @@ def configure(parser: argparse.ArgumentParser) -> None:
         command.set_defaults(run=run)
         return command
 
-    convert = add("convert", _convert, "labels and images of one format into another")
-    convert.add_argument("source", type=Path, metavar="SRC", help="the folder (or label file) to read")
-    convert.add_argument("target", type=Path, metavar="DST", help="the folder to make; it must not hold anything yet")
-    convert.add_argument("--to", required=True, choices=_FORMATS, help="the format to write")
-    _add_source(convert)
-    convert.add_argument("--split", help=f"convert only these images: {_SPLIT}")
-    convert.add_argument(
-        "--val-split", type=float, metavar="PERCENT", help="write DST/train and DST/val instead of DST"
-    )
-    convert.add_argument("--seed", type=int, default=42, help="of --val-split; 42 where it is left out")
-    convert.add_argument("--image-size", type=_size, metavar="WxH", help="resize images and boxes together")
-    convert.add_argument("--image-format", choices=("jpg", "png"), help="encode all images as this")
-    convert.add_argument("--images", choices=("copy", "link", "symlink"), default="copy", help="copy images, or link")
-    convert.add_argument("--classes", type=_names, metavar="A,B", help="keep only these classes (names or a file)")
-    convert.add_argument(
-        "--rename", action="append", default=[], metavar="OLD=NEW", help="rename a class; may be repeated"
-    )
-    convert.add_argument("--skip-bad", action="store_true", help="leave out what cannot be read, with a warning each")
+    _configure_convert(add("convert", _convert, "convert labels and images to another format"))
 
-    check = add("check", _check, "say what is wrong in labels and images, by file and line; exit code 1 if anything is")
-    check.add_argument("source", type=Path, metavar="PATH", help="the folder (or label file) to check")
+    check = add(
+        "check", _check, "list all problems of labels and images, by file and line; exit code 1 if there are any"
+    )
+    check.add_argument("source", type=Path, metavar="PATH", help="folder (or label file) to check")
     _add_source(check)
     check.add_argument(
-        "--split", action="append", default=[], help=f"{_SPLIT}; repeated, no two lists may share a picture"
+        "--split", action="append", default=[], help=f"{_SPLIT}; repeatable: no two may share an image (default: all)"
     )
-    check.add_argument("--classes", type=_names, metavar="A,B", help="the classes that may occur (names or labels.txt)")
-    check.add_argument("--against", type=Path, metavar="PATH", help="a data set that must share no picture with this")
-    check.add_argument("--json", action="store_true", help="JSON on stdout")
+    check.add_argument("--classes", type=_names, metavar="A,B", help="allowed classes (names, or a labels.txt)")
+    check.add_argument("--against", type=Path, metavar="PATH", help="another data set that must share no image with it")
+    check.add_argument("--json", action="store_true", help="print JSON")
 
-    line = "fetch a public data set: openimages"
+    line = "download a public data set: openimages"
     download.configure(commands.add_parser("download", help=line, description=line))
 
     stats = add("stats", _stats, "count objects, and measure boxes and images")
-    stats.add_argument("source", type=Path, metavar="PATH", help="the folder (or label file) to measure")
+    stats.add_argument("source", type=Path, metavar="PATH", help="folder (or label file) to measure")
     _add_source(stats)
-    stats.add_argument("--split", help=_SPLIT)
-    stats.add_argument("--json", action="store_true", help="JSON on stdout")
+    stats.add_argument("--split", help=f"measure only these images: {_SPLIT} (default: all)")
+    stats.add_argument("--json", action="store_true", help="print JSON")
 
     view = add("view", _view, "draw labelled images on one sheet")
-    view.add_argument("source", type=Path, metavar="PATH", help="the folder (or label file) to look at")
-    view.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.png", help="the picture to write")
+    view.add_argument("source", type=Path, metavar="PATH", help="folder (or label file) to draw")
+    view.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.png", help="picture to write")
     _add_source(view)
-    view.add_argument("--split", help=_SPLIT)
-    view.add_argument("--count", type=int, default=12, help="images on the sheet, evenly from the set; 12")
-    view.add_argument("--columns", type=int, default=4, help="images in a row; 4")
+    view.add_argument("--split", help=f"draw only these images: {_SPLIT} (default: all)")
+    view.add_argument("--count", type=int, default=12, help="number of images, spread over the data set (default: 12)")
+    view.add_argument("--columns", type=int, default=4, help="images in a row (default: 4)")
+    text = f"greatest width of an image (default: {CELL})"
+    whole(view.add_argument("--size", type=int, default=CELL, metavar="PIXELS", help=text))
+
+
+def _configure_convert(convert: argparse.ArgumentParser) -> None:
+    convert.add_argument("source", type=Path, metavar="SRC", help="folder (or label file) to read")
+    convert.add_argument("target", type=Path, metavar="DST", help="folder to write; it must be empty or not exist")
+    names = ", ".join(format_names(written=True))
+    convert.add_argument("--to", required=True, type=_written, metavar="FORMAT", help=f"format to write: {names}")
+    _add_source(convert)
+    convert.add_argument("--split", help=f"convert only these images: {_SPLIT} (default: all)")
+    convert.add_argument(
+        "--val-split", type=float, metavar="PERCENT", help="write DST/train and DST/val, with PERCENT of images in val"
+    )
+    convert.add_argument("--seed", type=int, default=42, help="seed of --val-split (default: 42)")
+    convert.add_argument("--image-size", type=_size, metavar="WxH", help="resize images and boxes, in pixels")
+    convert.add_argument("--image-format", choices=("jpg", "png"), help="encode all images in this format")
+    convert.add_argument(
+        "--images", choices=("copy", "link", "symlink"), default="copy", help="copy or link images (default: copy)"
+    )
+    convert.add_argument("--classes", type=_names, metavar="A,B", help="keep only these classes (names, or a file)")
+    convert.add_argument("--rename", action="append", default=[], metavar="OLD=NEW", help="rename a class; repeatable")
+    convert.add_argument(
+        "--skip-bad", action="store_true", help="leave out unreadable labels and images, with warnings"
+    )
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
-    choices = (*_FORMATS, *_READ_ONLY)
-    text = "the format to read, recognised if left out; folders (never recognised): one folder of pictures a class"
-    parser.add_argument("--from", dest="format", choices=choices, help=text)
+    text = f"format to read (default: detected): {', '.join(format_names())}"
+    parser.add_argument("--from", dest="format", type=_readable, metavar="FORMAT", help=text)
+    text = "allow images that label files name outside PATH and its parent folder"
+    whole(parser.add_argument("--allow-outside", dest="outside", action="store_true", help=text))
+    pixels_flag(parser.add_argument)
+
+
+def _readable(name: str) -> str:
+    return _known(name, written=False)
+
+
+def _written(name: str) -> str:
+    return _known(name, written=True)
+
+
+def _known(name: str, *, written: bool) -> str:
+    try:
+        return find_format(name, written=written).name
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -98,8 +126,10 @@ def _size(text: str) -> tuple[int, int]:
 
 def _names(text: str) -> list[str]:
     """Names separated by commas, or the lines of a file."""
+    from taolite.formats.places import is_file
+
     path = Path(text)
-    if path.is_file():
+    if is_file(path):
         from taolite.formats.text import read_whole
 
         try:
@@ -112,12 +142,19 @@ def _names(text: str) -> list[str]:
 def _convert(options: argparse.Namespace) -> int:
     from taolite import formats
     from taolite.cli.progress import Terminal
-    from taolite.formats.split import parts_of, split_samples
+    from taolite.formats.holdout import split_samples
+    from taolite.formats.printing import printable
+    from taolite.formats.split import parts_of
 
     rename = dict(_pair(text) for text in options.rename)
     with Terminal() as listener:
         samples = formats.read(
-            options.source, options.format, split=options.split, strict=not options.skip_bad, listener=listener
+            options.source,
+            options.format,
+            split=options.split,
+            strict=not options.skip_bad,
+            outside=options.outside,
+            listener=listener,
         )
         samples = formats.choose_classes(samples, classes=options.classes, rename=rename)
         parts = {"": samples}
@@ -135,13 +172,14 @@ def _convert(options: argparse.Namespace) -> int:
                 extension=f".{options.image_format}" if options.image_format else None,
                 lists={name: part} if name else lists,
                 classes=options.classes,
+                skip_bad=options.skip_bad,
                 listener=listener,
             )
             for name, part in parts.items()
         ]
     for report in reports:
-        counts = ", ".join(f"{name} {count}" for name, count in report.labels.items()) or "no labels"
-        gone = f"; {report.left_out} without area left out" if report.left_out else ""
+        counts = ", ".join(f"{printable(name)} {count}" for name, count in report.labels.items()) or "no labels"
+        gone = f"; {_many(report.left_out, 'label')} without area left out" if report.left_out else ""
         print(f"{report.folder}: {_many(report.images, 'image')}, {counts}{gone}")
     return 0
 
@@ -164,9 +202,10 @@ def _check(options: argparse.Namespace) -> int:
             splits=options.split,
             classes=options.classes,
             against=options.against,
+            outside=options.outside,
             listener=listener,
         )
-    print(json.dumps(_check_json(report), ensure_ascii=False, indent=1) if options.json else _check_text(report))
+    print(_json(_check_json(report)) if options.json else _check_text(report))
     return 1 if report.problems else 0
 
 
@@ -180,6 +219,11 @@ def _check_text(report: CheckReport) -> str:
     notes = f", {_many(len(report.notes), 'note')}" if report.notes else ""
     what = f"{report.format}, {_many(report.images, 'image')}, {_many(report.labels, 'label')}"
     return "\n".join([*rows, f"{report.path}: {what}: {found}{notes}"])
+
+
+def _json(value: object) -> str:
+    """JSON to print; halves of characters, which no stream takes, are escaped."""
+    return json.dumps(value, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace").decode()
 
 
 def _check_json(report: CheckReport) -> dict[str, object]:
@@ -201,26 +245,35 @@ def _stats(options: argparse.Namespace) -> int:
 
     stats = measure_dataset(_read(options))
     if options.json:
-        print(json.dumps(stats.to_json(), ensure_ascii=False, indent=1))
+        print(_json(stats.to_json()))
     else:
         _print_stats(options.source, stats)
     return 0
 
 
 def _read(options: argparse.Namespace) -> list[Sample]:
-    """Leniently: a look at the data does not fail for one bad file; `check` is for those."""
+    """The samples that can be read; a bad file is a warning here, and `check` lists them all."""
     from taolite import formats
     from taolite.cli.progress import Terminal
 
     with Terminal() as listener:
-        return formats.read(options.source, options.format, split=options.split, strict=False, listener=listener)
+        return formats.read(
+            options.source,
+            options.format,
+            split=options.split,
+            strict=False,
+            outside=options.outside,
+            listener=listener,
+        )
 
 
 def _print_stats(source: Path, stats: DatasetStats) -> None:
+    from taolite.formats.printing import printable
     from taolite.formats.stats import PERCENTILES
 
     per_image = f"{stats.per_image[0]:g} to {stats.per_image[-1]:g}, median {stats.per_image[3]:g}"
-    print(f"{source}: {_many(stats.images, 'image')} ({stats.background} without labels), {stats.boxes} labels")
+    background = f"({stats.background} without labels)"
+    print(f"{source}: {_many(stats.images, 'image')} {background}, {_many(stats.boxes, 'label')}")
     print(f"labels in an image: {per_image}")
     sizes = ", ".join(f"{width}x{height} ({count})" for (height, width), count in stats.sizes[:5])
     more = f" and {len(stats.sizes) - 5} more" if len(stats.sizes) > 5 else ""
@@ -229,7 +282,7 @@ def _print_stats(source: Path, stats: DatasetStats) -> None:
     head = ("class", "labels", "images", "no area", "width", "height", "area %")
     rows = [
         (
-            entry.name,
+            printable(entry.name),
             str(entry.boxes),
             str(entry.images),
             str(entry.without_area),
@@ -246,11 +299,12 @@ def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None
     """rich's table on a terminal, aligned columns elsewhere."""
     if sys.stdout.isatty():
         from rich.console import Console
+        from rich.markup import escape
         from rich.table import Table
 
         table = Table(*head)
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         Console().print(table)
         return
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
@@ -259,37 +313,10 @@ def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None
 
 
 def _view(options: argparse.Namespace) -> int:
-    from PIL import Image
-
-    from taolite.files import open_atomic
-    from taolite.formats.photo import read_photo
-    from taolite.media.overlay import contact_sheet, draw_boxes, palette
-
-    kind = Image.registered_extensions().get(options.output.suffix.lower())
-    if kind is None:
-        raise PathError(f"{options.output}: a picture is written; give it a name that ends in .png or .jpg")
-    if options.count < 1 or options.columns < 1:
-        raise UsageError("--count and --columns need to be 1 or more")
-    samples = _read(options)
-    names = sorted({label.name for sample in samples for label in sample.labels})
-    colours = dict(zip(names, palette(len(names)), strict=True))
-    step = max(1.0, len(samples) / options.count)
-    chosen = [samples[int(index * step)] for index in range(min(options.count, len(samples)))]
-    pictures = [
-        draw_boxes(
-            read_photo(sample),
-            sample.boxes_n4,
-            [label.name for label in sample.labels],
-            [colours[label.name] for label in sample.labels],
-        )
-        for sample in chosen
-    ]
-    heading = f"{options.source}: {len(chosen)} of {_many(len(samples), 'image')}"
-    titles = [sample.image.name for sample in chosen]
-    sheet = contact_sheet(pictures, columns=options.columns, titles=titles, heading=heading)
-    with open_atomic(options.output) as stream:
-        Image.fromarray(sheet).save(stream, format=kind)
-    print(f"{options.output}: {len(chosen)} of {_many(len(samples), 'image')}")
+    size = {"count": options.count, "columns": options.columns, "size": options.size}
+    require_sheet(options.output, **size)
+    drawn, of = draw_sheet(_read(options), options.output, title=str(options.source), **size)
+    print(f"{options.output}: {drawn} of {_many(of, 'image')}")
     return 0
 
 

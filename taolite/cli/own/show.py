@@ -1,4 +1,4 @@
-"""`taolite inspect FILE`: what an artifact holds. Without the key, what may be told without it."""
+"""`taolite show FILE`: what an artifact holds. Without the key, what may be told without it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from taolite.cli.parsing import mount_flag
+
 __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `taolite inspect`."""
-    parser.add_argument("file", type=Path, help="a .tlt, .etlt, .onnx, checkpoint, engine, or anything else")
-    parser.add_argument("-k", "--key", metavar="KEY", help="KEY, @FILE, or the variable TAOLITE_KEY")
-    parser.add_argument("--mount", action="append", default=[], metavar="SRC:DST", help="where a container path lies")
-    parser.add_argument("--json", action="store_true", help="one JSON object, for machines")
+    """Add the arguments of `taolite show`."""
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help=".tlt, .etlt, .onnx, checkpoint, engine, or any other file")
+    text = "key of a sealed file: KEY, @FILE, or the variable TAOLITE_KEY"
+    add("-k", "--key", metavar="KEY", help=text)
+    mount_flag(add)
+    add("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=_run)
 
 
@@ -39,7 +43,8 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     yield facts["path"]
     yield _row("kind", facts["what"])
     yield _row("size", f"{facts['bytes']:,} bytes")
-    yield _row("sha256", facts["sha256"])
+    if "sha256" in facts:
+        yield _row("sha256", facts["sha256"])
     if facts["sealed"] and not facts["opened"]:
         yield _row("sealed", "yes; give -k KEY to see the rest. Not checked yet:")
     for name in ("writer", "task", "backend", "precision", "opset"):
@@ -83,6 +88,7 @@ def _input(preprocessing: Mapping[str, Any]) -> str:
     fit = {
         "crop": "larger photos are cut, smaller ones padded",
         "stretch": "photos are stretched to it",
+        "cover": "photos are resized with their aspect and the middle is cut out",
         "aspect": "photos are resized with their aspect and padded",
     }
     return f"{preprocessing['channels']} x {height} x {width} (channels, height, width); {fit[preprocessing['fit']]}"

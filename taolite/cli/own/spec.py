@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taolite.cli.parsing import mount_flag
+
 if TYPE_CHECKING:
     from taolite.spec import Kind, SpecModel
 
@@ -25,19 +27,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         command.set_defaults(run=run)
         return command
 
-    check = add("check", _check, "say what is wrong in spec files: every problem at once, with line and column")
+    check = add("check", _check, "check spec files: every problem with its line and column")
     check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a spec file")
-    show = add("show", _show, "print a spec as it will be used, with every default filled in")
+    show = add("show", _show, "print a spec with all defaults filled in")
     show.add_argument("file", type=Path, metavar="FILE", help="a spec file")
     for command in (check, show):
-        command.add_argument(
-            "--mount", action="append", default=[], metavar="SRC:DST", help="where a container path lies"
-        )
-    show.add_argument("--json", action="store_true", help="JSON instead of the spec's own format")
-    schema = add("schema", _schema, "print the JSON schema of a kind of spec: fields, types, ranges, units, meanings")
+        mount_flag(command.add_argument)
+    show.add_argument("--json", action="store_true", help="print JSON (default: the spec's own format)")
+    schema = add("schema", _schema, "print the JSON schema of a spec: fields, types, ranges, units, meanings")
     schema.add_argument(
         "kind", nargs="?", choices=_SCHEMAS, default="detectnet", metavar="KIND",
-        help=f"{', '.join(_SCHEMAS[:-1])} or {_SCHEMAS[-1]}; detectnet where it is left out",
+        help=f"{', '.join(_SCHEMAS[:-1])} or {_SCHEMAS[-1]} (default: detectnet)",
     )  # fmt: skip
 
 

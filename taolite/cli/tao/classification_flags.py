@@ -5,68 +5,74 @@ from __future__ import annotations
 
 import argparse
 
+from taolite.cli.parsing import without_effect
 from taolite.cli.tao import flags
-from taolite.cli.tao.flags import key_flag, training, without_effect
+from taolite.cli.tao.flags import SPEC, key_flag, results_flag, runtime_flag, skip_corrupt_flag, training
 
 __all__ = ["calibration_tensorfile", "evaluate", "export", "inference", "train"]
 
-_RUNTIMES = ("onnxruntime", "openvino")
+_CHECKED = "class map (JSON) to compare with the classes of the model"
 
 
 def train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-e", "--experiment_spec_file", required=True, metavar="SPEC", help="the spec")
-    parser.add_argument("-r", "--results_dir", required=True, metavar="DIR", help="the run's folder")
-    parser.add_argument("-c", "--classmap", metavar="FILE", help="JSON {class: number}; else the sorted class folders")
-    parser.add_argument("--skip-corrupt", action="store_true", help="leave out pictures that cannot be read")
-    parser.add_argument("--workers", type=int, metavar="N", help="threads that prepare images; else as -e says")
-    training(parser)
-    without_effect(parser, "--init_epoch", why="a run goes on by itself from where its results folder stands")
+    add = parser.add_argument
+    add("-e", "--experiment_spec_file", required=True, metavar="SPEC", help=SPEC)
+    add("-r", "--results_dir", required=True, metavar="DIR", help="run folder")
     key_flag(parser)
+    text = "JSON {class: number} (default: class folders in alphabetical order)"
+    add("-c", "--classmap", metavar="FILE", help=text)
+    text = "threads that prepare images (default: n_workers of SPEC)"
+    add("--workers", type=int, metavar="N", help=text)
+    training(parser)
+    without_effect(parser, "--init_epoch", why="a run continues from its results folder")
 
 
 def evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-e", "--experiment_spec", required=True, metavar="SPEC", help="the spec, with eval_config")
-    parser.add_argument("-m", "--model_path", metavar="MODEL", help="instead of the spec's: .tlt, .onnx or an engine")
-    parser.add_argument("-cm", "-c", "--classmap", metavar="FILE", help="checked: the model knows its classes")
-    parser.add_argument("-b", "--batch_size", type=int, metavar="N", help="images at once, instead of the spec's")
-    parser.add_argument(
-        "-r", "--results_dir", metavar="DIR", help="where status.json, results.json and confusion.png are written"
-    )
-    text = "class folders to score, instead of the spec's eval_dataset_path"
-    parser.add_argument("-i", "--image_dir", dest="pictures", metavar="DIR", help=text)
-    parser.add_argument("--skip-corrupt", action="store_true", help="leave out pictures that cannot be read")
-    parser.add_argument("--runtime", choices=_RUNTIMES, help="what runs an .etlt or .onnx")
-    parser.add_argument("--json", action="store_true", help="the scores as one JSON object")
-    parser.set_defaults(framework="tlt")
+    add = parser.add_argument
+    add("-e", "--experiment_spec", required=True, metavar="SPEC", help=f"{SPEC} with eval_config")
+    text = "model: .tlt, .etlt, .onnx or engine (default: eval_config.model_path)"
+    add("-m", "--model_path", metavar="MODEL", help=text)
     key_flag(parser)
+    add("-cm", "-c", "--classmap", metavar="FILE", help=_CHECKED)
+    add("-b", "--batch_size", type=int, metavar="N", help="images in a batch (default: that of SPEC)")
+    results_flag(parser, "-r", "--results_dir", files="status.json, results.json and confusion.png")
+    text = "class folders to score (default: eval_dataset_path of SPEC)"
+    add("-i", "--image_dir", dest="pictures", metavar="DIR", help=text)
+    skip_corrupt_flag(add)
+    runtime_flag(parser)
+    add("--json", action="store_true", help="print the scores as one JSON object")
+    parser.set_defaults(framework="tlt")
     without_effect(parser, "--label_dir -l")
 
 
 def export(parser: argparse.ArgumentParser) -> None:
     flags.export(parser)
-    parser.add_argument("--classmap_json", metavar="FILE", help="checked: the model knows its classes")
+    parser.add_argument("--classmap_json", metavar="FILE", help=_CHECKED)
 
 
 def calibration_tensorfile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-e", "--experiment_spec_file", required=True, metavar="SPEC", help="the spec")
-    parser.add_argument(
-        "-o", "--output", dest="output_path", required=True, metavar="FILE", help="the tensorfile (HDF5)"
-    )
-    parser.add_argument("-m", "--max_batches", type=int, default=1, metavar="N", help="so many; -1 is all")
-    parser.add_argument("--use_validation_set", action="store_true", help="validation instead of training images")
-    parser.add_argument("-r", "--results_dir", metavar="DIR", help="where status.json is written")
+    add = parser.add_argument
+    add("-e", "--experiment_spec_file", required=True, metavar="SPEC", help=SPEC)
+    add("-o", "--output", dest="output_path", required=True, metavar="FILE", help="tensorfile to write (HDF5)")
+    text = "number of batches; -1 is all (default: 1)"
+    add("-m", "--max_batches", type=int, default=1, metavar="N", help=text)
+    text = "take validation images (default: training images)"
+    add("--use_validation_set", action="store_true", help=text)
+    results_flag(parser, "-r", "--results_dir")
     key_flag(parser)
 
 
 def inference(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-m", "--model_path", required=True, metavar="MODEL", help=".tlt, .etlt, .onnx or an engine")
-    parser.add_argument("-i", "--image", metavar="PICTURE", help="one picture, whose scores are printed; or a folder")
-    parser.add_argument("-d", "--image_dir", metavar="DIR", help="pictures, also those in folders below: result.csv")
-    parser.add_argument("-e", "--experiment_spec", metavar="SPEC", help="whether pictures are cropped; else the model")
-    parser.add_argument("-b", "--batch_size", type=int, metavar="N", help="pictures at once")
-    parser.add_argument("-cm", "-c", "--classmap", metavar="FILE", help="checked: the model knows its classes")
-    parser.add_argument(
-        "-r", "--results_dir", metavar="DIR", help="result.csv and images_annotated/; else result.csv beside -d"
-    )
-    parser.add_argument("--runtime", choices=_RUNTIMES, help="what runs an .etlt or .onnx")
+    add = parser.add_argument
+    add("-m", "--model_path", required=True, metavar="MODEL", help="model: .tlt, .etlt, .onnx or engine")
+    add("-i", "--image", metavar="PICTURE", help="one picture, whose scores are printed; or a folder")
+    text = "folder of pictures, with the folders below; writes result.csv"
+    add("-d", "--image_dir", metavar="DIR", help=text)
     key_flag(parser)
+    text = "spec that says whether pictures are cropped (default: as the model was trained)"
+    add("-e", "--experiment_spec", metavar="SPEC", help=text)
+    add("-b", "--batch_size", type=int, metavar="N", help="pictures in a batch (default: that of SPEC, or 1)")
+    add("-cm", "-c", "--classmap", metavar="FILE", help=_CHECKED)
+    text = "folder for result.csv and images_annotated/ (default: result.csv in the folder of -d)"
+    add("-r", "--results_dir", metavar="DIR", help=text)
+    runtime_flag(parser)

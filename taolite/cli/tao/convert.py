@@ -13,12 +13,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taolite.cli.parsing import mount_flag
+from taolite.cli.tao.flags import backend_flag
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
     from taolite.engines.build import Profile
-    from taolite.stages.engine import EngineReport
+    from taolite.stages.exporting.engine import EngineReport
     from taolite.workspace.mounts import Mounts
 
 __all__ = ["capabilities", "configure", "engine_text"]
@@ -26,55 +28,43 @@ __all__ = ["capabilities", "configure", "engine_text"]
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `taolite convert`."""
-    parser.add_argument("model", type=Path, help="the exported model, .etlt (sealed) or .onnx (plain)")
-    parser.add_argument("-k", dest="key", metavar="KEY", help="the key of a sealed model: KEY, @FILE, or TAOLITE_KEY")
-    parser.add_argument("-e", dest="engine", type=Path, default=Path("saved.engine"), help="the engine to write")
-    parser.add_argument("-t", dest="precision", choices=("fp32", "fp16", "int8"), help="default: as in the model")
-    parser.add_argument(
-        "-m", dest="max_batch", type=int, metavar="N", help="largest batch (16, or what the model fixes)"
-    )
-    parser.add_argument(
-        "-p",
-        dest="profiles",
-        action="append",
-        metavar="NAME,MIN,OPT,MAX",
-        help="shapes of an input, each like 1x3x544x960",
-    )
-    parser.add_argument("-w", dest="workspace", type=int, default=1 << 30, metavar="BYTES", help="GPU scratch memory")
-    parser.add_argument("-d", dest="dims", metavar="C,H,W", help="input dimensions; checked against the model")
-    parser.add_argument("-o", dest="outputs", metavar="NAMES", help="output names; checked against the model")
-    parser.add_argument("-u", dest="dla_core", type=int, metavar="N", help="DLA core of a Jetson (backend tensorrt)")
-    parser.add_argument(
-        "-i", dest="layout", choices=("nchw", "nhwc", "nc"), help="no effect: the model knows its layout"
-    )
-    parser.add_argument("-s", dest="strict", action="store_true", help="no effect: types are always strict")
-    parser.add_argument(
-        "-b", dest="calibration_batch", type=int, metavar="N", help="no effect: nothing is calibrated here"
-    )
-    parser.add_argument(
-        "-c",
-        dest="calibration_cache",
-        type=Path,
-        metavar="FILE",
-        help="ranges that turn an fp32 model into int8 (cal.bin)",
-    )
-    parser.add_argument(
-        "--backend", choices=("tensorrt", "tensorrt_rtx", "openvino"), help="default: what runs on this machine"
-    )
-    parser.add_argument(
-        "--compute-capability",
-        metavar="LIST",
-        help="GPUs to build for, as 7.5,8.6 or 75,86; needs no GPU here (tensorrt_rtx)",
-    )
-    parser.add_argument("--mount", action="append", default=[], metavar="SRC:DST", help="where a container path lies")
-    parser.add_argument("--json", action="store_true", help="one JSON object, for machines")
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help="export: .etlt (sealed) or .onnx (plain)")
+    text = "key of a sealed model: KEY, @FILE, or the variable TAOLITE_KEY"
+    add("-k", dest="key", metavar="KEY", help=text)
+    text = "engine to write (default: saved.engine)"
+    add("-e", dest="engine", type=Path, default=Path("saved.engine"), metavar="FILE", help=text)
+    text = "precision (default: that of the model)"
+    add("-t", dest="precision", choices=("fp32", "fp16", "int8"), help=text)
+    text = "largest batch size (default: 16, or the fixed one of the model)"
+    add("-m", dest="max_batch", type=int, metavar="N", help=text)
+    text = "shapes of an input, each like 1x3x544x960; may be repeated"
+    add("-p", dest="profiles", action="append", metavar="NAME,MIN,OPT,MAX", help=text)
+    text = "GPU memory for the build in bytes (default: 1 GiB; no limit with TensorRT-RTX)"
+    add("-w", dest="workspace", type=int, metavar="BYTES", help=text)
+    add("-d", dest="dims", metavar="C,H,W", help="input size, checked against that of the model")
+    add("-o", dest="outputs", metavar="NAMES", help="output names, checked against those of the model")
+    text = "calibration cache that turns an fp32 model into int8 (default with -t int8: cal.bin, if it exists)"
+    add("-c", dest="calibration_cache", type=Path, metavar="FILE", help=text)
+    add("-u", dest="dla_core", type=int, metavar="N", help="DLA core of a Jetson (backend tensorrt)")
+    backend_flag(add, default="TensorRT where it is installed, else OpenVINO")
+    text = "GPUs to build for, e.g. 7.5,8.6 or 75,86; needs no GPU here (tensorrt_rtx)"
+    add("--compute-capability", metavar="LIST", help=text)
+    mount_flag(add)
+    add("--json", action="store_true", help="print one JSON object")
+
+    add = parser.add_argument_group("without effect").add_argument
+    add("-i", dest="layout", choices=("nchw", "nhwc", "nc"), help="layout of the input; the model knows it")
+    add("-s", dest="strict", action="store_true", help="strict types; they always are")
+    text = "batch size of a calibration; nothing is calibrated here"
+    add("-b", dest="calibration_batch", type=int, metavar="N", help=text)
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
     from taolite.engines.build import choose_backend
-    from taolite.stages import engine
+    from taolite.stages.exporting import engine
     from taolite.workspace.mounts import Mounts
 
     mounts = Mounts.load(options.mount)
@@ -94,10 +84,11 @@ def _run(options: argparse.Namespace) -> int:
             profiles=_profiles(options.profiles) or None,
             input_chw=_dims(options.dims),
             output_names=_names(options.outputs),
-            workspace_bytes=_positive("-w", options.workspace),
+            workspace_bytes=None if options.workspace is None else _positive("-w", options.workspace),
             compute_capabilities=targets,
             dla_core=options.dla_core if backend == "tensorrt" else None,
             calibration=_cache(options, mounts),
+            runs_here=False,
             listener=terminal,
         )
     print(json.dumps(_facts(report), indent=2) if options.json else engine_text(report))

@@ -18,7 +18,7 @@ def configure(parser: TaoParser) -> None:
         (
             (gen_trt_engine, lifecycle.run_gen_trt_engine, "build an engine from an export"),
             (evaluate, detectnet.run_evaluate, "score an engine on the validation images"),
-            (inference, detectnet.run_inference, "annotated pictures and labels"),
+            (inference, detectnet.run_inference, "find objects: annotated pictures and KITTI labels"),
         ),
         network=detectnet.NETWORK,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,24 +16,19 @@ from taolite.cli.parsing import TaoParser, positive
 from taolite.cli.tao import detectnet_flags as flags
 from taolite.cli.tao import flags as shared
 from taolite.cli.tao import lifecycle
-from taolite.cli.tao.lifecycle import Network, mounts_of, opening_key, scored, status_of, trained
+from taolite.cli.tao.lifecycle import Network, at_work, mounts_of, opening_key, scored, status_of, told, trained
+from taolite.cli.words import looked
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
     from taolite.stages.evaluate import Evaluation
-    from taolite.tasks.base import Task
+    from taolite.tasks.base import Experiment
     from taolite.workspace.status import StatusFile
 
 __all__ = ["NETWORK", "configure", "run_evaluate", "run_inference"]
 
 
-def _task(options: argparse.Namespace) -> Task:
-    from taolite.tasks import base
-
-    return base.find("detectnet")
-
-
-NETWORK = Network("detectnet_v2", "DetectNet_v2", _task)
+NETWORK = Network("detectnet", "detectnet_v2", "DetectNet_v2")
 
 
 def configure(parser: TaoParser) -> None:
@@ -41,17 +37,17 @@ def configure(parser: TaoParser) -> None:
         parser,
         shared.common,
         (
-            (flags.dataset_convert, _run_dataset_convert, "labels into TFRecords"),
-            (flags.train, _run_train, "train, or go on training"),
+            (flags.dataset_convert, _run_dataset_convert, "convert labels to TFRecords"),
+            (flags.train, _run_train, "train a model, or continue a training"),
             (flags.evaluate, run_evaluate, "score a model on the validation images"),
-            (shared.prune, lifecycle.run_prune, "remove the weakest channels of a model"),
-            (shared.export, lifecycle.run_export, "write the sealed .etlt, or .onnx"),
+            (shared.prune, lifecycle.run_prune, "remove the channels of a model with the smallest norms"),
+            (shared.export, lifecycle.run_export, "export a model: sealed .etlt, or .onnx"),
             (
                 flags.calibration_tensorfile,
                 lifecycle.run_calibration_tensorfile,
-                "training images into a tensorfile for int8",
+                "collect training images for int8 calibration",
             ),
-            (flags.inference, run_inference, "annotated pictures and labels"),
+            (flags.inference, run_inference, "find objects: annotated pictures and KITTI labels"),
             (shared.gen_trt_engine, lifecycle.run_gen_trt_engine, "build an engine from an export"),
         ),
         network=NETWORK,
@@ -60,18 +56,18 @@ def configure(parser: TaoParser) -> None:
 
 def _run_train(options: argparse.Namespace) -> int:
     from taolite.cli.render import train_block
-    from taolite.tasks.detectnet.task import DEFAULT_SPEC
+    from taolite.events import Notice
+    from taolite.tasks.detectnet.task import DEFAULT_SPEC, TASK
 
     mounts, named = mounts_of(options), options.experiment_spec_file
     results = options.results_dir or str(Path.home() / f"experiments/drivenet_{datetime.now():%Y%m%d_%H%M%S}")
-    report = trained(
-        options,
-        mounts.resolve(named) if named else DEFAULT_SPEC,
-        mounts.resolve(results),
-        name=options.model_name,
-        workers=options.workers,
-        mounts=mounts,
-    )
+    spec = mounts.resolve(named) if named else DEFAULT_SPEC
+    with at_work(options) as (world, show):
+        show(Notice(f"Loading experiment spec at {spec}."))
+        experiment = told(TASK.read(spec, resolve=mounts.resolve), spec, show)
+        name, workers = options.model_name, options.workers
+        root = mounts.resolve(results)
+        report = trained(options, experiment, root, name=name, workers=workers, world=world, show=show)
     voc = report.evaluation.card.beside["VOC"].value
     print(train_block(report, f"(VOC, all points: {100 * voc:.2f} %) "))
     return 0
@@ -80,16 +76,22 @@ def _run_train(options: argparse.Namespace) -> int:
 def run_evaluate(options: argparse.Namespace) -> int:
 
     from taolite.cli.render import evaluation_block, scores_json
-    from taolite.stages.record import record_scores, write_results
+    from taolite.stages.training.record import record_scores, write_results
 
     def record(status: StatusFile, folder: Path, evaluation: Evaluation) -> None:
         record_scores(status, evaluation.card.main, evaluation.cost)
         write_results(folder / "results.json", evaluation.card.main)
 
+    def read(classes: tuple[str, ...] | None) -> Experiment:
+        from taolite.tasks.detectnet.task import TASK
+
+        return TASK.read(mounts.resolve(options.experiment_spec), resolve=mounts.resolve).model
+
     mounts = mounts_of(options)
     evaluation = scored(
         options,
         mounts.resolve(options.model_path),
+        read,
         mounts=mounts,
         batch_size=positive("-b", options.batch_size),
         record=record,
@@ -105,9 +107,9 @@ def run_inference(options: argparse.Namespace) -> int:
     from taolite.media.sources import open_source
     from taolite.sinks.base import guarded
     from taolite.sinks.wandb import open_wandb
-    from taolite.stages.device import choose
-    from taolite.stages.infer import infer, planned
-    from taolite.stages.models import open_engine_plan, open_model
+    from taolite.stages.inference.infer import infer, plan_meta, planned
+    from taolite.stages.inference.listeners import annotated_folder, labels
+    from taolite.stages.inference.models import Computer, open_engine_plan, open_model
     from taolite.tasks.detectnet.inference import load_plan
 
     mounts = mounts_of(options)
@@ -124,20 +126,25 @@ def run_inference(options: argparse.Namespace) -> int:
             show(Notice(f"{options.experiment_spec}: {warning}", "warning"))
         for note in plan.notes if plan else ():
             show(Notice(note))
-        device = choose(gpus=options.gpus, gpu_index=options.gpu_index or ([plan.gpu_index] if plan else None))
+        computer = Computer(options.gpus, options.gpu_index or ([plan.gpu_index] if plan else None))
         key, runtime = opening_key(options), options.runtime
         if engine is not None:
             model = open_engine_plan(
                 engine,
                 resolve=mounts.resolve,
                 key=key,
-                device=device,
+                of=NETWORK.task,
+                computer=computer,
                 runtime=runtime,
                 batch_size=batch_size,
                 listener=show,
             )
         else:
-            model = open_model(mounts.resolve(named), key=key, device=device, runtime=runtime)
+            path = mounts.resolve(named)
+            assumed = partial(plan_meta, plan) if plan is not None else None
+            model = open_model(
+                path, key=key, of=NETWORK.task, computer=computer, runtime=runtime, assumed=assumed, listener=show
+            )
         stack.callback(model.close)
         model, drawing = planned(model, plan)
         output = mounts.resolve(options.results_dir)
@@ -147,10 +154,15 @@ def run_inference(options: argparse.Namespace) -> int:
                 guarded("wandb", lambda: open_wandb(wandb, output, {}), lambda text: show(Notice(text, "warning")))
             )
             stack.callback(sinks[0].close)
-        report = infer(model, source, output, drawing=drawing, batch_size=batch_size, sinks=sinks, listener=show)
-    found = ", ".join(f"{name} {count}" for name, count in report.detections.items())
-    print(f"{report.images} pictures: {found} ({model.runs_on}, {1000 * report.seconds_per_image:.1f} ms a picture)")
-    print(f"results: {report.folder}")
+        listeners = []
+        if plan is None or plan.overlay:
+            folder = output / "images_annotated"
+            listeners.append(annotated_folder(folder, source, drawing, stack, services=sinks, listener=show))
+        if plan is None or plan.labels:
+            listeners.append(labels(output / "labels", drawing, listener=show))
+        report = infer(model, source, listeners, drawing=drawing, batch_size=batch_size, listener=show)
+    print(looked(report.images, report.detections, model.runs_on, report.seconds_per_image))
+    print(f"results: {output}")
     return 0
 
 

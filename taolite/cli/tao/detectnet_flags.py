@@ -4,66 +4,76 @@ from __future__ import annotations
 
 import argparse
 
-from taolite.cli.tao.flags import key_flag, training, without_effect
+from taolite.cli.parsing import without_effect
+from taolite.cli.tao.flags import SPEC, key_flag, results_flag, runtime_flag, skip_corrupt_flag, training
 
 __all__ = ["calibration_tensorfile", "dataset_convert", "evaluate", "inference", "train"]
 
+WORKERS = "processes that read labels (default: one for each CPU core, 8 at most)"
+
 
 def dataset_convert(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-d", "--dataset_export_spec", required=True, metavar="SPEC", help="TAO's conversion spec")
-    parser.add_argument("-o", "--output_filename", required=True, metavar="PREFIX", help="files are PREFIX-fold-...")
-    parser.add_argument("-f", "--validation_fold", type=int, metavar="FOLD", help="the fold the sample modifier leaves")
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help="processes that read labels; else one a processor, 8 at most"
-    )
-    parser.add_argument("-r", "--results_dir", metavar="DIR", help="where status.json is written")
+    add = parser.add_argument
+    add("-d", "--dataset_export_spec", required=True, metavar="SPEC", help="conversion spec")
+    add("-o", "--output_filename", required=True, metavar="PREFIX", help="records to write: PREFIX-fold-...")
+    text = "fold that the sample modifier leaves as it is"
+    add("-f", "--validation_fold", type=int, metavar="FOLD", help=text)
+    add("--workers", type=int, metavar="N", help=WORKERS)
+    results_flag(parser, "-r", "--results_dir")
     key_flag(parser)
 
 
 def train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-e", "--experiment_spec_file", metavar="SPEC", help="training spec; else TAO's built-in one")
-    parser.add_argument("-r", "--results_dir", metavar="DIR", help="the run's folder; else ~/experiments/drivenet_DATE")
-    parser.add_argument("-n", "--model_name", default="model", metavar="NAME", help="the model is weights/NAME.tlt")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="threads that prepare images")
-    training(parser)
+    add = parser.add_argument
+    add("-e", "--experiment_spec_file", metavar="SPEC", help=f"{SPEC} (default: TAO's built-in one)")
+    text = "run folder (default: ~/experiments/drivenet_DATE)"
+    add("-r", "--results_dir", metavar="DIR", help=text)
+    text = "name of the model, weights/NAME.tlt (default: model)"
+    add("-n", "--model_name", default="model", metavar="NAME", help=text)
     key_flag(parser)
+    add("--workers", type=int, default=2, metavar="N", help="threads that prepare images (default: 2)")
+    training(parser)
 
 
 def evaluate(parser: argparse.ArgumentParser, *, deploy: bool = False) -> None:
     """`deploy`: as TAO Deploy has it, where -r is required (reference/deploy.md 2.4)."""
-    parser.add_argument("-e", "--experiment_spec", required=True, metavar="SPEC", help="the training spec")
-    parser.add_argument("-m", "--model_path", required=True, metavar="MODEL", help=".tlt, .etlt, .onnx or an engine")
-    parser.add_argument("-f", "--framework", choices=("tlt", "tensorrt"), default="tlt", help="tensorrt: an engine")
-    parser.add_argument("--use_training_set", action="store_true", help="score the training images")
-    parser.add_argument(
-        "-b", "--batch_size", type=int, metavar="N", help="images at once; unless told, as -m or -e say"
-    )
-    parser.add_argument(
-        "-r", "--results_dir", required=deploy, metavar="DIR", help="where status.json and results.json are written"
-    )
-    parser.add_argument("--runtime", choices=("onnxruntime", "openvino"), help="what runs an .etlt or .onnx")
-    parser.add_argument("--json", action="store_true", help="the scores as one JSON object")
+    add = parser.add_argument
+    add("-e", "--experiment_spec", required=True, metavar="SPEC", help=SPEC)
+    add("-m", "--model_path", required=True, metavar="MODEL", help="model: .tlt, .etlt, .onnx or engine")
     key_flag(parser)
+    text = "tensorrt: the model is an engine (default: tlt)"
+    add("-f", "--framework", choices=("tlt", "tensorrt"), default="tlt", help=text)
+    text = "score the training images (default: the validation images)"
+    add("--use_training_set", action="store_true", help=text)
+    text = "images in a batch (default: that of the engine or spec)"
+    add("-b", "--batch_size", type=int, metavar="N", help=text)
+    results_flag(parser, "-r", "--results_dir", files="status.json and results.json", needed=deploy)
+    skip_corrupt_flag(add)
+    runtime_flag(parser)
+    add("--json", action="store_true", help="print the scores as one JSON object")
     without_effect(parser, "--image_dir -i", "--label_dir -l")
 
 
 def calibration_tensorfile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-e", "--experiment_spec_file", required=True, metavar="SPEC", help="the training spec")
-    parser.add_argument("-o", "--output_path", required=True, metavar="FILE", help="the tensorfile (HDF5)")
-    parser.add_argument("-m", "--max_batches", type=int, default=-1, metavar="N", help="so many; -1 is all")
-    parser.add_argument("--use_validation_set", action="store_true", help="validation instead of training images")
-    parser.add_argument("-r", "--results_dir", metavar="DIR", help="where status.json is written")
+    add = parser.add_argument
+    add("-e", "--experiment_spec_file", required=True, metavar="SPEC", help=SPEC)
+    add("-o", "--output_path", required=True, metavar="FILE", help="tensorfile to write (HDF5)")
+    add("-m", "--max_batches", type=int, default=-1, metavar="N", help="number of batches (default: -1, all)")
+    text = "take validation images (default: training images)"
+    add("--use_validation_set", action="store_true", help=text)
+    results_flag(parser, "-r", "--results_dir")
     key_flag(parser)
 
 
 def inference(parser: argparse.ArgumentParser, *, deploy: bool = False) -> None:
     """`deploy`: as TAO Deploy has it: -e and -m are required (reference/deploy.md 2.5)."""
-    parser.add_argument(
-        "-e", "--experiment_spec", required=deploy, metavar="SPEC", help="TAO's inference spec; else the model's own"
-    )
-    parser.add_argument("-i", "--image_dir", required=True, metavar="PLACE", help="folder, picture, video or camera")
-    parser.add_argument("-r", "-o", "--results_dir", required=True, metavar="DIR", help="images_annotated/ and labels/")
-    parser.add_argument("-m", "--model_path", required=deploy, metavar="MODEL", help="instead of the spec's")
-    parser.add_argument("-b", "--batch_size", type=int, metavar="N", help="pictures at once, instead of the spec's")
-    parser.add_argument("--runtime", choices=("onnxruntime", "openvino"), help="what runs an .etlt or .onnx")
+    add = parser.add_argument
+    text = "inference spec (default: what the model says)"
+    add("-e", "--experiment_spec", required=deploy, metavar="SPEC", help=text.partition(" (")[0] if deploy else text)
+    add("-i", "--image_dir", required=True, metavar="PLACE", help="folder, picture, video or camera (/dev/video0)")
+    text = "folder for images_annotated/ and labels/"
+    add("-r", "-o", "--results_dir", required=True, metavar="DIR", help=text)
+    add("-m", "--model_path", required=deploy, metavar="MODEL", help="model (default: the one in SPEC)")
     key_flag(parser)
+    add("-b", "--batch_size", type=int, metavar="N", help="pictures in a batch (default: that of SPEC, or 1)")
+    runtime_flag(parser)

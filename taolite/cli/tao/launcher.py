@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from taolite import __version__
+from taolite.cli.parsing import near
 from taolite.errors import UsageError
 
 __all__ = ["configure", "translate"]
@@ -27,6 +28,7 @@ _NETWORKS = {
 }
 _DEPLOY = {**_NETWORKS, "detectnet_v2": "deploy"}
 _DATASET = ("convert", "check", "stats", "view")
+_OTHERS = ("converter", "dataset", "list", "info", "stop")
 _USAGE = """usage: tao detectnet_v2 TASK ...          the same with model in front, as TAO 5 writes it
        tao classification_tf1 TASK ...    image classification; classification, as TAO 3 and 4 write it
        tao ssd TASK ...                   SSD; dssd is the same program, and its networks are not built here
@@ -58,17 +60,17 @@ def translate(words: Sequence[str]) -> list[str]:
         if rest and rest[0] in _DATASET:
             return ["dataset", *rest]
         asked = f"tao dataset {rest[0]}" if rest else "tao dataset"
-        raise UsageError(f"{asked}: there is {', '.join(_DATASET)} here; `taolite dataset --help` tells what they do")
+        raise UsageError(f"{asked}: taolite has {', '.join(_DATASET)}; see `taolite dataset --help`")
     if group in ("model", "deploy"):
         if rest and rest[0] in _NETWORKS:
             return [(_DEPLOY if group == "deploy" else _NETWORKS)[rest[0]], *rest[1:]]
         asked = " ".join(["tao", group, *rest[:1]])
     else:
         asked = f"tao {group}"
-    raise UsageError(
-        f"{asked}: this version's networks are {', '.join(_NETWORKS)}; besides, tao takes converter, dataset, list, "
-        "info and stop"
-    )
+    meant = near(asked.split()[-1], (*_NETWORKS, *_OTHERS))
+    hint = f"; did you mean {meant}?" if meant else ""
+    others = f"{', '.join(_OTHERS[:-1])} and {_OTHERS[-1]}"
+    raise UsageError(f"{asked}: taolite runs {', '.join(_NETWORKS)}; tao also takes {others}{hint}")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -82,7 +84,7 @@ def _run(options: argparse.Namespace) -> int:
         print(_info(verbose="--verbose" in words[1:]))
         return 0
     if words[0] in ("list", "stop"):
-        print("taolite runs no containers: nothing to list or to stop. Ctrl-C ends a task; it goes on when run again")
+        print("taolite runs no containers: nothing to list or stop. Ctrl-C stops a task; run it again to continue")
         return 0
     named = next((index for index, word in enumerate(words[:2]) if word in _NETWORKS), None)
     task = words[named + 1 :] if named is not None else ["-"]

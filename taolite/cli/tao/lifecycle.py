@@ -11,11 +11,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from taolite.cli.parsing import TaoParser, positive
 from taolite.cli.processes import in_processes, world_of
@@ -23,11 +23,14 @@ from taolite.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
-    from taolite.stages.calibrate import CalibrationOptions
+    from taolite.dist.world import World
+    from taolite.events import Listener
+    from taolite.spec import Reading
     from taolite.stages.evaluate import Evaluation
-    from taolite.stages.export import Border
-    from taolite.stages.train import TrainReport
-    from taolite.tasks.base import Split, Task
+    from taolite.stages.exporting.calibrate import CalibrationOptions
+    from taolite.stages.exporting.export import Border
+    from taolite.stages.training.train import TrainReport
+    from taolite.tasks.base import Experiment, Split
     from taolite.workspace.mounts import Mounts
     from taolite.workspace.status import StatusFile
 
@@ -36,6 +39,7 @@ __all__ = [
     "Network",
     "Run",
     "add_tasks",
+    "at_work",
     "logged",
     "mounts_of",
     "opening_key",
@@ -46,20 +50,22 @@ __all__ = [
     "scored",
     "sealing_key",
     "status_of",
+    "told",
     "trained",
 ]
 
 Run = Callable[[argparse.Namespace], int]
+Bound = TypeVar("Bound", bound="Experiment")
 AddFlags = Callable[[argparse.ArgumentParser], None]
 
 
 @dataclass(frozen=True)
 class Network:
-    """What TAO's container calls it, how its messages write it, and the library's task for the options."""
+    """A task's name, what TAO's container calls it, and how TAO's messages write it."""
 
+    task: str
     program: str
     title: str
-    task: Callable[[argparse.Namespace], Task]
 
 
 def add_tasks(
@@ -70,8 +76,8 @@ def add_tasks(
     parser.tasks = [add_flags.__name__ for add_flags, _, _ in rows]
     for add_flags, run, line in rows:
         task = tasks.add_parser(add_flags.__name__, help=line, description=line)
-        common(task)
         add_flags(task)
+        common(task)
         task.set_defaults(run=partial(logged, run), network=network)
     return tasks
 
@@ -128,6 +134,7 @@ def _timed(run: Run, options: argparse.Namespace) -> int:
 def run_prune(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
     from taolite.stages.prune import PruneSettings, prune
+    from taolite.stages.trained import open_trained
 
     mounts = mounts_of(options)
     settings = PruneSettings(
@@ -139,35 +146,38 @@ def run_prune(options: argparse.Namespace) -> int:
         excluded=tuple(options.excluded_layers),
         target=options.target,
     )
-    model, output = mounts.resolve(options.model), mounts.resolve(options.output_file)
+    key, output = sealing_key(options), mounts.resolve(options.output_file)
     with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "pruning"):
-        report = prune(model, output, key=sealing_key(options), settings=settings, listener=show)
-    before, after = report.plan.parameters_before, report.plan.parameters_after
+        model = open_trained(mounts.resolve(options.model), key=key, of=options.network.task)
+        report = prune(model, output, key=key, settings=settings, listener=show)
+    before, after = report.parameters_before, report.parameters_after
     if options.target is not None:
         print(f"-pth {report.threshold:.7g} keeps at most {options.target:.3g} of the parameters")
     print(f"Pruning ratio (pruned model / original model): {report.plan.ratio:.7f}")
     print(f"{before:,} -> {after:,} parameters; {report.output} ({report.megabytes:.2f} MB)")
     if after == before:
-        print("nothing was below the threshold: raise -pth, or give --target 0.3 to have it found", file=sys.stderr)
+        print("no channel was below the threshold: raise -pth, or give --target 0.3", file=sys.stderr)
     return 0
 
 
 def run_export(options: argparse.Namespace, *, border: Border | None = None) -> int:
     from taolite.cli.progress import Terminal
     from taolite.cli.render import int8_block
-    from taolite.stages.export import TAOS, export_model
+    from taolite.stages.exporting.export import TAOS, export_model
+    from taolite.stages.trained import open_trained
 
     mounts = mounts_of(options)
     key = sealing_key(options)
     with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "export"):
+        model = open_trained(mounts.resolve(options.model), key=key, of=options.network.task)
+        experiment = _named_experiment(options, mounts, classes=model.bundle.classes)
         report = export_model(
-            mounts.resolve(options.model),
+            model,
             mounts.resolve(options.output_file) if options.output_file else None,
             key=key,
-            spec=mounts.resolve(options.experiment_spec) if options.experiment_spec else None,
+            experiment=experiment,
             precision=options.data_type,
-            calibration=_calibration_options(options, mounts),
-            resolve=mounts.resolve,
+            calibration=_calibration_options(options, mounts, experiment),
             opset=options.target_opset,
             static_batch=options.static_batch_size if options.static_batch_size > 0 else None,
             gen_ds_config=options.gen_ds_config,
@@ -178,8 +188,8 @@ def run_export(options: argparse.Namespace, *, border: Border | None = None) -> 
     worst = max(report.differences.values())
     sealed = "sealed with the key" if report.sealed else "plain ONNX"
     print(f"exported: {report.output} ({sealed}, {report.precision}, {report.onnx_bytes / 1e6:.2f} MB of ONNX)")
-    print(f"the export differs from the trained network by {worst:.1e} at most, on the images it was proved with")
-    print(f"{report.parameters:,} parameters, {report.macs / 1e9:.2f} GMACs an image")
+    print(f"largest difference from the trained network: {worst:.1e}, on the images of the check")
+    print(f"{report.parameters:,} numbers in its graph (batch norms folded), {report.macs / 1e9:.2f} GMACs an image")
     if report.int8 is not None:
         print(int8_block(report.int8))
     for path in report.companions:
@@ -204,8 +214,22 @@ def run_gen_trt_engine(options: argparse.Namespace) -> int:
     return 0
 
 
-def _calibration_options(options: argparse.Namespace, mounts: Mounts) -> CalibrationOptions:
-    from taolite.stages.calibrate import CalibrationOptions
+def _named_experiment(
+    options: argparse.Namespace, mounts: Mounts, classes: Sequence[str] | None = None
+) -> Experiment | None:
+    """That of -e, where one is given."""
+    if not options.experiment_spec:
+        return None
+    from taolite.tasks.registry import find
+
+    path = mounts.resolve(options.experiment_spec)
+    return find(options.network.task).read(path, resolve=mounts.resolve, classes=classes).model
+
+
+def _calibration_options(
+    options: argparse.Namespace, mounts: Mounts, experiment: Experiment | None
+) -> CalibrationOptions:
+    from taolite.stages.exporting.calibrate import CalibrationOptions
 
     def place(word: str | None) -> Path | None:
         return mounts.resolve(word) if word else None
@@ -214,7 +238,7 @@ def _calibration_options(options: argparse.Namespace, mounts: Mounts) -> Calibra
         cache=mounts.resolve(options.cal_cache_file or "cal.bin"),
         data_file=place(options.cal_data_file),
         image_dir=place(options.cal_image_dir),
-        spec=place(options.experiment_spec),
+        experiment=experiment,
         batches=options.batches,
         batch_size=options.batch_size,
         json_file=place(options.cal_json_file),
@@ -229,7 +253,7 @@ def _calibration_options(options: argparse.Namespace, mounts: Mounts) -> Calibra
 def _build_engine(options: argparse.Namespace, mounts: Mounts, key: Key | None, *, workspace_bytes: int) -> None:
     from taolite.cli.progress import Terminal
     from taolite.cli.tao.convert import capabilities, engine_text
-    from taolite.stages.engine import build
+    from taolite.stages.exporting.engine import build
 
     calibration = mounts.resolve(options.cal_cache_file) if options.cal_cache_file else None
     if options.data_type == "int8":
@@ -246,6 +270,7 @@ def _build_engine(options: argparse.Namespace, mounts: Mounts, key: Key | None, 
             compute_capabilities=capabilities(options.compute_capability),
             calibration=calibration,
             excluded=tuple(options.int8_float_layers),
+            of=options.network.task,
             listener=show,
         )
     print(engine_text(report))
@@ -254,16 +279,12 @@ def _build_engine(options: argparse.Namespace, mounts: Mounts, key: Key | None, 
 def _calibrate(options: argparse.Namespace, mounts: Mounts, key: Key | None) -> Path | None:
     """The cache with the ranges of a float model, made where there is none; None for a model that is int8 already."""
     from taolite.cli.progress import Terminal
-    from taolite.stages.calibrate import calibrate_model
+    from taolite.stages.exporting.calibrate import calibrate_model
 
-    settings = _calibration_options(options, mounts)
+    settings = _calibration_options(options, mounts, _named_experiment(options, mounts))
     with Terminal(verbose=options.verbose) as show:
         needed = calibrate_model(
-            mounts.resolve(options.model_path),
-            key=key,
-            options=settings,
-            resolve=mounts.resolve,
-            listener=show,
+            mounts.resolve(options.model_path), key=key, options=settings, of=options.network.task, listener=show
         )
     return settings.cache if needed else None
 
@@ -305,12 +326,37 @@ def status_of(options: argparse.Namespace, mounts: Mounts, what: str) -> Iterato
     status.write(f"{options.network.title} {what} complete.", status="SUCCESS")
 
 
+@contextmanager
+def at_work(options: argparse.Namespace) -> Iterator[tuple[World, Listener]]:
+    """The processes of a training, and who hears of it: the terminal of the one that writes."""
+    from taolite.cli.progress import Terminal
+    from taolite.events import silent
+
+    with world_of(options) as world, Terminal(verbose=options.verbose) as show:
+        yield world, show if world.writes else silent
+
+
+def told(reading: Reading[Bound], path: Path, show: Listener) -> Bound:
+    """The experiment of a spec that was read; what is odd in the spec is said."""
+    from taolite.events import Notice
+
+    for warning in reading.warnings:
+        show(Notice(f"{path}: line {warning.line}: {warning.text}", "warning"))
+    return reading.model
+
+
 def trained(
-    options: argparse.Namespace, spec: Path, results: Path, *, name: str, workers: int, mounts: Mounts
+    options: argparse.Namespace,
+    experiment: Experiment,
+    results: Path,
+    *,
+    name: str,
+    workers: int,
+    world: World,
+    show: Listener,
 ) -> TrainReport:
     """Train by the flags that all networks have."""
-    from taolite.cli.progress import Terminal
-    from taolite.stages.train import TrainOptions, train
+    from taolite.stages.training.train import TrainOptions, train
 
     settings = TrainOptions(
         gpus=options.gpus,
@@ -322,25 +368,18 @@ def trained(
         checkpoint_minutes=options.checkpoint_minutes,
         checkpoints_kept=positive("--keep_checkpoints", options.keep_checkpoints) or 2,
         resume=options.resume,
+        skip_corrupt=options.skip_corrupt,
         global_batch_size=positive("--global_batch_size", options.global_batch_size),
         mlflow=options.mlflow or os.environ.get("MLFLOW_TRACKING_URI", ""),
+        world=world,
     )
-    with world_of(options) as world, Terminal(verbose=options.verbose) as show:
-        return train(
-            options.network.task(options),
-            spec,
-            results,
-            name=name,
-            key=sealing_key(options),
-            resolve=mounts.resolve,
-            options=replace(settings, world=world),
-            listener=show,
-        )
+    return train(experiment, results, name=name, key=sealing_key(options), options=settings, listener=show)
 
 
 def scored(
     options: argparse.Namespace,
     model: Path,
+    read: Callable[[tuple[str, ...] | None], Experiment],
     *,
     mounts: Mounts,
     batch_size: int | None,
@@ -348,41 +387,63 @@ def scored(
     split: Split = "test",
     workers: int = 2,
 ) -> Evaluation:
-    """Evaluate by the flags that all networks have; `record` writes to status.json and into its folder."""
+    """Evaluate by the flags that all networks have: `read` binds the spec to the model's classes, `record` writes to
+    status.json and into its folder."""
     from taolite.cli.progress import Terminal
+    from taolite.events import Notice
     from taolite.stages.evaluate import evaluate
+    from taolite.stages.inference.models import meta_of, open_model
 
+    on_tensorrt = options.framework == "tensorrt"
+    if on_tensorrt:
+        _need_engine(model)
     with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "evaluation") as status:
-        evaluation = evaluate(
-            options.network.task(options),
-            mounts.resolve(options.experiment_spec),
-            model,
-            key=opening_key(options),
-            resolve=mounts.resolve,
-            split=split,
-            runtime=options.runtime,
-            framework=options.framework,
-            batch_size=batch_size,
-            workers=workers,
-            listener=show,
-        )
+        key, task = opening_key(options), options.network.task
+        with open_model(
+            model, key=key, of=task, runtime=options.runtime, assumed=lambda: meta_of(read(None)), listener=show
+        ) as opened:
+            experiment = read(opened.classes)
+            show(Notice(f"{model}: {opened.runs_on}"))
+            if on_tensorrt and not opened.runs_on.startswith("tensorrt"):
+                show(Notice(f"-f tensorrt: {opened.runs_on} stands in for TensorRT here", "warning"))
+            evaluation = evaluate(
+                experiment,
+                opened,
+                split=split,
+                batch_size=batch_size,
+                workers=workers,
+                skip_corrupt=options.skip_corrupt,
+                listener=show,
+            )
         if status is not None:
             record(status, mounts.resolve(options.results_dir), evaluation)
     return evaluation
 
 
+def _need_engine(model: Path) -> None:
+    """Raises UsageError where the model is a trained one, which TensorRT does not run."""
+    from taolite.artifacts.sniff import Kind, sniff
+
+    if model.is_file() and sniff(model) is Kind.BUNDLE:
+        raise UsageError(
+            f"{model}: -f tensorrt needs an engine, and this is a trained model; leave -f out, or export it and "
+            "build an engine of it with `taolite convert`"
+        )
+
+
 def run_calibration_tensorfile(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
-    from taolite.stages.calibrate import calibration_tensorfile
+    from taolite.stages.exporting.calibrate import calibration_tensorfile
+    from taolite.tasks.registry import find
 
     mounts = mounts_of(options)
     output = mounts.resolve(options.output_path)
     with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "calibration tensorfile"):
+        spec = mounts.resolve(options.experiment_spec_file)
+        experiment = find(options.network.task).read(spec, resolve=mounts.resolve).model
         count = calibration_tensorfile(
-            options.network.task(options),
-            mounts.resolve(options.experiment_spec_file),
+            experiment,
             output,
-            resolve=mounts.resolve,
             max_batches=options.max_batches,
             split="val" if options.use_validation_set else "train",
             listener=show,

@@ -6,20 +6,21 @@ Each task parses, makes one library call and renders the report. torch is import
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taolite.cli.jetson import ssd as ssd_jetson
 from taolite.cli.parsing import TaoParser, positive
 from taolite.cli.tao import flags as shared
 from taolite.cli.tao import lifecycle
 from taolite.cli.tao import ssd_flags as flags
-from taolite.cli.tao.lifecycle import Network, mounts_of, opening_key, scored, status_of, trained
+from taolite.cli.tao.lifecycle import Network, at_work, mounts_of, opening_key, scored, status_of, told, trained
+from taolite.cli.words import looked
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
     from taolite.stages.evaluate import Evaluation
-    from taolite.tasks.base import Task
+    from taolite.tasks.base import Experiment
     from taolite.tasks.ssd.spec import Command, SsdSpec
     from taolite.workspace.status import StatusFile
 
@@ -30,35 +31,25 @@ _COLOURS = ((0, 0, 0), (255, 0, 0), (0, 0, 255), (255, 215, 0), (128, 0, 128))
 _WORKERS = 2
 
 
-def _task(options: argparse.Namespace) -> Task:
-    from taolite.tasks.ssd.task import SsdTask
-
-    if options.task == "train":
-        return SsdTask(command="train", weights=options.resume_model_weights or "")
-    return SsdTask(command="evaluate")
-
-
-NETWORK = Network("ssd", "SSD", _task)
+NETWORK = Network("ssd", "ssd", "SSD")
 
 
 def configure(parser: TaoParser) -> None:
-    """Add the tasks, and pytorch-ssd's forms of them."""
-    tasks = lifecycle.add_tasks(
+    """Add the tasks."""
+    lifecycle.add_tasks(
         parser,
         shared.common,
         (
-            (flags.dataset_convert, _run_dataset_convert, "labels into TFRecords"),
-            (flags.train, _run_train, "train, or go on training"),
+            (flags.dataset_convert, _run_dataset_convert, "convert labels to TFRecords"),
+            (flags.train, _run_train, "train a model, or continue a training"),
             (flags.evaluate, _run_evaluate, "score a model on the validation images"),
-            (shared.prune, lifecycle.run_prune, "remove the weakest channels of a model"),
-            (flags.export, _run_export, "write the sealed .etlt, or .onnx"),
-            (flags.inference, _run_inference, "annotated pictures and labels"),
+            (shared.prune, lifecycle.run_prune, "remove the channels of a model with the smallest norms"),
+            (flags.export, _run_export, "export a model: sealed .etlt, or .onnx"),
+            (flags.inference, _run_inference, "find objects: annotated pictures and KITTI labels"),
             (shared.gen_trt_engine, lifecycle.run_gen_trt_engine, "build an engine from an export"),
         ),
         network=NETWORK,
     )
-    ssd_jetson.add_forms(tasks)
-    parser.tasks = [*parser.tasks, *ssd_jetson.NAMES]
 
 
 def _spec(options: argparse.Namespace, named: str, command: Command) -> SsdSpec:
@@ -88,27 +79,29 @@ def _run_dataset_convert(options: argparse.Namespace) -> int:
 
 def _run_train(options: argparse.Namespace) -> int:
     from taolite.cli.render import train_block
+    from taolite.events import Notice
+    from taolite.tasks.base import Given
     from taolite.tasks.ssd.spec import DSSD_NOT_BUILT
     from taolite.tasks.ssd.tao import model_name
+    from taolite.tasks.ssd.task import TASK
 
     if options.arch == "dssd":
         raise UsageError(f"--arch dssd: {DSSD_NOT_BUILT}")
     if options.initial_epoch > 1:
         raise UsageError(
-            f"--initial_epoch {options.initial_epoch}: a run goes on by itself from where its results folder stands; "
-            "give the command that began it again, with its own -m and without this flag"
+            f"--initial_epoch {options.initial_epoch}: to continue a run, "
+            "repeat the command that started it, with its own -m and without this flag"
         )
     mounts = mounts_of(options)
-    spec = _spec(options, options.experiment_spec_file, "train")
-    training = spec.training_config
-    report = trained(
-        options,
-        mounts.resolve(options.experiment_spec_file),
-        mounts.resolve(options.results_dir),
-        name=f"ssd_{model_name(spec)}" if spec.ssd_config else "ssd",
-        workers=positive("--workers", options.workers) or (training.n_workers if training else 0) or _WORKERS,
-        mounts=mounts,
-    )
+    path, root = mounts.resolve(options.experiment_spec_file), mounts.resolve(options.results_dir)
+    given = Given(command="train", weights=options.resume_model_weights or "")
+    with at_work(options) as (world, show):
+        show(Notice(f"Loading experiment spec at {path}."))
+        experiment = told(TASK.read(path, resolve=mounts.resolve, given=given), path, show)
+        training = experiment.spec.training_config
+        workers = positive("--workers", options.workers) or (training.n_workers if training else 0) or _WORKERS
+        name = f"ssd_{model_name(experiment.spec)}" if experiment.spec.ssd_config else "ssd"
+        report = trained(options, experiment, root, name=name, workers=workers, world=world, show=show)
     print(train_block(report))
     return 0
 
@@ -118,17 +111,27 @@ def _run_evaluate(options: argparse.Namespace) -> int:
 
     from taolite.cli.render import precisions_block, scores_json
     from taolite.report import precision_recall_png
-    from taolite.stages.record import record_scores, write_results
+    from taolite.stages.training.record import record_scores, write_results
 
     def record(status: StatusFile, folder: Path, evaluation: Evaluation) -> None:
         record_scores(status, evaluation.card.main, evaluation.cost)
         write_results(folder / "results.json", evaluation.card.main)
 
     mounts = mounts_of(options)
-    judged, model = _spec(options, options.experiment_spec, "evaluate").eval_config, mounts.resolve(options.model_path)
+    spec, model = _spec(options, options.experiment_spec, "evaluate"), mounts.resolve(options.model_path)
+    judged = spec.eval_config
+
+    def read(classes: tuple[str, ...] | None) -> Experiment:
+        from taolite.tasks.base import Given
+        from taolite.tasks.ssd.task import TASK
+
+        source, given = str(mounts.resolve(options.experiment_spec)), Given(command="evaluate")
+        return TASK.read(spec, resolve=mounts.resolve, classes=classes, given=given, source=source).model
+
     evaluation = scored(
         options,
         model,
+        read,
         mounts=mounts,
         batch_size=positive("-b", options.batch_size) or (judged.batch_size if judged else None),
         record=record,
@@ -145,11 +148,13 @@ def _run_export(options: argparse.Namespace) -> int:
         _spec(options, options.experiment_spec, "export")
     if not options.onnx_nms:
         return lifecycle.run_export(options)
-    from taolite.stages.export import Border
+    from taolite.stages.exporting.export import Border
     from taolite.tasks.ssd.export import end_in_nms
 
     if options.gen_ds_config:
-        raise UsageError("--onnx_nms: DeepStream's parser reads raw outputs; leave out it or --gen_ds_config")
+        raise UsageError(
+            "--onnx_nms with --gen_ds_config: DeepStream's parser reads raw outputs; leave out one of them"
+        )
     return lifecycle.run_export(options, border=Border(finish=end_in_nms))
 
 
@@ -159,36 +164,46 @@ def _run_inference(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
     from taolite.events import Notice
     from taolite.media.sources import open_source
-    from taolite.stages.device import choose
-    from taolite.stages.infer import Drawing, infer
-    from taolite.stages.models import open_model
+    from taolite.stages.inference.infer import infer
+    from taolite.stages.inference.listeners import Drawing, annotated_folder, labels
+    from taolite.stages.inference.models import Computer, open_model
 
     mounts = mounts_of(options)
     asked = _spec(options, options.experiment_spec, "inference").nms_config
     source = open_source(mounts.resolve(options.image_dir))
-    with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "Inference"):
-        device = choose(gpus=options.gpus, gpu_index=options.gpu_index)
-        model = open_model(
-            mounts.resolve(options.model_path), key=opening_key(options), device=device, runtime=options.runtime
+    output = mounts.resolve(options.results_dir)
+    with (
+        Terminal(verbose=options.verbose) as show,
+        status_of(options, mounts, "Inference"),
+        open_model(
+            mounts.resolve(options.model_path),
+            key=opening_key(options),
+            of=NETWORK.task,
+            computer=Computer(options.gpus, options.gpu_index),
+            runtime=options.runtime,
+            listener=show,
+        ) as model,
+        ExitStack() as stack,
+    ):
+        show(Notice(f"{options.model_path}: {model.runs_on}"))
+        decoding = dict(model.decoding or {})
+        if asked is not None:
+            decoding |= {"nms_iou": asked.clustering_iou_threshold, "top_k": asked.top_k}
+        decoding["confidence_threshold"] = options.threshold
+        colours = {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(model.classes, start=1)}
+        drawing = Drawing(model.classes, colours=colours)
+        listeners = (
+            annotated_folder(output / "images_annotated", source, drawing, stack, listener=show),
+            labels(output / "labels", drawing, listener=show),
         )
-        try:
-            show(Notice(f"{options.model_path}: {model.runs_on}"))
-            decoding = dict(model.decoding or {})
-            if asked is not None:
-                decoding |= {"nms_iou": asked.clustering_iou_threshold, "top_k": asked.top_k}
-            decoding["confidence_threshold"] = options.threshold
-            colours = {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(model.classes, start=1)}
-            report = infer(
-                replace(model, decoding=decoding),
-                source,
-                mounts.resolve(options.results_dir),
-                drawing=Drawing({}, colours, labels=True),
-                batch_size=positive("-b", options.batch_size) or 1,
-                listener=show,
-            )
-        finally:
-            model.close()
-    found = ", ".join(f"{name} {count}" for name, count in report.detections.items())
-    print(f"{report.images} pictures: {found} ({model.runs_on}, {1000 * report.seconds_per_image:.1f} ms a picture)")
-    print(f"results: {report.folder}")
+        report = infer(
+            replace(model, decoding=decoding),
+            source,
+            listeners,
+            drawing=drawing,
+            batch_size=positive("-b", options.batch_size) or 1,
+            listener=show,
+        )
+    print(looked(report.images, report.detections, model.runs_on, report.seconds_per_image))
+    print(f"results: {output}")
     return 0

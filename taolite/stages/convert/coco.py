@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 from taolite.errors import PathError
 from taolite.events import Listener, Notice
 from taolite.formats import coco
 from taolite.formats.findings import Findings
+from taolite.formats.photo import decodes
+from taolite.formats.places import is_file, leads_outside
 from taolite.formats.text import show
 from taolite.formats.tfrecord import Record
 from taolite.sample import Label
@@ -23,7 +26,7 @@ __all__ = ["CocoSource"]
 
 
 class CocoSource:
-    """One annotation file for each fold, in its own order; images are not opened, as in TAO.
+    """One annotation file for each fold, in its own order. Unlike TAO, images are looked for and decoded.
 
     Raises PathError for a missing annotation file; what it holds is checked as records are taken.
     """
@@ -40,19 +43,19 @@ class CocoSource:
         ]
         for _, path in self._folds:
             if not path.is_file():
-                raise PathError(f"{path}: this file is missing (coco_config.annotation_files); correct the spec")
+                raise PathError(f"{path}: no such file (coco_config.annotation_files); correct the spec")
         self.num_folds = len(self._folds)
 
     def fold(self, number: int, findings: Findings) -> Fold:
         folder, path = self._folds[number]
         dataset = coco.load(path, findings)
         if dataset is None:
-            return _CocoFold(folder, path, self._root_as_spelled, {}, {})
+            return _CocoFold(folder, path, self._root_as_spelled, {}, {}, self.root)
         if not any(dataset.labels.values()):
-            text = "it has no annotation: of background alone nothing is learned; take its fold out of coco_config"
+            text = "it has no annotations: training needs objects; remove its fold from coco_config"
             findings.error("unreadable-label", path, text)
         self._compare(dataset)
-        return _CocoFold(folder, path, self._root_as_spelled, dataset.images, dataset.labels)
+        return _CocoFold(folder, path, self._root_as_spelled, dataset.images, dataset.labels, self.root)
 
     def _compare(self, dataset: coco.CocoFile) -> None:
         """Warn of image extensions that a training spec cannot name at once, and of classes that only one file has."""
@@ -74,11 +77,12 @@ class _CocoFold:
     folder: str
     path: Path
     root_as_spelled: str
-    images: Mapping[int, Mapping[str, Any]]
-    labels: Mapping[int, Sequence[Label]]
+    images: Mapping[str, Mapping[str, Any]]
+    labels: Mapping[str, Sequence[Label]]
+    root: Path
 
     @cached_property
-    def _ids(self) -> list[int]:
+    def _ids(self) -> list[str]:
         return list(self.images)
 
     @cached_property
@@ -96,7 +100,7 @@ class _CocoFold:
 @dataclass(frozen=True)
 class _CocoFrames:
     fold: _CocoFold
-    ids: Sequence[int]
+    ids: Sequence[str]
 
     def state(self) -> str:
         return digest([str(self.fold.path), self.fold.stamp, *map(str, self.ids)])
@@ -110,10 +114,28 @@ class _CocoFrames:
                 text = f"image {image_id} needs `height` and `width`, whole numbers of pixels above 0"
                 reading.findings.error("bad-image", fold.path, text)
                 continue
-            name = PurePosixPath(fold.folder, str(entry["file_name"]))
+            name = self._name_of(str(entry["file_name"]), image_id, reading.findings)
+            if name is None or not decodes(fold.root / name, reading.findings):
+                continue
             picture = str(PurePosixPath(fold.root_as_spelled, name))
             labels = tuple(_usable_coco(fold.labels[image_id], fold.path, reading))
             yield Record(str(name.with_suffix("")), (height, width), labels, picture)
+
+    def _name_of(self, file_name: str, image_id: str, findings: Findings) -> PurePosixPath | None:
+        """The picture of an image below the root, decoded (`%20`) where it is there under that name; None where it is
+        missing or leads elsewhere."""
+        fold = self.fold
+        if leads_outside(str(PurePosixPath(fold.folder, file_name))):
+            text = f"image {show(file_name)} (id {image_id}) leads outside {fold.root} and its parent folder; move it"
+            findings.error("outside-path", fold.path, text)
+            return None
+        for spelled in dict.fromkeys((file_name, unquote(file_name))):
+            name = PurePosixPath(fold.folder, spelled)
+            if is_file(fold.root / name):
+                return name
+        text = f"image {show(file_name)} (id {image_id}) is missing in {fold.root / fold.folder}; restore it"
+        findings.error("missing-image", fold.path, text)
+        return None
 
 
 def _usable_coco(labels: Sequence[Label], path: Path, reading: Reading) -> Iterator[Label]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 from collections import Counter
@@ -16,8 +15,10 @@ from typing import Any
 from taolite.errors import DataError, PathError, UsageError
 from taolite.events import Listener, Notice
 from taolite.formats import kitti
-from taolite.formats.findings import SHOWN, Findings
-from taolite.formats.places import measure
+from taolite.formats.findings import SHOWN, Findings, problems_error
+from taolite.formats.photo import decodes
+from taolite.formats.places import is_file, is_hidden, leads_outside, measure
+from taolite.formats.text import read_json, read_whole, show
 from taolite.formats.tfrecord import Record
 from taolite.pictures import EXTENSIONS
 from taolite.sample import Label
@@ -28,6 +29,7 @@ from taolite.tasks.detectnet.spec import KITTIConfig
 __all__ = ["KittiSource", "random_folds", "sequence_folds"]
 
 _SEED = 42  # reference 3.2
+_SPELLINGS = (*EXTENSIONS, *(extension.upper() for extension in EXTENSIONS))
 
 
 def random_folds(names: Names, *, val_split: float) -> list[Names]:
@@ -66,13 +68,16 @@ class KittiSource:
 
     def __init__(self, config: KITTIConfig, resolve: Resolve, listener: Listener, scratch: FileIO) -> None:
         self._config, self._listener, self._scratch = config, listener, scratch
-        self._extension = config.image_extension or ".png"
+        self._extension = f".{(config.image_extension or 'png').lstrip('.')}"
         self.apart = True
         self.root = resolve(config.root_directory_path)
         self._images, self._labels = self.root / config.image_dir_name, self.root / config.label_dir_name
         for folder, name in ((self._images, "image_dir_name"), (self._labels, "label_dir_name")):
             if not folder.is_dir():
-                raise PathError(f"{folder}: this folder is missing (kitti_config.{name}); correct the spec or a mount")
+                raise PathError(f"{folder}: no such folder (kitti_config.{name}); correct the spec or a mount")
+        if leads_outside(config.image_dir_name):
+            text = f"{config.image_dir_name!r}, which leads outside root_directory_path and its parent folder"
+            raise UsageError(f"kitti_config.image_dir_name is {text}; choose a root_directory_path above the images")
         for name in ("point_clouds_dir", "calibrations_dir"):
             if getattr(config, name):
                 listener(Notice(f"kitti_config.{name} is ignored: no network here takes point clouds", "warning"))
@@ -83,19 +88,25 @@ class KittiSource:
         return _KittiFold(self._images, self._labels, self._config, self._extension, self._folds[number])
 
     def _random(self) -> Sequence[Names | Sequence[str]]:
-        config, extension = self._config, self._extension
+        config = self._config
         if config.num_partitions != 2:
             raise UsageError(f"kitti_config.num_partitions is {config.num_partitions}; partition_mode random needs 2")
         if not 0 <= config.val_split < 100:
             raise UsageError(f"kitti_config.val_split is {config.val_split:g}; it needs to be 0 or more, and below 100")
-        names, others = _list_names(self._images, extension, self._scratch)
-        listed = ", ".join(f"{count} end in {suffix}" for suffix, count in sorted(others.items()))
+        names, others = _list_names(self._images, self._extension, self._scratch)
+        alike = [suffix for suffix in others if _one_spelling(suffix) == _one_spelling(self._extension)]
+        if not len(names) and len(alike) == 1:
+            self._take(alike[0])
+            names, others = _list_names(self._images, self._extension, self._scratch)
+        extension = self._extension
+        listed = ", ".join(f"{n} {'ends' if n == 1 else 'end'} in {suffix}" for suffix, n in sorted(others.items()))
         if not len(names):
             found = f"of its pictures {listed}" if listed else "it holds no picture"
-            raise DataError(f"{self._images}: no name ends in {extension} (kitti_config.image_extension); {found}")
+            text = f"no image ends in {extension} (kitti_config.image_extension is {config.image_extension!r})"
+            raise DataError(f"{self._images}: {text}; {found}")
         if others:
-            text = f"{self._images}: {listed} and are left out; kitti_config.image_extension is {extension}"
-            self._listener(Notice(text, "warning"))
+            text = f"of its pictures {listed} and are left out; kitti_config.image_extension is {extension}"
+            self._listener(Notice(f"{self._images}: {text}", "warning"))
         folds = random_folds(names, val_split=config.val_split)
         self._listener(Notice(f"Num images in\nTrain: {len(folds[1])}\tVal: {len(folds[0])}"))
         note = (
@@ -105,19 +116,36 @@ class KittiSource:
         self._listener(Notice(note if config.val_split else "Skipped validation data..."))
         return folds
 
+    def _take(self, extension: str) -> None:
+        """Use another spelling of the spec's extension (`.jpeg` for `jpg`), and say so."""
+        text = f"kitti_config.image_extension is {self._config.image_extension!r}, and its images end in {extension}"
+        way = f'that is taken; write image_extension: "{extension.lstrip(".")}" into the training spec'
+        self._listener(Notice(f"{self._images}: {text}; {way}", "warning"))
+        self._extension = extension
+
     def _sequences(self) -> Sequence[Names | Sequence[str]]:
         path = self.root / self._config.kitti_sequence_to_frames_file
-        try:
-            table = json.loads(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, IsADirectoryError) as error:
-            raise PathError(f"{path}: this file is missing (kitti_config.kitti_sequence_to_frames_file)") from error
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise DataError(f"{path}: not JSON ({error})") from error
+        if not path.is_file():
+            raise PathError(f"{path}: no such file (kitti_config.kitti_sequence_to_frames_file)")
+        findings = Findings()
+        table = read_json(path, read_whole(path), findings)
+        if findings.errors:
+            raise problems_error(path, findings.errors)
         if not _is_table_of_names(table):
             raise DataError(f'{path}: one object is needed, sequence -> frames, e.g. {{"0001": ["000000", "000001"]}}')
         frames = Counter(frame for names in table.values() for frame in names)
         if not frames:
             raise DataError(f"{path}: it names no frame")
+        outside = [frame for frame in frames if leads_outside(str(PurePosixPath(self._config.image_dir_name, frame)))]
+        if outside:
+            text = f"the frame {show(outside[0])} leads outside {self.root} and its parent folder; correct it"
+            raise DataError(f"{path}: {text}")
+        first = next(iter(frames))
+        if not is_file(self._images / f"{first}{self._extension}"):
+            there = [suffix for suffix in _SPELLINGS if is_file(self._images / f"{first}{suffix}")]
+            alike = [suffix for suffix in there if _one_spelling(suffix) == _one_spelling(self._extension)]
+            if alike:
+                self._take(alike[0])
         twice = [frame for frame, count in frames.items() if count > 1]
         if twice:
             listed = ", ".join(twice[:3]) + (f" and {len(twice) - 3} more" if len(twice) > 3 else "")
@@ -169,7 +197,7 @@ class _KittiFrames:
                 reading.findings.error("missing-label", image, text)
                 continue
             labels = kitti.parse_labels(path, reading.findings)
-            if size_hw is not None and labels is not None:
+            if size_hw is not None and labels is not None and decodes(image, reading.findings):
                 usable, frame_id = tuple(_usable_kitti(labels, path, reading)), str(folder / stem)
                 yield Record(frame_id, size_hw, usable, str(root / f"{frame_id}{self.extension}"))
 
@@ -198,6 +226,8 @@ def _list_names(folder: Path, extension: str, scratch: FileIO) -> tuple[Names, C
     def wanted() -> Iterator[str]:
         with os.scandir(folder) as entries:
             for entry in entries:
+                if is_hidden(entry.name):
+                    continue
                 if entry.name.endswith(extension):
                     if entry.is_file():
                         yield entry.name
@@ -205,6 +235,11 @@ def _list_names(folder: Path, extension: str, scratch: FileIO) -> tuple[Names, C
                     others[suffix] += 1
 
     return sorted_names(wanted(), scratch), others
+
+
+def _one_spelling(extension: str) -> str:
+    """`.JPEG`, `.jpg` -> `.jpg`."""
+    return {".jpeg": ".jpg", ".tiff": ".tif"}.get(extension.lower(), extension.lower())
 
 
 def _is_table_of_names(value: Any) -> bool:

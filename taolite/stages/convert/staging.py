@@ -36,14 +36,16 @@ class Staging:
     def kept(self, name: str, inputs: str) -> Any | None:
         """What `receive` was told of a file, if that is whole and was made of the same `inputs`; else None."""
         try:
-            receipt = json.loads((self._folder / f"{name}.json").read_text())
+            receipt = json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8"))
             size = (self._folder / name).stat().st_size
-        except (OSError, ValueError):
+            whole = receipt["inputs"] == inputs and receipt["bytes"] == size
+            told = receipt["told"]
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):  # a receipt that is none
             return None
-        if receipt["inputs"] != inputs or receipt["bytes"] != size:
+        if not whole:
             return None
         self._names.append(name)
-        return receipt["told"]
+        return told
 
     def write(self, name: str, parts: Iterable[bytes]) -> None:
         """Write a file, part by part; `receive` makes it count. Raises StorageError."""

@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from taolite.errors import ModelError
+from taolite.tasks.found import NO_BOXES, Found
 
-__all__ = ["Ranking", "decode", "of_every_class"]
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """All K classes of one picture, the likeliest first: `classes_k` (K,) indices and `scores_k` (K,) of 0..1. The
-    first `given` of them are the answer: one class, or every tag that passes its threshold."""
-
-    classes_k: NDArray[np.int64]
-    scores_k: NDArray[np.float32]
-    given: int
-
-    @property
-    def by_class_k(self) -> NDArray[np.float32]:
-        """(K,) the scores in the order of the classes."""
-        scores = np.empty_like(self.scores_k)
-        scores[self.classes_k] = self.scores_k
-        return scores
+__all__ = ["decode", "of_every_class"]
 
 
-def decode(scores_k: NDArray[np.float32], decoding: Mapping[str, Any]) -> Ranking:
-    """Rank the (K,) scores of one picture; of two equal ones the first class comes first.
+def decode(scores_k: NDArray[np.float32], decoding: Mapping[str, Any]) -> Found:
+    """Rank the (K,) scores of one picture: all K classes, best first; of two equal ones the first class comes first.
 
     `decoding` has `top`, how many classes are the answer, or `threshold`, which the score of a tag has to reach; with
     `logits` the scores are made here of raw outputs. Raises ModelError for scores that are not finite.
 
-    >>> decode(np.float32([0.1, 0.7, 0.2]), {"top": 2})
-    Ranking(classes_k=array([1, 2, 0]), scores_k=array([0.7, 0.2, 0.1], dtype=float32), given=2)
+    >>> found = decode(np.float32([0.1, 0.7, 0.2]), {"top": 2})
+    >>> found.classes_n.tolist(), found.given
+    ([1, 2, 0], 2)
     """
     if not np.isfinite(scores_k).all():
         raise ModelError(
@@ -52,7 +36,7 @@ def decode(scores_k: NDArray[np.float32], decoding: Mapping[str, Any]) -> Rankin
     given = (
         int((ranked >= decoding["threshold"]).sum()) if "threshold" in decoding else min(decoding["top"], len(ranked))
     )
-    return Ranking(classes, ranked, given)
+    return Found(NO_BOXES, ranked, classes, given)
 
 
 def of_every_class(decoding: Mapping[str, Any], classes: int) -> dict[str, Any]:

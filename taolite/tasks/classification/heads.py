@@ -13,11 +13,7 @@ from torch import nn
 
 from taolite.errors import ModelError
 
-__all__ = ["HEADS", "RETAINED", "make_head", "reset"]
-
-HEADS = ("conv10", "body.network.classifier.1")
-"""Convolutions whose outputs are the network's, which pruning leaves alone: of TAO's squeezenet and torchvision's.
-Other heads are linear, and of linear layers pruning cuts inputs only."""
+__all__ = ["RETAINED", "make_head", "reset"]
 
 RETAINED = ("resnet", "vgg", "alexnet", "googlenet", "squeezenet", "mobilenet_v1", "mobilenet_v2", "efficientnet")
 """Architectures with a head of their own, by how their names begin."""

@@ -20,6 +20,7 @@ __all__ = ["TARGET", "ClassificationObjective", "mixup"]
 
 TARGET = "classes"
 _LEAST = 1e-7  # a score's, where its logarithm is taken; Keras's
+_TOP = 5  # the k of train.py's Acc@5; told where there are as many classes
 _AUXILIARY = 0.3  # weight of an auxiliary classifier, as googlenet was trained
 
 
@@ -49,11 +50,13 @@ class ClassificationObjective:
         """
         wanted = targets[TARGET]
         threshold = math.log(self._threshold / (1 - self._threshold)) if training else self._threshold
-        accuracy = self._accuracy(outputs[0].detach(), wanted, threshold=threshold)
+        readings = {"accuracy": self._accuracy(outputs[0].detach(), wanted, threshold=threshold)}
+        if not self._tags and wanted.shape[1] >= _TOP:
+            readings[f"top_{_TOP}"] = self._top(outputs[0].detach(), wanted)
         if not training:
-            return Cost(self._of_scores(outputs[0].clamp(_LEAST, 1 - _LEAST), wanted), {"accuracy": accuracy})
+            return Cost(self._of_scores(outputs[0].clamp(_LEAST, 1 - _LEAST), wanted), readings)
         first, *others = (self._of_logits(logits, self._smoothed(wanted)) for logits in outputs)
-        return Cost(sum((_AUXILIARY * other for other in others), first), {"accuracy": accuracy})
+        return Cost(sum((_AUXILIARY * other for other in others), first), readings)
 
     def end_epoch(self) -> None:
         pass
@@ -82,6 +85,11 @@ class ClassificationObjective:
         if self._tags:
             return float(((outputs_nk >= threshold) == (wanted_nk >= 0.5)).float().mean())
         return float((outputs_nk.argmax(dim=1) == wanted_nk.argmax(dim=1)).float().mean())
+
+    def _top(self, outputs_nk: Tensor, wanted_nk: Tensor) -> float:
+        """The share of pictures whose class is one of the `_TOP` likeliest."""
+        likeliest = outputs_nk.topk(_TOP, dim=1).indices
+        return float((likeliest == wanted_nk.argmax(dim=1, keepdim=True)).any(dim=1).float().mean())
 
 
 def mixup(alpha: float) -> Mix:

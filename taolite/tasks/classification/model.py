@@ -7,7 +7,7 @@ finite; in evaluation mode scores, so that an artifact, its ONNX and the engines
                            preprocess_mode makes it, where the backbone is of the tao graph, else RGB / 255
     TorchvisionClassifier  `body.network.<torchvision's name>`; input RGB / 255
 
-`architecture` and `build` carry either, pruned or not, through JSON.
+`Classifier.architecture` and `build` carry either, pruned or not, through JSON.
 
 Shapes: N images, K classes, C input channels, H x W input pixels.
 """
@@ -15,36 +15,34 @@ Shapes: N images, K classes, C input channels, H x W input pixels.
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from taolite.errors import ModelError
 from taolite.nn.activations import ACTIVATIONS
 from taolite.nn.backbone import Backbone, Graph
 from taolite.nn.backbones import backbone_from_config, build_backbone
 from taolite.nn.batchnorm import keep_statistics
+from taolite.nn.network import TaskNetwork
 from taolite.nn.structure import channels_of, resize
 from taolite.nn.torchvision_network import MAX_INPUT, TorchvisionNetwork
-from taolite.tasks.classification.heads import HEADS, RETAINED, make_head, reset
+from taolite.tasks.classification.heads import RETAINED, make_head, reset
 
 __all__ = [
-    "HEADS",
     "MAX_CLASSES",
     "Activation",
     "BatchNormSettings",
     "Classifier",
     "TaoClassifier",
     "TorchvisionClassifier",
-    "architecture",
     "build",
     "tao_classifier",
-    "without_activation",
-    "without_auxiliaries",
 ]
 
 Activation = Literal["softmax", "sigmoid", "none"]
@@ -62,7 +60,7 @@ class BatchNormSettings:
     epsilon: float = 1e-5
 
 
-class Classifier(nn.Module, ABC):
+class Classifier(TaskNetwork):
     """A network with K classes; `activation` may be changed at any time and is stored with the network."""
 
     def __init__(self, num_classes: int, activation: Activation) -> None:
@@ -99,6 +97,16 @@ class Classifier(nn.Module, ABC):
     @abstractmethod
     def config(self) -> dict[str, Any]:
         """What this kind of network is rebuilt from, before pruning; a JSON value."""
+
+    def architecture(self) -> dict[str, Any]:
+        """A JSON value from which `build` makes the same network with fresh weights, pruned channel counts included."""
+        return {
+            "family": "tao" if isinstance(self, TaoClassifier) else "torchvision",
+            **self.config(),
+            "num_classes": self.num_classes,
+            "activation": self.activation,
+            "channels": channels_of(self),
+        }
 
     def forward(self, x_nchw: Tensor) -> tuple[Tensor, ...]:
         """In training `forward_logits`, in evaluation mode (scores (N, K),): logits behind `activation`."""
@@ -278,6 +286,12 @@ class TorchvisionClassifier(Classifier):
             keep_statistics(self)
         return self
 
+    def as_stored(self) -> Self:
+        """A copy without auxiliary classifiers, which training alone uses."""
+        twin = copy.deepcopy(self)
+        twin.body.drop_auxiliaries()
+        return twin
+
     def config(self) -> dict[str, Any]:
         assert not self.body.auxiliaries, "auxiliary classifiers are of no use in an artifact"
         return {"network": self.body.arch, "input_size": self.body.input_size, "freeze_bn": self.freeze_bn}
@@ -334,33 +348,6 @@ def tao_classifier(
         batch_norm=batch_norm,
         hidden_activation=hidden_activation,
     )
-
-
-def without_auxiliaries(model: Classifier) -> Classifier:
-    """A copy as it is stored, pruned and exported: without what only training uses."""
-    twin = copy.deepcopy(model)
-    if isinstance(twin, TorchvisionClassifier):
-        twin.body.drop_auxiliaries()
-    return twin
-
-
-def without_activation(model: nn.Module) -> nn.Module:
-    """A copy that gives logits in evaluation mode too."""
-    assert isinstance(model, Classifier)
-    twin = copy.deepcopy(model)
-    twin.activation = "none"
-    return twin
-
-
-def architecture(model: Classifier) -> dict[str, Any]:
-    """A JSON value from which `build` makes the same network with fresh weights, pruned channel counts included."""
-    return {
-        "family": "tao" if isinstance(model, TaoClassifier) else "torchvision",
-        **model.config(),
-        "num_classes": model.num_classes,
-        "activation": model.activation,
-        "channels": channels_of(model),
-    }
 
 
 def build(architecture: Mapping[str, Any]) -> Classifier:

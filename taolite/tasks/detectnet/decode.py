@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from taolite.boxes import Boxes, clip_boxes
 from taolite.errors import ModelError
-from taolite.tasks.boxes import Found
 from taolite.tasks.detectnet.cluster import Clustering, cluster
+from taolite.tasks.found import Found
 
 __all__ = ["OFFSET", "SCALE", "Clustering", "Found", "decode", "decode_grid"]
 

@@ -165,6 +165,8 @@ def _filter(config: LabelFilter, classes: Sequence[str]) -> Filter:
         return RegionFilter(region.crop_left, region.crop_top, region.crop_right, region.crop_bottom)
     assert config.source_class_label_filter is not None, "the spec's check saw one of the three"
     names = config.source_class_label_filter.source_class_names
+    if not names:
+        return ClassFilter(None)
     return ClassFilter(tuple(classes.index(name) for name in names if name in classes))
 
 

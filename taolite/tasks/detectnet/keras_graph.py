@@ -18,7 +18,8 @@ from taolite.nn.backbone import Backbone
 from taolite.nn.backbones import build_backbone
 from taolite.nn.structure import resize
 from taolite.nn.weights import Weights, load_weights
-from taolite.tasks.detectnet.model import HEADS, DetectNet, architecture, build
+from taolite.tasks.detectnet.model import DetectNet, build
+from taolite.tasks.detectnet.use import HEADS
 
 __all__ = ["has_heads", "is_quantised", "network_from_keras"]
 
@@ -53,10 +54,10 @@ def network_from_keras(weights: Weights, *, num_classes: int, inputs: Mapping[st
                 if distances != 4 * classes:
                     raise ModelError(f"output_cov has {classes} channels and output_bbox {distances}; it needs 4 each")
                 full = DetectNet(backbone, classes, inputs=inputs)
-                stored = {**architecture(full), "channels": _channels(full, weights)}
+                stored = {**full.architecture(), "channels": _channels(full, weights)}
             else:
                 resize(backbone, _channels(backbone, weights))
-                stored = architecture(DetectNet(backbone, num_classes, inputs=inputs))
+                stored = DetectNet(backbone, num_classes, inputs=inputs).architecture()
         network = build(stored)
     except ModelError as error:
         raise ModelError(f"{weights.source}: {error}") from error

@@ -59,12 +59,14 @@ class RegionFilter:
 
 @dataclass(frozen=True)
 class ClassFilter:
-    """Every box of some classes, whichever class is masked."""
+    """Every box of some classes, whichever class is masked; of all classes where they are None."""
 
-    classes: tuple[int, ...]
+    classes: tuple[int, ...] | None
 
     def picks(self, truth: Truth, masked: int) -> NDArray[np.bool_]:
         """(N,) bool for the boxes of `truth`; `masked` plays no part."""
+        if self.classes is None:
+            return np.ones(len(truth.classes_n), np.bool_)
         return np.isin(truth.classes_n, self.classes)
 
 

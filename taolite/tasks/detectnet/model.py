@@ -4,7 +4,8 @@
 distances left, top, right, bottom of class c in channels 4c .. 4c+3 (class-major, linear; reference 5.1).
 
 State-dict keys are `backbone.<TAO layer name>.<tensor>`, `output_cov.weight`, `output_cov.bias`,
-`output_bbox.weight`, `output_bbox.bias`. `architecture` and `build` carry the network, pruned or not, through JSON.
+`output_bbox.weight`, `output_bbox.bias`. `DetectNet.architecture` and `build` carry the network, pruned or not,
+through JSON.
 
 Shapes: N images, C classes, H x W input pixels, h x w grid cells.
 """
@@ -22,12 +23,11 @@ from taolite.errors import ModelError
 from taolite.nn.backbone import Backbone
 from taolite.nn.backbones import backbone_from_config
 from taolite.nn.fake_quant import is_quantized, quantize, strip
+from taolite.nn.network import TaskNetwork
 from taolite.nn.structure import channels_of, resize
+from taolite.tasks.detectnet.use import HEADS
 
-__all__ = ["HEADS", "MAX_CLASSES", "DetectNet", "architecture", "build", "regularised_parameters"]
-
-HEADS = ("output_cov", "output_bbox")
-"""Layers that pruning leaves alone and pretrained weights never fill."""
+__all__ = ["MAX_CLASSES", "DetectNet", "build"]
 
 MAX_CLASSES = 4096
 """Bound on what a file may ask for."""
@@ -35,7 +35,7 @@ MAX_CLASSES = 4096
 _PROBE = 256  # pixels, wide enough for every backbone
 
 
-class DetectNet(nn.Module):
+class DetectNet(TaskNetwork):
     """Backbone and heads.
 
     Args:
@@ -102,6 +102,18 @@ class DetectNet(nn.Module):
                 return self._heads(cov.float(), bbox.float())
         return self._heads(cov, bbox)
 
+    def architecture(self) -> dict[str, Any]:
+        """A JSON value from which `build` makes the same network with fresh weights, pruned channel counts and
+        whether its backbone is quantised included."""
+        return {
+            "network": self.backbone.arch,
+            **self.backbone.config,
+            "num_classes": self.num_classes,
+            **({"inputs": self.inputs} if self.inputs else {}),
+            "channels": channels_of(self),
+            "quantized": is_quantized(self),
+        }
+
     def reset_parameters(self) -> None:
         """Draw a fresh network from torch's global generator, in layer order."""
         self.backbone.reset_parameters()
@@ -150,27 +162,6 @@ def _resolve(backbone: Backbone, inputs: Mapping[str, str]) -> dict[str, str]:
         on = " and ".join(f"{head} on {layer}" for head, layer in found.items())
         raise ModelError(f"DetectNet: {on} have grids of different size; put both on layers of the same stride")
     return found
-
-
-def regularised_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """Kernels and biases of every convolution, heads included, batch norms not (reference 5.6), in layer order.
-
-    Frozen kernels are among them; the loop, which they would give a constant and no gradient, leaves them out.
-    """
-    return [p for layer in model.modules() if isinstance(layer, nn.Conv2d) for p in layer.parameters(recurse=False)]
-
-
-def architecture(model: DetectNet) -> dict[str, Any]:
-    """A JSON value from which `build` makes the same network with fresh weights, pruned channel counts and
-    whether its backbone is quantised included."""
-    return {
-        "network": model.backbone.arch,
-        **model.backbone.config,
-        "num_classes": model.num_classes,
-        **({"inputs": model.inputs} if model.inputs else {}),
-        "channels": channels_of(model),
-        "quantized": is_quantized(model),
-    }
 
 
 def build(architecture: Mapping[str, Any]) -> DetectNet:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from taolite.events import CostStuck
 from taolite.tasks.schedules import Fixed
 
 __all__ = ["EarlyStopping", "SoftStart"]
@@ -65,25 +66,24 @@ class EarlyStopping:
             share = max(1 - (elapsed - self._annealed_from) / self._annealing, 0.0) if self._annealing else 1.0
         return _between(*self._range, share)
 
-    def trained(self, epoch: int, cost: float) -> str:
-        return ""
+    def trained(self, epoch: int, cost: float) -> None:
+        return None
 
-    def validated(self, epoch: int, cost: float) -> str:
+    def validated(self, epoch: int, cost: float) -> CostStuck | None:
         if self._best is None or cost < self._best[0]:
             self._best = (cost, epoch)
-            return ""
+            return None
         best, since = self._best
         waited = epoch - since
         if waited < self._patience:
-            return ""
-        said = f"validation cost has not been below {best:.6f} for {waited} epochs (patience {self._patience})"
+            return None
         if self._annealed_from is None:
             self._annealed_from, self._best = epoch, (cost, epoch)
-            return f"{said}: the learning rate goes down over {self._annealing} epochs from here"
+            return CostStuck(epoch, "validation", best, waited, "anneal", self._annealing)
         if epoch - self._annealed_from > self._annealing:
             self.stopped = True
-            return f"{said} after annealing: training stops here"
-        return ""
+            return CostStuck(epoch, "validation", best, waited, "stop", again=True)
+        return None
 
     def state(self) -> dict[str, Any]:
         best = [self._best[0].hex(), self._best[1]] if self._best else None

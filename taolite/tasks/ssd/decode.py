@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from taolite.boxes import Boxes
 from taolite.errors import ModelError
 from taolite.preprocessing import Preprocessing
-from taolite.tasks.boxes import Found
+from taolite.tasks.found import Found
 from taolite.tasks.suppress import nms, soft_nms
 
 __all__ = ["SIGMA", "decode"]

@@ -22,20 +22,18 @@ from taolite.events import Notice
 from taolite.formats.openimages import read_openimages_classes, read_openimages_set
 from taolite.formats.part import DataPart
 from taolite.formats.voc_sets import read_voc_classes, read_voc_set
-from taolite.preprocessing import Preprocessing
 from taolite.sample import Sample
 from taolite.tasks.base import Recipe, Resolve, Schedule, Split, Watch
 from taolite.tasks.schedules import Fixed
+from taolite.tasks.ssd.foreign import FOUND, IN_USE, pytorch_ssd_preprocessing
 from taolite.tasks.ssd.plan import CostRule, Matching, NetworkPlan, Origin, Rates, Scoring, SsdPlan, Views
 from taolite.tasks.ssd.priors import jetson_levels
 from taolite.tasks.ssd.spec import JetsonConfig, SsdSpec
 
 __all__ = [
-    "IN_USE",
     "Cosine",
     "MultiStep",
     "balanced",
-    "foreign_onnx",
     "plan_of",
     "schedule_of",
     "spec_of",
@@ -45,11 +43,7 @@ _THEIRS = {"t_max": 100.0, "warm_up": 0.0}
 _ADAM_RATE, _PUBLISHED = 5e-4, 0.2  # of new layers, and published ones' share of it
 _SGDS = ("lr", "base_net_lr", "extra_layers_lr", "momentum")  # flags whose usual values are meant for SGD
 _BEGINNINGS = ("resume", "base_net", "pretrained_ssd")
-_VGG_PRIORS = 8732  # of vgg16-ssd at 300 pixels, the only size pytorch-ssd builds it for
 _FIRST_RATE = 0.1  # where the warm-up begins, in shares of the largest rate
-_FOUND = {"confidence_threshold": 0.01, "nms_iou": 0.45, "top_k": 0, "candidates": 200}
-IN_USE = {"confidence_threshold": 0.5}
-"""What decoding has in use (detectnet's); evaluation counts what is less certain too."""
 
 
 def spec_of(given: Mapping[str, Any], *, kept: SsdSpec | None = None, compat: bool = False) -> SsdSpec:
@@ -91,8 +85,11 @@ def plan_of(config: JetsonConfig, *, resolve: Resolve, classes: Sequence[str] | 
     """
     names, said = (tuple(classes), ()) if classes is not None else _classes(config, resolve)
     numbers = {name: number for number, name in enumerate(names)}
-    size, preprocessing = config.resolution, _preprocessing(config.net, (config.resolution, config.resolution))
-    decoding = {**_FOUND, "method": config.nms_method}
+    size, preprocessing = (
+        config.resolution,
+        pytorch_ssd_preprocessing(config.net, (config.resolution, config.resolution)),
+    )
+    decoding = {**FOUND, "method": config.nms_method}
     return SsdPlan(
         classes=names,
         network=NetworkPlan(config.net, (size, size), width_mult=config.mb2_width_mult, freeze_bn=config.freeze_bn),
@@ -113,19 +110,6 @@ def plan_of(config: JetsonConfig, *, resolve: Resolve, classes: Sequence[str] | 
         learns_difficult=False,
         run_files={"labels.txt": "\n".join(("BACKGROUND", *names))},
     )
-
-
-def foreign_onnx(input_hw: tuple[int, int], *, priors: int) -> tuple[Preprocessing, dict[str, Any]]:
-    """What pytorch-ssd does before and behind an ONNX of its onnx_export.py, which is told by its number of priors."""
-    net = "vgg16-ssd" if priors == _VGG_PRIORS else "mb1-ssd"
-    return _preprocessing(net, input_hw), {**_FOUND, **IN_USE, "method": "hard"}
-
-
-def _preprocessing(net: str, input_hw: tuple[int, int]) -> Preprocessing:
-    """Pictures are stretched, in RGB."""
-    if net == "vgg16-ssd":
-        return Preprocessing(input_hw, fit="stretch", scale=1.0, offsets=(123.0, 117.0, 104.0))
-    return Preprocessing(input_hw, fit="stretch", scale=1.0, offsets=(127.0,) * 3, stds=(128.0,) * 3)
 
 
 def _recipe(config: JetsonConfig) -> Recipe:
@@ -217,6 +201,8 @@ _READ_CLASSES: Mapping[str, Callable[[Path], tuple[tuple[str, ...], list[Notice]
     "open_images": read_openimages_classes,
 }
 
+_MARKS = {"voc": "Annotations/*.xml", "open_images": "*-annotations-bbox.csv"}  # what tells a root of each type
+
 
 def _classes(config: JetsonConfig, resolve: Resolve) -> tuple[tuple[str, ...], tuple[Notice, ...]]:
     """Those of all roots, of one in its own order, of several sorted where they are tables, else as they come; and
@@ -224,10 +210,22 @@ def _classes(config: JetsonConfig, resolve: Resolve) -> tuple[tuple[str, ...], t
     found: dict[str, None] = {}
     notices: list[Notice] = []
     for root in config.datasets:
-        names, said = _READ_CLASSES[config.dataset_type](resolve(root))
+        names, said = _read_classes(config.dataset_type, Path(resolve(root)))
         found |= dict.fromkeys(names)
         notices += said
     return tuple(sorted(found) if config.dataset_type == "open_images" else found), tuple(notices)
+
+
+def _read_classes(dataset_type: str, root: Path) -> tuple[tuple[str, ...], list[Notice]]:
+    """The classes of one root. Where it holds none, a root of the other type is named with the flag for it."""
+    try:
+        return _READ_CLASSES[dataset_type](root)
+    except DataError as error:
+        other = {"voc": "open_images", "open_images": "voc"}[dataset_type]
+        if any(root.glob(_MARKS[other])):
+            text = f"{root}: this looks like a data set of the type {other}; add --dataset-type={other}"
+            raise DataError(text) from error
+        raise
 
 
 def _sources(
@@ -238,13 +236,15 @@ def _sources(
     read = _READ[config.dataset_type]
     samples: list[Sample] = []
     notices: list[Notice] = []
+    strangers: Counter[str] = Counter()
     for root in config.datasets:
         part = read(resolve(root), split="train" if split == "train" else "test", classes=classes)
         samples += part.samples
         notices += part.notices
+        strangers.update(part.strangers)
     if split != "train":
         return [Source(samples)], notices
-    _need_every_class(samples, classes, config.datasets)
+    _need_objects(samples, classes, config.datasets, strangers)
     if config.balance_data:
         samples = balanced(samples, classes, seed=config.random_seed)
     labels = Notice(f"Labels: {('BACKGROUND', *classes)}")
@@ -259,10 +259,17 @@ def _histogram(samples: Sequence[Sample], classes: Sequence[str]) -> Iterator[No
         yield Notice(f"    {name}: {objects[name]}")
 
 
-def _need_every_class(samples: Sequence[Sample], classes: Sequence[str], roots: Sequence[str]) -> None:
+def _need_objects(
+    samples: Sequence[Sample], classes: Sequence[str], roots: Sequence[str], strangers: Mapping[str, int]
+) -> None:
     """Raises DataError where nothing at all could be learned."""
-    if not any(label.name in classes for sample in samples for label in sample.labels):
-        raise DataError(f"{', '.join(roots)}: no training image has an object of {', '.join(classes)}")
+    if not any(sample.labels for sample in samples):
+        listed = ", ".join(f"{name} ({count})" for name, count in sorted(strangers.items()))
+        found = f"the labels are {listed}" if strangers else "there is not one label"
+        raise DataError(
+            f"{', '.join(roots)}: no training image has an object of {', '.join(classes)}: {found}; "
+            "correct labels.txt, or the labels"
+        )
 
 
 def balanced(samples: Sequence[Sample], classes: Sequence[str], *, seed: int) -> list[Sample]:

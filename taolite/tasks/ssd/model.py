@@ -7,7 +7,7 @@ answer alike: softmax and the decoding of offsets are part of it, thresholds and
 
 State-dict keys are `backbone.<layer>.<tensor>`, `extras.<i>.<layer>.<tensor>`, `conf_heads.<i>...`, `loc_heads.<i>...`,
 layers as `tasks.ssd.nets` names them; `predictions.<i>...` with `pred_num_channels`, `tap_norm...` in vgg16-ssd.
-`architecture` and `build` carry the network, pruned or not, through JSON.
+`Ssd.architecture` and `build` carry the network, pruned or not, through JSON.
 
 Shapes: N images, C input channels, H x W input pixels, K classes without background, P priors.
 """
@@ -17,10 +17,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from taolite.errors import ModelError
 from taolite.nn.backbone import Backbone, Graph
@@ -28,19 +29,19 @@ from taolite.nn.backbones import backbone_from_config
 from taolite.nn.chain import Chain, Conv
 from taolite.nn.fake_quant import Shortcut, is_quantized, quantize, strip
 from taolite.nn.inputs import undo_preprocessing
+from taolite.nn.network import TaskNetwork
 from taolite.nn.structure import channels_of, resize
 from taolite.preprocessing import Preprocessing
+from taolite.tasks.base import ParameterGroup
 from taolite.tasks.ssd.coding import decode_tensor
 from taolite.tasks.ssd.nets import MAPS, anatomy, build_base_net
 from taolite.tasks.ssd.plan import Level, NetworkPlan, PriorPlan
 from taolite.tasks.ssd.priors import priors
 
 __all__ = [
-    "HEADS",
     "MAX_CLASSES",
     "Part",
     "Ssd",
-    "architecture",
     "boxes_per_cell",
     "build",
     "build_ssd",
@@ -49,9 +50,6 @@ __all__ = [
     "quantize_features",
     "set_input",
 ]
-
-HEADS = tuple(f"ssd_{kind}_{i}" for kind in ("conf", "loc") for i in range(MAPS))
-"""Layers whose outputs are the network's, which pruning leaves alone."""
 
 MAX_CLASSES = 4096
 MAX_INPUT = 4096  # pixels of a side
@@ -66,7 +64,7 @@ Part = Literal["backbone", "extras", "heads"]
 Sizes = Sequence[tuple[int, int]]
 
 
-class Ssd(nn.Module):
+class Ssd(TaskNetwork):
     """An SSD.
 
     Args:
@@ -138,6 +136,21 @@ class Ssd(nn.Module):
         self._make_heads(widths)
         self.reset_parameters(backbone=False)
 
+    def architecture(self) -> dict[str, Any]:
+        """A JSON value from which `build` makes the same network with fresh weights, pruned channel counts and whether
+        it is quantised included."""
+        return {
+            "net": self.net,
+            "network": self.backbone.arch,
+            **self.backbone.config,
+            "num_classes": self.num_classes,
+            "input_hw": list(self.input_hw),
+            "pred_num_channels": self.pred_num_channels,
+            "priors": self.prior_plan.to_json(),
+            "channels": channels_of(self),
+            "quantized": is_quantized(self),
+        }
+
     @property
     def in_channels(self) -> int:
         """C."""
@@ -153,7 +166,7 @@ class Ssd(nn.Module):
 
         Raises ModelError for an input too small.
         """
-        traced = cast(Ssd, strip(self).to("meta").eval())
+        traced = strip(self).to("meta").eval()
         try:
             maps = traced._maps(torch.empty(1, self.in_channels, *input_hw, device="meta"))
         except RuntimeError as error:
@@ -320,9 +333,9 @@ def freeze(network: Ssd, parts: Collection[Part]) -> None:
     network.train(network.training)
 
 
-def parameter_groups(network: Ssd, rates: Mapping[Part, float]) -> list[dict[str, Any]]:
+def parameter_groups(network: Ssd, rates: Mapping[Part, float]) -> list[ParameterGroup]:
     """The optimiser's groups of trained parameters, each with its `rate`; parts that do not train have none."""
-    groups = []
+    groups: list[ParameterGroup] = []
     for part, modules in network.parts().items():
         trained = [one for module in modules for one in module.parameters() if one.requires_grad]
         if trained:
@@ -333,22 +346,6 @@ def parameter_groups(network: Ssd, rates: Mapping[Part, float]) -> list[dict[str
 def quantize_features(network: Ssd) -> int:
     """Quantise, in place, all but the heads (`nn.fake_quant`); the number of convolutions that are quantised now."""
     return sum(quantize(module) for part in ("backbone", "extras") for module in network.parts()[part])
-
-
-def architecture(network: Ssd) -> dict[str, Any]:
-    """A JSON value from which `build` makes the same network with fresh weights, pruned channel counts and whether it
-    is quantised included."""
-    return {
-        "net": network.net,
-        "network": network.backbone.arch,
-        **network.backbone.config,
-        "num_classes": network.num_classes,
-        "input_hw": list(network.input_hw),
-        "pred_num_channels": network.pred_num_channels,
-        "priors": network.prior_plan.to_json(),
-        "channels": channels_of(network),
-        "quantized": is_quantized(network),
-    }
 
 
 def build(architecture: Mapping[str, Any]) -> Ssd:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from taolite.events import CostStuck
 from taolite.tasks.base import Schedule
 
 __all__ = ["StopsEarly"]
@@ -28,22 +29,21 @@ class StopsEarly:
     def rate(self, elapsed: float) -> float:
         return self._schedule.rate(elapsed)
 
-    def trained(self, epoch: int, cost: float) -> str:
-        return self._hear("training", cost) if self._training else ""
+    def trained(self, epoch: int, cost: float) -> CostStuck | None:
+        return self._hear(epoch, cost) if self._training else None
 
-    def validated(self, epoch: int, cost: float) -> str:
-        return "" if self._training else self._hear("validation", cost)
+    def validated(self, epoch: int, cost: float) -> CostStuck | None:
+        return None if self._training else self._hear(epoch, cost)
 
-    def _hear(self, what: str, cost: float) -> str:
+    def _hear(self, epoch: int, cost: float) -> CostStuck | None:
         if cost < self._least - self._min_delta:
             self._least, self._waited = cost, 0
-            return ""
+            return None
         self._waited += 1
         if self._waited < self._patience:
-            return ""
+            return None
         self.stopped = True
-        epochs = f"{self._waited} epoch{'s' if self._waited != 1 else ''}"
-        return f"the {what} cost has not been below {self._least:.6f} for {epochs}: training stops here"
+        return CostStuck(epoch, "training" if self._training else "validation", self._least, self._waited, "stop")
 
     def state(self) -> dict[str, Any]:
         return {"least": self._least.hex(), "waited": self._waited, "stopped": self.stopped}

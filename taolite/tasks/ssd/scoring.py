@@ -18,7 +18,7 @@ from taolite.boxes import clip_boxes
 from taolite.metrics import Mode, Scores, coco_map, match, score, score_matches
 from taolite.sample import Truth
 from taolite.scorecard import AP, Curve, Metric, ScoreCard
-from taolite.tasks.boxes import Found
+from taolite.tasks.found import Found
 from taolite.tasks.ssd.plan import Scoring
 
 __all__ = ["ssd_card"]

@@ -15,7 +15,7 @@ from taolite.events import Notice
 from taolite.formats import kitti, tfrecord
 from taolite.formats.findings import Finding, Findings, problems_error
 from taolite.formats.packed import PackedSamples, pack
-from taolite.formats.places import measure
+from taolite.formats.places import is_hidden, measure
 from taolite.formats.ranges import is_url, located
 from taolite.formats.record_index import as_sample, record_samples
 from taolite.formats.tar_listing import TarListing
@@ -96,7 +96,7 @@ Measured = Callable[[], tuple[int, int] | None]
 
 
 def _in_folder(folder: Path, findings: Findings) -> Iterator[tuple[Path, Measured]]:
-    for image in sorted(path for path in folder.iterdir() if path.suffix in EXTENSIONS):
+    for image in sorted(path for path in folder.iterdir() if path.suffix in EXTENSIONS and not is_hidden(path.name)):
         yield image, partial(measure, image, findings)
 
 

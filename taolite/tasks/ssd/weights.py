@@ -22,7 +22,16 @@ from torch import Tensor, nn
 
 from taolite.errors import ModelError
 from taolite.nn.backbone import Graph
-from taolite.nn.weights import LoadReport, StateDict, Weights, copy_layer, load_weights, read_state_dict, read_weights
+from taolite.nn.weights import (
+    LoadReport,
+    StateDict,
+    Weights,
+    copy_layer,
+    holds_state_dict,
+    load_weights,
+    read_state_dict,
+    read_weights,
+)
 from taolite.tasks.ssd.model import Ssd
 
 if TYPE_CHECKING:
@@ -55,7 +64,7 @@ def read_start(path: Path | str, *, key: Key | None = None) -> SsdWeights | Weig
 
     Raises what `read_weights` raises.
     """
-    if str(path).endswith((".pth", ".pt", ".tar")):
+    if holds_state_dict(path):
         state = read_state_dict(path)
         if (groups := _groups(state)) is not None:
             return SsdWeights(state.source, state.tensors, groups)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pytest
+
 from taolite.cli.jetson.classification_log import TrainLog
-from taolite.events import BatchDone, EpochDone, Event, Notice, Saved, Validated
+from taolite.cli.jetson.ssd_log import SsdLog
+from taolite.events import BatchDone, EpochDone, Event, Notice, Progress, Saved, Validated
 from taolite.scorecard import ACCURACY, Metric
 
 
@@ -32,6 +35,53 @@ def test_a_batch_s_line_has_its_values_and_the_means_over_images_so_far(tmp_path
         "Epoch: [0][  1/625]  Time  0.466 ( 0.583)  Data  0.148 ( 0.148)  Loss 2.3263e+01 (1.7618e+01)  "
         "Accuracy  25.000 ( 31.250)",
     ]
+
+
+def test_of_five_classes_and_more_acc_5_is_told_of_batches_and_epochs(tmp_path: Path):
+    readings = {"loss": 1.0, "accuracy": 0.25, "top_5": 0.875}
+    epoch = EpochDone(1, 35, 1, 1.0, 0.01, 100.0, 0.0, 83.21, 0.0)
+    validated = Validated(1, 35, 1, 1.0, Metric(ACCURACY, 0.25, {}), 0.01)
+
+    lines = printed(
+        tmp_path,
+        BatchDone(1, 1, 1, 8, 0.5, 0.1, readings),
+        BatchDone(None, 1, 1, 8, 0.5, 0.1, readings),
+        epoch,
+        validated,
+        Saved(Path("m/checkpoint.tlt"), "last", 1),
+    )
+
+    assert lines[0].endswith("  Accuracy  25.000 ( 25.000)  Acc@5  87.500 ( 87.500)")
+    assert lines[1].endswith("  Accuracy  25.000 ( 25.000)  Acc@5  87.500 ( 87.500)")
+    assert [line for line in lines if "  * " in line] == [
+        "  * Train Loss     1.0000e+00",
+        "  * Train Accuracy 25.0000",
+        "  * Train Acc@5    87.5000",
+        "  * Val Loss       1.0000e+00",
+        "  * Val Accuracy   25.0000",
+        "  * Val Acc@5      87.5000",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["classification", "ssd"])
+def test_a_terminal_shows_a_bar_with_the_time_left_between_the_lines(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", terminal := io.StringIO())
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    log = TrainLog(tmp_path, every=1, stream=stream) if kind == "classification" else SsdLog(tmp_path, stream=stream)
+    with log:
+        log(Progress("epoch 1/2", 1, 5, "step"))
+        log(Progress("epoch 1/2", 2, 5, "step", "loss 0.5"))
+        shown = log._bar._bar
+        assert shown is not None
+        assert shown.tasks[0].fields["pace"].endswith(" left")
+        log(Notice("plain"))
+        assert log._bar._bar is None
+
+    assert "plain" in stream.getvalue()
+    assert "epoch 1/2" not in stream.getvalue()
 
 
 def test_every_tenth_batch_and_the_last_have_a_line_and_every_epoch_begins_its_means_anew(tmp_path: Path):

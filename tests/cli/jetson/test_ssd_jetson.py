@@ -1,4 +1,4 @@
-"""pytorch-ssd's flags: all are known, by every spelling, and its forms are told from TAO's by their words."""
+"""pytorch-ssd's flags: all are known, by every spelling."""
 
 from __future__ import annotations
 
@@ -8,31 +8,27 @@ from typing import Any
 
 import pytest
 
+from taolite.cli.jetson import front
 from taolite.cli.jetson import ssd as ssd_jetson
-from taolite.cli.jetson import ssd_flags as ssd_jetson_flags
 from taolite.cli.parsing import TaoParser
 from taolite.errors import PathError, UsageError
 
 
 def parsed(*words: str) -> argparse.Namespace:
-    """What the words of `taolite ssd` come to, TAO's own flags left out."""
+    """What the words of `taolite jetson` come to."""
     parser = TaoParser()
-    tasks = parser.add_subparsers(dest="task", parser_class=TaoParser)
-    for name in ("train", "export", "inference"):
-        tasks.add_parser(name)
-    ssd_jetson.add_forms(tasks)
-    parser.tasks = ["train", "export", "inference", *ssd_jetson.NAMES]
+    front.configure(parser)
     return parser.parse_args(list(words))
 
 
 def fields(*words: str) -> dict[str, Any]:
-    return ssd_jetson._fields(parsed("train", *words))
+    return ssd_jetson._fields(parsed("train_ssd.py", *words))
 
 
 def test_the_tutorial_s_command_is_understood():
     options = parsed(
-        "train", "--dataset-type=voc", "--data=data/CCPD2020-voc", "--model-dir=models/CCPD2020-voc", "--batch-size=4",
-        "--epochs=30",
+        "train_ssd.py", "--dataset-type=voc", "--data=data/CCPD2020-voc", "--model-dir=models/CCPD2020-voc",
+        "--batch-size=4", "--epochs=30",
     )  # fmt: skip
 
     assert options.model_dir == "models/CCPD2020-voc"
@@ -84,13 +80,13 @@ def test_each_flag_sets_its_field(words: str, field: str, value: object):
 
 def test_flags_of_the_machine_set_no_field():
     options = parsed(
-        "train", "--checkpoint-folder=m", "--num-workers=1", "--debug-steps=5", "--use-cuda=false", "--log-level=debug",
-        "--validation-mean-ap", "--resume=last",
+        "train_ssd.py", "--checkpoint-folder=m", "--num-workers=1", "--debug-steps=5", "--use-cuda=false",
+        "--log-level=debug", "--validation-mean-ap", "--resume=last",
     )  # fmt: skip
 
     assert ssd_jetson._fields(options) == {}
     assert (options.model_dir, options.num_workers, options.debug_steps, options.use_cuda) == ("m", 1, 5, False)
-    assert parsed("train", "--use-cuda", "--workers=0").use_cuda is True
+    assert parsed("train_ssd.py", "--use-cuda", "--workers=0").use_cuda is True
 
 
 @pytest.mark.parametrize(
@@ -105,33 +101,20 @@ def test_flags_of_the_machine_set_no_field():
 )
 def test_what_no_flag_takes_is_said(words: str, said: str, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
-        parsed("train", "--model-dir=m", *words.split())
+        parsed("train_ssd.py", "--model-dir=m", *words.split())
 
     assert said in capsys.readouterr().err
 
 
 def test_eval_ssd_takes_underscores_hyphens_and_the_older_name_of_the_model():
-    older = parsed("eval_ssd", "--trained_model", "m.pth", "--dataset_type=voc", "--use_2007_metric=false")
-    newer = parsed("eval", "--model=m.pth", "--dataset-type=voc", "--use-2007-metric", "False", "--nms-method=soft")
+    older = parsed("eval_ssd.py", "--trained_model", "m.pth", "--dataset_type=voc", "--use_2007_metric=false")
+    newer = parsed(
+        "eval_ssd.py", "--model=m.pth", "--dataset-type=voc", "--use-2007-metric", "False", "--nms-method=soft"
+    )
 
     assert older.model == newer.model == "m.pth"
     assert ssd_jetson._fields(older) == {"dataset_type": "voc", "use_2007_metric": False}
     assert ssd_jetson._fields(newer) == {"dataset_type": "voc", "use_2007_metric": False, "nms_method": "soft"}
-
-
-def test_tao_s_forms_and_pytorch_ssd_s_are_told_apart_by_their_words():
-    is_train, is_export = ssd_jetson_flags.is_train, ssd_jetson_flags.is_export
-    is_inference = ssd_jetson_flags.is_inference
-
-    for words in ("-e spec.txt -r out -k k", "-h", "--experiment_spec_file s", "-e spec.txt --gpus 2", ""):
-        assert not is_train(words.split())
-    for words in ("--data=d", "--model-dir=m --resume=last", "--dataset-type=voc", "--model-dir=m -h"):
-        assert is_train(words.split())
-    assert not is_export(["-m", "model.tlt", "-k", "key", "-o", "out.etlt"])
-    assert is_export(["--model-dir=m"])
-    assert not is_inference(["-i", "in", "-o", "out", "-e", "spec", "-m", "model.tlt", "-k", "k"])
-    assert is_inference(["--model=m.onnx", "--labels=l", "--input-blob=input_0", "in/*.jpg", "out"])
-    assert is_inference(["--model=m.onnx", "in", "out"])
 
 
 def test_of_pytorch_ssd_s_own_run_the_model_with_the_least_loss_is_the_best(tmp_path: Path):
@@ -159,14 +142,14 @@ def test_a_folder_without_a_model_is_an_error(tmp_path: Path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("export", "no model: give --model-dir"),
-        ("export --model-dir=m --width=300 --height=200", "--width 300 --height 200: the input is square"),
-        ("eval --dataset=d", "no --model: give a model, or the folder of a run"),
-        ("eval --model=m --dataset-type=voc", "--dataset_type without --dataset"),
+        ("ssd/onnx_export.py", "no model: give --model-dir"),
+        ("ssd/onnx_export.py --model-dir=m --width=300 --height=200", "--width 300 --height 200: the input is square"),
+        ("eval_ssd.py --dataset=d", "no --model: give a model, or the folder of a run"),
+        ("eval_ssd.py --model=m --dataset-type=voc", "--dataset_type without --dataset"),
     ],
 )
 def test_what_is_missing_is_said(words: str, message: str):
-    options = parsed(*words.split()) if words != "export" else parsed("onnx_export")
+    options = parsed(*words.split())
 
     with pytest.raises(UsageError, match=message):
         options.run(options)

@@ -9,9 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from taolite.cli.jetson.ssd_log import SsdLog
-from taolite.events import BatchDone, BatchDrawn, EpochDone, Event, Notice, Saved, Validated
+from taolite.events import (
+    BatchDone,
+    BatchDrawn,
+    ClassesMissing,
+    DataFound,
+    EpochDone,
+    Event,
+    Intervals,
+    ModelKept,
+    Notice,
+    Saved,
+    Validated,
+)
 from taolite.sample import Truth
 from taolite.scorecard import AP, Metric
+from taolite.tasks.base import FLAGS
 
 TIME = "2024-08-09 11:16:58 - "
 
@@ -20,7 +33,7 @@ def printed(tmp_path: Path, *events: Event, every: int = 10, level: str = "info"
     stream = io.StringIO()
     clock = lambda: datetime(2024, 8, 9, 11, 16, 58)  # noqa: E731
     with SsdLog(tmp_path, every=every, level=level, stream=stream, clock=clock) as log:
-        log.expect(tmp_path / "flags.txt", ["Build network.", "Uses CosineAnnealingLR scheduler."])
+        log.expect(["Build network.", "Uses CosineAnnealingLR scheduler."])
         for event in events:
             log(event)
     lines = stream.getvalue().splitlines()
@@ -69,9 +82,9 @@ def test_an_epoch_ends_with_its_means_the_validation_s_and_the_saved_model(tmp_p
 
 def test_sizes_of_the_data_are_told_in_train_ssd_py_s_words_and_tao_s_are_not_told(tmp_path: Path):
     events = (
-        Notice("Found 5006 samples in training set"),
-        Notice("Found 12 samples in validation set"),
-        Notice("Checkpoint interval: 1"),
+        DataFound(5006, 12, 4),
+        Intervals(1, 10, None),
+        ModelKept(12),
         Notice("on a processor"),
         Notice("look out", "warning"),
     )
@@ -87,12 +100,10 @@ def test_sizes_of_the_data_are_told_in_train_ssd_py_s_words_and_tao_s_are_not_to
     assert printed(tmp_path, *events, level="warning") == ["warning: look out"]
 
 
-def test_the_file_that_stands_for_the_flags_is_not_named(tmp_path: Path):
-    events = [
-        Notice(f"{tmp_path}/flags.txt: {text}", "warning") for text in ("line 3: jetson_config.t_max is 9", "odd")
+def test_flags_need_no_name_before_a_warning(tmp_path: Path):
+    assert printed(tmp_path, ClassesMissing(FLAGS, ("plate",))) == [
+        "warning: no training image has a label of plate, which cannot be learned"
     ]
-
-    assert printed(tmp_path, *events) == ["warning: t_max is 9", "warning: odd"]
 
 
 def test_debug_lists_the_pictures_of_a_batch_with_their_boxes_and_labels_before_it_is_trained_on(tmp_path: Path):

@@ -48,7 +48,7 @@ def test_check_reports_every_file_and_fails_when_one_does(folder: Path, capsys: 
     assert capsys.readouterr().out.splitlines() == [
         "good.txt: good, a data set conversion spec",
         "twice.txt: good, a data set conversion spec, 1 warning",
-        "  warning: line 6:27: kitti_config.val_split is given 2 times; the last counts",
+        "  warning: line 6:27: kitti_config.val_split is given 2 times; the last is used",
         "bad.txt: 3 problems",
         "  line 1:1: kitti_config.num_partitions is 0; it needs to be 2 for the mode `random`",
         "  line 3:3: kitti_config.partitions is not a field here; did you mean `num_partitions`?",

@@ -33,7 +33,7 @@ def test_convert_writes_the_other_format_and_says_what(kitti: Path, tmp_path: Pa
 
     out, err = capsys.readouterr()
     assert code == 0
-    assert out == f"{tmp_path}/voc: 6 images, lynx 6; 1 without area left out\n"
+    assert out == f"{tmp_path}/voc: 6 images, lynx 6; 1 label without area left out\n"
     assert f"warning: {kitti}/label_2/0.txt:2: dog is left out, its box has no width or height\n" in err
     assert formats.read(tmp_path / "voc")[0].labels[0].name == "lynx"
 
@@ -124,7 +124,7 @@ def test_view_draws_a_sheet(kitti: Path, tmp_path: Path, capsys: pytest.CaptureF
         ),
         (
             ["view", "KITTI", "-o", "sheet.doc"],
-            "error: sheet.doc: a picture is written; give it a name that ends in .png or .jpg\n",
+            "error: sheet.doc: the output is a picture; its name needs to end in .png or .jpg\n",
         ),
     ],
 )
@@ -134,3 +134,87 @@ def test_a_mistake_is_one_message_and_exit_code_1(
     code = main(["dataset", *(str(kitti) if word == "KITTI" else word for word in arguments)])
 
     assert (code, capsys.readouterr().err) == (1, message)
+
+
+def test_view_has_a_size(kitti: Path, tmp_path: Path):
+    sheets = {}
+    for size in (100, 300):
+        words = ["view", str(kitti), "-o", str(tmp_path / f"{size}.png"), "--count", "2", "--columns", "2"]
+        assert main(["dataset", *words, "--size", str(size)]) == 0
+        with Image.open(tmp_path / f"{size}.png") as image:
+            sheets[size] = image.size
+
+    assert sheets[300][0] > 2 * 300 > sheets[100][0] > 2 * 100
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--size", "5"], "error: --size is 5; it needs to be 16 to 4000 pixels\n"),
+        (["--size", "9999"], "error: --size is 9999; it needs to be 16 to 4000 pixels\n"),
+        (["--count", "0"], "error: --count and --columns need to be 1 or more\n"),
+        (
+            ["--size", "4000", "--count", "100"],
+            "error: --count 100 with --size 4000 makes a sheet of more than 100,000,000 pixels; choose fewer "
+            "or smaller images\n",
+        ),
+    ],
+)
+def test_a_sheet_that_is_too_large_is_refused(
+    kitti: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["dataset", "view", str(kitti), "-o", "sheet.png", *words]) == 1
+
+    assert capsys.readouterr().err == message
+
+
+def test_counts_agree_with_their_nouns(kitti: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for index in range(1, 6):
+        (kitti / f"image_2/{index}.png").unlink()
+        (kitti / f"label_2/{index}.txt").unlink()
+    (kitti / "label_2/0.txt").write_text("cat 0 0 0 2 3 20 15 0 0 0 0 0 0 0\n")
+
+    assert main(["dataset", "check", str(kitti)]) == 0
+    assert main(["dataset", "stats", str(kitti)]) == 0
+    assert main(["dataset", "view", str(kitti), "-o", str(tmp_path / "a.png")]) == 0
+    out = capsys.readouterr().out.splitlines()
+
+    assert out[0] == f"{kitti}: kitti, 1 image, 1 label: no problems"
+    assert out[1] == f"{kitti}: 1 image (0 without labels), 1 label"
+    assert out[-1] == f"{tmp_path}/a.png: 1 of 1 image"
+
+
+def test_convert_with_skip_bad_leaves_out_pictures_that_cannot_be_decoded(
+    kitti: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = kitti / "image_2/3.png"
+    path.write_bytes(path.read_bytes()[:-100])
+    words = ["dataset", "convert", str(kitti), str(tmp_path / "out"), "--to", "voc"]
+
+    assert main(words) == 1
+    assert f"error: {path}: not a readable image (" in capsys.readouterr().err
+    assert main([*words, "--skip-bad"]) == 0
+    assert capsys.readouterr().out.startswith(f"{tmp_path}/out: 5 images, cat 5")
+
+
+def test_many_class_names_are_not_taken_for_a_file(kitti: Path, capsys: pytest.CaptureFixture[str]):
+    names = ",".join(["cat", "dog", *(f"class_{number:05d}" for number in range(1000))])
+
+    assert main(["dataset", "check", str(kitti), "--classes", names]) == 1
+    assert "zero-size 1" in capsys.readouterr().out
+
+
+def test_a_path_that_no_system_can_have_is_not_there(capsys: pytest.CaptureFixture[str]):
+    assert main(["dataset", "check", "x" * 5000]) == 1
+
+    assert capsys.readouterr().err == f"error: {'x' * 5000}: no such file or folder\n"
+
+
+def test_larger_pictures_are_opened_where_a_flag_allows_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TAOLITE_MAX_PIXELS", "")
+    (tmp_path / "cat").mkdir()
+    Image.new("L", (30, 20)).save(tmp_path / "cat" / "a.png")
+
+    assert main(["dataset", "check", str(tmp_path), "--from=folders", "--max-pixels", "599"]) == 1
+    assert "it has 30 x 20 = 600 pixels, and the limit is 599; --max-pixels or" in capsys.readouterr().out
+    assert main(["dataset", "check", str(tmp_path), "--from=folders", "--max-pixels", "600"]) == 0

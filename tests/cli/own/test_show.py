@@ -74,7 +74,7 @@ def test_another_key_ends_with_one_message_and_without_the_key(capsys):
     seen = capsys.readouterr()
     assert seen.out == ""
     assert seen.err == (
-        f"error: {VECTORS}/v1.tlt: the file is whole, but this is not the key it was sealed with; check -k\n"
+        f"error: {VECTORS}/v1.tlt: the file is intact, but this is not the key it was sealed with; check -k\n"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import re
@@ -19,7 +20,7 @@ from taolite.cli.main import main
 from taolite.engines import onnx_graph
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.preprocessing import Preprocessing
-from taolite.stages.engine import open_built
+from taolite.stages.inference.built import open_built
 
 TEXT = """
 <ir_version: 8, opset_import: ["" : 17]>
@@ -35,7 +36,8 @@ net (float[N,3,16,32] input_1) => (float[N,1,16,32] cov, float[N,1,16,32] bbox)
 def _rtx(monkeypatch):
     """As on a machine with a GPU and TensorRT-RTX; building asks nothing else of it."""
     pytest.importorskip("tensorrt_rtx", reason="the tensorrt extra is not installed")
-    monkeypatch.setattr("taolite.engines.build.gpu_is_here", lambda: True)
+    for place in ("engines.build", "stages.exporting.engine"):
+        monkeypatch.setattr(f"taolite.{place}.gpu_is_here", lambda: True)
 
 
 @pytest.fixture
@@ -70,9 +72,27 @@ def test_the_tutorials_call_builds_an_engine_and_says_what_it_built(etlt, capsys
     assert (etlt.parent / "out.trt").read_bytes()[:4] == b"vtrt"
 
 
-def test_on_a_machine_without_a_gpu_the_same_call_builds_what_runs_there(etlt, capsys, monkeypatch):
+def test_on_a_machine_without_a_gpu_the_same_call_builds_for_nvidia_cards_and_says_so(etlt, capsys, monkeypatch):
+    for place in ("engines.build", "stages.exporting.engine"):
+        monkeypatch.setattr(f"taolite.{place}.gpu_is_here", lambda: False)
+
+    assert convert(etlt, "-k", "tlt_encode", "-d", "3,16,32", "-t", "fp16", "-e", "x.engine") == 0
+
+    said = capsys.readouterr()
+    assert "built by   tensorrt_rtx" in said.out
+    assert said.err.strip() == (
+        "warning: no NVIDIA GPU is here: the engine is for NVIDIA cards of other PCs (tensorrt_rtx); --backend "
+        "openvino builds for this processor, and a Jetson builds its own from the exported model"
+    )
+    assert Path("x.engine").read_bytes()[:4] == b"vtrt"
+
+
+def test_on_a_machine_without_a_gpu_and_without_tensorrt_the_engine_is_for_the_processor(etlt, capsys, monkeypatch):
     pytest.importorskip("openvino")
-    monkeypatch.setattr("taolite.engines.build.gpu_is_here", lambda: False)
+    there = importlib.util.find_spec
+    for place in ("engines.build", "stages.exporting.engine"):
+        monkeypatch.setattr(f"taolite.{place}.gpu_is_here", lambda: False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if "tensorrt" in name else there(name))
 
     assert convert(etlt, "-k", "tlt_encode", "-d", "3,16,32", "-t", "fp16", "-e", "out.trt") == 0
 

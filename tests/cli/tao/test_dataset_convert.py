@@ -63,6 +63,7 @@ def test_coco_files_of_real_cells_become_folds_with_shards_of_their_own(
     shared_data: Path, tmp_path: Path, convert: Convert
 ):
     bccd = shared_data / "bccd"
+    (tmp_path / "JPEGImages").symlink_to(bccd / "JPEGImages")
     lists = {split: (bccd / "ImageSets" / "Main" / f"{split}.txt").read_text().split() for split in ("val", "train")}
     empty, counts = 0, Counter[str]()
     for split, names in lists.items():

@@ -40,9 +40,14 @@ def test_other_networks_are_named_with_what_there_is(line: str):
 
     asked = " ".join(line.split()[: 2 if line.split()[0] in ("model", "deploy") else 1])
     assert str(caught.value) == (
-        f"tao {asked}: this version's networks are detectnet_v2, classification_tf1, classification, ssd, dssd; "
-        "besides, tao takes converter, dataset, list, info and stop"
+        f"tao {asked}: taolite runs detectnet_v2, classification_tf1, classification, ssd, dssd; tao also takes "
+        "converter, dataset, list, info and stop"
     )
+
+
+def test_a_misspelled_network_is_answered_with_the_nearest_one():
+    with pytest.raises(UsageError, match=r"; did you mean `detectnet_v2`\?$"):
+        translate(["model", "detectnet_v3", "train"])
 
 
 def test_dataset_actions_of_tao_5_are_answered_with_ours():
@@ -50,8 +55,7 @@ def test_dataset_actions_of_tao_5_are_answered_with_ours():
         translate(["dataset", "annotations", "convert"])
 
     assert str(caught.value) == (
-        "tao dataset annotations: there is convert, check, stats, view here; `taolite dataset --help` tells what they "
-        "do"
+        "tao dataset annotations: taolite has convert, check, stats, view; see `taolite dataset --help`"
     )
 
 
@@ -65,7 +69,7 @@ def test_info_list_and_stop_speak_of_no_containers(capsys: pytest.CaptureFixture
     assert "networks: detectnet_v2, classification_tf1, classification, ssd, dssd\n" in capsys.readouterr().out
     for line in (["tao", "list"], ["tao", "stop", "--all"], ["tao", "stop", "--container_id", "x"]):
         assert main(line) == 0
-        assert capsys.readouterr().out.startswith("taolite runs no containers: nothing to list or to stop.")
+        assert capsys.readouterr().out.startswith("taolite runs no containers: nothing to list or stop.")
 
 
 def test_run_is_a_command_of_this_machine(capfd: pytest.CaptureFixture[str]):

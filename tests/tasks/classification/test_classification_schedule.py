@@ -83,6 +83,6 @@ def test_a_schedule_has_nothing_to_remember():
 
     for schedule in schedules:
         schedule.restore(schedule.state())
-        assert schedule.validated(3, 0.5) == ""
+        assert schedule.validated(3, 0.5) is None
         assert not schedule.stopped
         assert not schedule.led_by_cost

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from pathlib import Path
 
@@ -20,23 +19,26 @@ from taolite.nn.inputs import swap_colours
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Truth
 from taolite.scorecard import ACCURACY
+from taolite.stages.bundles import bundle_of
 from taolite.tasks.classification.decode import decode
 from taolite.tasks.classification.examples import spec_augment, spec_preprocessing
+from taolite.tasks.classification.experiment import ClassificationExperiment
 from taolite.tasks.classification.inference import as_judged
 from taolite.tasks.classification.inputs import set_input
+from taolite.tasks.classification.jetson import Settings, spec_of
 from taolite.tasks.classification.loss import ClassificationObjective, mixup
 from taolite.tasks.classification.model import (
     Classifier,
     TaoClassifier,
     TorchvisionClassifier,
-    architecture,
     build,
     tao_classifier,
 )
+from taolite.tasks.classification.scoring import class_card
 from taolite.tasks.classification.spec import ClassificationSpec
 from taolite.tasks.classification.spec.jetson import JetsonConfig
 from taolite.tasks.classification.spec.network import ACTIVATIONS
-from taolite.tasks.classification.task import TASK, Bound, class_card
+from taolite.tasks.classification.task import TASK
 
 SPEC = """
 model_config {{ arch: "{arch}" n_layers: 10 use_batch_norm: true input_image_size: "{size}" {model} }}
@@ -56,6 +58,10 @@ def make_spec(**words: str) -> ClassificationSpec:
         "scope": "Conv2D,Dense", "mode": "caffe", "more": "",
     }  # fmt: skip
     return specs.loads(SPEC.format(**(usual | words)), ClassificationSpec)
+
+
+def experiment_of(spec: ClassificationSpec, classes: tuple[str, ...] = ("a", "b")) -> ClassificationExperiment:
+    return TASK.read(spec, classes=classes).model
 
 
 @pytest.mark.parametrize(
@@ -150,6 +156,17 @@ def test_the_cost_is_cross_entropy_with_labels_smoothed_in_training_alone():
     assert trained.parts == {"accuracy": 1.0}
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_of_five_classes_and_more_the_share_within_the_likeliest_five_is_told(training: bool):
+    targets = {"classes": torch.eye(6)[[0, 5, 2, 3]]}
+    scores = torch.tensor([[0.30, 0.25, 0.2, 0.1, 0.1, 0.05]]).repeat(4, 1)
+
+    cost = ClassificationObjective().cost((scores,), targets, training=training)
+
+    # the first is the likeliest class, class 5 is none of the likeliest five, 2 and 3 are
+    assert cost.parts == {"accuracy": 0.25, "top_5": 0.75}
+
+
 def test_auxiliary_classifiers_count_three_tenths_each():
     targets = {"classes": torch.tensor([[1.0, 0.0]])}
     even = torch.zeros(1, 2)
@@ -211,7 +228,7 @@ def test_mixup_blends_part_of_a_batch_as_it_blends_all_of_it():
     ],
 )
 def test_each_optimiser_has_its_settings(text: str, kind: str, settings: dict[str, object]):
-    recipe = TASK.recipe(Bound(make_spec(optimizer=text), ("a", "b")))
+    recipe = experiment_of(make_spec(optimizer=text)).recipe
 
     made = recipe.optimizer([{"params": [torch.nn.Parameter(torch.zeros(1))], "rate": 1.0}])
 
@@ -223,10 +240,9 @@ def test_each_optimiser_has_its_settings(text: str, kind: str, settings: dict[st
 
 @pytest.mark.parametrize(("scope", "kinds"), [("Conv2D", {4}), ("dense", {2}), ("Conv2D,Dense", {2, 4})])
 def test_the_regulariser_acts_on_the_kernels_of_its_scope_but_for_depthwise_ones(scope: str, kinds: set[int]):
-    spec = Bound(make_spec(arch="mobilenet_v1", size="3,64,64", scope=scope), ("a", "b"))
-    network = tao_classifier("mobilenet_v1", 2, use_batch_norm=True, input_hw=(64, 64))
+    experiment = experiment_of(make_spec(arch="mobilenet_v1", size="3,64,64", scope=scope))
 
-    chosen = TASK.regularised(network, spec)
+    chosen = experiment.start(key=None).regularised
 
     assert {one.ndim for one in chosen} == kinds
     convolutions = [one for one in chosen if one.ndim == 4]
@@ -239,11 +255,11 @@ def test_a_ranking_gives_the_likeliest_or_the_tags_above_a_threshold():
 
     best, tags = decode(scores, {"top": 1}), decode(scores, {"threshold": 0.6})
 
-    assert best.classes_k.tolist() == [1, 3, 0, 2]
+    assert best.classes_n.tolist() == [1, 3, 0, 2]
     assert np.array_equal(best.by_class_k, scores)
     names = ("a", "b", "c", "d")
-    assert [(one.name, one.box) for one in TASK.detections(best, names)] == [("b", None)]
-    assert [one.name for one in TASK.detections(tags, names)] == ["b", "d"]
+    assert [(one.name, one.box) for one in best.detections(names)] == [("b", None)]
+    assert [one.name for one in tags.detections(names)] == ["b", "d"]
 
 
 def test_scores_that_are_no_numbers_are_an_error_and_no_ranking():
@@ -270,16 +286,16 @@ def test_a_card_counts_top_k_beside_accuracy_and_confusion():
     assert card.objects == {"a": 2, "b": 1, "c": 1}
 
 
-def activated(kind: str, *, pretrained: str = "") -> Bound:
+def activated(kind: str, *, pretrained: str = "") -> ClassificationExperiment:
     model = f'activation {{ activation_type: "{kind}" }}' if kind else ""
     more = f'pretrained_model_path: "{pretrained}"' if pretrained else ""
-    return Bound(make_spec(arch="cspdarknet_tiny", size="3,32,32", model=model, more=more), ("a", "b"))
+    return experiment_of(make_spec(arch="cspdarknet_tiny", size="3,32,32", model=model, more=more))
 
 
 def test_the_spec_s_activation_is_that_of_the_network_and_of_what_is_stored_of_it():
     relu = activated("relu")
-    network = TASK.start(relu, resolve=Path, key=None).network
-    stored = TASK.network(TASK.bundle(network, spec=relu, lineage=(), extra={}))
+    network = relu.start(key=None).network
+    stored = TASK.network(bundle_of(relu, network, lineage=()))
 
     assert isinstance(stored, TaoClassifier)
     with torch.no_grad():
@@ -290,12 +306,12 @@ def test_the_spec_s_activation_is_that_of_the_network_and_of_what_is_stored_of_i
 
 def test_a_model_goes_on_with_the_activation_it_was_trained_with(tmp_path: Path):
     key, path, spec = Key("k"), tmp_path / "leaky.tlt", activated("leaky_relu")
-    network = TASK.start(spec, resolve=Path, key=None).network
-    write_bundle(path, TASK.bundle(network, spec=spec, lineage=(), extra={}), key=key)
+    network = spec.start(key=None).network
+    write_bundle(path, bundle_of(spec, network, lineage=()), key=key)
 
-    TASK.start(activated("", pretrained=str(path)), resolve=Path, key=key)  # leaky_relu is its own
+    activated("", pretrained=str(path)).start(key=key)  # leaky_relu is its own
     with pytest.raises(ModelError) as caught:
-        TASK.start(activated("mish", pretrained=str(path)), resolve=Path, key=key)
+        activated("mish", pretrained=str(path)).start(key=key)
 
     assert str(caught.value) == (
         f"{path} was trained with another activation (that of its arch) than the spec asks for (`mish`); "
@@ -309,12 +325,12 @@ def test_published_weights_start_a_classifier_in_the_spec_s_own_mode(shared_data
         pytest.skip(f"{weights} is not here")
     spec = make_spec(more=f'pretrained_model_path: "{weights}"', size="3,64,64")
     spec = spec.model_copy(update={"model_config_": spec.model_config_.model_copy(update={"n_layers": 18})})
-    bound = Bound(spec, ("cat", "dog"))
+    experiment = experiment_of(spec, ("cat", "dog"))
 
-    start = TASK.start(bound, resolve=Path, key=None)
-    made = TASK.network(TASK.bundle(start.network, spec=bound, lineage=(), extra={}))
+    start = experiment.start(key=None)
+    made = TASK.network(bundle_of(experiment, start.network, lineage=()))
 
-    pixels = torch.from_numpy(TASK.preprocessing(bound).apply(np.full((64, 64, 3), 77, np.uint8)))[None]
+    pixels = torch.from_numpy(experiment.preprocessing.apply(np.full((64, 64, 3), 77, np.uint8)))[None]
     start.network.eval()
     with torch.no_grad():
         torch.testing.assert_close(made(pixels), start.network(pixels))
@@ -322,21 +338,19 @@ def test_published_weights_start_a_classifier_in_the_spec_s_own_mode(shared_data
 
 
 def test_the_head_learns_at_a_multiple_of_the_other_layers_rate():
-    spec = dataclasses.replace(
-        Bound(make_spec(), ("a", "b")),
-        spec=make_spec().model_copy(update={"jetson_config": JetsonConfig(head_rate=10.0)}),
-    )
-    network = TorchvisionClassifier("resnet18", 2)
+    spec = spec_of(Settings(arch="resnet18", pretrained=""))
+    spec = spec.model_copy(update={"jetson_config": JetsonConfig(head_rate=10.0)})
+    start = experiment_of(spec).start(key=None)
 
-    body, head = TASK.parameter_groups(network, spec)
+    body, head = start.groups
 
     assert (body["rate"], head["rate"]) == (1.0, 10.0)
     assert [tuple(one.shape) for one in head["params"]] == [(2, 512), (2,)]
-    assert len(body["params"]) + 2 == len(list(network.parameters()))
+    assert len(body["params"]) + 2 == len(list(start.network.parameters()))
 
 
 def test_frozen_statistics_stay_in_training_and_after_a_rebuild():
-    network = build(architecture(TorchvisionClassifier("resnet18", 2, freeze_bn=True))).train()
+    network = build(TorchvisionClassifier("resnet18", 2, freeze_bn=True).architecture()).train()
 
     network(torch.rand(2, 3, 32, 32))
 

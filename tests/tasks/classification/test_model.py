@@ -14,17 +14,15 @@ from taolite.nn.backbone import IMAGENET_MEAN, IMAGENET_STD
 from taolite.nn.weights import load_weights, preferred_graph, read_weights
 from taolite.pruning.groups import convolutions
 from taolite.pruning.plan import apply, plan
-from taolite.stages.to_onnx import to_onnx
+from taolite.stages.exporting.to_onnx import to_onnx
 from taolite.tasks.classification.model import (
-    HEADS,
     BatchNormSettings,
     TaoClassifier,
     TorchvisionClassifier,
-    architecture,
     build,
     tao_classifier,
-    without_auxiliaries,
 )
+from taolite.tasks.classification.use import HEADS
 
 torch.set_num_threads(1)
 
@@ -77,7 +75,7 @@ def silenced(dense, found):
 
 
 def rebuilt(network):
-    twin = build(json.loads(json.dumps(architecture(network)))).eval()
+    twin = build(json.loads(json.dumps(network.architecture()))).eval()
     twin.load_state_dict({name: value.clone() for name, value in network.state_dict().items()})
     return twin
 
@@ -104,7 +102,7 @@ def test_every_arch_of_tao_comes_back_from_json_bit_for_bit(arch, num_layers, re
 
     with torch.no_grad():
         assert torch.equal(twin(x)[0], network(x)[0])
-    assert architecture(twin) == architecture(network)
+    assert twin.architecture() == network.architecture()
     trained = [name for name, p in network.named_parameters() if p.requires_grad]
     assert [name for name, p in twin.named_parameters() if p.requires_grad] == trained
 
@@ -213,7 +211,7 @@ def test_a_renewed_head_has_the_new_classes_and_keeps_what_stands_before_it():
 
     assert network.eval()(torch.rand(1, 3, 64, 64))[0].shape == (1, 7)
     assert torch.equal(network.head.fc1.weight, fc1)
-    assert network.num_classes == architecture(network)["num_classes"] == 7
+    assert network.num_classes == network.architecture()["num_classes"] == 7
 
 
 @pytest.mark.parametrize(
@@ -290,19 +288,19 @@ def assert_pruned_is_silenced(dense):
     [
         (
             "vit_b_32",
-            "prune: body.network is a VisionTransformer; a network with weights in other layers than convolutions, "
-            "batch norms and linear ones, such as a transformer, cannot be cut",
+            "prune: body.network is a VisionTransformer; only networks of convolutions, batch norms and linear layers "
+            "can be pruned (no transformers)",
         ),
         (
             "convnext_tiny",
-            "prune: body.network.features.0.1 is a LayerNorm2d; a network with weights in other layers than "
-            "convolutions, batch norms and linear ones, such as a transformer, cannot be cut",
+            "prune: body.network.features.0.1 is a LayerNorm2d; only networks of convolutions, batch norms and linear "
+            "layers can be pruned (no transformers)",
         ),
-        ("shufflenet_v2_x0_5", "prune: this network shuffles its channels, as ShuffleNet does; it cannot be cut"),
+        ("shufflenet_v2_x0_5", "prune: this network shuffles its channels, as ShuffleNet does; it cannot be pruned"),
         (
             "resnext50_32x4d",
-            "prune: body.network.layer1.0.conv2 makes 128 channels of 128 in 32 groups; it needs to be a plain "
-            "convolution or a depthwise one with one filter a channel",
+            "prune: body.network.layer1.0.conv2 has 32 groups of its 128 inputs; only plain convolutions and depthwise "
+            "ones with one filter a channel can be pruned",
         ),
     ],
 )
@@ -319,14 +317,14 @@ def test_a_network_that_cannot_be_cut_is_refused(arch, message):
 def test_a_torchvision_network_comes_back_from_json_bit_for_bit(arch):
     size = 96
     network = TorchvisionClassifier(arch, 3, activation="sigmoid", input_size=size, auxiliaries=True)
-    network = without_auxiliaries(network).eval()
+    network = network.as_stored().eval()
     x = torch.rand(1, 3, size, size)
 
     twin = rebuilt(network)
 
     with torch.no_grad():
         assert torch.equal(twin(x)[0], network(x)[0])
-    assert architecture(twin) == architecture(network)
+    assert twin.architecture() == network.architecture()
 
 
 @pytest.mark.parametrize(
@@ -392,20 +390,20 @@ def test_a_swin_transformer_that_pads_its_windows_is_written_at_a_later_opset_th
 )
 def test_nothing_in_a_stored_structure_of_tao_is_believed(change, message):
     with pytest.raises(ModelError) as caught:
-        build({**architecture(tao("resnet", 10)), **change})
+        build({**tao("resnet", 10).architecture(), **change})
 
     assert str(caught.value).startswith(message)
 
 
 def test_nothing_in_a_stored_structure_of_torchvision_is_believed():
-    record = architecture(TorchvisionClassifier("resnet18", 3))
+    record = TorchvisionClassifier("resnet18", 3).architecture()
 
     def message(change):
         with pytest.raises(ModelError) as caught:
             build({**record, **change})
         return str(caught.value)
 
-    assert message({"network": "os.system"}).startswith("arch is 'os.system'; it needs to be one of torchvision's: ")
+    assert message({"network": "os.system"}).startswith("arch is 'os.system'; it needs to be a classification network ")
     assert message({"input_size": 10**9}) == "resnet18: the input is 1000000000 pixels wide; it needs to be 1 to 4096"
     narrow = {**record["channels"], "body.network.conv1": [3, 32]}
     assert message({"channels": narrow}).startswith("the stored structure's channel counts do not fit together: ")

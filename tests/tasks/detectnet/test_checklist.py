@@ -18,12 +18,12 @@ from taolite.pruning.importance import select
 from taolite.pruning.surgery import count_parameters
 from taolite.stages.convert.kitti import random_folds
 from taolite.stages.convert.sorted_names import sorted_names
-from taolite.tasks import base
 from taolite.tasks.detectnet.decode import decode_grid
 from taolite.tasks.detectnet.loss import balance
 from taolite.tasks.detectnet.model import DetectNet
 from taolite.tasks.detectnet.spec import DatasetExportSpec, DetectNetSpec
 from taolite.tasks.detectnet.targets import Ellipse, Raster, rasterize, semi_axes
+from taolite.tasks.detectnet.task import TASK
 
 BOX = (100, 50, 180, 130)
 INPUT_HW, STRIDE = (384, 1248), 16
@@ -133,7 +133,7 @@ def test_5_networks_have_the_parameters_of_the_reference(num_layers, classes, al
 
 
 def test_6_the_users_learning_rate_at_a_twentieth_of_the_run(user_spec: DetectNetSpec):
-    rate = base.find("detectnet").schedule(user_spec).rate
+    rate = TASK.read(user_spec).model.schedule().rate
     elapsed = 0.05 * user_spec.training_config.num_epochs
 
     assert rate(elapsed) == pytest.approx(math.exp((math.log(5e-6) + math.log(5e-4)) / 2))

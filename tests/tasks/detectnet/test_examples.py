@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from taolite import spec
@@ -145,6 +146,20 @@ def test_a_label_filter_masks_its_objectives_and_meets_the_weight(root: Path):
     expected = np.full((4, 6), 3.0)
     expected[:3, 1:4] = 1.5
     assert mask[0, 1].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    "filter_", ["source_class_label_filter { }", "bbox_dimensions_label_filter { min_width: -1 min_height: -0.5 }"]
+)
+def test_a_filter_without_names_or_with_negative_minima_lets_every_box_through(root: Path, filter_: str):
+    def mask(of: str) -> NDArray[np.float32]:
+        filters = f"objective_label_filter_configs {{ label_filter {{ {of} }} }} mask_multiplier: 0.5"
+        block = ("training_config {", f"loss_mask_label_filter {{ {filters} }}\ntraining_config {{")
+        return examples(root, block).example(0).targets["mask"]
+
+    every = mask("bbox_dimensions_label_filter { min_width: 1 }")
+    assert (every == 0.5).any()
+    assert (mask(filter_) == every).all()
 
 
 def test_uniform_sampling_gives_a_small_source_its_share(root: Path):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -13,15 +11,14 @@ from taolite.nn.backbones import build_backbone
 from taolite.nn.structure import channels_of
 from taolite.nn.weights import read_weights
 from taolite.pruning.plan import apply, plan
-from taolite.tasks import base
 from taolite.tasks.detectnet.keras_graph import network_from_keras
-from taolite.tasks.detectnet.model import HEADS, DetectNet
+from taolite.tasks.detectnet.model import DetectNet
 from taolite.tasks.detectnet.spec import DetectNetSpec
+from taolite.tasks.detectnet.task import DEFAULT_SPEC, TASK
+from taolite.tasks.detectnet.use import HEADS
 
 torch.set_num_threads(1)
 pytest.importorskip("h5py")
-
-TASK = base.find("detectnet")
 
 
 def detector(arch="resnet", num_layers=10, *, classes=2, **options):
@@ -40,10 +37,10 @@ def detector(arch="resnet", num_layers=10, *, classes=2, **options):
 
 def start(path, model_config):
     """From TAO's built-in spec, which finds car and pedestrian, and has batch norms and all projections."""
-    text = TASK.default_spec.read_text().replace(
+    text = DEFAULT_SPEC.read_text().replace(
         "  all_projections: true\n", f'  pretrained_model_file: "{path}"\n  {model_config}\n'
     )
-    return TASK.start(specs.loads(text, DetectNetSpec), resolve=Path, key=None)
+    return TASK.read(specs.loads(text, DetectNetSpec)).model.start(key=None)
 
 
 @pytest.mark.parametrize(

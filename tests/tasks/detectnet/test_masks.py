@@ -61,6 +61,7 @@ def test_sizes_and_regions_ask_for_the_masked_class_and_source_classes_do_not():
     assert np.flatnonzero(one_mask(truth, RegionFilter(), kind=1)[0] == 0).tolist() == [2]
     assert np.flatnonzero(one_mask(truth, ClassFilter((1,)))[0] == 0).tolist() == [2]
     assert np.flatnonzero(one_mask(truth, SizeFilter(), ClassFilter((1,)))[0] == 0).tolist() == [0, 2]
+    assert np.flatnonzero(one_mask(truth, ClassFilter(None))[0] == 0).tolist() == [0, 2]  # no names: every box
 
 
 def test_cells_with_an_object_of_the_class_keep_their_cost_where_it_is_asked():

@@ -17,8 +17,9 @@ from taolite.nn.resnet import ResNet
 from taolite.nn.vgg import VGG
 from taolite.pruning.plan import apply, plan
 from taolite.tasks.detectnet.loss import ClassWeights, DetectNetObjective
-from taolite.tasks.detectnet.model import HEADS, DetectNet, architecture, build, regularised_parameters
+from taolite.tasks.detectnet.model import DetectNet, build
 from taolite.tasks.detectnet.targets import Ellipse, Raster, rasterize
+from taolite.tasks.detectnet.use import HEADS
 
 torch.set_num_threads(1)
 
@@ -102,16 +103,6 @@ def test_state_dict_keys_are_the_documented_ones():
     assert len(keys) == 13 * 2 + 13 * 5 + 4
 
 
-def test_the_regulariser_takes_kernels_and_biases_of_every_convolution_and_no_norm():
-    model = DetectNet(ResNet(10, freeze_blocks=(1,)), 1)
-    names = {id(p): name for name, p in model.named_parameters()}
-
-    chosen = {names[id(p)] for p in regularised_parameters(model)}
-
-    assert chosen == {name for name in names.values() if "bn_" not in name}
-    assert len(chosen) == 2 * (13 + 2)
-
-
 @pytest.mark.parametrize("graph", ["tao", "torchvision"])
 def test_a_pruned_network_comes_back_from_json_bit_for_bit(graph):
     torch.manual_seed(1)
@@ -119,12 +110,12 @@ def test_a_pruned_network_comes_back_from_json_bit_for_bit(graph):
     x = torch.rand(1, 3, 64, 64)
     pruned = apply(dense, plan(dense, x, threshold=0.99, min_filters=8, heads=HEADS))
 
-    record = json.loads(json.dumps(architecture(pruned)))
+    record = json.loads(json.dumps(pruned.architecture()))
     rebuilt = build(record)
     rebuilt.load_state_dict(pruned.state_dict(), strict=True)
 
     trains = {name: p.requires_grad for name, p in pruned.named_parameters()}
-    assert architecture(rebuilt) == record
+    assert rebuilt.architecture() == record
     assert record["channels"]["backbone.block_1a_conv_1"][1] < 64
     assert {name: p.requires_grad for name, p in rebuilt.named_parameters()} == trains
     assert not rebuilt.backbone.bn_conv1.training
@@ -140,7 +131,7 @@ def with_(record, **changes):
 
 def test_a_structure_that_nobody_vouches_for_is_checked_before_it_is_built():
     with torch.device("meta"):
-        record = architecture(DetectNet(ResNet(10), 1))
+        record = DetectNet(ResNet(10), 1).architecture()
     channels = record["channels"]
 
     def message(value):
@@ -209,7 +200,7 @@ def test_a_quantised_network_is_built_again_from_its_architecture_and_state():
     network(torch.rand(2, 3, 64, 64))
     network.eval()
 
-    again = build(json.loads(json.dumps(architecture(network))))
+    again = build(json.loads(json.dumps(network.architecture())))
     again.load_state_dict(network.state_dict())
 
     x = torch.rand(1, 3, 64, 64)
@@ -219,7 +210,7 @@ def test_a_quantised_network_is_built_again_from_its_architecture_and_state():
 
 
 def test_an_architecture_of_before_quantisation_builds_a_float_network():
-    described = architecture(DetectNet(ResNet(10), 1))
+    described = DetectNet(ResNet(10), 1).architecture()
     del described["quantized"]
 
     assert not is_quantized(build(described))
@@ -242,7 +233,7 @@ def test_pruning_a_quantised_network_cuts_what_it_cuts_of_the_float_one():
     assert ranges(smaller) == ranges(network)
     for ours, floats in zip(strip(smaller)(x), apply(strip(network), made)(x), strict=True):
         assert torch.equal(ours, floats)
-    again = build(architecture(smaller))
+    again = build(smaller.architecture())
     again.load_state_dict(smaller.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(again.eval()(x), smaller(x), strict=True))
 
@@ -298,7 +289,7 @@ def test_heads_on_a_finer_grid_are_pruned_and_come_back_from_json():
     x = torch.rand(1, 3, 64, 96)
     pruned = apply(dense, plan(dense, x, threshold=0.99, min_filters=8, heads=HEADS)).eval()
 
-    record = json.loads(json.dumps(architecture(pruned)))
+    record = json.loads(json.dumps(pruned.architecture()))
     rebuilt = build(record).eval()
     rebuilt.load_state_dict(pruned.state_dict(), strict=True)
 
@@ -316,10 +307,11 @@ def test_a_head_with_no_layer_of_its_own_is_said_with_the_nearest():
         return str(caught.value)
 
     assert message(output_cov="block_4a_relu3") == (
-        "resnet: no layer's name holds 'block_4a_relu3'; the nearest are block_4a_relu, block_4a_relu_1, block_3a_relu"
+        "resnet: no layer's name contains 'block_4a_relu3'; "
+        "the nearest are block_4a_relu, block_4a_relu_1, block_3a_relu"
     )
     assert message(output_cov="4a_relu") == (
-        "resnet: 2 layers' names hold '4a_relu' (block_4a_relu_1, block_4a_relu); write one of them in full"
+        "resnet: 2 layers' names contain '4a_relu' (block_4a_relu_1, block_4a_relu); write one of them in full"
     )
     assert message(output_cov="block_2a_relu") == (
         "DetectNet: output_cov on block_2a_relu and output_bbox on block_4a_relu have grids of different size; "
@@ -329,7 +321,7 @@ def test_a_head_with_no_layer_of_its_own_is_said_with_the_nearest():
 
 def test_head_inputs_of_a_file_are_checked():
     with torch.device("meta"):
-        record = architecture(DetectNet(ResNet(10), 1))
+        record = DetectNet(ResNet(10), 1).architecture()
 
     assert "inputs" not in record
     for value in ([1], {"output_cov": 3}, {"conv1": "bn_conv1"}):

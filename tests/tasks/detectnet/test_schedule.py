@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from taolite.events import CostStuck
 from taolite.tasks.detectnet.schedule import EarlyStopping, SoftStart
 
 HALF = math.sqrt(1e-5 * 1e-3)  # half way on the logarithmic scale
@@ -32,7 +33,7 @@ def test_a_soft_start_of_zero_begins_at_the_largest_rate():
 def test_early_stopping_holds_the_rate_while_the_cost_falls():
     schedule = early()
     for epoch, cost in enumerate((5.0, 4.0, 3.0, 2.9, 2.8, 2.7, 2.6), start=1):
-        assert schedule.validated(epoch, cost) == ""
+        assert schedule.validated(epoch, cost) is None
 
     assert [schedule.rate(elapsed) for elapsed in (0, 2, 4, 50)] == pytest.approx([1e-5, HALF, 1e-3, 1e-3])
 
@@ -42,18 +43,15 @@ def test_early_stopping_anneals_when_patience_ends_and_stops_when_it_ends_again_
     said = [schedule.validated(epoch, cost) for epoch, cost in ((10, 1.0), (11, 1.0), (12, 1.2))]
 
     assert said == [
-        "",
-        "",  # equal is no improvement, and one epoch is less than two
-        "validation cost has not been below 1.000000 for 2 epochs (patience 2): the learning rate goes down over 3 "
-        "epochs from here",
+        None,
+        None,  # equal is no improvement, and one epoch is less than two
+        CostStuck(12, "validation", least=1.0, waited=2, then="anneal", annealing=3),
     ]
     assert [schedule.rate(elapsed) for elapsed in (12, 13.5, 15, 20)] == pytest.approx([1e-3, HALF, 1e-5, 1e-5])
     # the best cost is now 1.2 of epoch 12; annealing must be over (more than 3 epochs) before patience can stop it
-    assert [schedule.validated(epoch, 1.3) for epoch in (13, 14, 15)] == ["", "", ""]
+    assert [schedule.validated(epoch, 1.3) for epoch in (13, 14, 15)] == [None, None, None]
     assert not schedule.stopped
-    assert schedule.validated(16, 1.3) == (
-        "validation cost has not been below 1.200000 for 4 epochs (patience 2) after annealing: training stops here"
-    )
+    assert schedule.validated(16, 1.3) == CostStuck(16, "validation", least=1.2, waited=4, then="stop", again=True)
     assert schedule.stopped
 
 

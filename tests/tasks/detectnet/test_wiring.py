@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +10,14 @@ import torch
 
 from taolite import spec as specs
 from taolite.errors import ModelError
+from taolite.nn.backbones import build_backbone
 from taolite.sample import Truth
-from taolite.tasks import base
-from taolite.tasks.detectnet.decode import Found
+from taolite.tasks.detectnet.experiment import DetectNetExperiment
+from taolite.tasks.detectnet.model import DetectNet
 from taolite.tasks.detectnet.spec import DetectNetSpec
+from taolite.tasks.detectnet.task import TASK
+from taolite.tasks.found import Found
 
-TASK = base.find("detectnet")
 SPEC = """
 dataset_config {
   data_sources { tfrecords_path: "a/*" image_directory_path: "b" }
@@ -74,24 +75,49 @@ bbox_rasterizer_config {
 
 
 @pytest.fixture(scope="module")
-def spec() -> DetectNetSpec:
-    return specs.loads(SPEC, DetectNetSpec)
+def experiment() -> DetectNetExperiment:
+    return TASK.read(specs.loads(SPEC, DetectNetSpec)).model
 
 
-def test_epochs_validate_from_the_first_on_every_period_and_at_the_end(spec):
-    recipe = TASK.recipe(spec)
+def test_epochs_validate_from_the_first_on_every_period_and_at_the_end(experiment):
+    recipe = experiment.recipe
 
     assert [epoch for epoch in range(1, 48) if recipe.validates(epoch)] == [15, 25, 35, 45, 47]
 
 
-def test_a_regulariser_keeps_its_type_and_weight(spec):
-    recipe = TASK.recipe(spec)
+def test_a_regulariser_keeps_its_type_and_weight(experiment):
+    recipe = experiment.recipe
 
     assert (recipe.regularizer, recipe.regularizer_weight) == ("l2", 0.25)
 
 
-def test_objectives_are_told_apart_by_name_and_classes_by_their_order_in_the_cost(spec):
-    objective = TASK.objective(spec)
+def test_the_regulariser_takes_kernels_and_biases_of_every_convolution_and_no_norm(tmp_path, write_keras):
+    weights = write_keras(tmp_path / "weights.hdf5", DetectNet(build_backbone("resnet", num_layers=10), 2).state_dict())
+    model = f'num_layers: 10 use_batch_norm: true freeze_blocks: 1 pretrained_model_file: "{weights}"'
+    text = SPEC.replace("num_layers: 10", model)
+    start = TASK.read(specs.loads(text, DetectNetSpec)).model.start(key=None)
+    names = {id(p): name for name, p in start.network.named_parameters()}
+
+    chosen = {names[id(p)] for p in start.regularised}
+
+    assert chosen == {name for name in names.values() if "bn_" not in name}
+    assert len(chosen) == 2 * (13 + 2)
+    assert any(not p.requires_grad for p in start.regularised)
+
+
+def test_a_depthwise_convolution_is_regularised_as_the_others_are():
+    text = SPEC.replace('arch: "resnet" num_layers: 10', 'arch: "mobilenet_v1" use_batch_norm: true')
+    start = TASK.read(specs.loads(text, DetectNetSpec)).model.start(key=None)
+
+    regularised = {id(p) for p in start.regularised}
+
+    assert regularised == {
+        id(p) for layer in start.network.modules() if isinstance(layer, torch.nn.Conv2d) for p in layer.parameters()
+    }
+
+
+def test_objectives_are_told_apart_by_name_and_classes_by_their_order_in_the_cost(experiment):
+    objective = experiment.objective()
 
     assert objective.weights.tolist() == [pytest.approx([1 / 11, 10 / 11]), [0.5, 0.5]]
     # The whole input is missed: t = 1, p = 0.5 in class 0 alone, boxes a unit off. cat: .8 * (1/11 * ln 2 * .05 +
@@ -112,10 +138,10 @@ def test_objectives_are_told_apart_by_name_and_classes_by_their_order_in_the_cos
     assert objective.weights[1].tolist() == pytest.approx([0.9999, 0.0001])
 
 
-def test_the_ellipses_stand_in_the_order_of_the_classes(spec):
+def test_the_ellipses_stand_in_the_order_of_the_classes(experiment):
     from taolite.tasks.detectnet.examples import spec_raster
 
-    raster = spec_raster(spec)
+    raster = spec_raster(experiment.spec)
 
     assert [dataclasses.astuple(ellipse) for ellipse in raster.ellipses] == [
         (0.1, 0.2, 0.3, 0.4, 0.5),
@@ -124,8 +150,8 @@ def test_the_ellipses_stand_in_the_order_of_the_classes(spec):
     assert (raster.deadzone_radius, raster.scale, raster.offset) == (0.4, 35, 0.5)
 
 
-def test_each_class_is_clustered_by_its_own_thresholds_which_are_not_swapped(spec):
-    cat, dog = TASK.decoding(spec)["clusterings"]
+def test_each_class_is_clustered_by_its_own_thresholds_which_are_not_swapped(experiment):
+    cat, dog = experiment.decoding["clusterings"]
 
     assert (cat["algorithm"], cat["dbscan_confidence_threshold"], cat["nms_confidence_threshold"]) == ("dbscan", 0.9, 0)
     assert (cat["coverage_threshold"], cat["minimum_height"], cat["dbscan_eps"]) == (0.005, 20, 0.15)
@@ -133,14 +159,14 @@ def test_each_class_is_clustered_by_its_own_thresholds_which_are_not_swapped(spe
     assert dog["dbscan_confidence_threshold"] == 0
 
 
-def test_overlaps_and_sizes_are_those_of_the_class(spec):
+def test_overlaps_and_sizes_are_those_of_the_class(experiment):
     # cat counts 20 to 60 wide and 10 to 30 high at an overlap of .4; dog counts at any size, at .9
     wide, high, half, stray = (0, 0, 50, 20), (100, 0, 120, 50), (0, 0, 50, 10), (300, 0, 320, 50)
     truth = Truth(np.float32([wide, high, wide, high]), np.array([0, 0, 1, 1]), np.zeros(4, bool))
     boxes = np.float32([half, stray, half, stray, high])
     found = Found(boxes, np.float32([0.9, 0.8, 0.7, 0.6, 0.5]), np.array([0, 0, 1, 1, 1]))
 
-    card = TASK.score([truth], [found], spec=spec)
+    card = experiment.score([truth], [found])
 
     # cat: high boxes are left out on both sides, half the wide one (51 * 11 of 51 * 21 pixels) is enough
     # dog: wrong, wrong, right, of 2: precision 1/3 up to recall .5, six of the eleven points
@@ -154,7 +180,7 @@ def test_published_weights_start_a_detector_of_their_arch_and_of_no_other(shared
 
     def start(arch):
         text = SPEC.replace('arch: "resnet" num_layers: 10', f'arch: "{arch}" pretrained_model_file: "{path}"')
-        return TASK.start(specs.loads(text, DetectNetSpec), resolve=Path, key=None)
+        return TASK.read(specs.loads(text, DetectNetSpec)).model.start(key=None)
 
     started = start("mobilenet_v2")
     with pytest.raises(ModelError) as caught:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from taolite.sample import Truth
-from taolite.tasks.boxes import Found
+from taolite.tasks.found import Found
 from taolite.tasks.ssd.plan import Scoring
 from taolite.tasks.ssd.scoring import ssd_card
 

@@ -13,7 +13,7 @@ from taolite.engines.onnx_graph import OnnxMeta
 from taolite.engines.opening import open_engine
 from taolite.errors import UsageError
 from taolite.preprocessing import Preprocessing
-from taolite.stages.to_onnx import to_onnx
+from taolite.stages.exporting.to_onnx import to_onnx
 from taolite.tasks.ssd.decode import decode
 from taolite.tasks.ssd.export import BOXES, SCORES, end_in_nms
 from taolite.tasks.ssd.model import build_ssd

@@ -15,7 +15,8 @@ from PIL import Image
 from taolite import spec as specs
 from taolite.errors import DataError, SpecError
 from taolite.sample import Label, Sample
-from taolite.tasks.ssd.jetson import IN_USE, Cosine, balanced, foreign_onnx, plan_of, schedule_of, spec_of
+from taolite.tasks.ssd.foreign import IN_USE, foreign_onnx
+from taolite.tasks.ssd.jetson import Cosine, balanced, plan_of, schedule_of, spec_of
 from taolite.tasks.ssd.plan import CostRule, Matching, Origin, Rates, SsdPlan
 from taolite.tasks.ssd.spec import JetsonConfig, SsdSpec
 
@@ -266,17 +267,17 @@ def test_what_is_odd_is_a_warning_and_what_is_done_is_not(tmp_path: Path):
     _, notices = plan.sources("train", resolve=Path)
 
     strangers = [
-        f"{root}/Annotations/{i}.xml:1: `cow` is none of the classes (cat, dog) and is left out" for i in range(3)
+        f"{root}/Annotations/{i}.xml:1: `cow` is not one of the classes (cat, dog) and is left out" for i in range(3)
     ]
     assert [notice.text for notice in notices if notice.level == "warning"] == [
-        f"{root}/labels.txt:1: this line is `BACKGROUND`; it is left out and is no class",
-        f"{root}/labels.txt:3: this line is blank; it is left out and is no class",
+        f"{root}/labels.txt:1: this line is `BACKGROUND`; it is ignored",
+        f"{root}/labels.txt:3: this line is blank; it is ignored",
         *strangers,
         f"{root}: 1 more like this (unknown-class); `taolite dataset check {root}` lists them",
     ]
     assert [notice.text for notice in notices if notice.level == "info"] == [
         "Labels: ('BACKGROUND', 'cat', 'dog')",
-        f"{root}: trains on trainval.txt, 4 images, and is judged on test.txt",
+        f"{root}: training on trainval.txt, 4 images; validating on test.txt",
         "Dataset Summary: Number of Images: 4, Label Distribution:",
         "    cat: 4",
         "    dog: 0",
@@ -288,7 +289,7 @@ def test_classes_that_no_training_image_has_are_an_error(tmp_path: Path):
     root = voc_set(tmp_path / "a", "dog\n", ["cat"])
     plan = plan_of(config_of(dataset_type="voc", datasets=(root,)), resolve=Path)
 
-    with pytest.raises(DataError, match="no training image has an object of dog"):
+    with pytest.raises(DataError, match=r"no training image has an object of dog: the labels are cat \([1-9]\);"):
         plan.sources("train", resolve=Path)
 
 

@@ -14,11 +14,9 @@ from taolite.engines.opening import open_engine
 from taolite.errors import ModelError
 from taolite.nn.structure import channels_of
 from taolite.preprocessing import Preprocessing
-from taolite.stages.to_onnx import to_onnx
+from taolite.stages.exporting.to_onnx import to_onnx
 from taolite.tasks.ssd.coding import decode_tensor
 from taolite.tasks.ssd.model import (
-    HEADS,
-    architecture,
     build,
     build_ssd,
     freeze,
@@ -28,6 +26,7 @@ from taolite.tasks.ssd.model import (
 )
 from taolite.tasks.ssd.plan import NetworkPlan
 from taolite.tasks.ssd.priors import jetson_levels
+from taolite.tasks.ssd.use import HEADS
 from taolite.tasks.ssd.weights import load_start, read_start
 
 torch.set_num_threads(1)
@@ -286,7 +285,7 @@ def test_mb2_ssd_lite_comes_in_other_widths_and_back_from_json_in_them(width_mul
     load_start(network, read_start(saved(theirs)), "whole")
 
     x = torch.rand(1, 3, SMALL, SMALL)
-    twin = build(json.loads(json.dumps(architecture(network)))).eval()
+    twin = build(json.loads(json.dumps(network.architecture()))).eval()
     twin.load_state_dict(network.state_dict())
     with torch.no_grad():
         torch.testing.assert_close(network.forward_logits(x)[0], theirs(x)[0], atol=1e-3, rtol=1e-4)
@@ -296,7 +295,7 @@ def test_mb2_ssd_lite_comes_in_other_widths_and_back_from_json_in_them(width_mul
 def test_a_network_comes_back_from_json_with_its_priors():
     network = ssd().eval()
 
-    twin = build(json.loads(json.dumps(architecture(network)))).eval()
+    twin = build(json.loads(json.dumps(network.architecture()))).eval()
     twin.load_state_dict(network.state_dict())
 
     x = torch.rand(1, 3, SMALL, SMALL)
@@ -321,7 +320,7 @@ def test_a_network_comes_back_from_json_with_its_priors():
     ],
 )
 def test_a_damaged_description_of_a_network_is_refused(change, message):
-    described = json.loads(json.dumps(architecture(ssd(device="meta"))))
+    described = json.loads(json.dumps(ssd(device="meta").architecture()))
 
     with pytest.raises(ModelError, match="(?s)" + message.replace("[", r"\[").replace("(", r"\(")):
         build({**described, **change})
@@ -339,7 +338,7 @@ def test_a_damaged_description_of_a_network_is_refused(change, message):
     ],
 )
 def test_damaged_priors_are_refused(where, value, message):
-    described = json.loads(json.dumps(architecture(ssd(device="meta"))))
+    described = json.loads(json.dumps(ssd(device="meta").architecture()))
     *path, last = ("priors", *where)
     place = described
     for step in path:
@@ -470,7 +469,7 @@ def test_all_but_the_heads_is_quantised_and_comes_back_from_json():
     network(torch.rand(2, 3, SMALL, SMALL))
 
     assert count == 27 + 8
-    twin = build(json.loads(json.dumps(architecture(network)))).eval()
+    twin = build(json.loads(json.dumps(network.architecture()))).eval()
     twin.load_state_dict(network.state_dict())
     x = torch.rand(1, 3, SMALL, SMALL)
     with torch.no_grad():

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from taolite import spec
+from taolite.events import CostStuck
 from taolite.tasks.ssd.plan import CostRule, Matching, NetworkPlan, Origin, Scoring, SsdPlan
 from taolite.tasks.ssd.priors import priors
 from taolite.tasks.ssd.schedule import StopsEarly
@@ -213,7 +214,7 @@ def test_the_other_cost_does_not_end_a_run_and_rates_are_the_schedules() -> None
     of_epochs, of_validations = stopping_plan("loss"), stopping_plan("val_loss")
 
     for epoch in range(1, 9):
-        assert of_epochs.validated(epoch, 1.0) == of_validations.trained(epoch, 1.0) == ""
+        assert (of_epochs.validated(epoch, 1.0), of_validations.trained(epoch, 1.0)) == (None, None)
     assert not of_epochs.stopped
     assert not of_validations.stopped
     assert (of_epochs.led_by_cost, of_validations.led_by_cost) == (False, True)
@@ -228,5 +229,5 @@ def test_a_run_that_goes_on_waits_as_long_as_one_that_was_never_stopped() -> Non
     again.restore(first.state())
     assert not again.stopped
     said = again.validated(3, 1.0)
-    assert said == "the validation cost has not been below 1.000000 for 2 epochs: training stops here"
+    assert said == CostStuck(3, "validation", least=1.0, waited=2, then="stop")
     assert again.stopped

@@ -31,6 +31,12 @@ class ClassificationSpec(SpecModel):
     train_config: TrainConfig = field(doc="The training loop and its data.")
     jetson_config: JetsonConfig | None = field(None, doc="Ours: what jetson-inference's train.py does beyond TAO.")
 
+    @property
+    def tag_threshold(self) -> float | None:
+        """From which score a tag counts as given; None where a picture has one class."""
+        config = self.jetson_config
+        return config.multi_label_threshold if config and config.multi_label else None
+
     @check("model_config.input_image_size", "train_config.image_mean")
     def _a_mean_for_each_channel(self) -> Iterator[Finding]:
         means, is_grey = self.train_config.image_mean, self.model_config_.input_image_size.strip().startswith("1")

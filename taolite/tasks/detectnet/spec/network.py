@@ -223,10 +223,10 @@ def _grows(filter_: SpecModel, *bounds: tuple[str, str]) -> Iterator[Finding]:
 
 
 class BboxDimensionsLabelFilter(SpecModel):
-    """Boxes of a size; bounds are inclusive, 0 is none."""
+    """Boxes of a size; bounds are inclusive, 0 is none. A negative minimum bounds nothing."""
 
-    min_width: Float = field(0.0, ge=0, unit="px", doc="Least width.")
-    min_height: Float = field(0.0, ge=0, unit="px", doc="Least height.")
+    min_width: Float = field(0.0, unit="px", doc="Least width.")
+    min_height: Float = field(0.0, unit="px", doc="Least height.")
     max_width: Float = field(0.0, ge=0, unit="px", doc="Largest width.")
     max_height: Float = field(0.0, ge=0, unit="px", doc="Largest height.")
 
@@ -251,7 +251,9 @@ class BboxCropLabelFilter(SpecModel):
 class SourceClassLabelFilter(SpecModel):
     """Boxes of these classes, by their mapped names."""
 
-    source_class_names: tuple[str, ...] = field((), doc="Names after target_class_mapping.")
+    source_class_names: tuple[str, ...] = field(
+        (), doc="Names after target_class_mapping; none lets every box through."
+    )
 
 
 class LabelFilter(SpecModel):

@@ -1,0 +1,191 @@
+"""Events of a stage in words: TAO's where TAO has some, plain ones elsewhere. Other dialects replace some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from taolite import events
+from taolite.tasks.base import FLAGS
+
+__all__ = ["Line", "counted", "lines", "looked"]
+
+
+class Line(NamedTuple):
+    """One line for the reader; a warning is something to act on."""
+
+    text: str
+    warns: bool = False
+
+
+def lines(event: events.Event) -> list[Line]:
+    """What is said of `event`; nothing of events that only move a bar, a curve or a log."""
+    say = _WORDS.get(type(event))
+    return say(event) if say is not None else []
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """A number with its noun.
+
+    >>> counted(1, "picture"), counted(2, "picture"), counted(2, "class", "classes")
+    ('1 picture', '2 pictures', '2 classes')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"
+
+
+def looked(pictures: int, found: Mapping[str, int], runs_on: str, seconds: float) -> str:
+    """What an inference came to; `seconds` a picture.
+
+    >>> looked(1, {"cat": 2, "dog": 0}, "torch", 0.0191)
+    '1 picture: cat 2, dog 0 (torch, 19.1 ms a picture)'
+    """
+    counts = ", ".join(f"{name} {count}" for name, count in found.items())
+    return f"{counted(pictures, 'picture')}: {counts} ({runs_on}, {1000 * seconds:.1f} ms a picture)"
+
+
+def _data_found(event: events.DataFound) -> list[Line]:
+    said = []
+    if event.training % event.batch_size:
+        said.append(
+            Line(
+                f"Cannot iterate over exactly {event.training} samples with a batch size of {event.batch_size}; "
+                "each epoch will therefore take one extra step."
+            )
+        )
+    return [
+        *said,
+        Line(f"Found {event.training} samples in training set"),
+        Line(f"Found {event.validation} samples in validation set"),
+    ]
+
+
+def _intervals(event: events.Intervals) -> list[Line]:
+    said = [
+        Line(f"Checkpoint interval: {event.checkpoint_epochs}"),
+        Line(f"Scalars logged at every {event.scalar_steps} steps"),
+    ]
+    if event.picture_steps is not None:
+        said.append(Line(f"Images logged at every {event.picture_steps} steps"))
+    return said
+
+
+def _labels_left_out(event: events.LabelsLeftOut) -> list[Line]:
+    listed = ", ".join(f"{name} ({count})" for name, count in sorted(event.counts.items()))
+    return [Line(f"{_of(event.source)}labels that target_class_mapping does not map are left out: {listed}", True)]
+
+
+def _classes_missing(event: events.ClassesMissing) -> list[Line]:
+    names = ", ".join(event.names)
+    return [Line(f"{_of(event.source)}no training image has a label of {names}, which cannot be learned", True)]
+
+
+def _of(spec: str) -> str:
+    """The name of a spec before what is said of it; flags need none."""
+    return "" if spec == FLAGS else f"{spec}: "
+
+
+def _computing(event: events.Computing) -> list[Line]:
+    if event.gpu is not None:
+        return [Line(f"computing on GPU {event.gpu}: {event.name}, {event.dtype}")]
+    threads = counted(event.threads, "thread")
+    return [Line(f"no GPU here: computing on the processor, {threads}, {event.dtype}")]
+
+
+def _batch_shared(event: events.BatchShared) -> list[Line]:
+    over = "" if event.processes == 1 else f" over {event.processes} processes"
+    return [Line(f"{event.images} images a step{over}; batch_size_per_gpu is {event.asked}")]
+
+
+def _went_on(event: events.WentOn) -> list[Line]:
+    where = f"epoch {event.epoch} of {event.epochs}" + (f", step {event.step} of the next" if event.step else "")
+    said = [Line(f"{event.checkpoint}: this folder holds this run already; going on after {where}")]
+    if event.complete:
+        said.append(Line("the run is complete: only the final model is written again"))
+    return said
+
+
+def _cost_stuck(event: events.CostStuck) -> list[Line]:
+    waited = counted(event.waited, "epoch")
+    said = f"epoch {event.epoch}: the {event.part} cost has not been below {event.least:.6f} for {waited}"
+    if event.again:
+        said += " after annealing"
+    if event.then == "stop":
+        return [Line(f"{said}: training stops here")]
+    return [Line(f"{said}: the learning rate goes down over {counted(event.annealing, 'epoch')} from here")]
+
+
+def _layers_floored(event: events.LayersFloored) -> list[Line]:
+    return [
+        Line(
+            f"{event.count} of {event.total} layers are cut to the minimum of {event.least} filters, "
+            "and such a network seldom learns its way back; a greater -nf spreads the cut",
+            True,
+        )
+    ]
+
+
+def _ranges_used(event: events.RangesUsed) -> list[Line]:
+    said = []
+    if event.missing:
+        names = ", ".join(event.missing[:3]) + (" ..." if len(event.missing) > 3 else "")
+        said.append(Line(f"{event.cache}: no range for {names}; the layers that read them stay float", True))
+    return [*said, Line(f"{event.cache}: its ranges are used, no image is looked at")]
+
+
+def _builds_without_gpu(event: events.BuildsWithoutGpu) -> list[Line]:
+    if event.for_processor:
+        place, instead = "this processor", "--compute-capability builds for a card elsewhere"
+    else:
+        place = "NVIDIA cards of other PCs"
+        instead = "--backend openvino builds for this processor, and a Jetson builds its own from the exported model"
+    return [Line(f"no NVIDIA GPU is here: the engine is for {place} ({event.backend}); {instead}", True)]
+
+
+def _cache_unused(event: events.CacheUnused) -> list[Line]:
+    reason = "the model is quantised already" if event.quantised else "it is for int8 only"
+    return [Line(f"the calibration cache {event.cache} is not used: {reason}", True)]
+
+
+def _engine_replaced(event: events.EngineReplaced) -> list[Line]:
+    reason = f"--runtime {event.runtime}" if event.runtime else "no NVIDIA GPU is here"
+    instead = f"{event.engine} is not used" if event.engine else "no TensorRT engine is built"
+    return [Line(f"{reason}: {instead}, {event.source} itself runs on the processor", True)]
+
+
+_WORDS: dict[type, Callable[[Any], list[Line]]] = {
+    events.Notice: lambda e: [Line(e.text, e.level == "warning")],
+    events.DataFound: _data_found,
+    events.Intervals: _intervals,
+    events.LabelsLeftOut: _labels_left_out,
+    events.ClassesMissing: _classes_missing,
+    events.Computing: _computing,
+    events.BatchShared: _batch_shared,
+    events.WentOn: _went_on,
+    events.BegunAnew: lambda e: [Line(f"{e.folder}: this run left no state to go on from; it begins anew", True)],
+    events.CheckpointDamaged: lambda e: [Line(f"{e.reason}; going on from the checkpoint before it", True)],
+    events.BatchNormsMeasured: lambda e: [
+        Line(f"the model was pruned: batch norms that keep their statistics were measured anew on {e.images} images")
+    ],
+    events.ModelKept: lambda e: [Line(f"Saving checkpoints for step-{e.step}.")],
+    events.CostStuck: _cost_stuck,
+    events.Exploring: lambda e: [Line("Exploring graph for retainable indices")],
+    events.LayersFloored: _layers_floored,
+    events.Cutting: lambda e: [Line("Pruning model and appending pruned nodes to new graph")],
+    events.Exporting: lambda e: [Line(f"Saving exported model to {e.path}")],
+    events.Calibrating: lambda e: [Line(f"calibrating ({e.method}) with {counted(e.images, 'image')}: {e.source}")],
+    events.RangesUsed: _ranges_used,
+    events.TensorfileWritten: lambda e: [
+        Line(f"wrote {e.path} ({counted(e.batches, 'batch', 'batches')} of {e.batch_size})")
+    ],
+    events.BuildsWithoutGpu: _builds_without_gpu,
+    events.ClassesUnnamed: lambda e: [
+        Line(f"{e.model}: an ONNX of {e.origin} names no classes; run the engine with a spec (-e) that does", True)
+    ],
+    events.BuilderWarned: lambda e: [Line(f"{e.backend} {e.version}: {e.text}", True)],
+    events.CacheUnused: _cache_unused,
+    events.EngineReplaced: _engine_replaced,
+    events.ExportOlder: lambda e: [
+        Line(f"{e.export} is older than {e.newer} beside it; if it was made from that model, export it again", True)
+    ],
+    events.EngineBuilt: lambda e: [Line(f"built {e.path}" if e.path else "built an engine for this run alone")],
+}

@@ -1,0 +1,44 @@
+"""A split of our own, for data sets that bring none.
+
+It depends on the seed and the stems alone, and keeps identical pictures on one side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+
+from taolite.errors import UsageError
+from taolite.formats.photo import photo_bytes
+from taolite.sample import Sample
+
+__all__ = ["split_samples"]
+
+
+def split_samples(samples: Sequence[Sample], *, percent: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """(training, validation), each in the order given; `percent` (0 to 100, exclusive) of the images validate.
+
+    Raises UsageError for another percentage, or where one side would be empty.
+    """
+    if not 0 < percent < 100:
+        raise UsageError(f"--val-split is {percent:g}; it needs to be between 0 and 100, for example 20")
+    groups: dict[str, list[int]] = {}
+    for index, sample in enumerate(samples):
+        groups.setdefault(_content(sample), []).append(index)
+    order = sorted(groups.values(), key=lambda group: samples[group[0]].image.name)
+    random.Random(seed).shuffle(order)
+    wanted = max(1, round(percent / 100 * len(samples)))
+    held: set[int] = set()
+    for group in order:
+        if len(held) + len(group) <= wanted:
+            held.update(group)
+    train = [sample for index, sample in enumerate(samples) if index not in held]
+    if not held or not train:
+        many = f"{len(samples)} image{'' if len(samples) == 1 else 's'}"
+        raise UsageError(f"--val-split {percent:g} of {many} leaves one side empty; use more images")
+    return train, [sample for index, sample in enumerate(samples) if index in held]
+
+
+def _content(sample: Sample) -> str:
+    return hashlib.sha256(photo_bytes(sample)).hexdigest()

@@ -1,0 +1,88 @@
+"""How a format is read and written: the two protocols that a row of `taolite.formats.registry` holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from taolite.errors import DataError
+from taolite.formats.findings import Findings
+from taolite.formats.text import show
+from taolite.sample import Sample
+
+__all__ = ["Named", "Reader", "Target", "Writing", "class_names", "put"]
+
+Named = Sequence[tuple[str, Sample]]
+"""File name of a picture as it is written, and its sample."""
+
+
+class Reader(Protocol):
+    """Reads a data set; what cannot be used goes to the findings, and nothing is raised for it."""
+
+    def __call__(
+        self,
+        root: Path,
+        *,
+        only: frozenset[str] | None = None,
+        split: str | None = None,
+        outside: bool = False,
+        findings: Findings,
+    ) -> list[Sample]:
+        """The samples at or below `root`.
+
+        Args:
+            root: a folder, or one label file.
+            only: keep the images of these stems.
+            split: keep one of the format's splits (`Format.splits`), by any of its names.
+            outside: allow pictures that a label file names outside `root` and its parent folder.
+            findings: takes everything that is wrong.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a data set is written: into `root`, which is called `title` in the end. `lists`: the samples of each list.
+    `classes`: the names of the classes in their order."""
+
+    root: Path
+    title: str
+    lists: Mapping[str, Sequence[Sample]]
+    classes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How a format is written.
+
+    labels: writes the label files; pictures are in `root / pictures` already. pictures: the folder for pictures, "" for
+    the root itself. keeps: what labels have beyond class and box, as far as the format has a place for it: the words of
+    `taolite.formats.losses`, and `no-area` for points and lines. cut: cut boxes at the edges of their picture.
+    one_extension: pictures need one extension. require: raises DataError for class names that cannot be written.
+    """
+
+    labels: Callable[[Named, Target], None]
+    pictures: str
+    keeps: frozenset[str] = frozenset()
+    cut: bool = False
+    one_extension: bool = False
+    require: Callable[[Sequence[str]], None] | None = None
+
+
+def class_names(named: Named) -> list[str]:
+    """The names of all labels, sorted."""
+    return sorted({label.name for _, sample in named for label in sample.labels})
+
+
+def put(path: Path, text: str) -> None:
+    """Write a label file; its folders are made. Raises DataError for text that is no Unicode (half a character, or the
+    bytes of a file name that are no UTF-8)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.write_text(text, encoding="utf-8", newline="\n")
+    except UnicodeEncodeError as error:
+        where = show(text[max(0, error.start - 20) : error.end + 20].strip())
+        what = f"its text is no Unicode at {where}; correct that label, or rename that picture"
+        raise DataError(f"{path.name}: {what}") from error

@@ -1,0 +1,38 @@
+"""Other people's libraries send nothing, and leave no files in the home folder that taolite did not ask for.
+
+`hush` runs when the package is imported, before any of its modules can import such a library. A variable that is set
+already is left as it is, so whoever wants a library's telemetry can have it: `ORT_DISABLE_TELEMETRY=0`.
+
+    ONNX Runtime   sends its device id, paths and error texts to Microsoft, and keeps them below ~/.cache/Microsoft
+    OpenVINO       sends usage to Google Analytics, and writes ~/intel; it does without the package that sends
+    MLflow, W&B    send usage and their own errors to their makers, beside what they are asked to send
+    matplotlib     writes a list of fonts below ~/.cache/matplotlib; here below ~/.cache/taolite
+
+ClearML's question for a newer version is left out in `taolite.sinks.clearml`. No library is imported here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import cast
+
+__all__ = ["hush"]
+
+_SENDER = "openvino_telemetry"  # OpenVINO's package of its own that sends
+
+
+def hush() -> None:
+    """Set what keeps the libraries quiet, in this process and in those that it starts."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    wanted = {
+        "ORT_DISABLE_TELEMETRY": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "WANDB_ERROR_REPORTING": "false",
+        "MPLCONFIGDIR": str(cache / "taolite" / "matplotlib"),
+    }
+    for name, value in wanted.items():
+        os.environ.setdefault(name, value)
+    modules = cast("dict[str, object]", sys.modules)
+    modules.setdefault(_SENDER, None)  # importing it raises ImportError, which OpenVINO expects where it is missing

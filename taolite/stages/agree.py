@@ -1,0 +1,84 @@
+"""Whose model is this, and does a spec describe it? What is refused here would give wrong numbers further on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from taolite.errors import ModelError
+from taolite.preprocessing import Preprocessing
+from taolite.tasks.base import Experiment
+from taolite.tasks.registry import find_use
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Described", "agree", "expect"]
+
+
+class Described(Protocol):
+    """A model that was opened: where it is from, and what it says of itself."""
+
+    @property
+    def source(self) -> Path: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def preprocessing(self) -> Preprocessing: ...
+
+
+def expect(task: str | None, found: str, source: Path) -> None:
+    """Raises ModelError where the model at `source` is of the task `found` and another `task` is wanted; None takes
+    any."""
+    if task is not None and task != found:
+        theirs, ours = find_use(found).title, find_use(task).title
+        raise ModelError(
+            f"{source}: this is a model for {theirs}, and this command takes those for {ours}; use `taolite {found}` "
+            "for it"
+        )
+
+
+def agree(experiment: Experiment, model: Described) -> None:
+    """Raises ModelError where the model does not take what the experiment gives it, or answers with other classes."""
+    differences = [*_inputs(experiment.preprocessing, model.preprocessing), *_classes(experiment, model)]
+    if differences:
+        raise ModelError(
+            f"{model.source} and {experiment.source} do not belong together: {'; '.join(differences)}. "
+            "Give the spec that the model was trained with"
+        )
+
+
+def _inputs(asked: Preprocessing, own: Preprocessing) -> list[str]:
+    """How the spec's input differs from the model's; crops may differ."""
+    found = []
+    if asked.channels != own.channels:
+        found.append(f"the model takes {own.channels}-channel images and the spec makes {asked.channels}-channel ones")
+    if asked.input_hw != own.input_hw:
+        found.append(f"the model's input is {_size(own)} pixels (width x height) and the spec's is {_size(asked)}")
+    if _normalisation(asked) != _normalisation(own):
+        found.append(f"the model computes pixels as {_normalisation(own)} and the spec as {_normalisation(asked)}")
+    return found
+
+
+def _classes(experiment: Experiment, model: Described) -> list[str]:
+    if experiment.classes == model.classes:
+        return []
+    return [f"the model finds {_listed(model.classes)} and the spec has {_listed(experiment.classes)}"]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{len(names)} {'class' if len(names) == 1 else 'classes'} ({', '.join(names)})"
+
+
+def _size(preprocessing: Preprocessing) -> str:
+    return f"{preprocessing.input_hw[1]} x {preprocessing.input_hw[0]}"
+
+
+def _normalisation(preprocessing: Preprocessing) -> str:
+    """The arithmetic on a pixel, written out."""
+    channels = preprocessing.channels
+    order = "grey" if channels == 1 else "BGR" if preprocessing.bgr else "RGB"
+    means, deviations = preprocessing.offsets[:channels], preprocessing.stds[:channels]
+    return f"{preprocessing.scale!r} * ({order} - {means}) / {deviations}"

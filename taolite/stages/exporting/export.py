@@ -1,0 +1,354 @@
+"""export: a trained bundle -> ONNX that proves it is the same network -> `.etlt` sealed with the key, or `.onnx`.
+
+The proof is `stages.proof`'s. INT8 has no limit of its own: what rounding costs each output, and which layers cost
+most, is reported; after quantisation-aware training it has a proof of its own (`stages.learned_int8`). What the model
+has to say of itself (classes, preprocessing, decoding) travels inside it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from taolite import __version__
+from taolite.artifacts.bundle import Bundle
+from taolite.artifacts.container import artifact_hash
+from taolite.artifacts.etlt import Etlt, write_etlt
+from taolite.artifacts.keys import Key
+from taolite.engines import onnx_graph
+from taolite.engines.onnx_cost import macs_and_parameters
+from taolite.engines.onnx_graph import OnnxMeta
+from taolite.errors import PathError, UsageError
+from taolite.events import Exporting, Listener, Notice, Progress, silent
+from taolite.files import refuse_replacing, write_bytes
+from taolite.nn.fake_quant import is_quantized, strip
+from taolite.preprocessing import Preprocessing
+from taolite.quant.sensitivity import LayerCost, layer_costs, output_sqnr
+from taolite.stages.exporting import deepstream
+from taolite.stages.exporting.calibrate import CalibrationOptions, find_ranges
+from taolite.stages.exporting.learned_int8 import (
+    learned_calibration,
+    prove_integers,
+    prove_rounding,
+    refuse_existing_cache,
+)
+from taolite.stages.exporting.proof import parity, proof_batch
+from taolite.stages.exporting.ranges import float_layers, quantise, write_ranges
+from taolite.stages.exporting.to_onnx import INPUT_NAME, OPSET, to_onnx
+from taolite.stages.trained import Trained
+from taolite.tasks.base import Experiment
+from taolite.tasks.registry import find
+
+__all__ = ["TAOS", "Border", "ExportReport", "Int8Report", "export_model"]
+
+
+ExportPrecision = Literal["fp32", "fp16", "int8"]
+
+
+@dataclass(frozen=True)
+class Border:
+    """An export in another tool's manner.
+
+    Attributes:
+        input_name: of the graph.
+        output_names: of the graph; None: the task's.
+        prepare: makes the exported model of the trained one.
+        decoding: settings that this changes.
+        finish: what is put behind the finished ONNX once it is proven, whatever its precision.
+    """
+
+    input_name: str = INPUT_NAME
+    output_names: tuple[str, ...] | None = None
+    prepare: Callable[[Bundle], Bundle] | None = None
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+    finish: Callable[[bytes], bytes] | None = None
+
+
+TAOS = Border()
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written, and how far it is from the trained network.
+
+    Attributes:
+        output: the file; sealed tells whether it needs the key.
+        differences: output name -> largest absolute difference to the trained network, on the proof's inputs; of the
+            float model before it is calibrated, but of the INT8 model where training learned its rounding.
+        macs: multiply-accumulates of one image; parameters: numbers in the graph, BatchNorm folded.
+        onnx_bytes, onnx_sha256: of the ONNX inside.
+        companions: the DeepStream config and labels, where they were asked for.
+        seconds: the whole stage took.
+        int8: what rounding costs; None in other precisions.
+    """
+
+    output: Path
+    sealed: bool
+    precision: str
+    opset: int
+    differences: Mapping[str, float]
+    macs: int
+    parameters: int
+    onnx_bytes: int
+    onnx_sha256: str
+    companions: tuple[Path, ...]
+    seconds: float
+    int8: Int8Report | None = None
+
+
+@dataclass(frozen=True)
+class Int8Report:
+    """What INT8 costs, against the same network in float, in dB of signal to noise (6 dB are one bit).
+
+    Attributes:
+        sqnr: output name -> dB, the whole network in INT8.
+        layers: every layer alone in INT8, the costliest first; none where training learned the rounding.
+        measured_on: "calibration images", or "test patterns" where a cache or training gave the ranges.
+        record: how the ranges were found; cache: where they are kept.
+    """
+
+    sqnr: Mapping[str, float]
+    layers: tuple[LayerCost, ...]
+    measured_on: str
+    record: Mapping[str, Any]
+    cache: Path
+
+
+def export_model(
+    model: Trained,
+    output: Path | None = None,
+    *,
+    key: Key,
+    experiment: Experiment | None = None,
+    precision: ExportPrecision = "fp32",
+    calibration: CalibrationOptions | None = None,
+    opset: int = OPSET,
+    static_batch: int | None = None,
+    gen_ds_config: bool = False,
+    border: Border = TAOS,
+    overwrite: bool = False,
+    listener: Listener = silent,
+) -> ExportReport:
+    """Export a trained model.
+
+    Args:
+        output: sealed with the key, or plain where its name ends in `.onnx`; None is the model's name with `.etlt`.
+        experiment: its decoding replaces what the model was trained with; its classes must be the model's.
+        precision: of the weights. Inputs and outputs are float32 in all.
+        calibration: for int8, where its images come from.
+        opset: see `to_onnx`.
+        static_batch: a batch fixed in the model; None leaves it free.
+        gen_ds_config: write `nvinfer_config.txt` and `labels.txt` beside it.
+        border: names at the graph's ends, and what is there.
+        overwrite: replace an earlier output; TAO refuses, and so does this by default.
+
+    Raises:
+        PathError: the output exists. UsageError: the experiment's classes are others. ModelError: the network cannot
+        be written as ONNX, or what was written is not the same network.
+    """
+    started = time.monotonic()
+    target = output or model.source.with_suffix(".etlt")
+    if target.exists() and not overwrite:
+        raise PathError(f"Default output file {target} already exists; remove it, choose another, or add --force")
+    refuse_replacing(model.source, target)
+    options = calibration or CalibrationOptions()
+    bundle = border.prepare(model.bundle) if border.prepare is not None else model.bundle
+    task = find(bundle.task)
+    trained: torch.nn.Module = task.network(bundle)
+    learned = precision == "int8" and is_quantized(trained) and not options.force_ptq
+    if learned and not overwrite:
+        refuse_existing_cache(options.cache)
+    meta = OnnxMeta(
+        task=bundle.task,
+        classes=bundle.classes,
+        preprocessing=bundle.preprocessing,
+        decoding={**_decoding(bundle, experiment), **border.decoding},
+    )
+
+    if gen_ds_config:
+        task.deepstream(meta.classes, meta.decoding)  # refuses before anything is computed
+
+    def write(network: torch.nn.Module) -> bytes:
+        plain = to_onnx(
+            network,
+            channels=meta.preprocessing.channels,
+            input_hw=meta.preprocessing.input_hw,
+            output_names=border.output_names or task.onnx_outputs,
+            input_name=border.input_name,
+            opset=opset,
+            static_batch=static_batch,
+        )
+        return onnx_graph.write_meta(plain, meta)
+
+    if learned:
+        made = _learned(trained, write, meta.preprocessing, options, heads=task.heads)
+    else:
+        made = _float(strip(trained), write, meta.preprocessing, "fp16" if precision == "fp16" else "fp32")
+    if precision == "int8" and not learned:
+        made = _to_int8(made, meta.preprocessing, options, listener)
+    if border.finish is not None:
+        made = replace(made, onnx=border.finish(made.onnx))
+    onnx = made.onnx
+
+    listener(Exporting(target))
+    sealed = target.suffix != ".onnx"
+    if sealed:
+        lineage = (*bundle.lineage, _step(model.source, precision, onnx))
+        record = {**onnx_graph.describe(onnx), "opset": opset, "lineage": list(lineage)}
+        write_etlt(target, Etlt(onnx=onnx, input_name=border.input_name, meta=record), key=key)
+    else:
+        write_bytes(target, onnx)
+    companions = _deepstream(target, made, meta, precision, listener) if gen_ds_config else ()
+    cost = macs_and_parameters(made.floating, (static_batch or 1, *_chw(meta.preprocessing)))
+    return ExportReport(
+        output=target,
+        sealed=sealed,
+        precision=precision,
+        opset=opset,
+        differences=made.differences,
+        macs=cost.macs // (static_batch or 1),
+        parameters=cost.parameters,
+        onnx_bytes=len(onnx),
+        onnx_sha256=onnx_graph.sha256(onnx),
+        companions=companions,
+        seconds=time.monotonic() - started,
+        int8=made.int8,
+    )
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A proven ONNX, the one without quantisation that it was made of, and what the proof found."""
+
+    onnx: bytes
+    floating: bytes
+    differences: Mapping[str, float]
+    int8: Int8Report | None = None
+
+
+def _float(
+    network: torch.nn.Module,
+    write: Callable[[torch.nn.Module], bytes],
+    preprocessing: Preprocessing,
+    precision: Literal["fp32", "fp16"],
+) -> _Made:
+    onnx = write(network)
+    if precision == "fp16":
+        onnx = onnx_graph.to_fp16(onnx)
+    return _Made(onnx, onnx, parity(network, onnx, preprocessing, precision=precision))
+
+
+def _to_int8(
+    made: _Made,
+    preprocessing: Preprocessing,
+    options: CalibrationOptions,
+    listener: Listener,
+) -> _Made:
+    """The model in INT8, and what that costs it."""
+    onnx = made.onnx
+    calibration = find_ranges(onnx, preprocessing=preprocessing, options=options, listener=listener)
+    floating = float_layers(onnx, excluded=options.excluded, heads=options.float_heads)
+    quantised = quantise(onnx, calibration, excluded=floating)
+    photos, measured_on = calibration.samples, "calibration images"
+    if photos is None:
+        photos, measured_on = proof_batch(onnx, preprocessing), "test patterns"
+    costs = layer_costs(
+        onnx,
+        calibration.ranges,
+        photos,
+        excluded=floating,
+        tick=lambda done, total: listener(Progress("cost of each layer in int8", done, total, unit="layer")),
+    )
+    report = Int8Report(
+        sqnr=output_sqnr(onnx, quantised, photos),
+        layers=tuple(costs),
+        measured_on=measured_on,
+        record=calibration.record,
+        cache=options.cache,
+    )
+    return replace(made, onnx=quantised, int8=report)
+
+
+def _learned(
+    trained: torch.nn.Module,
+    write: Callable[[torch.nn.Module], bytes],
+    preprocessing: Preprocessing,
+    options: CalibrationOptions,
+    *,
+    heads: tuple[str, ...],
+) -> _Made:
+    """The model in INT8 as quantisation-aware training left it, what that costs, and how far it is from `trained` but
+    for the layers that are to stay float."""
+    partly = strip(trained, only=options.excluded)
+    network = strip(partly, round_kernels=True)
+    rounded, unrounded = write(network), write(strip(trained))
+    parity(network, rounded, preprocessing)
+    calibration = learned_calibration(trained, rounded, heads=heads)
+    quantised = quantise(
+        rounded, calibration, excluded=float_layers(rounded, excluded=options.excluded, heads=options.float_heads)
+    )
+    prove_integers(partly, quantised)
+    inputs = proof_batch(rounded, preprocessing)
+    differences = prove_rounding(partly, strip(trained), quantised, inputs)
+    write_ranges(options.cache, calibration, unrounded, tensorrt=options.tensorrt, json_file=options.json_file)
+    report = Int8Report(
+        sqnr=output_sqnr(unrounded, quantised, inputs),
+        layers=(),
+        measured_on="test patterns",
+        record=calibration.record,
+        cache=options.cache,
+    )
+    return _Made(quantised, rounded, differences, report)
+
+
+def _step(model: Path, precision: str, onnx: bytes) -> dict[str, Any]:
+    """This stage's line of the lineage."""
+    step: dict[str, Any] = {
+        "stage": "export",
+        "parent": artifact_hash(model),
+        "taolite": __version__,
+        "precision": precision,
+    }
+    return {**step, "calibration": onnx_graph.describe(onnx)["calibration"]} if precision == "int8" else step
+
+
+def _deepstream(
+    target: Path,
+    made: _Made,
+    meta: OnnxMeta,
+    precision: ExportPrecision,
+    listener: Listener,
+) -> tuple[Path, ...]:
+    """The files for DeepStream beside `target`; what they cannot say is told."""
+    companions = deepstream.write_config(
+        target,
+        meta,
+        outputs=tuple(onnx_graph.signature(made.onnx).outputs),
+        precision=precision,
+        calibration_cache=Path(os.path.relpath(made.int8.cache, target.parent)) if made.int8 else None,
+    )
+    for remark in deepstream.remarks(target, meta):
+        listener(Notice(remark, level="warning"))
+    return companions
+
+
+def _decoding(bundle: Bundle, experiment: Experiment | None) -> Mapping[str, Any]:
+    """How to decode: as the experiment says, where one is given, else as the model was trained with."""
+    if experiment is None:
+        return bundle.decoding
+    if experiment.classes != bundle.classes:
+        raise UsageError(
+            f"{experiment.source}: its target classes are {', '.join(experiment.classes)}, and the model finds "
+            f"{', '.join(bundle.classes)}; give the spec it was trained with"
+        )
+    return experiment.decoding
+
+
+def _chw(preprocessing: Preprocessing) -> tuple[int, int, int]:
+    return (preprocessing.channels, *preprocessing.input_hw)

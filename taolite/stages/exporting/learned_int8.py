@@ -1,0 +1,110 @@
+"""INT8 after quantisation-aware training: the rounding that was trained, written down, and the proof that it is that.
+
+The proof goes tensor by tensor, and is exact: kernels are the trained integers (`prove_integers`), the activations that
+the ONNX rounds are the very ones that training rounded, each with its learned range (`learned_ranges`), and the float
+graph with those integers as weights is the network's to 1e-3 (`proof.parity`).
+
+Of the outputs so much cannot be asked. Two float programs that add in another order differ by 1e-7 of a value, near the
+middle of a step that decides a whole step, and the next layer rounds these too: through 20 layers torch in two memory
+layouts differs from itself by a tenth of what rounding costs at all. `prove_rounding` is what is left to ask of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from taolite.engines.opening import open_engine
+from taolite.errors import ModelError, PathError
+from taolite.nn.fake_quant import QuantConv2d, kernel_integers, ranges
+from taolite.onnxfile import parse_onnx
+from taolite.quant.learned import learned_ranges
+from taolite.quant.qdq import LEVELS
+from taolite.stages.exporting.ranges import Calibration
+
+__all__ = ["learned_calibration", "prove_integers", "prove_rounding", "refuse_existing_cache"]
+
+
+def refuse_existing_cache(cache: Path) -> None:
+    """Raises PathError, as TAO does (reference 11.6), before anything is computed."""
+    if cache.exists():
+        raise PathError(
+            f"{cache}: A pre-existing cache file exists. Please delete this file and re-run export. It would hold the "
+            "ranges that training learned; --force replaces it, --force_ptq uses its ranges instead"
+        )
+
+
+def learned_calibration(network: torch.nn.Module, onnx: bytes, *, heads: Collection[str]) -> Calibration:
+    """The ranges that the quantised `network` learned, for its float `onnx`. Raises ModelError as `learned_ranges`."""
+    by_layer = {path.rpartition(".")[2]: largest for path, largest in ranges(network).items()}
+    return Calibration(learned_ranges(onnx, by_layer, heads=heads), {"method": "quantisation-aware training"})
+
+
+def prove_integers(network: torch.nn.Module, quantised: bytes) -> None:
+    """Check that the kernels `quantised` stores are the integers that the quantised `network` computes with.
+
+    Batch norm, folded into the kernels, multiplies whole output channels: it may turn all signs of one around, or make
+    it 0, and changes no integer else. Channels whose weights are all below 1.5e-5 are not compared (`kernel_integers`).
+    Raises ModelError where a layer is not stored as int8, or holds another integer.
+    """
+    from onnx import numpy_helper
+
+    initializers = {tensor.name: tensor for tensor in parse_onnx(quantised).graph.initializer}
+    for path, layer in network.named_modules():
+        if not isinstance(layer, QuantConv2d):
+            continue
+        tensor = initializers.get(f"{path}.weight_quantized")
+        if tensor is None:
+            raise ModelError(f"{path} was trained with an 8-bit kernel and is exported without; please report it")
+        found, wanted = numpy_helper.to_array(tensor), kernel_integers(layer.weight).numpy()
+        inner = (1, 2, 3)
+        same_o = (found == wanted).all(inner) | (found == -wanted).all(inner) | ~found.any(inner)
+        if not same_o[np.abs(wanted).max(inner) == LEVELS].all():
+            raise ModelError(
+                f"{path}: the exported kernel holds other integers than training computed with; nothing was written. "
+                "Export with --force_ptq, and report it"
+            )
+
+
+def prove_rounding(
+    network: torch.nn.Module, plain: torch.nn.Module, quantised: bytes, inputs_nchw: NDArray[np.float32]
+) -> dict[str, float]:
+    """The largest absolute difference of every output of `quantised` to the quantised `network`.
+
+    What this finds: an output whose error, root mean square over `inputs_nchw`, is larger than if nothing had been
+    rounded: ranges that are wrong by far, a runtime that reads Q/DQ nodes otherwise, a graph put together wrongly.
+    What it cannot find: one range off by some percent, or one tensor rounded too much or too little, as these change
+    the outputs by less than all the rounding does. The checks tensor by tensor (see above) are those that tell.
+
+    Args:
+        network: as it was trained, in evaluation mode, on the CPU; `plain`: the same without its quantisation.
+        inputs_nchw: as many as `quantised` takes.
+
+    Raises ModelError where the root mean square of one is above that of `plain`, and above 1e-3 of the output.
+    """
+    with open_engine(quantised) as engine:
+        (name,) = engine.inputs
+        answers = engine.infer({name: inputs_nchw})
+    with torch.no_grad():
+        pixels = torch.from_numpy(inputs_nchw)
+        trained = [output.numpy() for output in network(pixels)]
+        floats = [output.numpy() for output in plain(pixels)]
+    differences: dict[str, float] = {}
+    for (output, found), wanted, unrounded in zip(answers.items(), trained, floats, strict=True):
+        allowed = max(_rms(unrounded - wanted), 1e-3 * max(1.0, float(np.abs(wanted).max())))
+        if not _rms(found - wanted) <= allowed:  # also where it is not a number
+            raise ModelError(
+                f"the exported model does not round as the network was trained to: {output} differs by "
+                f"{_rms(found - wanted):.3g} (root mean square), and {allowed:.3g} is allowed; nothing was written. "
+                "Export with --force_ptq, and report it"
+            )
+        differences[output] = float(np.abs(found - wanted).max())
+    return differences
+
+
+def _rms(values: NDArray[np.float32]) -> float:
+    return float(np.sqrt(np.square(values, dtype=np.float64).mean()))

@@ -1,0 +1,121 @@
+"""The ranges of a model's activations: kept in files, read again for the same model, and what INT8 makes of them.
+
+Ranges are kept as TensorRT's calibration cache, with `NAME.json` beside it that says which model and images they are
+of: a cache of another model is refused, not silently used. No torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taolite.artifacts.container import read_file
+from taolite.engines import onnx_graph
+from taolite.errors import DataError, ModelError
+from taolite.events import Listener, RangesUsed, silent
+from taolite.files import write_text
+from taolite.onnxfile import parse_onnx
+from taolite.quant import insert_qdq, layers, quantised_tensors
+from taolite.quant.cache import DEFAULT_TENSORRT, cache_text, parse_cache
+from taolite.tasks.registry import find_use
+
+__all__ = ["Calibration", "float_layers", "quantise", "read_ranges", "tensor_scales", "write_ranges"]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Ranges by tensor name; a JSON record of how they were found; and a few of the images, (N, C, H, W) float32, or
+    None where a cache gave the ranges."""
+
+    ranges: Mapping[str, float]
+    record: Mapping[str, Any]
+    samples: NDArray[np.float32] | None = None
+
+
+def read_ranges(cache: Path, onnx: bytes, *, listener: Listener = silent) -> Calibration:
+    """The ranges of a calibration cache, for this model.
+
+    Raises PathError: there is no such file. DataError: it is no cache. ModelError: it is of another model.
+    """
+    read = parse_cache(read_file(cache).decode("utf-8", "replace"), where=str(cache))
+    beside = _record_path(cache)
+    record: dict[str, Any] = json.loads(read_file(beside)) if beside.is_file() else {"method": read.header}
+    if record.pop("weights_sha256", _weights_sha256(onnx)) != _weights_sha256(onnx):
+        raise ModelError(
+            f"{cache}: its ranges are of another model, as {beside.name} says; remove both files to calibrate again, "
+            "or name another --cal_cache_file"
+        )
+    wanted = quantised_tensors(onnx)
+    missing = [name for name in wanted if name not in read.ranges]
+    if len(missing) == len(wanted):
+        raise ModelError(f"{cache}: no tensor of it is in this model; its ranges are of another one")
+    listener(RangesUsed(cache, tuple(missing)))
+    return Calibration(read.ranges, record)
+
+
+def write_ranges(
+    cache: Path,
+    calibration: Calibration,
+    onnx: bytes,
+    *,
+    tensorrt: str = DEFAULT_TENSORRT,
+    json_file: Path | None = None,
+) -> None:
+    """Keep the ranges of `onnx`: as TensorRT's cache, its record beside it, and as TAO's JSON where a name is given.
+
+    The cache holds every tensor of the float model, for TensorRT up to 10 and DeepStream, which quantise that one.
+    """
+    write_text(cache, cache_text(calibration.ranges, tensorrt=tensorrt))
+    record = {**calibration.record, "weights_sha256": _weights_sha256(onnx)}
+    write_text(_record_path(cache), json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    if json_file is not None:
+        scales = {"tensor_scales": dict(calibration.ranges)}
+        write_text(json_file, json.dumps(scales, indent=4, ensure_ascii=False) + "\n")
+
+
+def float_layers(onnx: bytes, *, excluded: Sequence[str] = (), heads: bool = True) -> tuple[str, ...]:
+    """The layers that stay float: those `excluded`, and with `heads` the heads, which cost most of the mAP that int8
+    loses and next to no time (docs/cookbook/int8.md has the figures)."""
+    meta = onnx_graph.read_meta(onnx)
+    own = find_use(meta.task).heads if heads and meta is not None else ()
+    known = layers(onnx)
+    return tuple(dict.fromkeys([*excluded, *(head for head in own if head in known)]))
+
+
+def quantise(onnx: bytes, calibration: Calibration, *, excluded: tuple[str, ...] = ()) -> bytes:
+    """The model in INT8 (see `taolite.quant.insert_qdq`), saying of itself that it is, and how it was calibrated."""
+    quantised = insert_qdq(onnx, calibration.ranges, excluded=excluded)
+    meta = onnx_graph.read_meta(onnx)
+    if meta is None:
+        return quantised
+    record = {**calibration.record, **({"excluded": list(excluded)} if excluded else {})}
+    return onnx_graph.write_meta(quantised, replace(meta, precision="int8", calibration=record))
+
+
+def tensor_scales(path: Path) -> dict[str, float]:
+    """The ranges of TAO's JSON file at `path`. Raises DataError."""
+    try:
+        return {str(name): float(value) for name, value in json.loads(read_file(path))["tensor_scales"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path}: no JSON with tensor_scales in it ({error}); `export --cal_json_file` writes it"
+        ) from error
+
+
+def _record_path(cache: Path) -> Path:
+    return cache.with_name(cache.name + ".json")
+
+
+def _weights_sha256(onnx: bytes) -> str:
+    """Of the names and values of all weights: opset, batch and what the model says of itself do not count."""
+    digest = hashlib.sha256()
+    for tensor in sorted(parse_onnx(onnx).graph.initializer, key=lambda tensor: tensor.name):
+        digest.update(tensor.SerializeToString(deterministic=True))
+    return digest.hexdigest()

@@ -1,0 +1,89 @@
+"""Run a model over pictures or a video while listeners take what it finds; and what an inference spec asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from taolite.engines.onnx_graph import OnnxMeta
+from taolite.errors import ModelError
+from taolite.events import Listener, Progress, silent
+from taolite.media.sources import Source
+from taolite.preprocessing import Preprocessing
+from taolite.stages.inference.listeners import Drawing, SeenListener
+from taolite.stages.inference.look import look
+from taolite.stages.inference.models import Model
+from taolite.tasks.base import InferencePlan
+
+__all__ = ["InferReport", "infer", "plan_meta", "planned"]
+
+
+@dataclass(frozen=True)
+class InferReport:
+    """What was looked at and found. `seconds_per_image` is the median from picture to boxes, without reading and
+    drawing."""
+
+    images: int
+    detections: Mapping[str, int]
+    seconds_per_image: float
+
+
+def infer(
+    model: Model,
+    source: Source,
+    listeners: Sequence[SeenListener],
+    *,
+    drawing: Drawing,
+    batch_size: int = 1,
+    listener: Listener = silent,
+) -> InferReport:
+    """Look at every frame of `source`, `batch_size` at once (a camera's one by one); each of `listeners` takes it.
+    What the `drawing` shows is counted. Raises DataError, ModelError, StorageError, UsageError."""
+    counts = dict.fromkeys(model.classes, 0)
+    seconds: list[float] = []
+    for seen in look(model, source, batch_size=1 if source.kind == "camera" else batch_size):
+        seconds.append(seen.seconds)
+        for one in drawing.chosen(seen.found):
+            counts[one.name] += 1
+        for take in listeners:
+            take(seen)
+        unit = "image" if source.kind == "pictures" else "frame"
+        listener(Progress("inference", len(seconds), source.total or len(seconds), unit))
+    return InferReport(len(seconds), counts, float(np.median(seconds)))
+
+
+def plan_meta(plan: InferencePlan) -> OnnxMeta:
+    """What the spec says of a detector's ONNX that says nothing of itself, as those of NVIDIA's TAO 5, whose input is
+    RGB / 255."""
+    preprocessing = Preprocessing(plan.input_hw, plan.channels, fit="stretch")
+    return OnnxMeta("detectnet", plan.classes, preprocessing, dict(plan.decoding))
+
+
+def planned(model: Model, plan: InferencePlan | None) -> tuple[Model, Drawing]:
+    """The model as an inference spec wants it run, and how results are drawn; without a spec, as the model says.
+
+    Pictures are stretched to the spec's size, as in TAO, whatever training did (docs/compat/inference.md).
+    Raises ModelError where classes, channels or a fixed input size do not agree, or the clustering is not known.
+    """
+    if plan is None:
+        if model.decoding is None:
+            raise ModelError("this model does not say how its outputs are read; give an inference spec with -e")
+        return model, Drawing(model.classes)
+    if len(plan.classes) != len(model.classes):
+        raise ModelError(
+            f"Mismatch in the number of predicted ({len(model.classes)}: {', '.join(model.classes)}) and requested "
+            f"({len(plan.classes)}: {', '.join(plan.classes)}) target_classes; list them in the model's order"
+        )
+    if [name.lower() for name in plan.classes] != [name.lower() for name in model.classes]:
+        raise ModelError(
+            f"the model finds {', '.join(model.classes)}, and the spec's target_classes are "
+            f"{', '.join(plan.classes)}; list the model's classes in its order (output_map gives a class another name)"
+        )
+    if plan.channels != model.preprocessing.channels:
+        raise ModelError(f"image_channels is {plan.channels}, and the model takes {model.preprocessing.channels}")
+    preprocessing = replace(model.preprocessing, input_hw=plan.input_hw, fit="stretch")
+    decoding = {**(model.decoding or {}), **plan.decoding}
+    drawing = Drawing(plan.classes, plan.names, plan.colours, plan.shown, plan.linewidth)
+    return replace(model, classes=plan.classes, preprocessing=preprocessing, decoding=decoding), drawing

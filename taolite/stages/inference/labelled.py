@@ -1,0 +1,130 @@
+"""Models whose classes a labels file names, as jetson-inference's commands take them.
+
+A model of ours knows its classes, and the file has to agree. An ONNX that jetson-inference's onnx_export.py scripts
+wrote says nothing of itself: the file names its classes, and its input is that of their training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from taolite.artifacts.etlt import read_model
+from taolite.artifacts.keys import Key
+from taolite.engines import onnx_graph
+from taolite.engines.onnx_graph import OnnxMeta
+from taolite.errors import DataError, ModelError
+from taolite.events import Listener, silent
+from taolite.formats.part import read_labels
+from taolite.formats.text import read_whole
+from taolite.media.overlay import Colour
+from taolite.preprocessing import Preprocessing
+from taolite.stages.inference.models import Model, open_model
+from taolite.tasks.ssd.foreign import foreign_onnx
+
+__all__ = ["open_classifier", "open_detector", "read_colours"]
+
+_MEAN, _STD = (123.675, 116.28, 103.53), (0.229, 0.224, 0.225)  # ImageNet's; the mean of values 0..255
+
+Names = tuple[str, ...]
+
+
+def open_classifier(path: Path, labels: Path | None, *, key: Key | None, listener: Listener = silent) -> Model:
+    """Open a classifier whose classes are those of the file `labels`, one a line.
+
+    Raises what `open_model` raises; ModelError where it is no classifier; DataError where the file's names are not the
+    model's, or a model that says nothing of itself has no labels or another count of them.
+    """
+    names = _imagenet_labels(labels) if labels else None
+    return _open(path, labels, names, key, assume=_from_train_py, of="classification", listener=listener)
+
+
+def open_detector(
+    path: Path, labels: Path | None, *, key: Key | None, decoding: Mapping[str, Any], listener: Listener = silent
+) -> Model:
+    """Open a detector whose classes are those of the file `labels`, one a line, BACKGROUND or not, with settings of
+    `decoding` instead of its own.
+
+    Raises as `open_classifier`; ModelError where it is no detector.
+    """
+    names = read_labels(labels)[0] if labels else None
+    model = _open(path, labels, names, key, assume=_from_pytorch_ssd, listener=listener)
+    if model.use.network_type != 0:
+        raise ModelError(
+            f"{path}: this is a model for {model.use.title}, not a detector; `taolite jetson imagenet` runs it"
+        )
+    return replace(model, decoding={**(model.decoding or {}), **decoding})
+
+
+def _open(
+    path: Path,
+    labels: Path | None,
+    names: Names | None,
+    key: Key | None,
+    *,
+    assume: Callable[[Path, bytes, Names | None], OnnxMeta],
+    of: str | None = None,
+    listener: Listener,
+) -> Model:
+    def assumed() -> OnnxMeta:
+        return assume(path, read_model(path, key=key).onnx, names)
+
+    model = open_model(path, key=key, of=of, assumed=assumed, listener=listener)
+    if names is not None and names != model.classes:
+        listed = f"{labels} names {', '.join(names)}; {path} finds {', '.join(model.classes)}"
+        raise DataError(f"{listed}; leave --labels out, the model knows its classes")
+    return model
+
+
+def _from_train_py(path: Path, onnx: bytes, names: Names | None) -> OnnxMeta:
+    """What is assumed of a classifier's ONNX: it is train.py's (reference/jetson_workflows.md 3)."""
+    signature = onnx_graph.signature(onnx)
+    ((_, shape),) = signature.inputs.items()
+    outputs = list(signature.outputs.values())
+    if names is None or len(shape) != 4 or len(outputs) != 1 or outputs[0][-1] != len(names):
+        found = "no labels are given" if names is None else f"{len(names)} labels are given, it gives {outputs}"
+        raise DataError(f"{path} does not say its classes, and {found}; give its labels.txt with --labels")
+    prep = Preprocessing((shape[2], shape[3]), 3, fit="cover", offsets=_MEAN, stds=_STD)
+    return OnnxMeta("classification", names, prep, {"top": 1})
+
+
+def _from_pytorch_ssd(path: Path, onnx: bytes, names: Names | None) -> OnnxMeta:
+    """What is assumed of a detector's ONNX: it is pytorch-ssd's."""
+    signature = onnx_graph.signature(onnx)
+    ((_, shape),) = signature.inputs.items()
+    scores, boxes = signature.outputs.get("scores"), signature.outputs.get("boxes")
+    if scores is None or boxes is None or len(shape) != 4:
+        raise DataError(f"{path} is no model of ours, and none of pytorch-ssd's either: it gives no scores and boxes")
+    if names is None or scores[-1] != len(names) + 1:
+        count = scores[-1] - 1
+        given = "no labels are given" if names is None else f"{len(names)} labels are given"
+        raise DataError(f"{path} finds {count} classes and does not say which, and {given}; give its labels.txt")
+    preprocessing, decoding = foreign_onnx((shape[2], shape[3]), priors=scores[1])
+    return OnnxMeta("ssd", names, preprocessing, decoding)
+
+
+def _imagenet_labels(path: Path) -> Names:
+    """The names of a labels file: blank lines at its end are none, an ImageNet id in front is left out."""
+    lines = [line.strip() for line in read_whole(path).splitlines()]
+    while lines and not lines[-1]:
+        lines.pop()
+    if "" in lines:
+        raise DataError(f"{path}: line {lines.index('') + 1} is blank, and every class after it has a wrong number")
+    return tuple(
+        line.split(" ", 1)[1] if len(line) > 10 and line[0] == "n" and line[1:9].isdigit() else line for line in lines
+    )
+
+
+def read_colours(path: Path, classes: Sequence[str]) -> dict[str, Colour]:
+    """The colours of detectnet's file: `r g b`, or `r g b a`, a line, that of BACKGROUND first. Raises DataError."""
+    lines = [line.split() for line in read_whole(path).splitlines() if line.strip()]
+    for number, words in enumerate(lines, start=1):
+        if len(words) not in (3, 4) or not all(word.isdecimal() and int(word) < 256 for word in words):
+            raise DataError(
+                f"{path}: colour {number} is `{' '.join(words)}`; it needs three or four numbers of 0 to 255"
+            )
+    if len(lines) != len(classes) + 1:
+        raise DataError(f"{path} has {len(lines)} colours; BACKGROUND and {len(classes)} classes need one each")
+    return {name: (int(r), int(g), int(b)) for name, (r, g, b, *_) in zip(classes, lines[1:], strict=True)}

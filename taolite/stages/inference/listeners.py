@@ -1,0 +1,137 @@
+"""What listens to a model that looks at frames: annotated pictures and videos, KITTI labels, a table, services.
+
+Each takes one `Seen` after the other. What has to be closed at the end is put on the caller's stack.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taolite.events import Listener, Notice, silent
+from taolite.files import sync_folder, write_text
+from taolite.media.fonts import font_warning
+from taolite.media.output import Output
+from taolite.media.overlay import Colour, draw_detections, palette
+from taolite.media.sinks import KittiFolder, PictureFolder, VideoFile
+from taolite.media.sources import Source
+from taolite.sample import Detection
+from taolite.sinks.base import Sink
+from taolite.stages.inference.look import Seen
+
+__all__ = ["Drawing", "SeenListener", "annotated_folder", "annotated_output", "labels", "table"]
+
+SeenListener: TypeAlias = Callable[[Seen], "Path | None"]
+"""Hears of every frame, in order; returns the file it wrote for it, where there is one. Raises StorageError, DataError,
+UsageError."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How results look.
+
+    Attributes:
+        classes: the model's, in its order.
+        names: what to write instead of a class.
+        colours: by class; a class without an entry has one of the palette.
+        shown: the classes that are drawn, written and counted; None is all.
+        linewidth: pixels; None follows the picture's size.
+    """
+
+    classes: Sequence[str]
+    names: Mapping[str, str] = field(default_factory=dict)
+    colours: Mapping[str, Colour] = field(default_factory=dict)
+    shown: frozenset[str] | None = None
+    linewidth: int | None = None
+    _palette: Mapping[str, Colour] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        own = dict(zip(self.classes, palette(len(self.classes)), strict=True))
+        object.__setattr__(self, "_palette", {**own, **self.colours})
+
+    def chosen(self, found: Sequence[Detection]) -> list[Detection]:
+        """Those of the classes that are shown."""
+        return [one for one in found if self.shown is None or one.name in self.shown]
+
+    def draw(self, seen: Seen) -> NDArray[np.uint8]:
+        """A copy of the frame with what was found in it."""
+        found = self.chosen(seen.found)
+        return draw_detections(seen.frame.image_hwc, found, self._palette, names=self.names, linewidth=self.linewidth)
+
+
+def annotated_folder(
+    folder: Path,
+    source: Source,
+    drawing: Drawing,
+    stack: ExitStack,
+    *,
+    services: Sequence[Sink] = (),
+    listener: Listener = silent,
+) -> SeenListener:
+    """Annotated pictures in `folder` under their own names, or one video there; `services` get the pictures too."""
+    if missing := font_warning([*drawing.classes, *drawing.names.values()]):
+        listener(Notice(missing, "warning"))
+    stack.callback(sync_folder, folder)
+    video = None
+    if source.kind == "video":
+        video = stack.enter_context(VideoFile(folder / f"{source.paths[0].stem}.mp4", fps=source.fps or 25.0))
+    pictures = PictureFolder(folder, protect=source.paths, on_rename=_warning(listener))
+
+    def take(seen: Seen) -> Path | None:
+        annotated = drawing.draw(seen)
+        for service in services:
+            service.pictures({f"inference/{seen.frame.name}": annotated}, seen.frame.number)
+        if video is None:
+            return pictures.write(seen.frame.name, annotated)
+        video.write(annotated)
+        return video.path
+
+    return take
+
+
+def annotated_output(output: Path, source: Source, drawing: Drawing, stack: ExitStack) -> SeenListener:
+    """Annotated frames by jetson-inference's manners; see `taolite.media.output`."""
+    writer = Output(output, source, stack)
+    return lambda seen: writer.write(seen.frame, drawing.draw(seen))
+
+
+def labels(folder: Path, drawing: Drawing, *, listener: Listener = silent) -> SeenListener:
+    """A KITTI label file a frame, with the drawing's classes and names."""
+    files = KittiFolder(folder, on_rename=_warning(listener))
+
+    def take(seen: Seen) -> Path:
+        renamed = [replace(one, name=drawing.names.get(one.name, one.name)) for one in drawing.chosen(seen.found)]
+        return files.write(seen.frame.name, renamed)
+
+    return take
+
+
+def table(path: Path, stack: ExitStack) -> SeenListener:
+    """A CSV file without a header, written at the end: path, class and score of each find, empty where a picture has
+    none. Names that a spreadsheet would compute begin with an apostrophe."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    stack.callback(lambda: write_text(path, text.getvalue()))
+
+    def take(seen: Seen) -> None:
+        name = _cell(str(seen.frame.path or seen.frame.name))
+        rows.writerows([(name, _cell(one.name), one.score) for one in seen.found] or [(name, "", None)])
+
+    return take
+
+
+def _cell(text: str) -> str:
+    """A text that a spreadsheet takes for one: `=`, `+`, `-` and `@` begin a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def _warning(listener: Listener) -> Callable[[str], None]:
+    return lambda text: listener(Notice(text, "warning"))

@@ -1,0 +1,34 @@
+"""A trained model, read from its file, for the stages that work on it: prune, export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from taolite.artifacts.bundle import Bundle, read_bundle
+from taolite.artifacts.keys import Key
+from taolite.stages.agree import expect
+from taolite.workspace.run import RunFolder
+
+__all__ = ["Trained", "open_trained"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, read: where it is from, and what it holds."""
+
+    source: Path
+    bundle: Bundle
+
+
+def open_trained(path: Path, *, key: Key | None, of: str | None = None) -> Trained:
+    """Read the `.tlt` at `path`, or the finished model of the run in that folder. `of`: the task that it has to be of;
+    None takes any.
+
+    Raises PathError, ArtifactError; ModelError where it is another task's.
+    """
+    if path.is_dir():
+        path = RunFolder.model_in(path)
+    bundle = read_bundle(path, key=key)
+    expect(of, bundle.task, path)
+    return Trained(path, bundle)

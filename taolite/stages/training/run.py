@@ -1,0 +1,265 @@
+"""A run under way: epochs, validations, models and checkpoints, from where its folder stands to its end."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from taolite import __version__
+from taolite.artifacts.bundle import write_bundle
+from taolite.artifacts.keys import Key
+from taolite.data.examples import Examples
+from taolite.dist.world import World
+from taolite.errors import StoppedError
+from taolite.events import (
+    BatchNormsMeasured,
+    BegunAnew,
+    CostStuck,
+    EpochDone,
+    Listener,
+    ModelKept,
+    Saved,
+    Validated,
+    WentOn,
+)
+from taolite.report import plots
+from taolite.sinks.base import Sink
+from taolite.stages.bundles import bundle_of
+from taolite.stages.device import Device
+from taolite.stages.evaluate import Evaluation, score_split
+from taolite.stages.predict import torch_predict
+from taolite.stages.training import checkpoint, showing
+from taolite.stages.training.loop import Trainer
+from taolite.tasks.base import Experiment, Start
+from taolite.workspace.run import RunFolder
+
+__all__ = ["Best", "Machine", "Pauses", "Place", "Run", "metrics_of"]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best validation of a run, and the weights it was of; `value` is the task's metric, 0..1."""
+
+    weights: Path
+    epoch: int
+    value: float
+
+
+class Pauses:
+    """When a run is to save itself in the middle of an epoch: once `stop` is set, and after every `every_s` seconds of
+    a clock that nobody can set."""
+
+    def __init__(self, every_s: float, stop: threading.Event, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.stop = stop
+        self._every_s = every_s
+        self._clock = clock
+        self._saved_s = clock()
+
+    def due(self) -> bool:
+        """Whether to save after this step."""
+        return self.stop.is_set() or self._clock() - self._saved_s >= self._every_s
+
+    def saved(self) -> None:
+        """Begin to count anew."""
+        self._saved_s = self._clock()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run writes: its folder, its model's name, the key that seals, and how many checkpoints are kept."""
+
+    folder: RunFolder
+    name: str
+    key: Key
+    kept: int
+
+    @property
+    def weights(self) -> Path:
+        """The finished model."""
+        return self.folder.weights(self.name)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run computes with: its processes, its device, threads that prepare images, and when it is to pause."""
+
+    world: World
+    device: Device
+    workers: int
+    pauses: Pauses
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is under way: what it trains, on what, and where it writes."""
+
+    experiment: Experiment
+    start: Start
+    trainer: Trainer
+    held_out: Examples
+    place: Place
+    machine: Machine
+    sinks: Sequence[Sink]
+    listener: Listener
+
+    @property
+    def world(self) -> World:
+        """The processes of the run."""
+        return self.machine.world
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run folder."""
+        return self.place.folder
+
+    def take_up(self) -> None:
+        """Go on from the folder's newest checkpoint, where there is one; the writer reads it for all."""
+        trainer = self.trainer
+        found = self.world.told(
+            lambda: checkpoint.newest(self.folder.checkpoints, key=self.place.key, listener=self.listener)
+        )
+        if found is None:
+            if self.world.writes and self.folder.metrics.read():
+                self.folder.metrics.replace([])
+                self.listener(BegunAnew(self.folder.root))
+            self._settle()
+            return
+        path, state = found
+        trainer.restore(state.tensors, state.trainer)
+        if self.world.writes:
+            self.folder.metrics.replace(state.metrics)
+        epoch, step = divmod(trainer.step, trainer.steps_per_epoch)
+        self.listener(WentOn(path, epoch, trainer.recipe.epochs, step, trainer.finished))
+
+    def _settle(self) -> None:
+        """The batch norms of a network that was just pruned have the statistics of the larger one."""
+        lineage = self.start.lineage
+        if lineage and lineage[-1]["stage"] == "prune" and (count := self.trainer.settle()):
+            self.listener(BatchNormsMeasured(count))
+
+    def to_the_end(self) -> Evaluation:
+        """Train what is left, with a checkpoint every epoch and at every pause; the last validation. StoppedError once
+        it was told to stop."""
+        trainer = self.trainer
+        evaluation = None
+        while not trainer.finished:
+            done = trainer.run_epoch()
+            if done is not None:
+                evaluation = self._end_epoch(done, evaluation)
+            saved = self.save()
+            if self.world.any(self.machine.pauses.stop.is_set()):
+                epoch, step = divmod(trainer.step, trainer.steps_per_epoch)
+                raise StoppedError(
+                    f"after epoch {epoch}, step {step} of {trainer.steps_per_epoch}; saved as {saved}. "
+                    f"Run the same command again, in the folder {self.folder.root}, to go on from there"
+                )
+        return evaluation or self.validate(trainer.step // trainer.steps_per_epoch)
+
+    def _end_epoch(self, done: EpochDone, evaluation: Evaluation | None) -> Evaluation | None:
+        """What follows an epoch: validation, pictures and models where they are due; the last validation."""
+        trainer, recipe = self.trainer, self.trainer.recipe
+        self.listener(done)
+        self._tell(trainer.schedule.trained(done.epoch, done.loss + done.penalty))
+        if recipe.validates(done.epoch) or trainer.schedule.stopped:
+            evaluation = self.validate(done.epoch)
+            self._tell(trainer.schedule.validated(done.epoch, evaluation.cost))
+        if self.world.writes:
+            self._write_epoch(done, evaluation)
+        return evaluation
+
+    def _write_epoch(self, done: EpochDone, evaluation: Evaluation | None) -> None:
+        """The pictures and models that are due after an epoch."""
+        trainer, recipe = self.trainer, self.trainer.recipe
+        every = self.experiment.watch.every_epochs
+        if every and done.epoch % every == 0:
+            self.show()
+        if done.epoch % recipe.checkpoint_interval == 0 and (recipe.keeps_last or done.epoch < recipe.epochs):
+            self.listener(ModelKept(trainer.step))
+            cost = evaluation.cost if evaluation else math.nan
+            name = recipe.epoch_model.format(epoch=done.epoch, index=done.epoch - 1, cost=cost)
+            path = self.folder.root / name
+            self.save_model(path, evaluation)
+            self.listener(Saved(path, "last", done.epoch))
+        rows, picture = self.folder.metrics.read(), self.folder.plots / "curves.png"
+        plots.curves_png(rows, picture, words=self.experiment.task.metric)
+
+    def save(self) -> Path:
+        """Write a checkpoint: everything that going on needs."""
+        folder, path = self.folder, checkpoint.place(self.folder.checkpoints, self.trainer)
+        if self.world.writes:
+            checkpoint.save(path, self.trainer, metrics=folder.metrics.read(), key=self.place.key, kept=self.place.kept)
+        self.machine.pauses.saved()
+        return path
+
+    def _tell(self, event: CostStuck | None) -> None:
+        if event is not None:
+            self.listener(event)
+
+    def validate(self, epoch: int) -> Evaluation:
+        """Score the network as it stands on what is held out; the best so far is kept beside the last."""
+        evaluation = score_split(
+            self.experiment,
+            torch_predict(self.trainer.network, self.machine.device),
+            self.held_out,
+            objective=self.trainer.objective,
+            batch_size=self.trainer.recipe.batch_size,
+            workers=self.machine.workers,
+            listener=self.listener,
+            world=self.world,
+        )
+        if not self.world.writes:
+            return evaluation
+        epochs, step = self.trainer.recipe.epochs, self.trainer.step
+        cost, seconds = evaluation.cost, evaluation.seconds_per_image
+        self.listener(Validated(epoch, epochs, step, cost, evaluation.card.main, seconds))
+        if self.best().epoch == epoch:
+            self.save_model(self.best().weights, evaluation)
+            self.listener(Saved(self.best().weights, "best", epoch))
+        return evaluation
+
+    def best(self) -> Best:
+        """The best validation so far: the highest by the task's metric, then the lowest cost, then the earliest."""
+        name = self.experiment.task.metric.short
+        rows = [row for row in self.folder.metrics.read() if row.get(name) is not None]
+        row = min(rows, key=lambda row: (-row[name], row["validation_cost"], row["epoch"]))
+        path = self.folder.root / self.trainer.recipe.best_model.format(name=self.place.weights.stem)
+        return Best(path, row["epoch"], row[name])
+
+    def show(self) -> None:
+        """Give the sinks pictures and histograms of the network as it stands."""
+        predict, step = torch_predict(self.trainer.network, self.machine.device), self.trainer.step
+        pictures = showing.detections(self.experiment, predict, self.held_out)
+        histograms = showing.weights(self.trainer.network)
+        for sink in self.sinks:
+            sink.pictures(pictures, step)
+            sink.histograms(histograms, step)
+
+    def save_model(self, path: Path, evaluation: Evaluation | None) -> int:
+        """Seal the network as it stands; returns its number of parameters."""
+        parameters = self.trainer.network.as_stored().parameter_count
+        step = {
+            "stage": "train",
+            "parent": self.start.parent,
+            "taolite": __version__,
+            "step": self.trainer.step,
+            "parameters": parameters,
+            "metrics": metrics_of(evaluation) if evaluation else {},
+        }
+        lineage = (*self.start.lineage, step)
+        write_bundle(path, bundle_of(self.experiment, self.trainer.network, lineage=lineage), key=self.place.key)
+        return parameters
+
+
+def metrics_of(evaluation: Evaluation) -> dict[str, Any]:
+    """The scores of a validation by name, a JSON value."""
+    card = evaluation.card
+    found: dict[str, Any] = {"validation_cost": evaluation.cost}
+    for prefix, metric in (("", card.main), *((f"{name}_", metric) for name, metric in card.beside.items())):
+        found[prefix + metric.words.short] = metric.value
+        found[prefix + metric.words.of_class] = dict(metric.per_class)
+    return found

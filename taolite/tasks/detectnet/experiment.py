@@ -1,0 +1,190 @@
+"""A DetectNet_v2 spec, bound once: the values that stages take, and what this task does with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+
+from taolite import spec as specs
+from taolite.artifacts.keys import Key
+from taolite.data.examples import Examples
+from taolite.metrics.match import BoxLimits
+from taolite.metrics.score import score
+from taolite.nn.regularised import kernels
+from taolite.sample import Truth
+from taolite.scorecard import AP, Metric, ScoreCard
+from taolite.tasks.base import (
+    CostScaling,
+    Decoding,
+    Experiment,
+    ParameterGroup,
+    Recipe,
+    Resolve,
+    Schedule,
+    Shapes,
+    Split,
+    Start,
+    Task,
+)
+from taolite.tasks.detectnet.decode import Clustering
+from taolite.tasks.detectnet.examples import spec_examples, spec_preprocessing
+from taolite.tasks.detectnet.loss import ClassWeights, DetectNetObjective
+from taolite.tasks.detectnet.origin import begin
+from taolite.tasks.detectnet.schedule import EarlyStopping, SoftStart
+from taolite.tasks.detectnet.spec import Adam, DetectNetSpec
+from taolite.tasks.detectnet.spec.network import BackendFloat
+from taolite.tasks.detectnet.watch import watch
+from taolite.tasks.found import Found
+from taolite.tasks.services import without_secrets
+
+__all__ = ["DetectNetExperiment", "bind"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectNetExperiment(Experiment):
+    """See `Experiment`. `resolve` maps the paths of the `spec` to this machine's."""
+
+    spec: DetectNetSpec
+    resolve: Resolve
+
+    def examples(self, split: Split, *, augment: bool = False, shapes: Shapes | None = None) -> Examples:
+        grid_hw = None if shapes is None else (shapes[0][1], shapes[0][2])
+        part: Literal["train", "val"] = "train" if split == "train" else "val"
+        return spec_examples(self.spec, part, resolve=self.resolve, augment=augment, grid_hw=grid_hw)
+
+    def start(self, *, key: Key | None) -> Start:
+        begun = begin(self.spec, resolve=self.resolve, key=key)
+        network, count = begun.network, begun.network.num_classes
+        grid_hw = network.grid_hw(self.preprocessing.input_hw)
+        trained = [one for one in network.parameters() if one.requires_grad]
+        return Start(
+            network,
+            begun.notices,
+            begun.lineage,
+            begun.parent,
+            groups=[{"params": trained, "rate": 1.0}],
+            # of every convolution, heads included, batch norms not (reference 5.6)
+            regularised=kernels(network, kinds=("conv2d", "grouped"), biases=True),
+            shapes=((count, *grid_hw), (4 * count, *grid_hw)),
+        )
+
+    def objective(self) -> DetectNetObjective:
+        config = self.spec.cost_function_config
+        rows = []
+        for target in config.target_classes:
+            parts = {part.name: part for part in target.objectives}
+            rows.append(
+                ClassWeights(
+                    target.name,
+                    target.class_weight,
+                    target.coverage_foreground_weight,
+                    (parts["cov"].initial_weight, parts["bbox"].initial_weight),
+                    (parts["cov"].weight_target, parts["bbox"].weight_target),
+                )
+            )
+        return DetectNetObjective(
+            rows,
+            autoweight=config.enable_autoweighting,
+            least=config.min_objective_weight,
+            most=config.max_objective_weight,
+        )
+
+    def score(self, truths: Sequence[Truth], founds: Sequence[Found]) -> ScoreCard:
+        names, config = self.classes, self.spec.evaluation_config
+        limits = [
+            BoxLimits(box.minimum_height, box.maximum_height, box.minimum_width, box.maximum_width)
+            for box in (config.evaluation_box_config[name] for name in names)
+        ]
+        tao = score(
+            truths,
+            founds,
+            names=names,
+            mode=config.average_precision_mode.value,
+            iou_thresholds=[config.minimum_detection_ground_truth_overlap[name] for name in names],
+            limits=limits,
+        )
+        voc = score(truths, founds, names=names, mode="AREA")
+        objects = {one.name: one.truths for one in voc.classes}
+        beside = {"VOC": Metric(AP, voc.mean, voc.per_class)}
+        return ScoreCard(Metric(AP, tao.mean, tao.per_class), beside, objects, len(truths))
+
+
+def bind(spec: DetectNetSpec, *, task: Task, source: str, resolve: Resolve) -> DetectNetExperiment:
+    """The experiment that `spec` describes; `source` is what messages call it."""
+    decoding = _decoding(spec)
+    return DetectNetExperiment(
+        task=task,
+        source=source,
+        text=specs.dumps(without_secrets(spec, "training_config"), defaults=True),
+        classes=spec.classes,
+        preprocessing=spec_preprocessing(spec),
+        decoding=decoding,
+        recipe=_recipe(spec),
+        schedule=partial(_schedule, spec),
+        watch=watch(spec, decoding),
+        spec=spec,
+        resolve=resolve,
+    )
+
+
+def _decoding(spec: DetectNetSpec) -> Decoding:
+    rows = spec.postprocessing_config.target_class_config
+    bbox = spec.model_config_.objective_set.bbox
+    clusterings = [Clustering.from_spec(rows[name].clustering_config) for name in spec.classes]
+    return {
+        "clusterings": [clustering.to_json() for clustering in clusterings],
+        "scale": bbox.scale,
+        "offset": bbox.offset,
+    }
+
+
+def _recipe(spec: DetectNetSpec) -> Recipe:
+    training, evaluation = spec.training_config, spec.evaluation_config
+    first, period = evaluation.first_validation_epoch, evaluation.validation_period_during_training
+    epochs, scaling, precision = training.num_epochs, training.cost_scaling, spec.model_config_.training_precision
+    return Recipe(
+        seed=spec.random_seed,
+        epochs=epochs,
+        batch_size=training.batch_size_per_gpu,
+        optimizer=_adam(training.optimizer.adam),
+        regularizer=_REGULARIZERS[training.regularizer.type.value],
+        regularizer_weight=training.regularizer.weight,
+        checkpoint_interval=training.checkpoint_interval,
+        validates=lambda epoch: epoch == epochs or (epoch >= first and (epoch - first) % period == 0),
+        float16=precision is not None and precision.backend_floatx is BackendFloat.FLOAT16,
+        cost_scaling=CostScaling(scaling.initial_exponent, scaling.increment, scaling.decrement)
+        if scaling.enabled
+        else None,
+    )
+
+
+def _adam(config: Adam) -> Callable[[list[ParameterGroup]], torch.optim.Optimizer]:
+    return partial(torch.optim.Adam, lr=0.0, betas=(config.beta1, config.beta2), eps=config.epsilon, fused=True)
+
+
+_REGULARIZERS: dict[str, Literal["none", "l1", "l2"]] = {"NO_REG": "none", "L1": "l1", "L2": "l2"}
+
+
+def _schedule(spec: DetectNetSpec) -> Schedule:
+    config = spec.training_config.learning_rate
+    if (soft := config.soft_start_annealing_schedule) is not None:
+        return SoftStart(
+            least=soft.min_learning_rate,
+            most=soft.max_learning_rate,
+            soft_start=soft.soft_start,
+            annealing=soft.annealing,
+            epochs=spec.training_config.num_epochs,
+        )
+    early = config.early_stopping_annealing_schedule
+    assert early is not None, "the spec has one of the two"
+    return EarlyStopping(
+        least=early.min_learning_rate,
+        most=early.max_learning_rate,
+        soft_start_epochs=early.soft_start_epochs,
+        annealing_epochs=early.annealing_epochs,
+        patience=early.patience_steps,
+    )

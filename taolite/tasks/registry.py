@@ -1,0 +1,77 @@
+"""The tasks there are, one row each. To add a task: its folder below `tasks/`, and its row here."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from dataclasses import dataclass
+
+from taolite.errors import UsageError
+from taolite.tasks.base import Task, Use
+
+__all__ = ["TASKS", "TaskRow", "find", "find_use"]
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """One task.
+
+    Attributes:
+        name: as artifacts, specs' kinds and `taolite NAME` write it.
+        tao_names: what TAO's containers call it, the first on the PATH too.
+        package: the module that holds `use.USE` and `task.TASK`.
+        front_door: the module whose `configure` adds TAO's commands of this task to a parser.
+        line: one line of help.
+    """
+
+    name: str
+    tao_names: tuple[str, ...]
+    package: str
+    front_door: str
+    line: str
+
+
+TASKS: tuple[TaskRow, ...] = (
+    TaskRow(
+        "detectnet",
+        ("detectnet_v2",),
+        "taolite.tasks.detectnet",
+        "taolite.cli.tao.detectnet",
+        "DetectNet_v2 detectors: dataset_convert, train, evaluate, prune, export, inference",
+    ),
+    TaskRow(
+        "classification",
+        ("classification_tf1", "classification"),
+        "taolite.tasks.classification",
+        "taolite.cli.tao.classification",
+        "image classification: train, evaluate, prune, export, inference",
+    ),
+    TaskRow(
+        "ssd",
+        ("ssd",),
+        "taolite.tasks.ssd",
+        "taolite.cli.tao.ssd",
+        "SSD detectors: dataset_convert, train, evaluate, prune, export, inference",
+    ),
+)
+
+
+def find(name: str) -> Task:
+    """The task called `name`, to train it; loads torch. Raises UsageError with the nearest name and all there are."""
+    task: Task = importlib.import_module(f"{_row(name).package}.task").TASK
+    return task
+
+
+def find_use(name: str) -> Use:
+    """The task called `name`, to use a finished model; loads no torch. Raises UsageError as `find`."""
+    use: Use = importlib.import_module(f"{_row(name).package}.use").USE
+    return use
+
+
+def _row(name: str) -> TaskRow:
+    rows = {row.name: row for row in TASKS}
+    if name in rows:
+        return rows[name]
+    near = difflib.get_close_matches(name, rows, n=1)
+    meant = f" (did you mean {near[0]}?)" if near else ""
+    raise UsageError(f"{name!r} is not a task of this version{meant}; the tasks are {', '.join(rows)}")

@@ -1,0 +1,107 @@
+"""An SSD's spec, TAO's or pytorch-ssd's, bound once: the values that stages take, and what this task does with them.
+
+Legend: K classes without background, P priors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from taolite import spec as specs
+from taolite.artifacts.keys import Key
+from taolite.data.examples import Examples
+from taolite.nn.regularised import kernels
+from taolite.sample import Truth
+from taolite.scorecard import ScoreCard
+from taolite.tasks.base import Experiment, Given, Resolve, Shapes, Split, Start, Task
+from taolite.tasks.found import Found
+from taolite.tasks.services import without_secrets
+from taolite.tasks.ssd import jetson, tao
+from taolite.tasks.ssd.examples import ssd_examples
+from taolite.tasks.ssd.loss import SsdObjective
+from taolite.tasks.ssd.model import Part, build_ssd, parameter_groups
+from taolite.tasks.ssd.origin import begin
+from taolite.tasks.ssd.plan import PriorPlan, SsdPlan
+from taolite.tasks.ssd.priors import priors
+from taolite.tasks.ssd.scoring import ssd_card
+from taolite.tasks.ssd.spec import SsdSpec
+from taolite.tasks.ssd.targets import ssd_targets
+
+__all__ = ["SsdExperiment", "bind"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SsdExperiment(Experiment):
+    """See `Experiment`. The `plan` is what the `spec` decides; `resolve` maps its paths to this machine's."""
+
+    spec: SsdSpec
+    plan: SsdPlan
+    resolve: Resolve
+
+    @cached_property
+    def layout(self) -> tuple[PriorPlan, list[tuple[int, int]]]:
+        """The priors, and (rows, columns) of the feature maps they lie on; nothing is computed for it."""
+        with torch.device("meta"):
+            network = build_ssd(self.plan.network, len(self.classes), self.plan.priors)
+        return network.prior_plan, network.map_sizes(self.plan.network.input_hw)
+
+    def examples(self, split: Split, *, augment: bool = False, shapes: Shapes | None = None) -> Examples:
+        plan, encoder = self.plan, None
+        if shapes is not None:
+            prior_plan, sizes = self.layout
+            encoder = ssd_targets(prior_plan, sizes, plan.matching, input_hw=plan.preprocessing.input_hw)
+        return ssd_examples(plan, split, resolve=self.resolve, augment=augment, encoder=encoder)
+
+    def start(self, *, key: Key | None) -> Start:
+        begun = begin(self.plan, resolve=self.resolve, key=key)
+        network, rates = begun.network, self.plan.rates
+        shares: dict[Part, float | None] = {"backbone": rates.backbone, "extras": rates.extras, "heads": rates.heads}
+        count = len(network.priors_p4)
+        return Start(
+            network,
+            begun.notices,
+            begun.lineage,
+            begun.parent,
+            groups=parameter_groups(network, {part: share for part, share in shares.items() if share is not None}),
+            regularised=kernels(network, kinds=("conv2d", "grouped")),
+            shapes=((count, network.num_classes + 1), (count, 4)),
+        )
+
+    def objective(self) -> SsdObjective:
+        prior_plan, sizes = self.layout
+        return SsdObjective(self.plan.cost, priors(prior_plan, sizes), prior_plan.variances)
+
+    def score(self, truths: Sequence[Truth], founds: Sequence[Found]) -> ScoreCard:
+        hw = self.preprocessing.input_hw
+        return ssd_card(truths, founds, names=self.classes, scoring=self.plan.scoring, input_hw=hw)
+
+
+def bind(
+    spec: SsdSpec, *, task: Task, source: str, resolve: Resolve, classes: Sequence[str] | None, given: Given
+) -> SsdExperiment:
+    """The experiment that `spec` describes; `source` is what messages call it, `classes` those of a model that is there
+    already. Raises PathError, DataError."""
+    if spec.jetson_config is not None:
+        plan = jetson.plan_of(spec.jetson_config, resolve=resolve, classes=classes)
+    else:
+        plan = tao.plan_of(spec, weights=given.weights)
+    public = spec if spec.training_config is None else without_secrets(spec, "training_config")
+    return SsdExperiment(
+        task=task,
+        source=source,
+        text=specs.dumps(public, defaults=True),
+        classes=plan.classes,
+        preprocessing=plan.preprocessing,
+        decoding=plan.decoding,
+        recipe=plan.recipe,
+        schedule=plan.schedule,
+        watch=plan.watch,
+        run_files=plan.run_files,
+        spec=spec,
+        plan=plan,
+        resolve=resolve,
+    )

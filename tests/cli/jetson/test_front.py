@@ -1,0 +1,163 @@
+"""jetson-inference's programs have a front door of their own; the spelling of 0.1.0 names it in one line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from taolite.cli.jetson import front
+from taolite.cli.jetson.forms import CAMERA, place
+from taolite.cli.main import main, parser_for
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    return parser_for("jetson").parse_args(["jetson", *words])
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    return capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize("program", front.PROGRAMS, ids=[program.names[0] for program in front.PROGRAMS])
+def test_every_program_answers_by_each_of_its_names(program: front.Program, capsys: pytest.CaptureFixture[str]):
+    for name in program.names:
+        with pytest.raises(SystemExit) as caught:
+            main(["jetson", name, "--help"])
+
+        assert not caught.value.code
+        assert capsys.readouterr().out.startswith(f"usage: taolite jetson {program.names[0]} ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (
+            "ssd train --dataset-type=voc --data=d --model-dir=m",
+            "train_ssd.py --dataset-type=voc --data=d --model-dir=m",
+        ),
+        ("ssd export --model-dir=m", "ssd/onnx_export.py --model-dir=m"),
+        ("ssd inference --model=m --labels=l in out_%i.jpg", "detectnet --model=m --labels=l in out_%i.jpg"),
+        ("ssd inference --model=m in", "detectnet --model=m in"),
+        ("classification train --model-dir=m --epochs=5 data", "train.py --model-dir=m --epochs=5 data"),
+        ("classification train -a resnet50 --epochs=5 data", "train.py -a resnet50 --epochs=5 data"),
+        (
+            "classification export --model-dir=m --no-softmax",
+            "classification/onnx_export.py --model-dir=m --no-softmax",
+        ),
+        ("classification inference --model=m --labels=l in", "imagenet --model=m --labels=l in"),
+    ],
+)
+def test_the_former_spelling_of_a_task_ends_in_one_line_with_the_new_one(
+    old: str, new: str, capsys: pytest.CaptureFixture[str]
+):
+    program = new.split()[0]
+
+    assert refused(capsys, *old.split()) == [f"error: these are flags of {program}: taolite jetson {new}"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("ssd eval --model=m --dataset=d", "eval_ssd.py --model=m --dataset=d"),
+        ("ssd eval_ssd --model=m", "eval_ssd.py --model=m"),
+        ("ssd onnx_export --model-dir=m", "ssd/onnx_export.py --model-dir=m"),
+        ("ssd run_ssd_example mb1-ssd m l p", "run_ssd_example.py mb1-ssd m l p"),
+        ("classification onnx_export --model-dir=m", "classification/onnx_export.py --model-dir=m"),
+    ],
+)
+def test_a_verb_that_is_no_more_ends_in_one_line_with_the_new_one(
+    old: str, new: str, capsys: pytest.CaptureFixture[str]
+):
+    group, verb = old.split()[:2]
+
+    assert refused(capsys, *old.split()) == [f"error: taolite {group} {verb} is now: taolite jetson {new}"]
+
+
+@pytest.mark.parametrize("key", ["-k secret", "--key=secret", "--key secret", "-ksecret"])
+def test_the_new_line_does_not_show_the_key(key: str, capsys: pytest.CaptureFixture[str]):
+    (line,) = refused(capsys, "ssd", "train", "--data=d", *key.split())
+
+    assert line.startswith("error: these are flags of train_ssd.py: taolite jetson train_ssd.py --data=d -")
+    assert line.endswith("KEY")
+    assert "secret" not in line
+
+
+@pytest.mark.parametrize("line", ["classification train -e", "ssd train -e s", "ssd inference -m a -i b", "ssd train"])
+def test_an_incomplete_line_of_tao_s_is_answered_in_tao_s_terms(line: str, capsys: pytest.CaptureFixture[str]):
+    lines = refused(capsys, *line.split())
+
+    assert lines[0].startswith(f"usage: taolite {' '.join(line.split()[:2])} ")
+    assert "jetson" not in " ".join(lines)
+
+
+def test_no_folder_on_the_disk_changes_what_a_command_line_means(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    said = [refused(capsys, "classification", "train", "-e", "data")]
+    (tmp_path / "data").mkdir()
+    said.append(refused(capsys, "classification", "train", "-e", "data"))
+
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "run"),
+    [
+        ("--model-dir=m --no-softmax", "classification"),
+        ("--model-dir=m --target_opset=18", "classification"),
+        ("--model-dir=m --net=mb1-ssd", "ssd"),
+        ("--model-dir=m --resolution=512 --batch_size=1", "ssd"),
+    ],
+)
+def test_onnx_export_without_its_folder_is_the_one_whose_flags_are_given(words: str, run: str):
+    assert parsed("onnx_export.py", *words.split()).run.__module__ == f"taolite.cli.jetson.{run}"
+
+
+def test_onnx_export_with_flags_of_both_asks_for_the_folder(capsys: pytest.CaptureFixture[str]):
+    assert refused(capsys, "jetson", "onnx_export.py", "--model-dir=m") == [
+        "error: two programs are called onnx_export.py; give the folder too: taolite jetson "
+        "classification/onnx_export.py --model-dir=m or taolite jetson ssd/onnx_export.py --model-dir=m"
+    ]
+
+
+def test_imagenet_looks_at_a_camera_where_no_place_is_given():
+    assert parsed("imagenet-camera", "--model=m", "--labels=l").input == CAMERA
+    assert parsed("imagenet-camera", "--model=m", "--camera=1").camera == "1"
+    assert parsed("imagenet", "--model=m", "a.jpg", "b.jpg").output == "b.jpg"
+
+
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("csi://0", "0"),
+        ("v4l2:///dev/video1", "/dev/video1"),
+        ("file://a/b.mp4", "a/b.mp4"),
+        ("rtsp://h/x", "rtsp://h/x"),
+    ],
+)
+def test_a_uri_of_jetson_utils_is_a_place_here(uri: str, name: str):
+    assert place(uri) == name
+
+
+@pytest.mark.parametrize("program", ["imagenet", "detectnet"])
+def test_flags_of_streams_are_taken_and_say_that_they_have_no_effect(program: str, capsys: pytest.CaptureFixture[str]):
+    parsed(
+        program, "--model=m", "--headless", "--input_width=640", "--batch_size=1", "--log-level=verbose", "in", "out"
+    )
+
+    told = ("--headless", "--input-width", "--batch-size", "--log-level")
+    assert capsys.readouterr().err.splitlines() == [f"warning: {flag} has no effect in this version" for flag in told]
+
+
+def test_a_model_that_would_be_downloaded_is_refused_with_the_way_out(capsys: pytest.CaptureFixture[str]):
+    assert refused(capsys, "jetson", "detectnet", "--network=ssd-mobilenet-v2", "a.jpg") == [
+        "usage: taolite jetson detectnet --model FILE [options] [IN] [OUT]",
+        "taolite jetson detectnet: error: argument --network: ssd-mobilenet-v2: taolite downloads no models; give "
+        "--model FILE and --labels FILE",
+    ]

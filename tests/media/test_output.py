@@ -1,0 +1,147 @@
+"""Where jetson-inference's programs put annotated frames: told by the name that was given."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from taolite.errors import DataError, UsageError
+from taolite.media import open_source
+from taolite.media.gif import GifFile
+from taolite.media.output import Output
+from taolite.media.sinks import VideoFile, open_video
+
+WAY_OUT = "give a folder, a picture (out.jpg, out_%i.jpg) or a video (.mp4 .m4v .mov .mkv .avi .gif)"
+
+
+def grey(value: int) -> np.ndarray:
+    return np.full((48, 64, 3), value, np.uint8)
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Five frames that grow brighter, ten a second."""
+    path = tmp_path / "in.avi"
+    with VideoFile(path, fps=10) as file:
+        for index in range(5):
+            file.write(grey(50 * index))
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(2):
+        Image.fromarray(grey(100 * index)).save(folder / f"{index}.png")
+    return folder
+
+
+def written(place: Path, output: Path) -> set[Path]:
+    """What appears at `output` for the frames of `place`."""
+    source = open_source(place)
+    with ExitStack() as stack:
+        out = Output(output, source, stack)
+        return {out.write(frame, frame.image_hwc) for frame in source}
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.avi", "out.mkv", "out.mov", "out.m4v", "OUT.AVI", "out.gif"])
+def test_a_video_is_written_in_the_format_of_its_name_and_can_be_read_again(video, tmp_path, name):
+    output = tmp_path / "made" / name
+
+    assert written(video, output) == {output}
+
+    again = open_source(output)
+    frames = [float(frame.image_hwc.mean()) for frame in again]
+    assert again.kind == "video"
+    assert again.fps == pytest.approx(10)
+    assert frames == pytest.approx([0, 50, 100, 150, 200], abs=4)
+    assert [path.name for path in output.parent.iterdir()] == [name]  # nothing half written is left
+
+
+def test_pictures_become_a_video_where_a_video_is_named(photos, tmp_path):
+    output = tmp_path / "out.gif"
+
+    assert written(photos, output) == {output}
+
+    with Image.open(output) as picture:
+        assert (picture.n_frames, picture.info["duration"], picture.info["loop"]) == (2, 40, 0)
+
+
+@pytest.mark.parametrize("output", ["folder", "folder.of.things", "folder.v2"])
+def test_another_name_is_a_folder(photos, video, tmp_path, output):
+    place = tmp_path / output
+
+    assert written(photos, place) == {place / "0.png", place / "1.png"}
+    assert written(video, place) == {place / "in.mp4"}
+
+
+def test_a_pattern_counts_from_0(photos, tmp_path):
+    assert written(photos, tmp_path / "out_%03d.jpg") == {tmp_path / "out_000.jpg", tmp_path / "out_001.jpg"}
+
+
+def test_one_file_for_several_pictures_is_refused(photos, tmp_path):
+    with pytest.raises(DataError) as caught:
+        written(photos, tmp_path / "out.jpg")
+
+    assert str(caught.value) == (
+        f"{tmp_path}/out.jpg: one file for {photos}, which is several pictures; give a folder, or a name with a "
+        "number, as in out_%i.jpg"
+    )
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("display://0", f"display://0: taolite opens no window; {WAY_OUT}"),
+        ("rtp://10.0.0.2:1234", f"rtp://10.0.0.2:1234: taolite sends no video over the network; {WAY_OUT}"),
+        ("rtsp://@:8554/out", f"rtsp://@:8554/out: taolite sends no video over the network; {WAY_OUT}"),
+        ("WebRTC://@:8554/out", f"webrtc://@:8554/out: taolite sends no video over the network; {WAY_OUT}"),
+        ("file:///a/out.mp4", "file://a/out.mp4: give the path alone, without file://"),
+        ("out.webm", f"out.webm: .webm is not a kind of video that is written here; {WAY_OUT}"),
+    ],
+)
+def test_windows_streams_and_other_kinds_are_no_folders(photos, tmp_path, monkeypatch, output, message):
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+
+    with pytest.raises(UsageError) as caught:
+        written(photos, Path(output))
+
+    assert str(caught.value) == message
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_gif_appears_only_when_it_is_whole(tmp_path):
+    path = tmp_path / "out.gif"
+
+    def interrupted():
+        with open_video(path, fps=30) as file:
+            file.write(grey(10))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+    with GifFile(path, fps=30):
+        pass
+    assert list(tmp_path.iterdir()) == []  # no frame, no file
+
+
+def test_a_gif_refuses_a_frame_of_another_size_and_a_place_that_is_a_file(tmp_path):
+    (tmp_path / "taken").write_text("x")
+
+    with GifFile(tmp_path / "out.gif", fps=30) as file:
+        file.write(grey(1))
+        with pytest.raises(DataError) as caught:
+            file.write(np.zeros((2, 3, 3), np.uint8))
+    assert str(caught.value) == f"{tmp_path}/out.gif: a frame of 3x2 pixels came after 64x48 ones"
+    with (
+        GifFile(tmp_path / "taken" / "out.gif", fps=30) as file,
+        pytest.raises(Exception, match="a file is where a folder should be"),
+    ):
+        file.write(grey(1))
