@@ -40,7 +40,8 @@ def main() -> None:
     experiment = find("detectnet").read(mounts.resolve(options.spec), resolve=mounts.resolve).model
     classes = experiment.classes
     settings = CalibrationOptions(experiment=experiment, batches=options.batches, batch_size=options.batch_size)
-    runs = {"fp32": None, **{method: replace(settings, method=method) for method in METHODS}}
+    runs: dict[str, CalibrationOptions | None] = {"fp32": None}
+    runs |= {method: replace(settings, method=method) for method in METHODS}
     runs["minmax, heads in int8 too"] = replace(settings, float_heads=False)
 
     rows, reports = [], {}

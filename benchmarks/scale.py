@@ -17,8 +17,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from taolite.data.order import Shards, epoch_order, shard_order
+from taolite.formats.index_file import index_path
 from taolite.formats.packed import pack
-from taolite.formats.record_index import index_path, record_samples
+from taolite.formats.record_index import record_samples
 from taolite.formats.tars import TarPictures, list_tars
 from taolite.formats.tfrecord import Record, encode, write_payloads
 from taolite.sample import Label, Sample

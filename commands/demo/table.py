@@ -28,7 +28,6 @@ from taolite.engines.onnx_cost import Cost, macs_and_parameters
 from taolite.engines.onnx_graph import signature
 from taolite.errors import TaoliteError
 from taolite.report.table import ModelFigures, comparison_table
-from taolite.stages.device import choose
 from taolite.stages.inference.models import open_model
 
 __all__ = ["Row", "Scores", "read_scores", "rows_of"]
@@ -113,7 +112,7 @@ def _cost(path: Path, key: Key) -> Cost:
 
 def _latency_ms(path: Path, runtime: RuntimeName | None, key: Key) -> float:
     """Median milliseconds for one picture of noise, on the device that training would use."""
-    model = open_model(path, key=key, device=choose(), runtime=runtime)
+    model = open_model(path, key=key, runtime=runtime)
     try:
         height, width = model.preprocessing.input_hw
         picture = np.random.default_rng(0).random((1, 3, height, width), dtype=np.float32)

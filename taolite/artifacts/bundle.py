@@ -43,6 +43,8 @@ T = TypeVar("T")
 
 DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
 
+_STATISTICS = (".running_mean", ".running_var")
+
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
@@ -90,8 +92,10 @@ def write_bundle(path: Path, bundle: Bundle, *, key: Key, cost: KdfCost | None =
 
 
 def count_parameters(tensors: Mapping[str, NDArray[Any]]) -> int:
-    """Number of values in all float tensors, including BatchNorm's moving statistics, as TAO counts (reference 9.6)."""
-    return sum(int(array.size) for array in tensors.values() if array.dtype.kind == "f")
+    """Number of values that training learns: all float tensors but the moving statistics of batch norms."""
+    return sum(
+        int(array.size) for name, array in tensors.items() if array.dtype.kind == "f" and not name.endswith(_STATISTICS)
+    )
 
 
 def read_bundle(path: Path, *, key: Key | None) -> Bundle:

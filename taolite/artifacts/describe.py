@@ -77,7 +77,8 @@ def _contents(path: Path, kind: Kind, key: Key) -> dict[str, Any]:
     if kind is Kind.CHECKPOINT:
         checkpoint = read_checkpoint(path, key=key)
         simple = {name: value for name, value in checkpoint.state.items() if isinstance(value, (int, float, str))}
-        return {"state": simple, "tensors": len(checkpoint.tensors), "numbers": count_parameters(checkpoint.tensors)}
+        numbers = sum(int(array.size) for array in checkpoint.tensors.values() if array.dtype.kind == "f")
+        return {"state": simple, "tensors": len(checkpoint.tensors), "numbers": numbers}
     if kind is Kind.ETLT:
         etlt = read_etlt(path, key=key)
         return {

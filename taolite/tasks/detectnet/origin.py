@@ -71,7 +71,8 @@ def _loaded_graph(spec: DetectNetSpec, path: Path, key: Key | None) -> Begun[Det
         network = build(bundle.architecture)
         load_arrays(network, bundle.tensors)
         begun = Begun(network.eval(), (), bundle.lineage, weights_hash(bundle.tensors))
-        found = f"{len(bundle.classes)} classes ({', '.join(bundle.classes)})"
+        many = len(bundle.classes)
+        found = f"{many} class{'es' if many != 1 else ''} ({', '.join(bundle.classes)})"
     network, wanted = begun.network, spec.classes
     notices = [f"{path}: the whole graph is taken from this file", *begun.notices]
     if network.num_classes != len(wanted):
