@@ -1,8 +1,8 @@
-"""What a task must answer so that every stage can be written once.
+"""The interface between tasks and stages: with it, every stage is written once for all tasks.
 
-A `Use` runs a finished model: it loads without torch. A `Task` is a `Use` that can also be trained. It binds a spec,
-once, to an `Experiment`: a frozen value that stages take and that each task extends with its own typed settings.
-A stage never asks which task it serves. The day it needs to, a method is missing here.
+A `Use` runs a finished model and loads without torch. A `Task` is a `Use` that can also be trained. `Task.read` binds
+a spec, once, to an `Experiment`: a frozen value that stages take. Each task extends `Experiment` with its own typed
+settings. A stage never asks which task it serves. If a stage needs to know, add a method here instead.
 
 Shapes: N images, C input channels, H x W network input, K classes.
 """
@@ -59,15 +59,15 @@ __all__ = [
     "Watch",
 ]
 
-Outputs = tuple[NDArray[np.float32], ...]  # what the network gives for one image, in the order of `onnx_outputs`
-Resolve = Callable[[str], Path]  # a path as the spec spells it -> a path of this machine
+Outputs = tuple[NDArray[np.float32], ...]  # the network's outputs for one image, in the order of `onnx_outputs`
+Resolve = Callable[[str], Path]  # a path as written in the spec -> a path on this machine
 Predict: TypeAlias = Callable[[NDArray[np.float32]], Outputs]
 """(N, C, H, W) float32 -> the raw outputs in the task's order, each (N, ...) float32."""
 Decoding: TypeAlias = Mapping[str, object]
 """The settings that `Use.decode` needs, as a JSON value; stored in every artifact."""
 ParameterGroup: TypeAlias = dict[str, object]
 """A group of the optimiser: `params`, a list of trained parameters, and `rate`, the factor of the schedule's rate."""
-Split = Literal["train", "val", "test"]  # test: what `evaluate` scores, where the spec tells it from val
+Split = Literal["train", "val", "test"]  # test: images for `evaluate`, where the spec separates test from val
 
 
 Mix = Callable[
@@ -77,12 +77,15 @@ Mix = Callable[
 """(pixels, targets, places, count): the images at `places` of a batch of `count` -> others made of them, drawn from
 torch's generator, which is seeded for the step. With image `place` the batch also contains image
 `count - 1 - place`."""
-Shapes = tuple[tuple[int, ...], ...]  # of what the network gives for one image, in the order of `onnx_outputs`
+Shapes = tuple[tuple[int, ...], ...]  # shapes of the outputs for one image, in the order of `onnx_outputs`
 
 
 @dataclass(frozen=True)
 class CostScaling:
-    """The cost is multiplied by 2 ** exponent; what the exponent starts at, gains a finite step, loses at another."""
+    """Dynamic cost scaling: the cost is multiplied by 2 ** exponent.
+
+    A step with finite gradients adds `increment` to the exponent; any other step subtracts `decrement`.
+    """
 
     initial_exponent: float
     increment: float
@@ -91,30 +94,37 @@ class CostScaling:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the training loop needs to know of a spec, whatever the task."""
+    """The settings of a spec that the training loop needs, the same fields for every task."""
 
     seed: int
     epochs: int
-    batch_size: int  # images a process and step
+    batch_size: int  # images per process and step
     optimizer: Callable[[list[ParameterGroup]], torch.optim.Optimizer]
     regularizer: Literal["none", "l1", "l2"]
     regularizer_weight: float
     checkpoint_interval: int  # epochs
-    validates: Callable[[int], bool]  # epoch, from 1 -> is it followed by a validation
+    validates: Callable[[int], bool]  # epoch, from 1 -> whether a validation follows it
     float16: bool = False  # the spec asks for half precision
     cost_scaling: CostScaling | None = None
     mix: Mix | None = None
     decay: float = 0.0  # after n steps the schedule's rate is divided by 1 + decay * n
-    epoch_model: str = "model.epoch-{epoch}.tlt"  # of a model kept on the way: {epoch} from 1, {index} from 0, {cost}
-    keeps_last: bool = False  # the last epoch's model has such a name too
-    best_model: str = "weights/{name}.best.tlt"  # what the best one is called, in the run folder
+    epoch_model: str = "model.epoch-{epoch}.tlt"  # file name of a checkpoint: {epoch} from 1, {index} from 0, {cost}
+    keeps_last: bool = False  # where due, the last epoch's model is also saved as `epoch_model`
+    best_model: str = "weights/{name}.best.tlt"  # path of the best model in the run folder
 
 
 @dataclass(frozen=True)
 class Watch:
-    """What is shown of a run under way: `points` of its curves an epoch; every `every_epochs` epochs the weights'
-    histograms and `pictures` held-out images with what `decoding` finds in them, never where that is None. `log` is
-    the name of a CSV file of TAO's, "" for none, `columns` its columns and the keys of metrics.jsonl they hold."""
+    """What is shown of a run during training.
+
+    Attributes:
+        points: points of each curve per epoch.
+        every_epochs: epochs between weight histograms and annotated pictures; None: neither is made.
+        pictures: number of validation images to annotate.
+        decoding: how the annotated results are decoded.
+        log: name of TAO's CSV log file; "" for none.
+        columns: columns of that file -> keys of metrics.jsonl.
+    """
 
     points: int
     every_epochs: int | None
@@ -134,8 +144,8 @@ class Begun(Generic[Net]):
     """A network with the weights that training starts from.
 
     Attributes:
-        lineage: the steps that made these weights, oldest first; empty for weights of other tools.
-        parent: a hash of these weights, "" for random ones.
+        lineage: the steps that made these weights, oldest first; empty for weights from other tools.
+        parent: a hash of these weights; "" for random weights.
     """
 
     network: Net
@@ -151,7 +161,7 @@ class Start(Begun["TaskNetwork"]):
     Attributes:
         groups: the optimiser's groups of trained parameters.
         regularised: the parameters that the regulariser acts on.
-        shapes: of the outputs for one image.
+        shapes: shapes of the outputs for one image.
     """
 
     groups: list[ParameterGroup] = field(default_factory=list)
@@ -161,7 +171,7 @@ class Start(Begun["TaskNetwork"]):
 
 @dataclass(frozen=True)
 class Cost:
-    """A step's cost: `total` is what is differentiated, `parts` are its readings, already Python floats."""
+    """The cost of one step: `total` is differentiated; `parts` are its named components, as Python floats."""
 
     total: torch.Tensor
     parts: Mapping[str, float] = field(default_factory=dict)
@@ -169,12 +179,14 @@ class Cost:
 
 @dataclass(frozen=True)
 class EnginePlan:
-    """An engine as an inference spec asks for it; paths as the spec spells them, "" for none. `file` is run where it
-    exists; otherwise one is built from `source`, for `precision`, and kept at `file` where `save` says so."""
+    """The engine that an inference spec requests. Paths are as written in the spec, "" for none.
+
+    If `file` exists, it is run. Otherwise an engine is built from `source` with `precision`; `save` keeps it at `file`.
+    """
 
     file: str
     source: str
-    parser: str  # "ETLT", or a format that nothing here reads
+    parser: str  # "ETLT", or a format that taolite cannot read
     precision: Literal["fp32", "fp16", "int8"]
     save: bool
     calibration_cache: str
@@ -182,9 +194,17 @@ class EnginePlan:
 
 @dataclass(frozen=True)
 class InferencePlan:
-    """What an inference spec decides, whatever the task. `model` is the path of a trained model as the spec spells it,
-    "" for none, `engine` what takes its place; `decoding` replaces settings of the model's own; names and colours by
-    class; `shown` None is all classes; `notes` are lines for the reader, `warnings` what they should act on."""
+    """The settings of an inference spec, the same fields for every task.
+
+    Attributes:
+        model: path of a trained model as written in the spec; "" for none.
+        engine: the engine that is run instead of `model`.
+        decoding: replaces settings of the model's own decoding.
+        names, colours: by class.
+        shown: the classes to show; None: all classes.
+        notes: information for the user.
+        warnings: problems that the user should act on.
+    """
 
     model: str
     engine: EnginePlan | None
@@ -202,7 +222,7 @@ class InferencePlan:
     linewidth: int | None
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
-    wandb: WandbSettings | None = None  # annotated pictures are sent there
+    wandb: WandbSettings | None = None  # where annotated pictures are sent
 
 
 @dataclass(frozen=True)
@@ -226,7 +246,7 @@ WHOLE = Part()
 
 
 class Objective(Protocol):
-    """A cost with a life: it may balance its parts from epoch to epoch. Its state belongs in the checkpoint."""
+    """A cost with state: it may re-balance its parts after each epoch. Its state is saved in the checkpoint."""
 
     def cost(
         self,
@@ -236,8 +256,10 @@ class Objective(Protocol):
         training: bool = True,
         part: Part = WHOLE,
     ) -> Cost:
-        """The cost of one batch, or of this `part` of one, without regularisation; `training`: of outputs in training
-        mode, which may be logits where those of evaluation mode are scores."""
+        """The cost of one batch, or of this `part` of a batch, without regularisation.
+
+        `training`: the outputs come from training mode. They may be logits where evaluation mode gives scores.
+        """
         ...
 
     def end_epoch(self) -> None:
@@ -245,25 +267,25 @@ class Objective(Protocol):
         ...
 
     def state(self) -> dict[str, object]:
-        """Everything `restore` needs, as a JSON value."""
+        """The values that `restore` needs, as a JSON value."""
         ...
 
     def restore(self, state: Mapping[str, object]) -> None:
-        """Take up the state that `state` gave."""
+        """Restore a value of `state`."""
         ...
 
 
 class Schedule(Protocol):
-    """The learning rate over a run, and whether it ends early. Time is in epochs, `elapsed` with fractions."""
+    """The learning rate over a run, and early stopping. Time is in epochs; `elapsed` may be fractional."""
 
     @property
     def stopped(self) -> bool:
-        """Whether the run ends here, before its last epoch."""
+        """Whether the run stops now, before its last epoch."""
         ...
 
     @property
     def led_by_cost(self) -> bool:
-        """Whether validation costs change its course."""
+        """Whether the schedule depends on validation costs."""
         ...
 
     def rate(self, elapsed: float) -> float:
@@ -271,31 +293,31 @@ class Schedule(Protocol):
         ...
 
     def trained(self, epoch: int, cost: float) -> CostStuck | None:
-        """Hear of the mean training cost of `epoch`, from 1; what follows from it, None where nothing does."""
+        """Take the mean training cost of `epoch` (from 1). Returns an event to report, or None."""
         ...
 
     def validated(self, epoch: int, cost: float) -> CostStuck | None:
-        """Hear of a validation after `epoch`, from 1; what follows from it, None where nothing does."""
+        """Take the validation cost after `epoch` (from 1). Returns an event to report, or None."""
         ...
 
     def state(self) -> dict[str, object]:
-        """Everything `restore` needs, as a JSON value."""
+        """The values that `restore` needs, as a JSON value."""
         ...
 
     def restore(self, state: Mapping[str, object]) -> None:
-        """Take up the state that `state` gave."""
+        """Restore a value of `state`."""
         ...
 
 
 @dataclass(frozen=True)
 class Given:
-    """What a command says beside the spec.
+    """Options of the command line that add to the spec.
 
     Attributes:
-        command: what the spec is read for; it decides which blocks the spec must have.
+        command: the command that reads the spec; it decides which blocks the spec must have.
         weights: the model that training starts from, instead of the spec's; "" for the spec's.
         classmap: a JSON file {class: number}, instead of the sorted class folders.
-        pictures: a folder that is scored instead of the spec's.
+        pictures: the folder to score, instead of the spec's.
         skip_corrupt: leave out pictures that cannot be read, with a warning.
     """
 
@@ -313,19 +335,19 @@ FLAGS = "the flags"
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment(ABC):
-    """A spec, or flags, bound once: everything that a stage needs to know, as values. Each task extends it.
+    """A spec, or flags, bound once: every setting that a stage needs, as values. Each task extends this class.
 
     Attributes:
-        task: whose experiment it is.
-        source: what messages call the spec: its path, or "the flags".
-        text: the spec with its defaults and without secrets; it loads back equal.
+        task: the task of this experiment.
+        source: the spec's name in messages: its path, or "the flags".
+        text: the spec with its defaults and without secrets; loading it gives an equal spec.
         classes: names in the order of the output channels.
         preprocessing: how a photo becomes the network's input.
         decoding: how outputs become results.
         recipe: the training settings.
         schedule: makes a fresh schedule of the learning rate.
-        watch: what is shown of a run under way.
-        run_files: text files that TAO leaves in a run folder for this task alone: names and texts.
+        watch: what is shown of a run during training.
+        run_files: text files that TAO writes to the run folder for this task only: name -> text.
     """
 
     task: Task
@@ -341,21 +363,25 @@ class Experiment(ABC):
 
     @abstractmethod
     def examples(self, split: Split, *, augment: bool = False, shapes: Shapes | None = None) -> Examples:
-        """The images of a split, with targets for outputs of these shapes, without targets where that is None.
-        Raises DataError where the split is empty or a file cannot be used."""
+        """The images of a split, with targets for outputs of these `shapes`; None: no targets.
+
+        Raises DataError where the split is empty or a file cannot be used.
+        """
 
     @abstractmethod
     def start(self, *, key: Key | None) -> Start:
-        """The network as the spec asks for it, with pretrained weights or the whole graph of an earlier model; `key`
-        opens a sealed one. Raises PathError, ArtifactError, ModelError."""
+        """The network of the spec, with pretrained weights or the whole graph of an earlier model.
+
+        `key` decrypts an encrypted model. Raises PathError, ArtifactError, ModelError.
+        """
 
     @abstractmethod
     def objective(self) -> Objective:
-        """A fresh cost."""
+        """A new cost, in its initial state."""
 
     @abstractmethod
     def score(self, truths: Sequence[Truth], founds: Sequence[Found]) -> ScoreCard:
-        """Compare what was found with what is there, image by image."""
+        """Compare the results with the ground truth, image by image."""
 
 
 @dataclass(frozen=True)
@@ -363,10 +389,10 @@ class DeepStream:
     """What a task adds to the config of DeepStream's nvinfer.
 
     Attributes:
-        properties: lines of `[property]`, behind those of every task.
+        properties: lines of `[property]`; they follow the lines common to all tasks.
         classes: the lines of each class's `[class-attrs-N]`.
-        separator: between the names in labels.txt.
-        remarks: where nvinfer cannot do what the model was made for.
+        separator: the separator of names in labels.txt.
+        remarks: where nvinfer cannot do what the model does.
     """
 
     properties: tuple[str, ...] = ()
@@ -376,21 +402,21 @@ class DeepStream:
 
 
 class Use(Protocol):
-    """A finished model's side of a task: from raw outputs to named results. Stateless; loads without torch."""
+    """The part of a task that runs a finished model: raw outputs -> named results. Stateless; loads without torch."""
 
     name: str
-    title: str  # as TAO writes it
-    metric: Words  # the main one of its score cards
+    title: str  # the task's name as TAO writes it
+    metric: Words  # the main metric of the task's score cards
     onnx_outputs: tuple[str, ...]  # in the order the network returns them
     network_type: int  # DeepStream's: 0 a detector, 1 a classifier
     heads: tuple[str, ...]  # layers whose outputs pruning leaves alone
 
     def decode(self, outputs: Outputs, decoding: Decoding, *, preprocessing: Preprocessing) -> Found:
-        """Raw outputs of one image -> what was found, best first. Raises ModelError for outputs that do not fit."""
+        """Raw outputs of one image -> results, best first. Raises ModelError for outputs that do not fit."""
         ...
 
     def deepstream(self, classes: Sequence[str], decoding: Decoding) -> DeepStream:
-        """How nvinfer is to read the outputs. Raises UsageError where nvinfer has no parser for them."""
+        """The nvinfer settings that read the outputs. Raises UsageError where nvinfer has no parser for them."""
         ...
 
 
@@ -406,18 +432,19 @@ class Task(Use, Protocol):
         given: Given = NOTHING,
         source: str = FLAGS,
     ) -> Reading[Experiment]:
-        """Bind a train / evaluate spec, from its file or as a model, to an experiment, with the spec's warnings.
+        """Bind a train / evaluate spec to an experiment, with the spec's warnings.
 
         Args:
+            spec: the path of a spec file, or a spec model.
             resolve: maps the spec's paths to this machine's.
-            classes: of a model that is there already, for a spec that does not list its own; None: of the data.
-            given: what the command says beside the spec.
-            source: what messages call a spec that is a model; one in a file is called by its path.
+            classes: the classes of an existing model, for a spec that lists none; None: the classes of the data.
+            given: options of the command line.
+            source: the name in messages of a spec model; a spec file is named by its path.
 
-        Raises SpecError with all its problems; PathError, DataError where the data has to say and cannot.
+        Raises SpecError with all its problems. Raises PathError, DataError where the data is needed and unusable.
         """
         ...
 
     def network(self, bundle: Bundle) -> TaskNetwork:
-        """The network of an artifact, in evaluation mode. Raises ModelError where its structure does not hold."""
+        """The network of an artifact, in evaluation mode. Raises ModelError where its structure is invalid."""
         ...

@@ -1,4 +1,4 @@
-"""What a task's `decode` finds in one image. NumPy only, for edge devices."""
+"""The results of a task's `decode` for one image. NumPy only, for edge devices."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ NO_BOXES: Boxes = np.zeros((0, 4), np.float32)
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What was found in one image, best first. Legend: N finds, K classes.
+    """The results for one image, best first. Legend: N results, K classes.
 
     Attributes:
-        boxes_n4: (N, 4) float32, pixels of the network input; NO_BOXES where the finds are about the whole image.
-        scores_n: (N,) float32, 0..1; a DetectNet's summed coverage may pass 1.
-        classes_n: (N,) int64, indices of classes.
-        given: the first so many are the answer; None is all. A classifier lists all K classes, and its answer is one
-            class, or every tag that reaches its threshold.
+        boxes_n4: (N, 4) float32, pixels of the network input; NO_BOXES where the results are about the whole image.
+        scores_n: (N,) float32, 0..1; a DetectNet's summed coverage may exceed 1.
+        classes_n: (N,) int64, class indices.
+        given: the first `given` results are the answer; None: all. A classifier lists all K classes; its answer is
+            the top classes, or every tag that reaches its threshold.
     """
 
     boxes_n4: Boxes
@@ -39,13 +39,13 @@ class Found:
 
     @property
     def by_class_k(self) -> NDArray[np.float32]:
-        """(K,) the scores in the order of the classes, of a find that lists every class once."""
+        """(K,) scores in the order of the classes; every class must be listed once."""
         scores = np.empty_like(self.scores_n)
         scores[self.classes_n] = self.scores_n
         return scores
 
     def detections(self, classes: Sequence[str]) -> list[Detection]:
-        """The answer with class names, in its order; boxes stay in pixels of the network input."""
+        """The answer with class names, in the same order; boxes stay in pixels of the network input."""
         scores = self.scores_n[: self.given].tolist()
         names = [classes[kind] for kind in self.classes_n[: self.given]]
         if len(self.boxes_n4) < len(self):

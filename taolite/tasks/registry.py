@@ -1,4 +1,4 @@
-"""The tasks there are, one row each. To add a task: its folder below `tasks/`, and its row here."""
+"""The list of tasks, one row each. To add a task, add its folder below `tasks/` and its row here."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class TaskRow:
     """One task.
 
     Attributes:
-        name: as artifacts, specs' kinds and `taolite NAME` write it.
-        tao_names: what TAO's containers call it, the first on the PATH too.
+        name: the task's name in artifacts, in the kinds of specs and in `taolite NAME`.
+        tao_names: the task's names in TAO's containers; the first is also a command on the PATH.
         package: the module that holds `use.USE` and `task.TASK`.
         front_door: the module whose `configure` adds TAO's commands of this task to a parser.
-        line: one line of help.
+        line: the task's line in the help.
     """
 
     name: str
@@ -57,13 +57,13 @@ TASKS: tuple[TaskRow, ...] = (
 
 
 def find(name: str) -> Task:
-    """The task called `name`, to train it; loads torch. Raises UsageError with the nearest name and all there are."""
+    """The task called `name`, for training; loads torch. Raises UsageError with the nearest name and all names."""
     task: Task = importlib.import_module(f"{_row(name).package}.task").TASK
     return task
 
 
 def find_use(name: str) -> Use:
-    """The task called `name`, to use a finished model; loads no torch. Raises UsageError as `find`."""
+    """The task called `name`, for running a finished model; loads no torch. Raises UsageError as `find` does."""
     use: Use = importlib.import_module(f"{_row(name).package}.use").USE
     return use
 

@@ -1,4 +1,4 @@
-"""Services that show a run, as the `visualizer` of every task's spec names them (reference 1.13). No torch."""
+"""Services that show a run, as configured in the `visualizer` of a task's spec (reference 1.13). No torch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class WandBMode(SpecEnum):
 
 
 class WandBConfig(SpecModel):
-    """Weights & Biases: a run is started where this is given, unless it says `enabled: false`."""
+    """Weights & Biases: if this block is present, a run is started, unless it sets `enabled: false`."""
 
     enabled: bool = field(False, doc="Written out as false, nothing is started; absent acts as true, as in TAO.")
     key: str = field("", ignored="a spec is copied into every model; set WANDB_API_KEY instead", doc="Without effect.")
@@ -43,7 +43,7 @@ class WandBConfig(SpecModel):
 
 
 class ClearMLConfig(SpecModel):
-    """ClearML: a task is started where this is given."""
+    """ClearML: if this block is present, a task is started."""
 
     project: str = field("", doc="The project.")
     task: str = field("", doc="The task's name.")
@@ -54,7 +54,7 @@ class ClearMLConfig(SpecModel):
 
 
 class VisualizerConfig(SpecModel):
-    """Pictures and curves of a run, as classification and SSD have it."""
+    """Pictures and curves of a run, in the form that classification and SSD use."""
 
     enabled: bool = field(False, doc="Images in TensorBoard.")
     num_images: UInt = field(0, doc="Images in each summary.")
@@ -71,7 +71,7 @@ _MODES: dict[WandBMode, Literal["online", "offline", "disabled"]] = {
 
 
 def wandb_settings(config: WandBConfig | None, name: str) -> WandbSettings | None:
-    """The settings of a `wandb_config`; None where there is none or it says `enabled: false`."""
+    """The settings of a `wandb_config`; None where the block is absent or sets `enabled: false`."""
     if config is None or ("enabled" in config.model_fields_set and not config.enabled):
         return None
     return WandbSettings(
@@ -94,7 +94,10 @@ Spec = TypeVar("Spec", bound=SpecModel)
 
 
 def without_secrets(spec: Spec, block: str) -> Spec:
-    """`spec` without the key in `<block>.visualizer.wandb_config`: its text goes into every model and run folder."""
+    """`spec` without the key in `<block>.visualizer.wandb_config`.
+
+    The text of the spec is written to every model and run folder, so it must hold no secret.
+    """
     training: Any = getattr(spec, block)
     visualizer = training.visualizer
     if visualizer is None or visualizer.wandb_config is None:

@@ -1,4 +1,4 @@
-"""From a classifier's scores to its answer. NumPy only, for edge devices. Legend: K classes."""
+"""Decode a classifier's scores into its answer. NumPy only, for edge devices. Legend: K classes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["decode", "of_every_class"]
 
 
 def decode(scores_k: NDArray[np.float32], decoding: Mapping[str, Any]) -> Found:
-    """Rank the (K,) scores of one picture: all K classes, best first; of two equal ones the first class comes first.
+    """Rank the (K,) scores of one picture: all K classes, best first. Equal scores stay in class order.
 
-    `decoding` has `top`, how many classes are the answer, or `threshold`, which the score of a tag has to reach; with
-    `logits` the scores are made here of raw outputs. Raises ModelError for scores that are not finite.
+    `decoding` has `top`, the number of classes in the answer, or `threshold`, the least score of a tag in the answer.
+    With `logits`, raw outputs are turned into scores first. Raises ModelError for scores that are not finite.
 
     >>> found = decode(np.float32([0.1, 0.7, 0.2]), {"top": 2})
     >>> found.classes_n.tolist(), found.given
@@ -40,7 +40,7 @@ def decode(scores_k: NDArray[np.float32], decoding: Mapping[str, Any]) -> Found:
 
 
 def of_every_class(decoding: Mapping[str, Any], classes: int) -> dict[str, Any]:
-    """`decoding` that gives all `classes` of a picture, tags below their threshold too."""
+    """A copy of `decoding` whose answer is all `classes`, tags below their threshold included."""
     return {**decoding, **({"threshold": 0.0} if "threshold" in decoding else {"top": classes})}
 
 

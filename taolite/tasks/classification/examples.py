@@ -1,4 +1,4 @@
-"""What the spec says about data, as values of the data room: class folders or tagged pictures, preprocessing,
+"""The spec's data settings as values of `taolite.data`: class folders or tagged pictures, preprocessing,
 augmentation, targets (reference/tao_classification_ssd.md 3.3; with jetson_config reference/jetson_workflows.md 2)."""
 
 from __future__ import annotations
@@ -39,13 +39,15 @@ __all__ = ["class_examples", "one_hot", "spec_augment", "spec_classes", "spec_pr
 _CAFFE_RGB = (123.68, 116.779, 103.939)
 _CAFFE_GREY = 117.3786
 _TORCH_RGB, _TORCH_GREY = (0.485, 0.456, 0.406), 0.449
-_TORCH_STD = 0.224  # of all channels: TAO's, and not the usual three
+_TORCH_STD = 0.224  # TAO's one value for all channels, not the usual three
 _JETSON_STDS = (0.229, 0.224, 0.225)
 
 
 def spec_classes(spec: ClassificationSpec, *, classmap: Path | None, resolve: Resolve) -> tuple[str, ...]:
-    """The classes of a classmap, or else the class folders of the training data, sorted, two at least; of tagged data
-    what its format says. Raises PathError, DataError."""
+    """The class names: of the classmap, else the sorted class folders of the training data (at least two).
+
+    Tagged data has the classes that its format lists. Raises PathError, DataError.
+    """
     if classmap is not None:
         return read_classmap(classmap)
     place, jetson = located(spec.train_config.train_dataset_path, resolve), spec.jetson_config
@@ -68,7 +70,7 @@ def _listings(place: str, field: str) -> list[TarListing]:
 
 
 def spec_preprocessing(spec: ClassificationSpec, *, crops: bool) -> Preprocessing:
-    """From photograph to network input; with `crops` the centre is cut out, otherwise all of it is stretched."""
+    """From photo to network input. With `crops` the centre is cropped; otherwise the whole photo is stretched."""
     channels, height, width = spec.model_config_.input_chw
     if spec.jetson_config:
         offsets = tuple(255 * mean for mean in _TORCH_RGB)
@@ -104,7 +106,7 @@ def spec_source(
     skip_corrupt: bool,
     pictures: Path | None = None,
 ) -> tuple[Source, list[Notice]]:
-    """The pictures of a split, or those in `pictures`, and what is to be said of them. Raises PathError, DataError."""
+    """The pictures of a split, or of the folder `pictures`, and notices about them. Raises PathError, DataError."""
     folder, field = spec.train_config.val_dataset_path, "val_dataset_path"
     if split == "train":
         folder, field = spec.train_config.train_dataset_path, "train_dataset_path"
@@ -139,7 +141,7 @@ def spec_source(
 
 
 def spec_augment(spec: ClassificationSpec) -> Augment:
-    """Training pictures: cropped at random or stretched, mirrored, recoloured where they are cropped."""
+    """The augmentation of training pictures: random crop or stretch, random flip; colour changes only with crops."""
     training, interpolation = spec.train_config, _interpolation(spec)
     whole = spec_preprocessing(spec, crops=False)
 
@@ -172,7 +174,7 @@ def class_examples(
     seed: int,
     notices: Sequence[Notice] = (),
 ) -> Examples:
-    """Pictures with labels that cover them whole, and their classes as targets."""
+    """Pictures whose labels cover the whole picture, with their classes as targets."""
     numbers = {name: number for number, name in enumerate(classes)}
     return Examples(
         sources=[source],

@@ -1,6 +1,6 @@
 """A classification spec, bound once: the values that stages take, and what this task does with them.
 
-A spec does not list its classes: they are those of its data, or of a model that is there already.
+A classification spec need not list its classes. They come from its data, or from an existing model.
 """
 
 from __future__ import annotations
@@ -69,8 +69,10 @@ _COLUMNS = {
 
 @dataclass(frozen=True, kw_only=True)
 class ClassificationExperiment(Experiment):
-    """See `Experiment`. `resolve` maps the paths of the `spec` to this machine's; `given` is what the command says.
-    `preprocessing` is that of `evaluate` and of the model in use; validation's has the crop of `train_config`."""
+    """See `Experiment`. `resolve` maps the paths of `spec` to this machine's; `given` has the command-line options.
+
+    `preprocessing` is used by `evaluate` and by the finished model. Validation uses the crop of `train_config`.
+    """
 
     spec: ClassificationSpec
     resolve: Resolve
@@ -133,8 +135,11 @@ def bind(
     classes: Sequence[str] | None,
     given: Given,
 ) -> ClassificationExperiment:
-    """The experiment that `spec` describes; `source` is what messages call it, `classes` those of a model that is
-    there already. Raises PathError, DataError; UsageError where a classmap is not the model's."""
+    """The experiment that `spec` describes.
+
+    `source` is the spec's name in messages. `classes` are the classes of an existing model.
+    Raises PathError, DataError; UsageError where the classmap differs from the model's.
+    """
     if classes is not None and given.classmap is not None:
         check_classmap(given.classmap, classes)
     if classes is None:
@@ -214,7 +219,7 @@ _REGULARIZERS: dict[str, Literal["none", "l1", "l2"]] = {"None": "none", "L1": "
 
 
 def _optimizer(config: Optimizer) -> tuple[Callable[[list[ParameterGroup]], torch.optim.Optimizer], float]:
-    """What the spec's optimiser makes of parameter groups, and its decay of the rate."""
+    """A function that builds the spec's optimiser from parameter groups, and the decay of its learning rate."""
     if (sgd := config.sgd) is not None:
         nesterov = sgd.nesterov and sgd.momentum > 0
         return partial(torch.optim.SGD, lr=0.0, momentum=sgd.momentum, nesterov=nesterov), sgd.decay
@@ -227,7 +232,7 @@ def _optimizer(config: Optimizer) -> tuple[Callable[[list[ParameterGroup]], torc
 
 
 def _groups(network: Classifier, *, head_rate: float) -> list[ParameterGroup]:
-    """The head learns `head_rate` times as fast as the rest."""
+    """Parameter groups: the head's learning rate is `head_rate` times that of the other layers."""
     trained = [one for one in network.parameters() if one.requires_grad]
     if head_rate == 1:
         return [{"params": trained, "rate": 1.0}]

@@ -1,8 +1,9 @@
-"""From features to logits: TAO's common head, and each architecture's own, which `retain_head` asks for
+"""From features to logits: TAO's common head, and each architecture's own head, selected by `retain_head`
 (reference/tao_classification_ssd.md 3.4).
 
-The common one averages the whole map and has one dense layer, `predictions`. A resnet's own is the same with another
-name. That of TAO's resnet with pooling averages the top-left 4 x 4 cells of a 7 x 7 map only (3.5); ours all of it.
+The common head averages the whole feature map and has one dense layer, `predictions`. A resnet's own head is the same
+with another name. In TAO's resnet with pooling, the head averages only the top-left 4 x 4 cells of a 7 x 7 map (3.5);
+ours averages the whole map.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ def make_head(
     """A head with fresh weights, Glorot-uniform with zero biases, whose layers have TAO's names.
 
     Args:
-        arch: of the backbone.
-        features_chw: what the backbone gives for one image.
-        retain: the architecture's own head.
-        dropout: between the dense layers of vgg's.
+        arch: architecture of the backbone.
+        features_chw: shape of the backbone's output for one image.
+        retain: build the architecture's own head.
+        dropout: dropout between the dense layers of the vgg head.
 
-    Raises ModelError for features too many for a dense layer over all of them.
+    Raises ModelError where there are too many features for a dense layer over all of them.
     """
     channels = features_chw[0]
     layers: _Named
@@ -86,7 +87,7 @@ def _common(name: str, channels: int, num_classes: int, dropout: float = 0.0) ->
 def _whole_map(arch: str, features_chw: tuple[int, int, int], num_classes: int, dropout: float) -> _Named:
     first, second, last = ("fc1", "fc2", "output_fc") if arch == "vgg" else ("fc6", "fc7", "head_fc8")
     channels, rows, columns = features_chw
-    if arch == "vgg":  # as the paper's network, which ends in a pool
+    if arch == "vgg":  # the paper's network ends in a pooling layer
         rows, columns = rows // 2, columns // 2
         yield "block5_pool", nn.MaxPool2d(2)
     features = channels * rows * columns

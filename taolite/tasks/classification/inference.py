@@ -1,4 +1,4 @@
-"""A trained classifier in use: what a command line says of its classes and crop, held against what it knows."""
+"""A trained classifier at inference: check the command line's classmap and crop against the model."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from taolite.preprocessing import Preprocessing
 
 __all__ = ["MARGIN", "as_judged", "check_classmap"]
 
-MARGIN = 32  # pixels that TAO adds to the input's sides before it crops the centre
+MARGIN = 32  # pixels that TAO adds to each input side before the centre crop
 
 
 def check_classmap(path: Path, classes: Sequence[str]) -> None:
-    """Raises UsageError where the classmap at `path` does not say what the model says, DataError where it is none."""
+    """Raises UsageError where the classmap at `path` differs from the model's classes, DataError where the file is not
+    a classmap."""
     named = read_classmap(path)
     if named != tuple(classes):
         raise UsageError(
@@ -26,7 +27,7 @@ def check_classmap(path: Path, classes: Sequence[str]) -> None:
 
 
 def as_judged(preprocessing: Preprocessing, *, crops: bool) -> Preprocessing:
-    """That of a model, its pictures cropped at their centre or stretched as an `eval_config` says."""
+    """The model's `preprocessing`, with centre crop (`crops`) or stretch as the `eval_config` sets it."""
     if crops == (preprocessing.fit == "cover"):
         return preprocessing
     least = min(preprocessing.input_hw) + MARGIN if crops else 0

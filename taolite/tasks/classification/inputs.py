@@ -1,4 +1,4 @@
-"""Classifiers with published weights, made to take what a spec's `preprocess_mode` gives (`nn.inputs`)."""
+"""Adapt classifiers with published weights to the input of a spec's `preprocess_mode` (`nn.inputs`)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ __all__ = ["set_input"]
 
 
 def set_input(network: Classifier, preprocessing: Preprocessing) -> None:
-    """Have a fresh network that normalises its input, in place, undo `preprocessing`; its weights and any other network
-    stay."""
+    """Make a fresh network that normalises its own input undo `preprocessing` first, in place.
+
+    The weights do not change. A network that does not normalise its input is left as it is.
+    """
     if network.normalises:
         inner = network.body if isinstance(network, TorchvisionClassifier) else cast(TaoClassifier, network).backbone
         undo_preprocessing(inner, preprocessing)

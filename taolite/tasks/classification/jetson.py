@@ -1,8 +1,8 @@
-"""The settings of jetson-inference's train.py as a spec of ours: what needs no spec file is trained like what has one.
+"""The flags of jetson-inference's train.py as a spec: training without a spec file uses the same code.
 
-A template in TAO's words holds the defaults; each flag that is given changes one field of it, and what a network begins
-with decides how it is trained. A run that goes on begins with the spec it was started with, so its flags need not be
-given again. No torch.
+A template spec in TAO's format holds the defaults. Each given flag changes one field of the template. The starting
+weights decide the training settings. A resumed run starts from its own saved spec, so its flags need not be given
+again. No torch.
 """
 
 from __future__ import annotations
@@ -20,18 +20,21 @@ from taolite.tasks.classification.spec import SGD, Adam, ClassificationSpec, Lea
 __all__ = ["Settings", "spec_of", "template"]
 
 _LIKE_THEIRS = LearningRate(stairs=Stairs(learning_rate=0.1, epochs=30, gamma=0.1))
-_THEIR_CROPS = 0.08  # of a photo's area, at least
-_RATES = {"published": 1e-4, "trained": 3e-4, "random": 1e-3}  # of Adam, by what the weights are at the start
+_THEIR_CROPS = 0.08  # least share of a photo's area in a crop
+_RATES = {"published": 1e-4, "trained": 3e-4, "random": 1e-3}  # Adam's learning rate by kind of starting weights
 _SGD_RATE = 1e-3
-_HEAD_RATE = 10.0  # times that of published layers: the head alone begins at random
+_HEAD_RATE = 10.0  # times the rate of the published layers: only the head starts from random weights
 _Model = TypeVar("_Model", bound=SpecModel)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What train.py's flags say; None is a flag that is not given. `pretrained` "" starts from random weights, None
-    from torchvision's own; `compat` takes their optimiser, learning rate, schedule and crops. A rate or a momentum is
-    SGD's, as theirs is, where `optimizer` is not told."""
+    """The values of train.py's flags; None: the flag is not given.
+
+    `pretrained`: "" starts from random weights, None from torchvision's weights. `compat` uses train.py's optimiser,
+    learning rate, schedule and crops. If `optimizer` is not given, a learning rate or a momentum selects SGD, as in
+    train.py.
+    """
 
     dataset: Path | None = None
     dataset_type: Literal["folder", "nuswide", "voc"] | None = None
@@ -51,14 +54,14 @@ class Settings:
 
 
 def template() -> ClassificationSpec:
-    """The defaults."""
+    """The spec with all defaults."""
     return specs.load(Path(__file__).with_name("jetson_spec.txt"), ClassificationSpec)
 
 
 def spec_of(settings: Settings, *, kept: ClassificationSpec | None = None) -> ClassificationSpec:
-    """The spec that the flags stand for: the template's, or that of the run which goes on, with each flag's field.
+    """The spec for the flags: the template, or the spec `kept` by a resumed run, with the fields that the flags set.
 
-    Raises SpecError, UsageError where they contradict each other.
+    Raises SpecError, UsageError where flags contradict each other.
     """
     made = _with(kept or template(), _changes(settings, kept or template()))
     if kept is None:
@@ -68,7 +71,7 @@ def spec_of(settings: Settings, *, kept: ClassificationSpec | None = None) -> Cl
 
 
 def _changes(settings: Settings, made: ClassificationSpec) -> dict[str, Any]:
-    """The fields that the given flags set, by their paths in `made`."""
+    """The fields that the given flags set: path in `made` -> value."""
     folders: dict[str, Any] = {}
     kind = settings.dataset_type or (made.jetson_config.dataset_type if made.jetson_config else "folder")
     if settings.dataset is not None:
@@ -99,8 +102,11 @@ def _changes(settings: Settings, made: ClassificationSpec) -> dict[str, Any]:
 
 
 def _beginning(settings: Settings, made: ClassificationSpec) -> dict[str, Any]:
-    """How a new run is trained, by what it starts from. Published layers keep the statistics of their batch norms,
-    which 8 pictures at a time would only blur, and learn more slowly than the new head."""
+    """The training settings of a new run, by its starting weights.
+
+    Published layers keep their batch-norm statistics, because a batch of 8 pictures gives poor estimates. Published
+    layers have a lower learning rate than the new head.
+    """
     source = made.train_config.pretrained_model_path
     start = "random" if not source else "trained" if source.endswith(".tlt") else "published"
     if settings.compat:
@@ -133,14 +139,17 @@ def _pace(settings: Settings, made: ClassificationSpec) -> dict[str, Any]:
 
 
 def _decay(weight: float) -> dict[str, Any]:
-    """TAO adds `weight` times the sum of squares to the cost, whose slope is twice as steep as torch's decay."""
+    """torch's weight decay as TAO's regulariser: TAO adds `weight` times the sum of squares to the cost.
+
+    The gradient of TAO's term is twice that of torch's weight decay.
+    """
     if weight == 0:
         return {"train_config.reg_config.type": "None"}
     return {"train_config.reg_config.type": "L2", "train_config.reg_config.weight_decay": weight / 2}
 
 
 def _with(model: _Model, changes: Mapping[str, Any]) -> _Model:
-    """`model` with other values at dotted paths."""
+    """A copy of `model` with `changes`: dotted path -> new value."""
     for path, value in changes.items():
         head, _, rest = path.partition(".")
         update = {head: _with(getattr(model, head), {rest: value}) if rest else value}

@@ -1,7 +1,7 @@
 """The cost of a classifier, and mixup. Legend: N pictures, K classes.
 
-Targets are (N, K) shares, so that label smoothing and mixup are arithmetic on them. TAO reads `label_smoothing` and
-never applies it (reference/tao_classification_ssd.md 3.3); here it acts.
+Targets are (N, K) shares in 0..1, so that label smoothing and mixup can be computed on them. TAO reads
+`label_smoothing` and never applies it (reference/tao_classification_ssd.md 3.3); taolite applies it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from taolite.tasks.base import WHOLE, Cost, Mix, Part
 __all__ = ["TARGET", "ClassificationObjective", "mixup"]
 
 TARGET = "classes"
-_LEAST = 1e-7  # a score's, where its logarithm is taken; Keras's
-_TOP = 5  # the k of train.py's Acc@5; told where there are as many classes
-_AUXILIARY = 0.3  # weight of an auxiliary classifier, as googlenet was trained
+_LEAST = 1e-7  # least score before the logarithm; Keras's epsilon
+_TOP = 5  # the k of train.py's Acc@5; reported with at least that many classes
+_AUXILIARY = 0.3  # weight of an auxiliary classifier's cost, as in googlenet's training
 
 
 class ClassificationObjective:
-    """Cross-entropy of one class a picture, or binary cross-entropy of `tags`, mean over pictures (and tags).
+    """Cross-entropy of one class per picture, or binary cross-entropy of `tags`, mean over pictures (and tags).
 
-    A tag counts as given from the score `threshold` on. `smoothing` is the share of a label that is spread over all
-    classes, of a tag over yes and no; in training only. Auxiliary classifiers of training count `_AUXILIARY` each.
+    A tag is predicted where its score is `threshold` or more. `smoothing` is the share of a label that is spread over
+    all classes, or over yes and no for a tag; training only. Each auxiliary classifier in training has the weight
+    `_AUXILIARY`.
     """
 
     def __init__(self, *, smoothing: float = 0.0, tags: bool = False, threshold: float = 0.5) -> None:
@@ -45,8 +46,8 @@ class ClassificationObjective:
         part: Part = WHOLE,
     ) -> Cost:
         """Args:
-        outputs: logits (N, K), then those of auxiliary classifiers; in evaluation mode scores (N, K) of 0..1.
-        targets: `classes` (N, K), shares of 0..1.
+        outputs: logits (N, K), then the logits of auxiliary classifiers; in evaluation mode scores (N, K) in 0..1.
+        targets: `classes` (N, K), shares in 0..1.
         """
         wanted = targets[TARGET]
         threshold = math.log(self._threshold / (1 - self._threshold)) if training else self._threshold
@@ -87,14 +88,16 @@ class ClassificationObjective:
         return float((outputs_nk.argmax(dim=1) == wanted_nk.argmax(dim=1)).float().mean())
 
     def _top(self, outputs_nk: Tensor, wanted_nk: Tensor) -> float:
-        """The share of pictures whose class is one of the `_TOP` likeliest."""
+        """Top-k accuracy with k = `_TOP`: the share of pictures whose true class is among the k highest scores."""
         likeliest = outputs_nk.topk(_TOP, dim=1).indices
         return float((likeliest == wanted_nk.argmax(dim=1, keepdim=True)).any(dim=1).float().mean())
 
 
 def mixup(alpha: float) -> Mix:
-    """Pictures and targets of a batch blended with those of the batch reversed: each keeps a share of at least a half,
-    drawn from Beta(alpha, alpha), as in TAO."""
+    """Mixup: blend the pictures and targets of a batch with those of the reversed batch.
+
+    Each picture keeps a share of at least one half, drawn from Beta(alpha, alpha), as in TAO.
+    """
 
     def mix(
         pixels_nchw: Tensor, targets: Mapping[str, Tensor], places: Sequence[int], count: int

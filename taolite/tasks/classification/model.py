@@ -1,10 +1,11 @@
-"""The networks of image classification: TAO's architectures over our backbones, and torchvision's by name.
+"""The networks of image classification: TAO's architectures on our backbones, and torchvision's networks by name.
 
-Both are a `Classifier`: pixels in, one number for each class out. In training it gives logits, for a loss that stays
-finite; in evaluation mode scores, so that an artifact, its ONNX and the engines built from it answer alike.
+Both are a `Classifier`: pixels in, one number per class out. In training mode it returns logits, for a loss that stays
+finite. In evaluation mode it returns scores, so that an artifact, its ONNX and its engines give the same outputs.
+State-dict keys and inputs:
 
     TaoClassifier          `backbone.<TAO layer name>.<tensor>`, `head.predictions.<tensor>`; input as the spec's
-                           preprocess_mode makes it, where the backbone is of the tao graph, else RGB / 255
+                           preprocess_mode gives it where the backbone has the tao graph, else RGB / 255
     TorchvisionClassifier  `body.network.<torchvision's name>`; input RGB / 255
 
 `Classifier.architecture` and `build` carry either, pruned or not, through JSON.
@@ -54,7 +55,7 @@ MAX_CLASSES = 65536
 
 @dataclass(frozen=True)
 class BatchNormSettings:
-    """TAO's `batch_norm_config`, in Keras's counting: moving = momentum * moving + (1 - momentum) * batch."""
+    """TAO's `batch_norm_config`, with Keras's momentum: moving = momentum * moving + (1 - momentum) * batch."""
 
     momentum: float = 0.9
     epsilon: float = 1e-5
@@ -74,29 +75,29 @@ class Classifier(TaskNetwork):
 
     @abstractmethod
     def forward_logits(self, x_nchw: Tensor) -> tuple[Tensor, ...]:
-        """(N, C, H, W) -> (logits (N, K),), float32; in training followed by those of auxiliary classifiers."""
+        """(N, C, H, W) -> (logits (N, K),), float32; in training, then the logits of auxiliary classifiers."""
 
     @abstractmethod
     def renew_head(self, num_classes: int) -> None:
-        """Replace the last layer by a fresh one for another number of classes, on the features as they are."""
+        """Replace the last layer by a fresh one for `num_classes` classes; the features do not change."""
 
     @abstractmethod
     def head_parameters(self) -> Iterator[nn.Parameter]:
-        """Those of the layers that `renew_head` replaces."""
+        """The parameters of the layers that `renew_head` replaces."""
 
     @property
     @abstractmethod
     def in_channels(self) -> int:
-        """C."""
+        """C, the number of input channels."""
 
     @property
     @abstractmethod
     def normalises(self) -> bool:
-        """Whether its input is RGB (or grey) / 255, which it normalises itself; otherwise it is normalised outside."""
+        """Whether the network takes RGB (or grey) / 255 and normalises it; if not, the caller normalises the input."""
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
-        """What this kind of network is rebuilt from, before pruning; a JSON value."""
+        """The settings that rebuild this kind of network, before pruning; a JSON value."""
 
     def architecture(self) -> dict[str, Any]:
         """A JSON value from which `build` makes the same network with fresh weights, pruned channel counts included."""
@@ -109,7 +110,7 @@ class Classifier(TaskNetwork):
         }
 
     def forward(self, x_nchw: Tensor) -> tuple[Tensor, ...]:
-        """In training `forward_logits`, in evaluation mode (scores (N, K),): logits behind `activation`."""
+        """In training as `forward_logits`; in evaluation mode (scores (N, K),), the logits after `activation`."""
         logits = self.forward_logits(x_nchw)
         if self.training:
             return logits
@@ -118,7 +119,7 @@ class Classifier(TaskNetwork):
         return (torch.sigmoid(logits[0]) if self.activation == "sigmoid" else logits[0],)
 
     def check_input(self, input_hw: tuple[int, int]) -> None:
-        """Raises ModelError where the network does not take pictures of `input_hw` pixels; nothing is computed."""
+        """Raises ModelError where the network cannot take pictures of `input_hw` pixels. Computes no outputs."""
         traced = copy.deepcopy(self).to("meta").eval()
         try:
             traced(torch.empty(1, self.in_channels, *input_hw, device="meta"))
@@ -129,7 +130,7 @@ class Classifier(TaskNetwork):
     @property
     @abstractmethod
     def name(self) -> str:
-        """The arch, as specs and `--arch` write it."""
+        """The architecture's name in specs and in `--arch`."""
 
 
 class TaoClassifier(Classifier):
@@ -138,14 +139,14 @@ class TaoClassifier(Classifier):
     Args:
         backbone: the feature network; owned by this one from now on.
         num_classes, activation: as `Classifier`.
-        input_hw: (height, width), pixels; read for heads that see a whole map (vgg, alexnet).
-        retain_head: the architecture's own ImageNet head in place of the common one.
-        dropout: of a retained vgg head.
-        use_bias: biases in convolutions; read for architectures that leave the choice.
-        batch_norm: of every batch norm.
-        hidden_activation: one of ACTIVATIONS in place of the backbone's own, where it leaves the choice; "" is its own.
+        input_hw: (height, width), pixels; used only by heads with a dense layer over the whole map (vgg, alexnet).
+        retain_head: use the architecture's own ImageNet head instead of the common one.
+        dropout: dropout of a retained vgg head.
+        use_bias: biases in convolutions; used only by architectures where biases are optional.
+        batch_norm: settings of every batch norm.
+        hidden_activation: one of ACTIVATIONS, instead of the backbone's own where the backbone allows it; "": its own.
 
-    Raises ModelError as `Classifier`, and where the head does not fit the input.
+    Raises ModelError as `Classifier` does, and where the head does not fit the input.
     """
 
     def __init__(
@@ -227,21 +228,21 @@ class TaoClassifier(Classifier):
         shapes = self.backbone.shapes(self.input_hw)
         features = list(shapes.values())[-1]
         head = make_head(self.backbone.arch, features, self.num_classes, retain=self.retain_head, dropout=self.dropout)
-        if self.backbone.arch == "alexnet" and self.retain_head:  # whose dense layers are blocks 6 to 8
+        if self.backbone.arch == "alexnet" and self.retain_head:  # its dense layers are blocks 6 to 8
             for block in {6, 7, 8} & set(self.backbone.freeze_blocks):
                 head.get_submodule(f"head_fc{block}" if block == 8 else f"fc{block}").requires_grad_(False)
         return head
 
 
 class TorchvisionClassifier(Classifier):
-    """A network of torchvision's (`nn.torchvision_network`), its head made for K classes.
+    """A torchvision network (`nn.torchvision_network`) with a head for K classes.
 
     Args:
         arch: one of `torchvision_archs()`.
         num_classes, activation: as `Classifier`.
-        input_size: pixels, height and width of the input; read for vit and maxvit.
-        auxiliaries: with googlenet's or inception_v3's auxiliary classifiers; `without_auxiliaries` stores it.
-        freeze_bn: batch norms use their stored statistics in training too; their gamma and beta still train.
+        input_size: height and width of the input, pixels; used only by vit and maxvit.
+        auxiliaries: keep the auxiliary classifiers of googlenet or inception_v3; `as_stored` drops them.
+        freeze_bn: batch norms use their stored statistics in training too; their gamma and beta are still trained.
     """
 
     def __init__(
@@ -287,7 +288,7 @@ class TorchvisionClassifier(Classifier):
         return self
 
     def as_stored(self) -> Self:
-        """A copy without auxiliary classifiers, which training alone uses."""
+        """A copy without auxiliary classifiers, which only training uses."""
         twin = copy.deepcopy(self)
         twin.body.drop_auxiliaries()
         return twin
@@ -317,11 +318,10 @@ def tao_classifier(
     activation: Activation = "softmax",
     graph: Graph = "tao",
 ) -> TaoClassifier:
-    """The network that a spec's `model_config` asks for, with fresh weights; arguments are TAO's fields, and those that
-    `arch` has no use for are not read.
+    """The network of a spec's `model_config`, with fresh weights.
 
-    `graph` is that of the pretrained weights (`nn.weights.preferred_graph`). Raises ModelError for an arch, depth or
-    block that does not exist.
+    The arguments are TAO's fields; fields that `arch` does not use are ignored. `graph` is the graph of the pretrained
+    weights (`nn.weights.preferred_graph`). Raises ModelError for an arch, depth or block that does not exist.
     """
     pools = arch == "resnet" and (use_pooling or graph == "torchvision")
     goes_on = arch in ("mobilenet_v1", "mobilenet_v2") or (arch == "googlenet" and retain_head)
@@ -351,10 +351,10 @@ def tao_classifier(
 
 
 def build(architecture: Mapping[str, Any]) -> Classifier:
-    """The network that `architecture` described, on the CPU, with fresh weights for `load_state_dict` to replace.
+    """The network that `architecture` describes, on the CPU, with fresh weights for `load_state_dict` to replace.
 
-    The value may come from a file that nobody vouches for: every field is checked, and channel counts are known to be
-    no larger than the unpruned network's and to fit together before it is returned.
+    The value may come from an untrusted file, so every field is checked. Channel counts must not exceed those of the
+    unpruned network and must fit together; both are checked before the network is returned.
 
     Raises ModelError where a field is missing, of the wrong type or out of range, or the counts do not fit.
     """
@@ -382,7 +382,7 @@ def _build_torchvision(architecture: Mapping[str, Any]) -> TorchvisionClassifier
         _field(architecture, "num_classes", int),
         activation=_field(architecture, "activation", str),
         input_size=_field(architecture, "input_size", int),
-        freeze_bn=_field({"freeze_bn": False, **architecture}, "freeze_bn", bool),  # older files do without
+        freeze_bn=_field({"freeze_bn": False, **architecture}, "freeze_bn", bool),  # older files lack this field
     )
 
 
@@ -409,7 +409,7 @@ def _check_fit(model: Classifier, architecture: Mapping[str, Any]) -> None:
     """Raises ModelError where the layers of `model`, on the meta device, do not fit each other."""
     size = model.input_hw if isinstance(model, TaoClassifier) else (architecture["input_size"],) * 2
     was_training = model.training
-    model.eval()  # shapes are asked for, not statistics
+    model.eval()  # only shapes are checked; batch statistics are not needed
     try:
         (scores,) = model.forward_logits(torch.empty(1, model.in_channels, *size, device="meta"))
     except RuntimeError as error:
@@ -431,7 +431,7 @@ def _field(architecture: Mapping[str, Any], name: str, kind: type) -> Any:
 def _numbers(
     architecture: Mapping[str, Any], name: str, kind: type[int] | type[float], least: float, most: float
 ) -> list[Any]:
-    """Two numbers of a kind in a range."""
+    """A field of two numbers of type `kind`, each in least..most."""
     values: list[Any] = _field(architecture, name, list)
     if len(values) != 2 or any(type(value) is not kind or not least <= value <= most for value in values):
         raise ModelError(f"the stored structure's {name} is {values}; it needs two numbers from {least} to {most}")
@@ -439,7 +439,7 @@ def _numbers(
 
 
 def _set_bias(backbone: Backbone, use_bias: bool) -> None:
-    """Give every convolution a bias, or none; gates keep theirs, and so do architectures that always have them."""
+    """Add a bias to every convolution, or remove it. Gates, and architectures that always have biases, keep theirs."""
     if backbone.graph != "tao" or backbone.arch in ("alexnet", "squeezenet"):
         return
     for name, layer in backbone.named_children():

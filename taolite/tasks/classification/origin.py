@@ -1,4 +1,4 @@
-"""What a classifier starts from: random weights, a pretrained backbone or network, or an earlier model of ours."""
+"""The starting weights of a classifier: random, a pretrained backbone or network, or an earlier taolite model."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = ["begin"]
 
 @dataclass(frozen=True)
 class _Asked:
-    """The network that is wanted."""
+    """The requested network."""
 
     spec: ClassificationSpec
     classes: tuple[str, ...]
@@ -52,8 +52,10 @@ def begin(
     resolve: Resolve,
     key: Key | None,
 ) -> Begun[Classifier]:
-    """The network as the spec asks for it, with `classes`, its input as `preprocessing` gives it. `key` opens a sealed
-    model. Raises PathError, ArtifactError, ModelError."""
+    """The network of the spec, for `classes` and for input from `preprocessing`.
+
+    `key` decrypts an encrypted model. Raises PathError, ArtifactError, ModelError.
+    """
     asked = _Asked(spec, classes, preprocessing)
     torch.manual_seed(spec.train_config.random_seed)
     source = spec.train_config.pretrained_model_path
@@ -83,8 +85,10 @@ def begin(
 
 
 def _torchvisions(asked: _Asked, path: str) -> Begun[Classifier]:
-    """A network of torchvision's with published weights, or those of a checkpoint of train.py: its head too where
-    the classes are the same."""
+    """A torchvision network with published weights, or with the weights of a train.py checkpoint.
+
+    The head's weights are loaded too where the classes are the same.
+    """
     state = read_state_dict(path)
     network = _fresh_torchvision(asked.spec, len(asked.classes))
     report = load_state_dict(network.body, state)
@@ -104,15 +108,18 @@ def _torchvisions(asked: _Asked, path: str) -> Begun[Classifier]:
 
 
 def _adapt(network: Classifier, preprocessing: Preprocessing) -> None:
-    """A network with published weights, in RGB / 255, is made to take what the spec's preprocess_mode gives."""
+    """Adapt a network with published weights, made for RGB / 255, to the input of the spec's preprocess_mode."""
     if network.normalises and preprocessing.bgr:
         swap_colours(network)
     set_input(network, preprocessing)
 
 
 def _trained_before(asked: _Asked, bundle: Bundle, path: str) -> Begun[Classifier]:
-    """The spec's network with everything of an earlier one, pruned or not; its head too where the classes are the
-    same. TAO does so where it is pruned, and otherwise goes by layer names, which is the same."""
+    """The spec's network with the weights of an earlier model, pruned or not.
+
+    The head's weights are loaded too where the classes are the same. TAO does this for a pruned model; otherwise TAO
+    matches layer names, with the same result.
+    """
     stored = bundle.architecture
     fresh = _fresh(asked.spec, len(bundle.classes), stored.get("graph", "tao"))
     built = fresh.as_stored().architecture()
@@ -148,7 +155,7 @@ def _trained_before(asked: _Asked, bundle: Bundle, path: str) -> Begun[Classifie
 
 
 def _fresh(spec: ClassificationSpec, num_classes: int, graph: Graph) -> Classifier:
-    """The spec's network with random weights; `graph` is of TAO's architectures."""
+    """The spec's network with random weights; `graph` is used by TAO's architectures only."""
     if spec.model_config_.arch == "torchvision":
         return _fresh_torchvision(spec, num_classes)
     return _fresh_tao(spec, num_classes, graph)

@@ -1,8 +1,8 @@
-"""The learning-rate schedules: TAO's three (reference/tao_classification_ssd.md 3.1), and stairs;
-`taolite.tasks.base.Schedule` says what each method promises. None hears of validations, so none has a state.
+"""The learning-rate schedules: TAO's three (reference/tao_classification_ssd.md 3.1), and `Stairs`.
 
-Rates are those of a step; `epochs` is the whole run. TAO rounds a `step_size` down to whole steps, which no rate here
-does: a run of N steps differs by less than a share 1 / N of the exponent.
+`taolite.tasks.base.Schedule` documents the methods. No schedule here depends on validation, so none has a state.
+The rate is set at every step; `epochs` is the length of the run. TAO rounds `step_size` down to whole steps; taolite
+does not. In a run of N steps, the exponent differs by less than a share of 1 / N.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from taolite.tasks.schedules import Fixed
 
 __all__ = ["Cosine", "SoftAnneal", "Stairs", "Step", "schedule_of"]
 
-_LEAST = 3e-4  # where TAO's soft start begins, whatever the rate it leads to
+_LEAST = 3e-4  # the first rate of TAO's soft start, for every base rate
 
 
 def schedule_of(config: LearningRate, *, epochs: int, processes: int = 1) -> Schedule:
@@ -40,7 +40,7 @@ def schedule_of(config: LearningRate, *, epochs: int, processes: int = 1) -> Sch
 
 @dataclass(frozen=True)
 class Step(Fixed):
-    """`base`, multiplied by `gamma` over each share `step_size` (0..1) of the run: smoothly, not in stairs.
+    """`base`, multiplied by `gamma` over each share `step_size` (0..1) of the run; the decay is smooth.
 
     >>> schedule = Step(base=0.1, step_size=0.5, gamma=0.01, epochs=10)
     >>> [round(schedule.rate(elapsed), 6) for elapsed in (0, 2.5, 5, 10)]
@@ -75,8 +75,10 @@ class SoftAnneal(Fixed):
 
 @dataclass(frozen=True)
 class Cosine(Fixed):
-    """Linear from `least` to `base` over the share `soft_start`, then half a cosine down, which begins at
-    `soft_start` and is as long as the whole run: with a soft start it ends above `least`, as in TAO."""
+    """Linear from `least` to `base` over the share `soft_start`, then half a cosine down.
+
+    The half cosine is as long as the whole run. With a soft start, the run therefore ends above `least`, as in TAO.
+    """
 
     least: float
     base: float

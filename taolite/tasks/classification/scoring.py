@@ -1,4 +1,4 @@
-"""How good a classifier is: of one class an image, or of tags. Legend: N images, K classes."""
+"""Scores of a classifier with one class per image, or with tags. Legend: N images, K classes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["class_card", "tag_card"]
 
 
 def class_card(truths: Sequence[Truth], founds: Sequence[Found], *, classes: Sequence[str], top_k: int) -> ScoreCard:
-    """Accuracy, that of the `top_k` likeliest beside it as `top_K`, and the confusion of pictures with one class."""
+    """Accuracy, top-k accuracy (`top_K`, K = `top_k`), and the confusion matrix of pictures with one class."""
     scores = score_classes(
         np.stack([found.by_class_k for found in founds]),
         np.array([truth.classes_n[0] for truth in truths]),
@@ -34,8 +34,10 @@ def class_card(truths: Sequence[Truth], founds: Sequence[Found], *, classes: Seq
 def tag_card(
     truths: Sequence[Truth], founds: Sequence[Found], *, classes: Sequence[str], threshold: float
 ) -> ScoreCard:
-    """The share of right answers over all tags, as jetson-inference counts, and of each tag; beside it the mean average
-    precision, which rare tags do not flatter, and the share of pictures with every tag right."""
+    """Accuracy over all tags, as jetson-inference computes it, and accuracy of each tag.
+
+    Also the mean average precision, which rare tags do not inflate, and the share of pictures with every tag right.
+    """
     wanted_nk = np.zeros((len(truths), len(classes)), np.bool_)
     for row, truth in zip(wanted_nk, truths, strict=True):
         row[truth.classes_n] = True

@@ -1,4 +1,4 @@
-"""Image classification as the stages see it: the answers of `taolite.tasks.base.Task`."""
+"""Image classification as the stages use it: an implementation of `taolite.tasks.base.Task`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["TASK"]
 
 
 class ClassificationTask(ClassificationUse):
-    """Stateless; see the protocol for what each method promises."""
+    """Stateless; the protocol documents the methods."""
 
     def read(
         self,

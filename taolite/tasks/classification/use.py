@@ -1,4 +1,4 @@
-"""A finished classifier in use: the answers of `taolite.tasks.base.Use`. No torch, for edge devices."""
+"""Run a finished classifier: an implementation of `taolite.tasks.base.Use`. No torch, for edge devices."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ HEADS: tuple[str, ...] = ("conv10", "body.network.classifier.1")
 """Convolutions whose outputs are the network's, which pruning leaves alone: of TAO's squeezenet and torchvision's.
 Other heads are linear, and of linear layers pruning cuts inputs only."""
 
-_THRESHOLD = 0.2  # what NVIDIA's own configs of TAO's classifiers have
+_THRESHOLD = 0.2  # the value in NVIDIA's own configs of TAO classifiers
 
 
 class ClassificationUse:
-    """Stateless; see the protocol for what each member promises."""
+    """Stateless; the protocol documents the members."""
 
     name = "classification"
     title = "classification"

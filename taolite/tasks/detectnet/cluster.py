@@ -1,11 +1,11 @@
-"""From many overlapping candidates to one box an object: DBSCAN, NMS, and the two in a row.
+"""From many overlapping candidates to one box per object: DBSCAN, NMS, or both ("hybrid").
 
-Every cell that sees an object proposes a box, so a big object is proposed a hundred times. `dbscan` groups
-candidates by overlap and weighs them by coverage; NMS keeps the best and drops what overlaps it; "hybrid" runs
-NMS over the members of the clusters that DBSCAN let through. Formulas: reference/detectnet_v2.md 8.2, 8.3, 12.
+Every cell on an object proposes a box, so a large object may have a hundred candidates. `dbscan` groups candidates by
+overlap and weights them by coverage. NMS keeps the best box and drops boxes that overlap it. "hybrid" runs NMS over
+the members of the clusters that pass DBSCAN. Formulas: reference/detectnet_v2.md 8.2, 8.3, 12.
 
 Boxes are (N, 4) in pixels of the network input, continuous edges; coverages are the network's 0..1. NumPy only:
-scikit-learn takes a second to import and refuses TAO's `dbscan_min_samples: 0.05`; it is the oracle of the tests.
+scikit-learn takes a second to import and rejects TAO's `dbscan_min_samples: 0.05`. The tests compare with scikit-learn.
 Memory: DBSCAN holds one byte for each pair of candidates (1 MB for 1,000; 67 MB for a whole 1920x1088 grid).
 """
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Clustering", "cluster", "dbscan"]
 
-_EPSILON = 1e-5  # in DBSCAN's union, as TAO's evaluation has it (its inference has 0.01)
+_EPSILON = 1e-5  # added to the union in DBSCAN, as in TAO's evaluation (TAO's inference adds 0.01)
 _EPS_SLACK = 1e-12  # so that a distance equal to eps on paper is a neighbour in floating point
-_ROWS = 64  # rows of the pair matrix worked on at once: small enough for the processor's cache
+_ROWS = 64  # rows of the pair matrix per block: small enough for the processor's cache
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Clustering:
     coverage_threshold: 0..1; a cell is a candidate where its coverage is greater.
     minimum_height: pixels of the network input; a DBSCAN cluster of this height or less is dropped.
     dbscan_eps: 0..1; candidates are neighbours where 1 - IoU is at most this.
-    dbscan_min_samples: coverage summed over the neighbourhood that makes a core; used as max(int(value), 1).
-    dbscan_confidence_threshold: least confidence of a cluster (summed coverage passes 1).
+    dbscan_min_samples: least summed coverage of a core's neighbourhood; used as max(int(value), 1).
+    dbscan_confidence_threshold: least confidence of a cluster (a summed coverage may exceed 1).
     nms_iou_threshold: 0..1; a weaker box with a greater IoU is dropped; 0 acts as TAO's inference default, 0.3.
     nms_confidence_threshold: 0..1; least coverage of a box.
-    confidence_model: "aggregate_cov" sums the members' coverages; "mean_cov" is (mean - min) / (max - min), which
-        has no value for members that are all alike: those clusters are dropped, as TAO drops them.
+    confidence_model: "aggregate_cov" sums the members' coverages; "mean_cov" is (mean - min) / (max - min). "mean_cov"
+        is undefined where all members have the same coverage; such clusters are dropped, as in TAO.
     """
 
     algorithm: Literal["dbscan", "nms", "hybrid"] = "dbscan"
@@ -64,7 +64,7 @@ class Clustering:
     def from_spec(
         config: ClusteringConfig, *, confidence_model: Literal["aggregate_cov", "mean_cov"] = "aggregate_cov"
     ) -> Clustering:
-        """The spec's `clustering_config`, and an inference spec's `confidence_model` beside it."""
+        """From the spec's `clustering_config`, and the `confidence_model` of an inference spec."""
         algorithms: dict[str, Literal["dbscan", "nms", "hybrid"]] = {
             "DBSCAN": "dbscan",
             "NMS": "nms",
@@ -96,11 +96,11 @@ def cluster(
     Args:
         boxes_n4: (N, 4) candidates, already above the coverage threshold.
         coverage_n: (N,) their coverages.
-        clustering: what to do; its `coverage_threshold` is not applied here.
+        clustering: the settings; `coverage_threshold` is not applied here.
 
     Returns:
         (M, 4) float32 boxes and (M,) float32 scores: a cluster's confidence, or a box's coverage after NMS.
-        NMS gives them by descending score, DBSCAN in order of their first member.
+        NMS sorts them by descending score; DBSCAN keeps the order of the clusters' first members.
     """
     if clustering.algorithm == "nms":
         return _nms_boxes(boxes_n4, coverage_n, clustering)
@@ -154,9 +154,9 @@ def dbscan(
 def _nms_boxes(
     boxes_n4: Boxes, coverage_n: NDArray[np.float32], clustering: Clustering
 ) -> tuple[Boxes, NDArray[np.float32]]:
-    """NMS by PASCAL VOC's areas over the boxes at or above the confidence threshold, with the scores they really have.
+    """NMS with PASCAL VOC's areas over the boxes at or above the confidence threshold, with their unchanged scores.
 
-    Filtering first gives what filtering last gives: a box is only ever dropped by a better one.
+    Filtering before NMS gives the same result as filtering after NMS: only a better box can drop a box.
     """
     sure_n = coverage_n >= clustering.nms_confidence_threshold
     boxes, scores = boxes_n4[sure_n], coverage_n[sure_n]
@@ -186,7 +186,7 @@ def _merge(
 
 
 def _neighbours(boxes_n4: Boxes, *, eps: float) -> NDArray[np.bool_]:
-    """(N, N) bool: 1 - IoU is at most `eps`, or it is the box itself, whose IoU the epsilon keeps just below 1.
+    """(N, N) bool: 1 - IoU is at most `eps`, or both boxes are the same one (the epsilon keeps that IoU below 1).
 
     Only one triangle is computed; the matrix is symmetric to the bit.
     """

@@ -1,11 +1,11 @@
-"""What the network's two outputs mean: coverage and box planes -> objects. NumPy only, for edge devices.
+"""Decode the network's two outputs: coverage and box planes -> objects. NumPy only, for edge devices.
 
 Torch, ONNX Runtime, OpenVINO and TensorRT outputs all pass through `decode`. Legend: C classes, h x w grid cells,
 N objects. A class's coverage plane holds 0..1 for each cell; its four box planes hold the distances from the cell's
 reference point to the left, top, right and bottom edge, in units of `scale` pixels. The reference point is the
 cell's top-left corner plus `offset` pixels, not its centre (reference/detectnet_v2.md 5.4).
 
-Boxes are in pixels of the network input; `Preprocessing.boxes_to_photo` carries them to the photograph.
+Boxes are in pixels of the network input; `Preprocessing.boxes_to_photo` converts them to pixels of the photo.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from taolite.tasks.found import Found
 
 __all__ = ["OFFSET", "SCALE", "Clustering", "Found", "decode", "decode_grid"]
 
-SCALE = 35.0  # pixels; what TAO's inference and DeepStream's built-in parser assume
+SCALE = 35.0  # pixels; the value in TAO's inference and in DeepStream's built-in parser
 OFFSET = 0.5  # pixels
 
 
@@ -42,7 +42,7 @@ def decode_grid(
         input_hw: (height, width) of the network input, pixels.
         scale: pixels of one unit of the planes.
         offset: pixels from a cell's top-left corner to its reference point.
-        clip: cut at the edges of the input as TAO's evaluation does, so that no box ends before it begins.
+        clip: clip boxes to the input, as TAO's evaluation does; no clipped box has a negative size.
 
     Returns:
         (C, h, w, 4) float32 boxes in pixels of the network input.
@@ -83,12 +83,12 @@ def decode(
         clusterings: one for each of the C classes, in the network's order.
         scale: pixels of one unit of the box planes.
         offset: pixels from a cell's top-left corner to its reference point.
-        stride: pixels from cell to cell that the caller counts on; None takes the model's, which is known anyway.
-        clip: cut candidates at the input's edges before they are clustered, as TAO's evaluation does; False clusters
-            them as they are, as TAO's inference does. What comes back lies inside the input either way.
+        stride: the expected distance between cells, pixels, to check; None: no check against the model's stride.
+        clip: clip candidates to the input before clustering, as TAO's evaluation does; False: cluster them unclipped,
+            as TAO's inference does. The returned boxes lie inside the input in both cases.
 
     Returns:
-        Found, by descending score; equal scores stay in order of class. All arrays are new.
+        Found, sorted by descending score; equal scores stay in class order. All arrays are new.
 
     Raises:
         ModelError: the outputs do not fit each other, the classes or the stride, or hold values that are not finite.

@@ -1,5 +1,5 @@
-"""How nvinfer clusters a DetectNet_v2's boxes as the model does, and where it cannot (reference/deploy.md 8.2 to 8.4).
-No torch."""
+"""The nvinfer settings that cluster DetectNet_v2 boxes as the model does, and the cases that nvinfer cannot match
+(reference/deploy.md 8.2 to 8.4). No torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PARSER = {"scale": 35.0, "offset": 0.5}
 
 
 def deepstream(classes: Sequence[str], decoding: Mapping[str, Any]) -> DeepStream:
-    """The clustering of each class, in the model's order; nothing of it where the model does not say."""
+    """The clustering settings of each class, in the model's order; empty where the model stores none."""
     rows: Sequence[Mapping[str, Any]] = decoding.get("clusterings", [])
     return DeepStream(
         properties=(f"cluster-mode={_CLUSTER_MODES[rows[0]['algorithm']]}",) if rows else (),
@@ -45,7 +45,7 @@ def _remarks(classes: Sequence[str], decoding: Mapping[str, Any], rows: Sequence
 
 
 def _thresholds(row: Mapping[str, Any]) -> list[str]:
-    """The keys of one class. NMS looks at coverages alone, so its two thresholds are one."""
+    """The config lines of one class. NMS compares coverages only, so its two thresholds become one."""
     suppress = f"nms-iou-threshold={row['nms_iou_threshold'] or 0.3}"
     if row["algorithm"] == "nms":
         return [

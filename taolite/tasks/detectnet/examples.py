@@ -1,4 +1,4 @@
-"""What the spec says about data, as values of the data room: sources, preprocessing, augmentation, targets, masks."""
+"""The spec's data settings as values of `taolite.data`: sources, preprocessing, augmentation, targets, masks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["spec_examples", "spec_preprocessing", "spec_raster"]
 def spec_examples(
     spec: DetectNetSpec, split: Split, *, resolve: Resolve, augment: bool, grid_hw: tuple[int, int] | None
 ) -> Examples:
-    """The images of a split, with targets for outputs of `grid_hw` where it is given. Raises DataError, PathError."""
+    """The images of a split, with targets for outputs of `grid_hw`; None: no targets. Raises DataError, PathError."""
     data, preprocessing = spec.dataset_config, spec_preprocessing(spec)
     sources, notices = split_sources(data, split, resolve=resolve)
     multisource = data.dataloader_mode is DataloaderMode.MULTISOURCE
@@ -66,7 +66,7 @@ def _augment(
     preprocessing: Preprocessing,
     rule: BoxRule,
 ) -> tuple[NDArray[np.uint8], Truth]:
-    """TAO fits the photo first and warps what came out, so what was cut off does not come back."""
+    """Augment one photo. As in TAO, the photo is first fitted to the input, then warped: cropped parts stay lost."""
     view = draw_view(settings, hw=preprocessing.input_hw, rng=rng)
     fitted = fit_truth(truth, preprocessing, (photo.shape[0], photo.shape[1]), rule)
     boxes = view_boxes(fitted.boxes_n4, view)
@@ -74,7 +74,7 @@ def _augment(
 
 
 def spec_preprocessing(spec: DetectNetSpec) -> Preprocessing:
-    """From photograph to network input."""
+    """The conversion from photo to network input."""
     config = spec.augmentation_config.preprocessing
     made = Preprocessing(
         input_hw=(config.output_image_height, config.output_image_width), channels=config.output_image_channel
@@ -129,7 +129,7 @@ def _augmentation(spec: DetectNetSpec) -> Augmentation:
 
 
 def spec_raster(spec: DetectNetSpec) -> Raster:
-    """How boxes are drawn on the grid."""
+    """The settings that draw boxes on the grid."""
     config, bbox = spec.bbox_rasterizer_config, spec.model_config_.objective_set.bbox
     rows = (config.target_class_config[name] for name in spec.classes)
     ellipses = tuple(
@@ -180,7 +180,7 @@ def _encode(
     mask: LossMask | None,
     weighted: bool,
 ) -> dict[str, NDArray[np.float32]]:
-    """Targets of one input. Factors of its cost are among them where the data set has any."""
+    """The targets of one input; with cost factors where the data set is masked or weighted."""
     if grid_hw is None:
         return {}
     targets = rasterize(truth.boxes_n4, truth.classes_n, raster=raster, input_hw=input_hw, grid_hw=grid_hw)

@@ -46,7 +46,7 @@ __all__ = ["DetectNetExperiment", "bind"]
 
 @dataclass(frozen=True, kw_only=True)
 class DetectNetExperiment(Experiment):
-    """See `Experiment`. `resolve` maps the paths of the `spec` to this machine's."""
+    """See `Experiment`. `resolve` maps the paths of `spec` to this machine's."""
 
     spec: DetectNetSpec
     resolve: Resolve
@@ -67,7 +67,7 @@ class DetectNetExperiment(Experiment):
             begun.lineage,
             begun.parent,
             groups=[{"params": trained, "rate": 1.0}],
-            # of every convolution, heads included, batch norms not (reference 5.6)
+            # kernels and biases of every convolution, heads included; no batch norms (reference 5.6)
             regularised=kernels(network, kinds=("conv2d", "grouped"), biases=True),
             shapes=((count, *grid_hw), (4 * count, *grid_hw)),
         )
@@ -114,7 +114,7 @@ class DetectNetExperiment(Experiment):
 
 
 def bind(spec: DetectNetSpec, *, task: Task, source: str, resolve: Resolve) -> DetectNetExperiment:
-    """The experiment that `spec` describes; `source` is what messages call it."""
+    """The experiment that `spec` describes; `source` is the spec's name in messages."""
     decoding = _decoding(spec)
     return DetectNetExperiment(
         task=task,

@@ -1,4 +1,4 @@
-"""The inference spec -> how a model is run and its results are drawn (reference 1.15 and 12). No torch."""
+"""The inference spec -> settings that run a model and draw its results (reference 1.15 and 12). No torch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def load_plan(path: Path) -> InferencePlan:
     own = {name: handlers[name] for name in inferencer.target_classes if name in handlers}
     rows = {
         name: own.get(name) or handlers["default"] for name in inferencer.target_classes
-    }  # the spec's check saw to it
+    }  # the spec's validation guarantees that each lookup succeeds
     decoding: dict[str, Any] = {"clusterings": [_clustering(row).to_json() for row in rows.values()]}
     if "stride" in inferencer.model_fields_set:
         decoding["stride"] = inferencer.stride

@@ -1,8 +1,8 @@
-"""A whole DetectNet out of a Keras file of TAO 5, pruned or not, rebuilt from its tensors (reference 10.2).
+"""Rebuild a whole DetectNet, pruned or not, from the tensors of a TAO 5 Keras file (reference 10.2).
 
-The model's stored configuration, which can hold code, is not read. Names of layers tell the network, its depth, and
-whether it has batch norms, projections and pools; shapes of kernels tell channels and classes. What neither tells is
-as TAO builds it: strides, padding, epsilon and momentum. Which layers were frozen is not taken over.
+The model's stored configuration can hold code, so it is not read. Layer names give the network, its depth, and
+whether it has batch norms, projections and pools. Kernel shapes give channels and classes. All other settings are as
+TAO builds them: strides, padding, epsilon and momentum. Frozen layers are not restored as frozen.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STEMS = {"vgg": "block_1a_conv_1", "efficientnet_b0": "stem_conv"}
 
 
 def has_heads(weights: Weights) -> bool:
-    """Whether `weights` are of a detector, not of a backbone alone."""
+    """Whether `weights` come from a whole detector, not only from a backbone."""
     return all(f"{head}.weight" in weights.tensors for head in HEADS)
 
 
@@ -38,13 +38,13 @@ def is_quantised(weights: Weights) -> bool:
 
 
 def network_from_keras(weights: Weights, *, num_classes: int, inputs: Mapping[str, str]) -> DetectNet:
-    """The network that the Keras file of `weights` holds, with its values.
+    """The network stored in a Keras file, with the values of `weights`.
 
     Args:
-        num_classes: of the fresh heads that it gets where the file has none; not used otherwise.
-        inputs: the layers that the heads sit on, as `DetectNet` takes them; files do not tell.
+        num_classes: number of classes of fresh heads, where the file has no heads; otherwise not used.
+        inputs: the layers that feed the heads, as in `DetectNet`; the file does not store them.
 
-    Raises ModelError where the file's layers are not those of one of TAO's networks.
+    Raises ModelError where the file's layers do not match one of TAO's networks.
     """
     try:
         with torch.device("meta"):
@@ -66,7 +66,7 @@ def network_from_keras(weights: Weights, *, num_classes: int, inputs: Mapping[st
 
 
 def _full_backbone(weights: Weights) -> Backbone:
-    """The unpruned network that the names in `weights` are of, with fresh values."""
+    """The unpruned network that matches the layer names in `weights`, with fresh values."""
     tensors, layers, arch = weights.tensors, set(weights.layers), weights.arch
     stem = STEMS.get(arch or "", "conv1")
     if stem not in layers:
@@ -89,7 +89,7 @@ def _full_backbone(weights: Weights) -> Backbone:
 
 
 def _channels(module: nn.Module, weights: Weights) -> dict[str, list[int]]:
-    """[in, out] of every convolution and batch norm of `module`, by path, as `weights` has them."""
+    """Path -> [in, out] channels in `weights` of every convolution and batch norm of `module`."""
     channels: dict[str, list[int]] = {}
     for path, layer in module.named_modules():
         if not isinstance(layer, (nn.Conv2d, nn.BatchNorm2d)):

@@ -1,5 +1,5 @@
-"""The cost of DetectNet_v2: coverage by weighted cross-entropy, boxes by weighted L1, balanced from epoch to epoch
-(reference 7.1, 7.2, 7.4). Regularisation is added by the loop.
+"""The cost of DetectNet_v2: weighted cross-entropy for coverage, weighted L1 for boxes, re-balanced after each epoch
+(reference 7.1, 7.2, 7.4). The training loop adds regularisation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OBJECTIVES = ("cov", "bbox")
 
 @dataclass(frozen=True)
 class ClassWeights:
-    """`cost_function_config` of one class. Weights of the objectives in the order (cov, bbox), not yet normalised."""
+    """`cost_function_config` of one class. Weights are in the order (cov, bbox), not yet normalised."""
 
     name: str
     class_weight: float
@@ -30,10 +30,10 @@ class ClassWeights:
 
 
 class DetectNetObjective:
-    """The cost with its running balance.
+    """The cost, with objective weights that change after each epoch.
 
-    After every epoch each objective's weight is set so that its share of the cost tends to its `weight_target`;
-    the weights and the sums they come from are the state.
+    After every epoch, each objective's weight is set so that its share of the cost approaches its `weight_target`.
+    The state is the weights and the sums of costs from which they are computed.
     """
 
     def __init__(self, classes: Sequence[ClassWeights], *, autoweight: bool, least: float, most: float) -> None:
@@ -54,7 +54,7 @@ class DetectNetObjective:
         training: bool = True,
         part: Part = WHOLE,
     ) -> Cost:
-        """The cost of a batch; only those of training count for the next epoch's weights.
+        """The cost of a batch. Only costs in training count for the next epoch's weights.
 
         Args:
             outputs: cov (N, K, h, w) after the sigmoid and bbox (N, 4K, h, w), float32.
@@ -86,7 +86,7 @@ class DetectNetObjective:
         return torch.stack([cov_loss, box_loss], dim=1)
 
     def end_epoch(self) -> None:
-        """Balance the objectives by what they cost in the epoch that ends."""
+        """Re-balance the objectives by their costs in this epoch."""
         if self._autoweight:
             rows = [
                 balance(tuple(sums.tolist()), c.target, tuple(old.tolist()), least=self._clamp[0], most=self._clamp[1])
@@ -96,14 +96,14 @@ class DetectNetObjective:
         self._sums = torch.zeros_like(self._sums)
 
     def state(self) -> dict[str, Any]:
-        """Weights and sums, exact: floats travel as hexadecimal text."""
+        """Weights and sums, without rounding: floats are stored as hexadecimal text."""
         return {
             "weights": [[value.hex() for value in row] for row in self.weights.tolist()],
             "sums": [[value.hex() for value in row] for row in self._sums.tolist()],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave."""
+        """Restore a value of `state`."""
         self.weights = torch.tensor([[float.fromhex(v) for v in row] for row in state["weights"]])
         self._sums = torch.tensor([[float.fromhex(v) for v in row] for row in state["sums"]], dtype=torch.float64)
 
@@ -111,9 +111,9 @@ class DetectNetObjective:
 def balance(
     sums: Sequence[float], targets: Sequence[float], old: Sequence[float], *, least: float, most: float
 ) -> list[float]:
-    """New weights of one class's objectives from what each cost over an epoch (reference 7.4).
+    """New weights of one class's objectives, from the sum of each objective's cost over an epoch (reference 7.4).
 
-    Clamped without normalising again, the lower bound first; `old` stays where nothing cost anything.
+    The weights are clamped, lower bound first, and not normalised again. If all costs are 0, `old` is kept.
 
     >>> [round(w, 4) for w in balance((2.0, 1.0), (1.0, 10.0), (0.5, 0.5), least=0.0, most=1.0)]
     [0.0476, 0.9524]

@@ -1,8 +1,9 @@
-"""Where the cost counts less: `loss_mask_label_filter` (reference 7.5).
+"""Loss masks, regions with a reduced cost: `loss_mask_label_filter` (reference 7.5).
 
-Each filter picks boxes of an image; what is picked for a class and an objective is drawn as filled rectangles on the
-grid, and the cost of that class and objective is multiplied there. Several filters add up. Sizes and places are in
-pixels of the network input, after augmentation. K classes, 2 objectives (cov, bbox), h x w cells. NumPy only.
+Each filter selects boxes of an image for a class and an objective. The selected boxes are drawn as filled rectangles
+on the grid, and the cost of that class and objective is multiplied by a factor inside them. The boxes of several
+filters are combined. Sizes and positions are in pixels of the network input, after augmentation. K classes,
+2 objectives (cov, bbox), h x w cells. NumPy only.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from taolite.sample import Truth
 
 __all__ = ["ClassFilter", "Filter", "LossMask", "RegionFilter", "SizeFilter", "draw_mask"]
 
-_SUBCELLS = (np.arange(5) + 0.5) / 5  # 5 x 5 sample points a cell
+_SUBCELLS = (np.arange(5) + 0.5) / 5  # 5 x 5 sample points per cell
 
 
 @dataclass(frozen=True)
 class SizeFilter:
-    """Boxes of the masked class whose size lies in the bounds, ends included; a bound of 0 is none."""
+    """Boxes of the masked class whose size is within the bounds (inclusive); 0 means no bound."""
 
     min_width: float = 0.0
     min_height: float = 0.0
@@ -31,7 +32,7 @@ class SizeFilter:
     max_height: float = 0.0
 
     def picks(self, truth: Truth, masked: int) -> NDArray[np.bool_]:
-        """(N,) bool for the boxes of `truth`, where the cost of class `masked` is at stake."""
+        """(N,) bool: the boxes of `truth` that this filter selects to mask the cost of class `masked`."""
         x1, y1, x2, y2 = truth.boxes_n4.T
         fits: NDArray[np.bool_] = truth.classes_n == masked
         fits &= (x2 - x1 >= self.min_width) & (x2 - x1 <= (self.max_width or np.inf))
@@ -41,7 +42,7 @@ class SizeFilter:
 
 @dataclass(frozen=True)
 class RegionFilter:
-    """Boxes of the masked class that overlap a region by more than an edge; an edge of 0 does not bound it."""
+    """Boxes of the masked class that overlap a region (touching edges do not count); an edge of 0 means no bound."""
 
     left: float = 0.0
     top: float = 0.0
@@ -49,7 +50,7 @@ class RegionFilter:
     bottom: float = 0.0
 
     def picks(self, truth: Truth, masked: int) -> NDArray[np.bool_]:
-        """(N,) bool for the boxes of `truth`, where the cost of class `masked` is at stake."""
+        """(N,) bool: the boxes of `truth` that this filter selects to mask the cost of class `masked`."""
         x1, y1, x2, y2 = truth.boxes_n4.T
         overlaps: NDArray[np.bool_] = truth.classes_n == masked
         overlaps &= (x2 > (self.left or -np.inf)) & (x1 < (self.right or np.inf))
@@ -59,12 +60,12 @@ class RegionFilter:
 
 @dataclass(frozen=True)
 class ClassFilter:
-    """Every box of some classes, whichever class is masked; of all classes where they are None."""
+    """Every box of the given classes, whichever class is masked; None: boxes of all classes."""
 
     classes: tuple[int, ...] | None
 
     def picks(self, truth: Truth, masked: int) -> NDArray[np.bool_]:
-        """(N,) bool for the boxes of `truth`; `masked` plays no part."""
+        """(N,) bool: the selected boxes of `truth`; `masked` is not used."""
         if self.classes is None:
             return np.ones(len(truth.classes_n), np.bool_)
         return np.isin(truth.classes_n, self.classes)
@@ -75,8 +76,11 @@ Filter: TypeAlias = SizeFilter | RegionFilter | ClassFilter
 
 @dataclass(frozen=True)
 class LossMask:
-    """`filters[k][o]` pick the boxes that mask the cost of class k and objective o; `multiplier` is its factor there.
-    With `preserve_ground_truth` cells in which something of class k is to be found keep their full cost."""
+    """`filters[k][o]` select the boxes that mask the cost of class k and objective o.
+
+    The cost there is multiplied by `multiplier`. With `preserve_ground_truth`, cells with an object of class k keep
+    their full cost.
+    """
 
     filters: tuple[tuple[tuple[Filter, ...], tuple[Filter, ...]], ...]
     multiplier: float = 0.0
@@ -86,13 +90,13 @@ class LossMask:
 def draw_mask(
     truth: Truth, cov_khw: NDArray[np.float32], *, mask: LossMask, input_hw: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """(K, 2, h, w) float32, the factor of the cost of every class, objective and cell.
+    """(K, 2, h, w) float32: the cost factor of every class, objective and cell.
 
     Args:
         truth: the boxes of the image, in input pixels.
-        cov_khw: its coverage targets.
-        mask: what is masked.
-        input_hw: (height, width) of the network input, pixels; the cells cover it together.
+        cov_khw: the coverage targets of the image.
+        mask: the mask settings.
+        input_hw: (height, width) of the network input, pixels; the grid covers all of it.
     """
     count, height, width = cov_khw.shape
     factors = np.ones((count, 2, height, width), np.float32)
@@ -109,8 +113,10 @@ def draw_mask(
 
 
 def _cells_inside(boxes_n4: Boxes, grid_hw: tuple[int, int], input_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """(h, w) bool: one of the cell's sample points lies in one of the boxes. The points form rows and columns, so
-    columns and rows can be asked apart."""
+    """(h, w) bool: at least one sample point of the cell lies in one of the boxes.
+
+    The points form rows and columns, so rows and columns are tested separately.
+    """
     columns = _hit(boxes_n4[:, 0], boxes_n4[:, 2], grid_hw[1], input_hw[1])
     rows = _hit(boxes_n4[:, 1], boxes_n4[:, 3], grid_hw[0], input_hw[0])
     inside: NDArray[np.bool_] = rows.T @ columns

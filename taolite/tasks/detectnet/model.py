@@ -1,11 +1,11 @@
-"""The DetectNet_v2 network: any backbone and two 1x1 heads on its grid, or on that of a layer inside it.
+"""The DetectNet_v2 network: any backbone, with two 1x1 heads on its last layer or on a layer inside it.
 
-`output_cov` says for each class how much a cell is covered by an object (0..1), `output_bbox` holds the four
-distances left, top, right, bottom of class c in channels 4c .. 4c+3 (class-major, linear; reference 5.1).
+`output_cov` is, for each class, the coverage of a cell by an object (0..1). `output_bbox` holds the four distances
+left, top, right, bottom of class c in channels 4c .. 4c+3 (class-major, linear; reference 5.1).
 
 State-dict keys are `backbone.<TAO layer name>.<tensor>`, `output_cov.weight`, `output_cov.bias`,
-`output_bbox.weight`, `output_bbox.bias`. `DetectNet.architecture` and `build` carry the network, pruned or not,
-through JSON.
+`output_bbox.weight`, `output_bbox.bias`. `DetectNet.architecture` and `build` convert the network, pruned or not, to
+and from JSON.
 
 Shapes: N images, C classes, H x W input pixels, h x w grid cells.
 """
@@ -41,9 +41,9 @@ class DetectNet(TaskNetwork):
     Args:
         backbone: the feature network; owned by this one from now on.
         num_classes: C, one or more.
-        cov_bias: where the coverage logits start; TAO's 0 begins at coverage 0.5 everywhere, -4 at 0.018.
-        inputs: for each head of HEADS the name of the layer it sits on, or a part that no other has; "" or absent is
-            the last. What the backbone computes behind both is dropped.
+        cov_bias: initial bias of the coverage logits; TAO's 0 gives an initial coverage of 0.5, -4 gives 0.018.
+        inputs: for each head of HEADS, the name of its input layer, or a unique part of that name; "" or absent: the
+            last layer. Backbone layers after both input layers are dropped.
 
     Raises ModelError for a number of classes outside 1..MAX_CLASSES, and for layers that do not exist or whose grids
     differ.
@@ -73,7 +73,7 @@ class DetectNet(TaskNetwork):
         self._reset_heads(cov_bias)
 
     def grid_hw(self, input_hw: tuple[int, int]) -> tuple[int, int]:
-        """(rows, columns) of the outputs for an input of `input_hw` pixels; nothing is computed.
+        """(rows, columns) of the outputs for an input of `input_hw` pixels. Computes no outputs.
 
         Raises ModelError for an input smaller than one cell.
         """
@@ -91,9 +91,9 @@ class DetectNet(TaskNetwork):
         return torch.sigmoid(logits), bbox
 
     def forward_logits(self, x_nchw: Tensor) -> tuple[Tensor, Tensor]:
-        """As `forward`, with coverage before its sigmoid, for a loss that stays finite.
+        """As `forward`, with coverage before the sigmoid, for a loss that stays finite.
 
-        The heads run in float32 under autocast too: bfloat16 would round a distance of 350 pixels to one of 1.4.
+        The heads run in float32 under autocast too: at a distance of 350 pixels, bfloat16 would round to 1.4 pixels.
         """
         cov, bbox = self._features(x_nchw)
         device = cov.device.type
@@ -103,8 +103,10 @@ class DetectNet(TaskNetwork):
         return self._heads(cov, bbox)
 
     def architecture(self) -> dict[str, Any]:
-        """A JSON value from which `build` makes the same network with fresh weights, pruned channel counts and
-        whether its backbone is quantised included."""
+        """A JSON value from which `build` makes the same network with fresh weights.
+
+        The value includes pruned channel counts and whether the backbone is quantised.
+        """
         return {
             "network": self.backbone.arch,
             **self.backbone.config,
@@ -120,14 +122,14 @@ class DetectNet(TaskNetwork):
         self._reset_heads(0.0)
 
     def renew_heads(self, num_classes: int) -> None:
-        """Replace the heads by fresh ones for another number of classes, on the features as they are."""
+        """Replace the heads by fresh ones for `num_classes` classes; the features do not change."""
         self.num_classes = num_classes
         self.output_cov = nn.Conv2d(self.output_cov.in_channels, num_classes, 1)
         self.output_bbox = nn.Conv2d(self.output_bbox.in_channels, 4 * num_classes, 1)
         self._reset_heads(0.0)
 
     def _features(self, x_nchw: Tensor) -> tuple[Tensor, Tensor]:
-        """What the two heads read."""
+        """The inputs of the two heads."""
         if not self.inputs:
             features = self.backbone(x_nchw)
             return features, features
@@ -152,7 +154,7 @@ class DetectNet(TaskNetwork):
 
 
 def _resolve(backbone: Backbone, inputs: Mapping[str, str]) -> dict[str, str]:
-    """The layer of each head; nothing where both sit on the last."""
+    """The input layer of each head; empty where both heads use the last layer."""
     if not any(inputs.values()):
         return {}
     shapes = backbone.shapes((_PROBE, _PROBE))
@@ -165,10 +167,10 @@ def _resolve(backbone: Backbone, inputs: Mapping[str, str]) -> dict[str, str]:
 
 
 def build(architecture: Mapping[str, Any]) -> DetectNet:
-    """The network that `architecture` described, on the CPU, with fresh weights for `load_state_dict` to replace.
+    """The network that `architecture` describes, on the CPU, with fresh weights for `load_state_dict` to replace.
 
-    The value may come from a file that nobody vouches for: every field is checked, and nothing is allocated before the
-    channel counts are known to be no larger than the unpruned network's and to fit together.
+    The value may come from an untrusted file, so every field is checked. Channel counts must not exceed those of the
+    unpruned network and must fit together; both are checked before memory is allocated.
 
     Raises ModelError where a field is missing, of the wrong type or out of range, or the counts do not fit.
     """
@@ -182,14 +184,14 @@ def build(architecture: Mapping[str, Any]) -> DetectNet:
         model = DetectNet(backbone, num_classes, inputs=_checked_inputs(architecture))
         if channels is not None:
             resize(model, channels)
-        model.eval()  # shapes are asked for, not statistics
+        model.eval()  # only shapes are checked; batch statistics are not needed
         try:
             model.forward_logits(torch.empty(1, model.backbone.in_channels, _PROBE, _PROBE))
         except RuntimeError as error:
             raise ModelError(f"the stored structure's channel counts do not fit together: {error}") from error
     model.to_empty(device="cpu")
     model.reset_parameters()
-    if architecture.get("quantized", False):  # files from before quantisation-aware training do not say
+    if architecture.get("quantized", False):  # older files, from before quantisation-aware training, lack this field
         quantize(model.backbone)
     return model.train()
 

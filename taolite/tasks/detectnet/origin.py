@@ -1,4 +1,4 @@
-"""What a DetectNet_v2 starts from: random weights, a pretrained backbone, or the whole graph of an earlier model."""
+"""The starting weights of a DetectNet_v2: random, a pretrained backbone, or the whole graph of an earlier model."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ __all__ = ["begin"]
 
 
 def begin(spec: DetectNetSpec, *, resolve: Resolve, key: Key | None) -> Begun[DetectNet]:
-    """The network as the spec asks for it, quantised where `enable_qat` says so. `key` opens a sealed model.
-    Raises PathError, ArtifactError, ModelError."""
+    """The network of the spec, quantised where `enable_qat` is set. `key` decrypts an encrypted model.
+
+    Raises PathError, ArtifactError, ModelError.
+    """
     return _as_quantised_as_asked(spec, _float_or_loaded(spec, resolve=resolve, key=key))
 
 
@@ -62,8 +64,10 @@ def _float_or_loaded(spec: DetectNetSpec, *, resolve: Resolve, key: Key | None) 
 
 
 def _loaded_graph(spec: DetectNetSpec, path: Path, key: Key | None) -> Begun[DetectNet]:
-    """The network of a `.tlt` or a Keras file, with fresh heads where its classes are not the spec's and that is
-    allowed."""
+    """The network of a `.tlt` or a Keras file.
+
+    Where its classes differ from the spec's, and the spec allows it, the network gets fresh heads.
+    """
     if path.is_file() and sniff(path) is Kind.HDF5:
         begun, found = _keras_graph(spec, path)
     else:
@@ -88,7 +92,7 @@ def _loaded_graph(spec: DetectNetSpec, path: Path, key: Key | None) -> Begun[Det
 
 
 def _keras_graph(spec: DetectNetSpec, path: Path) -> tuple[Begun[DetectNet], str]:
-    """The network of a Keras file, and what is known of its classes."""
+    """The network of a Keras file, and a description of its classes."""
     weights, notices = read_weights(path), []
     if not has_heads(weights):
         if not spec.model_config_.allow_loaded_model_modification:
@@ -126,7 +130,7 @@ def _head_inputs(spec: DetectNetSpec) -> dict[str, str]:
 
 
 def _as_quantised_as_asked(spec: DetectNetSpec, begun: Begun[DetectNet]) -> Begun[DetectNet]:
-    """The network with its backbone quantised where `enable_qat` says so, and only there; ranges are learned anew."""
+    """The network, its backbone quantised if and only if `enable_qat` is set; quantisation ranges are learned again."""
     network, was = begun.network, is_quantized(begun.network)
     if spec.training_config.enable_qat:
         count = quantize(network.backbone)

@@ -1,4 +1,4 @@
-"""The spec's data sources -> samples: which TFRecords a split reads, where the photographs lie (reference 4.1)."""
+"""The spec's data sources -> samples: the TFRecords of each split, and the image folders (reference 4.1)."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ Split = Literal["train", "val"]
 
 
 def split_sources(dataset: DatasetConfig, split: Split, *, resolve: Resolve) -> tuple[list[Source], list[str]]:
-    """The samples of a split, source by source in the order of files and records, and what to warn of: files that
-    match a pattern and are no records (reference 13.1 row 30). Empty shards have no samples.
+    """The samples of a split, by source, in the order of files and records, and a list of warnings.
+
+    A warning names a file that matches a pattern and is not a record file (reference 13.1 row 30). Empty shards have
+    no samples.
 
     Raises:
-        PathError: a pattern that matches no record file, an image folder that is missing.
-        DataError: a split without a record, a damaged record.
+        PathError: a pattern matches no record file, or an image folder is missing.
+        DataError: a split has no record, or a record is damaged.
     """
     mark = None if dataset.validation_fold is None else f"fold-{dataset.validation_fold:03d}-of-"
     configs = dataset.data_sources
     if dataset.validation_data_source is not None and split == "val":
-        configs, mark = (dataset.validation_data_source,), ""  # part of every path: all of it is held out
+        configs, mark = (dataset.validation_data_source,), ""  # "" matches every path: all records are for validation
     sources, foreign = [], []
     for config in configs:
         records, others = tfrecord.matching(located(config.tfrecords_path, resolve), spelled=config.tfrecords_path)
@@ -47,9 +49,9 @@ def split_sources(dataset: DatasetConfig, split: Split, *, resolve: Resolve) -> 
 
 
 def class_lookup(mapping: Mapping[str, str], classes: Sequence[str]) -> Callable[[str], int | None]:
-    """Label name -> class index, or None where the spec does not ask for it.
+    """A function: label name -> class index, or None for a label that the spec does not use.
 
-    Keys match in any case, and a target class needs no entry (reference 13.1 rows 1 and 2).
+    Keys match in upper or lower case. A target class needs no entry (reference 13.1 rows 1 and 2).
     """
     index = {name: position for position, name in enumerate(classes)}
     table = {name.lower(): position for name, position in index.items()}

@@ -1,4 +1,4 @@
-"""The two learning-rate schedules (reference 7.7); `taolite.tasks.base.Schedule` says what each method promises."""
+"""The two learning-rate schedules (reference 7.7); `taolite.tasks.base.Schedule` documents the methods."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["EarlyStopping", "SoftStart"]
 
 @dataclass(frozen=True)
 class SoftStart(Fixed):
-    """Log-linear from `least` up to `most` until the share `soft_start` of `epochs`, down again from `annealing` on.
+    """A log-linear rise from `least` to `most` until the share `soft_start` of `epochs`; a fall from `annealing` on.
 
     >>> schedule = SoftStart(least=5e-6, most=5e-4, soft_start=0.1, annealing=0.7, epochs=120)
     >>> [round(schedule.rate(elapsed), 9) for elapsed in (6, 60)]
@@ -40,10 +40,10 @@ class SoftStart(Fixed):
 
 
 class EarlyStopping:
-    """Log-linear up over `soft_start_epochs`, then constant until the validation cost has not fallen for `patience`
-    epochs; then down over `annealing_epochs`; the run stops when patience runs out once more after that.
+    """A log-linear rise over `soft_start_epochs`, a constant rate, then a fall over `annealing_epochs`.
 
-    With `annealing_epochs` 0 the rate stays at `most`, as in TAO.
+    The fall starts when the validation cost has not fallen for `patience` epochs. After the fall, the run stops when
+    this happens again. With `annealing_epochs` 0 the rate stays at `most`, as in TAO.
     """
 
     led_by_cost = True
@@ -96,5 +96,5 @@ class EarlyStopping:
 
 
 def _between(least: float, most: float, share: float) -> float:
-    """`least` at share 0, `most` at 1, log-linear between."""
+    """Log-linear interpolation: `least` at share 0, `most` at share 1."""
     return math.exp(math.log(least) + share * (math.log(most) - math.log(least)))

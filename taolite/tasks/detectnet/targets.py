@@ -1,9 +1,9 @@
-"""Boxes -> what the network should say, cell by cell (reference 5.4 and 6).
+"""Boxes -> training targets for each cell (reference 5.4 and 6).
 
-The grid is the network's, h x w cells of one size that cover the input together; K classes. Every class is drawn on
-planes of its own: `cov` how much of the cell a (shrunken, elliptic) object covers, `bbox` the distances from the cell's
-reference point to the left, top, right, bottom edges divided by `scale`, `norm` the weight of the bbox cost. NumPy
-only.
+The network's grid has h x w cells of equal size that together cover the input; K classes. Each class has its own
+planes. `cov`: the share of the cell that a (shrunken, elliptic) object covers. `bbox`: the distances from the cell's
+reference point to the left, top, right, bottom edges, divided by `scale`. `norm`: the weight of the bbox cost.
+NumPy only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from taolite.boxes import Boxes
 
 __all__ = ["Ellipse", "Raster", "Targets", "rasterize"]
 
-_SUBCELLS = (np.arange(4) + 0.5) / 4  # 4 x 4 sample points a cell
+_SUBCELLS = (np.arange(4) + 0.5) / 4  # 4 x 4 sample points per cell
 _LEAST_RADIUS = 0.1  # cells
 
 
@@ -37,11 +37,11 @@ class Ellipse:
 
 @dataclass(frozen=True)
 class Raster:
-    """How boxes become planes: one ellipse a class, the shared deadzone (0..1), and the encoding of distances."""
+    """The rasteriser settings: one ellipse per class, the shared deadzone (0..1), and the encoding of distances."""
 
     ellipses: tuple[Ellipse, ...]
     deadzone_radius: float
-    scale: float = 35.0  # input pixels a unit of distance
+    scale: float = 35.0  # input pixels per unit of distance
     offset: float = 0.5  # input pixels from a cell's top-left corner to its reference point
 
 
@@ -65,7 +65,7 @@ def rasterize(
     """Draw every box on the planes of its class, lower boxes (greater y2) over higher ones.
 
     Args:
-        boxes_n4: (N, 4) in input pixels; may reach beyond the image.
+        boxes_n4: (N, 4) in input pixels; boxes may extend beyond the image.
         classes_n: (N,) index of each box's class, 0 <= class < K.
         raster: the spec's rasteriser settings.
         input_hw: (height, width) of the network input, pixels.
@@ -146,7 +146,7 @@ def _draw(
 def _share_inside(
     columns: NDArray[np.int64], rows: NDArray[np.int64], centre: tuple[float, float], semi: tuple[float, float]
 ) -> NDArray[np.float32]:
-    """(rows, columns) share of each cell's 16 sample points strictly inside the ellipse, a multiple of 1/16."""
+    """(rows, columns): the share of each cell's 16 sample points strictly inside the ellipse, a multiple of 1/16."""
     dx = ((columns[:, None] + _SUBCELLS - centre[0]) / semi[0]) ** 2
     dy = ((rows[:, None] + _SUBCELLS - centre[1]) / semi[1]) ** 2
     inside = dy[:, None, :, None] + dx[None, :, None, :] < 1

@@ -1,4 +1,4 @@
-"""DetectNet_v2 as the stages see it: the answers of `taolite.tasks.base.Task`."""
+"""DetectNet_v2 as the stages use it: an implementation of `taolite.tasks.base.Task`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT_SPEC = Path(__file__).with_name("default_spec.txt")
 
 
 class DetectNetTask(DetectNetUse):
-    """Stateless; see the protocol for what each method promises."""
+    """Stateless; the protocol documents the methods."""
 
     def read(
         self,

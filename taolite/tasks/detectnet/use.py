@@ -1,4 +1,4 @@
-"""A finished DetectNet_v2 in use: the answers of `taolite.tasks.base.Use`. No torch, for edge devices."""
+"""Run a finished DetectNet_v2: an implementation of `taolite.tasks.base.Use`. No torch, for edge devices."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEADS: tuple[str, ...] = ("output_cov", "output_bbox")
 
 
 class DetectNetUse:
-    """Stateless; see the protocol for what each member promises."""
+    """Stateless; the protocol documents the members."""
 
     name = "detectnet"
     title = "DetectNet_v2"

@@ -1,4 +1,4 @@
-"""What a spec's `visualizer` asks to see of a run (reference 1.13)."""
+"""What is shown of a run, as set in the spec's `visualizer` (reference 1.13)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from taolite.tasks.services import clearml_settings, wandb_settings
 
 __all__ = ["watch"]
 
-_OVERLAP = 0.5  # of boxes that are drawn as one
+_OVERLAP = 0.5  # IoU above which only the better of two boxes is drawn
 
 
 def watch(spec: DetectNetSpec, decoding: Mapping[str, Any]) -> Watch:
-    """The `visualizer` of a spec; absent, curves alone. Boxes are those of cells above the class's threshold (its
-    clustering's, where the visualizer names none), the best of each that overlap."""
+    """The settings of the spec's `visualizer`; without a `visualizer`, only curves are shown.
+
+    Boxes are drawn for cells above the class's coverage threshold; of overlapping boxes, only the best is drawn. If
+    the visualizer sets no threshold for a class, the threshold of the class's clustering is used.
+    """
     config = spec.training_config.visualizer or VisualizerConfig()
     rows = spec.postprocessing_config.target_class_config
     thresholds = [

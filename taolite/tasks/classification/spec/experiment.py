@@ -1,4 +1,4 @@
-"""The spec of every command, whole (reference/tao_classification_ssd.md 3.1), and what its parts must agree on."""
+"""The whole spec, one for all commands (reference/tao_classification_ssd.md 3.1), and the checks across its parts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["ClassificationSpec", "EvalConfig"]
 
 
 class EvalConfig(SpecModel):
-    """What `evaluate` judges, and how."""
+    """The settings of `evaluate`."""
 
     top_k: UInt = field(1, ge=1, zero_is_default=True, doc="A picture counts where its class is among the k likeliest.")
     eval_dataset_path: str = field(min_length=1, doc="Folder with a folder of pictures for each class.")
@@ -33,7 +33,7 @@ class ClassificationSpec(SpecModel):
 
     @property
     def tag_threshold(self) -> float | None:
-        """From which score a tag counts as given; None where a picture has one class."""
+        """The least score of a predicted tag; None where a picture has one class."""
         config = self.jetson_config
         return config.multi_label_threshold if config and config.multi_label else None
 

@@ -1,5 +1,5 @@
-"""`jetson_config`: ours, for what jetson-inference's train.py does and TAO's schema has no word for
-(reference/jetson_workflows.md 2). A spec without the block is TAO's."""
+"""`jetson_config`: a taolite block for features of jetson-inference's train.py that TAO's schema lacks
+(reference/jetson_workflows.md 2). A spec without this block follows TAO."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ __all__ = ["JetsonConfig"]
 
 
 class JetsonConfig(SpecModel):
-    """Where it is given, even empty, pictures are cropped as torchvision does (at random in area and shape for
-    training; resized to the input's side and cut from the middle otherwise), and the run folder has train.py's files.
+    """If this block is present, even empty, pictures are cropped as in torchvision and the run folder has train.py's
+    files. Training crops have a random area and shape; other pictures are resized to the input's side and
+    centre-cropped.
     """
 
     dataset_type: Literal["folder", "nuswide", "voc"] = field(

@@ -29,14 +29,14 @@ DEPTHS = {
     "vgg": (16, 19),
     "darknet": (19, 53),
     "cspdarknet": (19, 53),
-}  # of the archs that come in several; n_layers says nothing about the others
+}  # archs with several depths; n_layers has no effect on the others
 LAST_BLOCK = {"resnet": 4, "googlenet": 9, "mobilenet_v1": 13, "mobilenet_v2": 18} | dict.fromkeys(
     ("vgg", "darknet", "cspdarknet", "cspdarknet_tiny"), 5
-)  # ids of freeze_blocks; the archs that are not here end at 8
-ACTIVATIONS = ("relu", "relu6", "leaky_relu", "elu", "mish", "swish")  # what activation_type may be; as in taolite.nn
-_ACTIVATED = ("cspdarknet", "efficientnet")  # how those begin that have the choice
-_FIRST_BLOCK = {"vgg": 1, "alexnet": 1}  # the others begin at 0
-_OWN_NORMS = ("efficientnet", "squeezenet", "alexnet", "torchvision")  # what use_batch_norm says nothing about
+)  # last id of freeze_blocks; 8 for archs not listed here
+ACTIVATIONS = ("relu", "relu6", "leaky_relu", "elu", "mish", "swish")  # values of activation_type; as in taolite.nn
+_ACTIVATED = ("cspdarknet", "efficientnet")  # prefixes of archs with a choice of activation
+_FIRST_BLOCK = {"vgg": 1, "alexnet": 1}  # first id of freeze_blocks; 0 for archs not listed here
+_OWN_NORMS = ("efficientnet", "squeezenet", "alexnet", "torchvision")  # archs on which use_batch_norm has no effect
 
 
 class InterpolationMethod(SpecEnum):
@@ -47,7 +47,7 @@ class InterpolationMethod(SpecEnum):
 
 
 class BatchNormConfig(SpecModel):
-    """Batch normalisation; where the message is given, what it leaves out is 0, as in TAO."""
+    """Batch normalisation; if this block is present, its missing fields are 0, as in TAO."""
 
     momentum: Float = field(0.0, ge=0, le=1, doc="Share of the old mean and variance that stays in each step.")
     epsilon: Float = field(0.0, ge=0, doc="Added to the variance.")
@@ -102,7 +102,7 @@ class ModelConfig(SpecModel):
 
     @property
     def own_head(self) -> bool:
-        """Whether the architecture's own ImageNet head is kept, by either of its names."""
+        """Whether the architecture's own ImageNet head is kept; the spec has two names for this field."""
         return self.retain_head or self.use_imagenet_head
 
     @check("input_image_size")

@@ -1,4 +1,4 @@
-"""How it is trained: `train_config` (reference/tao_classification_ssd.md 3.1 to 3.3)."""
+"""The training settings: `train_config` (reference/tao_classification_ssd.md 3.1 to 3.3)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SGD(SpecModel):
 
 
 class Adam(SpecModel):
-    """The Adam optimizer; what is left out is 0, as in TAO."""
+    """The Adam optimizer; missing fields are 0, as in TAO."""
 
     lr: Float = field(gt=0, doc=_LR)
     beta_1: Float = field(0.0, ge=0, lt=1, doc="Decay of the first moment.")
@@ -52,7 +52,7 @@ class Adam(SpecModel):
 
 
 class RMSprop(SpecModel):
-    """The RMSprop optimizer; what is left out is 0, as in TAO."""
+    """The RMSprop optimizer; missing fields are 0, as in TAO."""
 
     lr: Float = field(gt=0, doc=_LR)
     rho: Float = field(0.0, ge=0, lt=1, doc="Decay of the mean square.")
@@ -70,7 +70,7 @@ def _zeros(optimizer: SpecModel, usual: dict[str, str]) -> Iterator[Finding]:
 
 
 class Optimizer(SpecModel):
-    """One of three."""
+    """The optimizer: one of three."""
 
     one_of: ClassVar = (OneOf("optimizer", ("sgd", "adam", "rmsprop"), required=True),)
 
@@ -80,7 +80,7 @@ class Optimizer(SpecModel):
 
 
 class Regularizer(SpecModel):
-    """Pull of the kernels towards zero."""
+    """Regularisation of the kernels."""
 
     type: Literal["L1", "L2", "None"] = field(doc="Sum of absolute values (L1), of squares (L2), or nothing.")
     scope: str = field(min_length=1, doc="Layers it acts on, comma separated: Conv2D, Dense; case does not count.")
@@ -88,7 +88,7 @@ class Regularizer(SpecModel):
 
     @property
     def layers(self) -> frozenset[Literal["conv2d", "dense"]]:
-        """The kinds of layers it acts on."""
+        """The kinds of layers that are regularised."""
         named = {part.strip().lower() for part in self.scope.split(",")}
         return frozenset(kind for kind in ("conv2d", "dense") if kind in named)
 
@@ -116,7 +116,7 @@ class Step(SpecModel):
 
 
 class SoftAnneal(SpecModel):
-    """Linear up to the rate, which is divided at each annealing point."""
+    """A linear rise to the rate; the rate is then divided at each annealing point."""
 
     learning_rate: Float = field(gt=0, doc="Rate after the soft start, for each process.")
     soft_start: Float = field(0.0, ge=0, lt=1, doc="Share of all steps in which the rate rises, from 3e-4.")
@@ -139,7 +139,7 @@ class SoftAnneal(SpecModel):
 
 
 class Cosine(SpecModel):
-    """Linear up to the rate, then half a cosine down."""
+    """A linear rise to the rate, then half a cosine down."""
 
     learning_rate: Float = field(gt=0, doc="Largest rate, for each process.")
     min_lr_ratio: Float = field(0.0, ge=0, le=1, doc="Least rate, as a share of the largest.")
@@ -147,7 +147,7 @@ class Cosine(SpecModel):
 
 
 class Stairs(SpecModel):
-    """Ours: the rate is multiplied by gamma after every so many epochs, however long the run is (torchvision's)."""
+    """A taolite addition: the rate is multiplied by gamma after every fixed number of epochs, as in torchvision."""
 
     learning_rate: Float = field(gt=0, doc="Rate at the start, for each process.")
     epochs: UInt = field(gt=0, unit="epochs", doc="Length of a stair.")
@@ -155,7 +155,7 @@ class Stairs(SpecModel):
 
 
 class LearningRate(SpecModel):
-    """One of TAO's three schedules, or ours."""
+    """One of TAO's three schedules, or taolite's `stairs`."""
 
     one_of: ClassVar = (OneOf("schedule", ("step", "soft_anneal", "cosine", "stairs"), required=True),)
 

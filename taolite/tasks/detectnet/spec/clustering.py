@@ -1,4 +1,4 @@
-"""From cells to boxes: `postprocessing_config`, and the clustering shared with the inference spec (reference 1.6)."""
+"""Post-processing: `postprocessing_config`, and clustering settings shared with the inference spec (reference 1.6)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = [
 
 
 class ClusteringAlgorithm(SpecEnum):
-    """How candidate boxes of one class become detections."""
+    """The algorithm that turns candidate boxes of one class into detections."""
 
     DBSCAN = "DBSCAN"
     NMS = "NMS"
@@ -24,7 +24,7 @@ class ClusteringAlgorithm(SpecEnum):
 
 
 class ClusteringConfig(SpecModel):
-    """Thresholds of one class."""
+    """Clustering thresholds of one class."""
 
     coverage_threshold: Float = field(0.0, ge=0, le=1, doc="Cells with a coverage above this are candidates.")
     minimum_bounding_box_height: Int = field(
@@ -79,7 +79,7 @@ class TargetClassPostProcessing(SpecModel):
 
 
 class PostProcessingConfig(SpecModel):
-    """How detections are made for validation and `evaluate`."""
+    """Post-processing for validation and `evaluate`."""
 
     target_class_config: dict[str, TargetClassPostProcessing] = field(
         min_length=1, doc="Post-processing of each target class."

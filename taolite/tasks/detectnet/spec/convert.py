@@ -58,7 +58,7 @@ class COCOConfig(SpecModel):
 
 
 class SampleModifierConfig(SpecModel):
-    """Which samples are dropped or doubled on the way."""
+    """Which samples are dropped or duplicated in the conversion."""
 
     filter_samples_containing_only: tuple[str, ...] = field((), doc="Drop samples with only one class, one of these.")
     dominant_target_classes: tuple[str, ...] = field((), doc="Classes that others are weighed against.")

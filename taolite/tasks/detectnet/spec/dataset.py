@@ -1,4 +1,4 @@
-"""Where the data is and how it is augmented: `dataset_config` and `augmentation_config` (reference 1.4, 1.5)."""
+"""The data and its augmentation: `dataset_config` and `augmentation_config` (reference 1.4, 1.5)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 
 
 class DataloaderMode(SpecEnum):
-    """Which of TAO's loaders to follow."""
+    """Which of TAO's data loaders to follow."""
 
     MULTISOURCE = "MULTISOURCE"
     LEGACY = "LEGACY"
@@ -36,7 +36,7 @@ class SamplingMode(SpecEnum):
 
 
 class DataSource(SpecModel):
-    """TFRecords, and the folder of the images they speak of."""
+    """TFRecords, and the folder of their images."""
 
     tfrecords_path: str = field(min_length=1, doc="Glob of the TFRecords.")
     image_directory_path: str = field(min_length=1, doc="Folder below which the records' image paths lie.")
@@ -108,7 +108,7 @@ class Preprocessing(SpecModel):
 
     @property
     def crops(self) -> bool:
-        """Whether a crop is given."""
+        """Whether the spec sets a crop."""
         return bool(self.crop_left or self.crop_top or self.crop_right or self.crop_bottom)
 
     @check("crop_left", "crop_top", "crop_right", "crop_bottom", "output_image_width", "output_image_height")
@@ -136,7 +136,7 @@ class Preprocessing(SpecModel):
 
 
 class SpatialAugmentation(SpecModel):
-    """Random geometry; what is absent does nothing."""
+    """Random geometric changes; a missing field changes nothing."""
 
     hflip_probability: Float = field(0.0, ge=0, le=1, doc="Chance of mirroring left to right.")
     vflip_probability: Float = field(0.0, ge=0, le=1, doc="Chance of mirroring top to bottom.")
@@ -168,7 +168,7 @@ class SpatialAugmentation(SpecModel):
 
 
 class ColorAugmentation(SpecModel):
-    """Random colour; what is absent does nothing. Without effect on 1-channel input."""
+    """Random colour changes; a missing field changes nothing. Has no effect on 1-channel input."""
 
     color_shift_stddev: Float = field(
         0.0, ge=0, le=1, doc="Standard deviation of the brightness shift, of a range of 1."
@@ -180,7 +180,7 @@ class ColorAugmentation(SpecModel):
 
 
 class AugmentationConfig(SpecModel):
-    """From image to network input, and the random changes on the way."""
+    """Preprocessing from image to network input, and random augmentation."""
 
     preprocessing: Preprocessing = field(doc="The network's input.")
     spatial_augmentation: SpatialAugmentation | None = field(None, doc="Random geometry; absent is none.")

@@ -1,5 +1,5 @@
-"""The spec of `train`, `evaluate`, `prune`'s retraining and `export -e`, whole (reference 1.3), and what its parts
-must agree on."""
+"""The whole spec of `train`, `evaluate`, retraining after `prune`, and `export -e` (reference 1.3), and the checks
+across its parts."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class DetectNetSpec(SpecModel):
             yield Finding(("evaluation_config", "first_validation_epoch"), text)
 
     def _multisource_notes(self) -> Iterator[Finding]:
-        """What the loader MULTISOURCE takes otherwise than its name says."""
+        """A finding for every field that the loader MULTISOURCE ignores or does not treat as the field's name says."""
         config = self.augmentation_config
         for name in ("min_bbox_width", "min_bbox_height"):
             if getattr(config.preprocessing, name) not in (0.0, 1.0):
@@ -146,7 +146,10 @@ class DetectNetSpec(SpecModel):
             yield Finding((*at, "rotate_rad_max"), text)
 
     def _filter_notes(self) -> Iterator[Finding]:
-        """Names by which `source_class_label_filter` picks nothing, because labels are mapped before."""
+        """A finding for every name in `source_class_label_filter` that selects no box.
+
+        Labels are mapped before the filter, so only target classes select boxes.
+        """
         configs = self.loss_mask_label_filter.objective_label_filter_configs if self.loss_mask_label_filter else ()
         for index, config in enumerate(configs):
             named = config.label_filter.source_class_label_filter

@@ -31,7 +31,7 @@ class TltConfig(SpecModel):
 
 
 class ModelParser(SpecEnum):
-    """What TensorRT reads the network from."""
+    """The file format from which TensorRT reads the network."""
 
     ETLT = "ETLT"
     UFF = "UFF"
@@ -39,7 +39,7 @@ class ModelParser(SpecEnum):
 
 
 class BackendDataType(SpecEnum):
-    """Precision of an engine."""
+    """The precision of an engine."""
 
     FP32 = "FP32"
     FP16 = "FP16"
@@ -47,7 +47,7 @@ class BackendDataType(SpecEnum):
 
 
 class CalibratorConfig(SpecModel):
-    """Where the INT8 ranges come from."""
+    """The source of the INT8 ranges."""
 
     calibration_cache: str = field("", doc="Path of the calibration cache.")
     calibration_tensorfile: str = field("", doc="Path of the batches to calibrate with.")
@@ -55,7 +55,7 @@ class CalibratorConfig(SpecModel):
 
 
 class TensorRTConfig(SpecModel):
-    """An engine, or what to build it from."""
+    """An engine file, or the settings to build one."""
 
     parser: ModelParser = field(ModelParser.ETLT, doc="What the network is read from.")
     caffemodel: str = field("", doc="Weights of a Caffe network.")
@@ -99,7 +99,7 @@ class InferencerConfig(SpecModel):
 
 
 class InferenceClusteringConfig(ClusteringConfig):
-    """Clustering with the default that only inference has."""
+    """Clustering settings with a default that only inference has."""
 
     nms_confidence_threshold: Float = field(
         0.1, ge=0, zero_is_default=True, doc="Smallest confidence kept after NMS; 0 acts as 0.1."
@@ -107,7 +107,7 @@ class InferenceClusteringConfig(ClusteringConfig):
 
 
 class BboxColor(SpecModel):
-    """Colour of a drawn box."""
+    """The colour of a drawn box."""
 
     R: Int = field(0, ge=0, le=255, doc="Red.")
     G: Int = field(0, ge=0, le=255, doc="Green.")
@@ -115,7 +115,7 @@ class BboxColor(SpecModel):
 
 
 class ClasswiseBboxHandler(SpecModel):
-    """What is kept and drawn of one class."""
+    """Which boxes of one class are kept, and how they are drawn."""
 
     clustering_config: InferenceClusteringConfig | None = field(None, doc="How candidates become detections.")
     confidence_model: str = field(
@@ -129,7 +129,7 @@ class ClasswiseBboxHandler(SpecModel):
 
     @property
     def clustering(self) -> InferenceClusteringConfig:
-        """The clustering to use: TLT 2's confidence_threshold is filled in where the clustering has none."""
+        """The clustering to use. If it has no confidence threshold, TLT 2's `confidence_threshold` is used."""
         clustering = self.clustering_config or InferenceClusteringConfig()
         if self.confidence_threshold is None or clustering.dbscan_confidence_threshold:
             return clustering
@@ -147,7 +147,7 @@ class ClasswiseBboxHandler(SpecModel):
 
 
 class BboxHandlerConfig(SpecModel):
-    """What is written and drawn."""
+    """Which results are written and drawn."""
 
     kitti_dump: bool = field(False, doc="Write a KITTI label file for each image.")
     disable_overlay: bool = field(False, doc="Do not draw annotated images.")

@@ -1,5 +1,5 @@
-"""The network, what it learns and at what cost: `model_config`, `bbox_rasterizer_config`, `cost_function_config`
-and `loss_mask_label_filter` (reference 1.7, 1.9, 1.11, 1.12)."""
+"""The network, its targets and its cost: `model_config`, `bbox_rasterizer_config`, `cost_function_config` and
+`loss_mask_label_filter` (reference 1.7, 1.9, 1.11, 1.12)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _READ_BY = {"use_pooling": ("resnet", "vgg"), "all_projections": ("resnet",)}
-_FIXED_BATCH_NORM = ("squeezenet", "efficientnet_b0")  # the one never has it, the other always
+_FIXED_BATCH_NORM = ("squeezenet", "efficientnet_b0")  # squeezenet never has batch norms, efficientnet_b0 always
 
 
 class Activation(SpecModel):
@@ -56,20 +56,20 @@ class BboxObjective(SpecModel):
 
 
 class CovObjective(SpecModel):
-    """The head that says how much of a cell is object."""
+    """The head that predicts coverage: how much of a cell an object covers."""
 
     input: str = field("", doc='Part of the name of the layer it sits on; "" is the last layer.')
 
 
 class ObjectiveSet(SpecModel):
-    """The two heads; an empty `cov { }` counts."""
+    """The two heads; an empty `cov { }` counts as present."""
 
     bbox: BboxObjective = field(doc="The head that regresses boxes.")
     cov: CovObjective = field(doc="The head that says how much of a cell is object.")
 
 
 class BackendFloat(SpecEnum):
-    """Type of the weights."""
+    """The number format of the weights."""
 
     FLOAT32 = "FLOAT32"
     FLOAT16 = "FLOAT16"
@@ -77,7 +77,7 @@ class BackendFloat(SpecEnum):
 
 
 class TrainingPrecision(SpecModel):
-    """Type of the arithmetic; weights are kept in float32."""
+    """The number format of the computation; weights are kept in float32."""
 
     backend_floatx: BackendFloat = field(
         BackendFloat.FLOAT32, doc="FLOAT16: convolutions in float16 on a GPU, in bfloat16 on a processor."
@@ -141,7 +141,7 @@ class ModelConfig(SpecModel):
 
 
 class TargetClassRasterizer(SpecModel):
-    """How boxes of one class are drawn on the grid."""
+    """The settings that draw the boxes of one class on the grid."""
 
     cov_center_x: Float = field(0.0, ge=0, le=1, doc="Centre of the coverage ellipse, as a share of the box' width.")
     cov_center_y: Float = field(0.0, ge=0, le=1, doc="Centre of the coverage ellipse, as a share of the box' height.")
@@ -156,7 +156,7 @@ class TargetClassRasterizer(SpecModel):
 
 
 class BboxRasterizerConfig(SpecModel):
-    """From boxes to the grid the network learns."""
+    """The conversion of boxes to the network's target grid."""
 
     target_class_config: dict[str, TargetClassRasterizer] = field(min_length=1, doc="How each class is drawn.")
     deadzone_radius: Float = field(0.0, ge=0, le=1, doc="Ring of background around the ellipse; 1 is the whole box.")
@@ -171,7 +171,7 @@ class Objective(SpecModel):
 
 
 class TargetClass(SpecModel):
-    """One class; their order is that of the network's outputs."""
+    """One class. The order of the classes is the order of the network's outputs."""
 
     name: str = field(min_length=1, doc="Name of the class, on the right side of target_class_mapping.")
     class_weight: Float = field(gt=0, doc="Weight of this class in the cost.")
@@ -191,7 +191,7 @@ class TargetClass(SpecModel):
 
 
 class CostFunctionConfig(SpecModel):
-    """The cost, and its balance."""
+    """The cost, and the balance of its parts."""
 
     target_classes: tuple[TargetClass, ...] = field(min_length=1, doc="The classes, in the order of the outputs.")
     enable_autoweighting: bool = field(False, doc="Rebalance the parts of the cost after every epoch.")
@@ -215,7 +215,7 @@ class CostFunctionConfig(SpecModel):
 
 
 def _grows(filter_: SpecModel, *bounds: tuple[str, str]) -> Iterator[Finding]:
-    """A finding for every upper bound that is set and does not lie above its lower one."""
+    """A finding for every upper bound that is set and is not greater than its lower bound."""
     for low, high in bounds:
         if getattr(filter_, high) and getattr(filter_, high) <= getattr(filter_, low):
             text = f"is {getattr(filter_, high):g}; it needs to be more than {low}, {getattr(filter_, low):g}"
@@ -223,7 +223,7 @@ def _grows(filter_: SpecModel, *bounds: tuple[str, str]) -> Iterator[Finding]:
 
 
 class BboxDimensionsLabelFilter(SpecModel):
-    """Boxes of a size; bounds are inclusive, 0 is none. A negative minimum bounds nothing."""
+    """Boxes within size bounds (inclusive); 0 means no bound. A negative minimum has no effect."""
 
     min_width: Float = field(0.0, unit="px", doc="Least width.")
     min_height: Float = field(0.0, unit="px", doc="Least height.")
@@ -236,7 +236,7 @@ class BboxDimensionsLabelFilter(SpecModel):
 
 
 class BboxCropLabelFilter(SpecModel):
-    """Boxes that overlap a region of the network's input; an edge of 0 does not bound it."""
+    """Boxes that overlap a region of the network's input; an edge of 0 means no bound."""
 
     crop_left: Float = field(0.0, ge=0, unit="px", doc="Left edge.")
     crop_right: Float = field(0.0, ge=0, unit="px", doc="Right edge.")
@@ -249,7 +249,7 @@ class BboxCropLabelFilter(SpecModel):
 
 
 class SourceClassLabelFilter(SpecModel):
-    """Boxes of these classes, by their mapped names."""
+    """Boxes of these classes, given by their mapped names."""
 
     source_class_names: tuple[str, ...] = field(
         (), doc="Names after target_class_mapping; none lets every box through."
@@ -257,7 +257,7 @@ class SourceClassLabelFilter(SpecModel):
 
 
 class LabelFilter(SpecModel):
-    """Which boxes."""
+    """The filter that selects boxes."""
 
     one_of: ClassVar = (
         OneOf(
@@ -273,7 +273,7 @@ class LabelFilter(SpecModel):
 
 
 class ObjectiveLabelFilterConfig(SpecModel):
-    """Which boxes mask the loss, of which classes and objectives."""
+    """Which boxes mask the loss, and for which classes and objectives."""
 
     label_filter: LabelFilter = field(doc="Which boxes.")
     target_class_names: tuple[str, ...] = field((), doc="Classes whose loss is masked; none given is all.")
@@ -281,7 +281,7 @@ class ObjectiveLabelFilterConfig(SpecModel):
 
 
 class ObjectiveLabelFilter(SpecModel):
-    """Regions in which the loss counts less."""
+    """Regions in which the loss has a lower weight."""
 
     objective_label_filter_configs: tuple[ObjectiveLabelFilterConfig, ...] = field((), doc="The filters.")
     mask_multiplier: Float = field(0.0, ge=0, doc="Factor of the loss inside masked boxes.")

@@ -1,4 +1,4 @@
-"""How it is trained and judged: `training_config` and `evaluation_config` (reference 1.8, 1.10, 1.13)."""
+"""The training and evaluation settings: `training_config` and `evaluation_config` (reference 1.8, 1.10, 1.13)."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ __all__ = [
 
 
 class AveragePrecisionMode(SpecEnum):
-    """How the precision/recall curve becomes one number."""
+    """The method that computes average precision from the precision / recall curve."""
 
     SAMPLE = "SAMPLE"
     INTEGRATE = "INTEGRATE"
 
 
 class EvaluationBox(SpecModel):
-    """Sizes that are judged; boxes outside are neither hit nor miss."""
+    """The box sizes that are evaluated; boxes of other sizes count neither as hits nor as misses."""
 
     minimum_height: Int = field(0, ge=0, unit="px", doc="Least height.")
     maximum_height: Int = field(gt=0, unit="px", doc="Largest height.")
@@ -46,7 +46,7 @@ class EvaluationBox(SpecModel):
 
 
 class EvaluationConfig(SpecModel):
-    """When and how detections are judged."""
+    """When and how detections are evaluated."""
 
     validation_period_during_training: UInt = field(gt=0, unit="epochs", doc="Epochs from one validation to the next.")
     first_validation_epoch: UInt = field(gt=0, unit="epochs", doc="The first epoch, from 1, that ends in a validation.")
@@ -67,7 +67,7 @@ class EvaluationConfig(SpecModel):
 
 
 class SoftStartAnnealingSchedule(SpecModel):
-    """Up from the least rate to the largest, hold, and down again; log-linear, over all steps."""
+    """The rate rises from the least to the largest value, stays there, and falls again; log-linear, over all steps."""
 
     min_learning_rate: Float = field(gt=0, doc="Rate at the very start and end.")
     max_learning_rate: Float = field(gt=0, doc="Rate between soft_start and annealing.")
@@ -83,7 +83,7 @@ class SoftStartAnnealingSchedule(SpecModel):
 
 
 class EarlyStoppingAnnealingSchedule(SpecModel):
-    """Up, hold until the validation cost stops falling, down, stop."""
+    """The rate rises, stays until the validation cost stops falling, and falls; then the run stops."""
 
     min_learning_rate: Float = field(gt=0, doc="Rate at the start and the end.")
     max_learning_rate: Float = field(gt=0, doc="Rate between.")
@@ -106,7 +106,7 @@ class LearningRate(SpecModel):
 
 
 class RegularizerType(SpecEnum):
-    """What is added to the cost."""
+    """The regularisation term that is added to the cost."""
 
     NO_REG = "NO_REG"
     L1 = "L1"
@@ -114,7 +114,7 @@ class RegularizerType(SpecEnum):
 
 
 class Regularizer(SpecModel):
-    """Pull of the weights towards zero."""
+    """Regularisation of the weights."""
 
     type: RegularizerType = field(RegularizerType.NO_REG, doc="Sum of absolute values (L1) or of squares (L2).")
     weight: Float = field(0.0, ge=0, doc="Factor of the sum.")
@@ -129,13 +129,13 @@ class Adam(SpecModel):
 
 
 class Optimizer(SpecModel):
-    """Only Adam."""
+    """The optimizer: only Adam."""
 
     adam: Adam = field(doc="The Adam optimizer.")
 
 
 class CostScaling(SpecModel):
-    """Dynamic scaling of the cost, for half precision: times 2 to an exponent."""
+    """Dynamic scaling of the cost for half precision: the cost is multiplied by 2 to an exponent."""
 
     enabled: bool = field(False, doc="Whether the cost is scaled.")
     initial_exponent: Float = field(gt=0, doc="The first scale is 2 to this.")
@@ -144,7 +144,7 @@ class CostScaling(SpecModel):
 
 
 class VisualizerClass(SpecModel):
-    """What of one class is drawn."""
+    """Which boxes of one class are drawn."""
 
     coverage_threshold: Float = field(0.0, ge=0, le=1, doc="Boxes of cells above this are drawn.")
 
@@ -166,7 +166,7 @@ class VisualizerConfig(SpecModel):
 
 
 class TrainingConfig(SpecModel):
-    """The training loop."""
+    """The settings of the training loop."""
 
     batch_size_per_gpu: UInt = field(gt=0, unit="images", doc="Images in a step, on each GPU.")
     num_epochs: UInt = field(gt=0, unit="epochs", doc="Times the data is gone through.")
