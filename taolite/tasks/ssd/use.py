@@ -1,4 +1,4 @@
-"""A finished SSD in use: the answers of `taolite.tasks.base.Use`. No torch, for edge devices."""
+"""Inference with a finished SSD: `taolite.tasks.base.Use`. No torch, for edge devices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEADS: tuple[str, ...] = tuple(f"ssd_{kind}_{i}" for kind in ("conf", "loc") for
 
 
 class SsdUse:
-    """Stateless; see the protocol for what each member promises."""
+    """Stateless; the protocol documents each member."""
 
     name = "ssd"
     title = "SSD"
