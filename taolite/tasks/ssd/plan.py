@@ -149,7 +149,7 @@ class SsdPlan:
         priors: (height, width) of each feature map -> the priors of all of them.
         decoding: what `decode` takes, a JSON value: confidence_threshold, nms_iou, top_k, candidates, method.
         class_of: a label's name -> its class, None for names that are not used.
-        learns_difficult: whether objects marked difficult are learned; otherwise training and validation cost skip them.
+        learns_difficult: whether objects marked difficult are learned; otherwise training and validation skip them.
         quantised: whether everything but the heads trains with 8-bit kernels and activations.
         run_files: text files of a run folder: names and texts.
     """
