@@ -58,8 +58,9 @@ class Texts:
 
 @dataclass(frozen=True)
 class Block:
-    """N samples with L labels in all. Every image path is `folder`, its own part, and `suffix`. `sources` may be empty;
-    an empty text in it means no source. Columns, with shapes that end in n for samples and l for labels:
+    """N samples with L labels in all. Every image path is `folder`, its own part, and `suffix`. `sources` is None if no
+    sample has a source; an empty text in it means no source. Columns, with shapes that end in n for samples and l for
+    labels:
 
     heights_n, widths_n, label_ends_n (N + 1,); kinds_l: indices in `names`; boxes_l4, difficult_l, lines_l.
     """

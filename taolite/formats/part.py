@@ -25,7 +25,7 @@ __all__ = ["BACKGROUND", "DataPart", "fit_labels", "own_split", "read_labels", "
 
 BACKGROUND = "BACKGROUND"  # pytorch-ssd's name of class 0, which no label has
 _SHOWN = 3  # findings of one kind that are reported one by one
-_PERCENT, _SEED = 20, 42  # validation share and random seed of our own split
+_PERCENT, _SEED = 20, 42  # % of the samples for validation, and random seed, of our own split
 
 
 class DataPart(NamedTuple):

@@ -27,8 +27,8 @@ _opened = threading.local()
 
 
 class Version(NamedTuple):
-    """Identifies one state of a file: its size in bytes and a mark. The mark of a file is the time of its last change
-    in ns. The mark of a URL is the ETag or Last-Modified of its server, "" where the server sends neither."""
+    """Identifies one state of a file: its size in bytes and a stamp. The stamp of a file is the time of its last change
+    in ns. The stamp of a URL is the ETag or Last-Modified of its server, "" where the server sends neither."""
 
     size: int
     stamp: int | str

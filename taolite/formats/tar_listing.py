@@ -121,8 +121,7 @@ def _listed(tar: str, version: Version, measured: bool) -> TarListing:
 
 
 def _size_of(name: Path, stream: IO[bytes] | None, findings: Findings) -> tuple[int, int]:
-    """(height, width) of a picture, (0, 0) for any other file; the reason why a picture has no size goes to `findings`.
-    """
+    """(height, width) of a picture, (0, 0) for any other file; why a picture has no size goes to `findings`."""
     if name.suffix.lower() not in _PICTURES:
         return 0, 0
     assert stream is not None, "the member is a file"

@@ -30,7 +30,7 @@ def names_tars(spelled: str) -> bool:
 
 
 def tar_files(pattern: str, *, field: str) -> list[str]:
-    """The tar files of a spec's `field` (see `taolite.formats.patterns`), sorted. Raises PathError."""
+    """The tar files that a spec's `field` names (see `taolite.formats.patterns`), sorted. Raises PathError."""
     return named(pattern, missing=f" ({field}); make the tar files, or mend the path")
 
 
