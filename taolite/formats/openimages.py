@@ -43,7 +43,7 @@ _MARKS = {
     "IsInside": "inside",
 }
 _WORD = "class-descriptions"
-_FARTHEST = 1.0  # picture sizes that a box may reach beyond its picture; a box beyond that is in pixels
+_FARTHEST = 1.0  # picture sizes that a box may reach beyond its picture; farther boxes are in pixels
 
 
 def read_openimages_set(
@@ -68,7 +68,7 @@ def read_openimages_set(
 
     Returns:
         Samples in the order of the table, boxes in pixels, cut to their picture. Images whose picture is missing are
-            left out and reported.
+        left out and reported.
 
     Raises:
         PathError: no such folder.

@@ -214,7 +214,8 @@ class Pictures:
         return min(candidates, key=lambda path: _distance(path, near, wanted), default=None)
 
     def unlabelled(self, used: Iterable[Path], *, only: frozenset[str] | None) -> list[Path]:
-        """Pictures that no label file names, in folders that hold labelled pictures; with `only`, those of these stems."""
+        """Pictures that no label file names, in folders that hold labelled pictures; with `only`, just those of these
+        stems."""
         taken = set(used)
         folders = {path.parent for path in taken}
         every = (path for paths in self._by_stem.values() for path in paths)

@@ -57,7 +57,7 @@ def read_voc_set(
 
     Returns:
         Samples by annotation file, with boxes in pixels, cut to their picture. Difficult boxes are marked and stay;
-            pictures without labels stay as background. Classes without background. Notices: what was left out and why.
+        pictures without labels stay as background. Classes without background. Notices: what was left out and why.
 
     Raises:
         PathError: no such folder.
@@ -101,7 +101,7 @@ def read_voc_classes(root: Path | str) -> tuple[tuple[str, ...], list[Notice]]:
 
 @dataclass(frozen=True)
 class _Choice:
-    """The images of a part by key (see `_parse_all`), as listed in `source`; with `halves` our own split divides them."""
+    """The images of a part by key (see `_parse_all`), as `source` lists them. `halves`: our own split divides them."""
 
     source: Path
     stems: frozenset[str]
@@ -224,7 +224,7 @@ def _find_classes(root: Path, annotations: Collection[voc.Annotation]) -> tuple[
 
 
 def _refuse_one_line(path: Path, names: Sequence[str], found: Collection[str]) -> None:
-    """Raises DataError where a line of `labels.txt` is not a class of the annotations, but the parts of the line are."""
+    """Raises DataError where a line of `labels.txt` is no class of the annotations, but the parts of the line are."""
     for name in names:
         parts = _parts(name)
         if name not in found and len(parts) > 1 and any(part in found for part in parts):

@@ -36,7 +36,7 @@ def priors(plan: PriorPlan, map_sizes: Sequence[tuple[int, int]]) -> NDArray[np.
 
     Returns:
         (P, 4) float32: centre x, centre y, width, height. A prior whose centre lies outside the input can be clipped to
-            nothing; its sides are then LEAST_SIDE, and no box is matched to it.
+        nothing; its sides are then LEAST_SIDE, and no box is matched to it.
     """
     boxes_p4 = np.concatenate([_of_level(level, size) for level, size in zip(plan.levels, map_sizes, strict=True)])
     if plan.clip == "centres":

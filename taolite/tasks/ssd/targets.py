@@ -66,7 +66,7 @@ def match_priors(overlap_mp: NDArray[np.float64], matching: Matching) -> tuple[N
 
     Returns:
         (P,) int64, the index of a box or -1, and (P,) bool, the priors that count neither as a box nor as background.
-            Where two boxes overlap a prior equally the first is taken, and likewise for two priors.
+        Where two boxes overlap a prior equally the first is taken, and likewise for two priors.
     """
     box_p, closest_p = overlap_mp.argmax(axis=0), overlap_mp.max(axis=0)
     box_p[closest_p < matching.positive_iou] = -1
