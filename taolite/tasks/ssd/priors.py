@@ -99,7 +99,7 @@ def tao_levels(
         variances: of cx, cy, w, h.
         steps: (y, x) pixels from cell to cell of each level; None divides the input size by the map size.
         offsets: (y, x) cells from the map's corner to the first centre of each level; None is 0.5.
-        clip_boxes: clip the priors to the input. TAO moves edges beyond the right or bottom to one pixel inside.
+        clip_boxes: clip the priors to the input. TAO clips edges beyond the right or bottom to one pixel inside it.
     """
     assert len(scales) == len(map_sizes) + 1, f"{len(scales)} scales for {len(map_sizes)} maps"
     height, width = input_hw
