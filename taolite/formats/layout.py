@@ -15,7 +15,7 @@ from taolite.sample import Sample
 __all__ = ["Named", "Reader", "Target", "Writing", "class_names", "put"]
 
 Named = Sequence[tuple[str, Sample]]
-"""File name of a picture as it is written, and its sample."""
+"""The file name that a picture is written under, and its sample."""
 
 
 class Reader(Protocol):

@@ -22,12 +22,12 @@ __all__ = ["LARGEST_GROWTH", "LEAST_SIDE", "centres", "corners", "decode", "deco
 Floats = NDArray[np.floating[Any]]
 
 LEAST_SIDE = 1e-6
-"""Of a box whose logarithm is taken; relative, a thousandth of a pixel. Float32 corners are no finer."""
+"""Minimum side of a box before the logarithm; relative, about a thousandth of a pixel. Float32 corners are no finer."""
 
 
 LARGEST_GROWTH = 10.0
-"""Of a side against its prior's, as a logarithm. More is no box of a picture; exp(89) is no number of float32, and a
-network that has hardly begun says such things. exp(10) fits float16."""
+"""Maximum log ratio of a box side to its prior's side. Real boxes stay below it. A network early in training can give
+more, and exp(89) overflows float32; exp(10) fits float16."""
 
 
 def corners(boxes: Floats) -> Floats:

@@ -11,9 +11,9 @@ __all__ = ["FOUND", "IN_USE", "foreign_onnx", "pytorch_ssd_preprocessing"]
 _VGG_PRIORS = 8732  # priors of vgg16-ssd at 300 pixels, its only size in pytorch-ssd
 
 FOUND = {"confidence_threshold": 0.01, "nms_iou": 0.45, "top_k": 0, "candidates": 200}
-"""How pytorch-ssd evaluates."""
+"""Decoding in pytorch-ssd's evaluation."""
 IN_USE = {"confidence_threshold": 0.5}
-"""What decoding has in use (detectnet's); evaluation counts what is less certain too."""
+"""Score threshold in use (detectnet's); evaluation also counts detections with lower scores."""
 
 
 def foreign_onnx(input_hw: tuple[int, int], *, priors: int) -> tuple[Preprocessing, dict[str, Any]]:

@@ -54,12 +54,12 @@ __all__ = [
 MAX_CLASSES = 4096
 MAX_INPUT = 4096  # pixels, of the height and of the width
 MAX_BOXES = 64  # priors in a cell
-"""Bounds on what a file may ask for."""
+"""Limits on the values that a file may contain."""
 
 PRED_CHANNELS = (0, 256, 512, 1024)
 
 Part = Literal["backbone", "extras", "heads"]
-"""What learning rates and freezing tell apart; `extras` is all between the two others."""
+"""Parts with their own learning rate and freezing; `extras` is everything between the other two."""
 
 Sizes = Sequence[tuple[int, int]]
 

@@ -153,7 +153,7 @@ def _normed_lite_head(name: str, outputs: int, index: int) -> tuple[Conv, ...]:
 _LARGE = ((512, 512, 1), (256, 512, 2), (128, 256, 2), (128, 256, 2), (128, 256, 2))
 _MID = ((256, 256, 1), (128, 256, 2), (64, 128, 2), (64, 128, 2), (64, 128, 2))
 _SMALL = (None, (64, 128, 2), (64, 128, 2), (64, 128, 2), (64, 128, 2))
-"""TAO's expansion blocks: channels of the 1x1 and of the 3x3, and its stride; None is the features themselves."""
+"""TAO's expansion blocks: channels of the 1x1 and of the 3x3, and its stride; None uses the features as they are."""
 
 _Blocks = tuple[tuple[int, int, int] | None, ...]
 
@@ -173,7 +173,7 @@ _TAO: dict[str, tuple[tuple[str, ...], _Blocks]] = {
     "googlenet": (("inception_3b_output",), _LARGE),
     "efficientnet_b0": (("block4a_expand_activation", "block6a_expand_activation"), _LARGE[:-1]),
 }
-"""arch and depth -> the backbone's layers that are maps, and the expansion of its features."""
+"""arch and depth -> the backbone's layers that are feature maps, and the expansion of its features."""
 
 
 def _tao(backbone: Backbone) -> Anatomy:

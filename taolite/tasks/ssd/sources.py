@@ -92,7 +92,7 @@ def _of_folders(source: DataSource, resolve: Resolve) -> tuple[Source, list[str]
 
 
 Measured = Callable[[], tuple[int, int] | None]
-"""(height, width) of a picture; None where it has none, which goes to the findings."""
+"""(height, width) of a picture; None where it has none, and the reason goes to the findings."""
 
 
 def _in_folder(folder: Path, findings: Findings) -> Iterator[tuple[Path, Measured]]:

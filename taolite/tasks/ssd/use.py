@@ -16,7 +16,7 @@ from taolite.tasks.ssd.spec.network import MAPS
 __all__ = ["HEADS", "USE", "SsdUse"]
 
 HEADS: tuple[str, ...] = tuple(f"ssd_{kind}_{i}" for kind in ("conf", "loc") for i in range(MAPS))
-"""Layers whose outputs are the network's, which pruning leaves alone."""
+"""Layers that give the network's outputs; pruning does not change them."""
 
 
 class SsdUse:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Extent", "SsdWeights", "load_start", "read_start"]
 
 Extent = Literal["whole", "features", "backbone"]
-"""How much is taken: all of it (`--resume`), all but the heads (`--pretrained-ssd`), the backbone (`--base-net`)."""
+"""How much is loaded: everything (`--resume`), all but the heads (`--pretrained-ssd`), the backbone (`--base-net`)."""
 
 _GROUPS = ("base_net", "source_layer_add_ons", "extras", "classification_headers", "regression_headers")
 _TAKEN: dict[Extent, tuple[str, ...]] = {"whole": _GROUPS, "features": _GROUPS[:3], "backbone": _GROUPS[:1]}

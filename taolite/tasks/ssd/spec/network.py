@@ -12,7 +12,7 @@ __all__ = ["DEPTHS", "MAPS", "Arch", "DSSDConfig", "SSDConfig"]
 
 Arch = Literal["resnet", "vgg", "darknet", "mobilenet_v1", "mobilenet_v2", "squeezenet", "googlenet", "efficientnet_b0"]
 DEPTHS = {"resnet": (10, 18, 34, 50, 101), "vgg": (16, 19), "darknet": (19, 53)}
-"""Of the archs that come in several; nlayers says nothing about the others."""
+"""Depths of the archs that have several; nlayers has no effect on the others."""
 MAPS = 6  # feature maps of TAO's SSD, whatever the backbone
 _WIDTHS = (0, 256, 512, 1024)  # channels of the prediction module
 
