@@ -1,7 +1,8 @@
-"""The one wrapper around foreign bytes: whatever a reader raises becomes the package's own error, with file and place.
+"""The one wrapper around untrusted data: any error that a reader raises becomes taolite's own error, with file and
+position.
 
-Readers check what they expect to be wrong and say so in their own words. This is for everything else: a number of five
-thousand digits, a path of three hundred letters, a list where a text belongs.
+Readers check for the errors they expect and report them in their own words. This wrapper is for all other errors: a
+number of five thousand digits, a path of three hundred letters, a list where a text is expected.
 """
 
 from __future__ import annotations
@@ -16,21 +17,22 @@ from taolite.formats.printing import printable
 
 __all__ = ["guarded", "reason"]
 
-_LONGEST = 160  # characters of a foreign message that are shown
+_LONGEST = 160  # characters shown of another library's message
 
 
 @contextmanager
 def guarded(path: Path | str, findings: Findings | None = None, *, place: str = "") -> Iterator[None]:
-    """Run the block; an error that is not ours becomes a finding on the file `path`, or a DataError without `findings`.
+    """Run the block; an error that is not taolite's becomes a finding on the file `path`, or a DataError without
+    `findings`.
 
     Args:
         path: the file that is read.
-        findings: takes the error, and the block ends there; None to raise it.
-        place: where in the file ("record 3"), for the message.
+        findings: collects the error, and the block ends there; None raises it.
+        place: the position in the file ("record 3"), for the message.
     """
     try:
         yield
-    except (TaoliteError, AssertionError):  # an assertion is our own mistake
+    except (TaoliteError, AssertionError):  # a failed assertion is our own bug
         raise
     except Exception as error:
         text = f"{place}: cannot be read ({reason(error)})" if place else f"cannot be read ({reason(error)})"
@@ -40,7 +42,7 @@ def guarded(path: Path | str, findings: Findings | None = None, *, place: str = 
 
 
 def reason(error: BaseException) -> str:
-    """A foreign error in one line."""
+    """Another library's error in one line."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     text = printable(" ".join(str(error).split()))

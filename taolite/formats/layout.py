@@ -1,4 +1,4 @@
-"""How a format is read and written: the two protocols that a row of `taolite.formats.registry` holds."""
+"""How a format is read and written: `Reader` and `Writing`, which a row of `taolite.formats.registry` holds."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from taolite.sample import Sample
 __all__ = ["Named", "Reader", "Target", "Writing", "class_names", "put"]
 
 Named = Sequence[tuple[str, Sample]]
-"""File name of a picture as it is written, and its sample."""
+"""The file name that a picture is written under, and its sample."""
 
 
 class Reader(Protocol):
-    """Reads a data set; what cannot be used goes to the findings, and nothing is raised for it."""
+    """Reads a data set. Anything that cannot be used goes to the findings; it raises no error."""
 
     def __call__(
         self,
@@ -34,18 +34,18 @@ class Reader(Protocol):
 
         Args:
             root: a folder, or one label file.
-            only: keep the images of these stems.
-            split: keep one of the format's splits (`Format.splits`), by any of its names.
+            only: keep only the images with these stems.
+            split: keep only one of the format's splits (`Format.splits`), by any of its names.
             outside: allow pictures that a label file names outside `root` and its parent folder.
-            findings: takes everything that is wrong.
+            findings: collects every problem.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a data set is written: into `root`, which is called `title` in the end. `lists`: the samples of each list.
-    `classes`: the names of the classes in their order."""
+    """Where a data set is written. root: the folder to write into. title: its final name. lists: the samples of each
+    list. classes: the names of the classes, in order."""
 
     root: Path
     title: str
@@ -57,10 +57,13 @@ class Target:
 class Writing:
     """How a format is written.
 
-    labels: writes the label files; pictures are in `root / pictures` already. pictures: the folder for pictures, "" for
-    the root itself. keeps: what labels have beyond class and box, as far as the format has a place for it: the words of
-    `taolite.formats.losses`, and `no-area` for points and lines. cut: cut boxes at the edges of their picture.
-    one_extension: pictures need one extension. require: raises DataError for class names that cannot be written.
+    labels: writes the label files; the pictures are already in `root / pictures`.
+    pictures: the folder for pictures, "" for the root itself.
+    keeps: the label fields beyond class and box that the format can store, in the words of `taolite.formats.losses`,
+    and `no-area` for points and lines.
+    cut: whether boxes are cut at the edges of their picture.
+    one_extension: whether all pictures need the same extension.
+    require: raises DataError for class names that cannot be written.
     """
 
     labels: Callable[[Named, Target], None]
@@ -77,8 +80,8 @@ def class_names(named: Named) -> list[str]:
 
 
 def put(path: Path, text: str) -> None:
-    """Write a label file; its folders are made. Raises DataError for text that is no Unicode (half a character, or the
-    bytes of a file name that are no UTF-8)."""
+    """Write a label file and make its folders. Raises DataError for text that is not valid Unicode (half a character,
+    or the bytes of a file name that is not UTF-8)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         path.write_text(text, encoding="utf-8", newline="\n")

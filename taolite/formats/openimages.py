@@ -1,11 +1,11 @@
-"""Open Images as pytorch-ssd takes it: a table of boxes for each split, and pictures by id.
+"""Open Images in pytorch-ssd's layout: a table of boxes for each split, and pictures by id.
 
     ROOT/sub-{train,validation,test}-annotations-bbox.csv      (or train-annotations-bbox.csv, oidv6-train-...)
     ROOT/{train,validation,test}/<ImageID>.jpg                 (or images/<split>/..., or wherever ImageID says)
     ROOT/class-descriptions*.csv                               names of LabelName, where a table has no ClassName
 
-Columns go by name. Coordinates are fractions of the picture, edges continuous. One list of classes, sorted, serves all
-splits: pytorch-ssd numbers the classes of each table by itself (reference/jetson_workflows.md 4.3).
+Columns are found by name. Coordinates are fractions of the picture, edges continuous. All splits share one sorted list
+of classes; pytorch-ssd numbers the classes of each table separately (reference/jetson_workflows.md 4.3).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _MARKS = {
     "IsInside": "inside",
 }
 _WORD = "class-descriptions"
-_FARTHEST = 1.0  # how far beyond its picture, in pictures, a box may reach; farther, it is in pixels
+_FARTHEST = 1.0  # picture sizes that a box may reach beyond its picture; farther boxes are in pixels
 
 
 def read_openimages_set(
@@ -55,25 +55,26 @@ def read_openimages_set(
     groups: bool = True,
     skip_bad: bool = False,
 ) -> DataPart:
-    """One part of an Open Images folder, ready to train on.
+    """One part of an Open Images folder, ready for training.
 
     Args:
         root: the folder that holds the tables.
-        split: `train`; `test` for the images to validate on (those of `validation` where the test table is missing or
-            empty, and a fifth of `train` where both are); or `validation`.
-        classes: the classes there are (those of a model); the names of all tables, sorted, where it is None.
+        split: `train`, `test` or `validation`. `test` gives the images to validate on: those of `validation` where the
+            test table is missing or empty, and a fifth of `train` where both are.
+        classes: the classes of an existing model; None for the names of all tables, sorted.
         depictions: whether drawings of an object (`IsDepiction` 1) count.
         groups: whether boxes around a group (`IsGroupOf` 1) count.
-        skip_bad: rows and pictures that cannot be read are left out with a warning; otherwise an error.
+        skip_bad: leave out rows and pictures that cannot be read, with a warning; otherwise they are an error.
 
     Returns:
         Samples in the order of the table, boxes in pixels, cut to their picture. Images whose picture is missing are
-        left out and told.
+        left out and reported.
 
     Raises:
         PathError: no such folder.
         UsageError: another split.
-        DataError: no table of the split, no class, no image left, or all that cannot be read.
+        DataError: the split has no table, no class or no image is left, or rows or pictures cannot be read (all of them
+            are listed).
     """
     part = _WORDS.get(split, split)
     if part not in SPLITS:
@@ -107,9 +108,10 @@ def read_openimages_set(
 
 
 def read_openimages_classes(root: Path | str) -> tuple[tuple[str, ...], list[Notice]]:
-    """The names of all tables of an Open Images folder, sorted, and what is to be said of them. No picture is read.
+    """The names of all tables of an Open Images folder, sorted, and notices about them. No picture is read.
 
-    Raises PathError for no such folder, DataError for tables that cannot be read, no table that trains and no class.
+    Raises PathError if the folder does not exist; DataError for tables that cannot be read, for no training table, and
+    for no class.
     """
     root, findings = _folder(root), Findings()
     tables = _read_tables(root, findings)
@@ -136,14 +138,14 @@ def _sorted_names(named: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def looks_like(path: Path) -> bool:
-    """Whether a CSV file is a table of Open Images' boxes."""
+    """Whether a CSV file is an Open Images table of boxes."""
     with open(path, encoding="utf-8-sig", errors="replace") as stream:
         header = stream.readline().strip().split(",")
     return {"ImageID", *_CORNERS} <= set(header)
 
 
 def splits(root: Path) -> tuple[str, ...]:
-    """The splits that there is a table of."""
+    """The splits that have a table."""
     return tuple(table.split for table in _read_tables(root, Findings()))
 
 
@@ -155,7 +157,7 @@ def read(
     outside: bool = False,
     findings: Findings,
 ) -> list[Sample]:
-    """Samples of every table at or below `root`, or of that of `split` (see `layout.Reader`)."""
+    """The samples of every table at or below `root`, or of the table of `split` (see `layout.Reader`)."""
     tables = [
         table for table in _read_tables(root, findings) if split is None or split_name(split) == split_name(table.split)
     ]
@@ -173,17 +175,17 @@ def read(
 
 @dataclass(frozen=True)
 class _Row:
-    """One box: fractions of the picture (x1, y1, x2, y2), `name` as the table has it."""
+    """One box: fractions of the picture (x1, y1, x2, y2), and `name` as the table spells it."""
 
     name: str
     box: tuple[float, float, float, float]
     line: int
-    marks: frozenset[str]  # of IsOccluded, IsTruncated, IsGroupOf, IsDepiction, IsInside, those that are 1
+    marks: frozenset[str]  # those of IsOccluded, IsTruncated, IsGroupOf, IsDepiction, IsInside that are 1
 
 
 @dataclass(frozen=True)
 class _Table:
-    """The boxes of one split by image; `coded` where they are named by LabelName alone."""
+    """The boxes of one split by image; `coded` if boxes have only a LabelName."""
 
     path: Path
     split: str
@@ -203,7 +205,8 @@ def _choose(root: Path, part: str, filled: Sequence[_Table]) -> _Table:
 
 
 def _read_tables(root: Path, findings: Findings) -> list[_Table]:
-    """The tables of the splits, in their order; one for each, the selected one (`sub-`) where there are several."""
+    """The tables of the splits, in the order of the splits; one a split, the subset table (`sub-`) where there are
+    several."""
     if root.is_file():
         split = next((split for split in SPLITS if split in root.name), "train")
         return [table] if (table := _read_table(root, split, findings)) else []
@@ -269,7 +272,7 @@ def _without(table: _Table, depictions: bool, groups: bool) -> tuple[_Table, lis
 
 
 def _class_names(root: Path, tables: Sequence[_Table]) -> tuple[dict[str, str], list[Notice]]:
-    """The class of each name that the tables have; codes (`/m/01g317`) go through the class descriptions."""
+    """The class of each name in the tables; codes (`/m/01g317`) are looked up in the class descriptions."""
     found = {row.name for table in tables if not table.coded for rows in table.rows.values() for row in rows}
     codes = {row.name for table in tables if table.coded for rows in table.rows.values() for row in rows}
     described = _descriptions(root) if codes else {}
@@ -293,7 +296,7 @@ def _descriptions(root: Path) -> dict[str, str]:
 def _to_samples(
     root: Path, table: _Table, named: Mapping[str, str], findings: Findings, *, only: frozenset[str] | None = None
 ) -> tuple[list[Sample], list[str]]:
-    """The samples of a table, and the images that have no picture."""
+    """The samples of a table, and the images without a picture."""
     pictures, top = Pictures(root), root if root.is_dir() else root.parent
     samples, missing = [], []
     for name, rows in table.rows.items():

@@ -1,11 +1,11 @@
-"""Samples in few bytes, behind the sequence that everything takes: columns instead of objects.
+"""Compact samples: a sequence of samples stored as columns instead of objects.
 
-A block holds up to 4 096 samples as arrays. A sample costs 8 bytes, its image's path below the folder all share, and
-its size where sizes differ; a label 17 bytes (33 where a coordinate needs a double). A column whose values are all the
-same costs nothing, any other the narrowest type that loses nothing. `nbytes` says what it comes to.
+A block holds up to 4 096 samples as arrays. A sample costs 8 bytes, its image path below the shared folder, and its
+size where sizes differ; a label costs 17 bytes (33 where a coordinate needs a double). A column whose values are all
+equal costs nothing; any other column uses the narrowest type that loses nothing. `nbytes` gives the total.
 
-What training and scoring look at is kept: image, size, source, and of a label name, box, difficult and line. Its other
-fields come back as a `Label`'s defaults.
+Everything that training and scoring use is kept: image, size, source, and of a label its name, box, difficult and line.
+The other fields of a `Label` come back as defaults.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from taolite.sample import Label, Sample
 
 __all__ = ["BLOCK", "Block", "Column", "PackedSamples", "Texts", "pack", "packed_blocks"]
 
-BLOCK = 1 << 12  # samples; while one is packed its objects are held
+BLOCK = 1 << 12  # samples; packing a block holds that many sample objects in memory
 
 Column = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Texts:
-    """N texts as UTF-8: what all begin with, then the rest of each, one behind the other in `bytes_b` (B,) uint8;
-    text i ends at `ends_n[i + 1]` (N + 1,)."""
+    """N texts as UTF-8: their common beginning, then the rest of each text, concatenated in `bytes_b` (B,) uint8. Text
+    i ends at `ends_n[i + 1]` (N + 1,)."""
 
     shared: str
     bytes_b: Column
@@ -45,7 +45,7 @@ class Texts:
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> Texts:
-        """Paths share whole folders; texts that are all the same share all of it."""
+        """Store texts. Paths share only whole folders; texts that are all equal are stored once."""
         shared = os.path.commonprefix(texts)  # noqa: RUF071 (cut at a slash below)
         if any(text != shared for text in texts):
             shared = shared[: shared.rfind("/") + 1]
@@ -58,10 +58,11 @@ class Texts:
 
 @dataclass(frozen=True)
 class Block:
-    """N samples with L labels in all. `folder` and `suffix` go around every image's path. In `sources`, where there
-    are any, an empty text is none. The columns, whose shapes end in n for samples and l for labels:
+    """N samples with L labels in all. Every image path is `folder`, its own part, and `suffix`. `sources` is None if no
+    sample has a source; an empty text in it means no source. Columns, with shapes that end in n for samples and l for
+    labels:
 
-    heights_n, widths_n, label_ends_n (N + 1,); kinds_l: places in `names`; boxes_l4, difficult_l, lines_l.
+    heights_n, widths_n, label_ends_n (N + 1,); kinds_l: indices in `names`; boxes_l4, difficult_l, lines_l.
     """
 
     images: Texts
@@ -70,11 +71,11 @@ class Block:
     columns: Mapping[str, Column]
     folder: str = ""
     suffix: str = ""
-    known_digest: str = ""  # where it was computed before
+    known_digest: str = ""  # the digest, if it was computed before
 
     @classmethod
     def of(cls, samples: Sequence[Sample]) -> Block:
-        """Pack samples, at least one."""
+        """Pack samples; at least one is needed."""
         labels = [label for sample in samples for label in sample.labels]
         names = {name: kind for kind, name in enumerate(dict.fromkeys(label.name for label in labels))}
         sources = [str(sample.source or "") for sample in samples]
@@ -126,7 +127,7 @@ class Block:
 
     @cached_property
     def digest(self) -> str:
-        """64 hex digits over image names without folder and `suffix`, sizes and labels, in order."""
+        """64 hex digits: a hash of image names without folder and `suffix`, sizes and labels, in order."""
         if self.known_digest:
             return self.known_digest
         column, digest = self.columns, hashlib.sha256()
@@ -149,7 +150,7 @@ _DIGESTED = {
 
 
 class PackedSamples(Sequence[Sample]):
-    """Blocks of samples, one behind the other; a sample is made when it is asked for."""
+    """A sequence of blocks of samples; a `Sample` object is made only when it is asked for."""
 
     def __init__(self, blocks: Iterable[Block] = ()) -> None:
         self.blocks = tuple(block for block in blocks if len(block))
@@ -176,15 +177,15 @@ class PackedSamples(Sequence[Sample]):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory, or of mapped files, that they take."""
+        """Bytes of memory, or of mapped files, that the samples take."""
         return sum(block.nbytes for block in self.blocks)
 
     def name_counts(self) -> Counter[str]:
-        """How many labels have each name, in the order the names are met."""
+        """How many labels have each name, in order of first occurrence."""
         return sum((block.name_counts() for block in self.blocks), Counter[str]())
 
     def digest(self) -> str:
-        """64 hex digits over the image names, sizes and labels, in order, and over where blocks end."""
+        """64 hex digits: a hash of image names, sizes and labels, in order, and of the block boundaries."""
         digests = [[block.digest, block.suffix] for block in self.blocks]
         return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 
@@ -194,18 +195,18 @@ class PackedSamples(Sequence[Sample]):
 
 
 def pack(samples: Iterable[Sample]) -> PackedSamples:
-    """Pack samples as they come; what is packed already stays as it is."""
+    """Pack samples as they arrive; samples that are already packed stay as they are."""
     return samples if isinstance(samples, PackedSamples) else PackedSamples(packed_blocks(samples))
 
 
 def packed_blocks(samples: Iterable[Sample]) -> Iterator[Block]:
-    """Blocks of `BLOCK` samples, the last one smaller, each as soon as its samples have come."""
+    """Blocks of `BLOCK` samples, the last one smaller; each is given as soon as its samples have arrived."""
     upcoming = iter(samples)
     return (Block.of([first, *islice(upcoming, BLOCK - 1)]) for first in upcoming)
 
 
 def narrow(values: Sequence[Any], *, floats: bool = False) -> Column:
-    """Values as a column of the narrowest type that holds them all; equal rows are stored once."""
+    """Values as a column of the narrowest type that holds them all; if all rows are equal, one is stored."""
     if floats:
         wide = np.array(values, np.float64)
         with np.errstate(over="ignore"):
@@ -221,5 +222,5 @@ def narrow(values: Sequence[Any], *, floats: bool = False) -> Column:
 
 
 def stored_bytes(column: Column) -> int:
-    """What a column takes: of one that repeats a row, that row."""
+    """The bytes that a column takes; a column that repeats one row takes the bytes of that row."""
     return column.itemsize if column.ndim and column.strides[0] == 0 else column.nbytes

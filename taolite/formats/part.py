@@ -1,7 +1,8 @@
-"""One part of a detection data set as a trainer takes it: samples, classes, and notices for the user.
+"""One part of a detection data set, ready for training: samples, classes, and notices for the user.
 
-What the readers of whole trainer layouts (`voc_sets`, `openimages`) share: labels of classes that are not trained, or
-without area inside their picture, are left out by file and line. A picture without any label left stays, as background.
+The readers of whole trainer layouts (`voc_sets`, `openimages`) share this code. Labels of other classes, and labels
+without area inside their picture, are left out and reported by file and line. A picture with no label left stays, as
+background.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from taolite.sample import Label, Sample
 __all__ = ["BACKGROUND", "DataPart", "fit_labels", "own_split", "read_labels", "strangers", "summarise", "tell"]
 
 BACKGROUND = "BACKGROUND"  # pytorch-ssd's name of class 0, which no label has
-_SHOWN = 3  # findings of one kind that are told one by one
-_PERCENT, _SEED = 20, 42  # of our own split
+_SHOWN = 3  # findings of one kind that are reported one by one
+_PERCENT, _SEED = 20, 42  # % of the samples for validation, and random seed, of our own split
 
 
 class DataPart(NamedTuple):
-    """Samples, classes without the background in the order of their numbers, notices for the reader, and the names of
-    labels that are none of the classes, with how many there are."""
+    """Samples; classes without background, in the order of their numbers; notices for the user; and the label names
+    that are not among the classes, with the number of labels of each."""
 
     samples: list[Sample]
     classes: tuple[str, ...]
@@ -38,22 +39,23 @@ class DataPart(NamedTuple):
 
 
 def fit_labels(samples: Sequence[Sample], classes: Sequence[str], findings: Findings) -> list[Sample]:
-    """The samples with the labels that can be trained: of `classes`, cut to their picture, with an area there.
+    """The samples with the labels that can be trained on: labels of `classes`, cut to their picture, with an area
+    there.
 
-    A name that differs from a class in its case alone is taken for it. What is left out goes to `findings` as notes.
+    A name that differs from a class only in case counts as that class. Labels left out go to `findings` as notes.
     """
     return [replace(sample, labels=tuple(_fit_labels(sample, classes, findings))) for sample in samples]
 
 
 def strangers(samples: Sequence[Sample], classes: Sequence[str]) -> Mapping[str, int]:
-    """The names that `fit_labels` finds no class for, and how many labels have each."""
+    """The names for which `fit_labels` finds no class, and how many labels have each."""
     names = Counter(label.name for sample in samples for label in sample.labels)
     return {name: count for name, count in sorted(names.items()) if _class_of(name, classes) is None}
 
 
 def read_labels(path: Path) -> tuple[tuple[str, ...], list[Notice]]:
-    """The classes of a `labels.txt`, one a line, without background; blank lines, a line BACKGROUND and names that
-    occur a second time are no classes, and are told. Raises DataError where no class is left."""
+    """The classes of a `labels.txt`, one a line, without background. Blank lines, a line BACKGROUND and repeated names
+    are ignored and reported. Raises DataError where no class is left."""
     lines = [line.strip() for line in read_whole(path).splitlines()]
     while lines and not lines[-1]:
         lines.pop()
@@ -93,7 +95,8 @@ def own_split(root: Path, split: str, samples: Sequence[Sample]) -> tuple[list[S
 def tell(
     source: Path, names: Sequence[str], of: int, what: str, *, level: Literal["info", "warning"] = "warning"
 ) -> list[Notice]:
-    """One notice on the images `names` of the `of` images of `source`, the first ten by name; none for none."""
+    """One notice on the images `names` of the `of` images of `source`, with the first ten names; no notice if `names`
+    is empty."""
     if not names:
         return []
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
@@ -102,7 +105,7 @@ def tell(
 
 
 def summarise(root: Path, findings: Sequence[Finding]) -> list[Notice]:
-    """Warnings for the first three findings of each kind, and how many more there are of it."""
+    """Warnings for the first three findings of each kind, and the number of further findings of that kind."""
     notices = []
     for kind, count in count_by_kind(findings).items():
         shown = [finding for finding in findings if finding.kind == kind][:_SHOWN]
@@ -143,7 +146,7 @@ def _class_of(name: str, classes: Sequence[str]) -> str | None:
 
 
 def _cut(label: Label, size_hw: tuple[int, int]) -> tuple[float, float, float, float] | None:
-    """The part of a box that lies in the picture; None where nothing does."""
+    """The part of a box that lies in the picture; None where no part does."""
     x1, y1, x2, y2 = label.box
     height, width = size_hw
     cut = (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height)))

@@ -1,11 +1,11 @@
-"""Where the pictures of a data set lie, whatever its folders are called.
+"""Finding the pictures of a data set, whatever its folders are called.
 
-Label files name their picture by path, by file name, by stem or not at all, and folders move. So every picture
-below the root is listed once, and a label file gets the one that fits its name and lies nearest to it: most leading
-folders in common, then most folder names in common (`labels/train` and `images/train`).
+Label files name their picture by path, by file name, by stem or not at all, and folders are moved. So every picture
+below the root is listed once. A label file gets the nearest picture that fits its name: the one with the most leading
+folders in common, then the most folder names in common (`labels/train` and `images/train`).
 
-What systems leave behind is passed over everywhere: names that begin with a dot (`._a.jpg`, `.DS_Store`) and the folder
-`__MACOSX`.
+Files that operating systems leave behind are always ignored: names that begin with a dot (`._a.jpg`, `.DS_Store`) and
+the folder `__MACOSX`.
 """
 
 from __future__ import annotations
@@ -37,19 +37,20 @@ __all__ = [
     "stem_of",
 ]
 
-LABEL_FOLDERS = ("annotations", "labels", "label_2", "label", "xml", "json")  # what folders of labels are called
-_NO_LABELS = ("readme", "license", "requirements")  # how texts begin that lie beside labels and hold none
+LABEL_FOLDERS = ("annotations", "labels", "label_2", "label", "xml", "json")  # usual names of label folders
+_NO_LABELS = ("readme", "license", "requirements")  # first words of text files without labels that lie beside labels
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is passed over: hidden, or what macOS leaves in archives."""
+    """Whether a file or folder of this name is ignored: it is hidden, or macOS adds it to archives."""
     return name.startswith(".") or name == "__MACOSX"
 
 
 def files_below(root: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Files below `root` (or `root` itself) whose lower-case suffix is in `suffixes`, sorted; without hidden ones.
+    """Files below `root` (or `root` itself) whose lower-case suffix is in `suffixes`, sorted, without hidden ones.
 
-    Links to folders are followed, as large sets are linked, but no folder comes twice and none that holds `root`.
+    Links to folders are followed, because large data sets often use them. No folder is read twice, and no folder that
+    holds `root` is read.
     """
     if is_file(root):
         return [root] if root.suffix.lower() in suffixes else []
@@ -62,7 +63,7 @@ def files_below(root: Path, suffixes: tuple[str, ...]) -> list[Path]:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is a file or folder of this name; False too for a name that no system can have."""
+    """Whether a file or folder of this name exists; False too for a name that no file system allows."""
     try:
         return path.exists()
     except (OSError, ValueError):
@@ -70,7 +71,7 @@ def exists(path: Path) -> bool:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file of this name is there; False too for a name that no system can have."""
+    """Whether a file of this name exists; False too for a name that no file system allows."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -78,9 +79,9 @@ def is_file(path: Path) -> bool:
 
 
 def is_below(path: Path, root: Path) -> bool:
-    """Whether a path stays below the parent folder of `root`, the folder that was given, once its `..` are followed.
+    """Whether a path, with its `..` resolved, stays below the parent folder of `root`, the folder that the user gave.
 
-    Of a folder directly below `/` it needs to stay below the folder itself.
+    If that folder lies directly below `/`, the path must stay below the folder itself.
     """
     top = os.path.abspath(root if root.is_dir() else root.parent)  # noqa: PTH100  (links are not followed)
     parent = os.path.dirname(top)  # noqa: PTH120
@@ -89,7 +90,7 @@ def is_below(path: Path, root: Path) -> bool:
 
 
 def leads_outside(name: str) -> bool:
-    """Whether a relative name, as records and lists have it, leaves the folder it is taken in and that one's parent.
+    """Whether a relative name from a record or list leads outside its base folder and the parent of that folder.
 
     >>> [leads_outside(name) for name in ("images/a", "../images/a", "../../a", "a/../../../b", "/etc/a")]
     [False, False, True, True, True]
@@ -103,9 +104,9 @@ def leads_outside(name: str) -> bool:
 
 
 def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Every folder and the names of its files; what lies below `root` itself comes before what is only linked.
+    """Every folder and the names of its files; folders below `root` itself come before folders that are only linked.
 
-    Pipes and devices are no files: opening one may wait for ever.
+    Pipes and devices are left out, because opening one may wait for ever.
     """
     above = {str(folder) for folder in root.resolve().parents}
     seen: set[str] = set()
@@ -137,7 +138,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
-    """What lies in a folder, by name; nothing where it may not be listed."""
+    """The entries of a folder, by name; none where the folder may not be read."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
@@ -163,9 +164,10 @@ def label_texts(
 ) -> list[Path]:
     """The text files below `root` that hold labels, of those that are `wanted`; `root` itself where it is a file.
 
-    These are: every file that `looks_like` labels; in a folder with such a file every empty one (a background image);
-    and of pictures without another label file the empty one of that name, and in a folder with labels any one of that
-    name, so that its bad line is reported. Any other text among labels, or named as a picture, is noted as not read.
+    Label files are: every file that `looks_like` labels; in a folder with such a file, every empty file (a background
+    image). For a picture without another label file, a text of the picture's name is one too if it is empty, or if its
+    folder holds labels, so that its bad line is reported. Any other text that lies among labels or has a picture's name
+    is noted as not read.
     """
     if root.is_file():
         return [root]
@@ -205,14 +207,15 @@ class Pictures:
     def find(self, name: str, *, near: Path) -> Path | None:
         """The picture called `name` (a path, a file name or a stem) that lies nearest to the file `near`.
 
-        A name as it stands in an address (`my%20photo.jpg`) is decoded where no picture has it as it is.
+        A URL-encoded name (`my%20photo.jpg`) is decoded if no picture has the name as it stands.
         """
         candidates = self._by_stem.get(stem_of(name)) or self._by_stem.get(stem_of(unquote(name))) or []
         wanted = PurePosixPath(name.replace("\\", "/")).name
         return min(candidates, key=lambda path: _distance(path, near, wanted), default=None)
 
     def unlabelled(self, used: Iterable[Path], *, only: frozenset[str] | None) -> list[Path]:
-        """Pictures that no label file names, in folders that hold labelled ones, among the stems of `only`."""
+        """Pictures that no label file names, in folders that hold labelled pictures; with `only`, just those of these
+        stems."""
         taken = set(used)
         folders = {path.parent for path in taken}
         every = (path for paths in self._by_stem.values() for path in paths)
@@ -242,7 +245,7 @@ def named_picture(
 def measure(image: Path, findings: Findings, stream: IO[bytes] | None = None) -> tuple[int, int] | None:
     """(height, width) of a picture from its header, or None where it has none; the reason goes to `findings`.
 
-    With `stream` the file's bytes come from there, and an error of its server is raised.
+    With `stream` the bytes are read from it, and an error of its server is raised.
     """
     try:
         return read_size(image, stream=stream)

@@ -1,4 +1,5 @@
-"""Parts of files, from a disk or over HTTP (Range requests, one connection kept open for each thread and server)."""
+"""Byte ranges of files, from a disk or over HTTP (Range requests; one connection stays open for each thread and
+server)."""
 
 from __future__ import annotations
 
@@ -20,31 +21,31 @@ _ATTEMPTS = 5
 _TIMEOUT_S = 60.0
 _REFUSED = (401, 403, 404, 410)
 _MOVED = (301, 302, 303, 307, 308)
-_NEAR = 1 << 17  # bytes that are sooner read through than skipped with a request (docs/scale.md)
-_LEAST, _MOST = 1 << 12, 1 << 22  # bytes of one request: where a stream jumps, and where it has been read through
+_NEAR = 1 << 17  # bytes; shorter gaps are faster to read than to skip by a new request (docs/scale.md)
+_LEAST, _MOST = 1 << 12, 1 << 22  # bytes of one request: after a jump, and in sequential reading
 _opened = threading.local()
 
 
 class Version(NamedTuple):
-    """What tells one state of a file from another: its size in bytes, and of a file the time of its last change in ns,
-    of an address the ETag or Last-Modified that its server gives; "" where it gives neither."""
+    """Identifies one state of a file: its size in bytes and a stamp. The stamp of a file is the time of its last change
+    in ns. The stamp of a URL is the ETag or Last-Modified of its server, "" where the server sends neither."""
 
     size: int
     stamp: int | str
 
 
 def is_url(name: str) -> bool:
-    """Whether a name is an address that can be read over HTTP."""
+    """Whether a name is a URL that can be read over HTTP."""
     return name.startswith(("http://", "https://"))
 
 
 def located(spelled: str, resolve: Callable[[str], Path]) -> str:
-    """A path or address as a spec spells it, on this machine."""
+    """A path or URL as a spec spells it -> the path or URL on this machine."""
     return spelled if is_url(spelled) else str(resolve(spelled))
 
 
 def version_of(name: str) -> Version:
-    """The version of a file or address as it is now. Raises PathError, DataError, as `read_range` does."""
+    """The current version of a file or URL. Raises PathError, DataError, as `read_range` does."""
     if not is_url(name):
         try:
             return _version_of_file(Path(name).stat())
@@ -59,11 +60,11 @@ def version_of(name: str) -> Version:
 def read_range(
     name: str, offset: int, size: int, *, version: Version | None = None, pause: Callable[[float], None] | None = None
 ) -> bytes:
-    """`size` bytes of a file or address from `offset`, fewer at its end.
+    """`size` bytes of a file or URL from `offset`, fewer at its end.
 
-    Over HTTP a passing fault is tried again, 5 times in all, after 1, 2, 3 and 4 seconds. Raises PathError for what is
-    not there, DataError for a server that does not serve parts or does not come back, and for a file that is no longer
-    of `version`.
+    Over HTTP a temporary error is retried: 5 attempts in all, with waits of 1, 2, 3 and 4 seconds. Raises PathError for
+    a file that does not exist; DataError for a server that does not support ranges or stays unavailable, and for a file
+    that is no longer of `version`.
     """
     if is_url(name):
         data, found = _fetch(name, offset, size, pause)
@@ -129,7 +130,7 @@ def _request(name: str, offset: int, size: int) -> tuple[int, bytes, HTTPMessage
     try:
         connections[key].request("GET", target, headers={"Range": f"bytes={offset}-{offset + size - 1}"})
         response = connections[key].getresponse()
-        if response.status == 200:  # the whole of it: nobody wants to wait for that
+        if response.status == 200:  # the whole file, which may be very large
             connections.pop(key).close()
             return 200, b"", response.headers
         data = response.read()
@@ -140,10 +141,11 @@ def _request(name: str, offset: int, size: int) -> tuple[int, bytes, HTTPMessage
 
 
 def open_stream(name: str, version: Version, *, least: int = _LEAST) -> IO[bytes]:
-    """A file or address to read and move in.
+    """A file or URL as a stream that can seek.
 
-    Over HTTP it comes in pieces: `least` bytes where the stream has jumped, more and more, up to 4 MiB, where it is
-    read through; bytes skipped count as read where they cost less than a request. Reading raises StreamError.
+    Over HTTP it is read in pieces: `least` bytes after a jump, then larger and larger pieces, up to 4 MiB, in
+    sequential reading. Skipped bytes count as read where reading them costs less than a request. Reading raises
+    StreamError.
     """
     if is_url(name):
         return io.BufferedReader(_Pieces(name, version, least))
@@ -154,7 +156,7 @@ def open_stream(name: str, version: Version, *, least: int = _LEAST) -> IO[bytes
 
 
 class _Pieces(io.RawIOBase):
-    """An address as a stream that holds one piece of it."""
+    """A URL as a stream that holds one piece of it in memory."""
 
     def __init__(self, name: str, version: Version, least: int) -> None:
         self._name, self._version = name, version

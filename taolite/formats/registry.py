@@ -32,9 +32,12 @@ __all__ = ["ROWS", "Format", "find_format", "format_names"]
 class Format:
     """One label format.
 
-    name: as `--from` and `--to` take it. suffixes: of its label files, in lower case; none where pictures alone tell.
-    looks_like: whether a label file (without suffixes: the whole folder) is of this format. read: gives samples.
-    splits: the splits a data set has without a list. write: None where the format is only read.
+    name: the value for `--from` and `--to`.
+    suffixes: suffixes of its label files, in lower case; none if the format has only pictures.
+    looks_like: whether a label file (without suffixes: the whole folder) is of this format.
+    read: gives the samples.
+    splits: the splits that a data set has without a list.
+    write: None if the format can only be read.
     """
 
     name: str
@@ -46,7 +49,7 @@ class Format:
 
 
 def _in_folders(*suffixes: str) -> Callable[[Path], Sequence[str]]:
-    """The splits of a format whose label files lie in folders of that name."""
+    """The splits of a format whose label files lie in folders named after their split."""
     return lambda root: folder_names(root, suffixes)
 
 
@@ -66,12 +69,13 @@ ROWS: dict[str, Format] = {
 
 
 def format_names(*, written: bool = False) -> tuple[str, ...]:
-    """The names of all formats, or of those that can be `written`."""
+    """The names of all formats, or with `written` of those that can be written."""
     return tuple(name for name, row in ROWS.items() if row.write is not None or not written)
 
 
 def find_format(name: str, *, written: bool = False) -> Format:
-    """The row of a format. Raises UsageError, with the nearest name, for one that is not there or cannot be written."""
+    """The row of a format. Raises UsageError, with the nearest name, for a format that does not exist or cannot be
+    written."""
     row = ROWS.get(name)
     if row is not None and (row.write is not None or not written):
         return row

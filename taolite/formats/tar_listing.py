@@ -1,7 +1,8 @@
-"""What lies in a tar file: names, places and sizes of its members and, where that is asked for, of its pictures.
+"""The members of a tar file: their names, offsets and sizes in bytes and, on request, the heights and widths of
+pictures.
 
-A listing reads the headers of a tar; with sizes, the beginning and the end of every picture too, in the same pass. It
-is kept in an index (`taolite.formats.index_file`), so that a tar is listed once.
+A listing reads the headers of a tar; with picture sizes, also the beginning and the end of every picture, in the same
+pass. It is saved in an index (`taolite.formats.index_file`), so each tar is listed only once.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ __all__ = ["TarListing", "key_of", "list_tar"]
 
 _PICTURES = (*EXTENSIONS, ".pgm", ".gif")
 _COLUMNS = ("keys_m", "offsets_m", "sizes_m", "heights_m", "widths_m")
-_HEAD = 1 << 14  # bytes in which most pictures say how large they are
+_HEAD = 1 << 14  # bytes; enough for the size in the header of most pictures
 
 
 @dataclass(frozen=True)
 class TarListing:
-    """The files in a tar, M of them, hidden ones left out: `names`, their keys (M,) uint64, offsets and sizes in bytes.
+    """The M files in a tar, without hidden ones: `names`, their keys (M,) uint64, offsets and sizes in bytes.
 
-    Of a measured one heights and widths (M,) in pixels too, 0 for what is no picture and for those that `faults` tell
-    of; None otherwise.
+    A measured listing also has heights and widths (M,) in pixels, 0 for files that are not pictures and for those in
+    `faults`; otherwise they are None.
     """
 
     tar: str
@@ -56,8 +57,8 @@ class TarListing:
         return len(self.keys_m)
 
     def pictures(self, extensions: tuple[str, ...]) -> Iterator[tuple[Path, tuple[int, int] | None]]:
-        """Of a measured listing the pictures with one of these extensions, in any case: name and (height, width), None
-        for one of the `faults`."""
+        """The pictures of a measured listing with one of these extensions, in any case: name and (height, width), None
+        for a picture in `faults`."""
         assert self.heights_m is not None, "sizes were asked for"
         assert self.widths_m is not None, "they come together"
         for at, size_hw in enumerate(zip(self.heights_m.tolist(), self.widths_m.tolist(), strict=True)):
@@ -67,13 +68,13 @@ class TarListing:
 
 
 def key_of(name: str) -> int:
-    """64 bits that stand for a member's name, with or without `./` before it."""
+    """A 64-bit hash of a member's name; `./` before the name makes no difference."""
     name = PurePosixPath(name).as_posix()
     return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "little")
 
 
 def list_tar(tar: str, *, measured: bool = False) -> TarListing:
-    """The listing of a tar file or address. Raises PathError, DataError."""
+    """The listing of a tar file or URL. Raises PathError, DataError."""
     bound, target = bound_to(tar), index_path(tar)
     kept = read_index(target, bound, partial(_kept, tar, bound.version))
     if kept is not None and (kept.heights_m is not None or not measured):
@@ -92,7 +93,7 @@ def _listed(tar: str, version: Version, measured: bool) -> TarListing:
     try:
         with stream, tarfile.open(fileobj=stream, mode="r:") as opened:
             while (member := opened.next()) is not None:
-                opened.members.clear()  # type: ignore[attr-defined]  # it would keep every one
+                opened.members.clear()  # type: ignore[attr-defined]  # tarfile would keep every member in memory
                 name = PurePosixPath(member.name)
                 if not member.isfile() or any(map(is_hidden, name.parts)):
                     continue
@@ -120,7 +121,7 @@ def _listed(tar: str, version: Version, measured: bool) -> TarListing:
 
 
 def _size_of(name: Path, stream: IO[bytes] | None, findings: Findings) -> tuple[int, int]:
-    """(height, width) of a picture, (0, 0) for anything else; why a picture has none goes to `findings`."""
+    """(height, width) of a picture, (0, 0) for any other file; why a picture has no size goes to `findings`."""
     if name.suffix.lower() not in _PICTURES:
         return 0, 0
     assert stream is not None, "the member is a file"
@@ -135,7 +136,7 @@ def _saved(listing: TarListing, put: Put) -> dict[str, Any]:
 
 
 def _kept(tar: str, version: Version, kept: SavedColumns) -> TarListing:
-    """The listing of an index. Raises ValueError for columns that do not go together."""
+    """The listing saved in an index. Raises ValueError for columns that do not fit together."""
     found = kept.contents
     columns: dict[str, Any] = {name: kept.column(saved) if saved else None for name, saved in found["columns"].items()}
     faults = tuple(Finding(Path(path), 0, kind, text) for kind, path, text in found["faults"])

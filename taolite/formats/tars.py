@@ -1,7 +1,7 @@
-"""Pictures in tar files, on a disk or behind an address: read in place, one by one, by offset.
+"""Pictures in tar files, on a disk or behind a URL: read in place, one by one, by offset.
 
-Any uncompressed tar will do (`tar -cf shard-000.tar images/...`). Every member is known in 28 bytes: a hash of its
-name, its tar, where its bytes are.
+Any uncompressed tar works (`tar -cf shard-000.tar images/...`). A member takes 28 bytes of memory: a hash of its name,
+its tar, and the position of its bytes.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from taolite.formats.tar_listing import TarListing, key_of, list_tar
 
 __all__ = ["TarPictures", "list_tars", "names_tars", "tar_files"]
 
-_AT_ONCE = 8  # tars that are listed side by side
+_AT_ONCE = 8  # tars that are listed in parallel
 
 
 def names_tars(spelled: str) -> bool:
-    """Whether what a spec names are tar files rather than a folder."""
+    """Whether a path in a spec names tar files rather than a folder."""
     return spelled.endswith(".tar")
 
 
 def tar_files(pattern: str, *, field: str) -> list[str]:
-    """The tar files of a spec's `field` (see `taolite.formats.patterns`), sorted. Raises PathError."""
+    """The tar files that a spec's `field` names (see `taolite.formats.patterns`), sorted. Raises PathError."""
     return named(pattern, missing=f" ({field}); make the tar files, or mend the path")
 
 
 def list_tars(tars: Sequence[str], *, measured: bool = False) -> list[TarListing]:
-    """The listings of tar files and addresses, in order. Raises PathError for one that is not there, DataError for one
-    that is none."""
+    """The listings of tar files and URLs, in order. Raises PathError for a tar that does not exist, DataError for a
+    file that is not a tar."""
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="taolite-tars") as pool:
         return list(pool.map(partial(list_tar, measured=measured), tars))
 
 
 class TarPictures:
-    """The members of listed tar files by name. Raises DataError for a name that two have."""
+    """The members of listed tar files by name. Raises DataError for a name that occurs twice."""
 
     def __init__(self, listings: Sequence[TarListing]) -> None:
         self.tars = tuple(listing.tar for listing in listings)
@@ -65,11 +65,12 @@ class TarPictures:
         return self._place(name) is not None
 
     def places(self, names: Iterator[str]) -> NDArray[np.uint32]:
-        """The place in `tars` of the tar that holds each name (N,). Raises DataError for one that none holds."""
+        """The index in `tars` of the tar that holds each name (N,). Raises DataError for a name that no tar holds."""
         return np.fromiter((self._places_n[self._find(name)] for name in names), np.uint32)
 
     def open(self, name: str) -> io.BytesIO:
-        """The bytes of a member. Raises DataError, PathError; DataError too where its tar was changed meanwhile."""
+        """The bytes of a member. Raises DataError, PathError; also DataError if the tar has changed since it was
+        listed."""
         at = self._find(name)
         place, size = self._places_n[at], int(self._sizes_n[at])
         data = read_range(self.tars[place], int(self._offsets_n[at]), size, version=self._versions[place])

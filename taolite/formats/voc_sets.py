@@ -1,10 +1,10 @@
-"""Pascal VOC folders as trainers take them: which images train, which validate, and what the classes are.
+"""Pascal VOC folders for training: the images to train on, the images to validate on, and the classes.
 
     ROOT/Annotations/<id>.xml  JPEGImages/<id>.<ext>  ImageSets/Main/{trainval,test,train,val,default}.txt  labels.txt
 
 pytorch-ssd trains on `trainval`, validates on `test`, and takes `default` (CVAT's list) for either (reference/
-jetson_workflows.md 4.2). Sets in the wild have other names and places for all of these, so annotations and pictures are
-found wherever they lie, and lists where `taolite.formats.split` looks. Where a list is missing:
+jetson_workflows.md 4.2). Many data sets use other names and folders, so annotations and pictures are found in any
+folder, and lists where `taolite.formats.split` looks. Where a list is missing:
 
     training                                                     validation
     trainval, else train and val, else default or all others     test
@@ -12,9 +12,9 @@ found wherever they lie, and lists where `taolite.formats.split` looks. Where a 
     the folder train/                                            valid/ or val/, else test/, where there is no list
     four fifths of trainval, train, default or all               the rest where there is none of these
 
-Classes come from `labels.txt`; without one they are the names found in all annotations, sorted, and never silently
-VOC's twenty. Tools count pixels from 1 (VOC, labelImg) or from 0 (CVAT, camera-capture): a set in which more boxes
-begin at 0 than at 1 counts from 0, because boxes that touch the picture's edge begin there.
+Classes come from `labels.txt`. Without it they are the names found in all annotations, sorted; VOC's twenty classes are
+never assumed. Tools count pixels from 1 (VOC, labelImg) or from 0 (CVAT, camera-capture). A data set counts from 0 if
+more of its boxes begin at 0 than at 1, because boxes that touch the picture's edge begin at the first pixel.
 """
 
 from __future__ import annotations
@@ -46,23 +46,23 @@ _LISTS = ("trainval", "train", "val", "test", "default")
 def read_voc_set(
     root: Path | str, *, split: str = "train", classes: Sequence[str] | None = None, skip_bad: bool = False
 ) -> DataPart:
-    """One part of a VOC folder, ready to train on.
+    """One part of a VOC folder, ready for training.
 
     Args:
         root: the folder that holds annotations and pictures.
-        split: `train` for the images to train on and `test` for those to validate on, from the lists and folders
-            above; any other word is a list or folder of that name, or a list file.
-        classes: the classes there are (those of a model); those of the data set where it is None.
-        skip_bad: annotations and pictures that cannot be read are left out with a warning; otherwise an error.
+        split: `train` for the images to train on and `test` for those to validate on, from the lists and folders above;
+            any other word is the name of a list or folder, or a list file.
+        classes: the classes of an existing model; None for those of the data set.
+        skip_bad: leave out annotations and pictures that cannot be read, with a warning; otherwise they are an error.
 
     Returns:
-        Samples by annotation file, boxes in pixels, cut to their picture; difficult ones are marked and stay, and
+        Samples by annotation file, with boxes in pixels, cut to their picture. Difficult boxes are marked and stay;
         pictures without labels stay as background. Classes without background. Notices: what was left out and why.
 
     Raises:
         PathError: no such folder.
         UsageError: no list or folder of that name.
-        DataError: no annotation, no class, no image left, or all files that cannot be read.
+        DataError: no annotation, no class or no image is left, or files cannot be read (all of them are listed).
     """
     root, findings = Path(root), Findings()
     annotations = _parse_all(root, findings)
@@ -84,10 +84,10 @@ def read_voc_set(
 
 
 def read_voc_classes(root: Path | str) -> tuple[tuple[str, ...], list[Notice]]:
-    """The classes of a VOC folder without background, and what is to be said of them. No picture is read.
+    """The classes of a VOC folder without background, and notices about them. No picture is read.
 
-    Raises PathError for no such folder; DataError for no annotation and no class, and for annotations that cannot be
-    read where there is no `labels.txt`.
+    Raises PathError if the folder does not exist; DataError if there is no annotation and no class, and for annotations
+    that cannot be read if there is no `labels.txt`.
     """
     root, findings = Path(root), Findings()
     path = root / "labels.txt"
@@ -101,8 +101,7 @@ def read_voc_classes(root: Path | str) -> tuple[tuple[str, ...], list[Notice]]:
 
 @dataclass(frozen=True)
 class _Choice:
-    """The images of a part by key (see `_parse_all`), as `source` lists them; with `halves` our own split takes its
-    share of them."""
+    """The images of a part by key (see `_parse_all`), as `source` lists them. `halves`: our own split divides them."""
 
     source: Path
     stems: frozenset[str]
@@ -166,7 +165,8 @@ def _images(count: int) -> str:
 def _training(
     lists: Mapping[str, frozenset[str]], judging: str, every: frozenset[str]
 ) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The lists that train where `judging` validates, and their keys; one that holds all images gives up those."""
+    """The training lists to use when `judging` validates, and their keys; a list of all images loses the keys of
+    `judging`."""
     if judging == "test" and "trainval" in lists:
         return ("trainval",), lists["trainval"]
     if judging == "test" and "train" in lists and "val" in lists:
@@ -180,7 +180,7 @@ def _training(
 def _parse_all(root: Path, findings: Findings) -> dict[str, voc.Annotation]:
     """Every annotation: those of the folder `Annotations` where there is one, else all below the root.
 
-    The key is the stem; where another split folder has the same stem, the folder stands before it.
+    The key is the file's stem; where another split folder has the same stem, the key is the folder and the stem.
     """
     if not root.is_dir():
         raise PathError(f"{root}: no such folder; it needs to hold Annotations/ and JPEGImages/")
@@ -224,7 +224,7 @@ def _find_classes(root: Path, annotations: Collection[voc.Annotation]) -> tuple[
 
 
 def _refuse_one_line(path: Path, names: Sequence[str], found: Collection[str]) -> None:
-    """Raises DataError where a line of `labels.txt` is no class of the annotations, and its parts are."""
+    """Raises DataError where a line of `labels.txt` is no class of the annotations, but the parts of the line are."""
     for name in names:
         parts = _parts(name)
         if name not in found and len(parts) > 1 and any(part in found for part in parts):
@@ -232,14 +232,14 @@ def _refuse_one_line(path: Path, names: Sequence[str], found: Collection[str]) -
 
 
 def _parts(line: str) -> list[str]:
-    """What the line would be as several names."""
+    """The line split at commas, semicolons, tabs and spaces."""
     return [part for part in re.split(r"[,;\t ]+", line) if part]
 
 
 def _find_pictures(
     root: Path, annotations: Mapping[str, voc.Annotation], choice: _Choice, findings: Findings
 ) -> tuple[list[Sample], list[Notice]]:
-    """The samples of the chosen images, and how many have no annotation, no picture, no object."""
+    """The samples of the chosen images, and how many images have no annotation, no picture or no object."""
     pictures = Pictures(root)
     from_zero, notices = _counts_from_zero(root, annotations.values())
     samples, without = [], []
@@ -265,7 +265,7 @@ def _find_pictures(
 
 
 def _find_picture(annotation: voc.Annotation, pictures: Pictures) -> Path | None:
-    """The picture named as the annotation is, as trainers find it; else the one that its `<filename>` names."""
+    """The picture with the annotation's name, which trainers use; else the picture that its `<filename>` names."""
     stem, named = annotation.path.stem, annotation.filename
     name = named if stem_of(named) == stem else stem
     return pictures.find(name, near=annotation.path) or (pictures.find(named, near=annotation.path) if named else None)

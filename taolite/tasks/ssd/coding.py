@@ -1,8 +1,9 @@
-"""Boxes as an SSD says them: offsets from its priors, scaled by variances (reference/jetson_workflows.md 4.8,
+"""SSD box coding: offsets from the priors, scaled by variances (reference/jetson_workflows.md 4.8,
 reference/tao_classification_ssd.md 4.5).
 
-Boxes are relative corners (x1, y1, x2, y2), priors relative centres (cx, cy, w, h); the last axis holds the four, any
-axes before it. NumPy for the data's side, the `_tensor` ones for the network's.
+Boxes are relative corners (x1, y1, x2, y2), priors relative centres (cx, cy, w, h). The last axis holds the four
+numbers; there may be any axes before it. The plain functions take NumPy arrays (data), the `_tensor` ones torch tensors
+(network).
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ __all__ = ["LARGEST_GROWTH", "LEAST_SIDE", "centres", "corners", "decode", "deco
 Floats = NDArray[np.floating[Any]]
 
 LEAST_SIDE = 1e-6
-"""Of a box whose logarithm is taken; relative, a thousandth of a pixel. Float32 corners are no finer."""
+"""Minimum side of a box before the logarithm; relative, about a thousandth of a pixel. Float32 corners are no finer."""
 
 
 LARGEST_GROWTH = 10.0
-"""Of a side against its prior's, as a logarithm. More is no box of a picture; exp(89) is no number of float32, and a
-network that has hardly begun says such things. exp(10) fits float16."""
+"""Maximum log ratio of a box side to its prior's side. Real boxes stay below it. A network early in training can give
+more, and exp(89) overflows float32; exp(10) fits float16."""
 
 
 def corners(boxes: Floats) -> Floats:
@@ -41,7 +42,7 @@ def centres(boxes: Floats) -> Floats:
 
 
 def encode(boxes: Floats, priors: Floats, variances: Sequence[float]) -> Floats:
-    """The offsets that lead from `priors` to `boxes`, row by row; boxes need an area of their own."""
+    """The offsets from `priors` to `boxes`, row by row; every box needs an area above 0."""
     boxes = centres(boxes)
     moved = (boxes[..., :2] - priors[..., :2]) / priors[..., 2:]
     grown = np.log(boxes[..., 2:] / priors[..., 2:])
@@ -49,7 +50,7 @@ def encode(boxes: Floats, priors: Floats, variances: Sequence[float]) -> Floats:
 
 
 def decode(offsets: Floats, priors: Floats, variances: Sequence[float]) -> Floats:
-    """The boxes that `offsets` mean; `encode` turned round."""
+    """The boxes that `offsets` describe; the inverse of `encode`."""
     offsets = offsets * np.asarray(variances, offsets.dtype)
     centre = offsets[..., :2] * priors[..., 2:] + priors[..., :2]
     grown = np.exp(np.minimum(offsets[..., 2:], LARGEST_GROWTH))
@@ -57,7 +58,7 @@ def decode(offsets: Floats, priors: Floats, variances: Sequence[float]) -> Float
 
 
 def encode_tensor(boxes: Tensor, priors: Tensor, variances: Sequence[float]) -> Tensor:
-    """`encode` in torch; sides shorter than LEAST_SIDE, which rounding makes of tiny boxes, count as that."""
+    """`encode` in torch. Sides shorter than LEAST_SIDE, which rounding can make of tiny boxes, are set to it."""
     import torch
 
     centre, side = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]

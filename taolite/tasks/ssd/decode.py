@@ -1,8 +1,8 @@
-"""What an SSD's outputs mean: scores and boxes of every prior -> objects. NumPy only, for edge devices.
+"""Decoding of an SSD's outputs: scores and boxes of every prior -> objects. NumPy only, for edge devices.
 
-Torch, ONNX Runtime, OpenVINO and TensorRT outputs all pass through `decode`, whether their NMS is done here or by the
-model (`taolite.engines.onnx_nms`). Legend: P priors, K classes, N objects. Boxes are in pixels of the network input
-and may reach beyond it, as in training; `Preprocessing.boxes_to_photo` carries them to the photograph.
+Torch, ONNX Runtime, OpenVINO and TensorRT outputs all pass through `decode`, whether NMS is done here or by the model
+(`taolite.engines.onnx_nms`). Legend: P priors, K classes, N objects. Boxes are in pixels of the network input and may
+reach beyond it, as in training; `Preprocessing.boxes_to_photo` maps them to the photo.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ SIGMA = 0.5  # of soft-NMS (reference/jetson_workflows.md 5)
 def decode(
     outputs: Sequence[NDArray[np.floating[Any]]], decoding: Mapping[str, Any], *, preprocessing: Preprocessing
 ) -> Found:
-    """The objects of one image, by descending score; equal scores stay in order of class, then of the priors.
+    """The objects of one image, by descending score; equal scores are ordered by class, then by prior.
 
     Args:
-        outputs: scores (P, K + 1) after the softmax, background first, and boxes (P, 4), relative corners; or, of a
+        outputs: scores (P, K + 1) after the softmax, background first, and boxes (P, 4), relative corners; or, for a
             model that ends in NMS, only rows (T, 6) as `taolite.engines.onnx_nms` gives them.
-        decoding: `confidence_threshold`, which a score has to pass; `method` "hard", where a box that overlaps a better
-            one of its class by more than `nms_iou` is dropped, or "soft", where it loses score; in each class only
-            the best `candidates` are looked at and `top_k` kept, as in all classes together. 0 is no limit.
-        preprocessing: of the network's input.
+        decoding: `confidence_threshold`: scores must be above it. `method` "hard" drops a box that overlaps a better
+            one of its class by more than `nms_iou`; "soft" lowers its score instead. `candidates`: number of best boxes
+            of each class before NMS. `top_k`: number of boxes kept in each class, and in all classes together. 0 is no
+            limit.
+        preprocessing: that of the network's input.
 
     Raises:
         ModelError: the outputs do not fit each other, or hold values that are not finite.
@@ -72,7 +73,7 @@ def decode(
 def _suppress(
     boxes_n4: Boxes, scores_n: NDArray[np.float32], decoding: Mapping[str, Any]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Indices of what is kept of one class, and its scores, descending."""
+    """Indices of the boxes kept in one class, and their scores, descending."""
     if decoding["method"] == "soft":
         kept, scores = soft_nms(boxes_n4, scores_n, sigma=SIGMA, score_threshold=decoding["confidence_threshold"])
         return kept, scores.astype(np.float32)

@@ -1,9 +1,9 @@
-"""What a plan says about data, as values of the data room: samples that can be learned from, views, targets.
+"""The data of a plan as training and evaluation take it: usable samples, views, targets.
 
-Boxes that no prior can stand for are left out of training and evaluation, each told of with its file and line: numbers
-that are not finite, corners that are swapped or in one place, a place beyond the photo. A picture in which nothing is
-left is trained on as background, as is one whose objects are of no class that is asked for. One whose objects are all
-difficult is left out of training: it is not background, and teaches nothing else.
+Boxes that no prior can match are left out of training and evaluation, and each is reported with its file and line:
+numbers that are not finite, swapped or equal corners, a position outside the photo. A picture with no box left is
+trained on as background, as is one whose objects all belong to unused classes. A picture whose objects are all
+difficult is left out of training: it is not background, and there is nothing else to learn from it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _JUDGED = BoxRule(1e-3, 1e-3, cut=True)
 def ssd_examples(plan: SsdPlan, split: Split, *, resolve: Resolve, augment: bool, encoder: Encoder | None) -> Examples:
     """The pictures of a split, with the targets of `encoder` where there is one.
 
-    Raises PathError, DataError; the latter too where no picture is left.
+    Raises PathError, DataError; also DataError where no picture is left.
     """
     sources, said = plan.sources(split, resolve=resolve)
     left_out: list[str] = []
@@ -70,7 +70,7 @@ def ssd_examples(plan: SsdPlan, split: Split, *, resolve: Resolve, augment: bool
 
 @dataclasses.dataclass(frozen=True)
 class _Encode:
-    """Targets of what is to be learned; none without an encoder."""
+    """The training targets of an image; none without an encoder."""
 
     encoder: Encoder | None
     learns_difficult: bool
@@ -95,7 +95,7 @@ def _with_real_boxes(sample: Sample, left_out: list[str]) -> Sample:
 
 
 def _wrong(label: Label, size_hw: tuple[int, int]) -> str | None:
-    """What keeps a box from being learned or found; None for nothing."""
+    """Why a box cannot be learned or found; None where it can."""
     x1, y1, x2, y2 = label.box
     corners = f"({x1:g}, {y1:g}) to ({x2:g}, {y2:g})"
     if not all(map(math.isfinite, label.box)):
@@ -112,7 +112,7 @@ def _without_difficult(sample: Sample) -> Sample:
 
 
 def _of(sample: Sample) -> str:
-    """The file to look into."""
+    """The file that messages name for this sample."""
     return str(sample.source or sample.image)
 
 

@@ -1,4 +1,4 @@
-"""An SSD's spec, TAO's or pytorch-ssd's, bound once: the values that stages take, and what this task does with them.
+"""An SSD's spec, TAO's or pytorch-ssd's, bound to its plan: the values and methods that the stages use.
 
 Legend: K classes without background, P priors.
 """
@@ -36,7 +36,7 @@ __all__ = ["SsdExperiment", "bind"]
 
 @dataclass(frozen=True, kw_only=True)
 class SsdExperiment(Experiment):
-    """See `Experiment`. The `plan` is what the `spec` decides; `resolve` maps its paths to this machine's."""
+    """See `Experiment`. The `plan` is made from the `spec`; `resolve` maps the spec's paths to this machine's."""
 
     spec: SsdSpec
     plan: SsdPlan
@@ -44,7 +44,7 @@ class SsdExperiment(Experiment):
 
     @cached_property
     def layout(self) -> tuple[PriorPlan, list[tuple[int, int]]]:
-        """The priors, and (rows, columns) of the feature maps they lie on; nothing is computed for it."""
+        """The priors, and (rows, columns) of their feature maps; the network is not run."""
         with torch.device("meta"):
             network = build_ssd(self.plan.network, len(self.classes), self.plan.priors)
         return network.prior_plan, network.map_sizes(self.plan.network.input_hw)
@@ -83,8 +83,8 @@ class SsdExperiment(Experiment):
 def bind(
     spec: SsdSpec, *, task: Task, source: str, resolve: Resolve, classes: Sequence[str] | None, given: Given
 ) -> SsdExperiment:
-    """The experiment that `spec` describes; `source` is what messages call it, `classes` those of a model that is there
-    already. Raises PathError, DataError."""
+    """The experiment that `spec` describes. Messages call the spec `source`; `classes` are those of an existing model.
+    Raises PathError, DataError."""
     if spec.jetson_config is not None:
         plan = jetson.plan_of(spec.jetson_config, resolve=resolve, classes=classes)
     else:

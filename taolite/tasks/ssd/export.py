@@ -1,4 +1,4 @@
-"""What an SSD's export may end in beside its raw outputs."""
+"""Add NMS to the end of an exported SSD."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ SCORES, BOXES = "scores", "boxes"
 
 
 def end_in_nms(onnx: bytes) -> bytes:
-    """An exported SSD with its own decoding's NMS inside, for ONNX Runtime and OpenVINO; `decode` reads its rows, see
-    `taolite.engines.onnx_nms`. What it says of itself stays.
+    """An exported SSD with the NMS of its own decoding added, for ONNX Runtime and OpenVINO; `decode` reads its rows,
+    see `taolite.engines.onnx_nms`. Its metadata stays.
 
     Raises UsageError for soft NMS, EngineError for an opset before 12.
     """

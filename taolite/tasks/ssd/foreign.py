@@ -1,4 +1,4 @@
-"""What pytorch-ssd does before and behind its networks. No torch, for edge devices."""
+"""pytorch-ssd's preprocessing and decoding. No torch, for edge devices."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from taolite.preprocessing import Preprocessing
 
 __all__ = ["FOUND", "IN_USE", "foreign_onnx", "pytorch_ssd_preprocessing"]
 
-_VGG_PRIORS = 8732  # of vgg16-ssd at 300 pixels, the only size pytorch-ssd builds it for
+_VGG_PRIORS = 8732  # priors of vgg16-ssd at 300 pixels, its only size in pytorch-ssd
 
 FOUND = {"confidence_threshold": 0.01, "nms_iou": 0.45, "top_k": 0, "candidates": 200}
-"""How pytorch-ssd evaluates."""
+"""Decoding in pytorch-ssd's evaluation."""
 IN_USE = {"confidence_threshold": 0.5}
-"""What decoding has in use (detectnet's); evaluation counts what is less certain too."""
+"""Score threshold in use (detectnet's); evaluation also counts detections with lower scores."""
 
 
 def foreign_onnx(input_hw: tuple[int, int], *, priors: int) -> tuple[Preprocessing, dict[str, Any]]:
-    """The preprocessing and decoding of an ONNX of onnx_export.py, whose network is told by its number of priors."""
+    """The preprocessing and decoding of an ONNX of onnx_export.py; the number of priors identifies its network."""
     net = "vgg16-ssd" if priors == _VGG_PRIORS else "mb1-ssd"
     return pytorch_ssd_preprocessing(net, input_hw), {**FOUND, **IN_USE, "method": "hard"}
 

@@ -1,7 +1,7 @@
-"""pytorch-ssd's settings: its flags as a spec of ours, and what that decides (reference/jetson_workflows.md 4, 5).
+"""pytorch-ssd's settings: its flags as a taolite spec, and the plan made from it (reference/jetson_workflows.md 4, 5).
 
-`jetson_config` has a field for each flag, by its name. A run that goes on begins with the spec it was started with, so
-its flags need not be given again. No torch until a run is set up.
+`jetson_config` has a field of the same name for each flag. A resumed run begins with the spec it was started with, so
+its flags need not be given again. torch is not loaded until a run is set up.
 """
 
 from __future__ import annotations
@@ -40,24 +40,25 @@ __all__ = [
 ]
 
 _THEIRS = {"t_max": 100.0, "warm_up": 0.0}
-_ADAM_RATE, _PUBLISHED = 5e-4, 0.2  # of new layers, and published ones' share of it
+_ADAM_RATE, _PUBLISHED = 5e-4, 0.2  # learning rate of new layers; factor on it for published layers
 _SGDS = ("lr", "base_net_lr", "extra_layers_lr", "momentum")  # flags whose usual values are meant for SGD
 _BEGINNINGS = ("resume", "base_net", "pretrained_ssd")
-_FIRST_RATE = 0.1  # where the warm-up begins, in shares of the largest rate
+_FIRST_RATE = 0.1  # where the warm-up begins, as a fraction of the largest rate
 
 
 def spec_of(given: Mapping[str, Any], *, kept: SsdSpec | None = None, compat: bool = False) -> SsdSpec:
-    """The spec that flags stand for: the defaults, or the spec of the run which goes on, with each field of `given`.
+    """The spec that the flags describe: the defaults, or the spec of the resumed run, with each field of `given` set.
 
-    A new run takes Adam, and SGD where a rate or a momentum is given without an optimizer, as train_ssd.py's are SGD's.
-    The batch norms of a backbone with weights keep their statistics: a few pictures at a time would only blur them.
+    A new run uses Adam. It uses SGD where a rate or a momentum is given without an optimizer, because train_ssd.py's
+    values are meant for SGD. The batch norms of a pretrained backbone keep their statistics, because small batches
+    would make them noisier.
 
     Args:
         given: fields of `jetson_config` whose flags were given.
-        kept: of the run that goes on.
-        compat: train_ssd.py's way: SGD, a cosine of 100 epochs, no warm-up, statistics of each batch.
+        kept: the spec of the resumed run.
+        compat: train as train_ssd.py does: SGD, a cosine of 100 epochs, no warm-up, statistics of each batch.
 
-    Raises SpecError where they contradict each other.
+    Raises SpecError where settings contradict each other.
     """
     made = (kept.jetson_config if kept else None) or JetsonConfig()
     changes = {**(_THEIRS if compat else {} if kept else _beginning(given)), **given}
@@ -68,8 +69,8 @@ def spec_of(given: Mapping[str, Any], *, kept: SsdSpec | None = None, compat: bo
 
 
 def _beginning(given: Mapping[str, Any]) -> dict[str, Any]:
-    """How a new run is trained, by its flags. Published layers learn more slowly than new ones; a model of ours may be
-    pruned, and its statistics have to be learned anew."""
+    """The training settings of a new run, from its flags. Published layers get a lower learning rate than new ones. A
+    taolite model may be pruned, so its batch-norm statistics are learned anew."""
     start = next((str(given[name]) for name in _BEGINNINGS if given.get(name)), "")
     published = bool(start) and not start.endswith(".tlt")
     if given.get("optimizer", "sgd") == "sgd" and any(name in given for name in ("optimizer", *_SGDS)):
@@ -79,9 +80,9 @@ def _beginning(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plan_of(config: JetsonConfig, *, resolve: Resolve, classes: Sequence[str] | None = None) -> SsdPlan:
-    """Everything that the settings decide. `classes` are those of a model that is there already; None: of the data.
+    """The plan that the settings describe. `classes` are those of an existing model; None takes those of the data.
 
-    Raises PathError, DataError where the data has to say and cannot.
+    Raises PathError, and DataError where the classes have to come from the data and cannot.
     """
     names, said = (tuple(classes), ()) if classes is not None else _classes(config, resolve)
     numbers = {name: number for number, name in enumerate(names)}
@@ -124,7 +125,7 @@ def _recipe(config: JetsonConfig) -> Recipe:
         if config.optimizer == "adam"
         else partial(torch.optim.SGD, lr=0.0, momentum=config.momentum),
         regularizer="l2" if config.weight_decay else "none",
-        regularizer_weight=config.weight_decay / 2,  # times the sum of squares, whose slope is twice as steep
+        regularizer_weight=config.weight_decay / 2,  # the cost adds weight * w^2, whose gradient is 2 * weight * w
         checkpoint_interval=every,
         validates=lambda epoch: epoch % every == 0 or epoch == epochs,
         epoch_model=f"{config.net}-Epoch-{{index}}-Loss-{{cost}}.tlt",
@@ -154,7 +155,7 @@ def _rates(config: JetsonConfig) -> Rates:
 
 
 def schedule_of(config: JetsonConfig) -> Schedule:
-    """The rates of the heads; the other layers' are shares of them."""
+    """The learning rates of the heads; the rates of other layers are fractions of them."""
     warm = config.warm_up * config.num_epochs
     if config.scheduler == "cosine":
         return Cosine(config.lr, config.t_max or float(config.num_epochs), warm)
@@ -163,7 +164,7 @@ def schedule_of(config: JetsonConfig) -> Schedule:
 
 @dataclass(frozen=True)
 class Cosine(Fixed):
-    """From `base` to 0 in `t_max` epochs, and back in as many more, after a rise over `warm` epochs.
+    """A cosine from `base` to 0 in `t_max` epochs, and back in as many more, after a warm-up of `warm` epochs.
 
     >>> [round(Cosine(0.01, t_max=100, warm=0).rate(elapsed), 5) for elapsed in (0, 30, 60, 100)]
     [0.01, 0.00794, 0.00345, 0.0]
@@ -179,7 +180,7 @@ class Cosine(Fixed):
 
 @dataclass(frozen=True)
 class MultiStep(Fixed):
-    """`base`, multiplied by `gamma` after each of `milestones`, in epochs, after a rise over `warm` epochs."""
+    """`base`, multiplied by `gamma` after each of `milestones`, in epochs, after a warm-up of `warm` epochs."""
 
     base: float
     milestones: tuple[int, ...]
@@ -201,12 +202,12 @@ _READ_CLASSES: Mapping[str, Callable[[Path], tuple[tuple[str, ...], list[Notice]
     "open_images": read_openimages_classes,
 }
 
-_MARKS = {"voc": "Annotations/*.xml", "open_images": "*-annotations-bbox.csv"}  # what tells a root of each type
+_MARKS = {"voc": "Annotations/*.xml", "open_images": "*-annotations-bbox.csv"}  # files that identify each type
 
 
 def _classes(config: JetsonConfig, resolve: Resolve) -> tuple[tuple[str, ...], tuple[Notice, ...]]:
-    """Those of all roots, of one in its own order, of several sorted where they are tables, else as they come; and
-    what is to be said of them."""
+    """The classes of all roots, and notices about them. One root keeps its own order; the classes of several roots are
+    sorted for tables, else in the order they are met."""
     found: dict[str, None] = {}
     notices: list[Notice] = []
     for root in config.datasets:
@@ -217,7 +218,8 @@ def _classes(config: JetsonConfig, resolve: Resolve) -> tuple[tuple[str, ...], t
 
 
 def _read_classes(dataset_type: str, root: Path) -> tuple[tuple[str, ...], list[Notice]]:
-    """The classes of one root. Where it holds none, a root of the other type is named with the flag for it."""
+    """The classes of one root. Where it holds none but is a data set of the other type, the error names that type's
+    flag."""
     try:
         return _READ_CLASSES[dataset_type](root)
     except DataError as error:
@@ -231,8 +233,8 @@ def _read_classes(dataset_type: str, root: Path) -> tuple[tuple[str, ...], list[
 def _sources(
     config: JetsonConfig, classes: tuple[str, ...], said: tuple[Notice, ...], split: Split, *, resolve: Resolve
 ) -> tuple[Sequence[Source], Sequence[Notice]]:
-    """A split of all roots, one after the other; what judges a run is `test` in training and afterwards. What was
-    `said` of the classes, and how many objects there are of each, is told with the training images."""
+    """A split of all roots, one root after the other; validation, in training and afterwards, uses `test`. The notices
+    `said` about the classes, and the object counts by class, come with the training images."""
     read = _READ[config.dataset_type]
     samples: list[Sample] = []
     notices: list[Notice] = []
@@ -252,7 +254,7 @@ def _sources(
 
 
 def _histogram(samples: Sequence[Sample], classes: Sequence[str]) -> Iterator[Notice]:
-    """train_ssd.py's summary of Open Images, of every set here."""
+    """The object counts that train_ssd.py prints for Open Images, here for every data set."""
     objects = Counter(label.name for sample in samples for label in sample.labels)
     yield Notice(f"Dataset Summary: Number of Images: {len(samples)}, Label Distribution:")
     for name in classes:
@@ -262,7 +264,7 @@ def _histogram(samples: Sequence[Sample], classes: Sequence[str]) -> Iterator[No
 def _need_objects(
     samples: Sequence[Sample], classes: Sequence[str], roots: Sequence[str], strangers: Mapping[str, int]
 ) -> None:
-    """Raises DataError where nothing at all could be learned."""
+    """Raises DataError where there is no object to learn from."""
     if not any(sample.labels for sample in samples):
         listed = ", ".join(f"{name} ({count})" for name, count in sorted(strangers.items()))
         found = f"the labels are {listed}" if strangers else "there is not one label"
@@ -273,7 +275,8 @@ def _need_objects(
 
 
 def balanced(samples: Sequence[Sample], classes: Sequence[str], *, seed: int) -> list[Sample]:
-    """As many images of each class as the rarest one has, drawn at random; their other objects come along."""
+    """As many images of each class as the rarest class has, drawn at random; an image keeps its objects of other
+    classes."""
     holding = {name: [i for i, one in enumerate(samples) if name in {x.name for x in one.labels}] for name in classes}
     least = min(len(images) for images in holding.values() if images)
     kept: set[int] = set()

@@ -1,4 +1,4 @@
-"""The cost of an SSD: cross-entropy over its boxes and the hardest of the background, smooth L1 over its boxes
+"""The SSD cost: cross-entropy over matched priors and the hardest background priors, smooth L1 over matched priors
 (reference/jetson_workflows.md 4.10, reference/tao_classification_ssd.md 4.5).
 
 Legend: N images, P priors, K classes and the background, which is channel 0.
@@ -22,13 +22,13 @@ from taolite.tasks.ssd.targets import BACKGROUND, LABELS, OFFSETS
 
 __all__ = ["SsdObjective", "hard_negatives"]
 
-_LEAST = 1e-15  # a score's, where its logarithm is taken; TAO's
+_LEAST = 1e-15  # scores are clamped to this before the logarithm; TAO's value
 
 
 class SsdObjective:
-    """Stateless. `priors_p4` (P, 4) relative centres and their `variances` turn the boxes of evaluation mode back into
-    offsets: float32 corners keep about 1e-7 of the input, so for a prior of a tenth of it costs agree to about 1e-4.
-    """
+    """Stateless. In evaluation mode the network gives boxes, so `priors_p4` (P, 4), relative centres, and their
+    `variances` turn them back into offsets. float32 corners are exact to about 1e-7 of the input, so costs agree to
+    about 1e-4 for a prior of a tenth of the input."""
 
     def __init__(self, rule: CostRule, priors_p4: NDArray[np.float32], variances: Sequence[float]) -> None:
         self._rule = rule
@@ -43,11 +43,11 @@ class SsdObjective:
         training: bool = True,
         part: Part = WHOLE,
     ) -> Cost:
-        """The cost of a batch, divided by how many priors stand for boxes in all of it.
+        """The cost of a batch, divided by the number of matched priors in the whole batch.
 
         Args:
             outputs: logits (N, P, K + 1) and offsets (N, P, 4); in evaluation mode scores, after the softmax, and
-                boxes, relative corners. An export that ends in NMS gives neither: its cost is not a number.
+                boxes, relative corners. An export that ends in NMS gives neither: its cost is NaN.
             targets: `ssd_labels` (N, P) and `ssd_offsets` (N, P, 4).
         """
         if not training and len(outputs) == 1:
@@ -84,13 +84,13 @@ class SsdObjective:
 
 
 def hard_negatives(hardness: Tensor, labels: Tensor, rule: CostRule, part: Part = WHOLE) -> Tensor:
-    """(N, P) bool: the background priors that are learned from, the hardest `rule.negatives` for each prior that
-    stands for a box, in an image or in the batch that this is a `part` of; of equally hard ones the first. Mining
-    "image", an image without boxes, which pytorch-ssd cannot read, counts as if it had one.
+    """(N, P) bool: the background priors that count in the cost: the hardest `rule.negatives` for each matched prior,
+    in an image or in the whole batch that this is a `part` of. Of equally hard priors the first is taken. With mining
+    "image", an image without boxes, which pytorch-ssd cannot read, counts as if it had one matched prior.
 
     Args:
-        hardness: (N, P), the cost of calling the prior background.
-        labels: (N, P) int64: 0 background, above it boxes, below it neither.
+        hardness: (N, P), the cost of classifying the prior as background.
+        labels: (N, P) int64: 0 is background, above 0 a box, below 0 neither.
     """
     background, boxes = labels == BACKGROUND, labels > BACKGROUND
     hardness = hardness.masked_fill(~background, -torch.inf)

@@ -1,13 +1,13 @@
-"""The SSD network, pytorch-ssd's or TAO's: a backbone, convolutions behind it that make smaller maps of its features,
-and on each of the maps two heads.
+"""The SSD network, pytorch-ssd's or TAO's: a backbone, extra convolutions that make smaller feature maps, and two heads
+on each map.
 
-Behind the heads P priors have K + 1 logits, background first, and four offsets each. In training the network gives
-these two, for a loss; in evaluation mode scores and boxes, so that an artifact, its ONNX and the engines built from it
-answer alike: softmax and the decoding of offsets are part of it, thresholds and suppression are not.
+The heads give K + 1 logits, background first, and four offsets for each of P priors. In training the network returns
+these two for the loss. In evaluation mode it returns scores and boxes: softmax and the decoding of offsets are part of
+the network, thresholds and NMS are not. So an artifact, its ONNX and the engines built from it give the same outputs.
 
 State-dict keys are `backbone.<layer>.<tensor>`, `extras.<i>.<layer>.<tensor>`, `conf_heads.<i>...`, `loc_heads.<i>...`,
-layers as `tasks.ssd.nets` names them; `predictions.<i>...` with `pred_num_channels`, `tap_norm...` in vgg16-ssd.
-`Ssd.architecture` and `build` carry the network, pruned or not, through JSON.
+with the layer names of `tasks.ssd.nets`; `predictions.<i>...` with `pred_num_channels`; `tap_norm...` in vgg16-ssd.
+`Ssd.architecture` and `build` save and restore the network, pruned or not, as JSON.
 
 Shapes: N images, C input channels, H x W input pixels, K classes without background, P priors.
 """
@@ -52,31 +52,31 @@ __all__ = [
 ]
 
 MAX_CLASSES = 4096
-MAX_INPUT = 4096  # pixels of a side
-MAX_BOXES = 64  # of a cell
-"""Bounds on what a file may ask for."""
+MAX_INPUT = 4096  # pixels, of the height and of the width
+MAX_BOXES = 64  # priors in a cell
+"""Limits on the values that a file may contain."""
 
 PRED_CHANNELS = (0, 256, 512, 1024)
 
 Part = Literal["backbone", "extras", "heads"]
-"""What learning rates and freezing tell apart; `extras` is all between the two others."""
+"""Parts with their own learning rate and freezing; `extras` is everything between the other two."""
 
 Sizes = Sequence[tuple[int, int]]
 
 
 class Ssd(TaskNetwork):
-    """An SSD.
+    """An SSD network.
 
     Args:
         net: one of `nets.NETS`.
-        backbone: the feature network that `net` stands on; owned by this one from now on.
+        backbone: the feature network of `net`; the SSD owns it from now on.
         num_classes: K, one or more, background not counted.
-        input_hw: (height, width), pixels; priors and with them the outputs are for this size.
+        input_hw: (height, width), pixels; the priors, and so the outputs, are made for this size.
         plan_priors: (rows, columns) of the six maps -> their priors.
-        pred_num_channels: of TAO's prediction module on each map; 0 for none.
+        pred_num_channels: channels of TAO's prediction module on each map; 0 for no module.
 
-    Raises ModelError for values out of range, for a backbone that `net` does not stand on, for an input too small, and
-    for priors of another number of maps.
+    Raises ModelError for values out of range, for a backbone that does not match `net`, for an input that is too small,
+    and for priors of another number of maps.
     """
 
     priors_p4: Tensor
@@ -137,8 +137,8 @@ class Ssd(TaskNetwork):
         self.reset_parameters(backbone=False)
 
     def architecture(self) -> dict[str, Any]:
-        """A JSON value from which `build` makes the same network with fresh weights, pruned channel counts and whether
-        it is quantised included."""
+        """A JSON value from which `build` makes the same network with fresh weights. It includes pruned channel counts
+        and whether the network is quantised."""
         return {
             "net": self.net,
             "network": self.backbone.arch,
@@ -158,7 +158,7 @@ class Ssd(TaskNetwork):
 
     @property
     def normalises(self) -> bool:
-        """Whether its backbone has weights that expect RGB (or grey) / 255, until `set_input` says otherwise."""
+        """Whether the backbone's weights expect RGB (or grey) / 255, unless `set_input` changes it."""
         return self.backbone.graph in ("torchvision", "tensorflow")
 
     def map_sizes(self, input_hw: tuple[int, int]) -> list[tuple[int, int]]:
@@ -176,8 +176,8 @@ class Ssd(TaskNetwork):
         return [(one.shape[2], one.shape[3]) for one in maps]
 
     def forward(self, x_nchw: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, C, H, W) -> in training `forward_logits`; in evaluation mode scores (N, P, K + 1), of which each prior's
-        add up to 1, and boxes (N, P, 4), relative corners (x1, y1, x2, y2), not clipped."""
+        """(N, C, H, W) -> in training the result of `forward_logits`; in evaluation mode scores (N, P, K + 1), which
+        add up to 1 for each prior, and boxes (N, P, 4), relative corners (x1, y1, x2, y2), not clipped."""
         logits, offsets = self.forward_logits(x_nchw)
         if self.training:
             return logits, offsets
@@ -186,7 +186,7 @@ class Ssd(TaskNetwork):
     def forward_logits(self, x_nchw: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) -> logits (N, P, K + 1) and offsets from the priors (N, P, 4), both float32.
 
-        The heads run in float32 under autocast too, as offsets are multiplied by whole inputs.
+        The heads run in float32 under autocast too, because decoding multiplies the offsets by the input size.
         """
         maps = self._maps(x_nchw)
         device = x_nchw.device.type
@@ -196,7 +196,8 @@ class Ssd(TaskNetwork):
         return self._heads(maps)
 
     def reset_parameters(self, *, backbone: bool = True) -> None:
-        """Draw a fresh network from torch's global generator, in layer order; without `backbone` that one stays."""
+        """Initialise all weights from torch's global generator, in layer order; without `backbone`, the backbone's
+        weights stay."""
         if backbone:
             self.backbone.reset_parameters()
         if self.tap_norm is not None:
@@ -208,7 +209,7 @@ class Ssd(TaskNetwork):
             self.priors_p4.copy_(torch.from_numpy(priors(self.prior_plan, self._sizes)))
 
     def renew_heads(self, num_classes: int) -> None:
-        """Replace the heads by fresh ones for another number of classes, on the maps as they are."""
+        """Replace the heads by newly initialised ones for another number of classes; the feature maps do not change."""
         self.num_classes = num_classes
         self._make_heads([cast(Chain, head).in_channels for head in self.conf_heads])
         self._reset_heads()
@@ -252,7 +253,7 @@ class Ssd(TaskNetwork):
         return logits, offsets
 
     def _make_heads(self, widths: Sequence[int]) -> None:
-        """Heads on maps of these widths, of as many boxes as the priors have."""
+        """Make heads for maps with these channel counts; each head has as many boxes a cell as the priors."""
         self.conf_heads, self.loc_heads = nn.ModuleList(), nn.ModuleList()
         for i, (width, level) in enumerate(zip(widths, self.prior_plan.levels, strict=True)):
             for kind, heads, numbers in (("conf", self.conf_heads, self.num_classes + 1), ("loc", self.loc_heads, 4)):
@@ -266,8 +267,8 @@ class Ssd(TaskNetwork):
 
 
 class _Prediction(nn.Module):
-    """TAO's prediction module on map `index` (reference/tao_classification_ssd.md 4.4): three 1x1 convolutions beside
-    one, added; no convolution has a bias."""
+    """TAO's prediction module on map `index` (reference/tao_classification_ssd.md 4.4): three 1x1 convolutions in a
+    row, added to a single parallel 1x1 convolution. No convolution has a bias."""
 
     def __init__(self, index: int, inputs: int, channels: int) -> None:
         super().__init__()
@@ -298,14 +299,14 @@ class _Prediction(nn.Module):
 def build_ssd(
     plan: NetworkPlan, num_classes: int, plan_priors: Callable[[Sizes], PriorPlan], *, graph: Graph | None = None
 ) -> Ssd:
-    """The network of `plan` with fresh weights from torch's global generator.
+    """The network of `plan` with weights newly initialised from torch's global generator.
 
     Args:
         num_classes: K, background not counted.
-        plan_priors: (rows, columns) of the six maps -> their priors, of which heads take the boxes a cell.
-        graph: that of the backbone's weights to come (`weights.read_start`); None is the network's own.
+        plan_priors: (rows, columns) of the six maps -> their priors; the heads take the number of boxes a cell from it.
+        graph: the graph of the backbone weights that will be loaded (`weights.read_start`); None for the network's own.
 
-    Raises ModelError as `Ssd`, and for a backbone that does not exist.
+    Raises ModelError as `Ssd` does, and for a backbone that does not exist.
     """
     return Ssd(
         plan.net,
@@ -318,14 +319,15 @@ def build_ssd(
 
 
 def set_input(network: Ssd, preprocessing: Preprocessing) -> None:
-    """Have a fresh network whose backbone normalises its input, in place, undo `preprocessing`; any other stays."""
+    """Make a new network, in place, undo `preprocessing` if its backbone normalises its input; any other network stays
+    as it is."""
     if network.normalises:
         undo_preprocessing(network.backbone, preprocessing)
 
 
 def freeze(network: Ssd, parts: Collection[Part]) -> None:
-    """Have these parts, in place, keep their parameters and their batch norms' statistics; the others train, but for
-    what `freeze_blocks` keeps."""
+    """Freeze these parts in place: their parameters and batch-norm statistics stay fixed. The other parts train, except
+    for the layers that `freeze_blocks` freezes."""
     network.frozen = frozenset(parts)
     for part in network.frozen:
         for module in network.parts()[part]:
@@ -334,7 +336,7 @@ def freeze(network: Ssd, parts: Collection[Part]) -> None:
 
 
 def parameter_groups(network: Ssd, rates: Mapping[Part, float]) -> list[ParameterGroup]:
-    """The optimiser's groups of trained parameters, each with its `rate`; parts that do not train have none."""
+    """The optimiser's groups of trained parameters, each with its `rate`; a part that does not train has no group."""
     groups: list[ParameterGroup] = []
     for part, modules in network.parts().items():
         trained = [one for module in modules for one in module.parameters() if one.requires_grad]
@@ -344,17 +346,17 @@ def parameter_groups(network: Ssd, rates: Mapping[Part, float]) -> list[Paramete
 
 
 def quantize_features(network: Ssd) -> int:
-    """Quantise, in place, all but the heads (`nn.fake_quant`); the number of convolutions that are quantised now."""
+    """Quantise everything but the heads in place (`nn.fake_quant`). Returns the number of quantised convolutions."""
     return sum(quantize(module) for part in ("backbone", "extras") for module in network.parts()[part])
 
 
 def build(architecture: Mapping[str, Any]) -> Ssd:
-    """The network that `architecture` described, on the CPU, with fresh weights for `load_state_dict` to replace.
+    """The network that `architecture` describes, on the CPU, with fresh weights for `load_state_dict` to replace.
 
-    The value may come from a file that nobody vouches for: every field is checked, and nothing is allocated before the
-    channel counts are known to be no larger than the unpruned network's and to fit together.
+    The value may come from an untrusted file. So every field is checked, and nothing is allocated before the channel
+    counts are known to fit together and to be no larger than those of the unpruned network.
 
-    Raises ModelError where a field is missing, of the wrong type or out of range, or the counts do not fit.
+    Raises ModelError where a field is missing, of the wrong type or out of range, or where the counts do not fit.
     """
     input_hw, channels = _field(architecture, "input_hw", list), _field(architecture, "channels", dict)
     if len(input_hw) != 2:
@@ -370,7 +372,7 @@ def build(architecture: Mapping[str, Any]) -> Ssd:
             pred_num_channels=_field(architecture, "pred_num_channels", int),
         )
         resize(network, channels)
-        network.eval()  # shapes are asked for, not statistics
+        network.eval()  # only shapes are needed, so batch-norm statistics must not change
         try:
             outputs = network.forward_logits(torch.empty(1, network.in_channels, *network.input_hw))
         except RuntimeError as error:
@@ -386,12 +388,12 @@ def build(architecture: Mapping[str, Any]) -> Ssd:
 
 
 def boxes_per_cell(architecture: Mapping[str, Any]) -> list[int]:
-    """How many priors each cell of the maps has; raises ModelError where the stored structure does not say."""
+    """The number of priors in a cell of each map. Raises ModelError where the stored architecture does not give it."""
     return [len(level.boxes) for level in _prior_plan(_field(architecture, "priors", dict)).levels]
 
 
 def _prior_plan(value: Mapping[str, Any]) -> PriorPlan:
-    """What `PriorPlan.to_json` gave, checked."""
+    """Check a value that `PriorPlan.to_json` made, and return the plan."""
     levels, variances, clip = _field(value, "levels", list | tuple), value.get("variances"), value.get("clip")
     if len(levels) != MAPS or not all(isinstance(level, Mapping) for level in levels):
         raise ModelError(f"the stored structure's priors need {MAPS} levels")
@@ -410,7 +412,7 @@ def _prior_plan(value: Mapping[str, Any]) -> PriorPlan:
 
 
 def _floats(value: object, count: int, *, positive: bool = False) -> list[float]:
-    """So many finite numbers."""
+    """Exactly `count` finite numbers."""
     if (
         not isinstance(value, (list, tuple))
         or len(value) != count
@@ -432,5 +434,5 @@ def _field(values: Mapping[str, Any], name: str, kind: Any) -> Any:
 
 
 def _rows(map_nchw: Tensor, width: int) -> Tensor:
-    """(N, boxes * width, h, w) -> (N, h * w * boxes, width): cell by cell, in each box by box."""
+    """(N, boxes * width, h, w) -> (N, h * w * boxes, width): ordered by cell, then by box in the cell."""
     return map_nchw.permute(0, 2, 3, 1).reshape(map_nchw.shape[0], -1, width)

@@ -43,12 +43,14 @@ MAPS = 6
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What stands on a backbone.
+    """The layers that an SSD adds to its backbone.
 
-    taps: names of the activations that are the first feature maps, in order. extras: the convolutions of each further
-    map, which read the map before it, the first the backbone's features. normed_tap: the first tap goes to its heads
-    through a batch norm. head: (name, channels out, index of the map) -> the convolutions of a head. keras: batch norms
-    and fresh heads are Keras's.
+    taps: names of the activations that are the first feature maps, in order.
+    extras: the convolutions that make each further map from the map before it; the first extra reads the backbone's
+    features.
+    normed_tap: whether the first tap goes through a batch norm before its heads.
+    head: (name, channels out, index of the map) -> the convolutions of a head.
+    keras: batch norms and newly initialised heads follow Keras.
     """
 
     taps: tuple[str, ...]
@@ -59,9 +61,10 @@ class Anatomy:
 
 
 def build_base_net(plan: NetworkPlan, graph: Graph | None = None) -> Backbone:
-    """The backbone of `plan` with fresh weights; `graph` is that of the weights it is to take, None its own.
+    """The backbone of `plan` with fresh weights; `graph` is the graph of the weights that will be loaded, None the
+    plan's own.
 
-    Raises ModelError for what the backbone does not come in.
+    Raises ModelError for an option that the backbone does not have.
     """
     own = plan.net != "tao"
     return build_backbone(
@@ -78,7 +81,8 @@ def build_base_net(plan: NetworkPlan, graph: Graph | None = None) -> Backbone:
 
 
 def anatomy(net: str, backbone: Backbone) -> Anatomy:
-    """What `net` has on `backbone`; raises ModelError where it is another network's or TAO has none on it."""
+    """The layers of `net` on `backbone`. Raises ModelError where the backbone belongs to another network or TAO has no
+    SSD on it."""
     if net not in NETS:
         raise ModelError(f"the SSD network is {net!r}; it needs to be one of {', '.join(NETS)}")
     if net == "tao":
@@ -121,7 +125,7 @@ def _separable(index: int, inner: int, outputs: int, padding: int = 1) -> tuple[
 
 
 def _inverted(index: int, hidden: int, outputs: int) -> tuple[Conv, ...]:
-    """An inverted residual of stride 2, which has nothing to add to."""
+    """An inverted residual block of stride 2, so without a shortcut."""
     name = f"ssd_extra_{index}"
     options: Any = {"bias": False, "activation": "relu6"}
     return (
@@ -149,7 +153,7 @@ def _normed_lite_head(name: str, outputs: int, index: int) -> tuple[Conv, ...]:
 _LARGE = ((512, 512, 1), (256, 512, 2), (128, 256, 2), (128, 256, 2), (128, 256, 2))
 _MID = ((256, 256, 1), (128, 256, 2), (64, 128, 2), (64, 128, 2), (64, 128, 2))
 _SMALL = (None, (64, 128, 2), (64, 128, 2), (64, 128, 2), (64, 128, 2))
-"""TAO's expansion blocks: channels of the 1x1 and of the 3x3, and its stride; None is the features themselves."""
+"""TAO's expansion blocks: channels of the 1x1 and of the 3x3, and its stride; None uses the features as they are."""
 
 _Blocks = tuple[tuple[int, int, int] | None, ...]
 
@@ -169,7 +173,7 @@ _TAO: dict[str, tuple[tuple[str, ...], _Blocks]] = {
     "googlenet": (("inception_3b_output",), _LARGE),
     "efficientnet_b0": (("block4a_expand_activation", "block6a_expand_activation"), _LARGE[:-1]),
 }
-"""arch and depth -> the backbone's layers that are maps, and the expansion of its features."""
+"""arch and depth -> the backbone's layers that are feature maps, and the expansion of its features."""
 
 
 def _tao(backbone: Backbone) -> Anatomy:

@@ -64,8 +64,8 @@ def _begin(plan: SsdPlan, *, resolve: Resolve, key: Key | None) -> Begun[Ssd]:
 
 
 def _trained_before(plan: SsdPlan, bundle: Bundle, path: str) -> Begun[Ssd]:
-    """The plan's network with everything of an earlier one, pruned or not; with its heads where the classes are the
-    same. Its input may have another size: the convolutions are the same."""
+    """The plan's network with all weights of an earlier SSD, pruned or not; the heads are kept only if the classes are
+    the same. The input size may differ, because convolutions do not depend on it."""
     stored, channels = bundle.architecture, bundle.architecture["channels"]
     fresh = build_ssd(plan.network, len(bundle.classes), plan.priors, graph=stored.get("graph"))
     built = fresh.architecture()
@@ -108,7 +108,8 @@ def _make(architecture: Mapping[str, Any]) -> str:
 
 
 def _as_quantised_as_asked(network: Ssd, plan: SsdPlan) -> tuple[Ssd, tuple[str, ...]]:
-    """`network` with all but its heads quantised where the plan says so, and only there; ranges are learned anew."""
+    """`network` with everything but its heads quantised if the plan asks for it, else not quantised; ranges are learned
+    anew."""
     was = is_quantized(network)
     if plan.quantised:
         count = quantize_features(network)

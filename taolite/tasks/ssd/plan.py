@@ -1,10 +1,10 @@
-"""What an SSD's spec decides, whoever's spec it is.
+"""The plan of an SSD: everything its spec decides, for both kinds of spec.
 
-TAO's `ssd_config` and pytorch-ssd's flags (`jetson_config`) say the same things in two ways. Each is read into an
-`SsdPlan` once (`taolite.tasks.ssd.tao`, `taolite.tasks.ssd.jetson`), and nothing behind it asks which it was.
+TAO's `ssd_config` and pytorch-ssd's flags (`jetson_config`) describe the same settings in two ways. Each is read into
+an `SsdPlan` once (`taolite.tasks.ssd.tao`, `taolite.tasks.ssd.jetson`); later code does not depend on which it was.
 
-Frames: "relative" is in shares of the network input's width and height, 0..1, so that both run over the whole input.
-K classes without background; K + 1 channels, background the first; P priors; L feature maps.
+Frames: "relative" means fractions of the network input's width and height, both from 0 to 1. K classes without
+background; K + 1 channels, background first; P priors; L feature maps.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class NetworkPlan:
     arch: str = ""
     num_layers: int = 0
     pred_num_channels: int = 0
-    width_mult: float = 1.0  # of mb2-ssd-lite
+    width_mult: float = 1.0  # width multiplier of mb2-ssd-lite
     freeze_blocks: tuple[int, ...] = ()
     freeze_bn: bool = False
 
@@ -61,10 +61,10 @@ class Level:
 
 @dataclass(frozen=True)
 class PriorPlan:
-    """The priors of all feature maps, and how offsets from them are scaled.
+    """The priors of all feature maps, and the variances that scale offsets from them.
 
-    `clip` "none" leaves them as they are; "centres" clamps (cx, cy, w, h) to 0..1, as pytorch-ssd does; "corners"
-    clips them to the input, as TAO's `clip_boxes`.
+    `clip` "none" does not clip; "centres" clamps (cx, cy, w, h) to 0..1, as pytorch-ssd does; "corners" clips the boxes
+    to the input, as TAO's `clip_boxes` does.
     """
 
     levels: tuple[Level, ...]
@@ -78,12 +78,12 @@ class PriorPlan:
 
 @dataclass(frozen=True)
 class Matching:
-    """Which prior stands for which box.
+    """The rule that matches priors to boxes.
 
     "best"       each prior takes the box it overlaps most, each box's best prior is forced to it (pytorch-ssd)
     "bipartite"  boxes take their best free priors first, then every prior its best box (TAO)
 
-    A prior whose best IoU is below `negative_iou` is background; one between the two thresholds counts neither way.
+    A prior whose best IoU is below `negative_iou` is background; one between the two thresholds is ignored.
     """
 
     kind: Literal["best", "bipartite"]
@@ -93,8 +93,8 @@ class Matching:
 
 @dataclass(frozen=True)
 class CostRule:
-    """Classification plus `alpha` times localisation; `negatives` of the hardest background priors for each positive
-    one, chosen in each image (pytorch-ssd) or in the whole batch (TAO)."""
+    """Classification cost plus `alpha` times localisation cost. For each positive prior, the `negatives` hardest
+    background priors count; they are chosen in each image (pytorch-ssd) or in the whole batch (TAO)."""
 
     alpha: float = 1.0
     negatives: float = 3.0
@@ -103,13 +103,13 @@ class CostRule:
 
 @dataclass(frozen=True)
 class Origin:
-    """What training starts from; `path` as the spec spells it, "" for "random".
+    """The weights that training starts from; `path` is as the spec spells it, "" for "random".
 
     "backbone"  weights of the backbone alone: an ImageNet network's, or pytorch-ssd's `--base-net`
     "ssd"       an SSD's weights but for its heads: `--pretrained-ssd`; heads too where it is a `.tlt` of these classes
     "whole"     all of an SSD's weights, of the same classes: `--resume` of a state dict
 
-    A `.tlt` of an SSD, pruned or not, is taken with its own network, whatever the kind.
+    A `.tlt` of an SSD, pruned or not, keeps its own network, whatever the kind.
     """
 
     kind: Literal["random", "backbone", "ssd", "whole"] = "random"
@@ -118,7 +118,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Rates:
-    """The factors of the schedule's rate that parts of the network learn at; None does not learn at all."""
+    """Factors on the schedule's learning rate for each part of the network; None freezes the part."""
 
     backbone: float | None = 1.0
     extras: float | None = 1.0
@@ -127,15 +127,15 @@ class Rates:
 
 @dataclass(frozen=True)
 class Scoring:
-    """How what was found is judged. "voc07" takes PASCAL VOC's 11 points, "area" its area, with an IoU above `iou`;
-    "sample" and "integrate" are TAO's, from `iou` on."""
+    """How detections are scored. "voc07" is PASCAL VOC's 11-point AP and "area" its area under the curve; both need an
+    IoU above `iou`. "sample" and "integrate" are TAO's and need an IoU of `iou` or more."""
 
     mode: Literal["voc07", "area", "sample", "integrate"]
     iou: float = 0.5
 
 
 class ReadSources(Protocol):
-    """The samples of a split, exactly as labelled, and what is to be said of them. Raises PathError, DataError."""
+    """The samples of a split, exactly as labelled, and notices about them. Raises PathError, DataError."""
 
     def __call__(self, split: Split, *, resolve: Resolve) -> tuple[Sequence[Source], Sequence[Notice]]: ...
 
@@ -148,9 +148,9 @@ class SsdPlan:
         classes: names in the order of the output channels, without background.
         priors: (height, width) of each feature map -> the priors of all of them.
         decoding: what `decode` takes, a JSON value: confidence_threshold, nms_iou, top_k, candidates, method.
-        class_of: a label's name -> its class, None for names that are not asked for.
-        learns_difficult: whether objects marked difficult are learned, or passed over in training and validation cost.
-        quantised: whether all but the heads learns with 8-bit kernels and activations.
+        class_of: a label's name -> its class, None for names that are not used.
+        learns_difficult: whether objects marked difficult are learned; otherwise training and validation skip them.
+        quantised: whether everything but the heads trains with 8-bit kernels and activations.
         run_files: text files of a run folder: names and texts.
     """
 

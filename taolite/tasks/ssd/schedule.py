@@ -1,4 +1,4 @@
-"""When a run of TAO's SSD ends early (reference/tao_classification_ssd.md 4.1); its rates are DetectNet's."""
+"""Early stopping of TAO's SSD (reference/tao_classification_ssd.md 4.1); the learning rates are DetectNet's."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ __all__ = ["StopsEarly"]
 
 
 class StopsEarly:
-    """The rates of `schedule`, until a cost has not been lower than its least by more than `min_delta` for `patience`
-    epochs in a row, as in Keras. The cost is that of validations, or of training epochs with `training`."""
+    """The rates of `schedule`, with early stopping as in Keras: training stops when the cost has not fallen below its
+    minimum by more than `min_delta` for `patience` epochs in a row. The cost is the validation cost, or with `training`
+    the training cost."""
 
     def __init__(self, schedule: Schedule, *, training: bool, min_delta: float, patience: int) -> None:
         self._schedule, self._training = schedule, training

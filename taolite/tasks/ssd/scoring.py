@@ -1,10 +1,10 @@
-"""How good an SSD is: its own kind's metric, and beside it what compares with other detectors.
+"""Metrics of an SSD: the one of pytorch-ssd or TAO, and metrics to compare with other detectors.
 
-pytorch-ssd's is PASCAL VOC's of 2007 (reference/jetson_workflows.md 5): right is what overlaps a box by more than the
-threshold, a second find of the same box is wrong. TAO's (reference/tao_classification_ssd.md 4.8) rounds found boxes
-to pixels of the network input, and a find whose best box is taken may have its second best; its INTEGRATE is the
-whole area, unlike DetectNet's. Boxes are in pixels of the network input, to which photos are stretched, so IoUs are
-those of the photos.
+pytorch-ssd's metric is PASCAL VOC 2007 (reference/jetson_workflows.md 5): a detection is correct if its IoU with a box
+is above the threshold; a second detection of the same box is wrong. TAO's (reference/tao_classification_ssd.md 4.8)
+rounds detected boxes to pixels of the network input, and a detection whose best box is already matched may take its
+second best. TAO's INTEGRATE is the whole area, unlike DetectNet's. Boxes are in pixels of the network input. Photos are
+stretched to it, so IoUs equal those in the photos.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ def ssd_card(
 ) -> ScoreCard:
     """Score a data set, image by image.
 
-    The main metric is `scoring`'s. Beside it "VOC", the all-point AP from an IoU of 0.5 on, as every detector here has
-    it, and "COCO", where its library is installed and there is anything to find. Classes with nothing to find have no
-    AP and are not in the mean, but in TAO's modes, where they count as 0 as they do there; `objects` tells which.
+    The main metric is that of `scoring`. The card also has "VOC", the all-point AP from an IoU of 0.5 on, as for every
+    detector here, and "COCO" where its library is installed and there are labelled objects. Classes without labelled
+    objects have no AP and are not in the mean; in TAO's modes they count as 0, as they do in TAO. `objects` tells which
+    these are.
     """
     pytorch_ssd = scoring.mode in ("voc07", "area")
     matches = match(
@@ -61,7 +62,7 @@ def ssd_card(
 
 
 def _of_present(scores: Scores) -> Metric:
-    """The classes that there is something to find of, and their mean."""
+    """The classes with labelled objects, and their mean."""
     present = {one.name: one.average_precision for one in scores.classes if one.truths}
     return Metric(AP, float(np.mean(list(present.values()))) if present else 0.0, present)
 

@@ -1,5 +1,5 @@
-"""TAO's data sources -> samples: pictures with KITTI labels folder by folder, or the records that `dataset_convert`
-made of them (reference/tao_classification_ssd.md 4.2)."""
+"""TAO's data sources -> samples: folders of pictures and KITTI labels, or the records that `dataset_convert` made of
+them (reference/tao_classification_ssd.md 4.2)."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from taolite.tasks.ssd.spec import DatasetConfig, DataSource
 
 __all__ = ["class_lookup", "read_sources"]
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")  # of pictures that TAO looks at, in lower case
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")  # of pictures that TAO reads, in lower case
 
 
 def class_lookup(data: DatasetConfig) -> Callable[[str], int | None]:
-    """A label's name, in any case -> its class, None where the mapping does not have it."""
+    """A function from a label's name, in any case, to its class; None where the mapping does not have the name."""
     index = {name: position for position, name in enumerate(data.classes)}
     table = {source.lower(): index[target.lower()] for source, target in data.target_class_mapping.items()}
     return lambda name: table.get(name.lower())
 
 
 def read_sources(data: DatasetConfig, split: Split, *, resolve: Resolve) -> tuple[Sequence[Source], Sequence[Notice]]:
-    """The samples of a split, source by source, and what is to be said of them; those whose pictures are files are one
-    as long as they follow each other. Objects that KITTI calls occluded are difficult. Raises PathError, DataError."""
+    """The samples of a split, source by source, and notices about them. Consecutive sources whose pictures are files
+    are joined into one. Objects that KITTI calls occluded are difficult. Raises PathError, DataError."""
     parts: list[Source] = []
     notices: list[str] = []
     for source in data.data_sources if split == "train" else data.validated:
@@ -92,7 +92,7 @@ def _of_folders(source: DataSource, resolve: Resolve) -> tuple[Source, list[str]
 
 
 Measured = Callable[[], tuple[int, int] | None]
-"""(height, width) of a picture; None where it has none, which goes to the findings."""
+"""(height, width) of a picture; None where it has none, and the reason goes to the findings."""
 
 
 def _in_folder(folder: Path, findings: Findings) -> Iterator[tuple[Path, Measured]]:
@@ -128,13 +128,13 @@ def _of_records(source: DataSource, resolve: Resolve) -> tuple[Source, list[str]
 
 
 def _of_record(record: tfrecord.Record) -> Sample:
-    """A sample that has the record's frame id for an image and its picture for a source."""
+    """A sample whose image is the record's frame id and whose source is the record's picture."""
     return _with_difficult(replace(as_sample(record), source=Path(record.picture) if record.picture else None))
 
 
 class _Pictures:
-    """Where the pictures of a source's records lie: below its image folder, in its `tars`, or else where they were when
-    the records were made."""
+    """Finds the pictures of a source's records: below its image folder, in its `tars`, or else where they were when the
+    records were made."""
 
     def __init__(self, source: DataSource, resolve: Resolve) -> None:
         self._resolve = resolve
@@ -146,10 +146,10 @@ class _Pictures:
         self._folder = None if place is None else Path(place)
         if self._folder is not None and self.tars is None and not self._folder.is_dir():
             raise PathError(f"{self._folder}: this image folder is missing (image_directory_path); correct the spec")
-        self._whole: bool | None = None  # whether frame ids are below the folder whole; the first record tells
+        self._whole: bool | None = None  # whether whole frame ids are paths below the folder; set by the first record
 
     def __call__(self, sample: Sample, file: str) -> Path:
-        """The picture of one sample `_of_record` of `file`."""
+        """The picture of one sample that `_of_record` made from a record of `file`."""
         if sample.source is None:
             raise DataError(
                 f"{file}: its records do not say where their pictures are; convert them again with "

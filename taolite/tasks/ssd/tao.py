@@ -1,5 +1,5 @@
-"""TAO's spec as an `SsdPlan` (reference/tao_classification_ssd.md 4). A spec without `training_config` is one for
-`evaluate` or `export`; its recipe trains nothing."""
+"""TAO's spec as an `SsdPlan` (reference/tao_classification_ssd.md 4). A spec without `training_config` is for
+`evaluate` or `export`; its recipe is not used for training."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _REGULARIZERS: dict[RegularizerType, Literal["none", "l1", "l2"]] = {
 
 
 def plan_of(spec: SsdSpec, *, weights: str = "") -> SsdPlan:
-    """All that a spec of TAO's decides; `weights` is the model behind `train -m`, as it is spelled, "" for none.
+    """The plan that a TAO spec describes; `weights` is the model given with `train -m`, as it is spelled, "" for none.
 
-    The spec has passed `check_needs` for `export`, which every command but `inference` needs at least.
+    The spec has passed `check_needs` for `export`, the minimum for every command but `inference`.
     """
     network, views, suppression, data = spec.ssd_config, spec.augmentation_config, spec.nms_config, spec.dataset_config
     assert network is not None
@@ -65,7 +65,7 @@ def plan_of(spec: SsdSpec, *, weights: str = "") -> SsdPlan:
 
 
 def model_name(spec: SsdSpec) -> str:
-    """What TAO's files of a run are named by: the arch, with its depth where it comes in several."""
+    """The name in TAO's file names of a run: the arch, with its depth where the arch has several."""
     network = spec.ssd_config
     assert network is not None
     return f"{network.arch}{network.nlayers}" if network.arch in ("resnet", "darknet", "vgg") else network.arch
@@ -114,7 +114,7 @@ def _views(views: AugmentationConfig) -> Views:
 
 
 def _preprocessing(views: AugmentationConfig) -> Preprocessing:
-    """Stretched, BGR minus the mean, or grey minus it."""
+    """Stretched to the input, then BGR minus the mean, or grey minus the mean."""
     mean, input_hw = views.image_mean, (views.output_height, views.output_width)
     if views.output_channel == 1:
         offsets: tuple[float, ...] = (mean.get("l", _MEAN_GREY),)
@@ -130,7 +130,7 @@ def _decoding(spec: SsdSpec) -> dict[str, Any]:
         "confidence_threshold": suppression.confidence_threshold,
         "nms_iou": suppression.clustering_iou_threshold,
         "top_k": suppression.top_k,
-        "candidates": 2 * suppression.top_k,  # of a class, before boxes are suppressed; the plugin's topK
+        "candidates": 2 * suppression.top_k,  # in each class, before NMS; topK of TensorRT's NMS plugin
         "method": "hard",
     }
 

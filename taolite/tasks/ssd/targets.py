@@ -1,10 +1,10 @@
-"""Boxes -> what the network should say at each prior (reference/jetson_workflows.md 4.9,
-reference/tao_classification_ssd.md 4.5). NumPy only.
+"""Boxes -> training targets of each prior (reference/jetson_workflows.md 4.9, reference/tao_classification_ssd.md 4.5).
+NumPy only.
 
-Both kinds of `Matching` come to the same rule. First every box gets a prior of its own: of all pairs that overlap the
-closest is taken, then the closest of what is left, and so on. Then every other prior that overlaps a box by
-`positive_iou` or more stands for the one it overlaps most. "best" measures as pytorch-ssd does, with a union greater by
-1e-5. Where two boxes have the same best prior, pytorch-ssd forgets the first of them; here it has its next best.
+Both kinds of `Matching` use the same rule. First, every box gets a prior of its own: the pair with the highest IoU is
+matched, then the best pair of the remaining boxes and priors, and so on. Then every other prior whose best IoU with a
+box is `positive_iou` or more is matched to that box. "best" computes IoU as pytorch-ssd does, with 1e-5 added to the
+union. Where two boxes have the same best prior, pytorch-ssd loses the first box; here it gets its next best prior.
 
 Legend: M boxes, P priors.
 """
@@ -33,10 +33,10 @@ _EPSILON = {"best": 1e-5, "bipartite": 0.0}  # added to unions, in relative unit
 def ssd_targets(
     plan: PriorPlan, map_sizes: Sequence[tuple[int, int]], matching: Matching, *, input_hw: tuple[int, int]
 ) -> Encoder:
-    """Draws the targets of an image: `ssd_labels` (P,), k + 1 for class k, BACKGROUND or NEUTRAL, and `ssd_offsets`
-    (P, 4), zero where there is no box; both float32. The weight of a sample has no effect.
+    """Make an encoder of an image's targets: `ssd_labels` (P,), k + 1 for class k, BACKGROUND or NEUTRAL, and
+    `ssd_offsets` (P, 4), zero where there is no box; both float32. The weight of a sample has no effect.
 
-    Boxes without an area, and those that overlap no prior, are left out; an image without boxes is all background.
+    Boxes without an area and boxes that overlap no prior are left out; an image without boxes is all background.
     """
     priors_p4 = priors(plan, map_sizes)
     corners_p4 = corners(priors_p4).astype(np.float32)
@@ -62,11 +62,11 @@ def ssd_targets(
 
 
 def match_priors(overlap_mp: NDArray[np.float64], matching: Matching) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Which box each prior stands for, by their overlaps (M, P), M at least 1.
+    """The box that each prior is matched to, from their overlaps (M, P), M at least 1.
 
     Returns:
         (P,) int64, the index of a box or -1, and (P,) bool, the priors that count neither as a box nor as background.
-        Of two boxes as close the first is taken, and of two priors too.
+        Where two boxes overlap a prior equally the first is taken, and likewise for two priors.
     """
     box_p, closest_p = overlap_mp.argmax(axis=0), overlap_mp.max(axis=0)
     box_p[closest_p < matching.positive_iou] = -1

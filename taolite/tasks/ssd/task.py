@@ -1,4 +1,4 @@
-"""SSD as the stages see it: the answers of `taolite.tasks.base.Task`, for TAO's specs and pytorch-ssd's alike."""
+"""SSD as a `taolite.tasks.base.Task` for the stages, with TAO's specs and pytorch-ssd's alike."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["TASK"]
 
 
 class SsdTask(SsdUse):
-    """Stateless; see the protocol for what each method promises."""
+    """Stateless; the protocol documents each method."""
 
     def read(
         self,

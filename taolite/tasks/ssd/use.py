@@ -1,4 +1,4 @@
-"""A finished SSD in use: the answers of `taolite.tasks.base.Use`. No torch, for edge devices."""
+"""Inference with a finished SSD: `taolite.tasks.base.Use`. No torch, for edge devices."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from taolite.tasks.ssd.spec.network import MAPS
 __all__ = ["HEADS", "USE", "SsdUse"]
 
 HEADS: tuple[str, ...] = tuple(f"ssd_{kind}_{i}" for kind in ("conf", "loc") for i in range(MAPS))
-"""Layers whose outputs are the network's, which pruning leaves alone."""
+"""Layers that give the network's outputs; pruning does not change them."""
 
 
 class SsdUse:
-    """Stateless; see the protocol for what each member promises."""
+    """Stateless; the protocol documents each member."""
 
     name = "ssd"
     title = "SSD"

@@ -1,4 +1,4 @@
-"""What an SSD starts from: pytorch-ssd's state dicts by their own key names, and backbones of any kind (`nn.weights`).
+"""Starting weights of an SSD: pytorch-ssd's state dicts by their key names, and backbones of any kind (`nn.weights`).
 
 | keys | is | graph |
 |---|---|---|
@@ -6,8 +6,8 @@
 | `0.0.weight`, `1.3.weight`, ... | its backbone | pytorch-ssd |
 | what `nn.weights.read_weights` knows | a backbone | as it says |
 
-pytorch-ssd's keys are places in lists. Its layers and ours stand in the same order, so they are paired by order within
-each of the five groups, and a group is taken only where all its layers have our shapes.
+pytorch-ssd's keys are positions in lists. Its layers and ours have the same order, so they are paired by order within
+each of the five groups. A group is loaded only where all its layers have our shapes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Extent", "SsdWeights", "load_start", "read_start"]
 
 Extent = Literal["whole", "features", "backbone"]
-"""How much is taken: all of it (`--resume`), all but the heads (`--pretrained-ssd`), the backbone (`--base-net`)."""
+"""How much is loaded: everything (`--resume`), all but the heads (`--pretrained-ssd`), the backbone (`--base-net`)."""
 
 _GROUPS = ("base_net", "source_layer_add_ons", "extras", "classification_headers", "regression_headers")
 _TAKEN: dict[Extent, tuple[str, ...]] = {"whole": _GROUPS, "features": _GROUPS[:3], "backbone": _GROUPS[:1]}
@@ -60,7 +60,7 @@ class SsdWeights:
 
 
 def read_start(path: Path | str, *, key: Key | None = None) -> SsdWeights | Weights:
-    """Read weights for an SSD; `.graph` is what its backbone has to be built in (`build_ssd`).
+    """Read weights for an SSD; `.graph` is the graph that its backbone has to be built with (`build_ssd`).
 
     Raises what `read_weights` raises.
     """
@@ -72,11 +72,11 @@ def read_start(path: Path | str, *, key: Key | None = None) -> SsdWeights | Weig
 
 
 def load_start(network: Ssd, weights: SsdWeights | Weights, extent: Extent) -> LoadReport:
-    """Copy `weights`, as far as `extent` says, into `network` in place; a part of which nothing is loaded is one entry
-    of `fresh`: extras, heads.
+    """Copy `weights` into `network` in place, as far as `extent` says. A part (extras, heads) of which nothing is
+    loaded is one entry of `fresh`.
 
-    Raises ModelError for weights of another network, for a model of other classes taken whole, and where a backbone
-    alone is to be a whole model. Nothing is copied then of pytorch-ssd's.
+    Raises ModelError for weights of another network, for a model of other classes where "whole" is asked for, and for a
+    backbone alone where a whole model is needed. If it raises, none of pytorch-ssd's weights have been copied.
     """
     if isinstance(weights, Weights):
         if extent != "backbone":
@@ -102,7 +102,7 @@ def load_start(network: Ssd, weights: SsdWeights | Weights, extent: Extent) -> L
 
 
 def _pairs(network: Ssd, weights: SsdWeights, group: str) -> list[tuple[str, nn.Module, str, Mapping[str, Tensor]]]:
-    """(our path, our layer, the file's name, its tensors) of every layer of a group, of which all have our shapes."""
+    """(our path, our layer, the file's name, its tensors) of every layer of a group; all layers have our shapes."""
     part = {
         "base_net": "backbone",
         "source_layer_add_ons": "tap_norm",
@@ -144,7 +144,7 @@ def _has_weights(layer: nn.Module) -> bool:
 
 
 def _groups(state: StateDict) -> dict[str, dict[str, dict[str, Tensor]]] | None:
-    """The file's layers by group, in the order of the network; None where it is nothing of pytorch-ssd's."""
+    """The file's layers by group, in the order of the network; None where the file is not one of pytorch-ssd's."""
     names = [name for name in state.tensors if not name.endswith("num_batches_tracked")]
     if all(re.match(r"\d+\.", name) for name in names):
         prefix = "base_net."
@@ -164,5 +164,5 @@ def _groups(state: StateDict) -> dict[str, dict[str, dict[str, Tensor]]] | None:
 
 
 def _place(name: str) -> list[tuple[int, str]]:
-    """Sorts layers as the network has them: numbers by size, a fire module's squeezing layer first."""
+    """A sort key for the network's layer order: numbers by value, the squeeze layer of a fire module first."""
     return [(int(part), "") if part.isdigit() else (-1, "" if part == "squeeze" else part) for part in name.split(".")]

@@ -1,7 +1,7 @@
 """SSD's spec files as frozen models: TAO's spelling, ranges and defaults (reference/tao_classification_ssd.md 4.1).
 
-`SsdSpec` is the spec of every command, and `check_needs` tells what a command misses in one. That of `dataset_convert`
-is DetectNet's. No torch.
+`SsdSpec` is the spec of every command but `dataset_convert`, which takes DetectNet's. `check_needs` reports what a
+command needs and the spec lacks. No torch.
 """
 
 from taolite.tasks.ssd.spec.dataset import AugmentationConfig, DatasetConfig, DataSource

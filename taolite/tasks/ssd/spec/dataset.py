@@ -1,5 +1,5 @@
-"""Where the data is and how it is varied: `dataset_config` and `augmentation_config`
-(reference/tao_classification_ssd.md 4.1, 4.2)."""
+"""Data paths and augmentation: `dataset_config` and `augmentation_config` (reference/tao_classification_ssd.md 4.1,
+4.2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["AugmentationConfig", "DataSource", "DatasetConfig"]
 
 
 class DataSource(SpecModel):
-    """Pictures with KITTI labels, folder by folder, or the records that `dataset_convert` made of them."""
+    """Folders of pictures and KITTI labels, or the records that `dataset_convert` made of them."""
 
     label_directory_path: str = field("", doc="Folder of KITTI labels, one file for each picture.")
     image_directory_path: str = field("", doc="Folder of the pictures.")
@@ -43,7 +43,7 @@ class DatasetConfig(SpecModel):
 
     @property
     def validated(self) -> tuple[DataSource, ...]:
-        """validation_data_sources without those that have an empty folder, which count for nothing, as in TAO."""
+        """validation_data_sources without those that have an empty folder, which TAO ignores too."""
         return tuple(source for source in self.validation_data_sources if source.has_folders)
 
     @check("data_sources")
@@ -70,7 +70,7 @@ class DatasetConfig(SpecModel):
 
 
 class AugmentationConfig(SpecModel):
-    """From photograph to network input, and how training photographs are varied; 0 acts as absent."""
+    """Preprocessing of photos to the network input, and augmentation of training photos; 0 means unset."""
 
     output_width: Int = field(gt=32, unit="px", doc="Width of the network's input.")
     output_height: Int = field(gt=32, unit="px", doc="Height of the network's input.")

@@ -1,4 +1,4 @@
-"""The spec of every command, whole (reference/tao_classification_ssd.md 4.1), and what each command needs of it."""
+"""The whole spec (reference/tao_classification_ssd.md 4.1), and what each command needs of it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NEEDED: dict[Command, tuple[str, ...]] = {
 
 
 class SsdSpec(SpecModel):
-    """The whole spec of an experiment. Which messages have to be there depends on the command, see `check_needs`."""
+    """The whole spec of an experiment. Which messages are required depends on the command; see `check_needs`."""
 
     random_seed: UInt = field(0, doc="Seed of everything random; each process adds its rank.")
     dataset_config: DatasetConfig | None = field(None, doc="The data of training and validation.")
@@ -63,7 +63,8 @@ class SsdSpec(SpecModel):
 
 
 def check_needs(spec: SsdSpec, command: Command, *, path: Path | str) -> None:
-    """Raise SpecError, with all that is missing, where `command` cannot do with the spec that was read at `path`."""
+    """Raise SpecError, listing everything that is missing, where `command` cannot run with the spec that was read at
+    `path`."""
     if spec.jetson_config is not None:
         return
     problems = [
@@ -81,7 +82,7 @@ def _absent(spec: SsdSpec, name: str) -> bool:
     if not part:
         return found is None
     if found is None:
-        return False  # told of already
+        return False  # already reported
     return not (found.validated if part == "validation_data_sources" else found.data_sources)
 
 

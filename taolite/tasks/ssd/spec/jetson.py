@@ -1,5 +1,5 @@
-"""`jetson_config`: ours, every setting of dusty-nv's pytorch-ssd by the name its scripts have for it
-(reference/jetson_workflows.md 4, 5). A spec with this block says all of a run in it; one without is TAO's."""
+"""`jetson_config`, taolite's own block: every setting of dusty-nv's pytorch-ssd under the name that its scripts use
+(reference/jetson_workflows.md 4, 5). A spec with this block needs no other block; a spec without it is TAO's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Net = Literal["mb1-ssd", "mb1-ssd-lite", "mb2-ssd-lite", "sq-ssd-lite", "vgg16-s
 
 
 class JetsonConfig(SpecModel):
-    """Data, network, training and evaluation, as train_ssd.py's and eval_ssd.py's flags say them."""
+    """Data, network, training and evaluation, named after the flags of train_ssd.py and eval_ssd.py."""
 
     dataset_type: Literal["voc", "open_images"] = field("open_images", doc="Layout of the data.")
     datasets: tuple[str, ...] = field(("data",), min_length=1, doc="Roots of the data sets, taken together.")

@@ -1,7 +1,7 @@
-"""Numbers and lists of them as TAO writes them into strings: "[1.0, 2.0, 1.0/3.0]", "[(8, 8), (16, 16)]".
+"""Numbers and lists of numbers that TAO writes into strings: "[1.0, 2.0, 1.0/3.0]", "[(8, 8), (16, 16)]".
 
-TAO evaluates such a string as Python. Here it is parsed: numbers, + - * / between them, and lists or tuples, no names
-and no calls.
+TAO evaluates such a string as Python. Here it is parsed: only numbers, + - * / between them, and lists or tuples are
+allowed; names and calls are not.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BETWEEN: dict[type[ast.operator], Callable[[float, float], float]] = {
 
 
 def parse(text: str) -> Nested:
-    """The value; lists and tuples become tuples. Raises ValueError, in words, for what is neither number nor list.
+    """Parse a number or a nested list; lists and tuples become tuples. Raises ValueError, with a reason, otherwise.
 
     >>> parse("[[1, 2.0], (1.0/4.0, -3)]")
     ((1.0, 2.0), (0.25, -3.0))

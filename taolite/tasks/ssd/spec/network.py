@@ -12,13 +12,13 @@ __all__ = ["DEPTHS", "MAPS", "Arch", "DSSDConfig", "SSDConfig"]
 
 Arch = Literal["resnet", "vgg", "darknet", "mobilenet_v1", "mobilenet_v2", "squeezenet", "googlenet", "efficientnet_b0"]
 DEPTHS = {"resnet": (10, 18, 34, 50, 101), "vgg": (16, 19), "darknet": (19, 53)}
-"""Of the archs that come in several; nlayers says nothing about the others."""
+"""Depths of the archs that have several; nlayers has no effect on the others."""
 MAPS = 6  # feature maps of TAO's SSD, whatever the backbone
-_WIDTHS = (0, 256, 512, 1024)  # of the prediction module
+_WIDTHS = (0, 256, 512, 1024)  # channels of the prediction module
 
 
 class SSDConfig(SpecModel):
-    """The network. Lists stand in strings, written as Python does; their values are properties."""
+    """The network. TAO writes lists as Python literals in strings; properties give their parsed values."""
 
     aspect_ratios: str = field("", doc="A list of 6 lists, width over height, of the anchors of each feature map.")
     aspect_ratios_global: str = field("", doc="One list for all feature maps, where aspect_ratios is absent.")
@@ -64,7 +64,7 @@ class SSDConfig(SpecModel):
 
     @property
     def anchor_scales(self) -> tuple[float, ...]:
-        """MAPS + 1 shares of the input's shorter side."""
+        """MAPS + 1 scales, as fractions of the input's shorter side."""
         if self.scales:
             return literals.numbers(self.scales)
         step = (self.max_scale - self.min_scale) / MAPS
@@ -72,17 +72,18 @@ class SSDConfig(SpecModel):
 
     @property
     def steps_yx(self) -> tuple[tuple[float, float], ...] | None:
-        """Distances of anchors in input pixels, of each feature map; None where the input over the map's size is."""
+        """Distances between anchors of each feature map, in input pixels; None for the input size divided by the map
+        size."""
         return _pairs(self.steps) if self.steps else None
 
     @property
     def offsets_yx(self) -> tuple[tuple[float, float], ...]:
-        """Where in its cell an anchor stands, of each feature map."""
+        """The position of an anchor's centre in its cell, for each feature map."""
         return _pairs(self.offsets) if self.offsets else ((0.5, 0.5),) * MAPS
 
     @property
     def offset_variances(self) -> tuple[float, float, float, float]:
-        """Of cx, cy, w, h."""
+        """The variances of cx, cy, w, h."""
         cx, cy, width, height = literals.numbers(self.variances)
         return cx, cy, width, height
 
@@ -145,7 +146,7 @@ class SSDConfig(SpecModel):
 
 
 class DSSDConfig(SSDConfig):
-    """The same message under its other name. It is refused as a whole, so nothing in it is judged."""
+    """The same message under its other name. It is refused as a whole, so its fields are not checked."""
 
     variances: str = field("", doc="As in ssd_config.")
     arch: str = field("", doc="As in ssd_config.")  # type: ignore[assignment]
@@ -171,7 +172,7 @@ def _found(
 
 
 def _pairs(text: str) -> tuple[tuple[float, float], ...]:
-    """Numbers, which stand for both directions, or pairs (y, x). Raises ValueError."""
+    """Single numbers, which count for both directions, or pairs (y, x). Raises ValueError."""
     found = literals.parse(text)
     if isinstance(found, float):
         raise ValueError("it is a number, not a list")

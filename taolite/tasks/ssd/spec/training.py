@@ -1,6 +1,5 @@
-"""How it is trained and judged: `training_config`, `eval_config` and `nms_config`
-(reference/tao_classification_ssd.md 4.1). TAO shares `training_config` with other networks; what its SSD does not look
-at is read and warned of."""
+"""Training and evaluation: `training_config`, `eval_config` and `nms_config` (reference/tao_classification_ssd.md 4.1).
+TAO shares `training_config` with other networks; fields that its SSD ignores are read, with a warning."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ _BY_FLAG = "TAO's SSD does not look at it; give the model to `train -m`"
 
 
 class SoftStartAnnealingSchedule(SpecModel):
-    """Up from the least rate to the largest, hold, and down again; log-linear, over all steps."""
+    """The rate rises from the minimum to the maximum, holds, and falls again; log-linear, over all steps."""
 
     min_learning_rate: Float = field(gt=0, doc="Rate at the very start and end.")
     max_learning_rate: Float = field(gt=0, doc="Rate between soft_start and annealing.")
@@ -44,7 +43,7 @@ class SoftStartAnnealingSchedule(SpecModel):
 
 
 class SoftStartCosineAnnealingSchedule(SpecModel):
-    """Other networks' schedule."""
+    """A schedule of other networks."""
 
     max_learning_rate: Float = field(0.0, doc="Of other networks.")
     soft_start: Float = field(0.0, doc="Of other networks.")
@@ -52,7 +51,7 @@ class SoftStartCosineAnnealingSchedule(SpecModel):
 
 
 class LearningRate(SpecModel):
-    """The one schedule that TAO's SSD takes."""
+    """The only learning rate schedule that TAO's SSD takes."""
 
     soft_start_annealing_schedule: SoftStartAnnealingSchedule | None = field(None, doc="Fixed in advance.")
     soft_start_cosine_annealing_schedule: SoftStartCosineAnnealingSchedule | None = field(
@@ -69,7 +68,7 @@ class LearningRate(SpecModel):
 
 
 class RegularizerType(SpecEnum):
-    """What is added to the cost."""
+    """The type of weight regularisation."""
 
     NO_REG = "NO_REG"
     L1 = "L1"
@@ -77,7 +76,7 @@ class RegularizerType(SpecEnum):
 
 
 class Regularizer(SpecModel):
-    """Pull of the kernels towards zero."""
+    """Weight regularisation of the convolution kernels."""
 
     type: RegularizerType = field(RegularizerType.NO_REG, doc="Sum of absolute values (L1) or of squares (L2).")
     weight: Float = field(0.0, ge=0, doc="Factor of the sum; more than 0 and less than 1 with a type.")
@@ -90,7 +89,7 @@ class Regularizer(SpecModel):
 
 
 class Adam(SpecModel):
-    """Of other networks."""
+    """Adam, for other networks."""
 
     epsilon: Float = field(0.0, doc="Of other networks.")
     beta1: Float = field(0.0, doc="Of other networks.")
@@ -99,14 +98,14 @@ class Adam(SpecModel):
 
 
 class SGD(SpecModel):
-    """Of other networks."""
+    """SGD, for other networks."""
 
     momentum: Float = field(0.0, doc="Of other networks.")
     nesterov: bool = field(False, doc="Of other networks.")
 
 
 class RMSprop(SpecModel):
-    """Of other networks."""
+    """RMSprop, for other networks."""
 
     rho: Float = field(0.0, doc="Of other networks.")
     momentum: Float = field(0.0, doc="Of other networks.")
@@ -115,7 +114,7 @@ class RMSprop(SpecModel):
 
 
 class Optimizer(SpecModel):
-    """Without effect in SSD."""
+    """The optimiser; it has no effect in SSD."""
 
     one_of: ClassVar = (OneOf("optimizer", ("adam", "sgd", "rmsprop")),)
 
@@ -125,7 +124,7 @@ class Optimizer(SpecModel):
 
 
 class CostScaling(SpecModel):
-    """Without effect in SSD."""
+    """Loss scaling; it has no effect in SSD."""
 
     enabled: bool = field(False, doc="Of other networks.")
     initial_exponent: Float = field(0.0, doc="Of other networks.")
@@ -134,7 +133,7 @@ class CostScaling(SpecModel):
 
 
 class EarlyStopping(SpecModel):
-    """The run ends where a cost has not fallen for a while."""
+    """Training stops when a cost has not fallen for a number of epochs."""
 
     monitor: Literal["loss", "validation_loss", "val_loss"] = field(
         doc="Which cost: of the epochs, or of the validations by either name."
@@ -170,14 +169,14 @@ class TrainingConfig(SpecModel):
 
 
 class AveragePrecisionMode(SpecEnum):
-    """How the precision/recall curve becomes one number."""
+    """How average precision is computed from the precision / recall curve."""
 
     SAMPLE = "SAMPLE"
     INTEGRATE = "INTEGRATE"
 
 
 class EvalConfig(SpecModel):
-    """When and how detections are judged."""
+    """When and how detections are evaluated."""
 
     validation_period_during_training: UInt = field(gt=0, unit="epochs", doc="Epochs from one validation to the next.")
     average_precision_mode: AveragePrecisionMode = field(
@@ -189,7 +188,7 @@ class EvalConfig(SpecModel):
 
 
 class NMSConfig(SpecModel):
-    """From scores to detections."""
+    """Non-maximum suppression and the score threshold."""
 
     confidence_threshold: Float = field(gt=0, lt=1, doc="Scores below it are no detections.")
     clustering_iou_threshold: Float = field(gt=0, lt=1, doc="IoU above which the weaker of two boxes is dropped.")
