@@ -1,7 +1,7 @@
-"""What a running stage says: typed values with numbers in them, for a listener.
+"""Events: what a running stage reports to a listener, as typed values with numbers in them.
 
-The library neither prints nor exits. Sentences are made in `taolite.cli`, once a dialect; no stage makes or reads one.
-A `Notice` is what a reader of files has to say of them, in its own words, as an error message is.
+The library neither prints nor exits. `taolite.cli` makes the sentences, once for each dialect; no stage makes or reads
+one. Only a `Notice` has text of its own: a message from a reader of files, worded as an error message is.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Notice:
-    """One line that a reader of files says; a warning is something to act on."""
+    """One line of text from a reader of files; a warning needs the user's attention."""
 
     text: str
     level: Literal["info", "warning"] = "info"
@@ -96,7 +96,7 @@ class BatchDrawn:
 @dataclass(frozen=True)
 class BatchDone:
     """Batch `number` of `count` (from 1) is done. epoch: counted from 1; None in a validation. seconds: time of the
-    batch. waited_s: the part of it that was spent waiting for data. values: of the cost, first `loss` (without
+    batch. waited_s: the part of `seconds` spent waiting for data. values: the cost and its parts, first `loss` (without
     regularisation)."""
 
     epoch: int | None
@@ -110,7 +110,7 @@ class BatchDone:
 
 @dataclass(frozen=True)
 class Saved:
-    """A model of the run was written: the `best` so far, or the one of the `last` epoch. epoch: counted from 1."""
+    """A model of the run was written: the `best` so far, or that of the `last` epoch. epoch: counted from 1."""
 
     path: Path
     which: Literal["best", "last"]
@@ -120,9 +120,9 @@ class Saved:
 @dataclass(frozen=True)
 class EpochDone:
     """One epoch of training, counted from 1. `loss` is the mean cost of the data, `penalty` that of the regulariser;
-    training lowers their sum. Times in seconds; `data_wait` is the share (0..1) spent on loading.
-    `cost_exponent` None is a cost that is not scaled; `overflows` counts the run's steps that scaling lost. `parts` are
-    the means of what the cost told of each step."""
+    training lowers their sum. Times in seconds. `data_wait` is the fraction (0..1) of time spent on loading.
+    `cost_exponent` is None where the cost is not scaled. `overflows` counts the run's steps lost to cost scaling.
+    `parts` are the means of the cost's parts over the steps."""
 
     epoch: int
     epochs: int
@@ -153,7 +153,7 @@ class Validated:
 
 @dataclass(frozen=True)
 class DataFound:
-    """How many images there are to train on and to validate with, and how many go into a step."""
+    """The number of images for training and for validation, and the number in a step."""
 
     training: int
     validation: int
@@ -162,7 +162,7 @@ class DataFound:
 
 @dataclass(frozen=True)
 class LabelsLeftOut:
-    """Labels that no class of the spec at `source` takes: how many of each name."""
+    """Labels that no class of the spec at `source` takes: the number of each name."""
 
     source: str
     counts: Mapping[str, int]
@@ -170,7 +170,7 @@ class LabelsLeftOut:
 
 @dataclass(frozen=True)
 class ClassesMissing:
-    """Classes of the spec at `source` that no training image has."""
+    """Classes of the spec at `source` for which no training image has a label."""
 
     source: str
     names: tuple[str, ...]
@@ -178,7 +178,8 @@ class ClassesMissing:
 
 @dataclass(frozen=True)
 class Computing:
-    """Where the run computes: a GPU's number and name, or None and a processor's threads; `dtype` of convolutions."""
+    """Where the run computes: a GPU's number and name, or None and a processor's threads. `dtype`: type of
+    convolutions."""
 
     gpu: int | None
     name: str
@@ -188,7 +189,7 @@ class Computing:
 
 @dataclass(frozen=True)
 class BatchShared:
-    """A step has `images`, over `processes`, and the spec says `asked`."""
+    """A step has `images` images, over `processes` processes; the spec asks for `asked`."""
 
     images: int
     processes: int
@@ -197,7 +198,8 @@ class BatchShared:
 
 @dataclass(frozen=True)
 class Intervals:
-    """A model is kept every so many epochs; scalars and pictures (None: none) go to the sinks every so many steps."""
+    """How often a run saves: a model every `checkpoint_epochs` epochs; scalars and pictures (None: never) go to the
+    sinks at intervals counted in steps."""
 
     checkpoint_epochs: int
     scalar_steps: int
@@ -206,7 +208,7 @@ class Intervals:
 
 @dataclass(frozen=True)
 class WentOn:
-    """A run goes on from `checkpoint`: after `epoch` of `epochs` (from 1) and `step` of the next, or is `complete`."""
+    """A run resumes from `checkpoint`: after `epoch` of `epochs` (from 1) and `step` of the next, or is `complete`."""
 
     checkpoint: Path
     epoch: int
@@ -217,28 +219,28 @@ class WentOn:
 
 @dataclass(frozen=True)
 class BegunAnew:
-    """The run in `folder` left no state to go on from, and begins again."""
+    """The run in `folder` left no state to resume from, and starts from the beginning."""
 
     folder: Path
 
 
 @dataclass(frozen=True)
 class CheckpointDamaged:
-    """A checkpoint cannot be read, for this `reason`; the one before it is taken."""
+    """A checkpoint cannot be read, for this `reason`; the one before it is used."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class BatchNormsMeasured:
-    """The batch norms of a pruned network that keep their statistics were measured anew on so many `images`."""
+    """The batch norms of a pruned network that keep their statistics were measured again on `images` images."""
 
     images: int
 
 
 @dataclass(frozen=True)
 class ModelKept:
-    """The model after `step` steps is about to be written beside the others."""
+    """The model after `step` steps is about to be written; earlier models are kept."""
 
     step: int
 
@@ -247,7 +249,7 @@ class ModelKept:
 class CostStuck:
     """The cost of `part` has not been below `least` for `waited` epochs, at `epoch` (from 1).
 
-    `then`: the rate goes down over `annealing` epochs, or training stops; `again`: it went down before.
+    `then`: the learning rate is lowered over `annealing` epochs, or training stops. `again`: it was lowered before.
     """
 
     epoch: int
@@ -261,12 +263,12 @@ class CostStuck:
 
 @dataclass(frozen=True)
 class Exploring:
-    """Pruning looks for channels that can go."""
+    """Pruning looks for channels to remove."""
 
 
 @dataclass(frozen=True)
 class LayersFloored:
-    """So many of `total` layers are cut to `least` filters, the fewest that are allowed."""
+    """`count` of `total` layers are pruned to `least` filters, the fewest that are allowed."""
 
     count: int
     total: int
@@ -275,7 +277,7 @@ class LayersFloored:
 
 @dataclass(frozen=True)
 class Cutting:
-    """Pruning takes the chosen channels out."""
+    """Pruning removes the chosen channels."""
 
 
 @dataclass(frozen=True)
@@ -287,7 +289,7 @@ class Exporting:
 
 @dataclass(frozen=True)
 class Calibrating:
-    """The ranges of activations are about to be found by `method` on so many images of `source`."""
+    """The ranges of activations are about to be found by `method` on `images` images of `source`."""
 
     method: str
     images: int
@@ -296,7 +298,7 @@ class Calibrating:
 
 @dataclass(frozen=True)
 class RangesUsed:
-    """The ranges are those of the file `cache`; it has none for the tensors `missing`."""
+    """The ranges are read from the file `cache`; it has none for the tensors `missing`."""
 
     cache: Path
     missing: tuple[str, ...] = ()
@@ -304,7 +306,7 @@ class RangesUsed:
 
 @dataclass(frozen=True)
 class TensorfileWritten:
-    """Calibration images were kept in `path`."""
+    """The calibration images were written to `path`."""
 
     path: Path
     batches: int
@@ -313,7 +315,8 @@ class TensorfileWritten:
 
 @dataclass(frozen=True)
 class BuildsWithoutGpu:
-    """There is no GPU here, and nobody chose `backend`: its engine is for this processor, or for GPUs elsewhere."""
+    """There is no GPU here, and `backend` was not chosen by the user. The engine is for this processor, or for GPUs
+    elsewhere."""
 
     backend: str
     for_processor: bool
@@ -321,7 +324,7 @@ class BuildsWithoutGpu:
 
 @dataclass(frozen=True)
 class ClassesUnnamed:
-    """The ONNX `model`, which `origin` wrote, does not name its classes; its engine needs a spec to run."""
+    """The ONNX `model`, written by `origin`, does not name its classes; its engine needs a spec to run."""
 
     model: Path
     origin: str
@@ -329,7 +332,7 @@ class ClassesUnnamed:
 
 @dataclass(frozen=True)
 class BuilderWarned:
-    """What the runtime that builds an engine warned of, in its own words."""
+    """A warning of the runtime that builds an engine, in its own words."""
 
     backend: str
     version: str
@@ -338,7 +341,7 @@ class BuilderWarned:
 
 @dataclass(frozen=True)
 class CacheUnused:
-    """The calibration cache is not used: the model is quantised already, or the engine is not to be int8."""
+    """The calibration cache is not used: the model is already quantised, or the engine is not int8."""
 
     cache: Path
     quantised: bool
@@ -354,8 +357,8 @@ class ExportOlder:
 
 @dataclass(frozen=True)
 class EngineReplaced:
-    """The exported model `source` runs instead of an engine: instead of the file `engine`, or of one to be built where
-    that is None; because `runtime` was asked for, or, where that is None, because there is no GPU here."""
+    """The exported model `source` runs instead of the engine file `engine`, or, where that is None, of an engine still
+    to be built. The reason: `runtime` was asked for, or, where that is None, there is no GPU here."""
 
     source: Path
     engine: Path | None
@@ -364,7 +367,7 @@ class EngineReplaced:
 
 @dataclass(frozen=True)
 class EngineBuilt:
-    """An engine was built and kept at `path`, or for this run alone where that is None."""
+    """An engine was built and written to `path`; None where it is for this run alone."""
 
     path: Path | None
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_flags", "configure", "run"]
 
-_NAMED = 10  # pictures of a split that are named when they did not come
+_NAMED = 10  # missing pictures of a split that are named
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -1,8 +1,8 @@
-"""The front door: `taolite GROUP COMMAND`, and the container's own names `detectnet_v2`, `classification_tf1`, `ssd`
+"""The entry point: `taolite GROUP COMMAND`, and the container's own names `detectnet_v2`, `classification_tf1`, `ssd`
 and `tao-converter`.
-The container has `tao` too; outside it is `taolite tao`, because `tao` may be NVIDIA's launcher there.
+The container also has `tao`. Outside it the command is `taolite tao`, because `tao` may be NVIDIA's launcher there.
 
-Only the module of the group that was asked for is imported, so help answers at once and loads no torch.
+Only the module of the given group is imported, so help answers at once and loads no torch.
 argparse, because TAO's flags are argparse's: `-eq`, `-pth`, `--gpu_index 0 1`, unique prefixes.
 """
 
@@ -44,20 +44,20 @@ ALIASES = {"show": ("inspect",)}
 
 
 STOPPED = 75
-"""Exit code of a training that SIGTERM or Ctrl-C ended with its state saved: sysexits' EX_TEMPFAIL, try again."""
+"""Exit code of a training that SIGTERM or Ctrl-C ended after it saved its state: sysexits' EX_TEMPFAIL, try again."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code (0 done, 1 something to mend, 2 wrong usage, `STOPPED`)."""
+    """Run one command; returns the exit code (0 done, 1 an error the user can mend, 2 wrong usage, `STOPPED`)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     asked = next((word for word in arguments if not word.startswith("-")), "")
     options = parser_for(asked).parse_args(arguments)
-    options.given = arguments  # as they were given, for processes that run the same command
+    options.given = arguments  # as given, for processes that run the same command
     return _run(options)
 
 
 def parser_for(*groups: str) -> TaoParser:
-    """The parser of `taolite`, in which `groups` have their commands and flags."""
+    """The parser of `taolite`, with the commands and flags of `groups`."""
     parser = TaoParser(
         prog="taolite",
         description="TAO's DetectNet_v2, SSD and image classification, spec files and flags unmodified, on PyTorch.",
@@ -95,7 +95,7 @@ def tao_converter() -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Call the command; what a user can mend becomes one message, everything else keeps its traceback."""
+    """Call the command. An error that a user can mend is printed as one message; any other keeps its traceback."""
     try:
         code = options.run(options)
         return int(code or 0)
@@ -106,7 +106,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"error: {printable(f'{error}{_container_hint(error, options)}')}", file=sys.stderr)
         return 1
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # torch's; it is not imported here to compare
+        if type(error).__name__ != "OutOfMemoryError":  # compared by name, because torch is not imported here
             raise
         print(
             "error: Ran out of GPU memory, please lower the batch size, use a smaller input resolution, or use a "
@@ -123,13 +123,13 @@ def _run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("stopped by Ctrl-C; what was saved before is kept", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # the reader of our output went away, as in `taolite spec show F | head`
+    except BrokenPipeError:  # the reader of our output closed it, as in `taolite spec show F | head`
         sys.stderr.close()
         return 1
 
 
 def _container_hint(error: TaoliteError, options: argparse.Namespace) -> str:
-    """What the mounts map knows of the first path that a PathError names; "" where it has nothing to do with it."""
+    """What the mounts map says of the first path in a PathError; "" where the map does not apply."""
     named = re.search(r"(?<![\w.:/])/[^\s:;,]+", str(error)) if isinstance(error, PathError) else None
     if named is None:
         return ""
@@ -137,7 +137,7 @@ def _container_hint(error: TaoliteError, options: argparse.Namespace) -> str:
 
     try:
         hint = Mounts.load(getattr(options, "mount", ())).explain(named[0])
-    except TaoliteError:  # the map itself is what is wrong, and `error` says so
+    except TaoliteError:  # the map itself is wrong, and `error` says so
         return ""
     return f"; {hint}" if hint else ""
 

@@ -1,8 +1,8 @@
-"""Command lines of taolite 0.1.0 that are spelled in another way now.
+"""Command lines of taolite 0.1.0 that are now written in another way.
 
-`taolite ssd train --dataset-type=voc ...` and its like were jetson-inference's and pytorch-ssd's flags behind the names
-of TAO's tasks. They have a front door of their own now, `taolite jetson train_ssd.py ...`. Nothing is told from the
-words before TAO's own flags have failed; then one line names the command that takes these words.
+`taolite ssd train --dataset-type=voc ...` and similar commands had the flags of jetson-inference and pytorch-ssd behind
+the names of TAO's tasks. These flags now have commands of their own, `taolite jetson train_ssd.py ...`. TAO's own flags
+are tried first. Only where they fail does one line name the command that accepts these words.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MOVED = {
 
 
 def watch(group: TaoParser, name: str) -> None:
-    """Let the tasks of `taolite name` tell where a command line went that TAO's flags do not fit."""
+    """Let the tasks of `taolite name` name the new command where a command line does not fit TAO's flags."""
     if not any(one == name for one, _ in _MOVED):
         return
     group.elsewhere = lambda parser, words: _gone(name, parser, words)
@@ -43,15 +43,15 @@ def watch(group: TaoParser, name: str) -> None:
 
 
 def _gone(name: str, group: argparse.ArgumentParser, words: Sequence[str]) -> str | None:
-    """The new command line of a verb that is no more."""
+    """The new command line for a task that no longer exists."""
     verb, *rest = words or ("",)
     word = _MOVED.get((name, verb))
     return f"{group.prog} {verb} is now: {_line(word, rest)}" if word else None
 
 
 def _meant(task: TaoParser, word: str, words: Sequence[str]) -> str | None:
-    """The new command line, where `words` have a flag that TAO's task does not know and the program `word` does, or
-    where they are all the program's and have none of TAO's short flags."""
+    """The new command line, or None. It is given where `words` have a flag that the program `word` knows and TAO's task
+    does not, or where the program knows all of them and none is one of TAO's short flags."""
     from taolite.cli.jetson.front import parser_of, takes
 
     program = parser_of(word)

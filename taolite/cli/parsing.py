@@ -1,9 +1,10 @@
 """argparse as TAO's users know it: a unique prefix of a flag means that flag, and common flags may stand before the
-task as well as behind it.
+task or after it.
 
-Three ranks of flags: TAO's; `_OURS`, which an abbreviation means where none of TAO's fits; and those marked by `whole`,
-which have to be written whole. New flags of our own are of the third rank, so no script's abbreviation changes its
-meaning. A mistake prints the usage of the command it was made in, and the nearest name there is.
+There are three ranks of flags. First, TAO's own. Second, those in `_OURS`: an abbreviation means one of them only where
+no flag of TAO's fits. Third, those marked by `whole`: they must be written in full. New flags of ours get the third
+rank, so the abbreviations in existing scripts keep their meaning. After a mistake the parser prints the usage of that
+command and the nearest valid name.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _OURS = {
     "num_nodes", "min_nodes", "node_rank", "master_addr", "master_port", "global_batch_size", "dist_timeout",
     "max_restarts", "onnx_nms",
 }  # fmt: skip
-"""Where flags of our own are kept; `--m` means TAO's `--model` and never `--mount`."""
+"""The names (argparse's `dest`) of flags of our own; `--m` means TAO's `--model` and never `--mount`."""
 _WHOLE: WeakSet[argparse.Action] = WeakSet()
 
 
@@ -45,9 +46,9 @@ class TaoParser(argparse.ArgumentParser):
     """A parser whose messages name the nearest flag or word, and whose usage fits a line.
 
     Attributes:
-        tasks: the words that name a task; what stands before the first of them is moved behind it.
-        elsewhere: called with the parser and its words after a mistake; the command line that was meant, if another
-            command takes these words.
+        tasks: the words that name a task; flags before the first of them are moved behind it.
+        elsewhere: called with the parser and its words after a mistake; returns the command line that was meant, if
+            another command accepts these words.
     """
 
     tasks: Collection[str] = ()
@@ -59,7 +60,7 @@ class TaoParser(argparse.ArgumentParser):
         super().__init__(*args, **options)
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """See ArgumentParser; nothing is left over: a flag that is not known is an error of this command."""
+        """See ArgumentParser; an unknown flag is an error of this command, so nothing is left over."""
         self.words = self.spelled(list(sys.argv[1:] if args is None else args))
         at = next((index for index, word in enumerate(self.words) if word in self.tasks), 0)
         words = [*self.words[at : at + 1], *self.words[:at], *self.words[at + 1 :]]
@@ -69,7 +70,7 @@ class TaoParser(argparse.ArgumentParser):
         return found, []
 
     def spelled(self, words: Sequence[str]) -> Sequence[str]:
-        """The words as this parser spells them."""
+        """The words in this parser's spelling."""
         return words
 
     def flag(self, word: str) -> argparse.Action | None:
@@ -81,7 +82,7 @@ class TaoParser(argparse.ArgumentParser):
         return found[0][0] if len(found) == 1 else None
 
     def error(self, message: str) -> NoReturn:
-        """See ArgumentParser; the command line that was meant instead, where another command takes these words."""
+        """See ArgumentParser; where another command accepts these words, the message names its command line."""
         meant = self.elsewhere(self, self.words) if self.elsewhere is not None else None
         if meant:
             self.exit(2, f"error: {meant}\n")
@@ -91,7 +92,7 @@ class TaoParser(argparse.ArgumentParser):
         super().error(message)
 
     def _hint(self, unknown: Sequence[str]) -> str:
-        """The nearest flags of those that are not known."""
+        """The known flags nearest to the unknown ones."""
         shown = [
             name
             for name, action in self._option_string_actions.items()
@@ -102,7 +103,7 @@ class TaoParser(argparse.ArgumentParser):
         return f"; did you mean {said}?" if said else ""
 
     def format_usage(self) -> str:
-        """See ArgumentParser; the optional flags are in the help."""
+        """See ArgumentParser; optional flags are left to the help."""
         self._shorten()
         return super().format_usage()
 
@@ -127,7 +128,7 @@ class TaoParser(argparse.ArgumentParser):
         self.usage = " ".join(" ".join(parts).split()).replace("%", "%%")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """See ArgumentParser; the nearest choice is named."""
+        """See ArgumentParser; the message names the nearest choice."""
         if action.choices is None or value in action.choices:
             return
         shown = [name for name in map(str, action.choices) if not name.startswith("_")]
@@ -136,17 +137,17 @@ class TaoParser(argparse.ArgumentParser):
         raise argparse.ArgumentError(action, f"invalid choice: {value!r} ({hint}choose from {', '.join(shown)})")
 
     def _get_option_tuples(self, option_string: str) -> list[Any]:
-        """What an abbreviation can mean: every flag once, our own only where none of TAO's fits, none of `_WHOLE`."""
+        """The flags an abbreviation can mean: each once, ours only where none of TAO's fits, none of `_WHOLE`."""
         flags = {id(one[0]): one for one in super()._get_option_tuples(option_string) if one[0] not in _WHOLE}
         return [one for one in flags.values() if one[0].dest not in _OURS] or list(flags.values())
 
 
 class JetsonParser(TaoParser):
-    """A parser that takes what jetson-inference's programs and their tutorials write: hyphens for underscores and the
-    other way round, `--topK` in any case, and `-arch` or `-batch=8` for `--arch` and `--batch-size=8`."""
+    """A parser that accepts the spellings of jetson-inference's programs and tutorials: hyphens for underscores and the
+    reverse, `--topK` in any case, and `-arch` or `-batch=8` for `--arch` and `--batch-size=8`."""
 
     def spelled(self, words: Sequence[str]) -> Sequence[str]:
-        """The words with their flags as this parser spells them; an unknown one stays as it is."""
+        """The words with their flags in this parser's spelling; an unknown flag is not changed."""
         return [self._spelled(word) for word in words]
 
     def _spelled(self, word: str) -> str:
@@ -162,14 +163,14 @@ class JetsonParser(TaoParser):
 
 
 class _Lines(argparse.HelpFormatter):
-    """A flag and its help on one line where they fit."""
+    """Prints a flag and its help on one line where they fit."""
 
     def __init__(self, prog: str, **options: Any) -> None:
         super().__init__(prog, max_help_position=36, **options)
 
 
 class _NoEffect(argparse.Action):
-    """A flag that is taken and changes nothing here, and says so, and `const` why, when it is given."""
+    """A flag that is accepted without effect. When it is given, a message says so, and `const` says why."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         print(f"warning: {option_string} has no effect{self.const}", file=sys.stderr)
@@ -178,7 +179,7 @@ class _NoEffect(argparse.Action):
 def without_effect(
     parser: argparse._ActionsContainer, *flags: str, values: int | str | None = None, why: str = ""
 ) -> list[argparse.Action]:
-    """Take `flags`, each "--long -s", with one value or `values`; hidden from the help."""
+    """Accept `flags`, each "--long -s", with one value or `values` of them; hidden from the help."""
     said = f": {why}" if why else " in this version"
     return [
         parser.add_argument(*names.split(), action=_NoEffect, nargs=values, const=said, help=argparse.SUPPRESS)
@@ -187,7 +188,7 @@ def without_effect(
 
 
 def whole(*flags: argparse.Action) -> None:
-    """Mark flags that an abbreviation never means."""
+    """Mark flags that must be written in full: an abbreviation never means them."""
     _WHOLE.update(flags)
 
 
@@ -198,7 +199,7 @@ def mount_flag(add: Callable[..., argparse.Action]) -> None:
 
 
 class _MaxPixels(argparse.Action):
-    """Sets the limit as soon as it is read: this process and those that it starts open pictures."""
+    """Sets the limit as soon as it is parsed, for this process and those that it starts."""
 
     def __call__(self, parser: object, namespace: object, values: object, option_string: str | None = None) -> None:
         from taolite.pictures import limit_pixels
@@ -213,7 +214,7 @@ def pixels_flag(add: Callable[..., argparse.Action]) -> None:
 
 
 def command_line(words: Sequence[str]) -> str:
-    """The words as they are typed in a shell; a key that stands among them is left out.
+    """The words as typed in a shell; a key among them is replaced by KEY.
 
     >>> command_line(["taolite", "show", "a b.tlt", "-k", "secret"])
     "taolite show 'a b.tlt' -k KEY"
@@ -237,7 +238,7 @@ def near(word: str, names: Iterable[str]) -> str:
 
 
 def positive(flag: str, number: int | None) -> int | None:
-    """`number`, as it was given. Raises UsageError below 1."""
+    """Returns `number` unchanged. Raises UsageError below 1."""
     if number is not None and number < 1:
         raise UsageError(f"{flag} {number}: needs to be 1 or more")
     return number

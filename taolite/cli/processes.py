@@ -1,6 +1,6 @@
-"""Training in several processes, on one machine or many: flags, the launch, and how one of the processes ends.
+"""Training in several processes, on one machine or many: the flags, the launch, and how one of the processes ends.
 
-The command that is given starts the same command once for each GPU; there `world_of` brings the processes together.
+The user's command starts the same command once for each GPU; in those, `world_of` connects the processes.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ __all__ = ["TITLE", "Add", "add_flags", "in_processes", "world_of"]
 
 
 Add = Callable[..., Any]
-"""A parser's `add_argument`, or a group's."""
+"""The `add_argument` of a parser or of a group."""
 
 TITLE = "several machines, with the same command on each (--gpus is per machine)"
-"""Of the group of `add_flags`."""
+"""Title of the group of `add_flags`."""
 
 
 def add_flags(add: Add) -> None:
@@ -43,7 +43,7 @@ def add_flags(add: Add) -> None:
 
 
 def in_processes(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
-    """Run a training in as many processes as are asked for: here, or, where this is one of them, this one's part."""
+    """Launch as many processes as asked for; in a launched process, or with one process only, run the training here."""
     if os.environ.get("TORCHELASTIC_RUN_ID"):
         from taolite.dist.pulse import is_writer
         from taolite.dist.secret import handed_over
@@ -81,8 +81,8 @@ def in_processes(run: Callable[[argparse.Namespace], int], options: argparse.Nam
 
 
 def _without_key(words: Sequence[str]) -> list[str]:
-    """A command line without its `-k KEY`, `-kKEY`, `--key KEY`, `--key=KEY`, or a beginning of `--key`: who may see a
-    process may see its command line."""
+    """A command line without its `-k KEY`, `-kKEY`, `--key KEY`, `--key=KEY`, or a prefix of `--key`. Other users can
+    see the command line of a process."""
     kept, at = [], 0
     while at < len(words):
         flag, equals, _ = words[at].partition("=")
@@ -97,15 +97,15 @@ def _without_key(words: Sequence[str]) -> list[str]:
 
 
 def _end_at_once(text: str) -> None:
-    """End the process from any thread, whatever the others wait for."""
+    """End the process from any thread, without waiting for the other threads."""
     print(f"error: {text}", file=sys.stderr, flush=True)
     os._exit(1)
 
 
 @contextmanager
 def world_of(options: argparse.Namespace) -> Iterator[World]:
-    """The processes that train together. What ends one of several is left for the command that launched them, and
-    ends this process."""
+    """The processes that train together. An error that ends one of several is left for the launching command to report,
+    and ends this process."""
     from taolite.dist.pulse import Ending, LostError
     from taolite.dist.world import joined
 

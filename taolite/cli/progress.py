@@ -1,4 +1,4 @@
-"""How a running stage looks: a bar with the time left on a terminal, plain lines elsewhere. All of it on stderr."""
+"""Shows the progress of a stage: a bar with the time left on a terminal, plain lines elsewhere. All of it on stderr."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ __all__ = ["FRAME", "Bar", "Terminal"]
 
 
 FRAME = "frame"
-"""The unit of videos and cameras: their lines come every second, with frames per second."""
+"""The unit of videos and cameras: they print a line every second, with frames per second."""
 
 
 class _Pace:
-    """How fast the task of the last event goes; another task starts the clock again."""
+    """The speed of the last event's task; a new task restarts the clock."""
 
     def __init__(self) -> None:
         self._task, self._began_s, self._first = "", 0.0, 0
 
     def hear(self, event: Progress) -> bool:
-        """Take the event's count; True where its task starts with it."""
+        """Record the event's count; True where a new task starts with it."""
         starts = self._task != event.task or event.done <= self._first
         if starts:
             self._task, self._began_s, self._first = event.task, time.monotonic(), event.done
@@ -46,8 +46,8 @@ class _Pace:
 
 
 class Bar:
-    """A bar with the time left where `stream` is a terminal, nothing elsewhere. Take it down before a line is printed;
-    it comes back with the next event."""
+    """A bar with the time left where `stream` is a terminal, nothing elsewhere. Call `take_down` before printing a
+    line; the bar comes back with the next event."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
@@ -56,7 +56,7 @@ class Bar:
         self._task: tuple[str, TaskID] | None = None
 
     def show(self, event: Progress) -> None:
-        """Show how far a task is."""
+        """Show the progress of a task."""
         if not self._stream.isatty():
             return
         from rich.console import Console
@@ -89,10 +89,10 @@ class Bar:
 
 
 class Terminal:
-    """A listener that shows what it hears; a context manager, so that a bar is taken down at the end.
+    """A listener that prints events; a context manager that removes the bar at the end.
 
-    `verbose`: where there is no terminal, a line of progress every second instead of every quarter of a minute. Videos
-    and cameras have one every second. `bars`: whether a terminal shows a bar instead of lines.
+    `verbose`: where there is no terminal, print a progress line every second instead of every 15 seconds. Videos and
+    cameras always print one every second. `bars`: whether a terminal shows a bar instead of lines.
     """
 
     def __init__(self, stream: TextIO | None = None, *, verbose: bool = False, bars: bool = True) -> None:
@@ -129,7 +129,7 @@ class Terminal:
         print(text, file=self._stream, flush=True)
 
     def _plain_line(self, event: Progress) -> None:
-        """A line now and then, with the time left; short work passes in silence."""
+        """Print a line at intervals, with the time left; nothing for short work."""
         now = time.monotonic()
         if self._pace.hear(event):
             self._last_s = now

@@ -1,4 +1,4 @@
-"""Reports as text, in TAO's words where TAO has some."""
+"""Reports as text, in TAO's words where TAO has them."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ __all__ = [
     "validation_lines",
 ]
 
-_COSTLY = 5  # layers of an int8 model that are named
+_COSTLY = 5  # number of int8 layers that are named
 
 
 def epoch_line(event: EpochDone) -> str:
-    """One line an epoch: cost, rate, speed, the share of time spent waiting for data, and what is left."""
+    """One line for an epoch: cost, learning rate, speed, fraction of time spent waiting for data, and time left."""
     penalty = f"penalty: {event.penalty:.5f} " if event.penalty else ""
     return (
         f"Epoch {event.epoch}/{event.epochs}: loss: {event.loss:.5f} {penalty}learning rate: {event.learning_rate:.3g} "
@@ -45,13 +45,13 @@ def epoch_line(event: EpochDone) -> str:
 
 
 def validation_lines(event: Validated) -> str:
-    """The block TAO prints after a validation in training (reference 8.7)."""
+    """TAO's block for a validation during training (reference 8.7)."""
     head = f"\nEpoch {event.epoch}/{event.epochs}\n=========================\n"
     return head + _scores(event.cost, event.metric, event.seconds_per_image)
 
 
 def evaluation_block(evaluation: Evaluation) -> str:
-    """TAO's block, and VOC's all-point AP at IoU 0.5 with the number of labelled objects beside it."""
+    """TAO's block, with VOC's all-point AP at IoU 0.5 and the number of labelled objects beside it."""
     card = evaluation.card
     tao, beside = _scores(evaluation.cost, card.main, evaluation.seconds_per_image), card.beside["VOC"]
     rows = [(name, f"{100 * ap:.4f}", str(card.objects[name])) for name, ap in sorted(beside.per_class.items())]
@@ -61,7 +61,7 @@ def evaluation_block(evaluation: Evaluation) -> str:
 
 
 def train_block(report: TrainReport, beside: str = "") -> str:
-    """What a training came to and where its models are; `beside` goes with the metric."""
+    """The result of a training and the paths of its models; `beside` is printed next to the metric."""
     main, best = report.evaluation.card.main, report.best
     name = main.words.short
     return (
@@ -72,7 +72,8 @@ def train_block(report: TrainReport, beside: str = "") -> str:
 
 
 def classes_block(evaluation: Evaluation) -> str:
-    """TAO's block of a classifier: cost, top-k accuracy, confusion (rows are the truth) and scikit-learn's report."""
+    """TAO's block of a classifier: cost, top-k accuracy, confusion matrix (rows are true classes) and scikit-learn's
+    report."""
     import numpy as np
 
     from taolite.metrics.classes import ClassificationScores, classification_report
@@ -90,7 +91,7 @@ def classes_block(evaluation: Evaluation) -> str:
 
 
 def tags_block(evaluation: Evaluation) -> str:
-    """A classifier of pictures with several classes: each tag's right answers and average precision."""
+    """The block of a multi-label classifier: correct answers and average precision of each tag."""
     card = evaluation.card
     precision = card.beside["tags"]
     rows = [
@@ -115,7 +116,7 @@ def precisions_block(evaluation: Evaluation) -> str:
 
 
 def int8_block(report: Int8Report) -> str:
-    """What int8 costs each output, the layers that cost most, and where the ranges are."""
+    """The int8 error of each output, the layers with the largest error, and the file of the ranges."""
     outputs = ", ".join(f"{name} {decibel:.1f} dB" for name, decibel in report.sqnr.items())
     lines = [f"int8 against fp32, signal to noise on {report.measured_on}: {outputs}"]
     if report.layers:
@@ -128,7 +129,7 @@ def int8_block(report: Int8Report) -> str:
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """A boxed table, cells centred, as TAO's releases print theirs."""
+    """A boxed table with centred cells, as TAO's releases print it."""
     widths = [max(len(row[column]) for row in [head, *rows]) + 2 for column in range(len(head))]
     rule = "+" + "+".join("-" * width for width in widths) + "+"
     lines = ["|" + "|".join(cell.center(width) for cell, width in zip(row, widths, strict=True)) + "|" for row in rows]
@@ -137,7 +138,7 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def scores_json(evaluation: Evaluation) -> str:
-    """Everything that `evaluate` found as one JSON object; a cost that is not to be had is null."""
+    """All results of `evaluate` as one JSON object; a cost that is not available is null."""
     from taolite.workspace.status import finite
 
     return json.dumps(finite(asdict(evaluation)), indent=2)

@@ -1,4 +1,4 @@
-"""Types of arguments: numbers within bounds, truth values."""
+"""Types of arguments: numbers within bounds, true or false."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["count", "number", "truth"]
 
 
 def count(least: int) -> Callable[[str], int]:
-    """Whole numbers from `least` on, as an argument's type."""
+    """An argument type: whole numbers of at least `least`."""
 
     def whole(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
@@ -20,7 +20,7 @@ def count(least: int) -> Callable[[str], int]:
 
 
 def number(low: float, high: float | None, *, least: bool = False) -> Callable[[str], float]:
-    """Numbers above `low`, or from it on with `least`, below `high`, as an argument's type."""
+    """An argument type: numbers above `low` (with `least`, also `low` itself) and below `high`."""
 
     def real(text: str) -> float:
         try:
@@ -37,7 +37,8 @@ def number(low: float, high: float | None, *, least: bool = False) -> Callable[[
 
 
 def truth(text: str) -> bool:
-    """train.py's scripts take every word for yes, `False` too; here it says what it means."""
+    """An argument type: true or false. train.py's scripts read every word as true, even `False`; this reads it as
+    false."""
     if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
         raise argparse.ArgumentTypeError(f"{text!r} needs to be true or false")
     return text.lower() in ("true", "1", "yes")

@@ -1,4 +1,4 @@
-"""Events of a stage in words: TAO's where TAO has some, plain ones elsewhere. Other dialects replace some of them."""
+"""Events of a stage as sentences: TAO's where TAO has them, plain ones elsewhere. Other dialects replace some."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["Line", "counted", "lines", "looked"]
 
 
 class Line(NamedTuple):
-    """One line for the reader; a warning is something to act on."""
+    """One line for the user; a warning needs the user's attention."""
 
     text: str
     warns: bool = False
 
 
 def lines(event: events.Event) -> list[Line]:
-    """What is said of `event`; nothing of events that only move a bar, a curve or a log."""
+    """The lines for `event`; none for events that only update a bar, a curve or a log."""
     say = _WORDS.get(type(event))
     return say(event) if say is not None else []
 
@@ -34,7 +34,7 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 
 
 def looked(pictures: int, found: Mapping[str, int], runs_on: str, seconds: float) -> str:
-    """What an inference came to; `seconds` a picture.
+    """The result of an inference; `seconds`: time for one picture.
 
     >>> looked(1, {"cat": 2, "dog": 0}, "torch", 0.0191)
     '1 picture: cat 2, dog 0 (torch, 19.1 ms a picture)'
@@ -80,7 +80,7 @@ def _classes_missing(event: events.ClassesMissing) -> list[Line]:
 
 
 def _of(spec: str) -> str:
-    """The name of a spec before what is said of it; flags need none."""
+    """The name of a spec as the start of a message; "" for settings given by flags."""
     return "" if spec == FLAGS else f"{spec}: "
 
 

@@ -1,4 +1,4 @@
-"""Whose model is this, and does a spec describe it? What is refused here would give wrong numbers further on."""
+"""Checks that a model is of the wanted task and agrees with a spec. A mismatch would give wrong numbers later."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Described", "agree", "expect"]
 
 
 class Described(Protocol):
-    """A model that was opened: where it is from, and what it says of itself."""
+    """An opened model: its file, its classes and its preprocessing."""
 
     @property
     def source(self) -> Path: ...
@@ -30,8 +30,7 @@ class Described(Protocol):
 
 
 def expect(task: str | None, found: str, source: Path) -> None:
-    """Raises ModelError where the model at `source` is of the task `found` and another `task` is wanted; None takes
-    any."""
+    """Check the task of the model at `source`. Raises ModelError where `found` is not `task`; None accepts any task."""
     if task is not None and task != found:
         theirs, ours = find_use(found).title, find_use(task).title
         raise ModelError(
@@ -41,7 +40,7 @@ def expect(task: str | None, found: str, source: Path) -> None:
 
 
 def agree(experiment: Experiment, model: Described) -> None:
-    """Raises ModelError where the model does not take what the experiment gives it, or answers with other classes."""
+    """Raises ModelError where the model's input or classes differ from the experiment's."""
     differences = [*_inputs(experiment.preprocessing, model.preprocessing), *_classes(experiment, model)]
     if differences:
         raise ModelError(
@@ -51,7 +50,7 @@ def agree(experiment: Experiment, model: Described) -> None:
 
 
 def _inputs(asked: Preprocessing, own: Preprocessing) -> list[str]:
-    """How the spec's input differs from the model's; crops may differ."""
+    """The differences between the spec's input and the model's; crops may differ."""
     found = []
     if asked.channels != own.channels:
         found.append(f"the model takes {own.channels}-channel images and the spec makes {asked.channels}-channel ones")
@@ -77,7 +76,7 @@ def _size(preprocessing: Preprocessing) -> str:
 
 
 def _normalisation(preprocessing: Preprocessing) -> str:
-    """The arithmetic on a pixel, written out."""
+    """The pixel normalisation, written as a formula."""
     channels = preprocessing.channels
     order = "grey" if channels == 1 else "BGR" if preprocessing.bgr else "RGB"
     means, deviations = preprocessing.offsets[:channels], preprocessing.stds[:channels]

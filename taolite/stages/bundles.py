@@ -1,4 +1,4 @@
-"""A trained network as the artifact that every later stage takes."""
+"""A trained network packed as the bundle that every later stage reads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["bundle_of"]
 
 
 def bundle_of(experiment: Experiment, network: TaskNetwork, *, lineage: tuple[Mapping[str, object], ...]) -> Bundle:
-    """The artifact that `network` rebuilds from; the network stays as it is."""
+    """The bundle from which `network` can be rebuilt; the network is not changed."""
     stored = network.as_stored()
     return Bundle(
         task=experiment.task.name,

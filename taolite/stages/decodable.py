@@ -1,4 +1,4 @@
-"""Splits whose pictures can all be decoded, before a stage spends time on them."""
+"""Check that all pictures of a split can be decoded, before a stage spends time on them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["decodable"]
 def decodable(
     splits: Mapping[str, Examples], *, skip_corrupt: bool, world: World = ALONE, listener: Listener = silent
 ) -> list[Examples]:
-    """The splits, by what messages call them, without the pictures that cannot be decoded where `skip_corrupt` allows
-    that. Raises DataError with all such pictures otherwise, and where nothing is left of a split."""
+    """The splits, by the name that messages use. With `skip_corrupt`, pictures that cannot be decoded are left out.
+    Raises DataError with all such pictures otherwise, and where a split has no picture left."""
 
     def tick(done: int, total: int) -> None:
         listener(Progress("decoding every picture once", done, total))

@@ -1,7 +1,7 @@
-"""Where a run computes, in which number format, and the one line that says so.
+"""Where a run computes, in which number format, and the line that reports both.
 
-On a processor with AMX or AVX512-BF16 the network runs in bfloat16 (docs/decisions/0004-bfloat16-on-cpu.md), on a GPU
-in float32 unless mixed precision is asked for; weights, cost, optimiser and batch-norm statistics stay float32.
+On a processor with AMX or AVX512-BF16 the network runs in bfloat16 (docs/decisions/0004-bfloat16-on-cpu.md). On a GPU
+it runs in float32 unless mixed precision is asked for. Weights, cost, optimiser and batch-norm statistics stay float32.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _NAMES = {None: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 
 @dataclass(frozen=True)
 class Device:
-    """A place to compute. `autocast` is the reduced type of convolutions, or None for float32 throughout; `name` that
-    of a GPU."""
+    """A place to compute. `autocast`: reduced type of convolutions, or None for float32 throughout. `name`: name of the
+    GPU."""
 
     place: torch.device
     autocast: torch.dtype | None
@@ -36,7 +36,7 @@ class Device:
 
     @property
     def computing(self) -> Computing:
-        """What is said of it."""
+        """The event that reports this device."""
         gpu = (self.place.index or 0) if self.place.type == "cuda" else None
         return Computing(gpu, self.name, torch.get_num_threads(), _NAMES[self.autocast])
 
@@ -51,7 +51,7 @@ class Device:
         return tensor.to(self.place, non_blocking=True)
 
     def fingerprint(self) -> dict[str, str | int]:
-        """What bit-equality of two runs depends on, besides spec, data and seed."""
+        """The values, besides spec, data and seed, that decide whether two runs are equal bit for bit."""
         return {
             "device": self.place.type,
             "dtype": str(self.autocast or torch.float32),
@@ -71,13 +71,13 @@ def choose(
     """The device for `--gpus` and `--gpu_index`; the processor where there is no GPU.
 
     Args:
-        gpus, gpu_index: how many and which; a processor has none to choose from.
+        gpus, gpu_index: number and indices of the GPUs; without effect on a processor.
         precision: the type of convolutions. "auto" is bfloat16 on a processor that computes it fast, else float32.
         use_amp: with "auto" on a GPU, bfloat16 where the GPU has it, else float16.
         float16: with "auto", float16 on a GPU and bfloat16 on any processor.
-        place: which of the GPUs asked for, for a process that shares the work with others.
+        place: which of these GPUs this process uses, where several processes share the work.
 
-    Raises UsageError where the GPUs asked for are not there, or a processor is asked for float16.
+    Raises UsageError where a GPU asked for is missing, or a processor is asked for float16.
     """
     if gpus < 1:
         raise UsageError(f"--gpus {gpus}: at least 1 is needed; with no GPU the run takes the processor")
@@ -98,8 +98,8 @@ def choose(
 
 
 def set_deterministic(wanted: bool) -> None:
-    """Same inputs, same bits, on a GPU too; an operation that cannot promise it then raises. To be called before the
-    first use of the GPU."""
+    """Make the same inputs give the same bits, on a GPU too; an operation that cannot do so then raises. Call it before
+    the first use of the GPU."""
     if wanted:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(wanted)

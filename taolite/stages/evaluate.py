@@ -1,4 +1,4 @@
-"""Score a network or an engine on a split, with TAO's own metric and PASCAL VOC's beside it."""
+"""Score a network or an engine on a split, with TAO's own metric and with PASCAL VOC's."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from taolite.tasks.found import Found
 __all__ = ["Evaluation", "Told", "evaluate", "score_split"]
 
 Told = Callable[[Sample, Sequence[Detection]], None]
-"""Hears of every picture what was found in it, best first, in its pixels."""
+"""Called for every picture with the objects found in it, highest score first, in the picture's pixels."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`cost` is the mean cost without regularisation; `seconds_per_image` the median over batches, network alone."""
+    """`cost`: mean cost without regularisation. `seconds_per_image`: median over batches, network alone."""
 
     card: ScoreCard
     cost: float
@@ -51,12 +51,12 @@ def evaluate(
     """Score an opened model on a split of the experiment's data, without augmentation.
 
     Args:
-        batch_size: images at once; None is the most an engine takes, or the spec's.
+        batch_size: images at once; None is the engine's largest batch, or the spec's batch size.
         workers: threads that prepare images.
         skip_corrupt: leave out pictures that cannot be decoded.
-        told: hears of every picture what was found in it.
+        told: called for every picture with the objects found in it.
 
-    Raises DataError, PathError; ModelError where the model is not one that the experiment describes.
+    Raises DataError, PathError; ModelError where the model does not agree with the experiment.
     """
     agree(experiment, model)
     prep = experiment.preprocessing
@@ -90,10 +90,10 @@ def score_split(
     listener: Listener = silent,
     world: World = ALONE,
 ) -> Evaluation:
-    """Every image of `examples` once, the last batch as small as it comes (TAO drops or repeats some, compat).
+    """Score every image of `examples` once; the last batch may be smaller (TAO drops or repeats some, compat).
 
-    Processes take turns with the batches; what they found is collected once and scored in one place, so that the
-    answer does not depend on their number.
+    Processes take turns with the batches. The results are gathered and scored in one place, so the score does not
+    depend on the number of processes.
     """
     task, decoding = experiment.task, experiment.decoding
     groups = [range(start, min(start + batch_size, len(examples))) for start in range(0, len(examples), batch_size)]
@@ -129,7 +129,7 @@ def score_split(
 
 @dataclass(frozen=True)
 class _Judged:
-    """One batch: what was found in its images and what is there, its cost, and the network's seconds."""
+    """One batch: predicted and true objects of its images, its cost, and the network's seconds."""
 
     found: Sequence[Found]
     truths: Sequence[Truth]

@@ -1,4 +1,4 @@
-"""A torch network behind the call that engines have too: input pixels in, raw outputs out."""
+"""A torch network with the same call as an engine: input pixels in, raw outputs out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["torch_predict"]
 
 
 def torch_predict(network: torch.nn.Module, device: Device) -> Predict:
-    """Predict with a torch network, in evaluation mode; it is left in that mode."""
+    """Predict with a torch network. The network is put in evaluation mode and stays in it."""
     network = network.to(device.place, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(pixels_nchw: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:

@@ -1,4 +1,4 @@
-"""Cut the weakest channels out of a trained model and save the smaller one, with the plan in its lineage."""
+"""Remove the weakest channels from a trained model and save the smaller model, with the plan in its lineage."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["PruneReport", "PruneSettings", "prune"]
 
 @dataclass(frozen=True)
 class PruneSettings:
-    """TAO's flags. `target` is ours: the share of the parameters to keep, from which the threshold is found."""
+    """TAO's flags. `target` is ours: the fraction of the parameters to keep, from which the threshold is found."""
 
     threshold: float = 0.1
     normalizer: Normalizer = "max"
@@ -38,8 +38,8 @@ class PruneSettings:
 
 @dataclass(frozen=True)
 class PruneReport:
-    """What was cut: the plan, the threshold that was used, the numbers that training learns before and after, and where
-    the smaller model lies. The plan's ratio counts batch norms' moving statistics too, as TAO does."""
+    """What was removed: the plan, the threshold used, the number of trainable parameters before and after, and the file
+    of the smaller model. The plan's ratio also counts the moving statistics of batch norms, as TAO does."""
 
     output: Path
     plan: Plan
@@ -52,8 +52,8 @@ class PruneReport:
 def prune(
     model: Trained, output: Path, *, key: Key, settings: PruneSettings, listener: Listener = silent
 ) -> PruneReport:
-    """Prune a trained model into exactly `output` (reference 9), which cannot be the model itself. Raises UsageError,
-    ModelError, PathError, StorageError."""
+    """Prune a trained model and write it to exactly `output` (reference 9), which must not be the model itself. Raises
+    UsageError, ModelError, PathError, StorageError."""
     refuse_replacing(model.source, output)
     bundle = model.bundle
     task = find(bundle.task)

@@ -1,4 +1,4 @@
-"""A trained model, read from its file, for the stages that work on it: prune, export."""
+"""A trained model read from its file, for the stages that change it: prune, export."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["Trained", "open_trained"]
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model, read: where it is from, and what it holds."""
+    """A trained model: its file, and the file's content."""
 
     source: Path
     bundle: Bundle
 
 
 def open_trained(path: Path, *, key: Key | None, of: str | None = None) -> Trained:
-    """Read the `.tlt` at `path`, or the finished model of the run in that folder. `of`: the task that it has to be of;
-    None takes any.
+    """Read the `.tlt` at `path`, or the finished model of the run in that folder. `of`: the task that the model must be
+    of; None accepts any.
 
-    Raises PathError, ArtifactError; ModelError where it is another task's.
+    Raises PathError, ArtifactError; ModelError where the model is of another task.
     """
     if path.is_dir():
         path = RunFolder.model_in(path)

@@ -1,5 +1,5 @@
 """jetson-inference's classification programs (reference/jetson_workflows.md 2, 3, 8): `taolite jetson train.py`,
-`classification/onnx_export.py` and `imagenet`. The run folder of train.py holds the spec its flags stand for.
+`classification/onnx_export.py` and `imagenet`. The run folder of train.py holds the spec made from its flags.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def run_train(options: argparse.Namespace) -> int:
     root = Path(options.model_dir).expanduser()
     given, key = Given(skip_corrupt=options.skip_corrupt), key_of(options.key)
     with processes.world_of(options) as world, TrainLog(root, every=options.print_freq) as log:
-        settings, kept = world.told(lambda: _settings(options, root))  # the run's folder is the writer's
+        settings, kept = world.told(lambda: _settings(options, root))  # only the writer opens the run's folder
         made = spec_of(settings, kept=kept)
         _say_classes(made)
         if options.evaluate:
@@ -66,14 +66,14 @@ def run_train(options: argparse.Namespace) -> int:
 
 
 def _settings(options: argparse.Namespace, root: Path) -> tuple[Settings, ClassificationSpec | None]:
-    """What the flags say, and the spec of the run that goes on."""
+    """The settings that the flags give, and the spec of the run to resume."""
     from taolite import spec as specs
     from taolite.tasks.classification.jetson import Settings
     from taolite.tasks.classification.spec import ClassificationSpec
 
     data, pretrained = options.data, options.pretrained
     if data is None and pretrained and Path(pretrained).expanduser().is_dir():
-        data, pretrained = pretrained, ""  # train.py's --pretrained takes nothing
+        data, pretrained = pretrained, ""  # train.py's --pretrained has no value
     weights = resume_place(options.resume, root, theirs=_THEIRS, newest=_LAST)
     goes_on = weights == root or (options.evaluate and (root / _SPEC).is_file())
     kept = specs.load(root / _SPEC, ClassificationSpec) if goes_on else None
@@ -115,7 +115,7 @@ def _settings(options: argparse.Namespace, root: Path) -> tuple[Settings, Classi
 
 
 def _say_classes(made: ClassificationSpec) -> None:
-    """train.py's line about the classes; `labels.txt` beside the splits has to agree with their folders."""
+    """Print train.py's line about the classes; `labels.txt` beside the splits must agree with their folders."""
     from taolite.formats.folders import check_labels
     from taolite.tasks.classification.examples import spec_classes
 
@@ -185,7 +185,7 @@ def run_export(options: argparse.Namespace) -> int:
 
 
 def _without_activation(bundle: Bundle) -> Bundle:
-    """The same classifier, which gives logits."""
+    """The same classifier without its last activation: it returns logits."""
     return replace(bundle, architecture={**bundle.architecture, "activation": "none"})
 
 

@@ -19,7 +19,7 @@ _GONE = ("--world-size", "--rank", "--dist-url", "--dist-backend")
 
 
 class _Gone(argparse.Action):
-    """A flag of train.py's from before 2022-12, for training on several machines."""
+    """A flag that train.py had before 2022-12, for training on several machines."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         print(
@@ -28,7 +28,7 @@ class _Gone(argparse.Action):
 
 
 def train(parser: TaoParser) -> None:
-    """train.py's."""
+    """Add train.py's flags."""
     add = parser.add_argument
     add(
         "data",
@@ -84,7 +84,7 @@ def train(parser: TaoParser) -> None:
 
 
 def export(parser: TaoParser) -> None:
-    """onnx_export.py's."""
+    """Add onnx_export.py's flags."""
     add = parser.add_argument
     add("--model-dir", default="", metavar="DIR", help="run folder")
     add("--input", default=BEST, metavar="FILE", help=f"model in the run folder (default: {BEST})")
@@ -97,7 +97,7 @@ def export(parser: TaoParser) -> None:
 
 
 def inference(parser: TaoParser) -> None:
-    """imagenet's."""
+    """Add imagenet's flags."""
     add = parser.add_argument
     add_stream(parser)
     add("--model", required=True, metavar="FILE", help=".onnx, .tlt, .etlt or engine")

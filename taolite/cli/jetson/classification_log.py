@@ -2,9 +2,9 @@
 
     Epoch: [0][ 10/625]  Time  0.085 ( 0.163)  Data  0.000 ( 0.019)  Loss 2.3263e+01 (2.1190e+01)  Accuracy  25.000 ( 55.682)
 
-and `Acc@5` behind it where there are five classes or more. A value is the batch's, in brackets the mean over the images
-so far. Epochs and batches count from 0. Everything is
-printed to one stream, its scalars go to `tensorboard/<date>_<time>` of the run's folder.
+and `Acc@5` behind it where there are five classes or more. A value is the batch's; in brackets is the mean over the
+images so far. Epochs and batches count from 0. All lines go to one stream; scalars go to
+`tensorboard/<date>_<time>` of the run's folder.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 __all__ = ["TAOS", "TOP", "Means", "TrainLog"]
 
 TAOS = (Intervals, ModelKept)
-"""What TAO's users look for, and those of jetson-inference's scripts do not."""
+"""Events that only TAO's users look for; this log leaves them out."""
 
 TOP = "top_5"
-"""The reading of a batch that train.py calls Acc@5; there where the data have five classes or more."""
+"""The value of a batch that train.py calls Acc@5; present where the data have five classes or more."""
 
 
 class Means:
@@ -62,12 +62,12 @@ class Means:
 
 
 class TrainLog:
-    """A listener that prints train.py's lines; a context manager. `every` is --print-freq, `root` the run's folder."""
+    """A listener that prints train.py's lines; a context manager. `every`: --print-freq. `root`: the run's folder."""
 
     def __init__(self, root: Path, *, every: int, stream: TextIO | None = None) -> None:
         self._root, self._every, self._stream = root, every, stream or sys.stdout
         self._train, self._val = Means(), Means()
-        self.epochs = 0  # that have gone by here
+        self.epochs = 0  # epochs finished in this process
         self._validated: Validated | None = None
         self._board: Board | None = None
         self._bar = Bar()

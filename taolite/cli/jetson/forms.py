@@ -1,5 +1,5 @@
-"""What jetson-inference's and pytorch-ssd's programs share: the key, places to read from, runs to go on with, and the
-flags of imagenet and detectnet that are the same."""
+"""What the programs of jetson-inference and pytorch-ssd share: the key, inputs, runs to resume, and the flags that
+imagenet and detectnet have in common."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["CAMERA", "OPEN_KEY", "add_key", "add_stream", "key_of", "ours", "pac
 _Seen = TypeVar("_Seen")
 
 OPEN_KEY = "nvidia_tlt"
-"""What seals models where no key is given; everybody knows it, as it is that of NVIDIA's published models."""
+"""The key that seals models where none is given. It is public: NVIDIA's published models use it."""
 
 CAMERA = "/dev/video0"
-"""What imagenet and detectnet look at where no place is given."""
+"""The input of imagenet and detectnet where none is given."""
 
 _STREAM = (
     "--width", "--height", "--input-width", "--input-height", "--input-rate", "--framerate", "--input-codec",
@@ -37,7 +37,7 @@ _SWITCHES = ("--headless", "--no-display", "--maximized", "--fullscreen", "--pro
 
 
 class _Refused(argparse.Action):
-    """A flag that asks for something that is not here; `const` says what to give instead."""
+    """A flag for something that taolite does not have; `const` says what to give instead."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         raise argparse.ArgumentError(self, f"{values}: {self.const}")
@@ -50,7 +50,7 @@ def add_key(add: Any) -> None:
 
 
 def add_stream(parser: TaoParser) -> None:
-    """Add the flags of imagenet and detectnet about what is read and shown (reference/jetson_workflows.md 8, 9, 11)."""
+    """Add the input and display flags of imagenet and detectnet (reference/jetson_workflows.md 8, 9, 11)."""
     add = parser.add_argument
     text = f"picture, folder, quoted pattern, video or camera (default: {CAMERA})"
     add("input", nargs="?", default=CAMERA, metavar="IN", help=text)
@@ -63,7 +63,7 @@ def add_stream(parser: TaoParser) -> None:
 
 
 def paced(frames: Iterable[_Seen], source: Source, name: str) -> Iterator[_Seen]:
-    """What comes of `source`, with a line a second on stderr of how far, and how fast, a video or a camera is."""
+    """Pass on `frames`; for a video or a camera, print its progress and speed on stderr once a second."""
     with Terminal(bars=False) as show:
         for number, seen in enumerate(frames, start=1):
             yield seen
@@ -72,7 +72,7 @@ def paced(frames: Iterable[_Seen], source: Source, name: str) -> Iterator[_Seen]
 
 
 def place(text: str) -> str:
-    """What `text`, one of jetson-utils' URIs, is called here: `csi://0` and `v4l2:///dev/video0` are cameras."""
+    """The path of `text`, a URI of jetson-utils: `csi://0` and `v4l2:///dev/video0` are cameras."""
     scheme, found, rest = text.partition("://")
     if not found or scheme not in ("csi", "v4l2", "file"):
         return text
@@ -80,17 +80,17 @@ def place(text: str) -> str:
 
 
 def key_of(option: str | None) -> Key:
-    """The key that is given by flag or environment, else the open one."""
+    """The key given by flag or environment, else the open key."""
     from taolite.artifacts.keys import Key, find_key_if_given
 
     return find_key_if_given(option) or Key(OPEN_KEY)
 
 
 def resume_place(what: str | None, root: Path, *, theirs: str, newest: str) -> Path | None:
-    """Where --resume leads: `root` for the run that is in it, a file of weights to start from, or None.
+    """What --resume means: `root` for the run in it, a file of weights to start from, or None.
 
-    A checkpoint that `root`'s run wrote means that run, which goes on from its newest state. Of another run's folder
-    the file `newest` is taken. Names that end as `theirs` are taken for ours where only those are there.
+    A checkpoint that `root`'s run wrote means that run, which resumes from its newest state. For another run's folder,
+    the file `newest` in it is used. A name that ends with `theirs` means our file where only ours exists.
     """
     if what is None:
         return None
@@ -109,6 +109,6 @@ def resume_place(what: str | None, root: Path, *, theirs: str, newest: str) -> P
 
 
 def ours(path: Path, theirs: str) -> Path:
-    """`model_best.tlt` for `model_best.pth.tar`, whose ending is `theirs`, where only the former is there."""
+    """`model_best.tlt` for `model_best.pth.tar`, whose ending is `theirs`, where only the `.tlt` exists."""
     twin = path.with_name(path.name.removesuffix(theirs) + ".tlt")
     return twin if path.name.endswith(theirs) and twin.is_file() and not path.is_file() else path

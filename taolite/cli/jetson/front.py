@@ -1,8 +1,8 @@
 """`taolite jetson PROGRAM ...`: the programs of jetson-inference and pytorch-ssd by their own names, with their own
-flags (reference/jetson_workflows.md 2 to 9). `commands/jetson/` has a file of each name that runs it.
+flags (reference/jetson_workflows.md 2 to 9). `commands/jetson/` has a file for each name that runs the program.
 
-Two programs are called onnx_export.py. `classification/onnx_export.py` and `ssd/onnx_export.py` say which; the bare
-name is taken where only one of the two has all the flags that are given.
+Two programs are called onnx_export.py. `classification/onnx_export.py` and `ssd/onnx_export.py` name one of them. The
+bare name is accepted where only one of the two has all the given flags.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Run = Callable[[argparse.Namespace], int]
 
 @dataclass(frozen=True)
 class Program:
-    """One of their programs: its names, the usual one first; its flags; what runs; a line of help."""
+    """One of these programs: its names, the usual one first; its flags; the function it runs; a line of help."""
 
     names: tuple[str, ...]
     add_flags: Callable[[TaoParser], None]
@@ -36,7 +36,7 @@ class Program:
 
 
 def _looks(name: str) -> tuple[str, ...]:
-    """All that `imagenet` has been called: C++ and Python, and until 2023 one for pictures and one for cameras."""
+    """All names that `imagenet` has had: in C++ and Python, and until 2023 one for pictures and one for cameras."""
     return tuple(f"{name}{kind}{ending}" for kind in ("", "-console", "-camera") for ending in ("", ".py"))
 
 
@@ -106,7 +106,7 @@ def parser_of(name: str) -> JetsonParser:
 
 
 def takes(parser: JetsonParser, words: Sequence[str]) -> bool:
-    """Whether a program takes all these words."""
+    """Whether a program accepts all these words."""
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         try:
             parser.parse_args(list(words))
@@ -125,10 +125,10 @@ def _fill(parser: Any, program: Program) -> None:
 
 
 class _Either(JetsonParser):
-    """`onnx_export.py`, which is the name of two programs."""
+    """`onnx_export.py`, the name of two programs."""
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """See ArgumentParser; the program whose flags fit takes the words."""
+        """See ArgumentParser; parses with the program whose flags fit the words."""
         words = list(sys.argv[1:] if args is None else args)
         fitting = [name for name in _EXPORTS if takes(parser_of(name), words)]
         if len(fitting) == 1:

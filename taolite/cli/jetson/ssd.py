@@ -1,6 +1,6 @@
 """pytorch-ssd's programs and jetson-inference's detectnet (reference/jetson_workflows.md 4 to 7, 9): `taolite jetson
 train_ssd.py`, `eval_ssd.py`, `ssd/onnx_export.py`, `detectnet` and `run_ssd_example.py`. The run folder of train_ssd.py
-holds the spec its flags stand for.
+holds the spec made from its flags.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 __all__ = ["run_eval", "run_example", "run_export", "run_inference", "run_train"]
 
 _SPEC, _THEIRS = "experiment_spec.txt", ".pth"
-_USUAL = "ssd-mobilenet"  # onnx_export.py's name of mb1-ssd
+_USUAL = "ssd-mobilenet"  # onnx_export.py's name for mb1-ssd
 _BESIDE = {"VOC": "mAP of the whole area (VOC 2010)", "COCO": "mAP at IoU 0.50 to 0.95 (COCO)"}
 _UNTRAINED = {"resume": "", "base_net": "", "pretrained_ssd": ""}
-_EXAMPLE = {"confidence_threshold": 0.4, "top_k": 10}  # run_ssd_example.py's
+_EXAMPLE = {"confidence_threshold": 0.4, "top_k": 10}  # settings of run_ssd_example.py
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """A model to work with: its network's name, "" where only it knows, and the spec of the run that made it."""
+    """An opened model: its network's name, "" where only the model knows, and the spec of the run that made it."""
 
     path: Path
     net: str = ""
@@ -57,7 +57,7 @@ def run_train(options: argparse.Namespace) -> int:
         processes.world_of(options) as world,
         SsdLog(root, every=options.debug_steps, level=options.log_level) as log,
     ):
-        given, kept = world.told(lambda: _given(options, root))  # the run's folder is the writer's
+        given, kept = world.told(lambda: _given(options, root))  # only the writer opens the run's folder
         if kept is None and not any(given.get(name) for name in ("resume", "base_net", "pretrained_ssd")):
             given |= _published(given.get("net", "mb1-ssd"), log)
         made = spec_of(given, kept=kept, compat=options.compat)
@@ -92,7 +92,7 @@ def run_train(options: argparse.Namespace) -> int:
 
 
 def _given(options: argparse.Namespace, root: Path) -> tuple[dict[str, Any], SsdSpec | None]:
-    """The fields whose flags were given, and the spec of the run that goes on."""
+    """The fields whose flags were given, and the spec of the run to resume."""
     from taolite import spec as specs
     from taolite.tasks.ssd.spec import SsdSpec
 
@@ -116,12 +116,12 @@ def _fields(options: argparse.Namespace) -> dict[str, Any]:
     """The flags that were given and are fields of `jetson_config`, by name."""
     from taolite.tasks.ssd.spec import JetsonConfig
 
-    names = JetsonConfig.model_fields.keys() - {"resume"}  # the flag says more than a file
+    names = JetsonConfig.model_fields.keys() - {"resume"}  # --resume also accepts values that are not a file
     return {name: getattr(options, name) for name in sorted(names) if getattr(options, name, None) is not None}
 
 
 def _published(net: str, log: SsdLog) -> dict[str, Any]:
-    """The weights train_ssd.py starts from, where they are."""
+    """The weights train_ssd.py starts from, where they exist."""
     path = Path(flags.PRETRAINED)
     if net == "mb1-ssd" and path.is_file():
         return {"pretrained_ssd": str(path.absolute())}
@@ -134,7 +134,7 @@ def _published(net: str, log: SsdLog) -> dict[str, Any]:
 
 
 def _say_settings(spec: SsdSpec, config: JetsonConfig, root: Path, log: SsdLog) -> None:
-    """train_ssd.py's lines before the first step."""
+    """Print train_ssd.py's lines before the first step."""
     log.say(str(argparse.Namespace(**config.model_dump(), checkpoint_folder=str(root))))
     log.say(f"model resolution {config.resolution}x{config.resolution}")
     for line in _prior_lines(spec):
@@ -143,7 +143,7 @@ def _say_settings(spec: SsdSpec, config: JetsonConfig, root: Path, log: SsdLog) 
 
 
 def _network_lines(config: JetsonConfig) -> list[str]:
-    """train_ssd.py's lines on the network and how it learns."""
+    """train_ssd.py's lines on the network and its training settings."""
     kinds = {"resume": "the model", "base_net": "base net", "pretrained_ssd": "pretrained SSD"}
     extra = config.lr if config.extra_layers_lr is None else config.extra_layers_lr
     return [
@@ -156,7 +156,7 @@ def _network_lines(config: JetsonConfig) -> list[str]:
 
 
 def _prior_lines(spec: SsdSpec) -> Iterator[str]:
-    """How the boxes on each feature map begin, in pixels."""
+    """Lines on the sizes of the prior boxes on each feature map, in pixels."""
     from taolite.tasks.ssd.task import TASK
 
     bound = TASK.read(spec, classes=("any",)).model
@@ -220,10 +220,10 @@ def run_eval(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _opened(path: Path, labels: str | None, given: Mapping[str, Any], key: Key) -> Iterator[_Opened]:
-    """The model at `path`, or the best of the run in that folder.
+    """The model at `path`, or the best model of the run in that folder.
 
-    A state dict of pytorch-ssd's is taken over into a model of ours for as long as it is needed; its classes are those
-    of the file `labels`. Raises PathError, DataError, UsageError.
+    A state dict of pytorch-ssd is converted to a temporary model of ours; its classes are those of the file `labels`.
+    Raises PathError, DataError, UsageError.
     """
     from taolite import spec as specs
     from taolite.artifacts.bundle import read_bundle
@@ -266,7 +266,7 @@ def _opened(path: Path, labels: str | None, given: Mapping[str, Any], key: Key) 
 
 
 def _found_in(folder: Path) -> Path:
-    """The best model of a run; of pytorch-ssd's own runs the file with the least loss in its name."""
+    """The best model of a run; for a run of pytorch-ssd itself, the file with the lowest loss in its name."""
     if (folder / flags.BEST).is_file():
         return folder / flags.BEST
     losses = {path: _loss_in(path.name) for path in sorted(folder.glob("*-Epoch-*-Loss-*.pth"))}

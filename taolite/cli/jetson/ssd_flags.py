@@ -1,5 +1,5 @@
 """The flags of pytorch-ssd's scripts and of detectnet (reference/jetson_workflows.md 4.1, 5, 6, 7, 9), and a few of
-ours. `JetsonParser` takes every long flag with hyphens and with underscores."""
+ours. `JetsonParser` accepts every long flag with hyphens and with underscores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["BEST", "PRETRAINED", "example", "export", "inference", "network", "s
 
 BEST = "model_best.tlt"
 PRETRAINED = "models/mobilenet-v1-ssd-mp-0_675.pth"
-"""What train_ssd.py starts from, of mb1-ssd."""
+"""The weights that train_ssd.py starts from, for mb1-ssd."""
 
 _NETS = ("mb1-ssd", "mb1-ssd-lite", "mb2-ssd-lite", "sq-ssd-lite", "vgg16-ssd")
 _ALIASES = {"ssd-mobilenet": "mb1-ssd", "mb1-lite-ssd": "mb1-ssd-lite"}
@@ -24,7 +24,7 @@ _SKIP = "leave out pictures that cannot be decoded, with a warning"
 
 
 def train(parser: TaoParser) -> None:
-    """train_ssd.py's."""
+    """Add train_ssd.py's flags."""
     share = number(0, 1, least=True)
 
     add = parser.add_argument_group("data").add_argument
@@ -97,7 +97,7 @@ def train(parser: TaoParser) -> None:
 
 
 def score(parser: TaoParser) -> None:
-    """eval_ssd.py's."""
+    """Add eval_ssd.py's flags."""
     add = parser.add_argument
     add("--model", "--trained_model", metavar="MODEL", help=f"model, or run folder, whose {BEST} is taken")
     add("--dataset", metavar="DIR", help="root of the data set (default: that of training)")
@@ -125,7 +125,7 @@ def score(parser: TaoParser) -> None:
 
 
 def export(parser: TaoParser) -> None:
-    """onnx_export.py's."""
+    """Add onnx_export.py's flags."""
     add = parser.add_argument
     add("--model-dir", default="", metavar="DIR", help="run folder")
     add("--input", default="", metavar="FILE", help=f"model in the run folder (default: {BEST})")
@@ -146,7 +146,7 @@ def export(parser: TaoParser) -> None:
 
 
 def inference(parser: TaoParser) -> None:
-    """detectnet's."""
+    """Add detectnet's flags."""
     add = parser.add_argument
     add_stream(parser)
     add("--model", required=True, metavar="FILE", help=".onnx, .tlt, .etlt or engine")
@@ -165,7 +165,7 @@ def inference(parser: TaoParser) -> None:
 
 
 def example(parser: TaoParser) -> None:
-    """run_ssd_example.py's."""
+    """Add run_ssd_example.py's flags."""
     add = parser.add_argument
     add("net", type=network, metavar="NET", help=", ".join(_NETS))
     add("model", metavar="MODEL", help=".tlt, .pth, .onnx or engine")
@@ -176,7 +176,7 @@ def example(parser: TaoParser) -> None:
 
 
 def network(text: str) -> str:
-    """pytorch-ssd's name of a network, or a nickname that its scripts have."""
+    """pytorch-ssd's name of a network; also accepts the nicknames in its scripts."""
     net = _ALIASES.get(text, text)
     if net not in _NETS:
         meant = near(text, (*_NETS, *_ALIASES))
@@ -186,7 +186,7 @@ def network(text: str) -> str:
 
 
 def _nickname(text: str) -> str:
-    """As `network`, but the word itself: a file is named after it."""
+    """Checks as `network`, but returns the word as given: a file is named after it."""
     network(text)
     return text
 

@@ -1,9 +1,9 @@
-"""The lines of pytorch-ssd's train_ssd.py (reference/jetson_workflows.md 4.14), each with its time in front:
+"""The lines of pytorch-ssd's train_ssd.py (reference/jetson_workflows.md 4.14), each with the time in front:
 
     2024-08-09 11:16:58 - Epoch: 0, Step: 10/1252, Avg Loss: 12.3072, Avg Regression Loss 5.4673, Avg Classification Loss: 6.8400
 
-Epochs and steps count from 0. An average is over the images since the last line; the first one, too, which train_ssd.py
-divides by one batch too few. Scalars go to `tensorboard/<date>_<time>` of the run's folder.
+Epochs and steps count from 0. An average is over the images since the last line. train_ssd.py divides the first one
+by one batch too few; this log does not. Scalars go to `tensorboard/<date>_<time>` of the run's folder.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["SsdLog", "precision_lines"]
 
 
 def precision_lines(metric: Metric, prefix: str = "", classes: Collection[str] = ()) -> list[str]:
-    """Average precisions in eval_ssd.py's words; those of `classes` that the metric leaves out are not available."""
+    """Average precisions in eval_ssd.py's words; classes in `classes` that the metric leaves out are n/a."""
     absent = [name for name in classes if name not in metric.per_class]
     rows = [f"    {name}: {value}" for name, value in metric.per_class.items()]
     rows += [f"    {name}: n/a" for name in absent]
@@ -45,9 +45,9 @@ class SsdLog:
     Args:
         root: the run's folder.
         every: --debug-steps.
-        level: --log-level: `debug` lists the pictures of every batch and their boxes, `warning` and above print
+        level: --log-level. `debug` lists the pictures of every batch and their boxes; `warning` and above print
             warnings alone.
-        clock: tells the time.
+        clock: returns the time.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class SsdLog:
         self._recent, self._epoch, self._val = Means(), Means(), Means()
         self._board: Board | None = None
         self._bar = Bar()
-        self.epochs = 0  # that have gone by here
+        self.epochs = 0  # epochs finished in this process
         self._begun = False
         self._network: Sequence[str] = ()
 
@@ -107,11 +107,11 @@ class SsdLog:
                 self.say(f"warning: {line.text}" if line.warns else line.text, warns=line.warns)
 
     def expect(self, network: Sequence[str]) -> None:
-        """The lines of `network`, on what is built and how it learns, come when the data have been told of."""
+        """Keep the lines `network`, on the network and its training settings, to print after those on the data."""
         self._network = network
 
     def say(self, text: str, *, warns: bool = False) -> None:
-        """A line of the log."""
+        """Print one line of the log."""
         if warns or not self._quiet:
             self._bar.take_down()
             print(f"{self._clock():%Y-%m-%d %H:%M:%S} - {text}", file=self._stream, flush=True)
@@ -161,7 +161,7 @@ class SsdLog:
 
 
 def _costs(means: Means, word: str) -> str:
-    """The middle label has no colon, as in train_ssd.py; its readers go by that."""
+    """The costs on one line. As in train_ssd.py the middle label has no colon; log readers rely on it."""
     return (
         f"{word}Loss: {means['loss']:.4f}, {word}Regression Loss {means['regression']:.4f}, "
         f"{word}Classification Loss: {means['classification']:.4f}"

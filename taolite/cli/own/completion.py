@@ -1,6 +1,6 @@
 """`taolite completion SHELL`: a script that completes taolite's commands, flags and their choices in a shell.
 
-shtab writes it from the parsers, once, so a keystroke starts no Python.
+shtab generates it once from the parsers, so completion does not start Python.
 """
 
 from __future__ import annotations

@@ -222,7 +222,7 @@ def _check_text(report: CheckReport) -> str:
 
 
 def _json(value: object) -> str:
-    """JSON to print; halves of characters, which no stream takes, are escaped."""
+    """JSON to print; lone surrogates, which no stream accepts, are escaped."""
     return json.dumps(value, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace").decode()
 
 
@@ -252,7 +252,7 @@ def _stats(options: argparse.Namespace) -> int:
 
 
 def _read(options: argparse.Namespace) -> list[Sample]:
-    """The samples that can be read; a bad file is a warning here, and `check` lists them all."""
+    """The samples that can be read; a bad file is a warning here, and `check` lists all of them."""
     from taolite import formats
     from taolite.cli.progress import Terminal
 
@@ -296,7 +296,7 @@ def _print_stats(source: Path, stats: DatasetStats) -> None:
 
 
 def _print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """rich's table on a terminal, aligned columns elsewhere."""
+    """Print a rich table on a terminal, aligned columns elsewhere."""
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.markup import escape

@@ -1,4 +1,4 @@
-"""The sheet that `taolite dataset view` draws: labelled images in rows, each no wider than it was asked for."""
+"""The sheet that `taolite dataset view` draws: labelled images in rows, each at most as wide as asked for."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CELL", "draw_sheet", "require_sheet"]
 
-CELL = 400  # pixels an image is wide
+CELL = 400  # largest width of an image, pixels
 _LEAST, _MOST = 16, 4000
-_LARGEST = 100_000_000  # pixels of a sheet
+_LARGEST = 100_000_000  # largest sheet, pixels
 
 
 def require_sheet(output: Path, *, count: int, columns: int, size: int) -> None:
-    """Raises UsageError for a sheet without images or too large to hold, PathError for a name that is no picture's."""
+    """Raises UsageError for a sheet without images or too large for memory, PathError for a name of no picture type."""
     _kind_of(output)
     if count < 1 or columns < 1:
         raise UsageError("--count and --columns need to be 1 or more")
@@ -38,7 +38,7 @@ def draw_sheet(
 ) -> tuple[int, int]:
     """Draw `count` of the samples, spread over all of them, each at most `size` pixels wide, and write the sheet.
 
-    Returns (images drawn, images there are). Raises DataError for a picture that cannot be read, StorageError where the
+    Returns (images drawn, number of images). Raises DataError for a picture that cannot be read, StorageError where the
     sheet cannot be written.
     """
     from PIL import Image
@@ -72,7 +72,7 @@ def _kind_of(output: Path) -> str:
 
 
 def _drawn(sample: Sample, colours: Mapping[str, tuple[int, int, int]], width: int) -> NDArray[np.uint8]:
-    """The picture with its boxes, no wider than `width`: a large one is not held whole until the sheet is made."""
+    """The picture with its boxes, at most `width` pixels wide, so that large pictures do not stay in memory."""
     import numpy as np
     from PIL import Image
 

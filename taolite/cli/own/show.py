@@ -1,4 +1,4 @@
-"""`taolite show FILE`: what an artifact holds. Without the key, what may be told without it."""
+"""`taolite show FILE`: what an artifact holds. Without the key, only its public part."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
-    """The facts as a reader wants them: one a line, the important ones first."""
+    """The facts for a reader: one a line, the important ones first."""
     yield facts["path"]
     yield _row("kind", facts["what"])
     yield _row("size", f"{facts['bytes']:,} bytes")
@@ -95,7 +95,7 @@ def _input(preprocessing: Mapping[str, Any]) -> str:
 
 
 def _short(value: Mapping[str, Any]) -> str:
-    """The plain entries of a JSON object on one line, what a step was first; lists and objects by their size."""
+    """The plain entries of a JSON object on one line, the kind of step first; lists and objects by their size."""
     words = []
     for name in sorted(value, key=lambda name: (name != "stage", name)):
         item = value[name]

@@ -1,4 +1,4 @@
-"""`taolite spec check FILE...`, `show FILE`, `schema [KIND]`: spec files before they are used."""
+"""`taolite spec check FILE...`, `show FILE`, `schema [KIND]`: check and show spec files before use."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _report(file: Path) -> Iterator[str]:
-    """What there is to say of a good spec; raises TaoliteError for another."""
+    """The lines that describe a valid spec; raises TaoliteError for an invalid one."""
     from taolite import spec
 
     kind = spec.identify(file)
@@ -110,7 +110,7 @@ def _model_of(kind: Kind, file: Path) -> type[SpecModel]:
         Kind.DATASET_EXPORT: DatasetExportSpec,
         Kind.CLASSIFICATION: ClassificationSpec,
         Kind.SSD: SsdSpec,
-        Kind.DSSD: SsdSpec,  # which says why it is refused
+        Kind.DSSD: SsdSpec,  # this model explains why it is refused
     }
     if kind in models:
         return models[kind]

@@ -129,7 +129,7 @@ def _run_evaluate(options: argparse.Namespace) -> int:
 
 
 def _record(status: StatusFile, folder: Path, evaluation: Evaluation) -> None:
-    """TAO's kpi, TAO Deploy's results.json (reference/deploy.md 6.6), and a picture of the confusion, or of tags."""
+    """Write TAO's kpi, TAO Deploy's results.json (reference/deploy.md 6.6), and a plot of the confusion or of tags."""
     import json
 
     import numpy as np
@@ -209,7 +209,8 @@ def _run_inference(options: argparse.Namespace) -> int:
 
 
 def _print_scores(model: Model, image_hwc: NDArray[np.uint8]) -> None:
-    """TAO's lines of one picture: the scores of all classes, then number and name of the likeliest, or of every tag."""
+    """Print TAO's lines for one picture: the scores of all classes, then number and name of the likeliest, or of every
+    tag."""
     from taolite.stages.inference.look import find_in
     from taolite.stages.inference.ranks import every_class
 

@@ -1,8 +1,8 @@
 """`taolite convert MODEL.etlt -k KEY ...`, also called `tao-converter`: an exported model into an engine.
 
-tao-converter's letters, all of them (reference/deploy.md 7). Its models were UFF graphs that had to be told their
-layout, names and batch; ours is ONNX and knows them, so those letters are checked against the model where they can
-be, and earn a warning where they have no effect.
+It accepts all of tao-converter's flags (reference/deploy.md 7). tao-converter's models were UFF graphs, and flags gave
+their layout, names and batch. Our models are ONNX and hold these, so such flags are checked against the model where
+possible, and cause a warning where they have no effect.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _key(options: argparse.Namespace, model: Path) -> Key | None:
-    """The key of -k or TAOLITE_KEY; asked for at a terminal where the model is sealed and there is none."""
+    """The key of -k or TAOLITE_KEY; asked for at a terminal where the model is sealed and no key was given."""
     from taolite.artifacts.keys import find_key, find_key_if_given, terminal_prompt
     from taolite.artifacts.sniff import Kind, sniff
 
@@ -108,7 +108,7 @@ def _key(options: argparse.Namespace, model: Path) -> Key | None:
 
 
 def _without_effect(options: argparse.Namespace, *, backend: str) -> list[str]:
-    """One line for every flag that was given and changes nothing."""
+    """One line for every given flag that has no effect."""
     lines = []
     if options.layout is not None and options.layout != "nchw":
         lines.append(f"-i {options.layout} has no effect: this model's layout is NCHW")
@@ -126,7 +126,7 @@ def _without_effect(options: argparse.Namespace, *, backend: str) -> list[str]:
 
 
 def _cache(options: argparse.Namespace, mounts: Mounts) -> Path | None:
-    """The cache of -c; for int8, tao-converter's ./cal.bin where that exists."""
+    """The cache of -c; without -c, for int8, tao-converter's ./cal.bin where that exists."""
     if options.calibration_cache is not None:
         return mounts.resolve(options.calibration_cache)
     usual = Path("cal.bin")
@@ -134,12 +134,12 @@ def _cache(options: argparse.Namespace, mounts: Mounts) -> Path | None:
 
 
 def _batch(largest: int | None) -> tuple[int, int, int] | None:
-    """Smallest, usual and largest: with -m the engine takes up to that batch and is fastest at it."""
+    """Smallest, usual and largest batch: with -m the engine accepts up to that batch and is fastest at it."""
     return None if largest is None else (1, _positive("-m", largest), largest)
 
 
 def _profiles(words: list[str] | None) -> dict[str, Profile]:
-    """`-p NAME,MIN,OPT,MAX`, as often as there are inputs."""
+    """The profiles of `-p NAME,MIN,OPT,MAX`, one for each input."""
     from taolite.engines.build import Profile
 
     made = {}
@@ -166,13 +166,13 @@ def _dims(word: str | None) -> tuple[int, int, int] | None:
 
 
 def capabilities(word: str | None) -> tuple[str, ...]:
-    """What stood behind --compute-capability: "75,8.6" -> ("7.5", "8.6"); None -> none."""
+    """The value of --compute-capability, parsed: "75,8.6" -> ("7.5", "8.6"); None -> none."""
     found = [part.strip() for part in (word or "").split(",") if part.strip()]
     return tuple(f"{part[:-1]}.{part[-1]}" if part.isdigit() and len(part) > 1 else part for part in found)
 
 
 def _names(word: str | None) -> tuple[str, ...]:
-    """`-o A,B`; TAO's `:0` behind a name may stand or not."""
+    """The names of `-o A,B`; TAO's `:0` behind a name is optional."""
     return tuple(part.strip().removesuffix(":0") for part in (word or "").split(",") if part.strip())
 
 
@@ -197,7 +197,7 @@ def _facts(report: EngineReport) -> dict[str, object]:
 
 
 def engine_text(report: EngineReport) -> str:
-    """What was built, for people."""
+    """The report of a built engine, as text."""
     smallest, usual, largest = report.batch
     batch = f"{smallest}" if smallest == largest else f"{smallest} to {largest}, fastest at {usual}"
     runs_on = f"compute capability {', '.join(report.gpus)}" if report.gpus else "the CPU of this machine"

@@ -1,4 +1,4 @@
-"""`taolite deploy TASK`, behind `tao deploy detectnet_v2 TASK`: TAO Deploy's own flag set (reference/deploy.md 2)."""
+"""`taolite deploy TASK`, which `tao deploy detectnet_v2 TASK` runs: TAO Deploy's own flags (reference/deploy.md 2)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The flags that TAO's networks share, letter for letter (reference 2), and a few of our own.
 
-A flag that is taken and has no effect is hidden from the help and says so when given; so scripts run unmodified.
+A flag without effect is accepted, so scripts run unmodified. The help hides it, and giving it prints a message.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MACHINE = "machine and output"
 
 
 def common(parser: argparse.ArgumentParser) -> None:
-    """What TAO's entrypoint gives to every task."""
+    """Add the flags that TAO's entrypoint gives every task."""
     add = parser.add_argument_group(_MACHINE).add_argument
     add("--gpus", type=int, default=1, metavar="N", help="number of GPUs (default: 1; the CPU where there is none)")
     add("--gpu_index", type=int, nargs="+", metavar="I", help="indices of the GPUs (default: the first ones)")
@@ -51,7 +51,7 @@ def common(parser: argparse.ArgumentParser) -> None:
 
 
 def deploy_common(parser: argparse.ArgumentParser) -> None:
-    """What TAO Deploy's entrypoint gives to every task (reference/deploy.md 2.1)."""
+    """Add the flags that TAO Deploy's entrypoint gives every task (reference/deploy.md 2.1)."""
     add = parser.add_argument_group(_MACHINE).add_argument
     add("--gpu_index", type=int, nargs=1, metavar="I", help="index of the GPU (default: the first)")
     _output(add, verbosity=False)
@@ -74,19 +74,19 @@ def key_flag(parser: argparse.ArgumentParser) -> None:
 def results_flag(
     parser: argparse.ArgumentParser, *names: str, files: str = "status.json", needed: bool = False
 ) -> None:
-    """Add --results_dir by these `names`; `files` are those that are written there."""
+    """Add --results_dir under these `names`; `files` are the files written there."""
     parser.add_argument(*names, required=needed, metavar="DIR", help=f"folder for {files}")
 
 
 def runtime_flag(parser: argparse.ArgumentParser) -> None:
-    """--runtime, one of `taolite.engines.runtimes` that runs ONNX."""
+    """Add --runtime: one of `taolite.engines.runtimes` that runs ONNX."""
     names = " or ".join(runtimes.onnx_runners())
     text = f"runtime for an .etlt or .onnx: {names} (default: {runtimes.onnx_runners()[0]})"
     parser.add_argument("--runtime", type=_named(runtimes.onnx_runner), metavar="NAME", help=text)
 
 
 def backend_flag(add: Callable[..., object], *, default: str = "TensorRT where a GPU is here, else OpenVINO") -> None:
-    """--backend, one of `taolite.engines.runtimes` that builds engines."""
+    """Add --backend: one of `taolite.engines.runtimes` that builds engines."""
     text = f"library that builds the engine: {', '.join(runtimes.builders())} (default: {default})"
     add("--backend", type=_named(runtimes.builder), metavar="NAME", help=text)
 
@@ -158,7 +158,7 @@ def export(parser: argparse.ArgumentParser) -> None:
 
 
 def _engine(add: processes.Add, *, workspace: int, unit: str) -> None:
-    """What an engine is built for and with."""
+    """Add the flags of an engine's target and build settings."""
     add("--max_batch_size", type=int, default=1, metavar="N", help="largest batch size (default: 1)")
     add("--min_batch_size", type=int, default=1, metavar="N", help="smallest batch size (default: 1)")
     add("--opt_batch_size", type=int, default=1, metavar="N", help="batch size it is fastest at (default: 1)")
@@ -168,7 +168,7 @@ def _engine(add: processes.Add, *, workspace: int, unit: str) -> None:
 
 
 def _calibration(parser: argparse.ArgumentParser, *, batch_size: int) -> None:
-    """Where an int8 model's ranges come from, for those who make one."""
+    """Add the flags for the ranges of an int8 model, for commands that make one."""
     add = parser.add_argument_group("int8 calibration").add_argument
     text = "folder of pictures (default: training images of -e SPEC)"
     add("--cal_image_dir", metavar="DIR", help=text)
@@ -216,7 +216,8 @@ def skip_corrupt_flag(add: Callable[..., object]) -> None:
 
 
 def training(parser: argparse.ArgumentParser, *, resume: str = "--resume") -> None:
-    """What is ours of every network's `train`; `resume` is another flag where TAO abbreviates one of its own so."""
+    """Add our own flags of every network's `train`; `resume`: the name of our --resume, where `--resume` abbreviates a
+    flag of TAO's."""
     add = parser.add_argument_group("run").add_argument
     text = "continue the run in the results folder; an error if it holds none"
     add(resume, dest="resume", action="store_true", help=text)

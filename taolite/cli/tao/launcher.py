@@ -2,8 +2,8 @@
 
 `tao detectnet_v2 TASK` (3.x, 4.x), `tao model detectnet_v2 TASK`, `tao deploy detectnet_v2 TASK`, `tao dataset ...`
 (5.x), `tao converter`, `tao list | info | stop` (reference/detectnet_v2.md 2.9); `classification_tf1`, or
-`classification`, and `ssd` as well as `detectnet_v2`. What stands behind the network goes to the task as it is. pip
-installs no command `tao`: it could hide the launcher of a machine that has it.
+`classification`, and `ssd` as well as `detectnet_v2`. The words after the network go to the task unchanged. pip
+installs no command `tao`: it could hide NVIDIA's launcher where that is installed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _USAGE = """usage: tao detectnet_v2 TASK ...          the same with model in fro
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Everything behind `tao` is taken as it stands."""
+    """Take all words behind `tao` unchanged."""
     parser.usage = _USAGE.removeprefix("usage: ")
     parser.add_argument("words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     parser.set_defaults(run=_run)
@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def translate(words: Sequence[str]) -> list[str]:
     """The launcher's words -> ours: ["model", "detectnet_v2", "train", ...] -> ["detectnet", "train", ...].
 
-    Raises UsageError for networks and actions that are not here, naming those that are.
+    Raises UsageError for unknown networks and actions, naming the known ones.
     """
     group, *rest = words
     if group in _NETWORKS:
@@ -98,7 +98,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _command(words: list[str], network: str) -> int:
-    """Run a command of the user's, as `tao NETWORK run` does; its exit code."""
+    """Run a command of the user, as `tao NETWORK run` does; returns its exit code."""
     if not words:
         raise UsageError(f"tao {network} run: give the command that is to run")
     try:
@@ -108,7 +108,7 @@ def _command(words: list[str], network: str) -> int:
 
 
 def _info(*, verbose: bool) -> str:
-    """TAO's block, with what there is in the place of containers; `verbose` adds versions and mounts."""
+    """TAO's block, with what taolite has in place of containers; `verbose` adds versions and mounts."""
     lines = [
         "Configuration of the TAO Toolkit Instance",
         "dockers: []",

@@ -1,6 +1,7 @@
-"""What the command lines of all networks share: the stages are the same, flags and what is printed differ.
+"""What the command lines of all networks share. The stages are the same; the flags and the printed text differ.
 
-A task of a network is flags and a function of the parsed options. `Network` says whose task it is; options carry it.
+A network's task is its flags and a function of the parsed options. `Network` says which network a task belongs to; the
+options carry it.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ AddFlags = Callable[[argparse.ArgumentParser], None]
 
 @dataclass(frozen=True)
 class Network:
-    """A task's name, what TAO's container calls it, and how TAO's messages write it."""
+    """A network's name, its name in TAO's container, and its spelling in TAO's messages."""
 
     task: str
     program: str
@@ -71,7 +72,8 @@ class Network:
 def add_tasks(
     parser: TaoParser, common: AddFlags, rows: Sequence[tuple[AddFlags, Run, str]], *, network: Network
 ) -> argparse._SubParsersAction[Any]:
-    """Add a sub-command for each row: its flags (their function's name is the task's), what it runs, its help."""
+    """Add a sub-command for each row: the function that adds its flags, whose name is the task's; the function it runs;
+    its help."""
     tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True)
     parser.tasks = [add_flags.__name__ for add_flags, _, _ in rows]
     for add_flags, run, line in rows:
@@ -83,7 +85,7 @@ def add_tasks(
 
 
 def logged(run: Run, options: argparse.Namespace) -> int:
-    """Run a task, its output appended to --log_file where there is one."""
+    """Run a task. Where --log_file is given, its output is appended to that file."""
     if options.gpus < 1:
         raise UsageError(f"--gpus {options.gpus}: At least 1 GPU required to run any task; leave the flag out for one")
     if options.task != "train" and max(options.gpus, options.num_processes) > 1:
@@ -113,7 +115,7 @@ def logged(run: Run, options: argparse.Namespace) -> int:
 
 
 def _with_key(run: Run, options: argparse.Namespace) -> int:
-    """Run a training, whose processes may have no terminal to ask for the key."""
+    """Run a training after asking for the key, because its processes may have no terminal to ask at."""
     from taolite.artifacts.keys import terminal_prompt
 
     prompt = terminal_prompt()
@@ -123,7 +125,7 @@ def _with_key(run: Run, options: argparse.Namespace) -> int:
 
 
 def _timed(run: Run, options: argparse.Namespace) -> int:
-    """Run a task and say how long it took, in TAO's words; stdout is the report's alone."""
+    """Run a task and print its duration in TAO's words, on stderr: stdout is for the report alone."""
     began = time.monotonic()
     code = run(options)
     taken = timedelta(seconds=time.monotonic() - began)
@@ -197,7 +199,7 @@ def run_export(options: argparse.Namespace, *, border: Border | None = None) -> 
     if options.engine_file:
         options.model_path, options.compute_capability = str(report.output), None
         if report.int8 is not None:
-            options.cal_cache_file = None  # the model holds its ranges
+            options.cal_cache_file = None  # the model already holds its ranges
         _build_engine(options, mounts, key, workspace_bytes=options.max_workspace_size)
     return 0
 
@@ -217,7 +219,7 @@ def run_gen_trt_engine(options: argparse.Namespace) -> int:
 def _named_experiment(
     options: argparse.Namespace, mounts: Mounts, classes: Sequence[str] | None = None
 ) -> Experiment | None:
-    """That of -e, where one is given."""
+    """The experiment of -e, where one is given."""
     if not options.experiment_spec:
         return None
     from taolite.tasks.registry import find
@@ -277,7 +279,7 @@ def _build_engine(options: argparse.Namespace, mounts: Mounts, key: Key | None, 
 
 
 def _calibrate(options: argparse.Namespace, mounts: Mounts, key: Key | None) -> Path | None:
-    """The cache with the ranges of a float model, made where there is none; None for a model that is int8 already."""
+    """The cache with the ranges of a float model, made where it does not exist; None for an int8 model."""
     from taolite.cli.progress import Terminal
     from taolite.stages.exporting.calibrate import calibrate_model
 
@@ -309,7 +311,7 @@ def opening_key(options: argparse.Namespace) -> Key | None:
 
 @contextmanager
 def status_of(options: argparse.Namespace, mounts: Mounts, what: str) -> Iterator[StatusFile | None]:
-    """TAO's status.json around a task, where -r or --results_dir asks for one."""
+    """Write TAO's status.json during a task, where -r or --results_dir asks for it."""
     if not options.results_dir:
         yield None
         return
@@ -328,7 +330,7 @@ def status_of(options: argparse.Namespace, mounts: Mounts, what: str) -> Iterato
 
 @contextmanager
 def at_work(options: argparse.Namespace) -> Iterator[tuple[World, Listener]]:
-    """The processes of a training, and who hears of it: the terminal of the one that writes."""
+    """The processes of a training and its listener: the terminal in the process that writes, silent in the others."""
     from taolite.cli.progress import Terminal
     from taolite.events import silent
 
@@ -337,7 +339,7 @@ def at_work(options: argparse.Namespace) -> Iterator[tuple[World, Listener]]:
 
 
 def told(reading: Reading[Bound], path: Path, show: Listener) -> Bound:
-    """The experiment of a spec that was read; what is odd in the spec is said."""
+    """The experiment of a spec that was read; the spec's warnings are shown."""
     from taolite.events import Notice
 
     for warning in reading.warnings:
@@ -355,7 +357,7 @@ def trained(
     world: World,
     show: Listener,
 ) -> TrainReport:
-    """Train by the flags that all networks have."""
+    """Train with the flags that all networks have."""
     from taolite.stages.training.train import TrainOptions, train
 
     settings = TrainOptions(
@@ -387,7 +389,7 @@ def scored(
     split: Split = "test",
     workers: int = 2,
 ) -> Evaluation:
-    """Evaluate by the flags that all networks have: `read` binds the spec to the model's classes, `record` writes to
+    """Evaluate with the flags that all networks have. `read` binds the spec to the model's classes; `record` writes to
     status.json and into its folder."""
     from taolite.cli.progress import Terminal
     from taolite.events import Notice
@@ -421,7 +423,7 @@ def scored(
 
 
 def _need_engine(model: Path) -> None:
-    """Raises UsageError where the model is a trained one, which TensorRT does not run."""
+    """Raises UsageError for a trained model, which TensorRT cannot run."""
     from taolite.artifacts.sniff import Kind, sniff
 
     if model.is_file() and sniff(model) is Kind.BUNDLE:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["NETWORK", "configure"]
 
 _COLOURS = ((0, 0, 0), (255, 0, 0), (0, 0, 255), (255, 215, 0), (128, 0, 128))
-"""TAO's black, red, blue, gold and purple: of class number k, counted with the background, the one at k modulo 5."""
+"""TAO's black, red, blue, gold and purple. Class k, counted with the background, has the colour at k modulo 5."""
 _WORKERS = 2
 
 
@@ -53,7 +53,7 @@ def configure(parser: TaoParser) -> None:
 
 
 def _spec(options: argparse.Namespace, named: str, command: Command) -> SsdSpec:
-    """The spec as it is named, with all that `command` needs."""
+    """The spec in the file `named`, checked for all fields that `command` needs."""
     from taolite import spec as specs
     from taolite.tasks.ssd.spec import SsdSpec, check_needs
 

@@ -1,4 +1,4 @@
-"""COCO files as `dataset_convert` takes them, each a fold (reference/detectnet_v2.md 3.5)."""
+"""COCO files as a source of `dataset_convert`; each file is one fold (reference/detectnet_v2.md 3.5)."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ __all__ = ["CocoSource"]
 
 
 class CocoSource:
-    """One annotation file for each fold, in its own order. Unlike TAO, images are looked for and decoded.
+    """One annotation file for each fold, in its own order. Unlike TAO, it checks that images exist and can be decoded.
 
-    Raises PathError for a missing annotation file; what it holds is checked as records are taken.
+    Raises PathError for a missing annotation file. The file's content is checked when records are read.
     """
 
     def __init__(self, config: COCOConfig, resolve: Resolve, listener: Listener) -> None:
         self._listener = listener
-        self._categories: tuple[Path, set[str]] | None = None  # of the first file
+        self._categories: tuple[Path, set[str]] | None = None  # path and classes of the first file
         self._root_as_spelled = config.root_directory_path
-        self.apart = False  # all of a file would have to be handed over
+        self.apart = False  # sending a whole file to another process costs too much
         self.root = resolve(config.root_directory_path)
         self._folds = [
             (folder, self.root / name)
@@ -58,7 +58,7 @@ class CocoSource:
         return _CocoFold(folder, path, self._root_as_spelled, dataset.images, dataset.labels, self.root)
 
     def _compare(self, dataset: coco.CocoFile) -> None:
-        """Warn of image extensions that a training spec cannot name at once, and of classes that only one file has."""
+        """Warn of image extensions that one training spec cannot name, and of classes that only one file has."""
         suffixes = Counter(PurePosixPath(str(entry["file_name"])).suffix for entry in dataset.images.values())
         if len(suffixes) > 1:
             listed = ", ".join(f"{count} in {suffix or 'nothing'}" for suffix, count in sorted(suffixes.items()))
@@ -87,7 +87,7 @@ class _CocoFold:
 
     @cached_property
     def stamp(self) -> str:
-        """Size and time of the annotation file."""
+        """Size and modification time of the annotation file."""
         return stamp(self.path)
 
     def __len__(self) -> int:
@@ -122,8 +122,8 @@ class _CocoFrames:
             yield Record(str(name.with_suffix("")), (height, width), labels, picture)
 
     def _name_of(self, file_name: str, image_id: str, findings: Findings) -> PurePosixPath | None:
-        """The picture of an image below the root, decoded (`%20`) where it is there under that name; None where it is
-        missing or leads elsewhere."""
+        """The path of an image below the root. `%20` and the like are decoded where a file of the decoded name exists.
+        None where the image is missing or outside the root."""
         fold = self.fold
         if leads_outside(str(PurePosixPath(fold.folder, file_name))):
             text = f"image {show(file_name)} (id {image_id}) leads outside {fold.root} and its parent folder; move it"
@@ -139,7 +139,7 @@ class _CocoFrames:
 
 
 def _usable_coco(labels: Sequence[Label], path: Path, reading: Reading) -> Iterator[Label]:
-    """Labels whose box encloses something. TAO names a dropped one by its id, which two files may share."""
+    """Labels whose box is not empty. TAO names a dropped label by its id, which two files may share."""
     for label in labels:
         if is_empty(label):
             reading.dropped[label.attributes["id"], str(path)] = [int(value) for value in label.box]

@@ -1,16 +1,16 @@
 """TAO's `dataset_convert`: KITTI or COCO labels into TFRecords, fold by fold (reference/detectnet_v2.md 3).
 
-Same spec, same labels: same files, byte for byte, on any machine. As in TAO, the first `val_split` percent of the
-names, in alphabetical order, become fold 0 (validation); only the order inside a fold is shuffled, seed 42; class
-names are lower-cased; a box whose whole-number corners enclose nothing is dropped and listed in `PREFIX_warning.json`.
-Unlike TAO, all problems are reported at once before anything is written, an empty fold keeps its number, and an empty
-file is not written.
+The same spec and labels give the same files, byte for byte, on any machine. As in TAO, the first `val_split` percent
+of the names, in alphabetical order, become fold 0 (validation); only the order inside a fold is shuffled, seed 42;
+class names are lower-cased; a box that is empty once its corners are whole numbers is dropped and listed in
+`PREFIX_warning.json`. Unlike TAO, all problems are reported at once before anything is written, an empty fold keeps
+its number, and an empty file is not written.
 
-Labels are read in several processes, a hundred images at a time, and the names of images wait in a file, so memory
-does not grow with the data set (docs/scale.md). Whole files wait in `.PREFIX.converting` until all are there; an
-interrupted run goes on behind them, unless an image or a label file has another size or time than it had.
+Several processes read the labels, a hundred images at a time. Image names are kept in a file, so memory does not grow
+with the data set (docs/scale.md). Finished files wait in `.PREFIX.converting` until all are finished. An interrupted
+run continues after them, unless the size or time of an image or label file has changed.
 
-No photograph is copied: a record names it, and training finds it below the same root. No torch.
+No image is copied: a record holds the image's name, and training looks for it below the same root. No torch.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from taolite.tasks.detectnet.spec import DatasetExportSpec
 
 __all__ = ["ConvertReport", "dataset_convert"]
 
-_AT_ONCE = 100  # images that a process reads before it hands them over
-_WORTH_PROCESSES = 2000  # images
-_VERSION = 2  # of what is written for the same labels, and of receipts
+_AT_ONCE = 100  # images that a process reads before it returns them
+_WORTH_PROCESSES = 2000  # images; fewer are read in one process
+_VERSION = 2  # of the receipts, and of the files that the same labels give
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,13 @@ def dataset_convert(
     """Write the TFRecords that `spec` asks for, as `<output_prefix>-fold-FFF-of-PPP-shard-SSSSS-of-NNNNN`.
 
     Args:
-        spec: the file behind `-d`.
-        output_prefix: the path behind `-o`; its folder is made.
+        spec: the file given by `-d`.
+        output_prefix: the path given by `-o`; its folder is created.
         resolve: a path as the spec spells it -> the path on this machine.
-        listener: takes TAO's console lines, warnings and progress.
-        validation_fold: the fold that `sample_modifier_config` leaves as it is (`-f`).
-        pictures: records say where their picture is, as the spec spells it, so that a training spec need not (SSD).
-        workers: processes that read labels; as many as there are processors unless told, 8 at most.
+        listener: gets TAO's console lines, warnings and progress.
+        validation_fold: the fold that `sample_modifier_config` does not change (`-f`).
+        pictures: store each picture's path, as the spec spells it, so that a training spec need not give it (SSD).
+        workers: processes that read labels; None is the number of processors, 8 at most.
 
     Raises:
         UsageError: a setting that cannot work.
@@ -116,7 +116,7 @@ def dataset_convert(
 
 
 class _Conversion:
-    """What has been converted so far, of `total` images."""
+    """The conversion of `total` images, as far as it has come."""
 
     def __init__(self, source: Source, staging: Staging, listener: Listener, *, pictures: bool) -> None:
         self.met = Reading()
@@ -133,7 +133,7 @@ class _Conversion:
         shards: int,
         processes: Processes,
     ) -> None:
-        """Make the files of the frames at `places`; `named(shard=, shards=)` says what each is called."""
+        """Write the files of the frames at `places`; `named(shard=, shards=)` gives each file's name."""
         begin, before = 0, self.met.names.copy()
         for shard, size in enumerate(tfrecord.shard_sizes(len(places), shards)):
             if size:
@@ -144,7 +144,7 @@ class _Conversion:
             self.tell(_count_text(self.met.names - before))
 
     def _write(self, name: str, fold: Fold, places: Sequence[int], processes: Processes) -> None:
-        """Make one file, unless it is there already."""
+        """Write one file, unless an earlier run has written it."""
         if self._staging.begun(name):
             states = self._begun()
             for state in processes.ordered(piece.state for piece in _pieces(fold, places)):
@@ -168,7 +168,7 @@ class _Conversion:
             self._staging.receive(name, states.hexdigest(), whole.saved())
 
     def hear(self, reading: Reading) -> None:
-        """Take in what was met, and tell of it."""
+        """Add the findings of `reading` to the totals, and report them."""
         of_empty, of_scores = (SHOWN - len(texts) for texts in (self.met.of_empty, self.met.of_scores))
         for text in (*reading.of_empty[:of_empty], *reading.of_scores[:of_scores]):
             self._listen(Notice(text, "warning"))
@@ -177,30 +177,30 @@ class _Conversion:
             self._listen(Progress("dataset_convert", self.met.images, self.total))
 
     def tell(self, text: str) -> None:
-        """Say something of the whole."""
+        """Report one line about the whole conversion."""
         self._listen(Notice(text))
 
     def finish(self) -> list[Path]:
-        """Put the files in place. Raises one DataError for all problems; nothing is written then."""
+        """Move the files to their place. Raises one DataError for all problems; then nothing is written."""
         self.check()
         if not self.met.images:
             raise DataError(f"{self._source.root}: no image is left to write; is sample_modifier_config too strict?")
         return self._staging.finish()
 
     def check(self) -> None:
-        """Raises one DataError for all problems that were met."""
+        """Raises one DataError for all problems found."""
         if self.met.findings.errors:
             self._staging.drop()
             errors, unlisted = sorted(self.met.findings.errors), self.met.findings.unlisted
             raise problems_error(self._source.root, errors, unlisted=unlisted)
 
     def _begun(self) -> hashlib._Hash:
-        """The digest of what a file is made of, before the states of its frames."""
+        """The digest of a file's inputs, before the states of its frames are added."""
         return hashlib.sha256(f"{_VERSION} {self._pictures}".encode())
 
 
 def _count(source: Source, folds: Sequence[Fold], workers: int | None) -> int:
-    """How many processes are worth their start."""
+    """How many processes to start."""
     if not source.apart or sum(map(len, folds)) < _WORTH_PROCESSES:
         return 1
     return min(available(), 8) if workers is None else workers
@@ -211,7 +211,7 @@ def _pieces(fold: Fold, places: Sequence[int]) -> Iterator[Frames]:
 
 
 def _convert(frames: Frames, pictures: bool) -> tuple[str, bytes, Reading]:
-    """The state of some frames before they are read, their records as they stand in a file, and what was met."""
+    """The state of the frames before they are read, their encoded records, and the findings."""
     state, reading, payload, names = frames.state(), Reading(), bytearray(), []
     for record in frames.records(reading):
         kept = record if pictures else record._replace(picture="")
@@ -223,7 +223,7 @@ def _convert(frames: Frames, pictures: bool) -> tuple[str, bytes, Reading]:
 
 
 def _names(frames: Frames) -> tuple[list[tuple[str, ...]], Reading]:
-    """What the objects of each frame are called."""
+    """The class names of the objects of each frame."""
     reading = Reading()
     return [tuple(label.name for label in record.labels) for record in frames.records(reading)], reading
 
@@ -231,7 +231,7 @@ def _names(frames: Frames) -> tuple[list[tuple[str, ...]], Reading]:
 def _chosen(
     folds: Sequence[Fold], modifier: SampleModifier, processes: Processes, conversion: _Conversion
 ) -> list[Sequence[int]]:
-    """The frames of each fold that are written, in order. With a sample modifier labels are read once to know."""
+    """The frames of each fold that are written, in order. A sample modifier needs one more pass over the labels."""
     if modifier.changes_nothing:
         return [range(len(fold)) for fold in folds]
     chosen: list[Sequence[int]] = []
@@ -256,7 +256,7 @@ def _chosen(
 
 
 def _dropped_names(met: Reading) -> dict[str, list[int]]:
-    """TAO's list of dropped objects; a name that two files share has its file before it the second time."""
+    """TAO's list of dropped objects. Where two files share a name, the second one is prefixed with its file."""
     names: dict[str, list[int]] = {}
     for (name, file), corners in met.dropped.items():
         names[f"{file}_{name}" if name in names else name] = corners
@@ -305,7 +305,7 @@ def _as_tao(name: str) -> str:
 
 
 def _write_warnings(prefix: Path, dropped: Mapping[str, Sequence[int]], listener: Listener) -> Path | None:
-    """TAO's list of dropped objects; one of an earlier run is removed where nothing was dropped now."""
+    """Write TAO's list of dropped objects; where nothing was dropped, remove the list of an earlier run."""
     path = prefix.with_name(f"{prefix.name}_warning.json")
     if not dropped:
         path.unlink(missing_ok=True)
@@ -317,7 +317,8 @@ def _write_warnings(prefix: Path, dropped: Mapping[str, Sequence[int]], listener
 
 
 def _warn_of_stale(prefix: Path, files: Sequence[Path], listener: Listener) -> None:
-    """Records of an earlier run with other numbers match a training spec's pattern too (reference 13.1 row 30)."""
+    """Warn of records of an earlier run with other numbers: a training spec's pattern matches them too (reference 13.1
+    row 30)."""
     written = set(files)
     ours = re.compile(re.escape(prefix.name) + r"(-fold-\d+-of-\d+)?(-shard-\d+-of-\d+)?")
     stale = sorted(path for path in prefix.parent.iterdir() if ours.fullmatch(path.name) and path not in written)

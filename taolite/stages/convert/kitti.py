@@ -1,4 +1,4 @@
-"""Folders of KITTI labels as `dataset_convert` takes them, dealt into folds (reference/detectnet_v2.md 3.1, 3.2)."""
+"""Folders of KITTI labels as a source of `dataset_convert`, split into folds (reference/detectnet_v2.md 3.1, 3.2)."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _SPELLINGS = (*EXTENSIONS, *(extension.upper() for extension in EXTENSIONS))
 
 
 def random_folds(names: Names, *, val_split: float) -> list[Names]:
-    """[validation, training]: of the names, sorted by the caller, the first int(val_split / 100 * N) validate.
+    """[validation, training]: the first int(val_split / 100 * N) of the names are for validation.
 
-    Both are shuffled, twice, because TAO shuffles when it splits and again before it writes.
+    The caller sorts the names. Both folds are shuffled twice: TAO shuffles when it splits and again before it writes.
     """
     count = int(val_split / 100.0 * len(names))
     folds, rng = [names.part(0, count), names.part(count, len(names))], random.Random(_SEED)
@@ -60,7 +60,7 @@ def sequence_folds(sequences: Mapping[str, Sequence[str]], *, partitions: int) -
 
 
 class KittiSource:
-    """A folder of images and a folder of labels; a label without an image is not looked at, as in TAO.
+    """A folder of images and a folder of labels; as in TAO, a label without an image is ignored.
 
     The names of the images are kept in `scratch`, an unbuffered file, unless the spec's own file of sequences has them.
     Raises UsageError, PathError or DataError for settings and folders that cannot work.
@@ -203,7 +203,7 @@ class _KittiFrames:
 
 
 def _usable_kitti(labels: Sequence[Label], path: Path, reading: Reading) -> Iterator[Label]:
-    """Labels whose box encloses something, lower-cased. TAO's name of a dropped one counts the file's objects."""
+    """Labels whose box is not empty, lower-cased. TAO names a dropped label by its position in the file."""
     for index, label in enumerate(labels):
         if is_empty(label):
             reading.dropped[f"{path}_{index}", str(path)] = [int(value) for value in label.box]
@@ -220,7 +220,7 @@ def _usable_kitti(labels: Sequence[Label], path: Path, reading: Reading) -> Iter
 
 
 def _list_names(folder: Path, extension: str, scratch: FileIO) -> tuple[Names, Counter[str]]:
-    """The names of the files in a folder that end in `extension`, sorted, and how many other pictures have which."""
+    """The sorted names of the files that end in `extension`, and the number of other pictures by extension."""
     others: Counter[str] = Counter()
 
     def wanted() -> Iterator[str]:

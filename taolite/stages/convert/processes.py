@@ -1,4 +1,4 @@
-"""Work done in several processes, a few pieces at a time; its results come in the order of the work."""
+"""Run pieces of work in several processes; the results come in the order of the work."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from taolite.errors import StoppedError
 __all__ = ["Processes", "available"]
 
 T = TypeVar("T")
-_AHEAD = 2  # pieces of work that wait for each process
+_AHEAD = 2  # pieces of work queued for each process
 
 
 def available() -> int:
@@ -33,10 +33,10 @@ def available() -> int:
 
 
 class Processes:
-    """`count` processes; with 1 the work is done where it is asked for.
+    """A pool of `count` processes; with 1 the work runs in the calling process.
 
-    Each has a connection of its own whose other end only it holds, so that one that is killed in the middle of a
-    result is seen at once (a `ProcessPoolExecutor` waits for the rest for ever).
+    Each process has its own connection, and only that process holds the other end. So a process that is killed while
+    it sends a result is noticed at once (a `ProcessPoolExecutor` waits for the rest for ever).
     """
 
     def __init__(self, count: int) -> None:
@@ -53,8 +53,8 @@ class Processes:
             connection.close()
 
     def ordered(self, work: Iterable[Callable[[], T]]) -> Iterator[T]:
-        """The result of each piece of work, in turn. Pieces, of some kilobytes, and results can be pickled. To be taken
-        to the end. Raises what a piece raises, and StoppedError where a process was ended from outside."""
+        """The result of each piece of work, in order. Pieces (some kilobytes) and results must be picklable. The caller
+        must read all results. Raises what a piece raises, and StoppedError where a process was ended from outside."""
         if self._count <= 1:
             yield from (piece() for piece in work)
             return
@@ -75,7 +75,7 @@ class Processes:
 
 @contextmanager
 def _alive() -> Iterator[None]:
-    """For what is said to a process and heard of it."""
+    """Turn a broken connection to a process into StoppedError."""
     try:
         yield
     except (EOFError, OSError) as error:
@@ -102,7 +102,7 @@ def _result(connection: Connection) -> Any:
 
 
 def _serve(connection: Connection, parent: int) -> None:
-    """Do one piece after the other. Ctrl-C is for the parent; without a parent there is nobody to work for."""
+    """Run one piece after the other. Ctrl-C is left to the parent; the process ends when its parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
@@ -111,9 +111,9 @@ def _serve(connection: Connection, parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    gc.freeze()  # what came from the parent stays shared with it, and is not looked at below
+    gc.freeze()  # memory from the parent stays shared, and the collector below skips it
     while True:
-        gc.collect()  # also the tuples that the interpreter keeps for later, up to 2000 of each length
+        gc.collect()  # this also frees the interpreter's tuple cache, up to 2000 of each length
         piece = connection.recv()
         try:
             answer = (True, piece())

@@ -1,7 +1,7 @@
-"""Which samples `dataset_convert` drops or doubles on the way (reference/detectnet_v2.md 3.7).
+"""Which samples `dataset_convert` drops or duplicates (reference/detectnet_v2.md 3.7).
 
-Only training folds are touched: all but the validation fold, or all where none was named. Names in the labels are
-looked up in the spec's mapping in any case; an object without an entry counts for nothing.
+Only training folds are changed: all but the validation fold, or all where none was named. Names in the labels are
+looked up in the spec's mapping, ignoring case; an object without an entry is not counted.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ __all__ = ["SampleModifier"]
 
 
 class SampleModifier:
-    """Says how often a sample is written; it remembers how many each fold has, for the cap. One without a
+    """Decides how often a sample is written, and counts the samples of each fold for the cap. A modifier without a
     config `changes_nothing`.
 
-    folds: the number of folds (0 counts as 1). validation_fold: the fold that is left as it is.
+    folds: the number of folds (0 counts as 1). validation_fold: the fold that is not changed.
     """
 
     def __init__(self, config: SampleModifierConfig | None, *, folds: int, validation_fold: int | None) -> None:
@@ -31,7 +31,7 @@ class SampleModifier:
         self._written: Counter[int] = Counter()
 
     def copies(self, names: Sequence[str], *, fold: int) -> int:
-        """How many times the sample with objects called `names` goes into `fold`: 0 drops it, 1 is as usual."""
+        """How many times a sample with objects called `names` is written to `fold`; 0 drops it."""
         if fold == self._validation_fold:
             return 1
         counts = Counter(self._mapping[name] for name in names if name in self._mapping)
@@ -45,7 +45,7 @@ class SampleModifier:
         return len(counts) == 1 and next(iter(counts)) in self._config.filter_samples_containing_only
 
     def _is_rare(self, counts: Counter[str]) -> bool:
-        """Some class outweighs a dominant one by more than its ratio (which may be against none at all)."""
+        """Whether some class outnumbers a dominant class by more than its ratio; the dominant class may be absent."""
         dominant, ratios = self._config.dominant_target_classes, self._config.minimum_target_class_imbalance
         rare = [name for name in counts if name not in dominant]
         return any(counts[name] > counts[other] * ratios.get(name, 1.0) for name in rare for other in dominant)

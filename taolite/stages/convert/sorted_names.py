@@ -1,6 +1,6 @@
-"""Names in a file of their own, sorted and shuffled there: memory holds some thousand of them, however many there are.
+"""Names sorted and shuffled in a file: memory holds only some thousand of them at a time, however many there are.
 
-A name is a row of bytes, as long as the longest of its run and filled up with NULs, which no file's name holds.
+A name is a row of bytes, as wide as the longest name of its run and padded with NULs, which no file name contains.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from taolite.files import storage_error
 __all__ = ["Names", "sorted_names"]
 
 _RUN = 1 << 13  # names that are sorted in memory
-_MERGED = 1 << 7  # runs that become one
-_BLOCK = 1 << 7  # names that are read or written at once
+_MERGED = 1 << 7  # runs merged into one
+_BLOCK = 1 << 7  # names read or written at once
 
 
 @dataclass(frozen=True)
 class Names:
-    """`count` names in rows of `width` bytes, from byte `begin` of an unbuffered file on."""
+    """`count` names in rows of `width` bytes, starting at byte `begin` of an unbuffered file."""
 
     file: io.FileIO
     begin: int
@@ -43,16 +43,16 @@ class Names:
         return map(os.fsdecode, self.encoded())
 
     def part(self, begin: int, end: int) -> Names:
-        """Those from `begin` to before `end`, in the same place."""
+        """The names from `begin` up to but not including `end`, in the same file."""
         return replace(self, begin=self.begin + begin * self.width, count=end - begin)
 
     def encoded(self) -> Iterator[bytes]:
-        """The names in order, as the file system has them."""
+        """The names in order, as bytes in the file system's encoding."""
         for at in range(0, self.count, _BLOCK):
             yield from (row.rstrip(b"\0") for row in self._rows(at, min(at + _BLOCK, self.count)))
 
     def shuffle(self, rng: random.Random) -> None:
-        """Bring them into the order that `rng.shuffle` gives a list, from its end on and a block at a time."""
+        """Shuffle the names in the file, from the end and block by block; the order is that of `rng.shuffle`."""
         for end in range(self.count, 0, -_BLOCK):
             begin = max(end - _BLOCK, 0)
             block = self._rows(begin, end)

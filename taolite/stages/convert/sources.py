@@ -1,5 +1,5 @@
-"""Where `dataset_convert` takes its records from, and what it meets on the way: a source opens label files and image
-headers, deals frames into folds, and writes nothing. `convert_kitti` and `convert_coco` are the two there are.
+"""What `dataset_convert` reads records from, and what it finds on the way. A source opens label files and image
+headers, splits frames into folds, and writes nothing. There are two sources: `convert.kitti` and `convert.coco`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Resolve = Callable[[str], Path]
 
 @dataclass
 class Reading:
-    """What is met on the way from labels to records.
+    """What was found while labels became records.
 
-    names: how many objects have which, as written. class_map: name in the labels -> name in the records. dropped:
+    names: number of objects of each name, as written. class_map: name in the labels -> name in the records. dropped:
     TAO's name for an object with an empty box, and its file -> its whole-number corners. of_empty: texts on the first
     of those. of_scores: texts on the first of the `scored` label files that have scores.
     """
@@ -39,7 +39,7 @@ class Reading:
     of_scores: list[str] = field(default_factory=list)
 
     def add(self, other: Reading) -> None:
-        """What was met later."""
+        """Add what a later piece of work found."""
         self.findings.add_errors(other.findings)
         self.images += other.images
         self.names.update(other.names)
@@ -57,7 +57,7 @@ class Reading:
 
     @classmethod
     def restored(cls, saved: Mapping[str, Any]) -> Reading:
-        """What `saved` gave."""
+        """The Reading that `saved` was made from, without findings."""
         dropped = {(name, file): corners for name, file, corners in saved["dropped"]}
         return cls(**{**saved, "names": Counter(saved["names"]), "dropped": dropped})
 
@@ -66,11 +66,11 @@ class Frames(Protocol):
     """Some frames of a fold."""
 
     def state(self) -> str:
-        """A text that changes when what the records are made of does: names, sizes and times of files."""
+        """A text that changes when the inputs of the records change: names, sizes and times of files."""
         ...
 
     def records(self, reading: Reading) -> Iterator[Record]:
-        """The usable records, in order; what cannot be used goes to the findings of `reading`."""
+        """The usable records, in order; problems are added to the findings of `reading`."""
         ...
 
 
@@ -80,24 +80,24 @@ class Fold(Protocol):
     def __len__(self) -> int: ...
 
     def frames(self, places: Sequence[int]) -> Frames:
-        """Those at `places`."""
+        """The frames at `places`."""
         ...
 
 
 class Source(Protocol):
-    """Folds of frames; those of a source `apart` can be read in other processes."""
+    """Folds of frames; where `apart` is True, other processes can read the frames."""
 
     root: Path
     num_folds: int
     apart: bool
 
     def fold(self, number: int, findings: Findings) -> Fold:
-        """Open a fold; what cannot be used goes to `findings`."""
+        """Open a fold; problems are added to `findings`."""
         ...
 
 
 def is_empty(label: Label) -> bool:
-    """TAO's test of a box, on its corners cut to whole numbers (reference 3.1): 10.2 to 10.9 is nothing wide."""
+    """TAO's test of a box, on its corners cut to whole numbers (reference 3.1): from 10.2 to 10.9 the width is 0."""
     x1, y1, x2, y2 = (int(value) for value in label.box)
     return not (x1 < x2 and y1 < y2)
 

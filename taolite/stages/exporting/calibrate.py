@@ -40,7 +40,7 @@ __all__ = [
     "find_ranges",
 ]
 
-_SAMPLES = 2  # images kept to measure what rounding costs
+_SAMPLES = 2  # images kept to measure the rounding error
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,16 @@ class CalibrationOptions:
     """How `export` and `gen_trt_engine` calibrate, in TAO's flags (reference 2.7).
 
     Attributes:
-        cache: used where it exists, without a look at an image; else written.
-        data_file: a tensorfile; where there is none yet, it is written from the images of the next two.
-        image_dir: a folder of pictures, with those below.
-        experiment: for its training images.
-        batches, batch_size: so many images are drawn; from a tensorfile, so many of its batches.
+        cache: read where it exists, without reading any image; else written.
+        data_file: a tensorfile; where it does not exist, it is written from the images of `image_dir` or `experiment`.
+        image_dir: a folder of pictures, including its subfolders.
+        experiment: its training images are used.
+        batches, batch_size: their product is the number of images drawn; a tensorfile gives that many of its batches.
         json_file: where the ranges are written as TAO's tensor scales.
         method, percentile: see `taolite.quant.calibrate.calibrate`.
         excluded: layers that stay float, besides the heads unless `float_heads` is False.
-        force_ptq: leave aside what quantisation-aware training learned.
-        tensorrt: the version that the cache is for.
+        force_ptq: ignore the ranges that quantisation-aware training learned.
+        tensorrt: the TensorRT version that the cache is written for.
     """
 
     cache: Path = Path("cal.bin")
@@ -77,7 +77,7 @@ class CalibrationOptions:
 
 @dataclass(frozen=True)
 class _Inputs:
-    """Network inputs to calibrate with. `each` gives the same (C, H, W) float32 at every call."""
+    """Network inputs for calibration. `each` gives the same (C, H, W) float32 images at every call."""
 
     source: str
     count: int
@@ -92,11 +92,11 @@ def find_ranges(
     options: CalibrationOptions,
     listener: Listener = silent,
 ) -> Calibration:
-    """The ranges of a float32 model: those of the cache where it exists, else found with images and kept there.
+    """The ranges of a float32 model: read from the cache where it exists, else found with images and written to it.
 
     Raises:
         UsageError: nothing to calibrate with. DataError: too few images, or a tensorfile of another input size.
-        ModelError: the cache is another model's. PathError, SpecError: see the readers.
+        ModelError: the cache is of another model. PathError, SpecError: see the readers.
     """
     if options.cache.exists():
         return read_ranges(options.cache, onnx, listener=listener)
@@ -135,13 +135,13 @@ def calibrate_model(
     of: str | None = None,
     listener: Listener = silent,
 ) -> bool:
-    """See to it that `options.cache` holds ranges for the `.etlt` or `.onnx` at `model`; False where the model is
-    quantised already and needs none.
+    """Make sure that `options.cache` holds ranges for the `.etlt` or `.onnx` at `model`. False where the model is
+    already quantised and needs none.
 
-    Where `options.json_file` exists it gives them, as after quantisation-aware training, unless `options.force_ptq`.
-    `of`: the task that the model has to be of; None takes any.
-    Raises PathError: ranges from a JSON file, and the cache exists, as in TAO. EngineError: an ONNX of others.
-    ModelError: another task's model. Otherwise as `find_ranges`.
+    Where `options.json_file` exists, as after quantisation-aware training, it gives the ranges, unless
+    `options.force_ptq`. `of`: the task that the model must be of; None accepts any.
+    Raises PathError: the ranges are in a JSON file and the cache exists, as in TAO. EngineError: the ONNX of another
+    tool. ModelError: a model of another task. Otherwise as `find_ranges`.
     """
     onnx = read_model(model, key=key).onnx
     if "int8" in onnx_graph.element_types(onnx):
@@ -170,10 +170,10 @@ def calibration_tensorfile(
     split: Literal["train", "val"] = "train",
     listener: Listener = silent,
 ) -> int:
-    """Write network inputs of a spec's data as a tensorfile, without augmentation; gives the number of batches.
+    """Write network inputs of a spec's data as a tensorfile, without augmentation; returns the number of batches.
 
-    Training images are shuffled by the spec's seed. Batches are of batch_size_per_gpu; what does not fill one is left
-    out. `max_batches` -1 is all of them. Raises DataError: fewer than asked for. PathError: the file exists.
+    Training images are shuffled by the spec's seed. A batch has batch_size_per_gpu images; an incomplete last batch is
+    left out. `max_batches` -1 means all. Raises DataError: fewer batches than asked for. PathError: the file exists.
     """
     recipe, examples = experiment.recipe, experiment.examples(split)
     there = len(examples) // recipe.batch_size
@@ -194,7 +194,7 @@ def calibration_tensorfile(
 
 
 def _inputs(preprocessing: Preprocessing, options: CalibrationOptions, listener: Listener) -> _Inputs:
-    """The first of tensorfile, folder and spec that is there."""
+    """Inputs from the first of tensorfile, folder and spec that is given."""
     tensorfile = options.data_file
     if tensorfile is not None and tensorfile.exists():
         return _from_tensorfile(tensorfile, preprocessing, options)
@@ -262,7 +262,7 @@ def _drawn(
     preprocessing: Preprocessing,
     options: CalibrationOptions,
 ) -> _Inputs:
-    """batches x batch_size of the pictures that are `there`, the same ones at every run."""
+    """batches x batch_size of the pictures that exist (`there`), the same ones at every run."""
     count = options.batches * options.batch_size
     if not 0 < count <= there:
         raise DataError(

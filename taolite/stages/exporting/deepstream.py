@@ -1,9 +1,9 @@
-"""The two files that DeepStream's `nvinfer` wants beside a model: `nvinfer_config.txt` and `labels.txt`.
+"""The two files that DeepStream's `nvinfer` needs beside a model: `nvinfer_config.txt` and `labels.txt`.
 
-TAO's keys of `--gen_ds_config` in TAO's order (reference/detectnet_v2.md 11.5), then those that it leaves to its
-reader: precision, clustering and thresholds (reference/deploy.md 8.2, 8.3). The header `[property]` makes the file one
-that DeepStream reads as it is. The model is named as ONNX, because DeepStream opens no `.etlt` of ours, and no key is
-written down. nvinfer computes net-scale-factor * (value - offset) and resizes the picture to infer-dims
+First come TAO's keys of `--gen_ds_config`, in TAO's order (reference/detectnet_v2.md 11.5). Then come the keys that TAO
+leaves to the user: precision, clustering and thresholds (reference/deploy.md 8.2, 8.3). With the header `[property]`
+DeepStream reads the file as it is. The model is named as ONNX, because DeepStream cannot open our `.etlt`, and no key
+is written. nvinfer computes net-scale-factor * (value - offset) and resizes the picture to infer-dims
 (reference/deploy.md 8.6); the numbers come from the model's own Preprocessing and decoding.
 """
 
@@ -33,9 +33,9 @@ def write_config(
     precision: Literal["fp32", "fp16", "int8"] = "fp32",
     calibration_cache: Path | None = None,
 ) -> tuple[Path, Path]:
-    """Write both files into the folder of `model`, replacing older ones; their paths, config first.
+    """Write both files into the folder of `model`, replacing older ones. Returns their paths, config first.
 
-    Raises UsageError where nvinfer cannot read the model's outputs, or the names of its classes.
+    Raises UsageError where nvinfer cannot read the model's outputs or its class names.
     """
     names = _names(meta)
     config, labels = model.with_name("nvinfer_config.txt"), model.with_name("labels.txt")
@@ -60,7 +60,7 @@ def config_text(
     precision: Literal["fp32", "fp16", "int8"] = "fp32",
     calibration_cache: str = "",
 ) -> str:
-    """`nvinfer_config.txt`; `calibration_cache` is a path as DeepStream is to read it, "" for none."""
+    """The text of `nvinfer_config.txt`. `calibration_cache`: its path as DeepStream reads it, "" for none."""
     preprocessing = meta.preprocessing
     height, width = preprocessing.input_hw
     offsets = ";".join(str(float(value)) for value in preprocessing.offsets[: preprocessing.channels])
@@ -94,7 +94,7 @@ def config_text(
 
 
 def remarks(model: Path, meta: OnnxMeta) -> tuple[str, ...]:
-    """What its reader should know: where DeepStream cannot do, or would do differently, what the model was made for."""
+    """What a user should know: what DeepStream cannot do for this model, or does in another way."""
     found = []
     if model.suffix != ".onnx":
         found.append(f"DeepStream cannot open {model.name}; for it, export once more with -o {model.stem}.onnx")
@@ -124,12 +124,12 @@ def remarks(model: Path, meta: OnnxMeta) -> tuple[str, ...]:
 
 
 def _part(meta: OnnxMeta) -> DeepStream:
-    """What the model's task says. Raises UsageError where nvinfer cannot read its outputs."""
+    """The task's settings for DeepStream. Raises UsageError where nvinfer cannot read its outputs."""
     return find_use(meta.task).deepstream(meta.classes, meta.decoding)
 
 
 def _names(meta: OnnxMeta) -> str:
-    """The classes as labels.txt has them."""
+    """The class names in the format of labels.txt."""
     separator = _part(meta).separator
     if wrong := [name for name in meta.classes if separator in name or len(name.splitlines()) > 1]:
         raise UsageError(
@@ -140,6 +140,6 @@ def _names(meta: OnnxMeta) -> str:
 
 
 def _factor(preprocessing: Preprocessing) -> float:
-    """nvinfer's one factor for all channels."""
+    """nvinfer's scale factor, one for all channels."""
     stds = preprocessing.stds[: preprocessing.channels]
     return preprocessing.scale * len(stds) / sum(stds)

@@ -1,6 +1,6 @@
-"""engine: an exported model -> an engine file and the sidecar that says what it is.
+"""engine: an exported model -> an engine file and the sidecar that describes it.
 
-A sealed model is opened in memory only. The engine itself holds the weights in the clear, as every runtime needs
+A sealed model is decrypted in memory only. The engine itself holds the weights unencrypted, as every runtime needs
 them; keep it on the device it was made for.
 """
 
@@ -34,12 +34,12 @@ from taolite.stages.exporting.ranges import float_layers, quantise, read_ranges
 __all__ = ["DEFAULT_BATCH", "EngineReport", "build"]
 
 DEFAULT_BATCH = (1, 1, 16)
-"""Up to tao-converter's -m 16, and fastest at one picture, as a camera asks."""
+"""Smallest, usual and largest batch: up to 16, as tao-converter's -m, and fastest at one picture, for a camera."""
 
 
 @dataclass(frozen=True)
 class EngineReport:
-    """What was built: the file, its size, by what, for which GPUs (none: a CPU), for which batches, and how long."""
+    """What was built: file, size, backend, GPUs it runs on (none: a CPU), batch sizes, and build time."""
 
     engine: Path
     sidecar: Path
@@ -75,23 +75,23 @@ def build(
     """Build an engine from the `.etlt` or `.onnx` at `model`; an older engine of this name is replaced.
 
     Args:
-        key: of a sealed model; None for a plain one.
-        engine: where it is to lie; its sidecar is beside it, `NAME.json`.
-        batch: smallest, usual and largest batch; None is DEFAULT_BATCH, or what the model fixes.
+        key: opens a sealed model; None for a plain one.
+        engine: the file to write; its sidecar is beside it, `NAME.json`.
+        batch: smallest, usual and largest batch; None is DEFAULT_BATCH, or the model's fixed batch.
         profiles: shapes of each input, instead of `batch`.
-        input_chw, output_names: what the caller takes the model for; checked, where given.
+        input_chw, output_names: what the caller expects of the model; checked, where given.
         backend, precision, workspace_bytes, compute_capabilities, dla_core: see `taolite.engines.build.build_engine`.
-        calibration: a calibration cache, which turns a float32 model into INT8 where `precision` asks for it, but
+        calibration: a calibration cache. Where `precision` asks for INT8, a float32 model is quantised with it, except
             for the layers `excluded`.
-        of: the task that the model has to be of; None takes any.
-        runs_here: where no `backend` is named, the engine is to run on this machine; else NVIDIA cards come first
+        of: the task that the model must be of; None accepts any.
+        runs_here: where no `backend` is named, choose one that runs on this machine; else prefer NVIDIA cards
             (`choose_backend`).
 
     Raises:
         PathError, ArtifactError: the model cannot be opened. EngineError: it cannot be built, with the reason.
         UsageError: `input_chw` or `output_names` are not the model's. StorageError: the engine cannot be written.
-        ModelError: the model is another task's. ModelError, DataError: the calibration cache is another model's, or
-        none.
+        ModelError: the model is of another task. ModelError, DataError: the calibration cache is of another model, or
+        is not a calibration cache.
     """
     refuse_replacing(model, engine)
     started = time.monotonic()
@@ -158,7 +158,7 @@ def build(
 def _calibrated(
     onnx: bytes, cache: Path, precision: BuildPrecision | None, excluded: tuple[str, ...], listener: Listener
 ) -> bytes:
-    """The model in INT8 by the ranges of `cache`; as it is where it is quantised already, or another type is asked."""
+    """The model in INT8 with the ranges of `cache`; unchanged where it is quantised already, or not to be INT8."""
     types = onnx_graph.element_types(onnx)
     if precision != "int8" or "int8" in types:
         listener(CacheUnused(cache, quantised="int8" in types))
@@ -185,7 +185,7 @@ def _check_outputs(found: Sequence[str], wanted: Sequence[str], model: Path) -> 
 
 
 def _batch(profiles: Mapping[str, Profile]) -> tuple[int, int, int] | None:
-    """Smallest, usual and largest batch of the profile that was built; None where nothing was left to choose."""
+    """Smallest, usual and largest batch of the profile that was built; None where the model fixes all shapes."""
     for profile in profiles.values():
         return profile.smallest[0], profile.best[0], profile.largest[0]
     return None

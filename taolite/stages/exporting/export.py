@@ -1,8 +1,8 @@
-"""export: a trained bundle -> ONNX that proves it is the same network -> `.etlt` sealed with the key, or `.onnx`.
+"""export: a trained bundle -> ONNX, proven to be the same network -> `.etlt` sealed with the key, or `.onnx`.
 
-The proof is `stages.proof`'s. INT8 has no limit of its own: what rounding costs each output, and which layers cost
-most, is reported; after quantisation-aware training it has a proof of its own (`stages.learned_int8`). What the model
-has to say of itself (classes, preprocessing, decoding) travels inside it.
+The proof is in `stages.exporting.proof`. INT8 has no error limit of its own: the report gives the error that rounding
+adds to each output, and the layers that add most. After quantisation-aware training INT8 has its own proof
+(`stages.exporting.learned_int8`). The model's description (classes, preprocessing, decoding) is stored inside it.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ ExportPrecision = Literal["fp32", "fp16", "int8"]
 
 @dataclass(frozen=True)
 class Border:
-    """An export in another tool's manner.
+    """How an export is adapted to another tool.
 
     Attributes:
-        input_name: of the graph.
-        output_names: of the graph; None: the task's.
-        prepare: makes the exported model of the trained one.
-        decoding: settings that this changes.
-        finish: what is put behind the finished ONNX once it is proven, whatever its precision.
+        input_name: name of the graph's input.
+        output_names: names of the graph's outputs; None: the task's names.
+        prepare: makes the model to export from the trained one.
+        decoding: the decoding settings that this changes.
+        finish: adds nodes behind the finished ONNX once it is proven, whatever its precision.
     """
 
     input_name: str = INPUT_NAME
@@ -75,17 +75,18 @@ TAOS = Border()
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written, and how far it is from the trained network.
+    """What was written, and how much it differs from the trained network.
 
     Attributes:
         output: the file; sealed tells whether it needs the key.
-        differences: output name -> largest absolute difference to the trained network, on the proof's inputs; of the
-            float model before it is calibrated, but of the INT8 model where training learned its rounding.
+        differences: output name -> largest absolute difference to the trained network, on the proof's inputs. For INT8
+            it is measured on the float model before calibration, or on the INT8 model where training learned the
+            rounding.
         macs: multiply-accumulates of one image; parameters: numbers in the graph, BatchNorm folded.
         onnx_bytes, onnx_sha256: of the ONNX inside.
         companions: the DeepStream config and labels, where they were asked for.
-        seconds: the whole stage took.
-        int8: what rounding costs; None in other precisions.
+        seconds: duration of the whole stage.
+        int8: the error that rounding adds; None in other precisions.
     """
 
     output: Path
@@ -104,13 +105,14 @@ class ExportReport:
 
 @dataclass(frozen=True)
 class Int8Report:
-    """What INT8 costs, against the same network in float, in dB of signal to noise (6 dB are one bit).
+    """The error of INT8 against the same network in float, as a signal-to-noise ratio in dB (6 dB are one bit).
 
     Attributes:
         sqnr: output name -> dB, the whole network in INT8.
-        layers: every layer alone in INT8, the costliest first; none where training learned the rounding.
+        layers: every layer alone in INT8, the one with the largest error first; none where training learned the
+            rounding.
         measured_on: "calibration images", or "test patterns" where a cache or training gave the ranges.
-        record: how the ranges were found; cache: where they are kept.
+        record: how the ranges were found; cache: the file that holds them.
     """
 
     sqnr: Mapping[str, float]
@@ -138,19 +140,19 @@ def export_model(
     """Export a trained model.
 
     Args:
-        output: sealed with the key, or plain where its name ends in `.onnx`; None is the model's name with `.etlt`.
-        experiment: its decoding replaces what the model was trained with; its classes must be the model's.
-        precision: of the weights. Inputs and outputs are float32 in all.
-        calibration: for int8, where its images come from.
+        output: plain where its name ends in `.onnx`, else sealed with the key; None is the model's name with `.etlt`.
+        experiment: its decoding replaces the model's own; its classes must be the model's.
+        precision: of the weights. Inputs and outputs are float32 in every precision.
+        calibration: for int8, the source of the calibration images.
         opset: see `to_onnx`.
-        static_batch: a batch fixed in the model; None leaves it free.
+        static_batch: a batch size fixed in the model; None leaves it free.
         gen_ds_config: write `nvinfer_config.txt` and `labels.txt` beside it.
-        border: names at the graph's ends, and what is there.
-        overwrite: replace an earlier output; TAO refuses, and so does this by default.
+        border: names and extra nodes at the graph's ends.
+        overwrite: replace an earlier output; the default is to refuse, as TAO does.
 
     Raises:
-        PathError: the output exists. UsageError: the experiment's classes are others. ModelError: the network cannot
-        be written as ONNX, or what was written is not the same network.
+        PathError: the output exists. UsageError: the experiment has other classes. ModelError: the network cannot be
+        written as ONNX, or the written ONNX is not the same network.
     """
     started = time.monotonic()
     target = output or model.source.with_suffix(".etlt")
@@ -172,7 +174,7 @@ def export_model(
     )
 
     if gen_ds_config:
-        task.deepstream(meta.classes, meta.decoding)  # refuses before anything is computed
+        task.deepstream(meta.classes, meta.decoding)  # raises before anything is computed
 
     def write(network: torch.nn.Module) -> bytes:
         plain = to_onnx(
@@ -224,7 +226,7 @@ def export_model(
 
 @dataclass(frozen=True)
 class _Made:
-    """A proven ONNX, the one without quantisation that it was made of, and what the proof found."""
+    """A proven ONNX, the unquantised ONNX that it was made from, and the proof's differences."""
 
     onnx: bytes
     floating: bytes
@@ -250,7 +252,7 @@ def _to_int8(
     options: CalibrationOptions,
     listener: Listener,
 ) -> _Made:
-    """The model in INT8, and what that costs it."""
+    """The model in INT8, and the error that rounding adds."""
     onnx = made.onnx
     calibration = find_ranges(onnx, preprocessing=preprocessing, options=options, listener=listener)
     floating = float_layers(onnx, excluded=options.excluded, heads=options.float_heads)
@@ -283,8 +285,8 @@ def _learned(
     *,
     heads: tuple[str, ...],
 ) -> _Made:
-    """The model in INT8 as quantisation-aware training left it, what that costs, and how far it is from `trained` but
-    for the layers that are to stay float."""
+    """The model in INT8 as quantisation-aware training learned it, its rounding error, and its difference to `trained`
+    with the layers that stay float unquantised."""
     partly = strip(trained, only=options.excluded)
     network = strip(partly, round_kernels=True)
     rounded, unrounded = write(network), write(strip(trained))
@@ -308,7 +310,7 @@ def _learned(
 
 
 def _step(model: Path, precision: str, onnx: bytes) -> dict[str, Any]:
-    """This stage's line of the lineage."""
+    """This stage's entry in the lineage."""
     step: dict[str, Any] = {
         "stage": "export",
         "parent": artifact_hash(model),
@@ -325,7 +327,7 @@ def _deepstream(
     precision: ExportPrecision,
     listener: Listener,
 ) -> tuple[Path, ...]:
-    """The files for DeepStream beside `target`; what they cannot say is told."""
+    """Write the files for DeepStream beside `target`; what they cannot express is sent to the listener."""
     companions = deepstream.write_config(
         target,
         meta,
@@ -339,7 +341,7 @@ def _deepstream(
 
 
 def _decoding(bundle: Bundle, experiment: Experiment | None) -> Mapping[str, Any]:
-    """How to decode: as the experiment says, where one is given, else as the model was trained with."""
+    """The decoding settings: the experiment's where one is given, else those the model was trained with."""
     if experiment is None:
         return bundle.decoding
     if experiment.classes != bundle.classes:

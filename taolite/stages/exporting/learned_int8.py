@@ -1,12 +1,13 @@
-"""INT8 after quantisation-aware training: the rounding that was trained, written down, and the proof that it is that.
+"""INT8 after quantisation-aware training: write the learned rounding as ONNX, and prove that it is the same.
 
-The proof goes tensor by tensor, and is exact: kernels are the trained integers (`prove_integers`), the activations that
-the ONNX rounds are the very ones that training rounded, each with its learned range (`learned_ranges`), and the float
-graph with those integers as weights is the network's to 1e-3 (`proof.parity`).
+The proof goes tensor by tensor and is exact. Kernels are the trained integers (`prove_integers`). The ONNX rounds the
+same activations as training did, each with its learned range (`learned_ranges`). The float graph with those integers as
+weights equals the network to 1e-3 (`proof.parity`).
 
-Of the outputs so much cannot be asked. Two float programs that add in another order differ by 1e-7 of a value, near the
-middle of a step that decides a whole step, and the next layer rounds these too: through 20 layers torch in two memory
-layouts differs from itself by a tenth of what rounding costs at all. `prove_rounding` is what is left to ask of them.
+The outputs cannot be proven so exactly. Two float programs that add in another order differ by 1e-7 of a value. Near
+the middle of a rounding step this decides a whole step, and the next layer rounds the result again. Through 20 layers,
+torch in two memory layouts differs from itself by a tenth of the whole rounding error. `prove_rounding` makes the
+weaker check that is still possible on the outputs.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ def learned_calibration(network: torch.nn.Module, onnx: bytes, *, heads: Collect
 def prove_integers(network: torch.nn.Module, quantised: bytes) -> None:
     """Check that the kernels `quantised` stores are the integers that the quantised `network` computes with.
 
-    Batch norm, folded into the kernels, multiplies whole output channels: it may turn all signs of one around, or make
-    it 0, and changes no integer else. Channels whose weights are all below 1.5e-5 are not compared (`kernel_integers`).
-    Raises ModelError where a layer is not stored as int8, or holds another integer.
+    Batch norm is folded into the kernels and multiplies whole output channels. It may flip all signs of a channel, or
+    make it 0, but changes no integer otherwise. Channels whose weights are all below 1.5e-5 are not compared
+    (`kernel_integers`). Raises ModelError where a layer is not stored as int8, or holds another integer.
     """
     from onnx import numpy_helper
 
@@ -75,16 +76,16 @@ def prove_rounding(
 ) -> dict[str, float]:
     """The largest absolute difference of every output of `quantised` to the quantised `network`.
 
-    What this finds: an output whose error, root mean square over `inputs_nchw`, is larger than if nothing had been
-    rounded: ranges that are wrong by far, a runtime that reads Q/DQ nodes otherwise, a graph put together wrongly.
-    What it cannot find: one range off by some percent, or one tensor rounded too much or too little, as these change
-    the outputs by less than all the rounding does. The checks tensor by tensor (see above) are those that tell.
+    This finds an output whose root-mean-square error over `inputs_nchw` is larger than without any rounding: ranges
+    that are wrong by far, a runtime that reads Q/DQ nodes differently, a graph put together wrongly.
+    It cannot find one range that is off by some percent, or one tensor rounded too much or too little: these change the
+    outputs by less than the whole rounding does. The checks tensor by tensor (see the module) find those.
 
     Args:
         network: as it was trained, in evaluation mode, on the CPU; `plain`: the same without its quantisation.
         inputs_nchw: as many as `quantised` takes.
 
-    Raises ModelError where the root mean square of one is above that of `plain`, and above 1e-3 of the output.
+    Raises ModelError where an output's root mean square error is above that of `plain`, and above 1e-3 of the output.
     """
     with open_engine(quantised) as engine:
         (name,) = engine.inputs
@@ -96,7 +97,7 @@ def prove_rounding(
     differences: dict[str, float] = {}
     for (output, found), wanted, unrounded in zip(answers.items(), trained, floats, strict=True):
         allowed = max(_rms(unrounded - wanted), 1e-3 * max(1.0, float(np.abs(wanted).max())))
-        if not _rms(found - wanted) <= allowed:  # also where it is not a number
+        if not _rms(found - wanted) <= allowed:  # `not <=` also catches NaN
             raise ModelError(
                 f"the exported model does not round as the network was trained to: {output} differs by "
                 f"{_rms(found - wanted):.3g} (root mean square), and {allowed:.3g} is allowed; nothing was written. "

@@ -1,5 +1,5 @@
-"""The proof of an export: the same inputs, noise and a smooth picture, go through the trained network and through what
-was written, and no output may differ by more than `LIMITS`."""
+"""The proof of an export: the trained network and the exported model get the same inputs, noise and a smooth picture.
+No output may differ by more than `LIMITS`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from taolite.preprocessing import Preprocessing
 __all__ = ["LIMITS", "parity", "proof_batch"]
 
 LIMITS = {"fp32": 1e-3, "fp16": 2e-2}
-"""Largest difference to the trained network that is accepted, in shares of the output's largest value or of 1."""
+"""Largest accepted difference to the trained network, as a fraction of the output's largest value or of 1."""
 
 
 def parity(
     network: torch.nn.Module, onnx: bytes, preprocessing: Preprocessing, *, precision: Literal["fp32", "fp16"] = "fp32"
 ) -> dict[str, float]:
-    """Run network and ONNX on the same two inputs; the largest absolute difference of every output.
+    """Run network and ONNX on the same two inputs; returns the largest absolute difference of every output.
 
-    The inputs are uniform noise and a smooth picture, as photographs are, both preprocessed. `network` is in
+    The inputs are uniform noise and a smooth picture, similar to a photograph, both preprocessed. `network` is in
     evaluation mode, on the CPU, and returns its outputs in the ONNX's order.
-    Raises ModelError where one differs by more than LIMITS: what was written is another network then.
+    Raises ModelError where an output differs by more than LIMITS: then the ONNX is another network.
     """
     inputs = proof_batch(onnx, preprocessing)
     with open_engine(onnx) as engine:
@@ -41,7 +41,7 @@ def parity(
         expected = wanted.float().numpy()
         differences[output] = float(np.abs(found - expected).max())
         allowed = LIMITS[precision] * max(1.0, float(np.abs(expected).max()))
-        if not differences[output] <= allowed:  # also where it is not a number
+        if not differences[output] <= allowed:  # `not <=` also catches NaN
             raise ModelError(
                 f"the exported model is not the trained network: {output} differs by {differences[output]:.3g}, and "
                 f"{allowed:.3g} is allowed in {precision}; nothing was written. "
@@ -51,7 +51,7 @@ def parity(
 
 
 def proof_batch(onnx: bytes, preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """(N, C, H, W): the proof's inputs, as many as the model takes at once."""
+    """(N, C, H, W): the proof's inputs; N is the batch the model takes."""
     (shape,) = onnx_graph.signature(onnx).inputs.values()
     proofs = _proof_inputs(preprocessing)
     return np.resize(proofs, (shape[0] if shape[0] > 0 else len(proofs), *proofs.shape[1:]))

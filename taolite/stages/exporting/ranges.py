@@ -1,7 +1,7 @@
-"""The ranges of a model's activations: kept in files, read again for the same model, and what INT8 makes of them.
+"""The ranges of a model's activations: write them, read them again for the same model, and quantise to INT8 with them.
 
-Ranges are kept as TensorRT's calibration cache, with `NAME.json` beside it that says which model and images they are
-of: a cache of another model is refused, not silently used. No torch.
+Ranges are stored as TensorRT's calibration cache. `NAME.json` beside it says which model and images they belong to: a
+cache of another model is refused, not silently used. No torch.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Calibration:
 def read_ranges(cache: Path, onnx: bytes, *, listener: Listener = silent) -> Calibration:
     """The ranges of a calibration cache, for this model.
 
-    Raises PathError: there is no such file. DataError: it is no cache. ModelError: it is of another model.
+    Raises PathError: there is no such file. DataError: it is not a cache. ModelError: it is of another model.
     """
     read = parse_cache(read_file(cache).decode("utf-8", "replace"), where=str(cache))
     beside = _record_path(cache)
@@ -68,9 +68,9 @@ def write_ranges(
     tensorrt: str = DEFAULT_TENSORRT,
     json_file: Path | None = None,
 ) -> None:
-    """Keep the ranges of `onnx`: as TensorRT's cache, its record beside it, and as TAO's JSON where a name is given.
+    """Write the ranges of `onnx`: TensorRT's cache, a record beside it, and TAO's JSON where its name is given.
 
-    The cache holds every tensor of the float model, for TensorRT up to 10 and DeepStream, which quantise that one.
+    The cache holds every tensor of the float model: TensorRT up to 10 and DeepStream quantise the float model.
     """
     write_text(cache, cache_text(calibration.ranges, tensorrt=tensorrt))
     record = {**calibration.record, "weights_sha256": _weights_sha256(onnx)}
@@ -81,8 +81,8 @@ def write_ranges(
 
 
 def float_layers(onnx: bytes, *, excluded: Sequence[str] = (), heads: bool = True) -> tuple[str, ...]:
-    """The layers that stay float: those `excluded`, and with `heads` the heads, which cost most of the mAP that int8
-    loses and next to no time (docs/cookbook/int8.md has the figures)."""
+    """The layers that stay float: those `excluded`, and with `heads` also the heads. The heads cause most of the mAP
+    loss of int8 and take almost no time (docs/cookbook/int8.md has the figures)."""
     meta = onnx_graph.read_meta(onnx)
     own = find_use(meta.task).heads if heads and meta is not None else ()
     known = layers(onnx)
@@ -90,7 +90,7 @@ def float_layers(onnx: bytes, *, excluded: Sequence[str] = (), heads: bool = Tru
 
 
 def quantise(onnx: bytes, calibration: Calibration, *, excluded: tuple[str, ...] = ()) -> bytes:
-    """The model in INT8 (see `taolite.quant.insert_qdq`), saying of itself that it is, and how it was calibrated."""
+    """The model in INT8 (see `taolite.quant.insert_qdq`); its metadata says that it is, and how it was calibrated."""
     quantised = insert_qdq(onnx, calibration.ranges, excluded=excluded)
     meta = onnx_graph.read_meta(onnx)
     if meta is None:
@@ -114,7 +114,7 @@ def _record_path(cache: Path) -> Path:
 
 
 def _weights_sha256(onnx: bytes) -> str:
-    """Of the names and values of all weights: opset, batch and what the model says of itself do not count."""
+    """SHA-256 of the names and values of all weights; opset, batch and metadata do not count."""
     digest = hashlib.sha256()
     for tensor in sorted(parse_onnx(onnx).graph.initializer, key=lambda tensor: tensor.name):
         digest.update(tensor.SerializeToString(deterministic=True))

@@ -1,4 +1,4 @@
-"""A network written down as ONNX, by torch's own exporter."""
+"""Writes a network as ONNX, with torch's own exporter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["INPUT_NAME", "OPSET", "to_onnx"]
 
 INPUT_NAME = "input_1"  # TAO's (reference/detectnet_v2.md 11.2)
 OPSET = 17  # the newest that TensorRT 8.6 on a Jetson reads
-_EXPORTERS_OPSET = 18  # the oldest that torch's exporter writes itself
+_EXPORTERS_OPSET = 18  # the oldest that torch's exporter writes directly
 
 
 def to_onnx(
@@ -31,23 +31,23 @@ def to_onnx(
     opset: int = OPSET,
     static_batch: int | None = None,
 ) -> bytes:
-    """Write a network down as ONNX, in float32, tidied and checked; the module is left as it was.
+    """Write a network as ONNX, in float32, simplified and checked; the module is not changed.
 
     Args:
         module: takes (N, channels, height, width) float32 and returns one tensor or a tuple of them.
         channels: 1 or 3.
         input_hw: (height, width), pixels; fixed in the model, as TensorRT profiles need it.
-        output_names: of what `forward` returns, in its order.
+        output_names: names of what `forward` returns, in its order.
         input_name: TAO's is `input_1`.
         opset: 11 or later; 17 is the newest that TensorRT 8.6 on a Jetson reads, 12 is TAO's own default.
-        static_batch: a batch fixed in the model; None leaves it free.
+        static_batch: a batch size fixed in the model; None leaves it free.
 
     Raises:
-        ModelError: the network has an operation without a counterpart in ONNX. EngineError: it has one without a
-        counterpart at this opset, or returns another number of tensors than there are names.
+        ModelError: an operation of the network does not exist in ONNX. EngineError: an operation does not exist at this
+        opset, or the number of returned tensors is not the number of names.
     """
     still = copy.deepcopy(module).to("cpu", torch.float32).to(memory_format=torch.contiguous_format).eval()
-    batch = static_batch or 2  # with 1 the exporter would take the batch for a constant
+    batch = static_batch or 2  # with 1 the exporter would make the batch a constant
     example = torch.zeros(batch, channels, *input_hw)
     free = ({0: torch.export.Dim("batch", min=1)},) if static_batch is None else None
     try:
@@ -73,7 +73,7 @@ def to_onnx(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter's own remarks on versions and conversions: what they lead to is checked above."""
+    """Silence the exporter's remarks on versions and conversions; `to_onnx` checks the result."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -88,7 +88,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _innermost(error: BaseException) -> str:
-    """The first line of what went wrong first; the exporter wraps it in pages of advice."""
+    """The first line of the original error; the exporter wraps it in pages of advice."""
     while error.__cause__ is not None:
         error = error.__cause__
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,4 +1,4 @@
-"""An engine file, opened after its sidecar was checked."""
+"""Opens an engine file after checking its sidecar."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["open_built"]
 def open_built(
     engine: Path, *, model: Path | None = None, key: Key | None = None, threads: int | None = None, device: int = 0
 ) -> tuple[Engine, Sidecar]:
-    """Open an engine file after its sidecar was checked; the caller closes the engine.
+    """Open an engine file after checking its sidecar; the caller closes the engine.
 
     Args:
-        model: the `.etlt` or `.onnx` it should have been built from, where that is at hand; key opens it.
+        model: the `.etlt` or `.onnx` it should have been built from, where available; key opens it.
         threads, device: see `taolite.engines.opening.open_engine`.
 
     Raises:
-        EngineError: no sidecar, another file than it describes, stale (another model, or another version of the
-        runtime), built for other GPUs, or a runtime that refuses it.
+        EngineError: there is no sidecar; the sidecar describes another file; the engine is out of date (another model,
+        or another version of the runtime) or built for other GPUs; or the runtime refuses it.
     """
     wanted = None if model is None else onnx_graph.sha256(read_model(model, key=key).onnx)
     sidecar = check_engine(engine, onnx_sha256=wanted, backend_version=None)
@@ -34,5 +34,5 @@ def open_built(
 
 
 def _installed(backend: str) -> str:
-    """The version of the runtime that is here. Raises EngineError where there is none."""
+    """The installed version of the runtime. Raises EngineError where it is not installed."""
     return runtimes.find(backend).load().version()

@@ -1,4 +1,4 @@
-"""Run a model over pictures or a video while listeners take what it finds; and what an inference spec asks for."""
+"""Run a model over pictures or a video and pass the results to listeners; and the settings of an inference spec."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["InferReport", "infer", "plan_meta", "planned"]
 
 @dataclass(frozen=True)
 class InferReport:
-    """What was looked at and found. `seconds_per_image` is the median from picture to boxes, without reading and
+    """What was processed and found. `seconds_per_image`: median time from picture to boxes, without reading and
     drawing."""
 
     images: int
@@ -39,8 +39,8 @@ def infer(
     batch_size: int = 1,
     listener: Listener = silent,
 ) -> InferReport:
-    """Look at every frame of `source`, `batch_size` at once (a camera's one by one); each of `listeners` takes it.
-    What the `drawing` shows is counted. Raises DataError, ModelError, StorageError, UsageError."""
+    """Run the model on every frame of `source`, `batch_size` at once (a camera's one by one), and pass each to every
+    listener. Counts the detections that `drawing` shows. Raises DataError, ModelError, StorageError, UsageError."""
     counts = dict.fromkeys(model.classes, 0)
     seconds: list[float] = []
     for seen in look(model, source, batch_size=1 if source.kind == "camera" else batch_size):
@@ -55,16 +55,16 @@ def infer(
 
 
 def plan_meta(plan: InferencePlan) -> OnnxMeta:
-    """What the spec says of a detector's ONNX that says nothing of itself, as those of NVIDIA's TAO 5, whose input is
-    RGB / 255."""
+    """The description that the spec gives a detector's ONNX without metadata, such as NVIDIA's TAO 5 models, whose
+    input is RGB / 255."""
     preprocessing = Preprocessing(plan.input_hw, plan.channels, fit="stretch")
     return OnnxMeta("detectnet", plan.classes, preprocessing, dict(plan.decoding))
 
 
 def planned(model: Model, plan: InferencePlan | None) -> tuple[Model, Drawing]:
-    """The model as an inference spec wants it run, and how results are drawn; without a spec, as the model says.
+    """The model with the settings of an inference spec, and how to draw results; without a spec, the model's own.
 
-    Pictures are stretched to the spec's size, as in TAO, whatever training did (docs/compat/inference.md).
+    Pictures are stretched to the spec's size, as in TAO, even if training did otherwise (docs/compat/inference.md).
     Raises ModelError where classes, channels or a fixed input size do not agree, or the clustering is not known.
     """
     if plan is None:

@@ -1,7 +1,7 @@
-"""Models whose classes a labels file names, as jetson-inference's commands take them.
+"""Models whose classes are named by a labels file, as jetson-inference's commands take them.
 
-A model of ours knows its classes, and the file has to agree. An ONNX that jetson-inference's onnx_export.py scripts
-wrote says nothing of itself: the file names its classes, and its input is that of their training.
+A model of ours knows its classes, and the file must agree. An ONNX written by jetson-inference's onnx_export.py scripts
+has no metadata: the file names its classes, and its input is assumed to be prepared as in their training.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from taolite.tasks.ssd.foreign import foreign_onnx
 
 __all__ = ["open_classifier", "open_detector", "read_colours"]
 
-_MEAN, _STD = (123.675, 116.28, 103.53), (0.229, 0.224, 0.225)  # ImageNet's; the mean of values 0..255
+_MEAN, _STD = (123.675, 116.28, 103.53), (0.229, 0.224, 0.225)  # ImageNet's, for values 0..255
 
 Names = tuple[str, ...]
 
@@ -34,8 +34,8 @@ Names = tuple[str, ...]
 def open_classifier(path: Path, labels: Path | None, *, key: Key | None, listener: Listener = silent) -> Model:
     """Open a classifier whose classes are those of the file `labels`, one a line.
 
-    Raises what `open_model` raises; ModelError where it is no classifier; DataError where the file's names are not the
-    model's, or a model that says nothing of itself has no labels or another count of them.
+    Raises what `open_model` raises; ModelError where it is not a classifier; DataError where the names in the file are
+    not the model's, or where a model without metadata has no labels or another number of them.
     """
     names = _imagenet_labels(labels) if labels else None
     return _open(path, labels, names, key, assume=_from_train_py, of="classification", listener=listener)
@@ -44,10 +44,10 @@ def open_classifier(path: Path, labels: Path | None, *, key: Key | None, listene
 def open_detector(
     path: Path, labels: Path | None, *, key: Key | None, decoding: Mapping[str, Any], listener: Listener = silent
 ) -> Model:
-    """Open a detector whose classes are those of the file `labels`, one a line, BACKGROUND or not, with settings of
-    `decoding` instead of its own.
+    """Open a detector whose classes are those of the file `labels`, one a line, with or without BACKGROUND. `decoding`
+    replaces some of the model's own settings.
 
-    Raises as `open_classifier`; ModelError where it is no detector.
+    Raises as `open_classifier`; ModelError where it is not a detector.
     """
     names = read_labels(labels)[0] if labels else None
     model = _open(path, labels, names, key, assume=_from_pytorch_ssd, listener=listener)
@@ -79,7 +79,7 @@ def _open(
 
 
 def _from_train_py(path: Path, onnx: bytes, names: Names | None) -> OnnxMeta:
-    """What is assumed of a classifier's ONNX: it is train.py's (reference/jetson_workflows.md 3)."""
+    """The metadata assumed for a classifier's ONNX without any: that of train.py (reference/jetson_workflows.md 3)."""
     signature = onnx_graph.signature(onnx)
     ((_, shape),) = signature.inputs.items()
     outputs = list(signature.outputs.values())
@@ -91,7 +91,7 @@ def _from_train_py(path: Path, onnx: bytes, names: Names | None) -> OnnxMeta:
 
 
 def _from_pytorch_ssd(path: Path, onnx: bytes, names: Names | None) -> OnnxMeta:
-    """What is assumed of a detector's ONNX: it is pytorch-ssd's."""
+    """The metadata assumed for a detector's ONNX without any: that of pytorch-ssd."""
     signature = onnx_graph.signature(onnx)
     ((_, shape),) = signature.inputs.items()
     scores, boxes = signature.outputs.get("scores"), signature.outputs.get("boxes")
@@ -106,7 +106,7 @@ def _from_pytorch_ssd(path: Path, onnx: bytes, names: Names | None) -> OnnxMeta:
 
 
 def _imagenet_labels(path: Path) -> Names:
-    """The names of a labels file: blank lines at its end are none, an ImageNet id in front is left out."""
+    """The names in a labels file, without blank lines at its end and without leading ImageNet ids."""
     lines = [line.strip() for line in read_whole(path).splitlines()]
     while lines and not lines[-1]:
         lines.pop()
@@ -118,7 +118,7 @@ def _imagenet_labels(path: Path) -> Names:
 
 
 def read_colours(path: Path, classes: Sequence[str]) -> dict[str, Colour]:
-    """The colours of detectnet's file: `r g b`, or `r g b a`, a line, that of BACKGROUND first. Raises DataError."""
+    """The colours of detectnet's file: one `r g b` or `r g b a` a line, BACKGROUND first. Raises DataError."""
     lines = [line.split() for line in read_whole(path).splitlines() if line.strip()]
     for number, words in enumerate(lines, start=1):
         if len(words) not in (3, 4) or not all(word.isdecimal() and int(word) < 256 for word in words):

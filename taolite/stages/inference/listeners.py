@@ -1,6 +1,6 @@
-"""What listens to a model that looks at frames: annotated pictures and videos, KITTI labels, a table, services.
+"""Listeners for the results of a model: annotated pictures and videos, KITTI labels, a table, services.
 
-Each takes one `Seen` after the other. What has to be closed at the end is put on the caller's stack.
+Each takes one `Seen` after the other. Resources to close at the end are put on the caller's stack.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from taolite.stages.inference.look import Seen
 __all__ = ["Drawing", "SeenListener", "annotated_folder", "annotated_output", "labels", "table"]
 
 SeenListener: TypeAlias = Callable[[Seen], "Path | None"]
-"""Hears of every frame, in order; returns the file it wrote for it, where there is one. Raises StorageError, DataError,
+"""Called for every frame, in order; returns the file it wrote for the frame, or None. Raises StorageError, DataError,
 UsageError."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """How results look.
+    """How results are drawn.
 
     Attributes:
         classes: the model's, in its order.
-        names: what to write instead of a class.
-        colours: by class; a class without an entry has one of the palette.
+        names: text to write instead of a class name.
+        colours: by class; a class without an entry gets one from the palette.
         shown: the classes that are drawn, written and counted; None is all.
         linewidth: pixels; None follows the picture's size.
     """
@@ -58,11 +58,11 @@ class Drawing:
         object.__setattr__(self, "_palette", {**own, **self.colours})
 
     def chosen(self, found: Sequence[Detection]) -> list[Detection]:
-        """Those of the classes that are shown."""
+        """The detections whose class is shown."""
         return [one for one in found if self.shown is None or one.name in self.shown]
 
     def draw(self, seen: Seen) -> NDArray[np.uint8]:
-        """A copy of the frame with what was found in it."""
+        """A copy of the frame with its detections drawn."""
         found = self.chosen(seen.found)
         return draw_detections(seen.frame.image_hwc, found, self._palette, names=self.names, linewidth=self.linewidth)
 
@@ -76,7 +76,7 @@ def annotated_folder(
     services: Sequence[Sink] = (),
     listener: Listener = silent,
 ) -> SeenListener:
-    """Annotated pictures in `folder` under their own names, or one video there; `services` get the pictures too."""
+    """Write annotated pictures to `folder` under their own names, or one video; `services` get the pictures too."""
     if missing := font_warning([*drawing.classes, *drawing.names.values()]):
         listener(Notice(missing, "warning"))
     stack.callback(sync_folder, folder)
@@ -98,13 +98,13 @@ def annotated_folder(
 
 
 def annotated_output(output: Path, source: Source, drawing: Drawing, stack: ExitStack) -> SeenListener:
-    """Annotated frames by jetson-inference's manners; see `taolite.media.output`."""
+    """Write annotated frames to any output that jetson-inference accepts; see `taolite.media.output`."""
     writer = Output(output, source, stack)
     return lambda seen: writer.write(seen.frame, drawing.draw(seen))
 
 
 def labels(folder: Path, drawing: Drawing, *, listener: Listener = silent) -> SeenListener:
-    """A KITTI label file a frame, with the drawing's classes and names."""
+    """Write one KITTI label file for each frame, with the drawing's classes and names."""
     files = KittiFolder(folder, on_rename=_warning(listener))
 
     def take(seen: Seen) -> Path:
@@ -115,8 +115,8 @@ def labels(folder: Path, drawing: Drawing, *, listener: Listener = silent) -> Se
 
 
 def table(path: Path, stack: ExitStack) -> SeenListener:
-    """A CSV file without a header, written at the end: path, class and score of each find, empty where a picture has
-    none. Names that a spreadsheet would compute begin with an apostrophe."""
+    """Write a CSV file without a header at the end: path, class and score of each detection, empty where a picture has
+    none. A text that a spreadsheet would compute gets a leading apostrophe."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     stack.callback(lambda: write_text(path, text.getvalue()))
@@ -129,7 +129,7 @@ def table(path: Path, stack: ExitStack) -> SeenListener:
 
 
 def _cell(text: str) -> str:
-    """A text that a spreadsheet takes for one: `=`, `+`, `-` and `@` begin a formula."""
+    """Escape a text that a spreadsheet would read as a formula: one that begins with `=`, `+`, `-` or `@`."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 

@@ -1,7 +1,7 @@
-"""A model over frames: the one generator that pictures, videos, labels, tables and console lines all listen to.
+"""Run a model over frames: one generator whose results pictures, videos, labels, tables and console lines all use.
 
-Reading frames, running the model and what the caller does with the results overlap: each of the first two works in a
-thread of its own, at most `AHEAD` items before the next. Frames come out in their order, and none is left out.
+Reading frames, running the model and the caller's own work overlap: each of the first two runs in a thread of its own,
+at most `AHEAD` items ahead. Frames come out in order, and none is left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from taolite.stages.inference.models import Model
 __all__ = ["AHEAD", "Seen", "ahead", "find_in", "look"]
 
 AHEAD = 2
-"""Batches that wait between two threads; bounds memory to a few batches of frames."""
+"""Batches that wait between two threads; this limits memory to a few batches of frames."""
 
 Item = TypeVar("Item")
 
@@ -46,7 +46,7 @@ class Seen:
 
 
 def look(model: Model, frames: Iterable[Frame], *, batch_size: int = 1) -> Iterator[Seen]:
-    """What `model` finds in each frame, `batch_size` frames at once. The model's decoding has to be known.
+    """What `model` finds in each frame, `batch_size` frames at once. The model's decoding must be known.
 
     Closing the generator ends its threads. Raises what the frames raise, and ModelError.
     """
@@ -68,8 +68,8 @@ def find_in(model: Model, images: Sequence[NDArray[np.uint8]]) -> list[list[Dete
 
 
 def ahead(items: Iterable[Item], *, count: int = AHEAD) -> Generator[Item, None, None]:
-    """The same items, made in a thread of their own, at most `count` before they are taken; errors come in their
-    place. Closing the generator ends the thread, and closes `items` where that is a generator."""
+    """The same items, produced in a thread of its own, at most `count` ahead of the reader. An error is raised in its
+    place in the order. Closing the generator ends the thread, and closes `items` where that is a generator."""
     waiting: queue.Queue[tuple[Item | None, BaseException | None, bool]] = queue.Queue(count)
     left = threading.Event()
 
@@ -88,7 +88,7 @@ def ahead(items: Iterable[Item], *, count: int = AHEAD) -> Generator[Item, None,
                 if left.is_set():
                     return
             put((None, None, True))
-        except BaseException as error:  # it is raised again where the items are taken
+        except BaseException as error:  # raised again where the items are read
             put((None, error, True))
         finally:
             if hasattr(iterator, "close"):
@@ -118,7 +118,7 @@ def _seen(model: Model, groups: Iterable[list[Frame]]) -> Iterator[list[Seen]]:
 
 
 def _grouped(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
-    """The frames in groups of `size`, the last one as small as it comes."""
+    """The frames in groups of `size`; the last group may be smaller."""
     iterator = iter(frames)
     while group := list(islice(iterator, size)):
         yield group

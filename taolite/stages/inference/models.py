@@ -1,5 +1,5 @@
-"""A model from a file, whatever it was written as: a `.tlt` runs in torch, an `.etlt` or `.onnx` in ONNX Runtime or
-OpenVINO, an engine in the runtime that built it. What comes out predicts and knows its classes and preprocessing.
+"""Open a model from a file of any format: a `.tlt` runs in torch, an `.etlt` or `.onnx` in ONNX Runtime or OpenVINO, an
+engine in the runtime that built it. The opened model predicts and knows its classes and preprocessing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ["Computer", "Model", "meta_of", "open_engine_plan", "open_model"]
 
 @dataclass(frozen=True)
 class Computer:
-    """`--gpus` and `--gpu_index`: where a model runs. A processor has no GPU to choose."""
+    """`--gpus` and `--gpu_index`: where a model runs. Without effect on a processor."""
 
     gpus: int = 1
     gpu_index: Sequence[int] | None = None
@@ -52,7 +52,7 @@ HERE = Computer()
 
 
 def meta_of(experiment: Experiment) -> OnnxMeta:
-    """What an ONNX is that the experiment describes."""
+    """The metadata of an ONNX that the experiment describes."""
     task = experiment.task.name
     return OnnxMeta(task, experiment.classes, experiment.preprocessing, dict(experiment.decoding))
 
@@ -63,8 +63,8 @@ class Model:
 
     Attributes:
         source: the file.
-        use: the task it is of.
-        decoding: how its outputs are read; None where the file does not say, and a spec has to.
+        use: the model's task.
+        decoding: how to read its outputs; None where the file does not say, and a spec must.
         predict: network inputs to raw outputs.
         runs_on: the runtime and its version.
         batch: the largest batch it takes; None for any.
@@ -97,20 +97,20 @@ def open_model(
     assumed: Callable[[], OnnxMeta] | None = None,
     listener: Listener = silent,
 ) -> Model:
-    """Open a trained model, an export or an engine, told apart by content; of a run folder its finished model.
+    """Open a trained model, an export or an engine, told apart by content; for a run folder, its finished model.
 
     Args:
-        of: the task that it has to be of; None takes any.
-        runtime: what runs an export.
-        assumed: says what an ONNX is that does not say it of itself, e.g. one of NVIDIA's TAO 5.
-        listener: hears of a trained model beside an export that is newer than it, and of the export that runs instead
-            of an engine for a GPU, where no GPU is here.
+        of: the task that the model must be of; None accepts any.
+        runtime: the runtime for an export.
+        assumed: gives the metadata of an ONNX that has none, e.g. one of NVIDIA's TAO 5.
+        listener: is told of a trained model that is newer than the export beside it, and of an export that runs instead
+            of a GPU engine, where there is no GPU.
 
     Raises:
         PathError, ArtifactError: the file is missing, sealed with another key, damaged or foreign.
-        EngineError: no runtime for it, no GPU for a TensorRT engine, or an engine without the sidecar that says what
-        it is.
-        ModelError: it is another task's.
+        EngineError: no runtime for it, no GPU for a TensorRT engine, or an engine without the sidecar that describes
+        it.
+        ModelError: the model is of another task.
     """
     if path.is_dir():
         path = RunFolder.model_in(path)
@@ -143,17 +143,17 @@ def open_model(
         engine, sidecar = open_built(path, device=computer.first)
         decoding, largest = sidecar.meta.get("decoding", {}), sidecar.batch[2]
         return _engine_model(path, engine, sidecar.task, sidecar.classes, sidecar.preprocessing, decoding, largest)
-    return _torch_model(open_trained(path, key=key, of=of), computer)  # says what it is where it is none
+    return _torch_model(open_trained(path, key=key, of=of), computer)  # the error names the kind of file
 
 
 def _newer_beside(export: Path) -> Path | None:
-    """The newest trained model in the folder of an export, where that was written after it."""
+    """The newest trained model in the folder of an export, if it was written after the export."""
     models = {path.stat().st_mtime: path for path in export.parent.glob("*.tlt")}
     return models[max(models)] if models and max(models) > export.stat().st_mtime else None
 
 
 def _torch_model(trained: Trained, computer: Computer) -> Model:
-    """A `.tlt` in torch, which is loaded here."""
+    """A `.tlt` in torch; torch is imported here."""
     from taolite.stages.device import choose
     from taolite.stages.predict import torch_predict
 
@@ -177,8 +177,8 @@ def open_engine_plan(
 ) -> Model:
     """The engine an inference spec asks for: its file where it exists, else one built from the exported model.
 
-    Where neither runs on this machine, or `runtime` is given, the exported model itself runs, and a warning says so.
-    Raises what `open_model` and `build` raise; UsageError, EngineError: nothing here that could be run or built from.
+    Where neither runs on this machine, or `runtime` is given, the exported model itself runs, with a warning.
+    Raises what `open_model` and `build` raise; UsageError, EngineError: there is nothing to run or to build from.
     """
     file = resolve(plan.file) if plan.file else None
     source = resolve(plan.source) if plan.source and plan.parser == "ETLT" else None
@@ -215,7 +215,7 @@ def open_engine_plan(
 
 
 def _runs_here(engine: Path | None) -> bool:
-    """Whether the engine of this file, or one that is built now, can run on this machine."""
+    """Whether the engine in this file, or one built now, can run on this machine."""
     if gpu_is_here():
         return True
     if engine is None:
@@ -224,22 +224,22 @@ def _runs_here(engine: Path | None) -> bool:
 
 
 def _built_from(engine: Path, key: Key | None) -> Path | None:
-    """The exported model in the folder of an engine that its sidecar says it was built from."""
+    """The exported model in the engine's folder from which, by its sidecar, the engine was built."""
     try:
         wanted = read_sidecar(engine).onnx_sha256
     except EngineError:
-        return None  # said where the engine is opened
+        return None  # reported when the engine is opened
     for path in sorted(path for path in engine.parent.iterdir() if path.suffix in (".etlt", ".onnx")):
         try:
             if onnx_graph.sha256(read_model(path, key=key).onnx) == wanted:
                 return path
         except (ArtifactError, UsageError):
-            continue  # sealed with another key, or with one that was not given
+            continue  # sealed with another key, or no key was given
     return None
 
 
 def _need_gpu(path: Path, index: int) -> None:
-    """Raises EngineError with the way out, before an installed version or a sidecar is complained about."""
+    """Raises EngineError with a remedy, before an installed version or a sidecar is checked."""
     try:
         open_gpu(index).close()
     except EngineError as error:
@@ -255,7 +255,7 @@ def _engine_model(
     decoding: Mapping[str, Any],
     largest_batch: int | None = None,
 ) -> Model:
-    """`largest_batch` is what the engine takes at once, None for any; batches beyond it are run in parts."""
+    """`largest_batch`: the engine's largest batch, None for any; a larger batch is run in parts."""
     use = find_use(task_name)
     ((input_name, shape),) = engine.inputs.items()
     fixed = shape[0] if shape[0] > 0 else None
@@ -264,7 +264,7 @@ def _engine_model(
     def predict(pixels_nchw: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         count = len(pixels_nchw)
         part = fixed or min(largest_batch or count, count)
-        if fixed and count % fixed:  # a batch that the model fixes is filled up, and the surplus cut off again
+        if fixed and count % fixed:  # a fixed batch is padded, and the results of the padding removed
             pixels_nchw = np.concatenate([pixels_nchw, np.repeat(pixels_nchw[-1:], -count % fixed, axis=0)])
         answers = [
             engine.infer({input_name: pixels_nchw[start : start + part]}) for start in range(0, len(pixels_nchw), part)

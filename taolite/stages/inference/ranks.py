@@ -23,9 +23,9 @@ class Manner:
     """How classes are shown.
 
     Attributes:
-        threshold: the least score; None the model's own: 0.01, of tags that of training.
-        top: how many classes a frame; 0 is all, None the model's own: the likeliest, or every tag.
-        smoothing: of a video's frames: the weight of a new one (0..1), or a number of frames (above 1); 0 is none.
+        threshold: the lowest score shown; None is the model's own: 0.01, or for tags the one of training.
+        top: number of classes a frame; 0 is all. None is the model's own: the most likely class, or every tag.
+        smoothing: over a video's frames: weight of a new frame (0..1), or a number of frames (above 1); 0 is off.
         fit: crop as in training, or stretch as imagenet does; None is the model's own.
     """
 
@@ -36,19 +36,19 @@ class Manner:
 
 
 def every_class(model: Model) -> Model:
-    """The same classifier, which gives all its classes of each picture."""
+    """The same classifier, set to return all classes of each picture."""
     return replace(model, decoding=of_every_class(model.decoding or {}, len(model.classes)))
 
 
 def least_score(model: Model, manner: Manner) -> float:
-    """The score that a class has to reach."""
+    """The lowest score at which a class is shown."""
     if manner.threshold is not None:
         return manner.threshold
     return float((model.decoding or {}).get("threshold", 0.01))
 
 
 def ranked(model: Model, source: Source, *, manner: Manner) -> Iterator[Seen]:
-    """Every frame with its likeliest classes, the likeliest first. Raises DataError, ModelError."""
+    """Every frame with its most likely classes, highest score first. Raises DataError, ModelError."""
     least = least_score(model, manner)
     top = manner.top if manner.top is not None else 0 if "threshold" in (model.decoding or {}) else 1
     prep = model.preprocessing

@@ -1,4 +1,4 @@
-"""Weights of another tool as a model of ours, so that every stage takes them."""
+"""Convert the weights of another tool to a model of ours, so that every stage can read them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["adopt"]
 
 
 def adopt(experiment: Experiment, output: Path, *, key: Key) -> None:
-    """Write the model that training would start from to `output`, sealed. Raises what `Experiment.start` raises;
+    """Write the model that training would start from to `output`, sealed. Raises what `Experiment.start` raises, and
     StorageError."""
     start = experiment.start(key=key)
     write_bundle(output, bundle_of(experiment, start.network, lineage=start.lineage), key=key)

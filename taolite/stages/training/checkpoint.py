@@ -1,6 +1,6 @@
-"""Checkpoints of a run: written whole or not at all, the last few kept, the newest readable one taken up again.
+"""Checkpoints of a run: written whole or not at all; the newest N are kept; a run resumes from the newest readable one.
 
-Which one is newer is in their names, the step; clocks and file dates have no say.
+The step in its name says which checkpoint is newer; clocks and file dates do not matter.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PATTERN = "step-*.ckpt"
 
 @dataclass(frozen=True)
 class State:
-    """What a checkpoint holds: a trainer's tensors and state, and the run's metrics so far, a row an epoch."""
+    """What a checkpoint holds: a trainer's tensors and state, and the run's metrics so far, one row for each epoch."""
 
     tensors: Mapping[str, torch.Tensor]
     trainer: Mapping[str, Any]
@@ -34,14 +34,14 @@ class State:
 
 
 def place(folder: Path, trainer: Trainer) -> Path:
-    """Where the checkpoint of the trainer's state belongs."""
+    """The path of the checkpoint of the trainer's state."""
     return folder / f"step-{trainer.step:09d}.ckpt"
 
 
 def save(path: Path, trainer: Trainer, *, metrics: Sequence[Mapping[str, Any]], key: Key, kept: int) -> None:
-    """Write the trainer's state; older checkpoints beyond the last `kept` go once it is safely on the disk.
+    """Write the trainer's state. Once it is on the disk, all but the newest `kept` checkpoints are deleted.
 
-    Raises StorageError, and the checkpoints that are there stay.
+    Raises StorageError; then the existing checkpoints stay.
     """
     tensors = {name: value.detach().cpu().contiguous().numpy() for name, value in trainer.tensors().items()}
     write_checkpoint(path, tensors, {"trainer": trainer.state(), "metrics": list(metrics)}, key=key)
@@ -52,7 +52,7 @@ def save(path: Path, trainer: Trainer, *, metrics: Sequence[Mapping[str, Any]], 
 def newest(folder: Path, *, key: Key, listener: Listener) -> tuple[Path, State] | None:
     """The newest checkpoint that is whole; None where there is none.
 
-    A truncated or damaged one is reported, put aside as `NAME.damaged`, and the one before it used. Raises
+    A truncated or damaged one is reported and renamed to `NAME.damaged`, and the one before it is used. Raises
     WrongKeyError for another key.
     """
     for path in reversed(_checkpoints(folder)):
@@ -60,7 +60,7 @@ def newest(folder: Path, *, key: Key, listener: Listener) -> tuple[Path, State] 
             found = read_checkpoint(path, key=key)
         except (DamagedError, TruncatedError) as error:
             listener(CheckpointDamaged(str(error)))
-            with suppress(OSError):  # a folder that cannot be written to is told of when the next one is saved
+            with suppress(OSError):  # a read-only folder is reported when the next checkpoint is saved
                 path.replace(path.with_name(f"{path.name}.damaged"))
             continue
         tensors = {name: torch.from_numpy(value) for name, value in found.tensors.items()}

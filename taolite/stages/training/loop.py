@@ -1,9 +1,9 @@
-"""The training loop: steps over batches, and nothing that a task or a file format would have to know.
+"""The training loop: steps over batches, independent of tasks and file formats.
 
-Sample order, augmentation, learning rate and per-step randomness are functions of (seed, epoch, index, step); what
-else there is (weights, batch norms, the optimiser's moments, objective, schedule, cost scale, the epoch's sums) is in
-`Trainer.tensors` and `.state`, so a run restored from those goes on as if it had never stopped, from the middle of an
-epoch too.
+Sample order, augmentation, learning rate and per-step randomness are functions of (seed, epoch, index, step). All other
+state (weights, batch norms, the optimiser's moments, objective, schedule, cost scale, the epoch's sums) is in
+`Trainer.tensors` and `.state`. A run restored from these continues as if it had never stopped, also from the middle of
+an epoch.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ _SETTLING = 512  # images
 
 @dataclass
 class _Tally:
-    """What an epoch has gathered so far."""
+    """The sums of the current epoch so far."""
 
     loss: float = 0.0  # without the regulariser's penalty
     penalty: float = 0.0
     steps: int = 0
     images: int = 0
     waited_s: float = 0.0
-    seconds: float = 0.0  # before the run was last taken up
+    seconds: float = 0.0  # before the run was last resumed
     parts: dict[str, float] = field(default_factory=dict)
-    wait_s: float = 0.0  # of `waited_s`, for the last batch
+    wait_s: float = 0.0  # `waited_s` of the last batch
 
 
 class Trainer:
-    """A network in training, on `batch_size` images a step over all processes of the `world`, the recipe's unless told.
-    `step` counts finished steps of the whole run; `points` of an epoch are told as `Stepped`, every `point_every`
-    steps."""
+    """A network in training. A step takes `batch_size` images over all processes of the `world`; the default is the
+    recipe's. `step` counts finished steps of the whole run. A `Stepped` event is sent every `point_every` steps, about
+    `points` times an epoch."""
 
     def __init__(
         self,
@@ -109,22 +109,22 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether no step is left to do."""
+        """Whether no step is left."""
         return self.step >= self.total_steps or self.schedule.stopped
 
     def learning_rate(self, step: int) -> float:
-        """The rate of a step, from 0."""
+        """The learning rate of a step, counted from 0."""
         return self.schedule.rate(step / self.steps_per_epoch) / (1 + self.recipe.decay * step)
 
     def first_batch(self) -> Batch:
-        """The batch of step 0, for a look at what training sees."""
+        """The batch of step 0, to show what training gets."""
         size = self.batch_size
         order = self.examples.order(0, batch_size=size)
         return next(batches(self.examples, order[:size], batch_size=size))
 
     def settle(self) -> int:
-        """Measure the batch norms that keep their statistics in training anew, on the first images of an epoch, 512 at
-        most, after something was cut out of the network. Returns how many images; 0 where there is no such norm."""
+        """After pruning, measure again the batch norms that keep their statistics in training, on the first images of
+        an epoch (512 at most). Returns the number of images; 0 where there is no such norm."""
         self.network.train()
         kept = kept_statistics(self.network)
         if not kept:
@@ -134,7 +134,7 @@ class Trainer:
         return steps * self.batch_size
 
     def _passes(self, steps: int) -> Iterator[None]:
-        """Send the first batches of an epoch through the network, one a turn."""
+        """Send the first batches of an epoch through the network, one for each item yielded."""
         for batch in islice(self._batches(0, 0), steps):
             with self._device.reduced():
                 self.network(self._device.to_device(batch.pixels))
@@ -142,9 +142,9 @@ class Trainer:
             yield
 
     def run_epoch(self) -> EpochDone | None:
-        """Train to the end of the current epoch; from its middle if that is where the state was taken.
+        """Train to the end of the current epoch; from its middle if the state was saved there.
 
-        None where `should_pause` ended it between two steps; the next call goes on there. Raises TrainingError where
+        None where `should_pause` ended it between two steps; the next call continues there. Raises TrainingError where
         the cost is not finite; the state is then that of the last good step.
         """
         epoch, done = divmod(self.step, self.steps_per_epoch)
@@ -202,13 +202,13 @@ class Trainer:
         return batches(self.examples, own, batch_size=len(loaded), epoch=epoch, workers=self._workers)
 
     def _loaded_places(self) -> list[int]:
-        """Which images of a batch are needed here: this process's, and those they are mixed with."""
+        """Which images of a batch this process loads: its own, and those they are mixed with."""
         if self.recipe.mix is None:
             return list(self._places)
         return sorted({*self._places, *(self.batch_size - 1 - place for place in self._places)})
 
     def _timed(self, source: Iterator[Batch], tally: _Tally) -> Iterator[Batch]:
-        """Pass batches on, noting how long each was waited for."""
+        """Pass batches on, and record the waiting time for each."""
         while True:
             before = time.perf_counter()
             batch = next(source, None)
@@ -219,7 +219,7 @@ class Trainer:
             yield batch
 
     def _train_step(self, batch: Batch) -> float:
-        """One step; the regulariser's penalty in it. The cost without it is left in `_cost`."""
+        """One step; returns the regulariser's penalty. The cost without it is stored in `_cost`."""
         torch.manual_seed(seed_for(self.recipe.seed, "step", self.step))
         pixels = self._device.to_device(batch.pixels)
         targets: Mapping[str, torch.Tensor] = {
@@ -252,7 +252,7 @@ class Trainer:
     def _mixed(
         self, pixels: torch.Tensor, targets: Mapping[str, torch.Tensor]
     ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
-        """This process's part of the batch, mixed with whatever it is mixed with."""
+        """This process's part of the batch, mixed with its partner images."""
         assert self.recipe.mix is not None
         places = self._loaded_places()
         pixels, targets = self.recipe.mix(pixels, targets, places, self.batch_size)
@@ -262,21 +262,21 @@ class Trainer:
         return pixels[own], {name: value[own] for name, value in targets.items()}
 
     def _share_readings(self, cost: Cost) -> None:
-        """The cost and its parts over the whole batch, and whether any process wants to pause after this step."""
+        """Share the cost and its parts over the whole batch, and whether any process wants to pause after this step."""
         own = [float(cost.total.detach()), *cost.parts.values()]
         *sums, pausing = self._world.totals([*(value * self._part.share for value in own), self._should_pause()])
         self._cost, self._pausing = sums[0], pausing > 0
         self._parts = dict(zip(cost.parts, sums[1:], strict=True))
 
     def _readings(self, penalty: float) -> dict[str, float]:
-        """What the step that has just been done adds to the curves."""
+        """The values that the last step adds to the curves."""
         parts = {f"cost/{name}": value for name, value in self._parts.items()}
         scale = {"cost_scaling_exponent": self.cost_scale.exponent} if self.cost_scale else {}
         penalties = {"penalty": penalty} if self._penalised else {}
         return {"loss": self._cost, **penalties, "learning_rate": self.learning_rate(self.step - 1), **parts, **scale}
 
     def _backward(self, cost: torch.Tensor) -> bool:
-        """Compute the gradients; all zero, and False, where scaling made one overflow."""
+        """Compute the gradients. Where scaling made one overflow, all are set to zero and the result is False."""
         if self._world.size > 1:
             cost = cost * self._part.share
         if self.cost_scale is not None:
@@ -287,7 +287,7 @@ class Trainer:
         return self.cost_scale is None or self.cost_scale.unscale(gradients)
 
     def _add_up(self, gradients: list[torch.Tensor]) -> None:
-        """Sum the gradients over all processes, in place, in one piece: the order of additions is that of the run."""
+        """Sum the gradients over all processes, in place, in one tensor, so that the order of additions is fixed."""
         if self._world.size == 1:
             return
         whole = self._world.total(torch.cat([gradient.flatten() for gradient in gradients]))
@@ -314,7 +314,7 @@ class Trainer:
         return weight * float(total)
 
     def _add_penalty_gradient(self) -> None:
-        """Add the regulariser's own gradient: cheaper than carrying eleven million terms through the graph."""
+        """Add the regulariser's gradient directly; a backward pass through eleven million terms would be slower."""
         kind, weight = self.recipe.regularizer, self.recipe.regularizer_weight
         if kind == "none":
             return
@@ -346,7 +346,7 @@ class Trainer:
         }
 
     def restore(self, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
-        """Take up what `tensors` and `state` gave; raises TrainingError where the data set has another size."""
+        """Restore `tensors` and `state`; raises TrainingError where the data set has another size."""
         if state["steps_per_epoch"] != self.steps_per_epoch:
             raise TrainingError(
                 f"the checkpoint was written with {state['steps_per_epoch']} steps an epoch and the data set now gives "
@@ -372,14 +372,14 @@ class Trainer:
 
 
 def _laid_out_like(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """`value` in the parameter's memory layout: the fused optimiser walks both in the order of memory."""
+    """`value` in the parameter's memory layout: the fused optimiser reads both in memory order."""
     if value.shape != parameter.shape:
         return value
     return torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 def _broken(network: nn.Module) -> str:
-    """The first layer with a number that is not finite, "" where there is none."""
+    """The first layer with a number that is not finite; "" where there is none."""
     tensors = (*network.named_parameters(), *network.named_buffers())
     return next((name for name, value in tensors if not bool(torch.isfinite(value).all())), "")
 

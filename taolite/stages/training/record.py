@@ -1,4 +1,4 @@
-"""What a run writes down as it goes: status.json for TAO's readers, metrics.jsonl for ours, curves for the sinks."""
+"""What a run records: status.json for TAO's readers, metrics.jsonl for ours, curves for the sinks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Recorder", "record_scores", "write_results"]
 
 
 def record_scores(status: StatusFile, metric: Metric, cost: float) -> None:
-    """TAO's line of an evaluation in status.json: percent, four decimals (reference 2.3)."""
+    """Write TAO's line of an evaluation to status.json: percent, four decimals (reference 2.3)."""
     percent = {name: round(100 * value, 4) for name, value in metric.per_class.items()}
     status.write(
         "Evaluation metrics generated.",
@@ -33,7 +33,7 @@ def record_scores(status: StatusFile, metric: Metric, cost: float) -> None:
 
 
 def write_results(path: Path, metric: Metric) -> None:
-    """TAO Deploy's results.json: the AP of each class, 0..1 (reference/deploy.md 6.1), and their mean beside it."""
+    """Write TAO Deploy's results.json: the AP of each class, 0..1 (reference/deploy.md 6.1), and their mean."""
     words = metric.words
     values = {f"{words.of_class}_{name}": value for name, value in metric.per_class.items()}
     text = json.dumps(values | {words.short: metric.value}, indent=2, ensure_ascii=False)
@@ -41,10 +41,11 @@ def write_results(path: Path, metric: Metric) -> None:
 
 
 class Recorder:
-    """A listener that keeps what it hears; open while the run is. The folder is the run's, the sinks become its own.
+    """A listener that records the events of a run; open while the run is. The run owns the folder; the recorder owns
+    the sinks.
 
-    `costs`: validation costs also go to val/events by epoch, as TAO's early stopping writes them. `log` is a CSV file
-    of the run so far, `columns` its columns and the keys of metrics.jsonl they hold: AP_cat is cat's in AP.
+    `costs`: also write validation costs to val/events by epoch, as TAO's early stopping does. `log`: a CSV file of the
+    run so far. `columns`: its columns, each with the key of metrics.jsonl it shows: AP_cat is cat's in AP.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Recorder:
 
     @property
     def sinks(self) -> Sequence[Sink]:
-        """Everything that shows the run."""
+        """All sinks of the run."""
         return self._sinks
 
     def __enter__(self) -> Recorder:
@@ -75,7 +76,7 @@ class Recorder:
             sink.close()
         if error is not None:
             first = (str(error).splitlines() or [type(error).__name__])[0]
-            with suppress(StorageError):  # a full disk may be the error itself, which is what is told
+            with suppress(StorageError):  # a full disk may be the error already being raised
                 self._run.status.write(first, status="FAILURE")
 
     def __call__(self, event: Event) -> None:
@@ -87,11 +88,11 @@ class Recorder:
             self._validation(event)
 
     def started(self, what: str) -> None:
-        """The first line of status.json."""
+        """Write the first line of status.json."""
         self._run.status.write(f"Starting {what} Training job", status="STARTED")
 
     def finished(self, what: str, *, model: Path, parameters: int) -> None:
-        """The last lines: the model's size, and that all went well."""
+        """Write the last lines: the model's size, and that the run succeeded."""
         kpi = {"size": round(model.stat().st_size / 1e6, 3), "param_count": round(parameters / 1e6, 6)}
         self._run.status.write("Model saved.", kpi=kpi)
         self._run.status.write(f"{what} training job complete.", status="SUCCESS")
@@ -133,7 +134,7 @@ class Recorder:
             self._costs.scalars({"validation_cost": event.cost}, event.epoch)
 
     def _write_log(self) -> None:
-        """The CSV file, whole: a row for each epoch, NaN where an epoch has no such value."""
+        """Write the whole CSV file: a row for each epoch, NaN where an epoch has no such value."""
         if self._log is None:
             return
         epochs: dict[int, dict[str, Any]] = {}
@@ -148,7 +149,7 @@ class Recorder:
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with what stands below a key beside it: {"AP": {"cat": 1}} -> {"AP_cat": 1}."""
+    """The row with nested values moved to the top level: {"AP": {"cat": 1}} -> {"AP_cat": 1}."""
     flat: dict[str, Any] = {}
     for key, value in row.items():
         flat |= {f"{key}_{name}": inner for name, inner in value.items()} if isinstance(value, dict) else {key: value}

@@ -1,4 +1,4 @@
-"""A run under way: epochs, validations, models and checkpoints, from where its folder stands to its end."""
+"""A run in progress: epochs, validations, models and checkpoints, from the state in its folder to the end."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ __all__ = ["Best", "Machine", "Pauses", "Place", "Run", "metrics_of"]
 
 @dataclass(frozen=True)
 class Best:
-    """The best validation of a run, and the weights it was of; `value` is the task's metric, 0..1."""
+    """The best validation of a run, and its weights; `value` is the task's metric, 0..1."""
 
     weights: Path
     epoch: int
@@ -51,8 +51,8 @@ class Best:
 
 
 class Pauses:
-    """When a run is to save itself in the middle of an epoch: once `stop` is set, and after every `every_s` seconds of
-    a clock that nobody can set."""
+    """When a run saves its state in the middle of an epoch: once `stop` is set, and after every `every_s` seconds of a
+    monotonic clock."""
 
     def __init__(self, every_s: float, stop: threading.Event, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.stop = stop
@@ -65,7 +65,7 @@ class Pauses:
         return self.stop.is_set() or self._clock() - self._saved_s >= self._every_s
 
     def saved(self) -> None:
-        """Begin to count anew."""
+        """Restart the interval."""
         self._saved_s = self._clock()
 
 
@@ -86,7 +86,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Machine:
-    """What a run computes with: its processes, its device, threads that prepare images, and when it is to pause."""
+    """What a run computes with: its processes, its device, threads that prepare images, and its pauses."""
 
     world: World
     device: Device
@@ -96,7 +96,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that is under way: what it trains, on what, and where it writes."""
+    """A run in progress: what it trains, on which data, and where it writes."""
 
     experiment: Experiment
     start: Start
@@ -118,7 +118,7 @@ class Run:
         return self.place.folder
 
     def take_up(self) -> None:
-        """Go on from the folder's newest checkpoint, where there is one; the writer reads it for all."""
+        """Resume from the folder's newest checkpoint, where there is one; the writer reads it for all processes."""
         trainer = self.trainer
         found = self.world.told(
             lambda: checkpoint.newest(self.folder.checkpoints, key=self.place.key, listener=self.listener)
@@ -137,14 +137,14 @@ class Run:
         self.listener(WentOn(path, epoch, trainer.recipe.epochs, step, trainer.finished))
 
     def _settle(self) -> None:
-        """The batch norms of a network that was just pruned have the statistics of the larger one."""
+        """Measure the batch norms of a just pruned network again: they have the statistics of the larger one."""
         lineage = self.start.lineage
         if lineage and lineage[-1]["stage"] == "prune" and (count := self.trainer.settle()):
             self.listener(BatchNormsMeasured(count))
 
     def to_the_end(self) -> Evaluation:
-        """Train what is left, with a checkpoint every epoch and at every pause; the last validation. StoppedError once
-        it was told to stop."""
+        """Train the remaining epochs, with a checkpoint after every epoch and at every pause. Returns the last
+        validation. Raises StoppedError once the run was told to stop."""
         trainer = self.trainer
         evaluation = None
         while not trainer.finished:
@@ -161,7 +161,7 @@ class Run:
         return evaluation or self.validate(trainer.step // trainer.steps_per_epoch)
 
     def _end_epoch(self, done: EpochDone, evaluation: Evaluation | None) -> Evaluation | None:
-        """What follows an epoch: validation, pictures and models where they are due; the last validation."""
+        """Validate, and write pictures and models, where they are due after an epoch; returns the last validation."""
         trainer, recipe = self.trainer, self.trainer.recipe
         self.listener(done)
         self._tell(trainer.schedule.trained(done.epoch, done.loss + done.penalty))
@@ -173,7 +173,7 @@ class Run:
         return evaluation
 
     def _write_epoch(self, done: EpochDone, evaluation: Evaluation | None) -> None:
-        """The pictures and models that are due after an epoch."""
+        """Write the pictures and models that are due after an epoch."""
         trainer, recipe = self.trainer, self.trainer.recipe
         every = self.experiment.watch.every_epochs
         if every and done.epoch % every == 0:
@@ -189,7 +189,7 @@ class Run:
         plots.curves_png(rows, picture, words=self.experiment.task.metric)
 
     def save(self) -> Path:
-        """Write a checkpoint: everything that going on needs."""
+        """Write a checkpoint: everything needed to resume."""
         folder, path = self.folder, checkpoint.place(self.folder.checkpoints, self.trainer)
         if self.world.writes:
             checkpoint.save(path, self.trainer, metrics=folder.metrics.read(), key=self.place.key, kept=self.place.kept)
@@ -201,7 +201,7 @@ class Run:
             self.listener(event)
 
     def validate(self, epoch: int) -> Evaluation:
-        """Score the network as it stands on what is held out; the best so far is kept beside the last."""
+        """Score the current network on the validation images; the best model so far is kept beside the last."""
         evaluation = score_split(
             self.experiment,
             torch_predict(self.trainer.network, self.machine.device),
@@ -223,7 +223,7 @@ class Run:
         return evaluation
 
     def best(self) -> Best:
-        """The best validation so far: the highest by the task's metric, then the lowest cost, then the earliest."""
+        """The best validation so far: highest metric of the task, then lowest cost, then earliest."""
         name = self.experiment.task.metric.short
         rows = [row for row in self.folder.metrics.read() if row.get(name) is not None]
         row = min(rows, key=lambda row: (-row[name], row["validation_cost"], row["epoch"]))
@@ -231,7 +231,7 @@ class Run:
         return Best(path, row["epoch"], row[name])
 
     def show(self) -> None:
-        """Give the sinks pictures and histograms of the network as it stands."""
+        """Send pictures and histograms of the current network to the sinks."""
         predict, step = torch_predict(self.trainer.network, self.machine.device), self.trainer.step
         pictures = showing.detections(self.experiment, predict, self.held_out)
         histograms = showing.weights(self.trainer.network)
@@ -240,7 +240,7 @@ class Run:
             sink.histograms(histograms, step)
 
     def save_model(self, path: Path, evaluation: Evaluation | None) -> int:
-        """Seal the network as it stands; returns its number of parameters."""
+        """Write the current network to a sealed file; returns its number of parameters."""
         parameters = self.trainer.network.as_stored().parameter_count
         step = {
             "stage": "train",

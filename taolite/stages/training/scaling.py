@@ -1,4 +1,4 @@
-"""Cost scaling: the cost times a power of two, so that small gradients survive half precision (reference 7.6)."""
+"""Cost scaling: multiply the cost by a power of two, so that small gradients survive half precision (reference 7.6)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from taolite.tasks.base import CostScaling
 __all__ = ["FLOAT16", "CostScale"]
 
 FLOAT16 = CostScaling(initial_exponent=16.0, increment=1 / 2000, decrement=1.0)
-"""For float16 where the spec has no scaling of its own: doubled over 2000 good steps, halved after a bad one."""
+"""For float16 where the spec sets no scaling: doubled over 2000 good steps, halved after a bad one."""
 
 
 class CostScale:
-    """The scale of a run: its `exponent` rises with every finite step and falls after every other, and `overflows`
-    counts those. The exponent follows the gradients alone, so it belongs in the checkpoint."""
+    """The cost scale of a run. Its `exponent` rises after every step with finite gradients and falls after every other
+    one; `overflows` counts the latter. The exponent depends on the gradients alone, so checkpoints hold it."""
 
     def __init__(self, scaling: CostScaling) -> None:
         self._scaling = scaling
@@ -26,11 +26,11 @@ class CostScale:
 
     @property
     def factor(self) -> float:
-        """What the cost is multiplied by; infinite, and so lowered again, where a float64 cannot hold it."""
+        """The factor of the cost; infinite where a float64 cannot hold it; the step then fails and lowers it."""
         return float(torch.tensor(self.exponent, dtype=torch.float64).exp2())
 
     def unscale(self, gradients: list[torch.Tensor]) -> bool:
-        """Divide the gradients, in place; all become zero and the answer is False where one is not finite."""
+        """Divide the gradients, in place. Where one is not finite, all become zero and the result is False."""
         torch._foreach_div_(gradients, self.factor)
         finite = bool(torch.stack([gradient.isfinite().all() for gradient in gradients]).all())
         if finite:
@@ -46,5 +46,5 @@ class CostScale:
         return {"exponent": self.exponent.hex(), "overflows": self.overflows}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave."""
+        """Restore the values that `state` returned."""
         self.exponent, self.overflows = float.fromhex(state["exponent"]), int(state["overflows"])

@@ -1,4 +1,4 @@
-"""Held-out pictures with what a network finds in them as it stands, and its weights, for the run's sinks."""
+"""Validation pictures with the current network's detections, and its weights, for the run's sinks."""
 
 from __future__ import annotations
 

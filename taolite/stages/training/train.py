@@ -1,7 +1,7 @@
-"""Train a model from a spec into a run folder: weights/NAME.tlt, and everything to go on from if it is interrupted.
+"""Train a model from a spec into a run folder: weights/NAME.tlt, and all that is needed to resume.
 
-A folder that already holds this run is taken up where it stopped, as TAO does, and says so; one that holds another
-run is refused. Ctrl-C and SIGTERM end the run between two steps, with a checkpoint.
+A folder that already holds this run is resumed where it stopped, as TAO does, with a message; a folder that holds
+another run is refused. Ctrl-C and SIGTERM end the run between two steps, with a checkpoint.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ __all__ = ["Best", "TrainOptions", "TrainReport", "train"]
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """The machine's side of a run: nothing here changes what is learned, but for the rounding of reduced precision."""
+    """The machine's settings of a run: they do not change what is learned, except by the rounding of reduced precision
+    and by the number of images in a step."""
 
     gpus: int = 1
     gpu_index: Sequence[int] | None = None
@@ -63,15 +64,15 @@ class TrainOptions:
     mlflow: str = ""  # tracking URI
     checkpoint_minutes: float = 10.0  # between checkpoints within an epoch
     checkpoints_kept: int = 2
-    resume: bool = False  # only go on with a run that is there
+    resume: bool = False  # resume an existing run; never begin a new one
     skip_corrupt: bool = False  # leave out pictures that cannot be decoded
-    global_batch_size: int | None = None  # images a step over all processes; else the spec's times their number
+    global_batch_size: int | None = None  # images a step, all processes together; None: the spec's times their number
     world: World = ALONE
 
 
 @dataclass(frozen=True)
 class TrainReport:
-    """The finished model and what it reached; `evaluation` is the last epoch's."""
+    """The finished model and its scores; `evaluation` is the last epoch's."""
 
     weights: Path
     evaluation: Evaluation
@@ -90,15 +91,15 @@ def train(
     options: TrainOptions,
     listener: Listener = silent,
 ) -> TrainReport:
-    """Train, or go on training.
+    """Train, or resume training.
 
     Args:
-        experiment: what is trained, on what and how.
+        experiment: network, data and recipe.
         results: the run folder.
         name: the model's name: weights/NAME.tlt.
         key: seals the model and its checkpoints, and opens a pretrained `.tlt`.
         options: where and how to compute.
-        listener: hears of progress.
+        listener: is told of progress.
 
     Raises UsageError, SpecError, DataError, PathError, ArtifactError, ModelError, TrainingError, StorageError.
     """
@@ -157,7 +158,7 @@ def train(
 
 
 def _note_start(experiment: Experiment, plan: _Plan, trainer: Trainer, folder: RunFolder, *, name: str) -> None:
-    """What the run folder holds from the beginning."""
+    """Write what the run folder holds from the beginning."""
     folder.record(
         versions=versions(),
         hardware=hardware(),
@@ -171,8 +172,8 @@ def _note_start(experiment: Experiment, plan: _Plan, trainer: Trainer, folder: R
 
 
 def _batch_size(folder: RunFolder, recipe: Recipe, options: TrainOptions, listener: Listener) -> int:
-    """Images a step over all processes: what the run in the folder has, else what is asked for, else the spec's of
-    each process."""
+    """Images a step over all processes: that of the run in the folder; else the one asked for; else the spec's, which
+    is for each process."""
     size, asked = options.world.size, options.global_batch_size
     own = folder.recorded("batch_size", int) if folder.resumed else None
     if own and asked and own != asked:
@@ -190,7 +191,7 @@ def _batch_size(folder: RunFolder, recipe: Recipe, options: TrainOptions, listen
 
 @dataclass(frozen=True)
 class _Plan:
-    """What an experiment comes to on this machine, before a run folder is touched."""
+    """An experiment prepared for this machine, before a run folder is touched."""
 
     start: Start
     examples: Examples
@@ -200,7 +201,7 @@ class _Plan:
 
 
 def _plan(experiment: Experiment, *, key: Key, options: TrainOptions, listener: Listener) -> _Plan:
-    """Read the data, build the network and choose the device; what is odd is told."""
+    """Read the data, build the network and choose the device; the listener is told of anything unusual."""
     start = experiment.start(key=key)
     learned = experiment.examples("train", augment=True, shapes=start.shapes)
     judged = experiment.examples("val", shapes=start.shapes)
@@ -252,7 +253,7 @@ def _trainer(
 
 
 def _facts(experiment: Experiment, plan: _Plan) -> dict[str, Any]:
-    """What a service shows of the run's settings."""
+    """The run's settings that a service shows."""
     recipe = experiment.recipe
     return {
         "spec": Path(experiment.source).name,
@@ -270,7 +271,7 @@ def _tell_intervals(trainer: Trainer, watch: Watch, listener: Listener) -> None:
 
 
 def _compare_labels(examples: Examples, experiment: Experiment, listener: Listener) -> None:
-    """Warn of labels that no class takes and of classes without a label. DataError where nothing is left to learn."""
+    """Warn of labels that no class takes and of classes without a label. DataError where no label is left."""
     classes, spec = experiment.classes, experiment.source
     known, unknown = examples.label_counts()
     strangers = ", ".join(f"{name} ({count})" for name, count in sorted(unknown.items()))
@@ -289,7 +290,7 @@ def _compare_labels(examples: Examples, experiment: Experiment, listener: Listen
 def _services(
     watch: Watch, name: str, root: Path, facts: Mapping[str, Any], options: TrainOptions, listener: Listener
 ) -> list[Sink]:
-    """The services that spec and options ask for; one that fails is a warning."""
+    """The services that spec and options ask for; a service that fails causes a warning."""
 
     def warn(text: str) -> None:
         listener(Notice(text, "warning"))
@@ -314,7 +315,7 @@ def _both(*listeners: Listener) -> Listener:
 
 @contextmanager
 def _stop_signals() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set an event that is looked at between steps; a second Ctrl-C interrupts at once."""
+    """Ctrl-C and SIGTERM set an event that is checked between steps; a second Ctrl-C interrupts at once."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
