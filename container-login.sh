@@ -87,6 +87,7 @@ enter_namespace() {
   mkdir -p "$new/workspace"
   if [ -d /workspace ]; then show_folder /workspace "$new/workspace" tao-experiments; fi
   mkdir -p "$new$HERE"
+  printf '{"Mounts": []}\n' >"$new/.tao_mounts.json" # the paths exist here, and no map leads elsewhere
   if [ -n "$workspace" ]; then
     mount --rbind "$workspace" "$new$HERE"
   else
@@ -123,6 +124,7 @@ case $mode in
     shell_or "$@"
     ;;
   inside)
+    export LAUNCHER_MOUNTS=/.tao_mounts.json
     cd "$HERE"
     shell_or "$@"
     ;;
