@@ -117,7 +117,8 @@ def test_a_torn_checkpoint_is_put_aside_and_the_one_before_it_used(spec: Path, t
     newest = results / "checkpoints" / "step-000000005.ckpt"
     data = newest.read_bytes()
     middle = len(data) // 2
-    harmed = {"cut": data[:middle], "changed": data[:middle] + b"?" + data[middle + 1 :], "empty": b""}[harm]
+    flipped = bytes([data[middle] ^ 0xFF])
+    harmed = {"cut": data[:middle], "changed": data[:middle] + flipped + data[middle + 1 :], "empty": b""}[harm]
     assert harmed != data
     newest.write_bytes(harmed)
 
