@@ -13,6 +13,7 @@ import dataclasses
 import importlib
 import json
 import math
+import re
 import struct
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -133,9 +134,11 @@ class _Reader:
         return self._ours(letter, *rest)
 
     def _array(self, dtype: str, shape: list[int]) -> np.ndarray[Any, Any]:
+        if not re.fullmatch(rf"[<>|][{_KINDS}]\d+", dtype):  # as `dtype.str` writes it; NumPy knows older spellings
+            raise WireError(f"an array of {dtype} is not sent between processes")
         kind = np.dtype(dtype)
         size = math.prod(shape) * kind.itemsize
-        if kind.kind not in _KINDS or min(shape, default=0) < 0 or self.place + size > len(self.arrays):
+        if min(shape, default=0) < 0 or self.place + size > len(self.arrays):
             raise WireError(f"an array of {dtype}, {shape} is not in this message")
         part = self.arrays[self.place : self.place + size]
         self.place += size
