@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from taolite.artifacts.bundle import read_bundle, weights_hash
 from taolite.artifacts.keys import Key
@@ -28,12 +27,7 @@ EPOCHS = 3
 STEPS = 3  # an epoch: 12 pictures in batches of 4
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

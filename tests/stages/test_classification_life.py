@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from taolite.artifacts.bundle import read_bundle, weights_hash
 from taolite.artifacts.keys import Key
@@ -32,12 +31,7 @@ from .classes import CLASSES, draw_classes, write_spec
 KEY = Key("tlt_encode")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

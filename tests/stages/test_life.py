@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from taolite.artifacts.bundle import read_bundle, weights_hash
 from taolite.artifacts.keys import Key
@@ -28,12 +27,7 @@ KEY = "tlt_encode"
 FLOAT32 = TrainOptions(precision="fp32", workers=1)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def detectnet(*words: object) -> int:

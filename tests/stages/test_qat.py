@@ -46,12 +46,7 @@ bbox_handler_config {{
 """
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def qat_spec(root: Path, name: str, *, epochs: int = 2, model: str = "") -> Path:

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
 from taolite.artifacts.bundle import read_bundle
 from taolite.artifacts.keys import Key
@@ -18,12 +17,7 @@ from tests.stages.classes import CLASSES, draw_classes, write_spec
 KEY = "tlt_encode"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def classification(*words: object) -> int:
