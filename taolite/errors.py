@@ -31,6 +31,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from taolite.wording import counted
+
 __all__ = [
     "MOST_SHOWN",
     "ArtifactError",
@@ -148,7 +150,7 @@ class SpecError(TaoliteError):
         self.path = str(path)
         self.problems = tuple(sorted(problems))
         count = len(self.problems)
-        head = f"{self.path}: {count} problem{'s' if count != 1 else ''}"
+        head = f"{self.path}: {counted(count, 'problem')}"
         shown = self.problems[:MOST_SHOWN]
         rows = [f"  line {p.line}:{p.column}: {p.text}" if p.line else f"  {p.text}" for p in shown]
         if count > len(shown):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib import metadata
 from urllib.parse import unquote, urlparse
 
 __all__ = ["EXTRA_OF", "install_command", "missing"]
@@ -49,6 +48,8 @@ def missing(error: ModuleNotFoundError, program: str) -> str | None:
 
 def _source() -> str | None:
     """The folder that taolite was installed from, None where it came from a package index or is not installed."""
+    from importlib import metadata
+
     try:
         text = metadata.distribution("taolite").read_text("direct_url.json")
     except metadata.PackageNotFoundError:

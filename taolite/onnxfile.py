@@ -11,7 +11,7 @@ from typing import Any
 
 from taolite.errors import EngineError
 
-__all__ = ["check_onnx", "parse_onnx"]
+__all__ = ["check_onnx", "parse_onnx", "varint"]
 
 _GRAPH, _BLOCK, _NUMBER = 7, 2, 0  # a ModelProto's field, and wire types
 
@@ -69,11 +69,11 @@ def _why(data: bytes, where: str) -> str:
     """Why these bytes are no ONNX: cut short in the middle of a field of a ModelProto, or something else."""
     place, fields = 0, set()
     while place < len(data):
-        tag, place = _varint(data, place)
+        tag, place = varint(data, place)
         field, wire = tag >> 3, tag & 7
         if not field or wire not in (_NUMBER, _BLOCK):
             return f"{where} is not an ONNX model"
-        value, place = _varint(data, place)
+        value, place = varint(data, place)
         fields.add(field)
         if wire == _BLOCK:
             place += value
@@ -83,8 +83,8 @@ def _why(data: bytes, where: str) -> str:
     return f"{where} is not an ONNX model, or it is damaged; copy or export it again"
 
 
-def _varint(data: bytes, place: int) -> tuple[int, int]:
-    """A protobuf varint and the place behind it; a place behind the end where it is not whole."""
+def varint(data: bytes, place: int) -> tuple[int, int]:
+    """A protobuf varint and the position after it, which is beyond the end of `data` if there is no varint."""
     value = shift = 0
     while place < len(data) and shift < 64:
         byte = data[place]

@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "taolite"
 LEVELS = (
     {
         *("errors", "files", "boxes", "sample", "scorecard", "events", "pictures", "preprocessing"),
-        *("quiet", "onnxfile", "extras"),
+        *("quiet", "onnxfile", "extras", "wording"),
     },
     {"spec", "formats", "artifacts", "workspace"},
     {"nn", "data", "metrics", "pruning", "quant", "dist", "engines", "media", "sinks"},

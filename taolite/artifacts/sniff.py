@@ -19,6 +19,8 @@ from typing import IO
 from taolite.artifacts.container import MAGIC, is_ours, read_header
 from taolite.errors import ArtifactError, DamagedError, ForeignError, TruncatedError
 from taolite.files import open_file
+from taolite.onnxfile import varint
+from taolite.wording import counted
 
 __all__ = ["Kind", "advice", "sniff", "sniff_stream", "split_etlt", "wrong_kind"]
 
@@ -84,7 +86,7 @@ def sniff_stream(stream: IO[bytes], *, where: str) -> Kind:
     head = stream.read(_HEAD)
     size = stream.seek(0, os.SEEK_END)
     if size < 4:
-        found = f"ends after {size} byte{'s' if size != 1 else ''}" if size else "is empty"
+        found = f"ends after {counted(size, 'byte')}" if size else "is empty"
         raise TruncatedError(f"{where}: the file {found}; copy it again, or recreate it")
     if is_ours(head) or MAGIC.startswith(head[: len(MAGIC)]):
         kind = read_header(head, where=where, size=size).kind
@@ -180,13 +182,13 @@ def _is_onnx(head: bytes, stream: IO[bytes], size: int) -> bool:
         if position >= size:
             break
         data = _read(stream, position, 20) if position else head[:20]
-        tag, behind = _varint(data, 0)
+        tag, behind = varint(data, 0)
         field_number, wire_type = tag >> 3, tag & 7
         if (field_number, wire_type) == (0, 0) or (wire_type == 0) != (field_number in varints):
             return False
         if wire_type not in (0, 2) or (wire_type == 2 and field_number not in blocks):
             return False
-        value, behind = _varint(data, behind)
+        value, behind = varint(data, behind)
         if behind > len(data):
             return False
         position += behind + (value if wire_type == 2 else 0)
@@ -198,18 +200,6 @@ def _is_onnx(head: bytes, stream: IO[bytes], size: int) -> bool:
 def _read(stream: IO[bytes], position: int, length: int) -> bytes:
     stream.seek(position)
     return stream.read(length)
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """A protobuf varint and the position after it, which is beyond the end of `data` if there is no varint."""
-    value = shift = 0
-    while position < len(data) and shift < 64:
-        byte = data[position]
-        value |= (byte & 0x7F) << shift
-        position, shift = position + 1, shift + 7
-        if byte < 0x80:
-            return value, position
-    return 0, len(data) + 1
 
 
 def _looks_random(data: bytes) -> bool:

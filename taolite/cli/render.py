@@ -9,9 +9,9 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from taolite.cli.words import counted
 from taolite.events import EpochDone, Validated
 from taolite.scorecard import Metric
+from taolite.wording import counted
 
 if TYPE_CHECKING:
     from taolite.stages.evaluate import Evaluation

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from taolite import events
 from taolite.tasks.base import FLAGS
+from taolite.wording import counted
 
-__all__ = ["Line", "counted", "lines", "looked"]
+__all__ = ["Line", "lines", "looked"]
 
 
 class Line(NamedTuple):
@@ -22,15 +23,6 @@ def lines(event: events.Event) -> list[Line]:
     """The lines for `event`; none for events that only update a bar, a curve or a log."""
     say = _WORDS.get(type(event))
     return say(event) if say is not None else []
-
-
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """A number with its noun.
-
-    >>> counted(1, "picture"), counted(2, "picture"), counted(2, "class", "classes")
-    ('1 picture', '2 pictures', '2 classes')
-    """
-    return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"
 
 
 def looked(pictures: int, found: Mapping[str, int], runs_on: str, seconds: float) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from taolite.engines import runtimes
 from taolite.engines.base import Arrays, BuildOrder, Built, OpenOptions, RuntimeName, Shape, checked_feeds
 from taolite.errors import EngineError
 from taolite.onnxfile import check_onnx
@@ -83,7 +84,7 @@ def _library() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise EngineError("onnxruntime is not installed; run `pip install onnxruntime`") from error
+        raise EngineError(f"onnxruntime is not installed; {runtimes.find('onnxruntime').install()}") from error
     return onnxruntime
 
 

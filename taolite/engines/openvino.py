@@ -27,7 +27,6 @@ from taolite.engines.base import (
     checked_feeds,
 )
 from taolite.errors import EngineError
-from taolite.extras import install_command
 from taolite.onnxfile import check_onnx
 
 __all__ = ["ADAPTER", "OpenVinoEngine", "compile_openvino", "openvino_version"]
@@ -121,7 +120,7 @@ def _openvino() -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise EngineError(f"openvino is not installed; run `{install_command('openvino')}`") from error
+        raise EngineError(f"openvino is not installed; {runtimes.find('openvino').install()}") from error
     return openvino
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from taolite.errors import UsageError
 from taolite.extras import install_command
-from taolite.spec.values import nearest
+from taolite.wording import nearest
 
 if TYPE_CHECKING:
     from taolite.engines.base import Adapter
@@ -32,7 +32,7 @@ class Runtime:
         name: in flags, sidecars and messages.
         title: as its maker writes it.
         package: the Python package it needs, by its import name.
-        install: how to get the package, as the end of a sentence.
+        install: says how to get the package, as the end of a sentence; called only for a message.
         adapter: "module:NAME" of its `Adapter`.
         device: what it runs on; "GPU" is one of NVIDIA's.
         magics: first bytes of its engine files.
@@ -46,7 +46,7 @@ class Runtime:
     name: str
     title: str
     package: str
-    install: str
+    install: Callable[[], str]
     adapter: str
     device: Literal["CPU", "GPU"] = "CPU"
     magics: tuple[bytes, ...] = ()
@@ -78,7 +78,7 @@ RUNTIMES: list[Runtime] = [  # where several could build an engine, the earlier 
         name="onnxruntime",
         title="ONNX Runtime",
         package="onnxruntime",
-        install="run `pip install onnxruntime`",
+        install=lambda: "run `pip install onnxruntime`",
         adapter="taolite.engines.onnxruntime:ADAPTER",
         runs_onnx=True,
     ),
@@ -86,7 +86,7 @@ RUNTIMES: list[Runtime] = [  # where several could build an engine, the earlier 
         name="openvino",
         title="OpenVINO",
         package="openvino",
-        install=f"run `{install_command('openvino')}`",
+        install=lambda: f"run `{install_command('openvino')}`",
         adapter="taolite.engines.openvino:ADAPTER",
         magics=(b"taolite-openvino ",),  # ours, before the compiled blob: the blob itself bears no mark
         precisions=("fp32", "bf16"),
@@ -97,7 +97,7 @@ RUNTIMES: list[Runtime] = [  # where several could build an engine, the earlier 
         name="tensorrt",
         title="TensorRT",
         package="tensorrt",
-        install="it comes with JetPack and NVIDIA's TensorRT containers; on a PC use the backend tensorrt_rtx",
+        install=lambda: "it comes with JetPack and NVIDIA's TensorRT containers; on a PC use the backend tensorrt_rtx",
         adapter="taolite.engines.tensorrt:TENSORRT",
         device="GPU",
         magics=(b"ftrt", b"ptrt"),  # from TensorRT 8 on, and before
@@ -108,7 +108,7 @@ RUNTIMES: list[Runtime] = [  # where several could build an engine, the earlier 
         name="tensorrt_rtx",
         title="TensorRT-RTX",
         package="tensorrt_rtx",
-        install=f"run `{install_command('tensorrt')}` (Linux, x86-64)",
+        install=lambda: f"run `{install_command('tensorrt')}` (Linux, x86-64)",
         adapter="taolite.engines.tensorrt:TENSORRT_RTX",
         device="GPU",
         magics=(b"vtrt",),  # reference/deploy.md 11

@@ -81,12 +81,12 @@ TENSORRT, TENSORRT_RTX = _TensorRT("tensorrt"), _TensorRT("tensorrt_rtx")
 
 def import_backend(backend: Backend) -> Any:
     """The library's module. Raises EngineError, saying how to get it, where it is not installed or does not load."""
-    way = runtimes.find(backend).install
     try:
         return importlib.import_module(backend)
     except ModuleNotFoundError as error:
-        raise EngineError(f"{TITLES[backend]} is not installed; {way}") from error
+        raise EngineError(f"{TITLES[backend]} is not installed; {runtimes.find(backend).install()}") from error
     except (ImportError, OSError) as error:
+        way = runtimes.find(backend).install()
         raise EngineError(f"{TITLES[backend]} is installed and does not load ({error}); {way}") from error
 
 

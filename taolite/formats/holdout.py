@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from taolite.errors import UsageError
 from taolite.formats.photo import photo_bytes
 from taolite.sample import Sample
+from taolite.wording import counted
 
 __all__ = ["split_samples"]
 
@@ -35,7 +36,7 @@ def split_samples(samples: Sequence[Sample], *, percent: float, seed: int) -> tu
             held.update(group)
     train = [sample for index, sample in enumerate(samples) if index not in held]
     if not held or not train:
-        many = f"{len(samples)} image{'' if len(samples) == 1 else 's'}"
+        many = counted(len(samples), "image")
         raise UsageError(f"--val-split {percent:g} of {many} leaves one side empty; use more images")
     return train, [sample for index, sample in enumerate(samples) if index in held]
 

@@ -21,6 +21,7 @@ from taolite.formats.places import Pictures, label_texts, measure, stem_of
 from taolite.formats.split import in_split
 from taolite.formats.text import LARGEST, first_line, number, read_lines, show
 from taolite.sample import Label, Sample
+from taolite.wording import counted
 
 __all__ = [
     "WORLD",
@@ -163,7 +164,7 @@ def _problem(fields: Sequence[str]) -> str:
         name = " ".join(fields[: len(fields) - _COLUMNS + 1])
         return f"class name {show(name)} holds a blank, and blanks separate columns; rename it"
     if len(fields) not in (_COLUMNS, _COLUMNS + 1):
-        found = f"{len(fields)} column{'s' if len(fields) != 1 else ''}"
+        found = counted(len(fields), "column")
         return f"{found} found; a KITTI label has 15, or 16 with a score"
     if bad is not None:
         return f"column {bad + 2} is {show(fields[bad + 1])}; it needs to be a finite number"

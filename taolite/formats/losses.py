@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from taolite.formats.attributes import written_on
 from taolite.formats.printing import printable
 from taolite.sample import Label, Sample
+from taolite.wording import counted
 
 __all__ = ["losses"]
 
@@ -20,7 +21,7 @@ def losses(samples: Sequence[Sample], keeps: frozenset[str]) -> list[str]:
                 if word not in keeps:
                     counts[name] = counts.get(name, 0) + 1
     order = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [f"{printable(name)} ({count} label{'' if count == 1 else 's'})" for name, count in order]
+    return [f"{printable(name)} ({counted(count, 'label')})" for name, count in order]
 
 
 def _things(label: Label) -> list[tuple[str, str]]:

@@ -28,6 +28,7 @@ from taolite.formats.places import Pictures, files_below, measure, stem_of
 from taolite.formats.split import split_name
 from taolite.formats.text import number, read_text, read_whole, show
 from taolite.sample import Label, Sample
+from taolite.wording import counted
 
 __all__ = ["SPLITS", "looks_like", "read", "read_openimages_classes", "read_openimages_set", "splits"]
 
@@ -267,7 +268,7 @@ def _without(table: _Table, depictions: bool, groups: bool) -> tuple[_Table, lis
     unwanted = {*(() if depictions else ("IsDepiction",)), *(() if groups else ("IsGroupOf",))}
     kept = {image: [row for row in rows if not row.marks & unwanted] for image, rows in table.rows.items()}
     gone = sum(map(len, table.rows.values())) - sum(map(len, kept.values()))
-    text = f"{table.path}: {gone} box{'' if gone == 1 else 'es'} left out ({' and '.join(sorted(unwanted))})"
+    text = f"{table.path}: {counted(gone, 'box', 'boxes')} left out ({' and '.join(sorted(unwanted))})"
     return replace(table, rows={image: rows for image, rows in kept.items() if rows}), [Notice(text)] if gone else []
 
 

@@ -20,6 +20,7 @@ from taolite.formats.findings import SHOWN, Finding, Findings, count_by_kind
 from taolite.formats.holdout import split_samples
 from taolite.formats.text import plain, read_whole, show
 from taolite.sample import Label, Sample
+from taolite.wording import counted
 
 __all__ = ["BACKGROUND", "DataPart", "fit_labels", "own_split", "read_labels", "strangers", "summarise", "tell"]
 
@@ -78,7 +79,7 @@ def own_split(root: Path, split: str, samples: Sequence[Sample]) -> tuple[list[S
     Raises DataError for fewer than two samples.
     """
     if len(samples) < 2:
-        many = f"{len(samples)} image{'' if len(samples) == 1 else 's'}"
+        many = counted(len(samples), "image")
         raise DataError(f"{root}: {many} cannot be split into training and validation; add images")
     try:
         train, held = split_samples(samples, percent=_PERCENT, seed=_SEED)
@@ -87,7 +88,7 @@ def own_split(root: Path, split: str, samples: Sequence[Sample]) -> tuple[list[S
             "pictures are the same, and the same picture must not train and validate; add a list of images to validate"
         )
         raise DataError(f"{root}: too many of its {len(samples)} {text}") from error
-    many = f"{len(train)} image{'' if len(train) == 1 else 's'}"
+    many = counted(len(train), "image")
     text = f"no split lists found: using a fixed split, {many} for training, {len(held)} for validation"
     return (train if split == "train" else held), [Notice(f"{root}: {text}", "warning")]
 

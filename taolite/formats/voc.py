@@ -33,6 +33,7 @@ from taolite.formats.strangers import name_stranger
 from taolite.formats.text import LARGEST, number, plain, show
 from taolite.formats.xml_tree import Node, head_of, parse_xml
 from taolite.sample import Label, Sample
+from taolite.wording import counted
 
 __all__ = ["Annotation", "DrawnObject", "looks_like", "note_corners", "parse", "read", "to_sample"]
 
@@ -87,7 +88,7 @@ def note_corners(root: Path, annotations: Sequence[Annotation], findings: Findin
 
 
 def _files(some: Sequence[Annotation], count: int) -> str:
-    return f"{len(some)} of {count} file{'' if count == 1 else 's'} {'has' if len(some) == 1 else 'have'}"
+    return f"{len(some)} of {counted(count, 'file')} {'has' if len(some) == 1 else 'have'}"
 
 
 @dataclass(frozen=True)

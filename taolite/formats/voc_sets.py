@@ -37,6 +37,7 @@ from taolite.formats.split import find_list, in_split, read_list, split_name, un
 from taolite.formats.strangers import find_stranger
 from taolite.formats.text import show
 from taolite.sample import Sample
+from taolite.wording import counted
 
 __all__ = ["read_voc_classes", "read_voc_set"]
 
@@ -91,8 +92,10 @@ def read_voc_classes(root: Path | str) -> tuple[tuple[str, ...], list[Notice]]:
     """
     root, findings = Path(root), Findings()
     path = root / "labels.txt"
-    if path.is_file() and not any(len(_parts(name)) > 1 for name in read_labels(path)[0]):
-        return read_labels(path)
+    if path.is_file():
+        listed = read_labels(path)
+        if not any(len(_parts(name)) > 1 for name in listed[0]):
+            return listed
     annotations = _parse_all(root, findings)
     if findings.errors and not path.is_file():
         raise problems_error(root, findings.errors)
@@ -131,11 +134,11 @@ def _choose(root: Path, split: str, annotations: Mapping[str, voc.Annotation]) -
     names, training = _training(lists, judging, every)
     words = " and ".join(paths[name].name for name in names) or f"all annotations that {paths[judging].name} leaves"
     if word == "train":
-        text = f"{root}: training on {words}, {_images(len(training))}; validating on {paths[judging].name}"
+        text = f"{root}: training on {words}, {counted(len(training), 'image')}; validating on {paths[judging].name}"
         return _Choice(paths[names[0]] if names else root, training, notices=(Notice(text),))
     shared = training & lists[judging]
     text = (
-        f"{paths[judging]}: {len(shared)} of its {_images(len(lists[judging]))} are used for training as well "
+        f"{paths[judging]}: {len(shared)} of its {counted(len(lists[judging]), 'image')} are used for training as well "
         f"({words}), so the score says little about new pictures; take them out of one list"
     )
     return _Choice(paths[judging], lists[judging], notices=(Notice(text, "warning"),) if shared else ())
@@ -154,12 +157,10 @@ def _choose_folder(root: Path, word: str, folders: Mapping[str, frozenset[str]])
     judging = "val" if "val" in folders else "test"
     if word != "train":
         return _Choice(root, folders[judging])
-    counts = f"{_images(len(folders['train']))} for training, {len(folders[judging])} for validation ({judging})"
+    counts = (
+        f"{counted(len(folders['train']), 'image')} for training, {len(folders[judging])} for validation ({judging})"
+    )
     return _Choice(root, folders["train"], notices=(Notice(f"{root}: using its split folders: {counts}"),))
-
-
-def _images(count: int) -> str:
-    return f"{count} image{'' if count == 1 else 's'}"
 
 
 def _training(

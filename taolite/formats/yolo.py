@@ -29,6 +29,7 @@ from taolite.formats.split import in_split
 from taolite.formats.text import first_line, number, read_lines, show
 from taolite.formats.yolo_names import LISTS, YoloNames, read_yolo_names
 from taolite.sample import Label, Sample
+from taolite.wording import counted
 
 __all__ = ["WRITING", "format_labels", "format_yaml", "looks_like", "read"]
 
@@ -234,7 +235,7 @@ def _problem(row: _Row, dialect: _Dialect) -> str:
         return f"{count} columns, which look like a box and keypoints; data.yaml needs `kpt_shape`, e.g. [17, 2]"
     elif count < 5 or (count > 6 and count % 2 == 0):
         hint = "; for keypoints data.yaml needs `kpt_shape`" if count > 6 else ""
-        return f"{count} column{'' if count == 1 else 's'} found; {_NEEDED}{hint}"
+        return f"{counted(count, 'column')} found; {_NEEDED}{hint}"
     elif count in (6, 7) and (count in dialect.tracks or count == 6):
         fractions = values[1:5]
         score = values[5]

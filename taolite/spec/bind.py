@@ -18,7 +18,8 @@ from taolite.errors import MOST_SHOWN, SpecProblem
 from taolite.spec.model import Finding, Key, Path, SpecModel, show_path
 from taolite.spec.shape import Shape, shapes
 from taolite.spec.text import Block, Entry, Scalar, Tree
-from taolite.spec.values import UnfitError, nearest, value_of
+from taolite.spec.values import UnfitError, value_of
+from taolite.wording import nearest
 
 __all__ = ["Bound", "all_notes", "bind"]
 

@@ -6,20 +6,18 @@ a `Scalar` and raises `UnfitError`, whose text continues a sentence that begins 
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
 from taolite.spec.shape import Shape
 from taolite.spec.text import Scalar, Token
+from taolite.wording import nearest
 
-__all__ = ["UnfitError", "nearest", "value_of"]
+__all__ = ["UnfitError", "value_of"]
 
 _BEYOND = 10**18  # a whole number that no field of a spec can hold
 _LONGEST_STRING = 1 << 16  # characters
-_LONGEST_WORD = 100  # characters of a word that may be a known one misspelt
 
 
 class UnfitError(Exception):
@@ -46,16 +44,6 @@ def value_of(shape: Shape, scalar: Scalar) -> Any:
         return shape.default
     _check(shape, value, scalar)
     return value
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean `x`?`, or "" if no known word is similar."""
-    if len(word) > _LONGEST_WORD:
-        return ""
-    known = list(known)
-    by_lower = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return f"; did you mean `{by_lower[near[0]]}`?" if near else ""
 
 
 def _need(shape: Shape, value: Any) -> str:

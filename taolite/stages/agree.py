@@ -9,6 +9,7 @@ from taolite.errors import ModelError
 from taolite.preprocessing import Preprocessing
 from taolite.tasks.base import Experiment
 from taolite.tasks.registry import find_use
+from taolite.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,7 @@ def _classes(experiment: Experiment, model: Described) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return f"{len(names)} {'class' if len(names) == 1 else 'classes'} ({', '.join(names)})"
+    return f"{counted(len(names), 'class', 'classes')} ({', '.join(names)})"
 
 
 def _size(preprocessing: Preprocessing) -> str:

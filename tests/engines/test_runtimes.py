@@ -72,7 +72,7 @@ def abacus(tmp_path, monkeypatch):
         name="abacus",
         title="Abacus",
         package="abacus_runtime",
-        install="carve one",
+        install=lambda: "carve one",
         adapter="abacus_runtime:ADAPTER",
         magics=(b"abac",),
         runs_onnx=True,
@@ -149,7 +149,7 @@ def test_every_row_names_an_adapter_that_tells_its_version_or_how_to_get_it():
         if row.is_installed():
             assert adapter.version()[0].isdigit()
         else:
-            with pytest.raises(EngineError, match=re.escape(row.install)):
+            with pytest.raises(EngineError, match=re.escape(row.install())):
                 adapter.version()
 
 

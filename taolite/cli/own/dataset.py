@@ -15,6 +15,7 @@ from taolite.cli.own.sheet import CELL, draw_sheet, require_sheet
 from taolite.cli.parsing import pixels_flag, whole
 from taolite.errors import DataError, UsageError
 from taolite.formats.registry import find_format, format_names
+from taolite.wording import counted
 
 if TYPE_CHECKING:
     from taolite.formats.check import CheckReport
@@ -179,8 +180,8 @@ def _convert(options: argparse.Namespace) -> int:
         ]
     for report in reports:
         counts = ", ".join(f"{printable(name)} {count}" for name, count in report.labels.items()) or "no labels"
-        gone = f"; {_many(report.left_out, 'label')} without area left out" if report.left_out else ""
-        print(f"{report.folder}: {_many(report.images, 'image')}, {counts}{gone}")
+        gone = f"; {counted(report.left_out, 'label')} without area left out" if report.left_out else ""
+        print(f"{report.folder}: {counted(report.images, 'image')}, {counts}{gone}")
     return 0
 
 
@@ -215,9 +216,9 @@ def _check_text(report: CheckReport) -> str:
     rows = [str(finding) for finding in report.problems]
     rows += [f"note: {finding}" for finding in report.notes]
     kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(count_by_kind(report.problems).items()))
-    found = f"{_many(len(report.problems), 'problem')} ({kinds})" if kinds else "no problems"
-    notes = f", {_many(len(report.notes), 'note')}" if report.notes else ""
-    what = f"{report.format}, {_many(report.images, 'image')}, {_many(report.labels, 'label')}"
+    found = f"{counted(len(report.problems), 'problem')} ({kinds})" if kinds else "no problems"
+    notes = f", {counted(len(report.notes), 'note')}" if report.notes else ""
+    what = f"{report.format}, {counted(report.images, 'image')}, {counted(report.labels, 'label')}"
     return "\n".join([*rows, f"{report.path}: {what}: {found}{notes}"])
 
 
@@ -273,7 +274,7 @@ def _print_stats(source: Path, stats: DatasetStats) -> None:
 
     per_image = f"{stats.per_image[0]:g} to {stats.per_image[-1]:g}, median {stats.per_image[3]:g}"
     background = f"({stats.background} without labels)"
-    print(f"{source}: {_many(stats.images, 'image')} {background}, {_many(stats.boxes, 'label')}")
+    print(f"{source}: {counted(stats.images, 'image')} {background}, {counted(stats.boxes, 'label')}")
     print(f"labels in an image: {per_image}")
     sizes = ", ".join(f"{width}x{height} ({count})" for (height, width), count in stats.sizes[:5])
     more = f" and {len(stats.sizes) - 5} more" if len(stats.sizes) > 5 else ""
@@ -316,9 +317,5 @@ def _view(options: argparse.Namespace) -> int:
     size = {"count": options.count, "columns": options.columns, "size": options.size}
     require_sheet(options.output, **size)
     drawn, of = draw_sheet(_read(options), options.output, title=str(options.source), **size)
-    print(f"{options.output}: {drawn} of {_many(of, 'image')}")
+    print(f"{options.output}: {drawn} of {counted(of, 'image')}")
     return 0
-
-
-def _many(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taolite.errors import PathError, UsageError
+from taolite.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +55,7 @@ def draw_sheet(
         [_drawn(sample, colours, size) for sample in chosen],
         columns=columns,
         titles=[sample.image.name for sample in chosen],
-        heading=f"{title}: {len(chosen)} of {len(samples)} image{'' if len(samples) == 1 else 's'}",
+        heading=f"{title}: {len(chosen)} of {counted(len(samples), 'image')}",
         cell_hw=(max(1, round(size * 3 / 4)), size),
     )
     with open_atomic(output) as stream:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taolite.cli.parsing import mount_flag
+from taolite.wording import counted
 
 if TYPE_CHECKING:
     from taolite.spec import Kind, SpecModel
@@ -63,7 +64,7 @@ def _report(file: Path) -> Iterator[str]:
     kind = spec.identify(file)
     reading = spec.read(file, _model_of(kind, file))
     count = len(reading.warnings)
-    said = f", {count} warning{'s' if count != 1 else ''}" if count else ""
+    said = f", {counted(count, 'warning')}" if count else ""
     yield f"{file}: good, {'an' if kind is spec.Kind.SSD else 'a'} {kind.value} spec{said}"
     for warning in reading.warnings:
         place = f"line {warning.line}:{warning.column}: " if warning.line else ""

@@ -17,7 +17,6 @@ from taolite.cli.tao import detectnet_flags as flags
 from taolite.cli.tao import flags as shared
 from taolite.cli.tao import lifecycle
 from taolite.cli.tao.lifecycle import Network, at_work, mounts_of, opening_key, scored, status_of, told, trained
-from taolite.cli.words import looked
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -103,6 +102,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
 
 def run_inference(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
+    from taolite.cli.words import looked
     from taolite.events import Notice
     from taolite.media.sources import open_source
     from taolite.sinks.base import guarded

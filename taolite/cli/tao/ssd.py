@@ -15,7 +15,6 @@ from taolite.cli.tao import flags as shared
 from taolite.cli.tao import lifecycle
 from taolite.cli.tao import ssd_flags as flags
 from taolite.cli.tao.lifecycle import Network, at_work, mounts_of, opening_key, scored, status_of, told, trained
-from taolite.cli.words import looked
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -162,6 +161,7 @@ def _run_inference(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from taolite.cli.progress import Terminal
+    from taolite.cli.words import looked
     from taolite.events import Notice
     from taolite.media.sources import open_source
     from taolite.stages.inference.infer import infer

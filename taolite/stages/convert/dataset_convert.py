@@ -38,6 +38,7 @@ from taolite.stages.convert.sample_modifier import SampleModifier
 from taolite.stages.convert.sources import Fold, Frames, Reading, Resolve, Source
 from taolite.stages.convert.staging import Staging
 from taolite.tasks.detectnet.spec import DatasetExportSpec
+from taolite.wording import counted
 
 __all__ = ["ConvertReport", "dataset_convert"]
 
@@ -311,7 +312,7 @@ def _write_warnings(prefix: Path, dropped: Mapping[str, Sequence[int]], listener
         path.unlink(missing_ok=True)
         return None
     write_text(path, json.dumps(dropped, indent=2, ensure_ascii=False) + "\n")
-    count = f"{len(dropped)} object{'s' if len(dropped) != 1 else ''}"
+    count = counted(len(dropped), "object")
     listener(Notice(f"{count} with an empty box left out; {path} lists them", "warning"))
     return path
 
@@ -323,5 +324,5 @@ def _warn_of_stale(prefix: Path, files: Sequence[Path], listener: Listener) -> N
     ours = re.compile(re.escape(prefix.name) + r"(-fold-\d+-of-\d+)?(-shard-\d+-of-\d+)?")
     stale = sorted(path for path in prefix.parent.iterdir() if ours.fullmatch(path.name) and path not in written)
     if stale:
-        text = f"{len(stale)} file{'s' if len(stale) != 1 else ''} of an earlier run lie beside the new ones"
+        text = f"{counted(len(stale), 'file')} of an earlier run lie beside the new ones"
         listener(Notice(f"{text} and match the same patterns, e.g. {stale[0]}; delete what is not wanted", "warning"))

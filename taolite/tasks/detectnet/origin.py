@@ -22,6 +22,7 @@ from taolite.tasks.detectnet.keras_graph import has_heads, is_quantised, network
 from taolite.tasks.detectnet.model import DetectNet, build
 from taolite.tasks.detectnet.spec import DetectNetSpec
 from taolite.tasks.detectnet.use import HEADS
+from taolite.wording import counted
 
 __all__ = ["begin"]
 
@@ -75,8 +76,7 @@ def _loaded_graph(spec: DetectNetSpec, path: Path, key: Key | None) -> Begun[Det
         network = build(bundle.architecture)
         load_arrays(network, bundle.tensors)
         begun = Begun(network.eval(), (), bundle.lineage, weights_hash(bundle.tensors))
-        many = len(bundle.classes)
-        found = f"{many} class{'es' if many != 1 else ''} ({', '.join(bundle.classes)})"
+        found = f"{counted(len(bundle.classes), 'class', 'classes')} ({', '.join(bundle.classes)})"
     network, wanted = begun.network, spec.classes
     notices = [f"{path}: the whole graph is taken from this file", *begun.notices]
     if network.num_classes != len(wanted):

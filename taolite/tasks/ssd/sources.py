@@ -23,6 +23,7 @@ from taolite.formats.tars import TarPictures, list_tars, names_tars, tar_files
 from taolite.sample import Sample
 from taolite.tasks.base import Resolve, Split
 from taolite.tasks.ssd.spec import DatasetConfig, DataSource
+from taolite.wording import counted
 
 __all__ = ["class_lookup", "read_sources"]
 
@@ -87,7 +88,7 @@ def _of_folders(source: DataSource, resolve: Resolve) -> tuple[Source, list[str]
     made = Source(samples, pictures=TarPictures(listings) if in_tars else None)
     if not alone:
         return made, []
-    count = f"{len(alone)} picture{'s' if len(alone) != 1 else ''}"
+    count = counted(len(alone), "picture")
     return made, [f"{images}: {count} without a label file in {labels} left out, e.g. {alone[0].name}"]
 
 
