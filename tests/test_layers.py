@@ -191,12 +191,32 @@ def test_this_test_can_see_torch():
     assert loaded_by("taolite.nn.resnet")["torch"] in MODULES
 
 
-HEAVY = ("torch", "torchvision", "cv2", "onnx", "onnxruntime", "matplotlib", "PIL", "tensorboard", "safetensors.torch")
+HEAVY = (
+    "numpy",
+    "pydantic",
+    "torch",
+    "torchvision",
+    "cv2",
+    "onnx",
+    "onnxruntime",
+    "matplotlib",
+    "PIL",
+    "tensorboard",
+    "safetensors.torch",
+)
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["--help"], ["--version"], ["detectnet", "--help"], ["show", "--help"], ["jetson", "train.py", "--help"]],
+    [
+        [],
+        ["--help"],
+        ["--version"],
+        ["detectnet", "--help"],
+        ["ssd", "train", "--help"],
+        ["show", "--help"],
+        ["jetson", "train.py", "--help"],
+    ],
 )
 def test_help_answers_without_loading_anything_heavy(arguments):
     code = (

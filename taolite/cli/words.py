@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from taolite import events
-from taolite.tasks.base import FLAGS
 from taolite.wording import counted
 
 __all__ = ["Line", "lines", "looked"]
@@ -73,6 +72,8 @@ def _classes_missing(event: events.ClassesMissing) -> list[Line]:
 
 def _of(spec: str) -> str:
     """The name of a spec as the start of a message; "" for settings given by flags."""
+    from taolite.tasks.base import FLAGS
+
     return "" if spec == FLAGS else f"{spec}: "
 
 
