@@ -144,8 +144,8 @@ def test_classes_in_another_order_than_the_models_are_refused(place: Path, capsy
     assert inference(place) == 1
 
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "error: the model finds red, green, and the spec's target_classes are green, red; list the model's classes in "
-        "its order (output_map gives a class another name)"
+        "error: the model finds red, green, and the spec's target_classes are green, red; list them as the "
+        "model does (output_map renames a class in the results)"
     )
 
 

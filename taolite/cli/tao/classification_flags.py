@@ -71,7 +71,7 @@ def inference(parser: argparse.ArgumentParser) -> None:
     key_flag(parser)
     text = "spec that says whether pictures are cropped (default: as the model was trained)"
     add("-e", "--experiment_spec", metavar="SPEC", help=text)
-    add("-b", "--batch_size", type=int, metavar="N", help="pictures in a batch (default: that of SPEC, or 1)")
+    add("-b", "--batch_size", type=int, metavar="N", help="batch size (default: the batch size in SPEC, else 1)")
     add("-cm", "-c", "--classmap", metavar="FILE", help=_CHECKED)
     text = "folder for result.csv and images_annotated/ (default: result.csv in the folder of -d)"
     add("-r", "--results_dir", metavar="DIR", help=text)

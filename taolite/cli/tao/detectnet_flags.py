@@ -75,5 +75,5 @@ def inference(parser: argparse.ArgumentParser, *, deploy: bool = False) -> None:
     add("-r", "-o", "--results_dir", required=True, metavar="DIR", help=text)
     add("-m", "--model_path", required=deploy, metavar="MODEL", help="model (default: the one in SPEC)")
     key_flag(parser)
-    add("-b", "--batch_size", type=int, metavar="N", help="pictures in a batch (default: that of SPEC, or 1)")
+    add("-b", "--batch_size", type=int, metavar="N", help="batch size (default: the batch size in SPEC, else 1)")
     runtime_flag(parser)

@@ -70,5 +70,5 @@ def inference(parser: argparse.ArgumentParser) -> None:
     key_flag(parser)
     text = "least score of a box that is shown (default: 0.3)"
     add("-t", "--threshold", type=number(0, 1), default=0.3, metavar="T", help=text)
-    add("-b", "--batch_size", type=int, default=1, metavar="N", help="pictures in a batch (default: 1)")
+    add("-b", "--batch_size", type=int, default=1, metavar="N", help="batch size (default: 1)")
     runtime_flag(parser)

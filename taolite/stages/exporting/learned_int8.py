@@ -60,7 +60,9 @@ def prove_integers(network: torch.nn.Module, quantised: bytes) -> None:
             continue
         tensor = initializers.get(f"{path}.weight_quantized")
         if tensor is None:
-            raise ModelError(f"{path} was trained with an 8-bit kernel and is exported without; please report it")
+            raise ModelError(
+                f"layer {path} was trained with 8-bit weights, and the export has none for it; please report this"
+            )
         found, wanted = numpy_helper.to_array(tensor), kernel_integers(layer.weight).numpy()
         inner = (1, 2, 3)
         same_o = (found == wanted).all(inner) | (found == -wanted).all(inner) | ~found.any(inner)

@@ -79,7 +79,7 @@ def planned(model: Model, plan: InferencePlan | None) -> tuple[Model, Drawing]:
     if [name.lower() for name in plan.classes] != [name.lower() for name in model.classes]:
         raise ModelError(
             f"the model finds {', '.join(model.classes)}, and the spec's target_classes are "
-            f"{', '.join(plan.classes)}; list the model's classes in its order (output_map gives a class another name)"
+            f"{', '.join(plan.classes)}; list them as the model does (output_map renames a class in the results)"
         )
     if plan.channels != model.preprocessing.channels:
         raise ModelError(f"image_channels is {plan.channels}, and the model takes {model.preprocessing.channels}")
