@@ -25,6 +25,7 @@ __all__ = [
     "command_line",
     "mount_flag",
     "near",
+    "outside_flag",
     "pixels_flag",
     "positive",
     "whole",
@@ -205,6 +206,21 @@ class _MaxPixels(argparse.Action):
         from taolite.pictures import limit_pixels
 
         limit_pixels(int(str(values)))
+
+
+class _AllowOutside(argparse.Action):
+    """Takes effect as soon as it is parsed, for this process and those that it starts."""
+
+    def __call__(self, parser: object, namespace: object, values: object, option_string: str | None = None) -> None:
+        from taolite.formats.places import allow_outside
+
+        allow_outside()
+
+
+def outside_flag(add: Callable[..., argparse.Action]) -> None:
+    """Add --allow-outside with `add`, a parser's or a group's `add_argument`."""
+    text = "allow images that records and lists name outside their folder and its parent"
+    whole(add("--allow-outside", action=_AllowOutside, dest=argparse.SUPPRESS, nargs=0, help=text))
 
 
 def pixels_flag(add: Callable[..., argparse.Action]) -> None:

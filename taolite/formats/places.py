@@ -31,13 +31,17 @@ __all__ = [
     "is_file",
     "is_hidden",
     "label_texts",
+    "allow_outside",
+    "is_forbidden",
     "leads_outside",
+    "outside_allowed",
     "measure",
     "named_picture",
     "stem_of",
 ]
 
 LABEL_FOLDERS = ("annotations", "labels", "label_2", "label", "xml", "json")  # usual names of label folders
+_OUTSIDE_VARIABLE = "TAOLITE_ALLOW_OUTSIDE"
 _NO_LABELS = ("readme", "license", "requirements")  # first words of text files without labels that lie beside labels
 
 
@@ -101,6 +105,21 @@ def leads_outside(name: str) -> bool:
         depth += {"..": -1, ".": 0}.get(part, 1)
         lowest = min(lowest, depth)
     return lowest < -1 or (bool(parts) and re.fullmatch(r"//?|[A-Za-z]:", parts[0]) is not None)
+
+
+def outside_allowed() -> bool:
+    """Whether names in records and lists may lead outside: `--allow-outside`, or TAOLITE_ALLOW_OUTSIDE=1."""
+    return os.environ.get(_OUTSIDE_VARIABLE) == "1"
+
+
+def allow_outside() -> None:
+    """Allow names that lead outside, in this process and those that it starts."""
+    os.environ[_OUTSIDE_VARIABLE] = "1"
+
+
+def is_forbidden(name: str) -> bool:
+    """Whether a name from a record or list leads outside, and that is not allowed."""
+    return leads_outside(name) and not outside_allowed()
 
 
 def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:

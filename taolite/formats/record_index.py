@@ -22,6 +22,7 @@ from taolite.formats.index_file import (
     write_index,
 )
 from taolite.formats.packed import BLOCK, Block, PackedSamples, packed_blocks
+from taolite.formats.places import outside_allowed
 from taolite.formats.ranges import is_url
 from taolite.formats.tfrecord import Record
 from taolite.sample import Sample
@@ -36,7 +37,8 @@ def as_sample(record: Record) -> Sample:
 
 def record_samples(name: Path | str, *, made: Callable[[Record], Sample] = as_sample, kind: str = "") -> PackedSamples:
     """The samples of one record file or address, each `made` of its record. Another `made` than the usual has a `kind`
-    of index for itself. Raises PathError, DataError."""
+    of index for itself, and so have records whose names may lead outside. Raises PathError, DataError."""
+    kind = f"{kind}-outside" if outside_allowed() else kind
     bound, target = bound_to(str(name), with_content=_may_have_index(name, kind)), index_path(str(name), kind=kind)
     kept = read_index(target, bound, _samples)
     if kept is not None:

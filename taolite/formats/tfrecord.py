@@ -22,7 +22,7 @@ from taolite.files import open_atomic
 from taolite.formats.guard import guarded
 from taolite.formats.kitti import WORLD
 from taolite.formats.patterns import named
-from taolite.formats.places import leads_outside
+from taolite.formats.places import is_forbidden
 from taolite.formats.ranges import is_url, open_stream, version_of
 from taolite.formats.text import show
 from taolite.sample import Label
@@ -281,10 +281,10 @@ def _parse_record(payload: bytes, path: str, index: int) -> Record:
         raise DataError(f"{path}: record {index} has {reason}; was it made by DetectNet's dataset_convert?") from error
     except (ValueError, OverflowError) as error:  # a size that is a float, and not finite
         raise DataError(f"{path}: record {index} has a size that is no number of pixels; {_mend(path)}") from error
-    if leads_outside(frame_id):
+    if is_forbidden(frame_id):
         raise DataError(
             f"{path}: record {index} has the frame id {show(frame_id)}, which leads outside the image folder and its "
-            "parent; convert again, with a root_directory_path above the pictures"
+            "parent; convert again with a root_directory_path above the pictures, or allow it with --allow-outside"
         )
     rows = zip(names, *columns, strict=True)
     return Record(frame_id, size_hw, tuple(_label(name, values) for name, *values in rows), picture)

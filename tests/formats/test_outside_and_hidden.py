@@ -16,6 +16,9 @@ from taolite.cli.main import main
 from taolite.errors import DataError
 from taolite.formats.check import check
 from taolite.formats.folders import class_names, read_folders
+from taolite.formats.index_file import index_path
+from taolite.formats.packed import BLOCK
+from taolite.formats.record_index import record_samples
 from taolite.formats.tar_listing import list_tar
 from taolite.formats.text import show
 from taolite.formats.tfrecord import Record, read_records, write_records
@@ -108,8 +111,22 @@ def test_a_record_whose_frame_id_leads_outside_is_refused_by_its_number(tmp_path
 
     assert str(caught.value) == (
         f"{path}: record 2 has the frame id `{frame}`, which leads outside the image folder and its parent; convert "
-        "again, with a root_directory_path above the pictures"
+        "again with a root_directory_path above the pictures, or allow it with --allow-outside"
     )
+
+
+def test_records_that_lead_outside_are_read_where_that_is_allowed_and_their_index_is_not_used_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "records"
+    write_records(path, [Record("../../x/a", (8, 8), ())] * (BLOCK + 1))  # enough for an index
+
+    monkeypatch.setenv("TAOLITE_ALLOW_OUTSIDE", "1")
+    assert str(record_samples(path)[0].image) == "../../x/a"
+    assert index_path(str(path), kind="-outside").is_file()
+    monkeypatch.delenv("TAOLITE_ALLOW_OUTSIDE")
+    with pytest.raises(DataError, match="leads outside"):
+        record_samples(path)
 
 
 NOISE = {"._a.jpg": b"\x00\x05\x16\x07", ".DS_Store": b"\x00\x00\x00\x01Bud1", "__MACOSX/._a.jpg": b"\x00\x05\x16\x07"}

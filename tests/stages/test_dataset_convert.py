@@ -602,7 +602,7 @@ def test_a_coco_name_as_in_an_address_is_decoded_and_one_that_leads_outside_is_r
         dataset_convert(spec, tmp_path / "d")
     assert str(caught.value) == (
         f"{tmp_path}/train.json: image `../../../../etc/x.jpg` (id 7) leads outside {tmp_path} and its parent folder; "
-        "move it"
+        "move it, or add --allow-outside"
     )
 
 
@@ -612,7 +612,7 @@ def test_image_folders_and_frames_that_lead_outside_are_refused(tmp_path: Path):
         dataset_convert(kitti_spec(root, image_dir_name=f'"{root}/image_2"'), tmp_path / "k")
     assert str(caught.value) == (
         f"kitti_config.image_dir_name is '{root}/image_2', which leads outside root_directory_path and its parent "
-        "folder; choose a root_directory_path above the images"
+        "folder; choose a root_directory_path above the images, or add --allow-outside"
     )
 
     (root / "map.json").write_text('{"one": ["../../../a"]}')
@@ -620,7 +620,8 @@ def test_image_folders_and_frames_that_lead_outside_are_refused(tmp_path: Path):
     with pytest.raises(DataError) as caught:
         dataset_convert(spec, tmp_path / "k")
     assert str(caught.value) == (
-        f"{root}/map.json: the frame `../../../a` leads outside {root} and its parent folder; correct it"
+        f"{root}/map.json: the frame `../../../a` leads outside {root} and its parent folder; correct it, or "
+        "add --allow-outside"
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from taolite.cli import download, processes
 from taolite.cli.jetson import classification, classification_flags, ssd, ssd_flags
-from taolite.cli.parsing import JetsonParser, TaoParser, command_line
+from taolite.cli.parsing import JetsonParser, TaoParser, command_line, pixels_flag
 
 __all__ = ["configure", "parser_of", "takes"]
 
@@ -27,12 +27,14 @@ Run = Callable[[argparse.Namespace], int]
 
 @dataclass(frozen=True)
 class Program:
-    """One of these programs: its names, the usual one first; its flags; the function it runs; a line of help."""
+    """One of these programs: its names, the usual one first; its flags; the function it runs; a line of help; whether
+    it opens pictures."""
 
     names: tuple[str, ...]
     add_flags: Callable[[TaoParser], None]
     run: Run
     line: str
+    opens_pictures: bool = True
 
 
 def _looks(name: str) -> tuple[str, ...]:
@@ -52,6 +54,7 @@ PROGRAMS = (
         classification_flags.export,
         classification.run_export,
         "export a classifier to ONNX",
+        opens_pictures=False,
     ),
     Program(
         _looks("imagenet"),
@@ -66,7 +69,7 @@ PROGRAMS = (
         "train an SSD on VOC or Open Images data",
     ),
     Program(("eval_ssd.py", "ssd/eval_ssd.py"), ssd_flags.score, ssd.run_eval, "score an SSD: average precisions"),
-    Program(("ssd/onnx_export.py",), ssd_flags.export, ssd.run_export, "export an SSD to ONNX"),
+    Program(("ssd/onnx_export.py",), ssd_flags.export, ssd.run_export, "export an SSD to ONNX", opens_pictures=False),
     Program(
         _looks("detectnet"), ssd_flags.inference, ssd.run_inference, "find objects in pictures, a video or a camera"
     ),
@@ -81,6 +84,7 @@ PROGRAMS = (
         download.add_flags,
         download.run,
         "download Open Images pictures and boxes of some classes",
+        opens_pictures=False,
     ),
 )
 _EXPORTS = ("classification/onnx_export.py", "ssd/onnx_export.py")
@@ -121,6 +125,8 @@ def _sentence(line: str) -> str:
 
 def _fill(parser: Any, program: Program) -> None:
     program.add_flags(parser)
+    if program.opens_pictures:
+        pixels_flag(parser.add_argument)
     parser.set_defaults(run=program.run)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from taolite.cli import processes
-from taolite.cli.parsing import mount_flag, pixels_flag, without_effect
+from taolite.cli.parsing import mount_flag, outside_flag, pixels_flag, without_effect
 from taolite.engines import runtimes
 from taolite.errors import UsageError
 
@@ -64,6 +64,7 @@ def _output(add: processes.Add, *, verbosity: bool = True) -> None:
     add(*names, action="store_true", help="print a line of progress every second (default: every 15 seconds)")
     mount_flag(add)
     pixels_flag(add)
+    outside_flag(add)
 
 
 def key_flag(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from taolite.events import Listener, Notice
 from taolite.formats import coco
 from taolite.formats.findings import Findings
 from taolite.formats.photo import decodes
-from taolite.formats.places import is_file, leads_outside
+from taolite.formats.places import is_file, is_forbidden
 from taolite.formats.text import show
 from taolite.formats.tfrecord import Record
 from taolite.sample import Label
@@ -125,9 +125,9 @@ class _CocoFrames:
         """The path of an image below the root. `%20` and the like are decoded where a file of the decoded name exists.
         None where the image is missing or outside the root."""
         fold = self.fold
-        if leads_outside(str(PurePosixPath(fold.folder, file_name))):
-            text = f"image {show(file_name)} (id {image_id}) leads outside {fold.root} and its parent folder; move it"
-            findings.error("outside-path", fold.path, text)
+        if is_forbidden(str(PurePosixPath(fold.folder, file_name))):
+            text = f"image {show(file_name)} (id {image_id}) leads outside {fold.root} and its parent folder"
+            findings.error("outside-path", fold.path, f"{text}; move it, or add --allow-outside")
             return None
         for spelled in dict.fromkeys((file_name, unquote(file_name))):
             name = PurePosixPath(fold.folder, spelled)

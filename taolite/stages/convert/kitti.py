@@ -17,7 +17,7 @@ from taolite.events import Listener, Notice
 from taolite.formats import kitti
 from taolite.formats.findings import SHOWN, Findings, problems_error
 from taolite.formats.photo import decodes
-from taolite.formats.places import is_file, is_hidden, leads_outside, measure
+from taolite.formats.places import is_file, is_forbidden, is_hidden, measure
 from taolite.formats.text import read_json, read_whole, show
 from taolite.formats.tfrecord import Record
 from taolite.pictures import EXTENSIONS
@@ -75,9 +75,12 @@ class KittiSource:
         for folder, name in ((self._images, "image_dir_name"), (self._labels, "label_dir_name")):
             if not folder.is_dir():
                 raise PathError(f"{folder}: no such folder (kitti_config.{name}); correct the spec or a mount")
-        if leads_outside(config.image_dir_name):
+        if is_forbidden(config.image_dir_name):
             text = f"{config.image_dir_name!r}, which leads outside root_directory_path and its parent folder"
-            raise UsageError(f"kitti_config.image_dir_name is {text}; choose a root_directory_path above the images")
+            raise UsageError(
+                f"kitti_config.image_dir_name is {text}; choose a root_directory_path above the images, "
+                "or add --allow-outside"
+            )
         for name in ("point_clouds_dir", "calibrations_dir"):
             if getattr(config, name):
                 listener(Notice(f"kitti_config.{name} is ignored: no network here takes point clouds", "warning"))
@@ -136,10 +139,10 @@ class KittiSource:
         frames = Counter(frame for names in table.values() for frame in names)
         if not frames:
             raise DataError(f"{path}: it names no frame")
-        outside = [frame for frame in frames if leads_outside(str(PurePosixPath(self._config.image_dir_name, frame)))]
+        outside = [frame for frame in frames if is_forbidden(str(PurePosixPath(self._config.image_dir_name, frame)))]
         if outside:
-            text = f"the frame {show(outside[0])} leads outside {self.root} and its parent folder; correct it"
-            raise DataError(f"{path}: {text}")
+            text = f"the frame {show(outside[0])} leads outside {self.root} and its parent folder"
+            raise DataError(f"{path}: {text}; correct it, or add --allow-outside")
         first = next(iter(frames))
         if not is_file(self._images / f"{first}{self._extension}"):
             there = [suffix for suffix in _SPELLINGS if is_file(self._images / f"{first}{suffix}")]

@@ -10,6 +10,7 @@ import pytest
 from taolite.cli.jetson import front
 from taolite.cli.jetson.forms import CAMERA, place
 from taolite.cli.main import main, parser_for
+from taolite.pictures import max_pixels
 
 
 def parsed(*words: str) -> argparse.Namespace:
@@ -161,3 +162,11 @@ def test_a_model_that_would_be_downloaded_is_refused_with_the_way_out(capsys: py
         "taolite jetson detectnet: error: argument --network: ssd-mobilenet-v2: taolite downloads no models; give "
         "--model FILE and --labels FILE",
     ]
+
+
+def test_programs_that_open_pictures_have_a_limit_of_pixels_that_can_be_raised(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TAOLITE_MAX_PIXELS", "1")  # restored afterwards, whatever the flag sets
+
+    parsed("imagenet", "--model=m.onnx", "--max-pixels=500", "a.jpg")
+
+    assert max_pixels() == 500

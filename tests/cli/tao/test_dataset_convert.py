@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from taolite.cli.main import main
 from taolite.formats.tfrecord import Record, read_records
@@ -187,3 +188,24 @@ def test_a_cap_that_leaves_nothing_says_so(lidar: tuple[Path, dict[str, list[str
 
     assert said[-1] == f"error: {root}: no image is left to write; is sample_modifier_config too strict?"
     assert not (root / "records").exists()
+
+
+def test_pictures_far_outside_the_root_are_converted_where_that_is_allowed(
+    tmp_path: Path, convert: Convert, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TAOLITE_ALLOW_OUTSIDE", "")  # restored afterwards, whatever the flag sets
+    (tmp_path / "pictures").mkdir()
+    root = tmp_path / "one" / "two" / "root"
+    (root / "labels").mkdir(parents=True)
+    for name in ("a", "b"):
+        Image.new("RGB", (8, 8)).save(tmp_path / "pictures" / f"{name}.jpg")
+        (root / "labels" / f"{name}.txt").write_text("cat 0 0 0 1 1 4 4 0 0 0 0 0 0 0\n")
+    folders = 'image_dir_name: "../../../pictures" label_dir_name: "labels" image_extension: ".jpg"'
+    spec = f'kitti_config {{ root_directory_path: "{root}" {folders} partition_mode: "random" num_partitions: 2 }}'
+
+    said = convert(spec, code=1)
+    convert(spec, "--allow-outside")
+
+    assert said[-1].endswith("choose a root_directory_path above the images, or add --allow-outside")
+    frames = sorted(record.frame_id for fold in records_of(tmp_path) for record in fold)
+    assert frames == ["../../../pictures/a", "../../../pictures/b"]
