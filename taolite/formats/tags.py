@@ -19,6 +19,7 @@ from taolite.formats.places import measure
 from taolite.formats.reading import read
 from taolite.formats.text import number, read_whole, show
 from taolite.sample import Sample
+from taolite.wording import counted
 
 __all__ = ["VOC_CLASSES", "read_nuswide", "read_voc_tags", "tagged"]
 
@@ -53,7 +54,7 @@ def read_voc_tags(
     for sample in samples:
         for label in sample.labels:
             if label.name not in classes:
-                text = f"{show(label.name)} is none of the {len(classes)} classes"
+                text = f"{show(label.name)} is none of the {counted(len(classes), 'class', 'classes')}"
                 findings.error("unknown-class", sample.source or sample.image, text, line=label.line)
     if findings.errors:
         raise problems_error(root, findings.errors)

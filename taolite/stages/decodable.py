@@ -10,6 +10,7 @@ from taolite.data.examples import Examples
 from taolite.dist.world import ALONE, World
 from taolite.errors import DataError
 from taolite.events import Listener, Notice, Progress, silent
+from taolite.wording import counted
 
 __all__ = ["decodable"]
 
@@ -29,7 +30,7 @@ def decodable(
     if not broken:
         return list(splits.values())
     if not skip_corrupt:
-        count = "1 picture" if len(broken) == 1 else f"{len(broken)} pictures"
+        count = counted(len(broken), "picture")
         rows = "".join(f"\n  {row}" for row in listed(broken))
         raise DataError(f"{count} cannot be decoded; replace or remove what is listed, or add --skip-corrupt:{rows}")
     for why in listed(broken):

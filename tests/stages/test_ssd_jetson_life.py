@@ -303,7 +303,7 @@ def test_an_onnx_of_pytorch_ssd_s_runs_with_its_labels_file_and_not_without(
     with pytest.raises(DataError, match="finds 2 classes and does not say which, and no labels are given"):
         front("inference", f"--model={tmp_path}/silent.onnx", *picture)
     (tmp_path / "one.txt").write_text("BACKGROUND\nsquare\n")
-    with pytest.raises(DataError, match=r"and 1 labels are given; give its labels\.txt"):
+    with pytest.raises(DataError, match=r"and 1 label is given; give its labels\.txt"):
         front("inference", f"--model={tmp_path}/silent.onnx", f"--labels={tmp_path}/one.txt", *picture)
 
 

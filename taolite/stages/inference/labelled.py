@@ -23,6 +23,7 @@ from taolite.media.overlay import Colour
 from taolite.preprocessing import Preprocessing
 from taolite.stages.inference.models import Model, open_model
 from taolite.tasks.ssd.foreign import foreign_onnx
+from taolite.wording import counted
 
 __all__ = ["open_classifier", "open_detector", "read_colours"]
 
@@ -84,7 +85,7 @@ def _from_train_py(path: Path, onnx: bytes, names: Names | None) -> OnnxMeta:
     ((_, shape),) = signature.inputs.items()
     outputs = list(signature.outputs.values())
     if names is None or len(shape) != 4 or len(outputs) != 1 or outputs[0][-1] != len(names):
-        found = "no labels are given" if names is None else f"{len(names)} labels are given, it gives {outputs}"
+        found = "no labels are given" if names is None else f"{_given(names)}, it gives {outputs}"
         raise DataError(f"{path} does not say its classes, and {found}; give its labels.txt with --labels")
     prep = Preprocessing((shape[2], shape[3]), 3, fit="cover", offsets=_MEAN, stds=_STD)
     return OnnxMeta("classification", names, prep, {"top": 1})
@@ -99,10 +100,15 @@ def _from_pytorch_ssd(path: Path, onnx: bytes, names: Names | None) -> OnnxMeta:
         raise DataError(f"{path} is no model of ours, and none of pytorch-ssd's either: it gives no scores and boxes")
     if names is None or scores[-1] != len(names) + 1:
         count = scores[-1] - 1
-        given = "no labels are given" if names is None else f"{len(names)} labels are given"
-        raise DataError(f"{path} finds {count} classes and does not say which, and {given}; give its labels.txt")
+        given = "no labels are given" if names is None else _given(names)
+        found = f"{path} finds {counted(count, 'class', 'classes')} and does not say which"
+        raise DataError(f"{found}, and {given}; give its labels.txt")
     preprocessing, decoding = foreign_onnx((shape[2], shape[3]), priors=scores[1])
     return OnnxMeta("ssd", names, preprocessing, decoding)
+
+
+def _given(names: Names) -> str:
+    return "1 label is given" if len(names) == 1 else f"{len(names)} labels are given"
 
 
 def _imagenet_labels(path: Path) -> Names:
@@ -126,5 +132,6 @@ def read_colours(path: Path, classes: Sequence[str]) -> dict[str, Colour]:
                 f"{path}: colour {number} is `{' '.join(words)}`; it needs three or four numbers of 0 to 255"
             )
     if len(lines) != len(classes) + 1:
-        raise DataError(f"{path} has {len(lines)} colours; BACKGROUND and {len(classes)} classes need one each")
+        wanted = f"BACKGROUND and {counted(len(classes), 'class', 'classes')} need one each"
+        raise DataError(f"{path} has {counted(len(lines), 'colour')}; {wanted}")
     return {name: (int(r), int(g), int(b)) for name, (r, g, b, *_) in zip(classes, lines[1:], strict=True)}

@@ -31,6 +31,7 @@ from taolite.tasks.classification.model import (
 )
 from taolite.tasks.classification.spec import ClassificationSpec
 from taolite.tasks.classification.use import USE
+from taolite.wording import counted
 
 __all__ = ["begin"]
 
@@ -77,7 +78,7 @@ def begin(
     network = _fresh_tao(spec, len(classes), preferred_graph(weights))
     report = load_weights(network.backbone, weights)
     _adapt(network, preprocessing)
-    loaded = f"{path}: {len(report.loaded)} layers loaded into the {network.backbone.graph} graph"
+    loaded = f"{path}: {counted(len(report.loaded), 'layer')} loaded into the {network.backbone.graph} graph"
     skipped = tuple(f"{path}: layer {layer} skipped: {why}" for layer, why in report.skipped.items())
     fresh = (f"begin at random: {', '.join(report.fresh)}",) if report.fresh else ()
     parent = fingerprint(weights.tensors)
@@ -92,7 +93,7 @@ def _torchvisions(asked: _Asked, path: str) -> Begun[Classifier]:
     state = read_state_dict(path)
     network = _fresh_torchvision(asked.spec, len(asked.classes))
     report = load_state_dict(network.body, state)
-    notices = [f"using pre-trained model '{network.name}' ({path}: {len(report.loaded)} layers)"]
+    notices = [f"using pre-trained model '{network.name}' ({path}: {counted(len(report.loaded), 'layer')})"]
     before = tuple(state.facts.get("classes") or ())
     if before and before != asked.classes and not report.skipped:
         network.renew_head(len(asked.classes))

@@ -53,7 +53,7 @@ def _float_or_loaded(spec: DetectNetSpec, *, resolve: Resolve, key: Key | None) 
         )
     network = _fresh(spec, preferred_graph(weights))
     report = load_weights(network.backbone, weights)
-    text = f"{path}: {len(report.loaded)} layers loaded into the {network.backbone.graph} graph"
+    text = f"{path}: {counted(len(report.loaded), 'layer')} loaded into the {network.backbone.graph} graph"
     if report.fresh:
         some = ", ".join(report.fresh[:3]) + (", ..." if len(report.fresh) > 3 else "")
         text += f"; {len(report.fresh)} begin at random ({some}). A pruned model needs load_graph: true"

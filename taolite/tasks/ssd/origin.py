@@ -22,6 +22,7 @@ from taolite.tasks.ssd.model import Ssd, boxes_per_cell, build, build_ssd, freez
 from taolite.tasks.ssd.plan import SsdPlan
 from taolite.tasks.ssd.use import USE
 from taolite.tasks.ssd.weights import Extent, load_start, read_start
+from taolite.wording import counted
 
 __all__ = ["begin"]
 
@@ -58,7 +59,7 @@ def _begin(plan: SsdPlan, *, resolve: Resolve, key: Key | None) -> Begun[Ssd]:
     if network.normalises and plan.preprocessing.bgr:
         swap_colours(network)
     set_input(network, plan.preprocessing)
-    loaded = f"{path}: {len(report.loaded)} layers loaded into the {network.backbone.graph} graph"
+    loaded = f"{path}: {counted(len(report.loaded), 'layer')} loaded into the {network.backbone.graph} graph"
     fresh = (f"begin at random: {', '.join(report.fresh)}",) if report.fresh else ()
     return Begun(network, (loaded, *fresh), parent=fingerprint(weights.tensors))
 
