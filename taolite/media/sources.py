@@ -27,13 +27,14 @@ _NO_CAMERA_RATE = 30.0  # frames a second, where a camera does not say
 
 
 class Frame(NamedTuple):
-    """One picture: a file name to keep it under, (H, W, 3) uint8 RGB, its number from 0, and the file it is from
-    (None for frames of videos and cameras)."""
+    """One picture: a file name to keep it under, (H, W, 3) uint8 RGB, its number from 0, the file it is from (None for
+    frames of videos and cameras), and its time in seconds from the start (None where there is none)."""
 
     name: str
     image_hwc: NDArray[np.uint8]
     number: int
     path: Path | None = None
+    time_s: float | None = None
 
 
 @dataclass(frozen=True)
