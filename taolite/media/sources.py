@@ -1,4 +1,4 @@
-"""Where pictures come from: one file, a folder, a pattern, a video, a camera; all of them give frames.
+"""Where pictures come from: one file, a folder, a pattern, a video, a camera, a stream; all of them give frames.
 
 A folder is read by name, and below where that is asked for. Pictures turn upright by their EXIF tag. OpenCV is
 imported when a video or camera is opened, Pillow when a picture is.
@@ -17,23 +17,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.errors import DataError, PathError
+from taolite.events import Listener, silent
 from taolite.formats.places import is_hidden
 from taolite.pictures import EXTENSIONS, read_rgb
 
-__all__ = ["Frame", "Source", "open_source"]
+__all__ = ["Flip", "Frame", "InputOptions", "Source", "open_source"]
+
+Flip = Literal[
+    "none",
+    "counterclockwise",
+    "rotate-180",
+    "clockwise",
+    "horizontal",
+    "vertical",
+    "upper-right-diagonal",
+    "upper-left-diagonal",
+]
+"""How frames are turned or mirrored, in jetson-inference's words (reference/jetson_workflows.md 11.2)."""
 
 _CAMERA = re.compile(r"(?:/dev/video)?(\d+)")
 _NO_CAMERA_RATE = 30.0  # frames a second, where a camera does not say
 
 
+@dataclass(frozen=True)
+class InputOptions:
+    """How a source is read.
+
+    Attributes:
+        size_hw: (height, width) in pixels, before the flip: asked of a camera; frames of videos and streams are scaled
+            to it. Pictures keep their size.
+        rate: frames a second: asked of a camera; videos and streams are thinned to it.
+        flip: applied to every frame, pictures too.
+        loop: further passes over pictures or a video file; -1 is without an end.
+        codec: of a raw stream (`rtp://`), as "h264"; other sources say it themselves.
+        latency_ms: how long packets of a network stream are waited for, to put them in order.
+        give_up_s: seconds after which a lost camera or stream that did not come back is an error.
+    """
+
+    size_hw: tuple[int, int] | None = None
+    rate: float | None = None
+    flip: Flip = "none"
+    loop: int = 0
+    codec: str | None = None
+    latency_ms: int = 10
+    give_up_s: float = 60.0
+
+
 class Frame(NamedTuple):
     """One picture: a file name to keep it under, (H, W, 3) uint8 RGB, its number from 0, and the file it is from
-    (None for frames of videos and cameras)."""
+    (None for frames of videos and cameras). `time_s`: seconds from the start of a video, or since a camera or stream
+    was opened; None for pictures."""
 
     name: str
     image_hwc: NDArray[np.uint8]
     number: int
     path: Path | None = None
+    time_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,12 +84,22 @@ class Source:
     that cannot be read, which are then left out; without it the first of them raises DataError.
     """
 
-    kind: Literal["pictures", "video", "camera"]
+    kind: Literal["pictures", "video", "camera", "stream"]
     place: str
     paths: tuple[Path, ...] = ()
     total: int | None = None
     fps: float | None = None
     on_unreadable: Callable[[str], None] | None = None
+    options: InputOptions = InputOptions()
+    listener: Listener = silent
+
+    @property
+    def is_live(self) -> bool:
+        """Whether frames come in their own time, so that a slow reader misses some: a camera or a stream."""
+        return self.kind in ("camera", "stream")
+
+    def stop(self) -> None:
+        """End a running iteration soon; another thread calls this. Waiting for a lost camera ends too."""
 
     def __iter__(self) -> Iterator[Frame]:
         return self._pictures() if self.kind == "pictures" else self._stream()
@@ -86,7 +135,12 @@ class Source:
 
 
 def open_source(
-    place: str | Path | int, *, below: bool = False, on_unreadable: Callable[[str], None] | None = None
+    place: str | Path | int | None,
+    *,
+    below: bool = False,
+    options: InputOptions = InputOptions(),
+    on_unreadable: Callable[[str], None] | None = None,
+    listener: Listener = silent,
 ) -> Source:
     """What `place` names: a picture, a folder, a pattern (`photos/*.jpg`), a video, a camera (`/dev/video0`, `0`).
 
@@ -99,7 +153,8 @@ def open_source(
         PathError: nothing is there, a folder without pictures, or a camera that cannot be opened.
         DataError: a file that is neither a picture nor a video.
     """
-    text, path = str(place), Path(place if not isinstance(place, int) else str(place))
+    text = "/dev/video0" if place in ("", None) else str(place)
+    path = Path(text)
     if path.is_dir():
         children = path.rglob("*") if below else path.iterdir()
         shown = (child for child in children if not any(map(is_hidden, child.relative_to(path).parts)))

@@ -12,7 +12,7 @@ from PIL import Image
 from taolite.errors import DataError, UsageError
 from taolite.media import open_source
 from taolite.media.gif import GifFile
-from taolite.media.output import Output
+from taolite.media.output import OutputOptions, open_output, open_outputs
 from taolite.media.sinks import VideoFile, open_video
 
 WAY_OUT = "give a folder, a picture (out.jpg, out_%i.jpg) or a video (.mp4 .m4v .mov .mkv .avi .gif)"
@@ -41,11 +41,11 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def written(place: Path, output: Path) -> set[Path]:
+def written(place: Path, output: Path | str) -> set[Path]:
     """What appears at `output` for the frames of `place`."""
     source = open_source(place)
     with ExitStack() as stack:
-        out = Output(output, source, stack)
+        out = open_output(output, source, stack)
         return {out.write(frame, frame.image_hwc) for frame in source}
 
 
@@ -84,6 +84,40 @@ def test_a_pattern_counts_from_0(photos, tmp_path):
     assert written(photos, tmp_path / "out_%03d.jpg") == {tmp_path / "out_000.jpg", tmp_path / "out_001.jpg"}
 
 
+def test_a_star_counts_as_well(photos, tmp_path):
+    assert written(photos, tmp_path / "out_*.jpg") == {tmp_path / "out_0.jpg", tmp_path / "out_1.jpg"}
+
+
+def test_an_address_of_a_file_is_its_path(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    assert written(photos, f"file://{tmp_path}/made/%i.png") == {tmp_path / "made/0.png", tmp_path / "made/1.png"}
+    assert written(photos, "file://here") == {Path("here/0.png"), Path("here/1.png")}
+
+
+def test_without_a_window_its_frames_go_nowhere(photos, tmp_path):
+    source = open_source(photos)
+    before = set(tmp_path.rglob("*"))
+
+    with ExitStack() as stack:
+        for place, options in (("display://0", OutputOptions(headless=True)), ("", OutputOptions())):
+            out = open_output(place, source, stack, options=options)
+            assert [out.write(frame, frame.image_hwc) for frame in source] == [None, None]
+            assert (out.is_open, out.lost) == (True, 0)
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_several_outputs_get_every_frame(video, tmp_path):
+    source = open_source(video)
+    with ExitStack() as stack:
+        out = open_outputs(["", tmp_path / "a.gif", tmp_path / "b_%i.png"], source, stack)
+        paths = {out.write(frame, frame.image_hwc) for frame in source}
+
+    assert (paths, out.is_open, out.lost) == ({tmp_path / "a.gif"}, True, 0)
+    assert open_source(tmp_path / "a.gif").total == 5
+    assert sorted(path.name for path in tmp_path.glob("b_*")) == [f"b_{number}.png" for number in range(5)]
+
+
 def test_one_file_for_several_pictures_is_refused(photos, tmp_path):
     with pytest.raises(DataError) as caught:
         written(photos, tmp_path / "out.jpg")
@@ -101,7 +135,6 @@ def test_one_file_for_several_pictures_is_refused(photos, tmp_path):
         ("rtp://10.0.0.2:1234", f"rtp://10.0.0.2:1234: taolite sends no video over the network; {WAY_OUT}"),
         ("rtsp://@:8554/out", f"rtsp://@:8554/out: taolite sends no video over the network; {WAY_OUT}"),
         ("WebRTC://@:8554/out", f"webrtc://@:8554/out: taolite sends no video over the network; {WAY_OUT}"),
-        ("file:///a/out.mp4", "file://a/out.mp4: give the path alone, without file://"),
         ("out.webm", f"out.webm: .webm is not a kind of video that is written here; {WAY_OUT}"),
     ],
 )
@@ -110,7 +143,7 @@ def test_windows_streams_and_other_kinds_are_no_folders(photos, tmp_path, monkey
     before = set(tmp_path.iterdir())
 
     with pytest.raises(UsageError) as caught:
-        written(photos, Path(output))
+        written(photos, output)
 
     assert str(caught.value) == message
     assert set(tmp_path.iterdir()) == before

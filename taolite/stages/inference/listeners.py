@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from taolite.events import Listener, Notice, silent
 from taolite.files import sync_folder, write_text
 from taolite.media.fonts import font_warning
-from taolite.media.output import Output
+from taolite.media.output import open_output
 from taolite.media.overlay import Colour, draw_detections, palette
 from taolite.media.sinks import KittiFolder, PictureFolder, VideoFile
 from taolite.media.sources import Source
@@ -99,7 +99,7 @@ def annotated_folder(
 
 def annotated_output(output: Path, source: Source, drawing: Drawing, stack: ExitStack) -> SeenListener:
     """Write annotated frames to any output that jetson-inference accepts; see `taolite.media.output`."""
-    writer = Output(output, source, stack)
+    writer = open_output(output, source, stack)
     return lambda seen: writer.write(seen.frame, drawing.draw(seen))
 
 
