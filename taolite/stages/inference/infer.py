@@ -41,8 +41,8 @@ def infer(
     batch_size: int = 1,
     listener: Listener = silent,
 ) -> InferReport:
-    """Run the model on every frame of `source`, `batch_size` at once, and pass each to every listener. Of a camera, only
-    the newest frame is taken. Counts the detections that `drawing` shows.
+    """Run the model on every frame of `source`, `batch_size` at once, and pass each to every listener. A live source
+    gives only its newest frame. Counts the detections that `drawing` shows.
 
     Raises DataError, ModelError, StorageError, UsageError.
     """
