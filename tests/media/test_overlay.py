@@ -137,9 +137,9 @@ def test_what_is_said_of_the_whole_picture_stands_at_its_top_left_and_objects_ke
 CAT = Detection("cat", (100.0, 80.0, 220.0, 180.0), 0.9, track=3)
 
 
-def drawn(*parts, alpha=120, marks=Marks(), found=(CAT,)):
+def drawn(*parts, alpha=120, marks=None, found=(CAT,)):
     overlay = Overlay(frozenset(parts), alpha)
-    return draw_detections(plain(), found, {"cat": RED}, overlay=overlay, marks=marks)
+    return draw_detections(plain(), found, {"cat": RED}, overlay=overlay, marks=marks or Marks())
 
 
 def test_only_the_asked_parts_are_drawn():
@@ -172,7 +172,7 @@ def test_counting_lines_trails_and_the_rate_are_drawn():
 
     trail = Marks(trails={3: [(10.0, 200.0), (60.0, 200.0)], 4: [(10.0, 220.0), (60.0, 220.0)]})
     way = drawn("trails", marks=trail)
-    assert way[200, 30].tolist() == list(RED)
+    assert (np.abs(way[200, 15:55].astype(int) - RED) < 15).all()
     assert (way[215:] == GREY).all()  # track 4 is not in the picture
     assert (drawn(marks=trail) == GREY).all()
 
