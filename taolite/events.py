@@ -33,6 +33,7 @@ __all__ = [
     "CostStuck",
     "Cutting",
     "DataFound",
+    "Downloading",
     "EngineBuilt",
     "EngineReplaced",
     "ExportOlder",
@@ -356,6 +357,14 @@ class ExportOlder:
 
 
 @dataclass(frozen=True)
+class Downloading:
+    """A file is being downloaded from `url` to `path`."""
+
+    url: str
+    path: Path
+
+
+@dataclass(frozen=True)
 class EngineReplaced:
     """The exported model `source` runs instead of the engine file `engine`, or, where that is None, of an engine still
     to be built. The reason: `runtime` was asked for, or, where that is None, there is no GPU here."""
@@ -404,6 +413,7 @@ Event: TypeAlias = (
     | ClassesUnnamed
     | BuilderWarned
     | CacheUnused
+    | Downloading
     | EngineReplaced
     | ExportOlder
     | EngineBuilt

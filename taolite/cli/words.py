@@ -176,6 +176,7 @@ _WORDS: dict[type, Callable[[Any], list[Line]]] = {
     ],
     events.BuilderWarned: lambda e: [Line(f"{e.backend} {e.version}: {e.text}", True)],
     events.CacheUnused: _cache_unused,
+    events.Downloading: lambda e: [Line(f"downloading {e.url} to {e.path}")],
     events.EngineReplaced: _engine_replaced,
     events.ExportOlder: lambda e: [
         Line(f"{e.export} is older than {e.newer} beside it; if it was made from that model, export it again", True)
