@@ -24,7 +24,7 @@ __all__ = ["TRACKERS", "Tracker", "open_tracker"]
 TRACKERS = ("bytetrack",)
 """Names that `open_tracker` takes."""
 
-_SECOND = 1_000_000_000  # nanoseconds
+_SECOND = 1_000_000_000  # nanoseconds; the library counts in them, and one frame is one second of its clock
 
 
 class Tracker(Protocol):
@@ -43,8 +43,8 @@ class Tracker(Protocol):
         Returns:
             In the order of `found`: all detections at or above the display threshold, and those below it that go on
             with a known object. `track` is the object's number. It is None for an object that was not yet seen in
-            enough frames, and for a detection without a box. Numbers start from 1, and no number is used again. A
-            number never changes its class.
+            enough frames, and for a detection without a box, or whose box has no area. Numbers start from 1. No number
+            is used again, and none changes its class.
         """
         ...
 
@@ -88,7 +88,7 @@ def open_tracker(
 
 @dataclass
 class _Object:
-    """One object: frames in a row in which it was seen, the last of them, and its number, if it has one."""
+    """One object: how many frames in a row it was seen in, the last of them, and its number, if it has one."""
 
     row: int
     last: int
@@ -96,7 +96,8 @@ class _Object:
 
 
 class _ByteTrack:
-    """EdgeFirst's ByteTrack, one for each class. Scores only say which pass a box belongs to."""
+    """EdgeFirst's ByteTrack, one for each class, so that an object keeps its class. It is told of a score only whether
+    the box is at or above the threshold: scores of a DetectNet have no upper limit."""
 
     def __init__(
         self, threshold: float | Mapping[str, float], min_frames: int, drop_frames: int, overlap: float
@@ -104,10 +105,10 @@ class _ByteTrack:
         from edgefirst.tracker import ByteTrack
 
         self._threshold, self._min_frames = threshold, min_frames
-        lifespan = drop_frames * _SECOND
+        self._drop_frames = drop_frames
         self._trackers: defaultdict[str, Any] = defaultdict(
-            lambda: ByteTrack(high_conf=0.5, iou=overlap, lifespan_ns=lifespan)
-        )
+            lambda: ByteTrack(high_conf=0.5, iou=overlap, update=1.0, lifespan_ns=drop_frames * _SECOND)
+        )  # update: 1 is a plain Kalman filter; the library's 0.25 loses fast objects (docs/decisions/0007-tracking.md)
         self._objects: dict[str, _Object] = {}
         self._frame = 0
         self._numbers = 0
@@ -118,8 +119,11 @@ class _ByteTrack:
         tracks: dict[int, int | None] = {}
         by_class: defaultdict[str, list[int]] = defaultdict(list, {name: [] for name in self._trackers})
         for index, one in enumerate(found):
-            if one.box is not None:
+            if one.box is not None and _has_area(one.box):
                 by_class[one.name].append(index)
+        self._objects = {
+            uuid: one for uuid, one in self._objects.items() if one.last >= self._frame - 1 - self._drop_frames
+        }
         for name, indices in by_class.items():
             tracks.update(self._update_class(name, indices, found))
         return [
@@ -138,7 +142,8 @@ class _ByteTrack:
         boxes = np.array([found[index].box for index in indices], np.float32).reshape(-1, 4)
         scores = np.array([self._is_high(found[index]) for index in indices], np.float32)
         tracker = self._trackers[name]
-        infos = tracker.update(boxes, scores, np.zeros(len(indices), np.uintp), self._frame * _SECOND)
+        labels = np.zeros(len(indices), np.uintp)  # without effect
+        infos = tracker.update(boxes, scores, labels, self._frame * _SECOND)
         return {index: self._seen(info.uuid) for index, info in zip(indices, infos, strict=True) if info is not None}
 
     def _seen(self, uuid: str) -> int | None:
@@ -150,3 +155,9 @@ class _ByteTrack:
             self._numbers += 1
             known.number = self._numbers
         return known.number
+
+
+def _has_area(box: tuple[float, float, float, float]) -> bool:
+    """Whether it can be matched; a box that is not finite would disturb the others."""
+    x1, y1, x2, y2 = box
+    return math.isfinite((x2 - x1) * (y2 - y1)) and x2 > x1 and y2 > y1
