@@ -26,6 +26,7 @@ EXTRA_OF = {
     "clearml": "clearml",
     "mlflow": "mlflow",
     "labelme": "annotate",
+    "edgefirst": "track",
     "skimage": "demo",
     "av": "video",
 }

@@ -20,7 +20,7 @@ LEVELS = (
         *("quiet", "onnxfile", "extras", "wording"),
     },
     {"spec", "formats", "artifacts", "workspace"},
-    {"nn", "data", "metrics", "pruning", "quant", "dist", "engines", "media", "sinks"},
+    {"nn", "data", "metrics", "pruning", "quant", "dist", "engines", "media", "sinks", "tracking"},
     {"tasks", "report"},
     {"stages"},
     {"api"},
@@ -35,7 +35,7 @@ TORCH_FREE = (
     *(f"taolite.{name}{tail}" for name in (*LEVELS[0], *LEVELS[1]) for tail in ("", ".*")),
     *(
         f"taolite.{name}{tail}"
-        for name in ("engines", "media", "metrics", "quant", "report", "cli")
+        for name in ("engines", "media", "metrics", "quant", "report", "tracking", "cli")
         for tail in ("", ".*")
     ),
     *(f"taolite.tasks.{name}" for name in ("base", "found", "registry", "*.spec", "*.decode", "*.use")),

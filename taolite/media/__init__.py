@@ -1,7 +1,8 @@
 """Pictures in, pictures out: sources (files, folders, videos, cameras), sinks, and boxes drawn on images. No torch."""
 
 from taolite.media.output import Output, OutputOptions, open_output, open_outputs
-from taolite.media.overlay import Colour, contact_sheet, draw_boxes, palette
+from taolite.media.overlay import Colour, draw_boxes, palette
+from taolite.media.sheet import contact_sheet
 from taolite.media.sinks import KittiFolder, PictureFolder, VideoFile, format_detection, open_video
 from taolite.media.sources import Flip, Frame, InputOptions, Source, open_source
 
