@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from taolite.errors import UsageError
+from taolite.errors import TaoliteError, UsageError
+from taolite.extras import missing
 from taolite.jetson import detection
 from taolite.jetson.image import Array, as_format, format_of, rgb_of
+from taolite.jetson.log import Log
 from taolite.jetson.network import Network, flags
 from taolite.media.overlay import PARTS, Overlay, draw_detections, palette
 from taolite.sample import Detection as Found
@@ -20,6 +22,7 @@ from taolite.stages.inference.labelled import read_colours
 
 __all__ = ["detectNet"]
 
+_TRACKING = (3, 15, 0.2)  # frames, frames, IoU
 _USUAL = "box,labels,conf"
 _NAMES = {"boxes": "box", "label": "labels", "line": "lines", "confidence": "conf", "track": "tracking"}
 
@@ -68,6 +71,7 @@ class detectNet(Network):
         self._colours = dict(zip(classes, palette(len(classes)), strict=True))
         if colors:
             self._colours |= read_colours(Path(colors).expanduser(), classes)
+        self._tracking = _TRACKING
         self._tracker: Any = None
         self.SetTrackingEnabled(tracking)
 
@@ -167,17 +171,29 @@ class detectNet(Network):
         return self._tracker is not None
 
     def SetTrackingEnabled(self, enabled: bool) -> None:
-        """Number objects over the frames, or stop it. Raises UsageError where the extra for it is missing."""
-        if not enabled:
-            self._tracker = None
-        elif self._tracker is None:
-            from taolite.tracking import open_tracker
-
-            self._tracker = open_tracker()
+        """Number objects over the frames, or stop it. Raises TaoliteError where the extra for it is missing."""
+        self._tracker = self._new_tracker() if enabled else None
 
     def GetTrackerType(self) -> str:
-        """bytetrack: IOU and KLT are not here."""
+        """Always bytetrack."""
         return "bytetrack"
+
+    def SetTrackerType(self, type: str) -> None:
+        """Enable tracking. jetson-inference's IOU and KLT are not here: ByteTrack takes their place."""
+        if type.lower() != "bytetrack":
+            Log.Warning(f"detectNet: the tracker {type} is not here, bytetrack is used")
+        self.SetTrackingEnabled(True)
+
+    def GetTrackingParams(self) -> tuple[int, int, float]:
+        """(minFrames, dropFrames, overlapThreshold)"""
+        return self._tracking
+
+    def SetTrackingParams(self, minFrames: int, dropFrames: int, overlapThreshold: float) -> None:
+        """An object is numbered after `minFrames`, given up after `dropFrames` without it, and found again where its
+        box has this IoU with the expected place. Begins new tracks where tracking is on. Raises UsageError."""
+        self._tracking = (int(minFrames), int(dropFrames), float(overlapThreshold))
+        if self._tracker is not None:
+            self._tracker = self._new_tracker()
 
     @staticmethod
     def Usage() -> str:
@@ -186,6 +202,18 @@ class detectNet(Network):
             "detectNet: --model=FILE --labels=FILE --colors=FILE --threshold=P --alpha=A --tracking; "
             "--network=NAME knows no detectors here"
         )
+
+    def _new_tracker(self) -> Any:
+        from taolite.tracking import open_tracker
+
+        least, drop, overlap = self._tracking
+        try:
+            return open_tracker(threshold=self._threshold, min_frames=least, drop_frames=drop, overlap=overlap)
+        except ModuleNotFoundError as error:
+            said = missing(error, "detectNet's tracking")
+            if said is None:
+                raise
+            raise TaoliteError(said) from error
 
     def _listed(self, one: Found) -> detection.Detection:
         assert one.box is not None, "a detector's"
