@@ -14,6 +14,7 @@ from typing import Any
 from taolite.artifacts.etlt import read_model
 from taolite.artifacts.keys import Key
 from taolite.engines import onnx_graph
+from taolite.engines.base import RuntimeName
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.errors import DataError, ModelError
 from taolite.events import Listener, silent
@@ -23,8 +24,9 @@ from taolite.media.overlay import Colour
 from taolite.preprocessing import Preprocessing
 from taolite.stages.inference.models import Model, open_model
 from taolite.tasks.ssd.foreign import foreign_onnx
+from taolite.wording import counted
 
-__all__ = ["open_classifier", "open_detector", "read_colours"]
+__all__ = ["open_classifier", "open_detector", "open_labelled", "read_colours"]
 
 _MEAN, _STD = (123.675, 116.28, 103.53), (0.229, 0.224, 0.225)  # ImageNet's, for values 0..255
 
@@ -49,13 +51,35 @@ def open_detector(
 
     Raises as `open_classifier`; ModelError where it is not a detector.
     """
-    names = read_labels(labels)[0] if labels else None
+    names = _detector_labels(labels) if labels else None
     model = _open(path, labels, names, key, assume=_from_pytorch_ssd, listener=listener)
     if model.use.network_type != 0:
         raise ModelError(
             f"{path}: this is a model for {model.use.title}, not a detector; `taolite jetson imagenet` runs it"
         )
     return replace(model, decoding={**(model.decoding or {}), **decoding})
+
+
+def open_labelled(
+    path: Path, labels: Path | None, *, key: Key | None, runtime: RuntimeName | None = None, listener: Listener = silent
+) -> Model:
+    """Open a model of any kind. An ONNX without metadata needs the file `labels`, and is a detector where its outputs
+    are those of pytorch-ssd.
+
+    Raises what `open_model` raises; DataError as `open_classifier`.
+    """
+
+    def assumed() -> OnnxMeta:
+        onnx = read_model(path, key=key).onnx
+        is_detector = {"scores", "boxes"} <= set(onnx_graph.signature(onnx).outputs)
+        assume, read = (_from_pytorch_ssd, _detector_labels) if is_detector else (_from_train_py, _imagenet_labels)
+        return assume(path, onnx, read(labels) if labels else None)
+
+    model = open_model(path, key=key, assumed=assumed, runtime=runtime, listener=listener)
+    if labels:
+        is_detector = model.use.network_type == 0
+        _check_labels(path, model, labels, (_detector_labels if is_detector else _imagenet_labels)(labels))
+    return model
 
 
 def _open(
@@ -72,10 +96,27 @@ def _open(
         return assume(path, read_model(path, key=key).onnx, names)
 
     model = open_model(path, key=key, of=of, assumed=assumed, listener=listener)
-    if names is not None and names != model.classes:
-        listed = f"{labels} names {', '.join(names)}; {path} finds {', '.join(model.classes)}"
-        raise DataError(f"{listed}; leave --labels out, the model knows its classes")
+    if names is not None:
+        _check_labels(path, model, labels, names)
     return model
+
+
+def _check_labels(path: Path, model: Model, labels: Path | None, names: Names) -> None:
+    """Raises DataError where the labels are not those of the model."""
+    if names == model.classes:
+        return
+    if len(names) != len(model.classes):
+        found = (
+            f"{labels} has {counted(len(names), 'label')}; {path} has {counted(len(model.classes), 'class', 'classes')}"
+        )
+    else:
+        at = next(at for at, pair in enumerate(zip(names, model.classes, strict=True)) if pair[0] != pair[1])
+        found = f"{labels}: label {at + 1} is {names[at]}; in {path} it is {model.classes[at]}"
+    raise DataError(f"{found}; leave --labels out, the model knows its classes")
+
+
+def _detector_labels(path: Path) -> Names:
+    return read_labels(path)[0]
 
 
 def _from_train_py(path: Path, onnx: bytes, names: Names | None) -> OnnxMeta:
