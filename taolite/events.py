@@ -39,6 +39,7 @@ __all__ = [
     "EpochDone",
     "Exploring",
     "Exporting",
+    "FramesDropped",
     "Intervals",
     "LabelsLeftOut",
     "LayersFloored",
@@ -52,6 +53,7 @@ __all__ = [
     "Progress",
     "Saved",
     "Stepped",
+    "StreamDescribed",
     "Validated",
     "silent",
 ]
@@ -372,6 +374,25 @@ class EngineBuilt:
     path: Path | None
 
 
+@dataclass(frozen=True)
+class FramesDropped:
+    """`dropped` of `frames` frames have not reached `place` (a network or a window), which is slower than the pipeline.
+    at_end: the output is closed now."""
+
+    place: str
+    dropped: int
+    frames: int
+    at_end: bool
+
+
+@dataclass(frozen=True)
+class StreamDescribed:
+    """The description, in SDP, that receivers of the RTP stream to `place` need."""
+
+    place: str
+    description: str
+
+
 Event: TypeAlias = (
     Notice
     | Progress
@@ -407,6 +428,8 @@ Event: TypeAlias = (
     | EngineReplaced
     | ExportOlder
     | EngineBuilt
+    | FramesDropped
+    | StreamDescribed
 )
 Listener: TypeAlias = Callable[[Event], None]
 

@@ -27,6 +27,7 @@ EXTRA_OF = {
     "mlflow": "mlflow",
     "labelme": "annotate",
     "skimage": "demo",
+    "av": "video",
 }
 """Module as it is imported -> the extra of this package that installs it."""
 

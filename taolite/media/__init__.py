@@ -2,8 +2,9 @@
 
 from taolite.media.output import Output, OutputOptions, open_output, open_outputs
 from taolite.media.overlay import Colour, contact_sheet, draw_boxes, palette
-from taolite.media.sinks import KittiFolder, PictureFolder, VideoFile, format_detection, open_video
+from taolite.media.sinks import KittiFolder, PictureFolder, format_detection
 from taolite.media.sources import Frame, Source, open_source
+from taolite.media.videos import VideoFile
 
 __all__ = [
     "Colour",
@@ -20,6 +21,5 @@ __all__ = [
     "open_output",
     "open_outputs",
     "open_source",
-    "open_video",
     "palette",
 ]
