@@ -9,6 +9,7 @@ A password, a query and the key of an RTMP stream never appear in a message.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import SplitResult, urlsplit
 
 import numpy as np
@@ -35,13 +36,13 @@ def shown(address: str) -> str:
     """
     scheme, _, rest = address.partition("://")
     user, at, rest = rest.rpartition("@")
-    if "?" in user:  # whichever of both has the `@`, nothing after it is shown
+    if "?" in user:  # in a password or in front of a query: nothing after it is shown
         rest = "***"
-    name, colon, _ = user.partition(":")
+    name = re.split("[:?]", user, maxsplit=1)[0]
     rest, question, _ = rest.partition("?")
     if scheme.lower().startswith("rtmp") and rest.count("/") > 1:
         rest = f"{rest.rpartition('/')[0]}/***"
-    return f"{scheme}://{name}{colon and ':***'}{at}{rest}{question and '?***'}"
+    return f"{scheme}://{name}{':***' if name != user else ''}{at}{rest}{question and '?***'}"
 
 
 class NetworkSink:
