@@ -21,8 +21,9 @@ from taolite.files import sync_folder, write_text
 from taolite.media.fonts import font_warning
 from taolite.media.output import open_output
 from taolite.media.overlay import USUAL, Colour, Marks, Overlay, draw_detections, palette
-from taolite.media.sinks import KittiFolder, PictureFolder, VideoFile
+from taolite.media.sinks import KittiFolder, PictureFolder
 from taolite.media.sources import Source
+from taolite.media.videos import VideoFile
 from taolite.sample import Detection
 from taolite.sinks.base import Sink
 from taolite.stages.inference.look import Counted, Seen
@@ -92,7 +93,8 @@ def annotated_folder(
     stack.callback(sync_folder, folder)
     video = None
     if source.kind == "video":
-        video = stack.enter_context(VideoFile(folder / f"{source.paths[0].stem}.mp4", fps=source.fps or 25.0))
+        path = folder / f"{source.paths[0].stem}.mp4"
+        video = stack.enter_context(VideoFile(path, fps=source.fps or 25.0, protect=source.paths))
     pictures = PictureFolder(folder, protect=source.paths, on_rename=_warning(listener))
 
     def take(seen: Seen) -> Path | None:
@@ -101,7 +103,7 @@ def annotated_folder(
             service.pictures({f"inference/{seen.frame.name}": annotated}, seen.frame.number)
         if video is None:
             return pictures.write(seen.frame.name, annotated)
-        video.write(annotated)
+        video.write(annotated, time_s=seen.frame.time_s)
         return video.path
 
     return take

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from taolite.cli.jetson import front
-from taolite.cli.jetson.forms import CAMERA, place
 from taolite.cli.main import main, parser_for
 
 
@@ -127,22 +126,9 @@ def test_onnx_export_with_flags_of_both_asks_for_the_folder(capsys: pytest.Captu
 
 
 def test_imagenet_looks_at_a_camera_where_no_place_is_given():
-    assert parsed("imagenet-camera", "--model=m", "--labels=l").input == CAMERA
+    assert parsed("imagenet-camera", "--model=m", "--labels=l").input == ""
     assert parsed("imagenet-camera", "--model=m", "--camera=1").camera == "1"
     assert parsed("imagenet", "--model=m", "a.jpg", "b.jpg").output == "b.jpg"
-
-
-@pytest.mark.parametrize(
-    ("uri", "name"),
-    [
-        ("csi://0", "0"),
-        ("v4l2:///dev/video1", "/dev/video1"),
-        ("file://a/b.mp4", "a/b.mp4"),
-        ("rtsp://h/x", "rtsp://h/x"),
-    ],
-)
-def test_a_uri_of_jetson_utils_is_a_place_here(uri: str, name: str):
-    assert place(uri) == name
 
 
 @pytest.mark.parametrize("program", ["imagenet", "detectnet"])
