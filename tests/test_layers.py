@@ -23,6 +23,7 @@ LEVELS = (
     {"nn", "data", "metrics", "pruning", "quant", "dist", "engines", "media", "sinks", "tracking"},
     {"tasks", "report"},
     {"stages"},
+    {"api"},
     {"cli"},
     {"__main__"},
 )
@@ -39,6 +40,7 @@ TORCH_FREE = (
     ),
     *(f"taolite.tasks.{name}" for name in ("base", "found", "registry", "*.spec", "*.decode", "*.use")),
     *(f"taolite.stages.{name}" for name in ("agree", "trained", "inference", "inference.*")),
+    *("taolite.api", "taolite.api.*"),
 )
 
 

@@ -26,7 +26,7 @@ from taolite.stages.inference.models import Model, open_model
 from taolite.tasks.ssd.foreign import foreign_onnx
 from taolite.wording import counted
 
-__all__ = ["open_classifier", "open_detector", "open_labelled", "read_colours"]
+__all__ = ["open_classifier", "open_detector", "open_named", "read_colours"]
 
 _MEAN, _STD = (123.675, 116.28, 103.53), (0.229, 0.224, 0.225)  # ImageNet's, for values 0..255
 
@@ -51,7 +51,7 @@ def open_detector(
 
     Raises as `open_classifier`; ModelError where it is not a detector.
     """
-    names = _detector_labels(labels) if labels else None
+    names = read_labels(labels)[0] if labels else None
     model = _open(path, labels, names, key, assume=_from_pytorch_ssd, listener=listener)
     if model.use.network_type != 0:
         raise ModelError(
@@ -60,25 +60,30 @@ def open_detector(
     return replace(model, decoding={**(model.decoding or {}), **decoding})
 
 
-def open_labelled(
-    path: Path, labels: Path | None, *, key: Key | None, runtime: RuntimeName | None = None, listener: Listener = silent
+def open_named(
+    path: Path,
+    labels: Path | None = None,
+    *,
+    key: Key | None,
+    runtime: RuntimeName | None = None,
+    listener: Listener = silent,
 ) -> Model:
-    """Open a model of any kind. An ONNX without metadata needs the file `labels`, and is a detector where its outputs
-    are those of pytorch-ssd.
+    """Open a model of any task; the file `labels`, one name a line, names the classes of an ONNX that does not.
 
-    Raises what `open_model` raises; DataError as `open_classifier`.
+    Such an ONNX with outputs `scores` and `boxes` is a detector of pytorch-ssd's, any other a classifier of train.py's.
+    Raises as `open_classifier`.
     """
 
     def assumed() -> OnnxMeta:
         onnx = read_model(path, key=key).onnx
-        is_detector = {"scores", "boxes"} <= set(onnx_graph.signature(onnx).outputs)
-        assume, read = (_from_pytorch_ssd, _detector_labels) if is_detector else (_from_train_py, _imagenet_labels)
-        return assume(path, onnx, read(labels) if labels else None)
+        if {"scores", "boxes"} <= set(onnx_graph.signature(onnx).outputs):
+            return _from_pytorch_ssd(path, onnx, read_labels(labels)[0] if labels else None)
+        return _from_train_py(path, onnx, _imagenet_labels(labels) if labels else None)
 
-    model = open_model(path, key=key, assumed=assumed, runtime=runtime, listener=listener)
-    if labels:
-        is_detector = model.use.network_type == 0
-        _check_labels(path, model, labels, (_detector_labels if is_detector else _imagenet_labels)(labels))
+    model = open_model(path, key=key, runtime=runtime, assumed=assumed, listener=listener)
+    if labels is not None:
+        detects = model.use.network_type == 0
+        _compare(labels, read_labels(labels)[0] if detects else _imagenet_labels(labels), model)
     return model
 
 
@@ -96,27 +101,23 @@ def _open(
         return assume(path, read_model(path, key=key).onnx, names)
 
     model = open_model(path, key=key, of=of, assumed=assumed, listener=listener)
-    if names is not None:
-        _check_labels(path, model, labels, names)
+    if labels is not None and names is not None:
+        _compare(labels, names, model)
     return model
 
 
-def _check_labels(path: Path, model: Model, labels: Path | None, names: Names) -> None:
-    """Raises DataError where the labels are not those of the model."""
+def _compare(labels: Path, names: Names, model: Model) -> None:
+    """Raises DataError where the names in the file are not the model's; the model is closed then."""
     if names == model.classes:
         return
+    model.close()
     if len(names) != len(model.classes):
-        found = (
-            f"{labels} has {counted(len(names), 'label')}; {path} has {counted(len(model.classes), 'class', 'classes')}"
-        )
+        classes = counted(len(model.classes), "class", "classes")
+        found = f"{labels} has {counted(len(names), 'label')}, and {model.source} has {classes}"
     else:
         at = next(at for at, pair in enumerate(zip(names, model.classes, strict=True)) if pair[0] != pair[1])
-        found = f"{labels}: label {at + 1} is {names[at]}; in {path} it is {model.classes[at]}"
+        found = f"{labels}: label {at + 1} is {names[at]}, and class {at + 1} of {model.source} is {model.classes[at]}"
     raise DataError(f"{found}; leave --labels out, the model knows its classes")
-
-
-def _detector_labels(path: Path) -> Names:
-    return read_labels(path)[0]
 
 
 def _from_train_py(path: Path, onnx: bytes, names: Names | None) -> OnnxMeta:

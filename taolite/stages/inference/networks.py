@@ -132,9 +132,11 @@ def find_network(name: str, *, listener: Listener = silent) -> Path:
     if weights := next(_weights_of(arch, name), None):
         return _made(arch, weights, listener)
     if made := sorted(_made_folder().glob(f"{arch}-{'?' * _DIGITS}-{_RECIPE}.onnx")):
-        return made[-1]  # its weights are gone
+        return made[-1]  # its weights are gone, or torchvision gives them an odd name
     _need_torch(name, arch)
-    return _made(arch, _downloaded(arch, name, listener), listener)
+    file = _published(arch).url.rpartition("/")[2]
+    here = next((folder / file for folder in folders() if (folder / file).is_file()), None)
+    return _made(arch, here or _downloaded(arch, name, listener), listener)
 
 
 def _plain(name: str) -> str:
@@ -168,11 +170,14 @@ def _need_torch(name: str, arch: str) -> None:
 
 
 def _weights_of(arch: str, name: str) -> Iterator[Path]:
-    """The files with weights of this network."""
-    names = [f"{stem}{suffix}" for stem in dict.fromkeys((arch, name)) for suffix in _WEIGHTS]
-    if _torch_is_here():
-        names.insert(0, _published(arch).url.rpartition("/")[2])
-    yield from (folder / file for folder in folders() for file in names if (folder / file).is_file())
+    """The files with weights of this network, but for the few whose names only torchvision knows (alexnet-owt-...);
+    torch, which takes seconds to load, is not asked."""
+    for folder in folders():
+        yield from (
+            file for file in sorted(folder.glob(f"{arch}-*.pth")) if file.name == f"{arch}-{_checksum(file.name)}.pth"
+        )
+        files = [folder / f"{stem}{suffix}" for stem in dict.fromkeys((arch, name)) for suffix in _WEIGHTS]
+        yield from (file for file in files if file.is_file())
 
 
 def _published(arch: str) -> Any:

@@ -14,7 +14,7 @@ from taolite.engines.onnx_graph import OnnxMeta
 from taolite.errors import ModelError, UsageError
 from taolite.events import Listener, Notice, silent
 from taolite.stages.inference.infer import plan_meta, planned
-from taolite.stages.inference.labelled import open_labelled
+from taolite.stages.inference.labelled import open_named
 from taolite.stages.inference.listeners import Drawing
 from taolite.stages.inference.models import Model, meta_of, open_model
 from taolite.stages.inference.networks import find_network, is_name
@@ -65,7 +65,7 @@ def open_ready(
     if not path.exists() and is_name(place):
         path = find_network(place, listener=listener)
     if spec is None:
-        model = open_labelled(path, labels, key=key, runtime=runtime, listener=listener)
+        model = open_named(path, labels, key=key, runtime=runtime, listener=listener)
         if model.decoding is None:
             model.close()
             raise ModelError(f"{path} does not say how its outputs are read; give an inference spec with -e")
