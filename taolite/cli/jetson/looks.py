@@ -61,7 +61,7 @@ class _Refused(argparse.Action):
 def add_stream(parser: TaoParser, *, network: str) -> None:
     """Add the flags of models, inputs and displays of imagenet and detectnet (reference/jetson_workflows.md 8, 9, 11).
     network: the network that they run where no model is given."""
-    add = parser.add_argument
+    parser.mixed, add = True, parser.add_argument
     text = "picture, folder, quoted pattern, video, camera or address (default: the default camera)"
     add("input", nargs="?", default="", metavar="IN", help=text)
     text = "annotated pictures: file, name with %%i in it, folder, video or address"

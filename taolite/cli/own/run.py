@@ -41,7 +41,7 @@ _EXAMPLES = """examples:
 def configure(parser: TaoParser) -> None:
     """Add the arguments of `taolite run`."""
     parser.epilog, parser.formatter_class = _EXAMPLES, argparse.RawDescriptionHelpFormatter
-    parser.optional = {"--track": _TRACKERS}
+    parser.mixed, parser.optional = True, {"--track": _TRACKERS}
     add = parser.add_argument
     add("model", metavar="MODEL", help=".tlt, .etlt, .onnx, engine, run folder, or a name such as resnet-18")
     text = "picture, folder, quoted pattern, video, camera or address (default: the default camera)"
