@@ -40,6 +40,7 @@ __all__ = [
     "EpochDone",
     "Exploring",
     "Exporting",
+    "FramesDropped",
     "Intervals",
     "LabelsLeftOut",
     "LayersFloored",
@@ -53,6 +54,7 @@ __all__ = [
     "Progress",
     "Saved",
     "Stepped",
+    "StreamDescribed",
     "Validated",
     "silent",
 ]
@@ -381,6 +383,25 @@ class EngineBuilt:
     path: Path | None
 
 
+@dataclass(frozen=True)
+class FramesDropped:
+    """`dropped` of `frames` frames have not reached `place` (a network or a window), which is slower than the pipeline.
+    at_end: the output is closed now."""
+
+    place: str
+    dropped: int
+    frames: int
+    at_end: bool
+
+
+@dataclass(frozen=True)
+class StreamDescribed:
+    """The description, in SDP, that receivers of the RTP stream to `place` need."""
+
+    place: str
+    description: str
+
+
 Event: TypeAlias = (
     Notice
     | Progress
@@ -417,6 +438,8 @@ Event: TypeAlias = (
     | EngineReplaced
     | ExportOlder
     | EngineBuilt
+    | FramesDropped
+    | StreamDescribed
 )
 Listener: TypeAlias = Callable[[Event], None]
 

@@ -145,6 +145,17 @@ def _engine_replaced(event: events.EngineReplaced) -> list[Line]:
     return [Line(f"{reason}: {instead}, {event.source} itself runs on the processor", True)]
 
 
+def _frames_dropped(event: events.FramesDropped) -> list[Line]:
+    so_far = "" if event.at_end else " so far"
+    total = counted(event.frames, "frame")
+    return [Line(f"{event.place}: slower than the pipeline; {event.dropped} of {total} dropped{so_far}", True)]
+
+
+def _stream_described(event: events.StreamDescribed) -> list[Line]:
+    head = Line(f"{event.place}: to receive it, save these lines as stream.sdp there, and open that file in a player")
+    return [head, *map(Line, event.description.splitlines())]
+
+
 _WORDS: dict[type, Callable[[Any], list[Line]]] = {
     events.Notice: lambda e: [Line(e.text, e.level == "warning")],
     events.DataFound: _data_found,
@@ -181,5 +192,7 @@ _WORDS: dict[type, Callable[[Any], list[Line]]] = {
     events.ExportOlder: lambda e: [
         Line(f"{e.export} is older than {e.newer} beside it; if it was made from that model, export it again", True)
     ],
+    events.FramesDropped: _frames_dropped,
+    events.StreamDescribed: _stream_described,
     events.EngineBuilt: lambda e: [Line(f"built {e.path}" if e.path else "built an engine for this run alone")],
 }

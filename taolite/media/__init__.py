@@ -3,8 +3,9 @@
 from taolite.media.output import Output, OutputOptions, open_output, open_outputs
 from taolite.media.overlay import Colour, draw_boxes, palette
 from taolite.media.sheet import contact_sheet
-from taolite.media.sinks import KittiFolder, PictureFolder, VideoFile, format_detection, open_video
+from taolite.media.sinks import KittiFolder, PictureFolder, format_detection
 from taolite.media.sources import Flip, Frame, InputOptions, Source, open_source
+from taolite.media.videos import VideoFile
 
 __all__ = [
     "Colour",
@@ -23,6 +24,5 @@ __all__ = [
     "open_output",
     "open_outputs",
     "open_source",
-    "open_video",
     "palette",
 ]

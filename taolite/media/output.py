@@ -1,8 +1,16 @@
-"""Where annotated frames go, told by the place that is named, as jetson-inference does it (reference 11.1): a picture, a pattern of pictures with a number (`out_%i.jpg`, `out_%03d.jpg`, `out_*.jpg`), a video (.mp4, .mkv,
-.gif ...), a folder, nothing at all.
+"""Where annotated frames go, told by the place that is named, as jetson-inference does it (reference 11.1).
 
-Files never lose a frame: `write` waits for them. OpenCV is imported with the first frame of a video, Pillow with the
-first of pictures.
+    out.jpg                             one picture
+    out_%i.jpg, out_%03d.jpg, out_*.jpg pictures with a number, from 0
+    out.mp4, out.mkv, out.gif ...       a video (`videos`)
+    folder                              pictures under their own names; of a video, one video
+    file://PATH                         one of those
+    rtp://, rtsp://, rtmp://            another machine (`network`)
+    display://0, display                a window (`window`)
+    ""                                  nothing
+
+Files never lose a frame: `write` waits for them. It does not wait for a network or a window, which drop frames when
+they stall. OpenCV, PyAV and Pillow are imported when they are needed.
 """
 
 from __future__ import annotations
@@ -18,17 +26,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.errors import DataError, UsageError
-from taolite.events import Listener, silent
-from taolite.media.gif import GifFile
-from taolite.media.sinks import VIDEOS, PictureFolder, VideoFile, open_video
+from taolite.events import Listener, StreamDescribed, silent
+from taolite.media.live import LiveOutput
+from taolite.media.network import SCHEMES, NetworkSink, shown
+from taolite.media.sinks import PICTURES, PictureFolder
 from taolite.media.sources import Frame, Source
-from taolite.pictures import EXTENSIONS
+from taolite.media.videos import BIT_RATE, CODEC, VIDEOS, VideoFile
+from taolite.media.window import WindowSink
 
 __all__ = ["Output", "OutputOptions", "open_output", "open_outputs"]
 
 _NUMBER = re.compile(r"%(0\d+)?[id]|\*")
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/+", re.IGNORECASE)  # two letters or more: `c:/` is a drive
-_UNWRITTEN = (".webm", ".wmv", ".flv", ".mpg", ".mpeg", ".ts", ".h264", ".h265", ".hevc", ".ogv")
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}", re.IGNORECASE)  # two letters or more: `c:/` is a drive
+_UNWRITTEN = (".wmv", ".mpg", ".mpeg", ".ogv", ".3gp", ".vob")
 _RATE = 25.0  # frames a second of a video that is made of pictures
 
 
@@ -37,22 +47,24 @@ class OutputOptions:
     """How frames are written.
 
     Attributes:
-        codec: h264, h265, vp8, vp9, mpeg4, mpeg2 or mjpeg, of a video or a stream.
+        codec: h264, h265, vp8, vp9 or mjpeg, of a video or a stream.
         bitrate: bits a second of a video or a stream.
-        headless: a window is not opened, and its frames go nowhere.
+        fps: frames a second of a video or a stream; None is the source's.
+        headless: no window is opened, and its frames go nowhere.
         title: of a window, usually the name of the network; the frames a second follow it.
-        fps: frames a second; None is the source's.
-        maximized: the window begins as large as the screen, with its frame.
+        maximized: the window is as large as the screen.
         fullscreen: the window covers the screen.
+        hold: at the end the window stays, with the last frame, until the user closes it.
     """
 
-    codec: str = "h264"
-    bitrate: int = 4_000_000
+    codec: str = CODEC
+    bitrate: int = BIT_RATE
+    fps: float | None = None
     headless: bool = False
     title: str = "taolite"
-    fps: float | None = None
     maximized: bool = False
     fullscreen: bool = False
+    hold: bool = False
 
 
 class Output(Protocol):
@@ -90,20 +102,20 @@ def open_output(
         DataError: one file for a source of several pictures.
     """
     options = options or OutputOptions()
-    if not str(place):
-        return _Nowhere()
-    path = _path(str(place), options)
-    if path is None:
-        return _Nowhere()
-    suffix = path.suffix.lower()
-    if suffix in EXTENSIONS:
-        return _Pictures(path, source)
-    if suffix in VIDEOS or source.kind == "video":
-        path = path if suffix in VIDEOS else path / f"{source.paths[0].stem}.mp4"
-        file: VideoFile | GifFile = open_video(path, fps=options.fps or source.fps or _RATE)
-        stack.push(file)
-        return _Video(file)
-    return _Pictures(path, source, is_folder=True)
+    text = str(place)
+    scheme = _SCHEME.match(text)
+    name, rest = (scheme[1].lower(), text[len(scheme[0]) :]) if scheme else ("", text)
+    if name in SCHEMES:
+        return stack.enter_context(_network(f"{name}://{rest}", source, options, listener))
+    if name == "display" or (text == "display" and not Path(text).exists()):
+        if options.headless:
+            return _Nowhere()
+        return stack.enter_context(_window(f"display://{rest if scheme else 0}", options, listener))
+    if name not in ("", "file"):
+        raise UsageError(f"{shown(f'{name}://{rest}')}: nothing is written to {name} here; {_ways_out()}")
+    if name == "file" and "://" not in text:  # a Path keeps one slash of three
+        rest = f"/{rest}"
+    return _file(Path(rest), source, options, stack) if rest else _Nowhere()
 
 
 def open_outputs(
@@ -117,6 +129,48 @@ def open_outputs(
     """One output that writes to all `places`, as a file with a window beside it; see `open_output`. It is open while
     all of them are, and `write` returns the first file."""
     return _Several([open_output(place, source, stack, options=options, listener=listener) for place in places])
+
+
+def _network(address: str, source: Source, options: OutputOptions, listener: Listener) -> LiveOutput:
+    fps = options.fps or source.fps or _RATE
+    sink = NetworkSink(address, codec=options.codec, bitrate=options.bitrate, fps=fps)
+    if sink.description is not None:
+        listener(StreamDescribed(sink.place, sink.description))
+    is_live = source.kind not in ("pictures", "video")
+    return LiveOutput(sink.place, sink, pace=None if is_live else fps, listener=listener)
+
+
+def _window(place: str, options: OutputOptions, listener: Listener) -> LiveOutput:
+    sink = WindowSink(
+        place,
+        title=options.title,
+        maximized=options.maximized,
+        fullscreen=options.fullscreen,
+        hold=options.hold,
+    )
+    return LiveOutput(place, sink, listener=listener)
+
+
+def _file(path: Path, source: Source, options: OutputOptions, stack: ExitStack) -> Output:
+    suffix = path.suffix.lower()
+    if suffix in PICTURES:
+        return _Pictures(path, source)
+    if suffix in _UNWRITTEN:
+        raise UsageError(f"{path}: {suffix} is not a kind of video that is written here; {_ways_out()}")
+    if suffix not in VIDEOS:
+        if source.kind != "video":
+            return _Pictures(path, source, is_folder=True)
+        path = path / f"{source.paths[0].stem}.mp4"
+    fps = options.fps or source.fps or _RATE
+    file = VideoFile(path, fps=fps, codec=options.codec, bitrate=options.bitrate, protect=source.paths)
+    return _Video(stack.enter_context(file))
+
+
+def _ways_out() -> str:
+    return (
+        f"give a folder, a picture (out.jpg, out_%i.jpg), a video ({' '.join(VIDEOS)}), display://0, or an address "
+        f"({' '.join(f'{name}://' for name in SCHEMES)})"
+    )
 
 
 class _Nowhere:
@@ -160,11 +214,11 @@ class _Video:
     is_open = True
     lost = 0
 
-    def __init__(self, file: VideoFile | GifFile) -> None:
+    def __init__(self, file: VideoFile) -> None:
         self._file = file
 
     def write(self, frame: Frame, picture_hwc: NDArray[np.uint8]) -> Path:
-        self._file.write(picture_hwc)
+        self._file.write(picture_hwc, time_s=frame.time_s)
         return self._file.path
 
 
@@ -185,20 +239,3 @@ class _Several:
     def write(self, frame: Frame, picture_hwc: NDArray[np.uint8]) -> Path | None:
         paths = [output.write(frame, picture_hwc) for output in self._outputs]
         return next((path for path in paths if path is not None), None)
-
-
-def _path(place: str, options: OutputOptions) -> Path | None:
-    """The path that `place` names, None for a window that is not opened; UsageError for other places."""
-    way_out = f"give a folder, a picture (out.jpg, out_%i.jpg) or a video ({' '.join(VIDEOS)})"
-    if scheme := _SCHEME.match(place):
-        name, address = scheme[1].lower(), place[len(scheme[0]) :]
-        if name == "file":
-            return Path(place[len("file://") :])
-        if name == "display" and options.headless:
-            return None
-        does = "opens no window" if name == "display" else "sends no video over the network"
-        raise UsageError(f"{name}://{address}: taolite {does}; {way_out}")
-    path = Path(place)
-    if path.suffix.lower() in _UNWRITTEN:
-        raise UsageError(f"{place}: {path.suffix} is not a kind of video that is written here; {way_out}")
-    return path

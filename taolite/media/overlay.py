@@ -21,7 +21,7 @@ from taolite.boxes import Boxes, clip_boxes
 from taolite.media.tags import Colour, place_tags, stamp_tag, tag_size
 from taolite.sample import Detection
 
-__all__ = ["PARTS", "Colour", "Marks", "Overlay", "draw_boxes", "draw_detections", "palette"]
+__all__ = ["PARTS", "Colour", "Marks", "Overlay", "USUAL", "draw_boxes", "draw_detections", "palette"]
 
 Picture: TypeAlias = NDArray[np.uint8]
 Point: TypeAlias = tuple[float, float]
@@ -53,6 +53,9 @@ class Overlay:
     alpha: int = 120
 
 
+USUAL = Overlay()
+
+
 @dataclass(frozen=True)
 class Marks:
     """What is drawn besides detections.
@@ -66,6 +69,9 @@ class Marks:
     lines: Sequence[tuple[Point, Point, str]] = ()
     trails: Mapping[int, Sequence[Point]] = field(default_factory=dict)
     note: str = ""
+
+
+_NO_MARKS = Marks()
 
 
 def palette(count: int) -> list[Colour]:
@@ -111,8 +117,8 @@ def draw_detections(
     *,
     names: Mapping[str, str] = MappingProxyType({}),
     linewidth: int | None = None,
-    overlay: Overlay = Overlay(),
-    marks: Marks = Marks(),
+    overlay: Overlay = USUAL,
+    marks: Marks = _NO_MARKS,
 ) -> Picture:
     """A copy of the image with everything that was found in it: objects in named frames, what is said of the whole
     picture in lines at its top left.

@@ -1,30 +1,23 @@
-"""Where results go: a folder of pictures, a video, a folder of KITTI labels.
+"""Where results go: a folder of pictures, a folder of KITTI labels.
 
 Files appear whole or not at all. Two pictures of one name (from two folders) do not overwrite each other as they do in
-TAO: the second is called `name_2`, and the listener hears of it. Pillow and OpenCV are imported when something is
-written.
+TAO: the second is called `name_2`, and the listener hears of it. Pillow is imported when something is written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.errors import DataError, StorageError, UsageError
+from taolite.errors import DataError, UsageError
 from taolite.files import open_atomic, write_text
-from taolite.media.gif import GifFile
 from taolite.sample import Detection
 
-__all__ = ["VIDEOS", "KittiFolder", "PictureFolder", "VideoFile", "format_detection", "open_video"]
-
-_CODES = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
-VIDEOS = (*_CODES, ".gif")
-"""What videos are written as, by the end of their names."""
+__all__ = ["PICTURES", "KittiFolder", "PictureFolder", "format_detection"]
 
 _JPEG_QUALITY = 92
 _FORMATS = {  # what Pillow calls them
@@ -36,7 +29,10 @@ _FORMATS = {  # what Pillow calls them
     ".ppm": "PPM",
     ".tif": "TIFF",
     ".tiff": "TIFF",
+    ".tga": "TGA",
 }
+PICTURES = tuple(_FORMATS)
+"""What pictures are written as, by the end of their names."""
 
 
 def _ignore(text: str) -> None:
@@ -92,76 +88,6 @@ class PictureFolder:
         return path
 
 
-class VideoFile:
-    """A video, a frame at a time; it takes its name when it is closed without an error. MP4, MOV and MKV are MPEG-4,
-    AVI is Motion JPEG, which every player opens.
-
-    All frames need the size of the first. Use it in a `with` block.
-    """
-
-    def __init__(self, path: Path, *, fps: float) -> None:
-        self.path = path
-        self._fps = fps
-        self._code = _CODES.get(path.suffix.lower(), "mp4v")
-        self._partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-        self._writer: Any = None
-        self._hw: tuple[int, int] | None = None
-
-    def write(self, image_hwc: NDArray[np.uint8]) -> None:
-        """Add (H, W, 3) uint8 RGB. Raises StorageError where the file cannot be opened, DataError for another size."""
-        import cv2
-
-        hw = (image_hwc.shape[0], image_hwc.shape[1])
-        if self._writer is None:
-            self._writer, self._hw = self._open(hw), hw
-        if hw != self._hw:
-            raise DataError(f"{self.path}: a frame of {hw[1]}x{hw[0]} pixels came after {_size(self._hw)} ones")
-        self._writer.write(cv2.cvtColor(image_hwc, cv2.COLOR_RGB2BGR))
-
-    def close(self) -> None:
-        """Finish the file; without any frame none appears."""
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
-            try:
-                self._partial.replace(self.path)
-            except OSError as error:
-                raise StorageError(f"{self.path}: {error.strerror or error}; no video was written") from error
-
-    def __enter__(self) -> VideoFile:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        elif self._writer is not None:
-            self._writer.release()
-            self._writer = None
-            self._partial.unlink(missing_ok=True)
-
-    def _open(self, hw: tuple[int, int]) -> Any:
-        import cv2
-
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"{self.path}: {error.strerror or error}; choose another place for the video") from error
-        code = cv2.VideoWriter.fourcc(*self._code)
-        writer = cv2.VideoWriter(str(self._partial), code, self._fps, (hw[1], hw[0]))
-        if not writer.isOpened():
-            raise StorageError(
-                f"{self.path}: no video can be written here; choose another folder, or a folder of pictures as output"
-            )
-        return writer
-
-
-def open_video(path: Path, *, fps: float) -> VideoFile | GifFile:
-    """A video, in the format of its extension, to be written to; for a `with` block."""
-    return GifFile(path, fps=fps) if path.suffix.lower() == ".gif" else VideoFile(path, fps=fps)
-
-
 class KittiFolder:
     """One text file a picture, empty where nothing was found; 16 columns, the last is the score."""
 
@@ -191,7 +117,3 @@ def format_detection(detection: Detection) -> str:
     assert detection.box is not None, "a KITTI line is about an object, not about the whole picture"
     box = " ".join(f"{value:.3f}" for value in detection.box)
     return f"{detection.name} 0.00 0 0.00 {box} {' '.join(['0.00'] * 7)} {detection.score:.3f}"
-
-
-def _size(hw: tuple[int, int] | None) -> str:
-    return "no" if hw is None else f"{hw[1]}x{hw[0]}"

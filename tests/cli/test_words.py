@@ -13,6 +13,22 @@ from taolite.events import Event
 from taolite.tasks.base import FLAGS
 
 SAID: list[tuple[Event, list[Line]]] = [
+    (
+        events.FramesDropped("display://0", 3, 90, False),
+        [Line("display://0: slower than the pipeline; 3 of 90 frames dropped so far", True)],
+    ),
+    (
+        events.FramesDropped("rtmp://a/b/***", 1, 1, True),
+        [Line("rtmp://a/b/***: slower than the pipeline; 1 of 1 frame dropped", True)],
+    ),
+    (
+        events.StreamDescribed("rtp://h:1", "v=0\ns=taolite\n"),
+        [
+            Line("rtp://h:1: to receive it, save these lines as stream.sdp there, and open that file in a player"),
+            Line("v=0"),
+            Line("s=taolite"),
+        ],
+    ),
     (events.Notice("plain"), [Line("plain")]),
     (events.Notice("look out", "warning"), [Line("look out", True)]),
     (

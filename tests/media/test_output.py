@@ -11,11 +11,13 @@ from PIL import Image
 
 from taolite.errors import DataError, UsageError
 from taolite.media import open_source
-from taolite.media.gif import GifFile
 from taolite.media.output import OutputOptions, open_output, open_outputs
-from taolite.media.sinks import VideoFile, open_video
+from taolite.media.videos import VideoFile
 
-WAY_OUT = "give a folder, a picture (out.jpg, out_%i.jpg) or a video (.mp4 .m4v .mov .mkv .avi .gif)"
+WAY_OUT = (
+    "give a folder, a picture (out.jpg, out_%i.jpg), a video (.mp4 .m4v .mov .qt .mkv .webm .flv .ts .h264 .h265 .hevc "
+    ".avi .gif), display://0, or an address (rtp:// rtsp:// rtsps:// rtmp:// rtmps://)"
+)
 
 
 def grey(value: int) -> np.ndarray:
@@ -131,14 +133,22 @@ def test_one_file_for_several_pictures_is_refused(photos, tmp_path):
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("display://0", f"display://0: taolite opens no window; {WAY_OUT}"),
-        ("rtp://10.0.0.2:1234", f"rtp://10.0.0.2:1234: taolite sends no video over the network; {WAY_OUT}"),
-        ("rtsp://@:8554/out", f"rtsp://@:8554/out: taolite sends no video over the network; {WAY_OUT}"),
-        ("WebRTC://@:8554/out", f"webrtc://@:8554/out: taolite sends no video over the network; {WAY_OUT}"),
-        ("out.webm", f"out.webm: .webm is not a kind of video that is written here; {WAY_OUT}"),
+        ("WebRTC://@:8554/out", f"webrtc://@:8554/out: nothing is written to webrtc here; {WAY_OUT}"),
+        ("http://me:pw@host/x?key=1", f"http://me:***@host/x?***: nothing is written to http here; {WAY_OUT}"),
+        ("out.wmv", f"out.wmv: .wmv is not a kind of video that is written here; {WAY_OUT}"),
+        (
+            "rtsp://@:8554/out",
+            "rtsp://@:8554/out: no host is named, and taolite is no server itself; run a server such as MediaMTX and "
+            "give its address",
+        ),
+        ("rtp://10.0.0.2", "rtp://10.0.0.2: no port is named; give rtp://host:port"),
+        (
+            "rtp://10.0.0.2:port",
+            "rtp://10.0.0.2:port: not an address (Port could not be cast to integer value as 'port')",
+        ),
     ],
 )
-def test_windows_streams_and_other_kinds_are_no_folders(photos, tmp_path, monkeypatch, output, message):
+def test_places_of_other_kinds_are_refused_and_not_taken_for_folders(photos, tmp_path, monkeypatch, output, message):
     monkeypatch.chdir(tmp_path)
     before = set(tmp_path.iterdir())
 
@@ -149,32 +159,12 @@ def test_windows_streams_and_other_kinds_are_no_folders(photos, tmp_path, monkey
     assert set(tmp_path.iterdir()) == before
 
 
-def test_a_gif_appears_only_when_it_is_whole(tmp_path):
-    path = tmp_path / "out.gif"
+@pytest.mark.parametrize("name", ["in.mp4", "."])
+def test_the_video_that_is_read_is_never_replaced(video, tmp_path, name):
+    path = tmp_path / "in.mp4"
+    video.rename(path)
 
-    def interrupted():
-        with open_video(path, fps=30) as file:
-            file.write(grey(10))
-            raise KeyboardInterrupt
+    with pytest.raises(UsageError) as caught:
+        written(path, tmp_path / name)
 
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert list(tmp_path.iterdir()) == []
-    with GifFile(path, fps=30):
-        pass
-    assert list(tmp_path.iterdir()) == []  # no frame, no file
-
-
-def test_a_gif_refuses_a_frame_of_another_size_and_a_place_that_is_a_file(tmp_path):
-    (tmp_path / "taken").write_text("x")
-
-    with GifFile(tmp_path / "out.gif", fps=30) as file:
-        file.write(grey(1))
-        with pytest.raises(DataError) as caught:
-            file.write(np.zeros((2, 3, 3), np.uint8))
-    assert str(caught.value) == f"{tmp_path}/out.gif: a frame of 3x2 pixels came after 64x48 ones"
-    with (
-        GifFile(tmp_path / "taken" / "out.gif", fps=30) as file,
-        pytest.raises(Exception, match="a file is where a folder should be"),
-    ):
-        file.write(grey(1))
+    assert str(caught.value) == f"{path}: this is the input video; choose another name or folder for the output"

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from taolite.cli import download, processes
-from taolite.cli.jetson import classification, classification_flags, python, ssd, ssd_flags
+from taolite.cli.jetson import classification, classification_flags, looks, python, ssd, ssd_flags
 from taolite.cli.parsing import JetsonParser, TaoParser, command_line
 
 __all__ = ["configure", "parser_of", "takes"]
@@ -56,7 +56,7 @@ PROGRAMS = (
     Program(
         _looks("imagenet"),
         classification_flags.inference,
-        classification.run_inference,
+        looks.run_imagenet,
         "classify pictures, a video or a camera",
     ),
     Program(
@@ -68,7 +68,7 @@ PROGRAMS = (
     Program(("eval_ssd.py", "ssd/eval_ssd.py"), ssd_flags.score, ssd.run_eval, "score an SSD: average precisions"),
     Program(("ssd/onnx_export.py",), ssd_flags.export, ssd.run_export, "export an SSD to ONNX"),
     Program(
-        _looks("detectnet"), ssd_flags.inference, ssd.run_inference, "find objects in pictures, a video or a camera"
+        _looks("detectnet"), ssd_flags.inference, looks.run_detectnet, "find objects in pictures, a video or a camera"
     ),
     Program(
         ("run_ssd_example.py", "ssd/run_ssd_example.py"),

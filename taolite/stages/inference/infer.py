@@ -48,9 +48,8 @@ def infer(
     """
     counts = dict.fromkeys(model.classes, 0)
     seconds = array("d")
-    live = source.kind == "camera"
-    with Pipeline() as pipeline:
-        for seen in looked(pipeline, model, source, batch_size=batch_size, live=live):
+    with Pipeline(source.stop) as pipeline:
+        for seen in looked(pipeline, model, source, batch_size=batch_size, live=source.is_live):
             seconds.append(seen.seconds)
             for one in drawing.chosen(seen.found):
                 counts[one.name] += 1

@@ -24,6 +24,7 @@ from taolite.media.overlay import Colour
 from taolite.preprocessing import Preprocessing
 from taolite.stages.inference.models import Model, open_model
 from taolite.tasks.ssd.foreign import foreign_onnx
+from taolite.wording import counted
 
 __all__ = ["open_classifier", "open_detector", "open_named", "read_colours"]
 
@@ -107,10 +108,16 @@ def _open(
 
 def _compare(labels: Path, names: Names, model: Model) -> None:
     """Raises DataError where the names in the file are not the model's; the model is closed then."""
-    if names != model.classes:
-        model.close()
-        listed = f"{labels} names {', '.join(names)}; {model.source} finds {', '.join(model.classes)}"
-        raise DataError(f"{listed}; leave --labels out, the model knows its classes")
+    if names == model.classes:
+        return
+    model.close()
+    if len(names) != len(model.classes):
+        classes = counted(len(model.classes), "class", "classes")
+        found = f"{labels} has {counted(len(names), 'label')}, and {model.source} has {classes}"
+    else:
+        at = next(at for at, pair in enumerate(zip(names, model.classes, strict=True)) if pair[0] != pair[1])
+        found = f"{labels}: label {at + 1} is {names[at]}, and class {at + 1} of {model.source} is {model.classes[at]}"
+    raise DataError(f"{found}; leave --labels out, the model knows its classes")
 
 
 def _from_train_py(path: Path, onnx: bytes, names: Names | None) -> OnnxMeta:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +23,14 @@ from taolite.sample import Detection
 from taolite.stages.inference.models import Model
 from taolite.stages.inference.pipeline import AHEAD, Pipeline, timed
 from taolite.tasks.base import Outputs
+from taolite.tracking import Direction
 
-__all__ = ["Seen", "find_in", "look", "looked"]
+__all__ = ["Counted", "Seen", "find_in", "look", "looked"]
+
+Point: TypeAlias = tuple[float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Seen:
     """A frame, and what the model found in it.
 
@@ -35,6 +39,9 @@ class Seen:
         seconds: this frame's share of the time from pixels to results, without reading and drawing.
         times: seconds that each part spent on this frame, its share of those of a batch: read, prepare, engine, decode.
         lost: frames of a live source that were dropped since the last one, because they came faster than the model is.
+        lines: the counting lines, with their counts so far.
+        trails: the number of a track -> the places its object was at, in pixels, the oldest first.
+        picture: the frame with its results drawn, (H, W, 3) uint8 RGB; None where nobody asked for it.
     """
 
     frame: Frame
@@ -42,6 +49,19 @@ class Seen:
     seconds: float
     times: Mapping[str, float] = field(default_factory=dict)
     lost: int = 0
+    lines: tuple[Counted, ...] = ()
+    trails: Mapping[int, Sequence[Point]] = field(default_factory=dict)
+    picture: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A counting line, its ends in pixels, and how often it was crossed so far: direction -> class -> count."""
+
+    name: str
+    start: Point
+    end: Point
+    counts: Mapping[Direction, Mapping[str, int]]
 
 
 @dataclass(frozen=True)

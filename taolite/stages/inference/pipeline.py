@@ -26,9 +26,11 @@ Item = TypeVar("Item")
 
 
 class Pipeline:
-    """The threads of one pipeline. The end of its `with` block stops all of them."""
+    """The threads of one pipeline. The end of its `with` block stops all of them; `stop` is called first, to wake a
+    source that waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, stop: Callable[[], None] = lambda: None) -> None:
+        self._stop = stop
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -39,6 +41,7 @@ class Pipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopped.set()
+        self._stop()
         until = time.monotonic() + _PATIENCE_S
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
