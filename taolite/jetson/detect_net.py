@@ -23,6 +23,7 @@ from taolite.stages.inference.labelled import read_colours
 __all__ = ["detectNet"]
 
 _TRACKING = (3, 15, 0.2)  # frames, frames, IoU
+_FAINT = 0.1  # confidence from which a tracker goes on with an object that it knows
 _USUAL = "box,labels,conf"
 _NAMES = {"boxes": "box", "label": "labels", "line": "lines", "confidence": "conf", "track": "tracking"}
 
@@ -85,7 +86,8 @@ class detectNet(Network):
         """
         overlay = width if isinstance(width, str) else overlay
         parts = _parts(overlay)
-        result = self._model.predict(rgb_of(image), threshold=self._threshold)
+        least = self._threshold if self._tracker is None else min(self._threshold, _FAINT)
+        result = self._model.predict(rgb_of(image), threshold=least)
         self._seconds = result.seconds
         found: Sequence[Found] = result.detections
         if self._tracker is not None:

@@ -14,8 +14,8 @@ from taolite.jetson.frames import Newest
 from taolite.jetson.image import cudaFromNumpy, loadImage
 from taolite.jetson.legacy import glDisplay, gstCamera
 from taolite.jetson.video import videoOutput, videoSource
-from taolite.media.sinks import VideoFile
 from taolite.media.sources import Frame, Source, open_source
+from taolite.media.videos import VideoFile
 
 
 @pytest.fixture
