@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.errors import DataError, PathError
+from taolite.errors import DataError, PathError, PictureError
 from taolite.events import FramesUnreadable, Listener
 from taolite.media.flips import flipped
 from taolite.media.frames import Frame, InputOptions
@@ -39,7 +39,11 @@ def pictures(
 
 def web_picture(picture: WebPicture, options: InputOptions) -> Iterator[Frame]:
     """The picture behind an address. Raises PictureError."""
-    yield Frame(picture.name, flipped(read_rgb(Path(picture.shown), stream=picture.open()), options.flip), 0)
+    try:
+        image = read_rgb(Path(picture.name), stream=picture.open())
+    except PictureError as error:
+        raise PictureError(picture.shown, error.reason) from None
+    yield Frame(picture.name, flipped(image, options.flip), 0)
 
 
 def video(link: Link, options: InputOptions, listener: Listener) -> Iterator[Frame]:

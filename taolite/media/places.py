@@ -39,6 +39,7 @@ __all__ = [
 _CAMERA = re.compile(r"(?:/dev/video)?(\d{1,6})")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/(/?)", re.IGNORECASE)  # two letters or more: `c:/` is a drive
 _NUMBER = re.compile(r"%(0?)(\d{0,2})[di]")
+_DIGITS = re.compile(r"[0-9]+")
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _MOST_NAMES = 10_000  # that braces of one pattern may expand to
 _NETWORK = ("rtsp", "rtp", "http", "https")
@@ -170,12 +171,9 @@ def hide_password(url: str) -> str:
     return f"{scheme}{found}{shown}{_SECRETS.sub(lambda secret: secret[1] + _HIDDEN, rest[end:])}"
 
 
-def natural(path: Path) -> tuple[object, ...]:
+def natural(path: Path) -> tuple[tuple[str, ...], str]:
     """Sorts paths as people count: `2.jpg` before `10.jpg`."""
-    return tuple(
-        tuple((int(run), "") if run.isdecimal() else (-1, run) for run in re.split(r"(\d+)", part) if run)
-        for part in path.parts
-    ), str(path)
+    return tuple(_DIGITS.sub(_sized, part) for part in path.parts), str(path)
 
 
 def matching(pattern: Pattern) -> list[Path]:
@@ -199,6 +197,12 @@ def numbered(sequence: Sequence) -> list[Path]:
             if f"{number:{width}d}" == middle:
                 found[number] = child
     return [found[number] for number in sorted(found)]
+
+
+def _sized(digits: re.Match[str]) -> str:
+    """A number behind the number of its digits, so that text sorts it: 9 is 0019, 10 is 00210."""
+    number = digits[0].lstrip("0")
+    return f"{len(number):03d}{number}"
 
 
 def _on_disk(path: Path) -> Local | Camera | None:
