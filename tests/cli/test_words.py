@@ -182,6 +182,10 @@ SAID: list[tuple[Event, list[Line]]] = [
     ),
     (events.SourceBack("/dev/video0", 3.25), [Line("/dev/video0: reconnected after 3.2 s")]),
     (
+        events.Downloading("https://example.org/w.pth", Path("w.pth")),
+        [Line("downloading https://example.org/w.pth to w.pth")],
+    ),
+    (
         events.FramesUnreadable("clip.mp4", 1, 99),
         [Line("clip.mp4: skipped 1 frame that could not be decoded; 99 frames were read", True)],
     ),

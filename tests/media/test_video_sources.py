@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -104,8 +105,9 @@ def test_a_phones_video_stands_upright(tmp_path: Path, library: str, matrix: tup
         for _ in range(3):
             video.write(picture)
     data = bytearray(path.read_bytes())
-    begin = data.index(b"tkhd") + TKHD_MATRIX + 4
-    data[begin : begin + 24] = struct.pack(">6i", *(value << 16 for value in matrix))
+    for found in re.finditer(b"tkhd", bytes(data)):
+        begin = found.start() + TKHD_MATRIX + 4
+        data[begin : begin + 24] = struct.pack(">6i", *(value << 16 for value in matrix))
     path.write_bytes(data)
 
     frame = next(iter(open_source(path))).image_hwc
