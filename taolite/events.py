@@ -41,6 +41,7 @@ __all__ = [
     "Exploring",
     "Exporting",
     "FramesDropped",
+    "FramesUnreadable",
     "Intervals",
     "LabelsLeftOut",
     "LayersFloored",
@@ -53,6 +54,8 @@ __all__ = [
     "Notice",
     "Progress",
     "Saved",
+    "SourceBack",
+    "SourceLost",
     "Stepped",
     "StreamDescribed",
     "Validated",
@@ -402,6 +405,33 @@ class StreamDescribed:
     description: str
 
 
+@dataclass(frozen=True)
+class SourceLost:
+    """The camera or stream `place` (without a password) gives no frames, for this `reason`. It is opened again and
+    again, for `patience_s` seconds at most."""
+
+    place: str
+    reason: str
+    patience_s: float
+
+
+@dataclass(frozen=True)
+class SourceBack:
+    """The camera or stream `place` gives frames again, `after_s` seconds after it was lost."""
+
+    place: str
+    after_s: float
+
+
+@dataclass(frozen=True)
+class FramesUnreadable:
+    """`count` frames of the video `place` could not be decoded and were passed over; `read` were read."""
+
+    place: str
+    count: int
+    read: int
+
+
 Event: TypeAlias = (
     Notice
     | Progress
@@ -440,6 +470,9 @@ Event: TypeAlias = (
     | EngineBuilt
     | FramesDropped
     | StreamDescribed
+    | SourceLost
+    | SourceBack
+    | FramesUnreadable
 )
 Listener: TypeAlias = Callable[[Event], None]
 

@@ -156,6 +156,11 @@ def _stream_described(event: events.StreamDescribed) -> list[Line]:
     return [head, *map(Line, event.description.splitlines())]
 
 
+def _frames_unreadable(event: events.FramesUnreadable) -> list[Line]:
+    read = f"{counted(event.read, 'frame')} {'was' if event.read == 1 else 'were'} read"
+    return [Line(f"{event.place}: skipped {counted(event.count, 'frame')} that could not be decoded; {read}", True)]
+
+
 _WORDS: dict[type, Callable[[Any], list[Line]]] = {
     events.Notice: lambda e: [Line(e.text, e.level == "warning")],
     events.DataFound: _data_found,
@@ -195,4 +200,9 @@ _WORDS: dict[type, Callable[[Any], list[Line]]] = {
     events.FramesDropped: _frames_dropped,
     events.StreamDescribed: _stream_described,
     events.EngineBuilt: lambda e: [Line(f"built {e.path}" if e.path else "built an engine for this run alone")],
+    events.SourceLost: lambda e: [
+        Line(f"{e.place}: lost ({e.reason}); reconnecting for up to {e.patience_s:g} s", True)
+    ],
+    events.SourceBack: lambda e: [Line(f"{e.place}: reconnected after {e.after_s:.1f} s")],
+    events.FramesUnreadable: _frames_unreadable,
 }

@@ -176,6 +176,23 @@ SAID: list[tuple[Event, list[Line]]] = [
     ),
     (events.EngineBuilt(Path("m.engine")), [Line("built m.engine")]),
     (events.EngineBuilt(None), [Line("built an engine for this run alone")]),
+    (
+        events.SourceLost("rtsp://me:***@cam/live", "Connection refused", 60.0),
+        [Line("rtsp://me:***@cam/live: lost (Connection refused); reconnecting for up to 60 s", True)],
+    ),
+    (events.SourceBack("/dev/video0", 3.25), [Line("/dev/video0: reconnected after 3.2 s")]),
+    (
+        events.Downloading("https://example.org/w.pth", Path("w.pth")),
+        [Line("downloading https://example.org/w.pth to w.pth")],
+    ),
+    (
+        events.FramesUnreadable("clip.mp4", 1, 99),
+        [Line("clip.mp4: skipped 1 frame that could not be decoded; 99 frames were read", True)],
+    ),
+    (
+        events.FramesUnreadable("clip.mp4", 3, 97),
+        [Line("clip.mp4: skipped 3 frames that could not be decoded; 97 frames were read", True)],
+    ),
 ]
 SHOWN_OTHERWISE = {
     *(events.Progress, events.Stepped, events.BatchDrawn, events.BatchDone, events.EpochDone),
