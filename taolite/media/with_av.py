@@ -34,20 +34,15 @@ class AvReader:
         self._anchor: tuple[int, float] | None = None  # a stream's time in its own units, and on the monotonic clock
         self._last_s = time.monotonic()
         self.unreadable = 0
-        timeout = (readers.STALL_S, readers.STALL_S) if "://" in link.url or link.is_live else None
+        self._container = _opened(link)
         try:
-            self._container = av.open(link.url, options=dict(link.options), timeout=timeout)
-        except FFmpegError as error:
-            raise Broken(_reason(error)) from None  # its text has the address
-        if not self._container.streams.video:
-            self.close()
-            raise Broken("there is no video in it")
-        self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "SLICE" if link.is_live else "AUTO"  # threads of whole frames give them later
-        self.fps = plausible_rate(float(self._stream.average_rate or self._stream.guessed_rate or 0))
-        self.total = self._estimate()
-        context = self._stream.codec_context
-        try:
+            self._stream = self._container.streams.best("video")  # not the cover picture of a song
+            if self._stream is None:
+                raise Broken("there is no video in it")
+            self._stream.thread_type = "SLICE" if link.is_live else "AUTO"  # threads of whole frames hold them back
+            self.fps = plausible_rate(float(self._stream.average_rate or self._stream.guessed_rate or 0))
+            self.total = self._estimate()
+            context = self._stream.codec_context
             check_size(link.shown, context.height, context.width, is_live=link.is_live)
         except BaseException:
             self.close()
@@ -65,25 +60,29 @@ class AvReader:
         self._container.close()
 
     def _frames(self) -> Iterator[Any]:
-        packets, failures = self._container.demux(self._stream), 0
-        while True:
+        failures = 0
+        for packet in self._packets():
             try:
-                packet = next(packets, None)
-                if packet is None:
-                    return
                 decoded = packet.decode()
-            except InvalidDataError:
-                failures += 1
+            except EOFError:
+                return
+            except FFmpegError:  # decoders of damaged frames raise several kinds
                 self.unreadable += 1
+                failures += 1
                 if failures > _MOST_FAILURES:
                     return
                 continue
-            except EOFError:
-                return
-            except FFmpegError as error:
-                raise Broken(_reason(error)) from None
             failures = 0 if decoded else failures
             yield from decoded
+
+    def _packets(self) -> Iterator[Any]:
+        """Compressed frames, up to the end. Data that belongs to no frame ends a file; it was damaged or cut."""
+        try:
+            yield from self._container.demux(self._stream)
+        except (EOFError, InvalidDataError):
+            return
+        except FFmpegError as error:
+            raise Broken(_reason(error)) from None
 
     def _time(self, frame: Any, number: int) -> float:
         if self._link.is_live:
@@ -123,8 +122,16 @@ class AvReader:
         if self._stream.frames:
             return int(self._stream.frames)
         if self._container.duration and self.fps:
-            return round(self._container.duration / av.time_base * self.fps)
+            return round(float(self._container.duration) / av.time_base * self.fps)
         return None
+
+
+def _opened(link: Link) -> Any:
+    timeout = (readers.STALL_S, readers.STALL_S) if "://" in link.url or link.is_live else None
+    try:
+        return av.open(link.url, options=dict(link.options), timeout=timeout)
+    except FFmpegError as error:
+        raise Broken(_reason(error)) from None  # its text has the address
 
 
 def _reason(error: FFmpegError) -> str:
