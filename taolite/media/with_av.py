@@ -19,6 +19,7 @@ __all__ = ["AvReader"]
 
 _NO_RATE = 25.0  # frames a second of a raw video that names none, as ffmpeg has it
 _UNTIMED = ("mpjpeg", "mjpeg")  # Motion JPEG over http has no times: ffmpeg makes up 25 frames a second
+_AS_STORED = [1, 0, 0, 0, 1, 0, 0, 0, 1]
 _MOST_FAILURES = 1000  # errors of a damaged file one after the other, before its rest is given up
 
 
@@ -33,6 +34,7 @@ class AvReader:
         self._thinning = Thinning(rate)
         self._anchor: tuple[int, float] | None = None  # a stream's time in its own units, and on the monotonic clock
         self._last_s = time.monotonic()
+        self._matrix: tuple[int, int, int, int] | None = None  # how frames are turned; known with the first
         self.unreadable = 0
         self._container = _opened(link)
         try:
@@ -109,12 +111,12 @@ class AvReader:
 
     def _pixels(self, frame: Any) -> NDArray[np.uint8]:
         check_size(self._link.shown, frame.height, frame.width)
+        if self._matrix is None:  # of the whole video; asking each frame for it leaves frames to the garbage collector
+            turned = frame.side_data.get("DISPLAYMATRIX")
+            values = _AS_STORED if turned is None else np.frombuffer(bytes(turned), "<i4").tolist()
+            self._matrix = (values[0], values[1], values[3], values[4])
         image_hwc: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
-        turned = frame.side_data.get("DISPLAYMATRIX")
-        if turned is None:
-            return image_hwc
-        values = np.frombuffer(bytes(turned), "<i4")
-        return upright(image_hwc, (int(values[0]), int(values[1]), int(values[3]), int(values[4])))
+        return upright(image_hwc, self._matrix)
 
     def _estimate(self) -> int | None:
         if self._link.is_live:
