@@ -5,6 +5,7 @@ from taolite.media.overlay import Colour, contact_sheet, draw_boxes, palette
 from taolite.media.sinks import KittiFolder, PictureFolder, format_detection
 from taolite.media.sources import Frame, Source, open_source
 from taolite.media.videos import VideoFile
+from taolite.media.window import has_display
 
 __all__ = [
     "Colour",
@@ -18,6 +19,7 @@ __all__ = [
     "contact_sheet",
     "draw_boxes",
     "format_detection",
+    "has_display",
     "open_output",
     "open_outputs",
     "open_source",
