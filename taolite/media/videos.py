@@ -186,6 +186,8 @@ class VideoFile:
                 options=_CRASH_PROOF if container in ("mp4", "mov") else {},
             )
         except OSError as error:
+            with suppress(OSError):  # its folder is not there
+                self._partial.unlink()
             raise storage_error(self.path, error) from error
 
     def _kept(self, error: OSError) -> StorageError:
