@@ -23,7 +23,7 @@ class Frame:
 
 
 def crowd(seed: int, *, people: int = 14, frames: int = 300) -> list[Frame]:
-    """People who walk about. Scores fall where somebody nearer covers them, 8 % are missed, some boxes are of nobody."""
+    """People who walk about. Scores fall where a nearer one covers them, 8 % are missed, some boxes are of nobody."""
     rng = np.random.default_rng(seed)
     sizes = np.stack([rng.uniform(40, 90, people), rng.uniform(80, 160, people)], axis=1)
     places, speeds = rng.uniform((100, 100), (1180, 620), (people, 2)), rng.normal(0, 3, (people, 2))

@@ -31,7 +31,7 @@ from taolite.engines.runtimes import Runtime
 from taolite.errors import EngineError, PathError, StorageError
 from taolite.events import EngineBuilt, EngineNeeded, EngineReason, EngineReused, EngineUnkept, Listener, silent
 
-__all__ = ["KeptEngines", "keeps", "open_cached"]
+__all__ = ["KeptEngines", "open_cached", "open_export"]
 
 _DEVICE = "device"  # in `Sidecar.meta`
 
@@ -56,10 +56,28 @@ class KeptEngines:
 DEFAULT = KeptEngines()
 
 
-def keeps(runtime: RuntimeName, keep: KeptEngines, *, is_sealed: bool) -> bool:
-    """Whether a model is to be opened with `open_cached`: an engine will be kept, or `runtime` runs nothing else."""
-    row = runtimes.find(runtime)
-    return row.builds and not (is_sealed and not keep.sealed and row.runs_onnx)
+def open_export(
+    onnx: bytes,
+    *,
+    beside: Path,
+    runtime: RuntimeName | None,
+    keep: KeptEngines | None,
+    is_sealed: bool = False,
+    device: int = 0,
+    listener: Listener = silent,
+) -> tuple[Engine, int | None]:
+    """An exported model, opened, and the largest batch it takes (None: any).
+
+    With `keep` and a runtime that builds engines this is `open_cached`. Otherwise the ONNX itself is opened, and no file
+    is written; also where the runtime needs no engine and that of a sealed model is not to be kept.
+    """
+    row = None if keep is None or runtime is None else runtimes.find(runtime)
+    if keep is None or row is None or not row.builds or (is_sealed and not keep.sealed and row.runs_onnx):
+        return open_engine(onnx, runtime=runtime, device=device), None
+    engine, sidecar = open_cached(
+        onnx, beside=beside, runtime=row.name, keep=keep, is_sealed=is_sealed, device=device, listener=listener
+    )
+    return engine, sidecar.batch[2]
 
 
 def open_cached(
@@ -139,7 +157,7 @@ class _Unfit(Exception):  # noqa: N818  (no fault: another engine is built)
 def _read(path: Path, origin: _Origin) -> tuple[bytes, Sidecar]:
     """The engine file and its sidecar, which fit. The bytes are read once, so that no process can replace them between
     the check and their use. Raises _Unfit."""
-    if not (path.exists() or sidecar_path(path).exists()):
+    if not any(map(os.path.exists, (path, sidecar_path(path)))):  # where a name is too long, nothing is there
         raise _Unfit("new")
     try:
         data, sidecar = read_file(path), read_sidecar(path)

@@ -27,7 +27,7 @@ from taolite.events import EngineBuilt, EngineReplaced, ExportOlder, Listener, s
 from taolite.preprocessing import Preprocessing
 from taolite.stages.agree import expect
 from taolite.stages.inference.built import open_built
-from taolite.stages.inference.engine_cache import KeptEngines, keeps, open_cached
+from taolite.stages.inference.engine_cache import KeptEngines, open_export
 from taolite.stages.trained import Trained, open_trained
 from taolite.tasks.base import EnginePlan, Experiment, Predict, Resolve, Use
 from taolite.tasks.registry import find, find_use
@@ -134,20 +134,15 @@ def open_model(
         expect(of, meta.task, path)
         if (newer := _newer_beside(path)) is not None:
             listener(ExportOlder(path, newer))
-        sealed, largest = kind is Kind.ETLT, None
-        if engines is not None and runtime is not None and keeps(runtime, engines, is_sealed=sealed):
-            engine, sidecar = open_cached(
-                onnx,
-                beside=path,
-                runtime=runtime,
-                keep=engines,
-                is_sealed=sealed,
-                device=computer.first,
-                listener=listener,
-            )
-            largest = sidecar.batch[2]
-        else:
-            engine = open_engine(onnx, runtime=runtime)
+        engine, largest = open_export(
+            onnx,
+            beside=path,
+            runtime=runtime,
+            keep=engines,
+            is_sealed=kind is Kind.ETLT,
+            device=computer.first,
+            listener=listener,
+        )
         return _engine_model(path, engine, meta.task, meta.classes, meta.preprocessing, meta.decoding, largest)
     on_gpu = kind in (Kind.TENSORRT, Kind.TENSORRT_RTX)
     if on_gpu or (kind is Kind.UNKNOWN and sidecar_path(path).is_file()):
