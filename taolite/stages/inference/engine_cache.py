@@ -68,7 +68,7 @@ def open_export(
 ) -> tuple[Engine, int | None]:
     """An exported model, opened, and the largest batch it takes (None: any).
 
-    With `keep` and a runtime that builds engines this is `open_cached`. Otherwise the ONNX itself is opened, and no file
+    With `keep` and a runtime that builds engines this is `open_cached`. Otherwise the ONNX itself is opened and no file
     is written; also where the runtime needs no engine and that of a sealed model is not to be kept.
     """
     row = None if keep is None or runtime is None else runtimes.find(runtime)

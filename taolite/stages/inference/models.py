@@ -21,7 +21,6 @@ from taolite.engines import foreign, onnx_graph, runtimes
 from taolite.engines.base import Engine, RuntimeName
 from taolite.engines.buffers import gpu_is_here, open_gpu
 from taolite.engines.onnx_graph import OnnxMeta
-from taolite.engines.opening import open_engine
 from taolite.errors import ArtifactError, EngineError, PathError, UsageError
 from taolite.events import EngineBuilt, EngineReplaced, ExportOlder, Listener, silent
 from taolite.preprocessing import Preprocessing
