@@ -24,7 +24,8 @@ LEVELS = (
     {"tasks", "report"},
     {"stages"},
     {"api"},
-    {"cli"},
+    {"jetson"},
+    {"cli", "jetson_modules"},
     {"__main__"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
@@ -40,7 +41,7 @@ TORCH_FREE = (
     ),
     *(f"taolite.tasks.{name}" for name in ("base", "found", "registry", "*.spec", "*.decode", "*.use")),
     *(f"taolite.stages.{name}" for name in ("agree", "trained", "inference", "inference.*")),
-    *("taolite.api", "taolite.api.*"),
+    *("taolite.api", "taolite.api.*", "taolite.jetson", "taolite.jetson.*"),
 )
 
 

@@ -7,18 +7,17 @@ functions are silent. Errors are `taolite.TaoliteError`s.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from taolite import spec as specs
 from taolite.api.keys import Secret, opening_key, sealing_key
+from taolite.api.libraries import needed
 from taolite.engines.base import RuntimeName
-from taolite.errors import TaoliteError, UsageError
+from taolite.errors import UsageError
 from taolite.events import Listener, Notice, silent
-from taolite.extras import missing
 from taolite.tasks.base import Experiment, Given, Split
 from taolite.workspace.mounts import Mounts
 
@@ -64,7 +63,7 @@ def read(
         raise UsageError(
             f"{path}: a spec for {kind.value}; a spec of DetectNet_v2, classification or SSD training is needed"
         )
-    with _training_extra("read"):
+    with needed("read"):
         from taolite.tasks.registry import find
 
         reading = find(name).read(path, resolve=Mounts.load().resolve, classes=classes, given=Given(command=command))
@@ -91,7 +90,7 @@ def train(
 
     Raises UsageError, SpecError, DataError, PathError, ArtifactError, ModelError, TrainingError, StorageError.
     """
-    with _training_extra("train"):
+    with needed("train"):
         from taolite.stages.training import train as stage
 
         asked = _options(stage.TrainOptions, options, "train")
@@ -118,7 +117,7 @@ def prune(
 
     Raises UsageError, PathError, ArtifactError, ModelError, StorageError.
     """
-    with _training_extra("prune"):
+    with needed("prune"):
         from taolite.stages import prune as stage
         from taolite.stages.trained import open_trained
 
@@ -158,7 +157,7 @@ def export(
 
     Raises UsageError, PathError, ArtifactError, ModelError, StorageError.
     """
-    with _training_extra("export"):
+    with needed("export"):
         from taolite.stages.exporting.calibrate import CalibrationOptions
         from taolite.stages.exporting.export import export_model
         from taolite.stages.exporting.to_onnx import OPSET
@@ -213,7 +212,7 @@ def evaluate(
 
     Raises UsageError, SpecError, DataError, PathError, ArtifactError, EngineError, ModelError.
     """
-    with _training_extra("evaluate"):
+    with needed("evaluate"):
         from taolite.stages import evaluate as stage
         from taolite.stages.inference.models import meta_of, open_model
 
@@ -251,15 +250,3 @@ def _options(kind: type[Any], given: dict[str, Any], function: str) -> Any:
     if unknown:
         raise UsageError(f"{function} has no option {', '.join(unknown)}; its options are {', '.join(known)}")
     return kind(**given)
-
-
-@contextmanager
-def _training_extra(function: str) -> Iterator[None]:
-    """Raises TaoliteError with the extra to install, where a library that the stages need is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        said = missing(error, f"taolite.{function}")
-        if said is None:
-            raise
-        raise TaoliteError(said) from error

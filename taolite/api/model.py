@@ -9,10 +9,9 @@ except for `.tlt` files and for weights by name.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -21,25 +20,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.api.experiments import read
 from taolite.api.keys import Secret, opening_key
+from taolite.api.libraries import needed
 from taolite.api.result import Detection, Result
-from taolite.artifacts.keys import Key
 from taolite.engines.base import RuntimeName
-from taolite.errors import ModelError, UsageError
+from taolite.errors import UsageError
 from taolite.events import Listener, silent
-from taolite.media.sources import Frame, InputOptions, open_source
+from taolite.media.sources import Frame, InputOptions, Source, open_source
 from taolite.pictures import read_rgb
 from taolite.sample import Detection as Found
-from taolite.spec import Kind, identify
-from taolite.stages.agree import agree
-from taolite.stages.inference import models
-from taolite.stages.inference.infer import plan_meta, planned
-from taolite.stages.inference.labelled import open_named
-from taolite.stages.inference.look import find_in, look
-from taolite.stages.inference.networks import find_network, is_name
-from taolite.tasks.detectnet.inference import load_plan
-from taolite.tasks.ssd.foreign import IN_USE
+from taolite.stages.inference.opening import Ready, open_ready
+from taolite.stages.inference.ranks import Manner
+from taolite.stages.inference.watch import Tracking, Viewing, is_detector, view, watch
+from taolite.workspace.mounts import Mounts
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -74,37 +67,19 @@ def load(
 
     Raises PathError, ArtifactError, EngineError, ModelError, UsageError, SpecError, DataError.
     """
-    path = Path(model).expanduser()
-    if not path.exists() and isinstance(model, str) and is_name(model):
-        path = find_network(model, listener=listener)
-    secret = opening_key(key)
-    named = None if labels is None else Path(labels).expanduser()
-    if spec is None:
-        opened = open_named(path, named, key=secret, runtime=runtime, listener=listener)
-    elif named is not None:
-        raise UsageError("load: both spec and labels say the classes; give one of them")
-    else:
-        opened = _described(path, Path(spec).expanduser(), key=secret, runtime=runtime, listener=listener)
-    if opened.decoding is None:
-        opened.close()
-        raise ModelError(f"{path}: this model does not say how its outputs are read; give a spec")
-    return Model(opened, threshold=threshold)
-
-
-def _described(
-    path: Path, spec: Path, *, key: Key | None, runtime: RuntimeName | None, listener: Listener
-) -> models.Model:
-    """The model as a spec describes it: thresholds and clustering, and all of an ONNX that says nothing itself."""
-    if identify(spec) is Kind.DETECTNET_INFERENCE:
-        plan = load_plan(spec)
-        opened = models.open_model(path, key=key, runtime=runtime, assumed=partial(plan_meta, plan), listener=listener)
-        return planned(opened, plan)[0]
-    experiment = read(spec, command="export", listener=listener)
-    opened = models.open_model(
-        path, key=key, runtime=runtime, assumed=partial(models.meta_of, experiment), listener=listener
-    )
-    agree(experiment, opened)
-    return replace(opened, decoding=experiment.decoding)
+    resolve = Mounts.load().resolve
+    with needed("load"):
+        ready = open_ready(
+            str(Path(model).expanduser()),
+            key=opening_key(key),
+            labels=None if labels is None else Path(labels).expanduser(),
+            spec=None if spec is None else resolve(Path(spec).expanduser()),
+            threshold=threshold,
+            runtime=runtime,
+            resolve=resolve,
+            listener=listener,
+        )
+    return Model(ready, threshold=threshold)
 
 
 class Model:
@@ -119,8 +94,9 @@ class Model:
         threshold: the least score of what is returned; None: see `predict`. May be changed.
     """
 
-    def __init__(self, opened: models.Model, *, threshold: float | None = None) -> None:
-        self._opened = opened
+    def __init__(self, ready: Ready, *, threshold: float | None = None) -> None:
+        opened = ready.model
+        self._opened, self._drawing, self._usual = opened, ready.drawing, ready.threshold
         self.source = opened.source
         self.task = opened.use.name
         self.classes = opened.classes
@@ -151,7 +127,7 @@ class Model:
     @property
     def is_detector(self) -> bool:
         """Whether it finds objects with boxes; a classifier speaks of the whole picture."""
-        return self._opened.use.network_type == 0
+        return is_detector(self._opened)
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is an iterable of str
@@ -181,9 +157,9 @@ class Model:
         Args:
             pictures: one picture, or several in a list or another iterable. Files and Pillow's pictures are turned
                 upright by their EXIF tag. Folders, videos and cameras are for `stream`.
-            threshold: the least score that is returned. None is that of `load`; where that is None too: 0.5 for an SSD,
-                for other models what they were trained and exported with. It does not add to the objects of a
-                DetectNet_v2, whose clustering has thresholds of its own.
+            threshold: the least score that is returned. None is that of `load`; where that is None too: of a detector
+                its best threshold, where it was measured, else 0.5, or what the spec says; of tags that of training; of
+                other classifiers 0.
             top: most results of a picture; 0 is all. None is the model's own: every object or tag, a classifier's best
                 class.
             batch_size: pictures that run at once.
@@ -195,13 +171,13 @@ class Model:
         """
         if batch_size < 1:
             raise UsageError(f"predict: batch_size is {batch_size}; it needs to be 1 or more")
-        model = self._with(threshold, top)
+        asked = self._viewing(threshold, top)
         if isinstance(pictures, (str, Path, np.ndarray)) or _is_pillow(pictures) or not isinstance(pictures, Iterable):
-            return self._look(model, [pictures], threshold, top)[0]  # type: ignore[list-item]
+            return self._look(asked, [pictures], top)[0]  # type: ignore[list-item]
         results: list[Result] = []
         several = iter(pictures)
         while batch := list(islice(several, batch_size)):
-            results += self._look(model, batch, threshold, top, first=len(results))
+            results += self._look(asked, batch, top, first=len(results))
         return results
 
     def stream(
@@ -210,6 +186,7 @@ class Model:
         *,
         threshold: float | None = None,
         top: int | None = None,
+        track: bool = False,
         batch_size: int = 1,
         listener: Listener = silent,
         **options: Any,
@@ -220,6 +197,7 @@ class Model:
             source: a folder, a pattern (`photos/*.jpg`), a video, a camera (`/dev/video0`, `0`), a stream
                 (`rtsp://...`); None is the default camera.
             threshold, top: as in `predict`.
+            track: number a detector's objects over the frames (`Detection.track`); needs the extra `track`.
             batch_size: frames that run at once; 1 for a live source.
             listener: is told of lost cameras and unreadable frames.
             options: fields of `taolite.media.sources.InputOptions`: `size_hw`, `rate`, `flip`, `loop`, ...
@@ -232,46 +210,39 @@ class Model:
             known = ", ".join(InputOptions.__dataclass_fields__)
             raise UsageError(f"stream: {error}; a source's options are {known}") from error
         opened = open_source(source, options=asked, listener=listener)
-        return self._results(look(self._with(threshold, top), opened, batch_size=batch_size), threshold, top)
+        viewing = self._viewing(threshold, top)
+        if track:
+            if not self.is_detector:
+                raise UsageError(f"stream: track follows the objects of a detector, and {self.source} is a classifier")
+            viewing = replace(viewing, tracking=Tracking())
+        return self._stream(opened, replace(viewing, batch_size=batch_size), top)
 
-    def _results(self, looked: Iterator[Any], threshold: float | None, top: int | None) -> Iterator[Result]:
-        for seen in looked:
-            yield self._result(seen.frame, seen.found, seen.seconds, threshold, top)
+    def _stream(self, source: Source, viewing: Viewing, top: int | None) -> Iterator[Result]:
+        with needed("stream"), closing(watch(self._opened, source, viewing)) as frames:
+            for seen in frames:
+                yield self._result(seen.frame, seen.found, seen.seconds, top)
 
-    def _look(
-        self, model: models.Model, pictures: Sequence[Picture], threshold: float | None, top: int | None, first: int = 0
-    ) -> list[Result]:
+    def _look(self, asked: Viewing, pictures: Sequence[Picture], top: int | None, first: int = 0) -> list[Result]:
         images = [_pixels(one) for one in pictures]
-        began_s = time.perf_counter()
-        found = find_in(model, images)
-        seconds = (time.perf_counter() - began_s) / len(images)
-        paths = [Path(one) if isinstance(one, (str, Path)) else None for one in pictures]
+        paths = [Path(one).expanduser() if isinstance(one, (str, Path)) else None for one in pictures]
         frames = [
             Frame("", image, first + at, path) for at, (image, path) in enumerate(zip(images, paths, strict=True))
         ]
-        return [self._result(frame, one, seconds, threshold, top) for frame, one in zip(frames, found, strict=True)]
+        return [self._result(seen.frame, seen.found, seen.seconds, top) for seen in view(self._opened, frames, asked)]
 
-    def _result(
-        self, frame: Frame, found: Sequence[Found], seconds: float, threshold: float | None, top: int | None
-    ) -> Result:
-        least = self._least(threshold)
-        kept = [one for one in found if least is None or one.score >= least][: top or None]
-        named = [Detection(one.name, one.box, one.score, one.track, self._index[one.name]) for one in kept]
-        return Result(frame.image_hwc, named, self.classes, seconds, frame.path, frame.number, frame.time_s)
+    def _result(self, frame: Frame, found: Sequence[Found], seconds: float, top: int | None) -> Result:
+        named = [Detection(one.name, one.box, one.score, one.track, self._index[one.name]) for one in found]
+        return Result(
+            frame.image_hwc, named[: top or None], self._drawing, seconds, frame.path, frame.number, frame.time_s
+        )
 
-    def _least(self, threshold: float | None) -> float | None:
-        return self.threshold if threshold is None else threshold
-
-    def _with(self, threshold: float | None, top: int | None) -> models.Model:
-        """The model, set to return all that is asked for."""
-        decoding, least = dict(self._opened.decoding or {}), self._least(threshold)
-        if "confidence_threshold" in decoding:  # an SSD
-            decoding |= IN_USE if least is None else {"confidence_threshold": least}
-        elif "threshold" in decoding and least is not None:  # tags
-            decoding["threshold"] = least
-        elif "top" in decoding and top is not None:  # a classifier
-            decoding["top"] = top or len(self.classes)
-        return replace(self._opened, decoding=decoding)
+    def _viewing(self, threshold: float | None, top: int | None) -> Viewing:
+        """What is asked for, as `taolite run` asks for it."""
+        least = self.threshold if threshold is None else threshold
+        if self.is_detector:
+            return Viewing(threshold=self._usual if least is None else least)
+        has_tags = "threshold" in (self._opened.decoding or {})
+        return Viewing(manner=Manner(threshold=0.0 if least is None and not has_tags else least, top=top))
 
 
 def _is_pillow(thing: object) -> bool:

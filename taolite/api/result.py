@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 from taolite import sample
 from taolite.boxes import Boxes
 from taolite.errors import TaoliteError, UsageError
-from taolite.media.overlay import Colour, draw_detections, palette
+from taolite.media.overlay import Colour
 from taolite.media.sinks import PictureFolder
+from taolite.media.sources import Frame
 from taolite.pictures import EXTENSIONS
+from taolite.stages.inference.listeners import Drawing
+from taolite.stages.inference.look import Seen
 
 __all__ = ["Detection", "Result"]
 
@@ -47,16 +50,16 @@ class Result:
 
     Attributes:
         image: (H, W, 3) uint8 RGB, upright; shared with the caller's array where one was given.
-        classes: the model's classes.
+        drawing: how it is drawn: the model's classes, and the colours and names of its spec.
         seconds: time from pixels to results, the picture's share of its batch.
         path: the picture's file; None where it came from memory, a video or a camera.
         number: of the frame, from 0.
         time_s: seconds from the start of a video, or since a camera was opened; None for pictures.
     """
 
-    image: NDArray[np.uint8] = field()
+    image: NDArray[np.uint8]
     detections: list[Detection]
-    classes: tuple[str, ...]
+    drawing: Drawing
     seconds: float
     path: Path | None = None
     number: int = 0
@@ -101,9 +104,12 @@ class Result:
             colours: (red, green, blue) by class; other classes have the palette's.
             linewidth: pixels; None follows the picture's size.
         """
-        return draw_detections(
-            self.image, self.detections, {**_palette(self.classes), **(colours or {})}, linewidth=linewidth
+        drawing = replace(
+            self.drawing,
+            colours={**self.drawing.colours, **(colours or {})},
+            linewidth=self.drawing.linewidth if linewidth is None else linewidth,
         )
+        return drawing.draw(Seen(Frame("", self.image, self.number), tuple(self.detections), self.seconds))
 
     def save(self, path: Path | str) -> Path:
         """Write the drawn picture to `path`; the ending of its name gives the format. Raises UsageError for another
@@ -166,8 +172,3 @@ class Result:
         stream = io.BytesIO()
         Image.fromarray(self.draw()).save(stream, "PNG")
         return stream.getvalue()
-
-
-@lru_cache(maxsize=16)
-def _palette(classes: tuple[str, ...]) -> dict[str, Colour]:
-    return dict(zip(classes, palette(len(classes)), strict=True))

@@ -22,13 +22,13 @@ ROW = Clustering(algorithm="nms", coverage_threshold=0.3, nms_iou_threshold=0.5)
 META = OnnxMeta("detectnet", CLASSES, Preprocessing((64, 96), fit="stretch"), {"clusterings": [ROW, ROW]})
 
 
-def write_detector(path: Path) -> Path:
+def write_detector(path: Path, *, key: str = KEY) -> Path:
     """The detector, sealed where the name does not end in .onnx."""
     onnx = onnx_graph.write_meta(network(), META)
     if path.suffix == ".onnx":
         path.write_bytes(onnx)
     else:
-        write_etlt(path, Etlt(onnx=onnx, input_name="input_1", meta=onnx_graph.describe(onnx)), key=Key(KEY))
+        write_etlt(path, Etlt(onnx=onnx, input_name="input_1", meta=onnx_graph.describe(onnx)), key=Key(key))
     return path
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 import taolite
 from taolite.errors import DataError, ModelError, UsageError, WrongKeyError
-from taolite.media.sinks import VideoFile
+from taolite.media.videos import VideoFile
 from tests.stages.test_infer import DBSCAN, SPEC, network
 
 from .detector import CLASSES, KEY, picture, write_detector
@@ -175,6 +175,25 @@ def test_a_folder_and_a_video_are_streamed(model, tmp_path: Path):
     ]
 
 
+def test_objects_of_a_stream_are_numbered(model, tmp_path: Path):
+    pytest.importorskip("edgefirst.tracker", reason="the extra track is not installed")
+    for number in range(4):
+        Image.fromarray(picture()).save(tmp_path / f"{number}.png")
+
+    results = list(model.stream(tmp_path, track=True))
+
+    assert results[-1].names == ["red", "green"]
+    assert None not in {one.track for one in results[-1]}
+    assert [one.track for one in results[-1]] == [one.track for one in results[-2]]
+
+
+def test_a_classifier_has_no_tracks(shared_data: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TAOLITE_NETWORKS", str(shared_data / "pretrained"))
+
+    with taolite.load("resnet-18") as classifier, pytest.raises(UsageError, match="follows the objects of a detector"):
+        classifier.stream(shared_data / "jetson_images", track=True)
+
+
 def test_an_unknown_option_of_a_source_is_told(model, tmp_path: Path):
     with pytest.raises(UsageError, match="'colour'; a source's options are size_hw, rate, flip, loop, "):
         model.stream(tmp_path, colour=True)
@@ -204,8 +223,8 @@ def test_labels_that_contradict_the_model_are_told(file: Path, tmp_path: Path):
         taolite.load(file, key=KEY, labels=tmp_path / "labels.txt")
 
     assert str(caught.value) == (
-        f"{tmp_path / 'labels.txt'} names cat, dog; {file} finds red, green; leave --labels out, the model knows its "
-        "classes"
+        f"{tmp_path / 'labels.txt'}: label 1 is cat, and class 1 of {file} is red; leave --labels out, the model knows "
+        "its classes"
     )
 
 
@@ -214,7 +233,7 @@ def test_an_inference_spec_describes_an_onnx_that_says_nothing(tmp_path: Path):
     bare.write_bytes(network())
     spec.write_text(SPEC.format(model='tlt_config { model: "m.tlt" }', dbscan=DBSCAN))
 
-    with pytest.raises(ModelError, match=r"bare\.onnx: this model does not say how its outputs are read; give a spec"):
+    with pytest.raises(ModelError, match=r"bare\.onnx does not say how its outputs are read; give an inference spec"):
         taolite.load(bare)
     with taolite.load(bare, spec=spec) as model:
         assert model.predict(picture()).names == ["red"]  # DBSCAN needs a summed coverage of 1; the green has 0.6

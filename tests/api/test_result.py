@@ -13,6 +13,7 @@ from PIL import Image
 
 from taolite import Detection, Result, TaoliteError
 from taolite.errors import UsageError
+from taolite.stages.inference.listeners import Drawing
 
 from .detector import picture
 
@@ -21,12 +22,12 @@ BOX = (64.0, 32.0, 96.0, 64.0)
 
 def detected(*more: Detection, path: Path | None = None) -> Result:
     found = [Detection("red", BOX, 0.9, index=0), *more]
-    return Result(picture(), found, ("red", "green"), 0.01, path=path, number=3, time_s=0.12)
+    return Result(picture(), found, Drawing(("red", "green")), 0.01, path=path, number=3, time_s=0.12)
 
 
 def classified() -> Result:
     found = [Detection("green", None, 0.75, index=1), Detection("red", None, 0.25, index=0)]
-    return Result(picture(), found, ("red", "green"), 0.01)
+    return Result(picture(), found, Drawing(("red", "green")), 0.01)
 
 
 def test_the_arrays_have_a_row_for_each_detection():
@@ -38,7 +39,7 @@ def test_the_arrays_have_a_row_for_each_detection():
 
 
 def test_a_result_without_detections_has_empty_arrays():
-    nothing = Result(picture(), [], ("red",), 0.01)
+    nothing = Result(picture(), [], Drawing(("red",)), 0.01)
 
     assert nothing.boxes.shape == (0, 4)
     assert nothing.scores.shape == (0,)
@@ -69,7 +70,10 @@ def test_plain_values_are_json(tmp_path: Path):
 def test_numpy_numbers_become_plain_ones():
     found = [Detection("red", tuple(np.float32(BOX)), np.float32(0.5), index=0)]
 
-    assert json.loads(json.dumps(Result(picture(), found, ("red",), 0.01).to_dict()))["detections"][0]["score"] == 0.5
+    assert (
+        json.loads(json.dumps(Result(picture(), found, Drawing(("red",)), 0.01).to_dict()))["detections"][0]["score"]
+        == 0.5
+    )
 
 
 def test_drawing_leaves_the_picture_and_takes_colours():
@@ -121,12 +125,12 @@ def test_supervision_takes_detections_and_classes():
     assert objects.tracker_id is None
     assert isinstance(classes, supervision.Classifications)
     assert classes.class_id.tolist() == [1, 0]
-    assert len(Result(picture(), [], ("red",), 0.01).to_supervision()) == 0
+    assert len(Result(picture(), [], Drawing(("red",)), 0.01).to_supervision()) == 0
 
 
 def test_tracks_go_to_supervision():
     pytest.importorskip("supervision", reason="supervision is not installed")
-    tracked = Result(picture(), [Detection("red", BOX, 0.9, 7, 0)], ("red",), 0.01)
+    tracked = Result(picture(), [Detection("red", BOX, 0.9, 7, 0)], Drawing(("red",)), 0.01)
 
     assert tracked.to_supervision().tracker_id.tolist() == [7]
 

@@ -192,6 +192,7 @@ SAID: list[tuple[Event, list[Line]]] = [
     (
         events.FramesUnreadable("clip.mp4", 3, 97),
         [Line("clip.mp4: skipped 3 frames that could not be decoded; 97 frames were read", True)],
+    ),
     (events.EngineNeeded(Path("m"), "tensorrt", "new"), [Line("m: building an engine with tensorrt")]),
     (
         events.EngineNeeded(Path("m"), "tensorrt", "asked"),

@@ -15,13 +15,13 @@ from itertools import islice
 from taolite.media.sources import Frame, Source
 from taolite.stages.inference.following import CountLine, followed
 from taolite.stages.inference.listeners import Drawing
-from taolite.stages.inference.look import Seen, looked
+from taolite.stages.inference.look import Seen, find_in, looked
 from taolite.stages.inference.models import Model
 from taolite.stages.inference.pipeline import AHEAD, Pipeline
 from taolite.stages.inference.ranks import USUAL, Manner, rankable, ranked
 from taolite.tracking import open_tracker
 
-__all__ = ["Tracking", "Viewing", "is_detector", "watch"]
+__all__ = ["Tracking", "Viewing", "is_detector", "view", "watch"]
 
 _FAINT = 0.1  # score from which a box may go on with a track that is known: ByteTrack's second pass
 _RATE_OVER = 30  # frames over which the rate that is drawn is measured
@@ -102,6 +102,21 @@ def watch(
         if drawing is not None:
             seen = pipeline.ahead(_drawn(seen, drawing), count=1 if source.is_live else AHEAD)
         yield from islice(seen, viewing.max_frames)
+
+
+def view(model: Model, frames: Sequence[Frame], viewing: Viewing) -> list[Seen]:
+    """What is to be shown of a few frames, run at once in the caller's thread. Nothing is tracked, smoothed or drawn.
+
+    Raises ModelError.
+    """
+    ready = _lowered(model, viewing) if is_detector(model) else rankable(model, viewing.manner)
+    began_s = time.perf_counter()
+    found = find_in(ready, [frame.image_hwc for frame in frames])
+    seconds = (time.perf_counter() - began_s) / len(frames)
+    seen = [Seen(frame, tuple(one), seconds) for frame, one in zip(frames, found, strict=True)]
+    if is_detector(model):
+        return list(_shown(seen, viewing.threshold))
+    return list(ranked(seen, model, manner=viewing.manner, smooth=False))
 
 
 def _lowered(model: Model, viewing: Viewing) -> Model:
