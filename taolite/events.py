@@ -35,7 +35,11 @@ __all__ = [
     "DataFound",
     "Downloading",
     "EngineBuilt",
+    "EngineNeeded",
+    "EngineReason",
     "EngineReplaced",
+    "EngineReused",
+    "EngineUnkept",
     "ExportOlder",
     "EpochDone",
     "Exploring",
@@ -432,6 +436,39 @@ class FramesUnreadable:
     read: int
 
 
+EngineReason: TypeAlias = Literal["new", "model", "version", "device", "damaged", "asked"]
+"""Why an engine is built: none is kept; the model, the runtime's version or the device is not that of the kept one; the
+kept one is damaged; or the user asked for it."""
+
+
+@dataclass(frozen=True)
+class EngineNeeded:
+    """An engine of `model` is about to be built with `runtime`. `was` and `now`: versions or devices that differ."""
+
+    model: Path
+    runtime: str
+    why: EngineReason
+    was: str = ""
+    now: str = ""
+
+
+@dataclass(frozen=True)
+class EngineReused:
+    """The kept engine at `path` fits `model` and is used."""
+
+    model: Path
+    path: Path
+
+
+@dataclass(frozen=True)
+class EngineUnkept:
+    """The engine of `model` that was built runs but is not kept: it could not be written, for this `reason`, or, where
+    that is None, the model is sealed, and an engine holds its weights unencrypted."""
+
+    model: Path
+    reason: str | None
+
+
 Event: TypeAlias = (
     Notice
     | Progress
@@ -473,6 +510,9 @@ Event: TypeAlias = (
     | SourceLost
     | SourceBack
     | FramesUnreadable
+    | EngineNeeded
+    | EngineReused
+    | EngineUnkept
 )
 Listener: TypeAlias = Callable[[Event], None]
 

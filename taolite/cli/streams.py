@@ -38,13 +38,10 @@ __all__ = ["OVERLAYS", "Outcome", "add_streams", "has_display", "input_options",
 OVERLAYS = ("box", "lines", "labels", "conf", "tracking", "trails", "fps")
 """The words of --overlay, besides none and default; `taolite.media.overlay.PARTS`."""
 
-_FLIPS = {
-    name: name
-    for name in (
-        *("none", "counterclockwise", "rotate-180", "clockwise", "horizontal", "vertical"),
-        *("upper-right-diagonal", "upper-left-diagonal"),
-    )
-} | {"horizontal-flip": "horizontal", "vertical-flip": "vertical"}
+_FLIPS = (
+    *("none", "counterclockwise", "rotate-180", "clockwise", "horizontal", "vertical"),
+    *("upper-right-diagonal", "upper-left-diagonal"),
+)
 
 
 def add_streams(parser: TaoParser, **aliases: tuple[str, ...]) -> None:
@@ -60,7 +57,7 @@ def add_streams(parser: TaoParser, **aliases: tuple[str, ...]) -> None:
     add("--input-height", type=count(1), metavar="H", help="height of these frames in pixels")
     text = "frames a second asked of a camera; a video is thinned to it (default: all)"
     add("--input-rate", type=number(0, None), metavar="FPS", help=text)
-    text = f"turn or mirror every frame: {', '.join(list(_FLIPS)[:8])} (default: none)"
+    text = f"turn or mirror every frame: {', '.join(_FLIPS)} (default: none)"
     add("--input-flip", type=_flip, default="none", metavar="HOW", help=text)
     add("--input-loop", type=_loops, default=0, metavar="N", help="further passes; -1 is without an end (default: 0)")
     add("--input-codec", metavar="CODEC", help="of an rtp:// input: h264, h265, vp8, vp9, mjpeg (default: h264)")
@@ -127,7 +124,8 @@ def play(
 
     unit, tally = "picture" if source.kind == "pictures" else FRAME, Tally()
     with ExitStack() as stack:
-        output = open_outputs(places, source, stack, options=_output_options(options, name), listener=show)
+        hold = source.kind == "pictures" and all(place.startswith("display") for place in places)
+        output = open_outputs(places, source, stack, options=_output_options(options, name, hold), listener=show)
         ended = stack.enter_context(_ended_by_interrupt(source))
         frames = watch(model, source, viewing, drawing=drawing if places else None, ended=ended)
         for done, seen in enumerate(stack.enter_context(closing(frames)), start=1):
@@ -141,7 +139,8 @@ def play(
     return Outcome(tally.report(), output.lost, ended.is_set())
 
 
-def _output_options(options: argparse.Namespace, title: str) -> OutputOptions:
+def _output_options(options: argparse.Namespace, title: str, hold: bool) -> OutputOptions:
+    """hold: a window stays at the end until it is closed, as that of a picture has to."""
     from taolite.media.output import OutputOptions
 
     return OutputOptions(
@@ -152,6 +151,7 @@ def _output_options(options: argparse.Namespace, title: str) -> OutputOptions:
         fps=options.input_rate,
         maximized=getattr(options, "maximized", False),
         fullscreen=getattr(options, "fullscreen", False),
+        hold=hold,
     )
 
 
@@ -197,11 +197,11 @@ def _ended_by_interrupt(source: Source) -> Iterator[threading.Event]:
 
 
 def _flip(text: str) -> str:
-    name = text.lower().replace("_", "-")
+    name = text.lower().replace("_", "-").removesuffix("-flip")  # jetson-inference has horizontal-flip too
     if name not in _FLIPS:
         hint = f"; did you mean {meant}?" if (meant := near(name, _FLIPS)) else ""
         raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(_FLIPS)}{hint}")
-    return _FLIPS[name]
+    return name
 
 
 def _loops(text: str) -> int:

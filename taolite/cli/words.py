@@ -161,6 +161,26 @@ def _frames_unreadable(event: events.FramesUnreadable) -> list[Line]:
     return [Line(f"{event.place}: skipped {counted(event.count, 'frame')} that could not be decoded; {read}", True)]
 
 
+def _engine_needed(event: events.EngineNeeded) -> list[Line]:
+    kept = "the one that was kept"
+    because = {
+        "new": "",
+        "asked": " again, as asked",
+        "model": " again: the model has changed",
+        "version": f" again: {kept} was built by {event.was}, and {event.now} is installed",
+        "device": f" again: {kept} was built for {event.was or 'another device'}, and this is {event.now}",
+        "damaged": f" again: {kept} is damaged",
+    }
+    return [Line(f"{event.model}: building an engine with {event.runtime}{because[event.why]}")]
+
+
+def _engine_unkept(event: events.EngineUnkept) -> list[Line]:
+    reason = event.reason or (
+        "the model is sealed, and an engine holds its weights unencrypted; `taolite convert` writes one that stays"
+    )
+    return [Line(f"{event.model}: its engine is not kept and is built again next time: {reason}", True)]
+
+
 _WORDS: dict[type, Callable[[Any], list[Line]]] = {
     events.Notice: lambda e: [Line(e.text, e.level == "warning")],
     events.DataFound: _data_found,
@@ -199,6 +219,9 @@ _WORDS: dict[type, Callable[[Any], list[Line]]] = {
     ],
     events.FramesDropped: _frames_dropped,
     events.StreamDescribed: _stream_described,
+    events.EngineNeeded: _engine_needed,
+    events.EngineReused: lambda e: [Line(f"{e.model}: using the engine {e.path}")],
+    events.EngineUnkept: _engine_unkept,
     events.EngineBuilt: lambda e: [Line(f"built {e.path}" if e.path else "built an engine for this run alone")],
     events.SourceLost: lambda e: [
         Line(f"{e.place}: lost ({e.reason}); reconnecting for up to {e.patience_s:g} s", True)

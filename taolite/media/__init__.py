@@ -6,6 +6,7 @@ from taolite.media.sheet import contact_sheet
 from taolite.media.sinks import KittiFolder, PictureFolder, format_detection
 from taolite.media.sources import Flip, Frame, InputOptions, Source, open_source
 from taolite.media.videos import VideoFile
+from taolite.media.window import has_display
 
 __all__ = [
     "Colour",
@@ -21,6 +22,7 @@ __all__ = [
     "contact_sheet",
     "draw_boxes",
     "format_detection",
+    "has_display",
     "open_output",
     "open_outputs",
     "open_source",

@@ -101,12 +101,14 @@ class LiveOutput:
         with self._changed:
             self._is_over = True
             self._changed.notify()
-        self._thread.join(_AT_ONCE_S if at_once else None if self._sink.holds else _GRACE_S)
-        with self._changed:
-            self._lost += len(self._queue) if self.is_open else 0
-            self._queue.clear()
-        if self._thread.is_alive():
-            self._sink.kill()
+        try:
+            self._thread.join(_AT_ONCE_S if at_once else None if self._sink.holds else _GRACE_S)
+        finally:
+            with self._changed:
+                self._lost += len(self._queue) if self.is_open else 0
+                self._queue.clear()
+            if self._thread.is_alive():
+                self._sink.kill()
         if self._lost > self._told:
             self._tell(at_end=True)
         self._raise()

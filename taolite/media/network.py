@@ -100,14 +100,17 @@ class NetworkSink:
         return StorageError(f"{self.place}: the connection failed ({said}); see that the receiver runs, then try again")
 
     def _open(self, hw: tuple[int, int]) -> AvEncoder:
-        container, options, query = {
-            "rtp": ("rtp", {}, f"?pkt_size={_PACKET}"),
-            "rtsp": ("rtsp", {"rtsp_transport": "tcp"}, ""),
-            "rtmp": ("flv", {"flvflags": "no_duration_filesize"}, ""),
+        container, options = {
+            "rtp": ("rtp", {}),
+            "rtsp": ("rtsp", {"rtsp_transport": "tcp"}),
+            "rtmp": ("flv", {"flvflags": "no_duration_filesize"}),
         }[self._scheme.removesuffix("s")]
+        address = self._address
+        if self._scheme == "rtp":
+            address += f"{'&' if '?' in address else '?'}pkt_size={_PACKET}"
         try:
             return AvEncoder(
-                self._address + query,
+                address,
                 hw,
                 container=container,
                 codec=self._codec,

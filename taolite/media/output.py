@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.errors import DataError, UsageError
-from taolite.events import Listener, StreamDescribed, silent
+from taolite.events import Listener, Notice, StreamDescribed, silent
 from taolite.media.live import LiveOutput
 from taolite.media.network import SCHEMES, NetworkSink, shown
 from taolite.media.sinks import PICTURES, PictureFolder
@@ -95,7 +95,7 @@ def open_output(
 
     Args:
         place: as the user gave it; "" writes nothing.
-        listener: hears of frames that are lost.
+        listener: hears of dropped frames, of pictures that get another name, and of the description of an RTP stream.
 
     Raises:
         UsageError: a place of another kind, or one that needs something that is not here.
@@ -115,7 +115,7 @@ def open_output(
         raise UsageError(f"{shown(f'{name}://{rest}')}: nothing is written to {name} here; {_ways_out()}")
     if name == "file" and "://" not in text:  # a Path keeps one slash of three
         rest = f"/{rest}"
-    return _file(Path(rest), source, options, stack) if rest else _Nowhere()
+    return _file(Path(rest), source, options, stack, listener) if rest else _Nowhere()
 
 
 def open_outputs(
@@ -151,18 +151,19 @@ def _window(place: str, options: OutputOptions, listener: Listener) -> LiveOutpu
     return LiveOutput(place, sink, listener=listener)
 
 
-def _file(path: Path, source: Source, options: OutputOptions, stack: ExitStack) -> Output:
+def _file(path: Path, source: Source, options: OutputOptions, stack: ExitStack, listener: Listener) -> Output:
     suffix = path.suffix.lower()
     if suffix in PICTURES:
-        return _Pictures(path, source)
+        return _Pictures(path, source, listener)
     if suffix in _UNWRITTEN:
         raise UsageError(f"{path}: {suffix} is not a kind of video that is written here; {_ways_out()}")
     if suffix not in VIDEOS:
         if source.kind != "video":
-            return _Pictures(path, source, is_folder=True)
+            return _Pictures(path, source, listener, is_folder=True)
         path = path / f"{source.paths[0].stem}.mp4"
     fps = options.fps or source.fps or _RATE
-    file = VideoFile(path, fps=fps, codec=options.codec, bitrate=options.bitrate, protect=source.paths)
+    read = source.paths if source.kind == "video" else ()
+    file = VideoFile(path, fps=fps, codec=options.codec, bitrate=options.bitrate, protect=read)
     return _Video(stack.enter_context(file))
 
 
@@ -189,7 +190,7 @@ class _Pictures:
     is_open = True
     lost = 0
 
-    def __init__(self, path: Path, source: Source, *, is_folder: bool = False) -> None:
+    def __init__(self, path: Path, source: Source, listener: Listener, *, is_folder: bool = False) -> None:
         self._pattern = "" if is_folder or not _NUMBER.search(path.name) else path.name
         self._name = "" if is_folder or self._pattern else path.name
         self._written = 0
@@ -198,7 +199,12 @@ class _Pictures:
                 f"{path}: one file for {source.place}, which is several pictures; give a folder, or a name with a "
                 f"number, as in {path.stem}_%i{path.suffix}"
             )
-        self._folder = PictureFolder(path if is_folder else path.parent, protect=source.paths)
+        self._folder = PictureFolder(
+            path if is_folder else path.parent,
+            protect=source.paths,
+            is_numbered=bool(self._pattern) or source.kind != "pictures",
+            on_rename=lambda text: listener(Notice(text, "warning")),
+        )
 
     def write(self, frame: Frame, picture_hwc: NDArray[np.uint8]) -> Path:
         name = self._name or frame.name

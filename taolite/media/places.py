@@ -25,9 +25,9 @@ __all__ = [
     "Camera",
     "Csi",
     "Local",
+    "Numbered",
     "Pattern",
     "Place",
-    "Sequence",
     "default_camera",
     "hide_password",
     "matching",
@@ -64,7 +64,7 @@ class Pattern:
 
 
 @dataclass(frozen=True)
-class Sequence:
+class Numbered:
     """Numbered files: `frames/%04d.jpg`."""
 
     text: str
@@ -108,7 +108,7 @@ class Address:
         return urlsplit(self.url).port
 
 
-Place: TypeAlias = Local | Pattern | Sequence | Camera | Csi | Address
+Place: TypeAlias = Local | Pattern | Numbered | Camera | Csi | Address
 
 
 def parse_place(place: str | Path | int | None) -> Place:
@@ -125,7 +125,7 @@ def parse_place(place: str | Path | int | None) -> Place:
     if found is not None:
         return found
     if scheme := _SCHEME.match(text):
-        return _address(text, scheme[1].lower(), text[scheme.end() :])
+        return _address(text, scheme[1].lower(), text[scheme.end() :], is_path=not scheme[2])
     if camera := _CAMERA.fullmatch(text):
         return Camera(int(camera[1]), text)
     expanded = str(Path(text).expanduser()) if text.startswith("~") else text
@@ -134,7 +134,7 @@ def parse_place(place: str | Path | int | None) -> Place:
     if glob.has_magic(expanded) or _BRACES.search(expanded):
         return Pattern(expanded)
     if _NUMBER.search(Path(expanded).name):
-        return Sequence(expanded)
+        return Numbered(expanded)
     raise PathError(
         f"{text}: no such file or folder; give a picture, a folder, a pattern, a video or a camera (/dev/video0)"
     )
@@ -182,7 +182,7 @@ def matching(pattern: Pattern) -> list[Path]:
     return sorted((path for name in names if is_file(path := Path(name))), key=natural)
 
 
-def numbered(sequence: Sequence) -> list[Path]:
+def numbered(sequence: Numbered) -> list[Path]:
     """The files of a sequence, by number, from the lowest there is; numbers that are missing are passed over."""
     path = Path(sequence.text)
     place = _NUMBER.search(path.name)
@@ -216,12 +216,12 @@ def _on_disk(path: Path) -> Local | Camera | None:
     return Camera(int(camera[1]), str(path))
 
 
-def _address(text: str, scheme: str, rest: str) -> Place:
-    """The place behind `scheme://`."""
+def _address(text: str, scheme: str, rest: str, *, is_path: bool) -> Place:
+    """The place behind `scheme://`. is_path: it was a Path, which keeps one slash of two or three."""
     if scheme == "file":
-        return _file(rest)
+        return _file(f"/{rest}" if is_path else rest)
     if scheme in ("csi", "v4l2"):
-        found = _CAMERA.fullmatch(rest or "0")
+        found = _CAMERA.fullmatch(f"/{rest}" if rest.startswith("dev/") else rest or "0")
         if found is None:
             raise UsageError(f"{text}: {scheme}:// needs the number of a camera, as in {scheme}://0")
         return Csi(int(found[1])) if scheme == "csi" else Camera(int(found[1]), f"/dev/video{found[1]}")
@@ -231,7 +231,7 @@ def _address(text: str, scheme: str, rest: str) -> Place:
             f"{hide_password(text)}: {scheme}:// is not read here; {', '.join(f'{one}://' for one in known)} are"
             f"{nearest(scheme, known)}"
         )
-    url = f"{scheme}://{rest}"  # a Path keeps one slash of two
+    url = f"{scheme}://{rest}"
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

@@ -43,16 +43,17 @@ class _Names:
     """File names given out so far, so that none is given twice."""
 
     def __init__(self, on_rename: Callable[[str], None]) -> None:
-        self._taken: set[str] = set()
+        self._counts: dict[str, int] = {}
         self._on_rename = on_rename
 
     def claim(self, name: str) -> str:
         """`name`, or `stem_2.suffix`, `stem_3.suffix` ... where it has been given out (letter case aside)."""
-        path, candidate, count = Path(name), name, 1
-        while candidate.lower() in self._taken:
+        path, candidate, count = Path(name), name, self._counts.get(name.lower(), 1)
+        while candidate.lower() in self._counts:
             count += 1
             candidate = f"{path.stem}_{count}{path.suffix}"
-        self._taken.add(candidate.lower())
+        self._counts[name.lower()] = count
+        self._counts.setdefault(candidate.lower(), 1)
         if candidate != name:
             self._on_rename(f"{name}: another picture has this name; this one is written as {candidate}")
         return candidate
@@ -62,14 +63,21 @@ class PictureFolder:
     """Pictures under the names they came with, in the format of their extension."""
 
     def __init__(
-        self, folder: Path, *, protect: Collection[Path] = (), on_rename: Callable[[str], None] = _ignore
+        self,
+        folder: Path,
+        *,
+        protect: Collection[Path] = (),
+        is_numbered: bool = False,
+        on_rename: Callable[[str], None] = _ignore,
     ) -> None:
         """Args:
         folder: made when the first picture is written; files of the same name in it are replaced.
         protect: files that must not be replaced, i.e. the pictures that are read.
+        is_numbered: no two pictures have the same name, so none is remembered: a camera runs for days.
         on_rename: called with one line when two pictures have the same name.
         """
         self.folder = folder
+        self._is_numbered = is_numbered
         self._protected = {path.resolve() for path in protect}
         self._names = _Names(on_rename)
 
@@ -78,7 +86,7 @@ class PictureFolder:
         that is read, StorageError where the disk refuses."""
         from PIL import Image
 
-        path = self.folder / self._names.claim(name)
+        path = self.folder / (name if self._is_numbered else self._names.claim(name))
         if path.resolve() in self._protected:
             raise UsageError(f"{path}: this is one of the input pictures; choose another folder for the results")
         kind = _FORMATS.get(path.suffix.lower(), "PNG")

@@ -19,8 +19,18 @@ from taolite.formats.places import is_hidden
 from taolite.media import passes
 from taolite.media.flips import Flip
 from taolite.media.frames import Frame, InputOptions
-from taolite.media.places import Address, Camera, Csi, Local, Pattern, matching, natural, numbered, parse_place
-from taolite.media.places import Sequence as Numbered
+from taolite.media.places import (
+    Address,
+    Camera,
+    Csi,
+    Local,
+    Numbered,
+    Pattern,
+    matching,
+    natural,
+    numbered,
+    parse_place,
+)
 from taolite.media.readers import Broken, Link, Reader, link_to_address, link_to_file
 from taolite.media.reconnect import Live
 from taolite.media.web import WebPicture, ask, unreachable

@@ -36,7 +36,7 @@ CODEC, BIT_RATE = "h264", 4_000_000
 """What is written where nothing else is asked for; bits a second."""
 
 _OPENCV = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
-_PYAV = {  # FFmpeg's name of the container, and the codecs that it holds; the first is written where none is asked for
+_CONTAINERS: dict[str, tuple[str, tuple[str, ...]]] = {  # FFmpeg's name ("": not by PyAV), and codecs, the usual first
     ".mp4": ("mp4", ("h264", "h265", "vp9")),
     ".m4v": ("mp4", ("h264", "h265")),
     ".mov": ("mov", ("h264", "h265", "mjpeg")),
@@ -48,8 +48,10 @@ _PYAV = {  # FFmpeg's name of the container, and the codecs that it holds; the f
     ".h264": ("h264", ("h264",)),
     ".h265": ("hevc", ("h265",)),
     ".hevc": ("hevc", ("h265",)),
+    ".avi": ("", ("mjpeg",)),
+    ".gif": ("", ()),
 }
-VIDEOS = (*_PYAV, ".avi", ".gif")
+VIDEOS = tuple(_CONTAINERS)
 """What videos are written as, by the end of their names; some need PyAV."""
 
 _CRASH_PROOF = {"movflags": "hybrid_fragmented"}  # playable while it is written, and an ordinary file in the end
@@ -171,9 +173,9 @@ class VideoFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if suffix == ".gif":
                 return GifEncoder(self._partial, hw, fps=self._fps)
-            if suffix == ".avi" or not has_pyav():
-                return _OpenCvEncoder(self._partial, hw, fps=self._fps, code=_OPENCV.get(suffix, "mp4v"))
-            container = _PYAV[suffix][0]
+            container = _CONTAINERS[suffix][0]
+            if not container or not has_pyav():
+                return _OpenCvEncoder(self._partial, hw, fps=self._fps, code=_OPENCV[suffix])
             return AvEncoder(
                 str(self._partial),
                 hw,
@@ -184,6 +186,8 @@ class VideoFile:
                 options=_CRASH_PROOF if container in ("mp4", "mov") else {},
             )
         except OSError as error:
+            with suppress(OSError):  # its folder is not there
+                self._partial.unlink()
             raise storage_error(self.path, error) from error
 
     def _kept(self, error: OSError) -> StorageError:
@@ -217,10 +221,10 @@ def _codec(path: Path, asked: str) -> str:
         raise UsageError(f"{path}: {suffix or 'this'} is not a kind of video that is written here ({' '.join(VIDEOS)})")
     if asked not in CODECS:
         raise UsageError(f"{path}: no codec {asked} here; there are {', '.join(CODECS)}")
-    holds: tuple[str, ...] = {".gif": (), ".avi": ("mjpeg",)}.get(suffix) or _PYAV.get(suffix, ("", ()))[1]
+    container, holds = _CONTAINERS[suffix]
     if asked not in holds and asked != CODEC:
         kind = f"holds {' or '.join(holds)}" if holds else "has a codec of its own"
         raise UsageError(f"{path}: a {suffix} file {kind}, not {asked}")
-    if suffix in _PYAV and (suffix not in _OPENCV or asked != CODEC):
+    if container and (suffix not in _OPENCV or asked != CODEC):
         needs_pyav(str(path))
     return asked if asked in holds else "".join(holds[:1])

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections import deque
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
@@ -21,10 +22,16 @@ from numpy.typing import NDArray
 
 from taolite.errors import UsageError
 
-__all__ = ["WindowSink"]
+__all__ = ["WindowSink", "has_display"]
 
 _END_S = 2.0  # for the window to close itself
 _RATE_S = 2.0  # the time over which frames a second are counted
+
+
+def has_display() -> bool:
+    """Whether a window can be expected to open here. Nothing is opened, so a display may still refuse."""
+    has_screen = sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY"))
+    return has_screen and find_spec("tkinter") is not None
 
 
 class WindowSink:

@@ -193,6 +193,52 @@ SAID: list[tuple[Event, list[Line]]] = [
         events.FramesUnreadable("clip.mp4", 3, 97),
         [Line("clip.mp4: skipped 3 frames that could not be decoded; 97 frames were read", True)],
     ),
+    (events.EngineNeeded(Path("m"), "tensorrt", "new"), [Line("m: building an engine with tensorrt")]),
+    (
+        events.EngineNeeded(Path("m"), "tensorrt", "asked"),
+        [Line("m: building an engine with tensorrt again, as asked")],
+    ),
+    (
+        events.EngineNeeded(Path("m"), "tensorrt", "model"),
+        [Line("m: building an engine with tensorrt again: the model has changed")],
+    ),
+    (
+        events.EngineNeeded(Path("m"), "tensorrt", "version", "tensorrt 8.6", "tensorrt 10.3"),
+        [
+            Line(
+                "m: building an engine with tensorrt again: the one that was kept was built by tensorrt 8.6, and "
+                "tensorrt 10.3 is installed"
+            )
+        ],
+    ),
+    (
+        events.EngineNeeded(Path("m"), "tensorrt", "device", "Xavier (7.2)", "Orin (8.7)"),
+        [
+            Line(
+                "m: building an engine with tensorrt again: the one that was kept was built for Xavier (7.2), and this "
+                "is Orin (8.7)"
+            )
+        ],
+    ),
+    (
+        events.EngineNeeded(Path("m"), "tensorrt", "damaged"),
+        [Line("m: building an engine with tensorrt again: the one that was kept is damaged")],
+    ),
+    (events.EngineReused(Path("m"), Path("e")), [Line("m: using the engine e")]),
+    (
+        events.EngineUnkept(Path("m"), "e: the disk is full"),
+        [Line("m: its engine is not kept and is built again next time: e: the disk is full", True)],
+    ),
+    (
+        events.EngineUnkept(Path("m"), None),
+        [
+            Line(
+                "m: its engine is not kept and is built again next time: the model is sealed, and an engine holds its "
+                "weights unencrypted; `taolite convert` writes one that stays",
+                True,
+            )
+        ],
+    ),
 ]
 SHOWN_OTHERWISE = {
     *(events.Progress, events.Stepped, events.BatchDrawn, events.BatchDone, events.EpochDone),

@@ -12,8 +12,8 @@ from taolite.media.places import (
     Camera,
     Csi,
     Local,
+    Numbered,
     Pattern,
-    Sequence,
     hide_password,
     matching,
     natural,
@@ -36,6 +36,8 @@ def touch(folder: Path, *names: str) -> list[Path]:
         (2, Camera(2, "2")),
         ("/dev/video97", Camera(97, "/dev/video97")),
         ("v4l2:///dev/video3", Camera(3, "/dev/video3")),
+        (Path("v4l2:///dev/video3"), Camera(3, "/dev/video3")),  # a Path keeps one slash of three
+        (Path("csi://1"), Csi(1)),
         ("v4l2://3", Camera(3, "/dev/video3")),
         ("csi://1", Csi(1)),
         ("csi://", Csi(0)),
@@ -47,8 +49,8 @@ def touch(folder: Path, *names: str) -> list[Path]:
         ("photos/*.jpg", Pattern("photos/*.jpg")),
         ("photos/{a,b}.jpg", Pattern("photos/{a,b}.jpg")),
         ("~/photos/*.jpg", Pattern(str(Path.home() / "photos/*.jpg"))),
-        ("frames/%04d.jpg", Sequence("frames/%04d.jpg")),
-        ("frames/f%i.png", Sequence("frames/f%i.png")),
+        ("frames/%04d.jpg", Numbered("frames/%04d.jpg")),
+        ("frames/f%i.png", Numbered("frames/f%i.png")),
     ],
 )
 def test_a_place_is_what_it_says(text: str | Path | int, place: object):
@@ -64,6 +66,7 @@ def test_what_is_on_the_disk_comes_first(tmp_path: Path, monkeypatch: pytest.Mon
     assert parse_place("100%d.jpg") == Local(Path("100%d.jpg"))
     assert parse_place("[a].jpg") == Local(Path("[a].jpg"))
     assert parse_place(f"file://{tmp_path}/0") == Local(tmp_path / "0")
+    assert parse_place(Path(f"file://{tmp_path}/0")) == Local(tmp_path / "0")
     assert parse_place("file://0") == Local(Path("0"))
     assert parse_place(f"file://localhost{tmp_path}/a%20b.jpg") == Local(tmp_path / "a b.jpg")
 
@@ -179,7 +182,7 @@ def test_a_sequence_is_read_by_number_and_gaps_are_passed_over(tmp_path: Path):
     touch(tmp_path, "f0001.jpg", "f0003.jpg", "f0010.jpg", "f2.jpg", "f12345.jpg", "f0004.png", "fx.jpg", "f00011.jpg")
 
     def names(pattern: str) -> list[str]:
-        return [path.name for path in numbered(Sequence(f"{tmp_path}/{pattern}"))]
+        return [path.name for path in numbered(Numbered(f"{tmp_path}/{pattern}"))]
 
     assert names("f%04d.jpg") == ["f0001.jpg", "f0003.jpg", "f0010.jpg", "f12345.jpg"]
     assert names("f%d.jpg") == ["f2.jpg", "f12345.jpg"]

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageGrab
+from PIL import ImageGrab
 
 from taolite.errors import StorageError, UsageError
-from taolite.media import OutputOptions, open_output
+from taolite.media import OutputOptions, has_display, open_output
 from taolite.media.sources import Frame, Source
 
 FILM = Source("video", "film.mp4", (), None, 30.0)
@@ -71,7 +71,6 @@ def photograph(display: str, wanted: np.ndarray, *, left: int = 0, top: int = 0)
         if part.shape == wanted.shape and np.abs(part - wanted).mean() < 2:
             return seen
         if time.monotonic() > end:
-            Image.fromarray(seen).save("/tmp/taolite-window.png")
             raise AssertionError("the window never showed it")
         time.sleep(0.05)
 
@@ -90,7 +89,7 @@ def test_a_window_shows_the_frames_and_the_rate_in_its_title(display):
     assert seen[300:, 400:].max() == 0  # beside the window is nothing
     title, rate = name.split(" | ")
     assert title == "ssd-mobilenet"
-    assert 10 < float(rate.removesuffix(" fps")) < 25
+    assert 2 < float(rate.removesuffix(" fps")) < 25
     assert not output.is_open
     assert output.lost == 0
 
@@ -148,6 +147,23 @@ def test_a_window_that_holds_stays_until_it_is_closed(display):
     assert close.wait(10) == 0
 
 
+def test_a_window_that_holds_ends_with_ctrl_c(display, monkeypatch):
+    image = scene(64, 48)
+    with ExitStack() as stack:
+        output = open_output("display://0", FILM, stack, options=OutputOptions(hold=True))
+        output.write(Frame("x", image, 0), image)
+        stack.pop_all()  # closed below, by hand
+    photograph(display, image)
+
+    def interrupt(seconds: float | None) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(output._thread, "join", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        output.close()
+    assert not output.is_open
+
+
 def test_a_window_whose_display_dies_is_an_error_and_not_a_users_wish(monkeypatch):
     pytest.importorskip("tkinter", reason="this Python has no tkinter")
     if shutil.which("Xvfb") is None:
@@ -199,6 +215,17 @@ def test_no_display_and_no_tkinter_are_told_with_the_way_out(monkeypatch, tmp_pa
         "display://0: no window can be opened (this Python has no tkinter; on Debian: apt install python3-tk); name "
         "another output, or add --headless"
     )
+
+
+def test_a_display_is_known_by_the_environment(monkeypatch):
+    pytest.importorskip("tkinter", reason="this Python has no tkinter")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert has_display()
+    monkeypatch.setenv("DISPLAY", "")
+    assert not has_display()
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert has_display()
 
 
 def test_headless_opens_nothing(monkeypatch):

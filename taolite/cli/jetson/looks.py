@@ -100,11 +100,16 @@ def outputs_of(options: argparse.Namespace) -> list[str]:
 
 
 def source_of(options: argparse.Namespace, listener: Listener) -> Source:
-    """The source of IN or --camera, opened."""
+    """The source of IN or --camera, opened. Pictures that cannot be read are left out with a warning."""
+    from taolite.events import Notice
     from taolite.media.sources import open_source
 
-    place = str(Path(options.input).expanduser()) if options.input.startswith("~") else options.input
-    return open_source(options.camera or place, options=streams.input_options(options), listener=listener)
+    return open_source(
+        options.camera or options.input,
+        options=streams.input_options(options),
+        on_unreadable=lambda text: listener(Notice(text, "warning")),
+        listener=listener,
+    )
 
 
 @contextmanager

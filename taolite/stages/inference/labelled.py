@@ -22,6 +22,7 @@ from taolite.formats.part import read_labels
 from taolite.formats.text import read_whole
 from taolite.media.overlay import Colour
 from taolite.preprocessing import Preprocessing
+from taolite.stages.inference.engine_cache import KeptEngines
 from taolite.stages.inference.models import Model, open_model
 from taolite.tasks.ssd.foreign import foreign_onnx
 from taolite.wording import counted
@@ -66,6 +67,7 @@ def open_named(
     *,
     key: Key | None,
     runtime: RuntimeName | None = None,
+    engines: KeptEngines | None = None,
     listener: Listener = silent,
 ) -> Model:
     """Open a model of any task; the file `labels`, one name a line, names the classes of an ONNX that does not.
@@ -80,7 +82,7 @@ def open_named(
             return _from_pytorch_ssd(path, onnx, read_labels(labels)[0] if labels else None)
         return _from_train_py(path, onnx, _imagenet_labels(labels) if labels else None)
 
-    model = open_model(path, key=key, runtime=runtime, assumed=assumed, listener=listener)
+    model = open_model(path, key=key, runtime=runtime, assumed=assumed, engines=engines, listener=listener)
     if labels is not None:
         detects = model.use.network_type == 0
         _compare(labels, read_labels(labels)[0] if detects else _imagenet_labels(labels), model)

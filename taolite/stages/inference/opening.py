@@ -13,6 +13,7 @@ from taolite.engines.base import RuntimeName
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.errors import ModelError, UsageError
 from taolite.events import Listener, Notice, silent
+from taolite.stages.inference.engine_cache import KeptEngines
 from taolite.stages.inference.infer import plan_meta, planned
 from taolite.stages.inference.labelled import open_named
 from taolite.stages.inference.listeners import Drawing
@@ -25,6 +26,9 @@ __all__ = ["THRESHOLD", "Ready", "open_ready"]
 
 THRESHOLD = 0.5
 """The least score of a detector's boxes, where neither the user nor the model nor a spec says another."""
+
+
+_KEPT = KeptEngines()
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def open_ready(
     if not path.exists() and is_name(place):
         path = find_network(place, listener=listener)
     if spec is None:
-        model = open_named(path, labels, key=key, runtime=runtime, listener=listener)
+        model = open_named(path, labels, key=key, runtime=runtime, engines=_KEPT, listener=listener)
         if model.decoding is None:
             model.close()
             raise ModelError(f"{path} does not say how its outputs are read; give an inference spec with -e")
@@ -97,7 +101,7 @@ def _open(
     assumed: Callable[[], OnnxMeta],
     listener: Listener,
 ) -> Model:
-    return open_model(path, key=key, of=task, assumed=assumed, runtime=runtime, listener=listener)
+    return open_model(path, key=key, of=task, assumed=assumed, runtime=runtime, engines=_KEPT, listener=listener)
 
 
 def _threshold(model: Model, asked: float | None) -> Threshold | None:
