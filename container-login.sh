@@ -72,6 +72,7 @@ map_workspace() {
 
 shell_or() {
   export PATH="$ROOT/commands/bin:$ROOT/commands/jetson/bin:$PATH"
+  export PYTHONPATH="$ROOT/taolite/jetson_modules${PYTHONPATH:+:$PYTHONPATH}" # import jetson.inference, jetson_utils
   if [ $# -gt 0 ]; then exec "$@"; fi
   say "on the PATH: taolite, detectnet_v2, tao, tao-converter, imagenet, detectnet; exit leaves"
   say "jetson-inference's train.py, train_ssd.py and others: $ROOT/commands/jetson/python/training"

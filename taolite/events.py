@@ -33,12 +33,19 @@ __all__ = [
     "CostStuck",
     "Cutting",
     "DataFound",
+    "Downloading",
     "EngineBuilt",
+    "EngineNeeded",
+    "EngineReason",
     "EngineReplaced",
+    "EngineReused",
+    "EngineUnkept",
     "ExportOlder",
     "EpochDone",
     "Exploring",
     "Exporting",
+    "FramesDropped",
+    "FramesUnreadable",
     "Intervals",
     "LabelsLeftOut",
     "LayersFloored",
@@ -51,7 +58,10 @@ __all__ = [
     "Notice",
     "Progress",
     "Saved",
+    "SourceBack",
+    "SourceLost",
     "Stepped",
+    "StreamDescribed",
     "Validated",
     "silent",
 ]
@@ -356,6 +366,14 @@ class ExportOlder:
 
 
 @dataclass(frozen=True)
+class Downloading:
+    """A file is being downloaded from `url` to `path`."""
+
+    url: str
+    path: Path
+
+
+@dataclass(frozen=True)
 class EngineReplaced:
     """The exported model `source` runs instead of the engine file `engine`, or, where that is None, of an engine still
     to be built. The reason: `runtime` was asked for, or, where that is None, there is no GPU here."""
@@ -370,6 +388,85 @@ class EngineBuilt:
     """An engine was built and written to `path`; None where it is for this run alone."""
 
     path: Path | None
+
+
+@dataclass(frozen=True)
+class FramesDropped:
+    """`dropped` of `frames` frames have not reached `place` (a network or a window), which is slower than the pipeline.
+    at_end: the output is closed now."""
+
+    place: str
+    dropped: int
+    frames: int
+    at_end: bool
+
+
+@dataclass(frozen=True)
+class StreamDescribed:
+    """The description, in SDP, that receivers of the RTP stream to `place` need."""
+
+    place: str
+    description: str
+
+
+@dataclass(frozen=True)
+class SourceLost:
+    """The camera or stream `place` (without a password) gives no frames, for this `reason`. It is opened again and
+    again, for `patience_s` seconds at most."""
+
+    place: str
+    reason: str
+    patience_s: float
+
+
+@dataclass(frozen=True)
+class SourceBack:
+    """The camera or stream `place` gives frames again, `after_s` seconds after it was lost."""
+
+    place: str
+    after_s: float
+
+
+@dataclass(frozen=True)
+class FramesUnreadable:
+    """`count` frames of the video `place` could not be decoded and were passed over; `read` were read."""
+
+    place: str
+    count: int
+    read: int
+
+
+EngineReason: TypeAlias = Literal["new", "model", "version", "device", "damaged", "asked"]
+"""Why an engine is built: none is kept; the model, the runtime's version or the device is not that of the kept one; the
+kept one is damaged; or the user asked for it."""
+
+
+@dataclass(frozen=True)
+class EngineNeeded:
+    """An engine of `model` is about to be built with `runtime`. `was` and `now`: versions or devices that differ."""
+
+    model: Path
+    runtime: str
+    why: EngineReason
+    was: str = ""
+    now: str = ""
+
+
+@dataclass(frozen=True)
+class EngineReused:
+    """The kept engine at `path` fits `model` and is used."""
+
+    model: Path
+    path: Path
+
+
+@dataclass(frozen=True)
+class EngineUnkept:
+    """The engine of `model` that was built runs but is not kept: it could not be written, for this `reason`, or, where
+    that is None, the model is sealed, and an engine holds its weights unencrypted."""
+
+    model: Path
+    reason: str | None
 
 
 Event: TypeAlias = (
@@ -404,9 +501,18 @@ Event: TypeAlias = (
     | ClassesUnnamed
     | BuilderWarned
     | CacheUnused
+    | Downloading
     | EngineReplaced
     | ExportOlder
     | EngineBuilt
+    | FramesDropped
+    | StreamDescribed
+    | SourceLost
+    | SourceBack
+    | FramesUnreadable
+    | EngineNeeded
+    | EngineReused
+    | EngineUnkept
 )
 Listener: TypeAlias = Callable[[Event], None]
 

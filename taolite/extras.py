@@ -26,7 +26,9 @@ EXTRA_OF = {
     "clearml": "clearml",
     "mlflow": "mlflow",
     "labelme": "annotate",
+    "edgefirst": "track",
     "skimage": "demo",
+    "av": "video",
 }
 """Module as it is imported -> the extra of this package that installs it."""
 

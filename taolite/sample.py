@@ -73,8 +73,10 @@ class Truth:
 @dataclass(frozen=True)
 class Detection:
     """What a model found: `box` in pixels of the picture the caller gave, None where it speaks of the whole picture;
-    `score` as the task defines it (DetectNet with DBSCAN: the summed coverage of the cluster, which passes 1)."""
+    `score` as the task defines it (DetectNet with DBSCAN: the summed coverage of the cluster, which passes 1); `track`
+    the number of the object over the frames of a video, where a tracker gave one."""
 
     name: str
     box: tuple[float, float, float, float] | None
     score: float
+    track: int | None = None

@@ -20,10 +20,12 @@ LEVELS = (
         *("quiet", "onnxfile", "extras", "wording"),
     },
     {"spec", "formats", "artifacts", "workspace"},
-    {"nn", "data", "metrics", "pruning", "quant", "dist", "engines", "media", "sinks"},
+    {"nn", "data", "metrics", "pruning", "quant", "dist", "engines", "media", "sinks", "tracking"},
     {"tasks", "report"},
     {"stages"},
-    {"cli"},
+    {"api"},
+    {"jetson"},
+    {"cli", "jetson_modules"},
     {"__main__"},
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
@@ -34,11 +36,12 @@ TORCH_FREE = (
     *(f"taolite.{name}{tail}" for name in (*LEVELS[0], *LEVELS[1]) for tail in ("", ".*")),
     *(
         f"taolite.{name}{tail}"
-        for name in ("engines", "media", "metrics", "quant", "report", "cli")
+        for name in ("engines", "media", "metrics", "quant", "report", "tracking", "cli")
         for tail in ("", ".*")
     ),
     *(f"taolite.tasks.{name}" for name in ("base", "found", "registry", "*.spec", "*.decode", "*.use")),
     *(f"taolite.stages.{name}" for name in ("agree", "trained", "inference", "inference.*")),
+    *("taolite.api", "taolite.api.*", "taolite.jetson", "taolite.jetson.*"),
 )
 
 

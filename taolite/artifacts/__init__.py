@@ -15,7 +15,7 @@ from taolite.artifacts.bundle import (
 from taolite.artifacts.container import KdfCost, artifact_hash
 from taolite.artifacts.etlt import Etlt, read_etlt, read_model, write_etlt
 from taolite.artifacts.keys import Key, find_key, find_key_if_given, terminal_prompt
-from taolite.artifacts.sidecar import Sidecar, check_engine, read_sidecar, write_sidecar
+from taolite.artifacts.sidecar import Sidecar, check_engine, read_sidecar, write_engine, write_sidecar
 from taolite.artifacts.sniff import Kind, sniff
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "weights_hash",
     "write_bundle",
     "write_checkpoint",
+    "write_engine",
     "write_etlt",
     "write_sidecar",
 ]

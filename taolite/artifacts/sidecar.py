@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 from taolite.artifacts.container import artifact_hash, read_file
 from taolite.errors import EngineError, reading
-from taolite.files import write_text
+from taolite.files import write_bytes, write_text
 from taolite.preprocessing import Preprocessing
 
-__all__ = ["Sidecar", "check_engine", "read_sidecar", "sidecar_path", "write_sidecar"]
+__all__ = ["Sidecar", "check_engine", "read_sidecar", "sidecar_path", "write_engine", "write_sidecar"]
 
 _VERSION = 1
 _LARGEST = 1 << 24  # bytes that are read of a sidecar
@@ -30,7 +31,7 @@ class Sidecar:
 
     onnx_sha256: of the ONNX it was built from, 64 hex digits. backend: "tensorrt", "tensorrt_rtx", "openvino" or
     "onnxruntime". batch: (smallest, usual, largest). gpus: compute capabilities it runs on, such as "8.6"; empty for
-    an engine that needs no GPU. meta: JSON, decoding and calibration. engine_sha256: set by `write_sidecar`.
+    an engine that needs no GPU. meta: JSON, decoding and calibration. engine_sha256: set when it is written.
     """
 
     onnx_sha256: str
@@ -51,10 +52,22 @@ def sidecar_path(engine: Path) -> Path:
     return engine.with_name(engine.name + ".json")
 
 
+def write_engine(engine: Path, data: bytes, sidecar: Sidecar) -> Path:
+    """Write an engine and the sidecar that describes these very bytes; returns the sidecar's path. Raises StorageError.
+
+    Where two processes write the same engine at once, one's sidecar never describes the other's bytes.
+    """
+    write_bytes(engine, data)
+    return _write(engine, replace(sidecar, engine_sha256=sha256(data).hexdigest()))
+
+
 def write_sidecar(engine: Path, sidecar: Sidecar) -> Path:
     """Write `sidecar` beside `engine`, with the hash of the engine file, which must exist. Returns the path written."""
+    return _write(engine, replace(sidecar, engine_sha256=artifact_hash(engine)))
+
+
+def _write(engine: Path, sidecar: Sidecar) -> Path:
     record = {**asdict(sidecar), "preprocessing": sidecar.preprocessing.to_json(), "version": _VERSION}
-    record["engine_sha256"] = artifact_hash(engine)
     path = sidecar_path(engine)
     write_text(path, json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     return path

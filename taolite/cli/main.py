@@ -34,6 +34,7 @@ GROUPS = {
         "taolite.cli.jetson.front",
         "jetson-inference's programs: train.py, train_ssd.py, imagenet, detectnet ...",
     ),
+    "run": ("taolite.cli.own.run", "a model over pictures, videos, cameras and streams: boxes, tracks, counts"),
     "dataset": ("taolite.cli.own.dataset", "labels and images: convert, check, stats, view, download"),
     "spec": ("taolite.cli.own.spec", "spec files: check, show, schema"),
     "show": ("taolite.cli.own.show", "what an artifact holds: kind, classes, size, lineage"),

@@ -12,8 +12,10 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import zip_longest
+from types import MappingProxyType
 from typing import Any, NoReturn
 from weakref import WeakSet
 
@@ -48,11 +50,16 @@ class TaoParser(argparse.ArgumentParser):
 
     Attributes:
         tasks: the words that name a task; flags before the first of them are moved behind it.
+        optional: flags whose value may be left out -> the values, the usual one first. Another word behind such a flag
+            is no value of it: `--track street.mp4`.
+        mixed: words that are no flags may stand before, between and behind the flags.
         elsewhere: called with the parser and its words after a mistake; returns the command line that was meant, if
             another command accepts these words.
     """
 
     tasks: Collection[str] = ()
+    optional: Mapping[str, Sequence[str]] = MappingProxyType({})
+    mixed: bool = False
     elsewhere: Callable[[TaoParser, Sequence[str]], str | None] | None = None
     words: Sequence[str] = ()
 
@@ -65,10 +72,35 @@ class TaoParser(argparse.ArgumentParser):
         self.words = self.spelled(list(sys.argv[1:] if args is None else args))
         at = next((index for index, word in enumerate(self.words) if word in self.tasks), 0)
         words = [*self.words[at : at + 1], *self.words[:at], *self.words[at + 1 :]]
-        found, left = super().parse_known_args(words, namespace)
+        for index, (word, behind) in enumerate(zip_longest(words, words[1:])):
+            if word in self.optional and behind not in self.optional[word]:
+                words[index] = f"{word}={self.optional[word][0]}"
+        found, left = super().parse_known_args(self._flags_first(words) if self.mixed else words, namespace)
         if left:
             self.error(f"unrecognized arguments: {' '.join(left)}{self._hint(left)}")
         return found, []
+
+    def _flags_first(self, words: Sequence[str]) -> list[str]:
+        """The words with flags and their values first: argparse takes optional places only where they are together."""
+        flags: list[str] = []
+        places: list[str] = []
+        at = 0
+        while at < len(words):
+            word, at = words[at], at + 1
+            if word == "--":
+                places += words[at:]
+                break
+            if not word.startswith("-") or word == "-":
+                places.append(word)
+                continue
+            flags.append(word)
+            action = self.flag(word)
+            if action is not None and "=" not in word and (word.startswith("--") or word in action.option_strings):
+                values = 1 if action.nargs is None else action.nargs
+                assert isinstance(values, int), f"{word}: a mixed command line takes no flags with free values"
+                flags += words[at : at + values]
+                at += values
+        return [*flags, *(["--"] if places else []), *places]
 
     def spelled(self, words: Sequence[str]) -> Sequence[str]:
         """The words in this parser's spelling."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from datetime import timedelta
 from types import TracebackType
@@ -100,6 +101,7 @@ class Terminal:
         self._every_s = 1.0 if verbose else 15.0
         self._bar, self._bars = Bar(self._stream), bars and self._stream.isatty()
         self._pace, self._last_s = _Pace(), 0.0
+        self._turn = threading.Lock()  # a source tells its events in the thread that reads it
 
     def __enter__(self) -> Terminal:
         return self
@@ -108,6 +110,10 @@ class Terminal:
         self._bar.take_down()
 
     def __call__(self, event: Event) -> None:
+        with self._turn:
+            self._show(event)
+
+    def _show(self, event: Event) -> None:
         if isinstance(event, Stepped | BatchDrawn | BatchDone | Saved):  # for curves and logs; the bar stays
             return
         if isinstance(event, Progress):

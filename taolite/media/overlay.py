@@ -1,9 +1,8 @@
-"""Boxes and names drawn on pictures, and pictures laid out on a sheet.
+"""What was found, drawn on pictures: boxes, names, tracks, counting lines.
 
 Meant to be looked at: lines grow outwards from a box, so that a small object stays visible; a name sits on a filled
 tag, placed where it covers the least of other boxes and tags; sizes follow the picture. The colours of `palette` stay
 apart for the colour-blind. Images are (H, W, 3) uint8 RGB and are never changed; boxes are in their pixels.
-Pillow is imported when something is drawn.
 """
 
 from __future__ import annotations
@@ -11,23 +10,25 @@ from __future__ import annotations
 import colorsys
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from taolite.boxes import Boxes, clip_boxes
-from taolite.media.fonts import text_size, write_text
+from taolite.media.tags import Colour, place_tags, stamp_tag, tag_size
 from taolite.sample import Detection
 
-if TYPE_CHECKING:
-    from PIL.ImageDraw import ImageDraw
+__all__ = ["PARTS", "Colour", "Marks", "Overlay", "USUAL", "draw_boxes", "draw_detections", "palette"]
 
-__all__ = ["Colour", "contact_sheet", "draw_boxes", "draw_detections", "palette"]
-
-Colour: TypeAlias = tuple[int, int, int]
 Picture: TypeAlias = NDArray[np.uint8]
+Point: TypeAlias = tuple[float, float]
+
+PARTS = ("box", "lines", "labels", "conf", "tracking", "trails", "fps")
+"""What can be drawn: filled boxes, their outlines, class names, scores, numbers of tracks, their ways, and the rate of
+frames. The first five are jetson-inference's words."""
 
 _OKABE_ITO: tuple[Colour, ...] = (  # Okabe and Ito's colours for every kind of sight, the loud ones first
     (255, 120, 0),
@@ -39,9 +40,38 @@ _OKABE_ITO: tuple[Colour, ...] = (  # Okabe and Ito's colours for every kind of 
     (213, 60, 30),
 )
 _GOLDEN, _FIRST_HUE = 0.381966, 0.36  # of the colour wheel: each further hue falls into the widest gap
-_HALO = (0, 0, 0, 120)
-_INK_ON_LIGHT, _INK_ON_DARK = (15, 15, 15), (255, 255, 255)
-_PAPER, _CAPTION = (250, 250, 250), (40, 40, 40)
+_HALO = 135 / 255  # what is left of a picture's light in the line around a frame
+_LINE: Colour = (255, 255, 255)
+_NOTE: Colour = (20, 20, 20)
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What of `PARTS` is drawn; `alpha` is the opacity of a filled box, 0..255."""
+
+    parts: frozenset[str] = frozenset({"lines", "labels", "conf", "tracking"})
+    alpha: int = 120
+
+
+USUAL = Overlay()
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What is drawn besides detections.
+
+    Attributes:
+        lines: start and end of each counting line in pixels, and its text.
+        trails: the number of a track -> the places its object was at, in pixels, the oldest first.
+        note: a line of text at the bottom left.
+    """
+
+    lines: Sequence[tuple[Point, Point, str]] = ()
+    trails: Mapping[int, Sequence[Point]] = field(default_factory=dict)
+    note: str = ""
+
+
+_NO_MARKS = Marks()
 
 
 def palette(count: int) -> list[Colour]:
@@ -75,25 +105,9 @@ def draw_boxes(
     Returns:
         (H, W, 3) uint8 RGB, a new array.
     """
-    from PIL import Image, ImageDraw
-
-    assert len(boxes_n4) == len(texts) == len(colors), f"{len(boxes_n4)}, {len(texts)} and {len(colors)} things"
-    height, width = image_hwc.shape[:2]
-    canvas = Image.fromarray(image_hwc)
-    draw = ImageDraw.Draw(canvas, "RGBA")
-    boxes = clip_boxes(np.asarray(boxes_n4, dtype=np.float32).reshape(-1, 4), hw=(height, width))
-    frames = [_frame(box, hw=(height, width), linewidth=linewidth) for box in boxes.tolist()]
-    big_first = sorted(range(len(frames)), key=lambda index: -_area(frames[index][0]))
-    for index in big_first:
-        (x1, y1, x2, y2), thick = frames[index]
-        draw.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline=_HALO, width=1)
-        draw.rectangle((x1, y1, x2, y2), outline=(*colors[index], 255), width=thick)
-    outer = np.array([frame for frame, _ in frames], dtype=np.float64).reshape(-1, 4)
-    tags: list[tuple[float, float, float, float]] = []
-    for index in reversed(big_first):  # small objects choose first
-        if texts[index]:
-            tags.append(_draw_tag(draw, texts[index], colors[index], index, outer, tags, hw=(height, width)))
-    return np.array(canvas, dtype=np.uint8)
+    canvas = image_hwc.copy()
+    _draw_boxes(canvas, boxes_n4, texts, colors, linewidth=linewidth)
+    return canvas
 
 
 def draw_detections(
@@ -103,6 +117,8 @@ def draw_detections(
     *,
     names: Mapping[str, str] = MappingProxyType({}),
     linewidth: int | None = None,
+    overlay: Overlay = USUAL,
+    marks: Marks = _NO_MARKS,
 ) -> Picture:
     """A copy of the image with everything that was found in it: objects in named frames, what is said of the whole
     picture in lines at its top left.
@@ -110,88 +126,83 @@ def draw_detections(
     Args:
         image_hwc: (H, W, 3) uint8 RGB; boxes are in its pixels.
         colours: by class; names: what to write instead of a class; linewidth: see `draw_boxes`.
+        overlay: what is drawn. marks: what is drawn besides.
     """
-    placed = [(one, one.box) for one in detections if one.box is not None]
-    texts = [f"{names.get(one.name, one.name)}:{one.score:.3f}" for one, _ in placed]
-    boxes = np.array([box for _, box in placed], np.float32).reshape(-1, 4)
-    drawn = draw_boxes(image_hwc, boxes, texts, [colours[one.name] for one, _ in placed], linewidth=linewidth)
-    lines = [
-        (f"{names.get(one.name, one.name)}:{one.score:.3f}", colours[one.name]) for one in detections if not one.box
-    ]
-    return _draw_lines(drawn, lines) if lines else drawn
+    canvas, parts = image_hwc.copy(), overlay.parts
+    placed = [one for one in detections if one.box is not None]
+    if "trails" in parts:
+        _draw_trails(canvas, marks.trails, {one.track: colours[one.name] for one in placed if one.track is not None})
+    _draw_boxes(
+        canvas,
+        np.array([one.box for one in placed], np.float32).reshape(-1, 4),
+        [_text(one, names, parts) for one in placed],
+        [colours[one.name] for one in placed],
+        linewidth=linewidth,
+        outlined="lines" in parts,
+        alpha=overlay.alpha if "box" in parts else 0,
+    )
+    for start, end, text in marks.lines:
+        _draw_line(canvas, start, end, text)
+    top, size = 0, max(10, round(_side(canvas) / 24))
+    for one in detections:  # those that do not fit are left out
+        text = _text(one, names, parts) if one.box is None else ""
+        if text and top + (high := tag_size(text, size)[1]) <= len(canvas):
+            stamp_tag(canvas, text, colours[one.name], (0, top), size)
+            top += high
+    if marks.note and "fps" in parts:
+        stamp_tag(canvas, marks.note, _NOTE, (0, len(canvas) - tag_size(marks.note, size)[1]), size)
+    return canvas
 
 
-def _draw_lines(image_hwc: Picture, lines: Sequence[tuple[str, Colour]]) -> Picture:
-    """A copy of the image with tags below each other from its top left; those that do not fit are left out."""
-    from PIL import Image, ImageDraw
-
-    canvas = Image.fromarray(image_hwc)
-    draw = ImageDraw.Draw(canvas, "RGBA")
-    size, top = max(10, round(_side(image_hwc.shape[:2]) / 24)), 0.0
-    for text, colour in lines:
-        wide, high = _tag_size(text, size)
-        if top + high > image_hwc.shape[0]:
-            break
-        _write_tag(draw, text, colour, (0.0, top, wide, top + high), size)
-        top += high
-    return np.array(canvas, dtype=np.uint8)
+def _text(one: Detection, names: Mapping[str, str], parts: frozenset[str]) -> str:
+    """`cat #3:0.912`, or the asked parts of it."""
+    label = names.get(one.name, one.name) if "labels" in parts else ""
+    track = f"#{one.track}" if "tracking" in parts and one.track is not None else ""
+    score = f"{one.score:.3f}" if "conf" in parts else ""
+    return ":".join(filter(None, (" ".join(filter(None, (label, track))), score)))
 
 
-def contact_sheet(
-    images: Sequence[Picture],
+def _draw_boxes(
+    canvas: Picture,
+    boxes_n4: Boxes,
+    texts: Sequence[str],
+    colors: Sequence[Colour],
     *,
-    columns: int = 4,
-    titles: Sequence[str] | None = None,
-    heading: str = "",
-    cell_hw: tuple[int, int] = (300, 400),
-) -> Picture:
-    """Pictures in rows on light paper, each whole and as large as its cell allows, titles below.
-
-    Args:
-        images: (H, W, 3) uint8 RGB pictures of any sizes.
-        columns: pictures in a row; fewer where there are fewer pictures.
-        titles: one for each picture, or None.
-        heading: a line above all pictures, cut to fit.
-        cell_hw: (height, width) in pixels a picture may take.
-
-    Returns:
-        (H, W, 3) uint8 RGB, a new array.
-    """
-    from PIL import Image, ImageDraw
-
-    columns = max(1, min(columns, len(images)))
-    rows = -(-len(images) // columns)
-    gap = max(8, cell_hw[1] // 40)
-    size = max(11, round(_side(cell_hw) / 22))
-    caption = round(1.9 * size) if titles else 0
-    head = round(2.2 * size) if heading else 0
-    pitch_y, pitch_x = cell_hw[0] + caption + gap, cell_hw[1] + gap
-    sheet = Image.new("RGB", (columns * pitch_x + gap, head + rows * pitch_y + gap), _PAPER)
-    draw = ImageDraw.Draw(sheet)
-    if heading:
-        text = _shortened(heading, size=size, width=sheet.width - 2 * gap)
-        write_text(draw, text, size, left=gap, middle=(head + gap) // 2, fill=_CAPTION)
-    for index, image in enumerate(images):
-        left, top = gap + index % columns * pitch_x, head + gap + index // columns * pitch_y
-        scale = min(cell_hw[0] / image.shape[0], cell_hw[1] / image.shape[1])
-        fitted = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-        thumb = Image.fromarray(image).resize(fitted, Image.Resampling.LANCZOS)
-        sheet.paste(thumb, (left + (cell_hw[1] - fitted[0]) // 2, top + (cell_hw[0] - fitted[1]) // 2))
-        if titles:
-            text = _shortened(titles[index], size=size, width=cell_hw[1])
-            place = (left + cell_hw[1] // 2, top + cell_hw[0] + caption // 2)
-            write_text(draw, text, size, left=place[0], middle=place[1], fill=_CAPTION, centred=True)
-    return np.array(sheet, dtype=np.uint8)
+    linewidth: int | None,
+    outlined: bool = True,
+    alpha: int = 0,
+) -> None:
+    assert len(boxes_n4) == len(texts) == len(colors), f"{len(boxes_n4)}, {len(texts)} and {len(colors)} things"
+    if not len(boxes_n4):
+        return
+    hw = (canvas.shape[0], canvas.shape[1])
+    boxes = clip_boxes(np.asarray(boxes_n4, dtype=np.float32).reshape(-1, 4), hw=hw)
+    largest = max(10, round(_side(canvas) / 31))
+    frames = [_frame(box, canvas, linewidth=linewidth) for box in boxes.tolist()]
+    sizes = [_text_size(text, x2 - x1 + 1, largest) for text, ((x1, _, x2, _), _) in zip(texts, frames, strict=True)]
+    big_first = sorted(range(len(frames)), key=lambda index: -_area(frames[index][0]))
+    for index in big_first:
+        frame, thick = frames[index]
+        if alpha:
+            _fill(canvas, frame, colors[index], alpha)
+        if outlined:
+            _outline(canvas, frame, thick, colors[index])
+    places = place_tags(
+        np.array([frame for frame, _ in frames], np.float64),
+        np.array([tag_size(text, size) for text, size in zip(texts, sizes, strict=True)], np.float64),
+        [index for index in reversed(big_first) if texts[index]],  # small objects choose first
+        hw=hw,
+    )
+    for index, (left, top, _, _) in places.items():
+        stamp_tag(canvas, texts[index], colors[index], (left, top), sizes[index])
 
 
-def _frame(
-    box: Sequence[float], *, hw: tuple[int, int], linewidth: int | None
-) -> tuple[tuple[int, int, int, int], int]:
+def _frame(box: Sequence[float], canvas: Picture, *, linewidth: int | None) -> tuple[tuple[int, int, int, int], int]:
     """The outer corners, in whole pixels inside the image, of the line around a box; and the line's width."""
-    height, width = hw
+    height, width = canvas.shape[:2]
     if linewidth is None:
         side = min(box[2] - box[0], box[3] - box[1])
-        thick = max(1, min(round(_side(hw) / 215), round(side / 12)))
+        thick = max(1, min(round(_side(canvas) / 215), round(side / 12)))
     else:
         thick = max(1, linewidth)
     x1, y1 = max(round(box[0]) - thick, 0), max(round(box[1]) - thick, 0)
@@ -199,87 +210,69 @@ def _frame(
     return (x1, y1, max(x2, x1), max(y2, y1)), thick
 
 
-def _draw_tag(
-    draw: ImageDraw,
-    text: str,
-    colour: Colour,
-    index: int,
-    frames_n4: NDArray[np.float64],
-    tags: Sequence[tuple[float, float, float, float]],
-    *,
-    hw: tuple[int, int],
-) -> tuple[float, float, float, float]:
-    """Draw the tag of frame `index` at its best place; the rectangle it takes."""
-    x1, y1, x2, y2 = frames_n4[index].tolist()
-    largest = max(10, round(_side(hw) / 31))
-    least = max(10, round(0.75 * largest))
-    fitting = int(largest * (x2 - x1 + 1) / _tag_size(text, largest)[0])  # a tag no wider than its box, where it can be
-    size = max(least, min(largest, fitting))
-    wide, high = _tag_size(text, size)
-    places = [
-        (x1, y1 - high),  # above, from the left
-        (x1, y2 + 1),  # below
-        (x2 + 1 - wide, y1 - high),
-        (x2 + 1 - wide, y2 + 1),
-        (x2 + 1, y1),  # beside
-        (x1 - wide, y1),
-        (x1, y1),  # inside
-        (x1, y2 + 1 - high),
-        (x2 + 1 - wide, y1),
-        (x2 + 1 - wide, y2 + 1 - high),
-    ]
-    spots = np.array([(min(max(x, 0), max(hw[1] - wide, 0)), min(max(y, 0), max(hw[0] - high, 0))) for x, y in places])
-    spots = np.concatenate([spots, spots + np.array([wide, high])], axis=1)
-    area = (frames_n4[:, 2] - frames_n4[:, 0] + 1) * (frames_n4[:, 3] - frames_n4[:, 1] + 1)
-    hidden = _overlap(spots, frames_n4) / np.minimum(area, 40.0 * wide * high)  # share of each object that is hidden
-    cost = hidden.sum(axis=1) + 4e-3 * np.arange(len(spots))
-    if tags:
-        cost += 3 * (_overlap(spots, np.array(tags)) / (wide * high)).sum(axis=1)
-    left, top, right, bottom = (float(value) for value in spots[int(cost.argmin())])
-    _write_tag(draw, text, colour, (left, top, right, bottom), size)
-    return left, top, right, bottom
+def _text_size(text: str, width: int, largest: int) -> int:
+    """The height of a tag's text, pixels: a tag is no wider than its box, where it can be."""
+    return max(round(0.75 * largest), 10, min(largest, int(largest * width / tag_size(text, largest)[0])))
 
 
-def _write_tag(draw: ImageDraw, text: str, colour: Colour, place: tuple[float, float, float, float], size: int) -> None:
-    """Fill the rectangle `place` with the colour and write the text into it, `size` pixels high."""
-    left, top, right, bottom = place
-    draw.rectangle((left, top, right - 1, bottom - 1), fill=(*colour, 235))
-    red, green, blue = colour
-    ink = _INK_ON_LIGHT if 0.299 * red + 0.587 * green + 0.114 * blue > 120 else _INK_ON_DARK
-    write_text(draw, text, size, left=left + _pad(size), middle=(top + bottom) / 2, fill=(*ink, 255))
+def _outline(canvas: Picture, frame: tuple[int, int, int, int], thick: int, colour: Colour) -> None:
+    """A line inside of the frame, and a dark one around it."""
+    import cv2
+
+    x1, y1, x2, y2 = frame
+    left = max(x1 - 1, 0)
+    edges = []
+    if y1 > 0:
+        edges.append(canvas[y1 - 1, left : x2 + 2])
+    if x1 > 0:
+        edges.append(canvas[y1 : y2 + 1, x1 - 1])
+    edges += [canvas[y2 + 1 : y2 + 2, left : x2 + 2], canvas[y1 : y2 + 1, x2 + 1 : x2 + 2]]
+    for edge in edges:
+        np.multiply(edge, _HALO, out=edge, casting="unsafe")
+    for inset in range(thick):
+        cv2.rectangle(canvas, (x1 + inset, y1 + inset), (x2 - inset, y2 - inset), colour)
 
 
-def _overlap(first_n4: NDArray[np.float64], second_m4: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, M) area that each pair shares."""
-    low = np.maximum(first_n4[:, None, :2], second_m4[None, :, :2])
-    high = np.minimum(first_n4[:, None, 2:], second_m4[None, :, 2:])
-    shared: NDArray[np.float64] = np.prod(np.clip(high - low, 0, None), axis=2)
-    return shared
+def _fill(canvas: Picture, frame: tuple[int, int, int, int], colour: Colour, alpha: int) -> None:
+    import cv2
+
+    x1, y1, x2, y2 = frame
+    part, share = canvas[y1 : y2 + 1, x1 : x2 + 1], alpha / 255
+    tint = np.array(colour, np.uint8)
+    cv2.addWeighted(part, 1 - share, np.broadcast_to(tint, part.shape).copy(), share, 0, dst=part)
 
 
-def _side(hw: tuple[int, int]) -> float:
+def _draw_line(canvas: Picture, start: Point, end: Point, text: str) -> None:
+    """A counting line, light on dark, with its text at the start."""
+    import cv2
+
+    thick = max(2, round(_side(canvas) / 300))
+    ends = [(round(x), round(y)) for x, y in (start, end)]
+    cv2.line(canvas, ends[0], ends[1], (0, 0, 0), thick + 2, cv2.LINE_AA)
+    cv2.line(canvas, ends[0], ends[1], _LINE, thick, cv2.LINE_AA)
+    if text:
+        size = max(10, round(_side(canvas) / 31))
+        wide, high = tag_size(text, size)
+        x, y = (round((a + b) / 2) for a, b in zip(*ends, strict=True))
+        at = (min(max(x - wide // 2, 0), canvas.shape[1] - wide), min(max(y - high // 2, 0), canvas.shape[0] - high))
+        stamp_tag(canvas, text, _LINE, at, size)
+
+
+def _draw_trails(canvas: Picture, trails: Mapping[int, Sequence[Point]], colours: Mapping[int, Colour]) -> None:
+    """The way of each track that is in the picture."""
+    import cv2
+
+    thick = max(1, round(_side(canvas) / 300))
+    for track, points in trails.items():
+        if track in colours and len(points) > 1:
+            way = np.round(np.array(points)).astype(np.int32).reshape(-1, 1, 2)
+            cv2.polylines(canvas, [way], False, colours[track], thick, cv2.LINE_AA)
+
+
+def _side(canvas: Picture) -> float:
     """The side of a square as large as the picture, pixels; lines and letters follow it."""
-    return math.sqrt(hw[0] * hw[1])
+    return math.sqrt(canvas.shape[0] * canvas.shape[1])
 
 
 def _area(frame: tuple[int, int, int, int]) -> int:
     return (frame[2] - frame[0]) * (frame[3] - frame[1])
-
-
-def _pad(size: int) -> int:
-    return max(2, round(size / 4))
-
-
-def _tag_size(text: str, size: int) -> tuple[int, int]:
-    """(width, height) in pixels of a tag with this text."""
-    width, height = text_size(text, size)
-    return round(width) + 2 * _pad(size), height + 1
-
-
-def _shortened(text: str, *, size: int, width: int) -> str:
-    """`text`, or its beginning and three dots where it is wider than `width` pixels."""
-    if text_size(text, size)[0] <= width:
-        return text
-    while text and text_size(f"{text}...", size)[0] > width:
-        text = text[:-1]
-    return f"{text}..."

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from taolite.boxes import scale_boxes
 from taolite.files import open_atomic
-from taolite.media.overlay import Colour, contact_sheet, draw_boxes, palette
+from taolite.media.overlay import Colour, draw_boxes, palette
+from taolite.media.sheet import contact_sheet
 from taolite.preprocessing import resize
 from taolite.report.paper import BLUE, FAINT, GREY, INK, ORANGE, PURPLE, drawing, dress, line
 from taolite.sample import Truth

@@ -415,6 +415,10 @@ class Use(Protocol):
         """Raw outputs of one image -> results, best first. Raises ModelError for outputs that do not fit."""
         ...
 
+    def at_threshold(self, decoding: Decoding, threshold: float) -> Decoding:
+        """The same decoding for results that score `threshold` or more."""
+        ...
+
     def deepstream(self, classes: Sequence[str], decoding: Decoding) -> DeepStream:
         """The nvinfer settings that read the outputs. Raises UsageError where nvinfer has no parser for them."""
         ...

@@ -13,6 +13,22 @@ from taolite.events import Event
 from taolite.tasks.base import FLAGS
 
 SAID: list[tuple[Event, list[Line]]] = [
+    (
+        events.FramesDropped("display://0", 3, 90, False),
+        [Line("display://0: slower than the pipeline; 3 of 90 frames dropped so far", True)],
+    ),
+    (
+        events.FramesDropped("rtmp://a/b/***", 1, 1, True),
+        [Line("rtmp://a/b/***: slower than the pipeline; 1 of 1 frame dropped", True)],
+    ),
+    (
+        events.StreamDescribed("rtp://h:1", "v=0\ns=taolite\n"),
+        [
+            Line("rtp://h:1: to receive it, save these lines as stream.sdp there, and open that file in a player"),
+            Line("v=0"),
+            Line("s=taolite"),
+        ],
+    ),
     (events.Notice("plain"), [Line("plain")]),
     (events.Notice("look out", "warning"), [Line("look out", True)]),
     (
@@ -160,6 +176,69 @@ SAID: list[tuple[Event, list[Line]]] = [
     ),
     (events.EngineBuilt(Path("m.engine")), [Line("built m.engine")]),
     (events.EngineBuilt(None), [Line("built an engine for this run alone")]),
+    (
+        events.SourceLost("rtsp://me:***@cam/live", "Connection refused", 60.0),
+        [Line("rtsp://me:***@cam/live: lost (Connection refused); reconnecting for up to 60 s", True)],
+    ),
+    (events.SourceBack("/dev/video0", 3.25), [Line("/dev/video0: reconnected after 3.2 s")]),
+    (
+        events.Downloading("https://example.org/w.pth", Path("w.pth")),
+        [Line("downloading https://example.org/w.pth to w.pth")],
+    ),
+    (
+        events.FramesUnreadable("clip.mp4", 1, 99),
+        [Line("clip.mp4: skipped 1 frame that could not be decoded; 99 frames were read", True)],
+    ),
+    (
+        events.FramesUnreadable("clip.mp4", 3, 97),
+        [Line("clip.mp4: skipped 3 frames that could not be decoded; 97 frames were read", True)],
+    ),
+    (events.EngineNeeded(Path("m"), "tensorrt", "new"), [Line("m: building an engine with tensorrt")]),
+    (
+        events.EngineNeeded(Path("m"), "tensorrt", "asked"),
+        [Line("m: building an engine with tensorrt again, as asked")],
+    ),
+    (
+        events.EngineNeeded(Path("m"), "tensorrt", "model"),
+        [Line("m: building an engine with tensorrt again: the model has changed")],
+    ),
+    (
+        events.EngineNeeded(Path("m"), "tensorrt", "version", "tensorrt 8.6", "tensorrt 10.3"),
+        [
+            Line(
+                "m: building an engine with tensorrt again: the one that was kept was built by tensorrt 8.6, and "
+                "tensorrt 10.3 is installed"
+            )
+        ],
+    ),
+    (
+        events.EngineNeeded(Path("m"), "tensorrt", "device", "Xavier (7.2)", "Orin (8.7)"),
+        [
+            Line(
+                "m: building an engine with tensorrt again: the one that was kept was built for Xavier (7.2), and this "
+                "is Orin (8.7)"
+            )
+        ],
+    ),
+    (
+        events.EngineNeeded(Path("m"), "tensorrt", "damaged"),
+        [Line("m: building an engine with tensorrt again: the one that was kept is damaged")],
+    ),
+    (events.EngineReused(Path("m"), Path("e")), [Line("m: using the engine e")]),
+    (
+        events.EngineUnkept(Path("m"), "e: the disk is full"),
+        [Line("m: its engine is not kept and is built again next time: e: the disk is full", True)],
+    ),
+    (
+        events.EngineUnkept(Path("m"), None),
+        [
+            Line(
+                "m: its engine is not kept and is built again next time: the model is sealed, and an engine holds its "
+                "weights unencrypted; `taolite convert` writes one that stays",
+                True,
+            )
+        ],
+    ),
 ]
 SHOWN_OTHERWISE = {
     *(events.Progress, events.Stepped, events.BatchDrawn, events.BatchDone, events.EpochDone),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -81,6 +82,32 @@ def test_a_compiled_openvino_blob_opens_by_itself_and_answers_the_same(two_heads
 
     assert engine.name == "openvino"
     np.testing.assert_allclose(answer[BBOX], two_heads.expect(photos(2))[BBOX], atol=1e-5)
+
+
+def test_a_damaged_openvino_blob_is_refused(two_heads):
+    blob = compile_openvino(two_heads.onnx)
+    begin = blob.index(b"\n") + 1
+
+    for damaged in (blob[:begin], blob[: begin + 50], blob[:begin] + b"\x94" * 500 + blob[begin + 500 :]):
+        with pytest.raises(EngineError, match=r"^this model cannot be opened by openvino "):
+            open_engine(damaged)
+
+
+def test_openvino_of_before_2026_takes_blobs_from_streams_only(two_heads, photos, monkeypatch):
+    openvino = pytest.importorskip("openvino", reason="the openvino extra is not installed")
+    new = openvino.Core.import_model
+
+    def old(core, model, device, config):
+        if not isinstance(model, io.BytesIO):
+            raise TypeError("`model_stream` must be an io.BytesIO object or bytes")  # as 2025.0 and 2025.3 say
+        return new(core, model, device, config)
+
+    monkeypatch.setattr(openvino.Core, "import_model", old)
+
+    with open_engine(compile_openvino(two_heads.onnx), threads=1) as engine:
+        answer = engine.infer({"input_1": photos(1)})
+
+    np.testing.assert_allclose(answer[BBOX], two_heads.expect(photos(1))[BBOX], atol=1e-5)
 
 
 def test_an_onnx_file_opens_in_onnxruntime_when_no_runtime_is_named(two_heads, tmp_path):

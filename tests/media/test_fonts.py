@@ -8,16 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taolite.media import fonts
+from taolite.media import fonts, tags
 from taolite.media.fonts import font_warning, text_size
-from taolite.media.overlay import contact_sheet, draw_boxes
+from taolite.media.overlay import draw_boxes
+from taolite.media.sheet import contact_sheet
 
 PLAIN = np.full((240, 320, 3), 90, np.uint8)
 BOX = np.float32([[100, 100, 200, 200]])
 
 
 def forget() -> None:
-    for cached in (fonts._parts, fonts._source, fonts._has, fonts._probe, fonts._load, fonts._system_fonts):
+    kept = (fonts._parts, fonts._source, fonts._has, fonts._probe, fonts._load, fonts._system_fonts)
+    for cached in (*kept, tags._cover, tags._piece):
         cached.cache_clear()
 
 

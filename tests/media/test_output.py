@@ -11,11 +11,13 @@ from PIL import Image
 
 from taolite.errors import DataError, UsageError
 from taolite.media import open_source
-from taolite.media.gif import GifFile
-from taolite.media.output import Output
-from taolite.media.sinks import VideoFile, open_video
+from taolite.media.output import OutputOptions, open_output, open_outputs
+from taolite.media.videos import VideoFile
 
-WAY_OUT = "give a folder, a picture (out.jpg, out_%i.jpg) or a video (.mp4 .m4v .mov .mkv .avi .gif)"
+WAY_OUT = (
+    "give a folder, a picture (out.jpg, out_%i.jpg), a video (.mp4 .m4v .mov .qt .mkv .webm .flv .ts .h264 .h265 .hevc "
+    ".avi .gif), display://0, or an address (rtp:// rtsp:// rtsps:// rtmp:// rtmps://)"
+)
 
 
 def grey(value: int) -> np.ndarray:
@@ -41,11 +43,11 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def written(place: Path, output: Path) -> set[Path]:
+def written(place: Path, output: Path | str) -> set[Path]:
     """What appears at `output` for the frames of `place`."""
     source = open_source(place)
     with ExitStack() as stack:
-        out = Output(output, source, stack)
+        out = open_output(output, source, stack)
         return {out.write(frame, frame.image_hwc) for frame in source}
 
 
@@ -84,6 +86,40 @@ def test_a_pattern_counts_from_0(photos, tmp_path):
     assert written(photos, tmp_path / "out_%03d.jpg") == {tmp_path / "out_000.jpg", tmp_path / "out_001.jpg"}
 
 
+def test_a_star_counts_as_well(photos, tmp_path):
+    assert written(photos, tmp_path / "out_*.jpg") == {tmp_path / "out_0.jpg", tmp_path / "out_1.jpg"}
+
+
+def test_an_address_of_a_file_is_its_path(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    assert written(photos, f"file://{tmp_path}/made/%i.png") == {tmp_path / "made/0.png", tmp_path / "made/1.png"}
+    assert written(photos, "file://here") == {Path("here/0.png"), Path("here/1.png")}
+
+
+def test_without_a_window_its_frames_go_nowhere(photos, tmp_path):
+    source = open_source(photos)
+    before = set(tmp_path.rglob("*"))
+
+    with ExitStack() as stack:
+        for place, options in (("display://0", OutputOptions(headless=True)), ("", OutputOptions())):
+            out = open_output(place, source, stack, options=options)
+            assert [out.write(frame, frame.image_hwc) for frame in source] == [None, None]
+            assert (out.is_open, out.lost) == (True, 0)
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_several_outputs_get_every_frame(video, tmp_path):
+    source = open_source(video)
+    with ExitStack() as stack:
+        out = open_outputs(["", tmp_path / "a.gif", tmp_path / "b_%i.png"], source, stack)
+        paths = {out.write(frame, frame.image_hwc) for frame in source}
+
+    assert (paths, out.is_open, out.lost) == ({tmp_path / "a.gif"}, True, 0)
+    assert open_source(tmp_path / "a.gif").total == 5
+    assert sorted(path.name for path in tmp_path.glob("b_*")) == [f"b_{number}.png" for number in range(5)]
+
+
 def test_one_file_for_several_pictures_is_refused(photos, tmp_path):
     with pytest.raises(DataError) as caught:
         written(photos, tmp_path / "out.jpg")
@@ -97,51 +133,38 @@ def test_one_file_for_several_pictures_is_refused(photos, tmp_path):
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("display://0", f"display://0: taolite opens no window; {WAY_OUT}"),
-        ("rtp://10.0.0.2:1234", f"rtp://10.0.0.2:1234: taolite sends no video over the network; {WAY_OUT}"),
-        ("rtsp://@:8554/out", f"rtsp://@:8554/out: taolite sends no video over the network; {WAY_OUT}"),
-        ("WebRTC://@:8554/out", f"webrtc://@:8554/out: taolite sends no video over the network; {WAY_OUT}"),
-        ("file:///a/out.mp4", "file://a/out.mp4: give the path alone, without file://"),
-        ("out.webm", f"out.webm: .webm is not a kind of video that is written here; {WAY_OUT}"),
+        ("WebRTC://@:8554/out", f"webrtc://@:8554/out: nothing is written to webrtc here; {WAY_OUT}"),
+        ("http://me:pw@host/x?key=1", f"http://me:***@host/x?***: nothing is written to http here; {WAY_OUT}"),
+        ("out.wmv", f"out.wmv: .wmv is not a kind of video that is written here; {WAY_OUT}"),
+        (
+            "rtsp://@:8554/out",
+            "rtsp://@:8554/out: no host is named, and taolite is no server itself; run a server such as MediaMTX and "
+            "give its address",
+        ),
+        ("rtp://10.0.0.2", "rtp://10.0.0.2: no port is named; give rtp://host:port"),
+        (
+            "rtp://10.0.0.2:port",
+            "rtp://10.0.0.2:port: not an address (Port could not be cast to integer value as 'port')",
+        ),
     ],
 )
-def test_windows_streams_and_other_kinds_are_no_folders(photos, tmp_path, monkeypatch, output, message):
+def test_places_of_other_kinds_are_refused_and_not_taken_for_folders(photos, tmp_path, monkeypatch, output, message):
     monkeypatch.chdir(tmp_path)
     before = set(tmp_path.iterdir())
 
     with pytest.raises(UsageError) as caught:
-        written(photos, Path(output))
+        written(photos, output)
 
     assert str(caught.value) == message
     assert set(tmp_path.iterdir()) == before
 
 
-def test_a_gif_appears_only_when_it_is_whole(tmp_path):
-    path = tmp_path / "out.gif"
+@pytest.mark.parametrize("name", ["in.mp4", "."])
+def test_the_video_that_is_read_is_never_replaced(video, tmp_path, name):
+    path = tmp_path / "in.mp4"
+    video.rename(path)
 
-    def interrupted():
-        with open_video(path, fps=30) as file:
-            file.write(grey(10))
-            raise KeyboardInterrupt
+    with pytest.raises(UsageError) as caught:
+        written(path, tmp_path / name)
 
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert list(tmp_path.iterdir()) == []
-    with GifFile(path, fps=30):
-        pass
-    assert list(tmp_path.iterdir()) == []  # no frame, no file
-
-
-def test_a_gif_refuses_a_frame_of_another_size_and_a_place_that_is_a_file(tmp_path):
-    (tmp_path / "taken").write_text("x")
-
-    with GifFile(tmp_path / "out.gif", fps=30) as file:
-        file.write(grey(1))
-        with pytest.raises(DataError) as caught:
-            file.write(np.zeros((2, 3, 3), np.uint8))
-    assert str(caught.value) == f"{tmp_path}/out.gif: a frame of 3x2 pixels came after 64x48 ones"
-    with (
-        GifFile(tmp_path / "taken" / "out.gif", fps=30) as file,
-        pytest.raises(Exception, match="a file is where a folder should be"),
-    ):
-        file.write(grey(1))
+    assert str(caught.value) == f"{path}: this is the input video; choose another name or folder for the output"

@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 
 from taolite.media import contact_sheet, draw_boxes, palette
-from taolite.media.overlay import draw_detections
+from taolite.media.overlay import Marks, Overlay, draw_detections
+from taolite.media.tags import stamp_tag, tag_size
 from taolite.sample import Detection
 
 RED = (200, 0, 0)
@@ -131,3 +132,71 @@ def test_what_is_said_of_the_whole_picture_stands_at_its_top_left_and_objects_ke
     assert len(reds) + len(greens) > 0
     assert (drawn[60:111, 119:182] != 90).any()
     assert (drawn[80:, :100] == 90).all()
+
+
+CAT = Detection("cat", (100.0, 80.0, 220.0, 180.0), 0.9, track=3)
+
+
+def drawn(*parts, alpha=120, marks=None, found=(CAT,)):
+    overlay = Overlay(frozenset(parts), alpha)
+    return draw_detections(plain(), found, {"cat": RED}, overlay=overlay, marks=marks or Marks())
+
+
+def test_only_the_asked_parts_are_drawn():
+    inside = (slice(90, 170), slice(110, 210))
+
+    assert (drawn() == GREY).all()
+    assert (drawn("lines")[inside] == GREY).all()
+    assert drawn("lines")[120, 99].tolist() == list(RED)
+    assert (drawn("box", alpha=255)[inside] == RED).all()
+    half = drawn("box", alpha=51)[120, 150].astype(int)  # a fifth of the colour
+    assert np.abs(half - (0.8 * GREY + 0.2 * np.array(RED))).max() <= 1
+    assert (drawn("tracking", found=[Detection("cat", CAT.box, 0.9)]) == GREY).all()
+
+
+def test_a_tag_has_name_track_and_score():
+    def same(parts, text):
+        boxes = draw_boxes(plain(), np.float32([CAT.box]), [text], [RED])
+        return (drawn("lines", *parts) == boxes).all()
+
+    assert same(("labels", "conf", "tracking"), "cat #3:0.900")
+    assert same(("labels", "conf"), "cat:0.900")
+    assert same(("tracking",), "#3")
+    assert same(("conf",), "0.900")
+
+
+def test_counting_lines_trails_and_the_rate_are_drawn():
+    line = drawn(marks=Marks(lines=[((20.0, 20.0), (300.0, 20.0), "")]))
+    assert (line[20, 30:290] > 200).all()
+    assert (line[30:] == GREY).all()
+
+    trail = Marks(trails={3: [(10.0, 200.0), (60.0, 200.0)], 4: [(10.0, 220.0), (60.0, 220.0)]})
+    way = drawn("trails", marks=trail)
+    assert (np.abs(way[200, 15:55].astype(int) - RED) < 15).all()
+    assert (way[215:] == GREY).all()  # track 4 is not in the picture
+    assert (drawn(marks=trail) == GREY).all()
+
+    note = drawn("fps", marks=Marks(note="25.0 fps"))
+    assert touched(plain(), note)[:200].sum() == 0
+    assert touched(plain(), note)[215:, :40].sum() > 100
+
+
+def test_a_crowd_of_boxes_is_drawn_with_its_tags():
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 200, (300, 2))
+    boxes = np.concatenate([corners, corners + 30], axis=1).astype(np.float32)
+
+    image = draw_boxes(plain(), boxes, ["cat"] * 300, [RED] * 300)
+
+    assert (image == RED).all(axis=2).sum() > 3000
+
+
+def test_a_tag_is_cut_at_the_edge_of_its_picture():
+    whole, cut = plain(), plain()
+    stamp_tag(whole, "cat 0.98", RED, (50, 50), 20)
+    stamp_tag(cut, "cat 0.98", RED, (-30, -4), 20)
+    stamp_tag(cut, "cat 0.98", RED, (-900, 10), 20)
+
+    wide, high = tag_size("cat 0.98", 20)
+    assert (cut[: high - 4, : wide - 30] == whole[54 : 50 + high, 80 : 50 + wide]).all()
+    assert (cut[high:] == GREY).all()

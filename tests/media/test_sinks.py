@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from taolite.errors import DataError, StorageError, UsageError
-from taolite.media import KittiFolder, PictureFolder, VideoFile
+from taolite.errors import DataError, UsageError
+from taolite.media import KittiFolder, PictureFolder
 from taolite.sample import Detection
 
 IMAGE = np.full((10, 20, 3), (200, 100, 50), np.uint8)
@@ -86,42 +86,3 @@ def test_a_class_name_with_a_blank_is_refused(tmp_path):
         "class another name with output_map"
     )
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_video_appears_only_when_it_is_whole(tmp_path):
-    path = tmp_path / "deep" / "out.mp4"
-
-    def interrupted():
-        with VideoFile(path, fps=10) as video:
-            video.write(IMAGE.repeat(4, 0).repeat(4, 1))
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert list(path.parent.iterdir()) == []
-
-    with VideoFile(path, fps=10) as video:
-        video.write(IMAGE.repeat(4, 0).repeat(4, 1))
-    assert list(path.parent.iterdir()) == [path]
-
-    with VideoFile(tmp_path / "none.mp4", fps=10):
-        pass
-    assert not (tmp_path / "none.mp4").exists()
-
-
-def test_a_frame_of_another_size_is_refused(tmp_path):
-    with VideoFile(tmp_path / "out.mp4", fps=10) as video:
-        video.write(np.zeros((32, 64, 3), np.uint8))
-        with pytest.raises(DataError) as caught:
-            video.write(np.zeros((64, 32, 3), np.uint8))
-
-    assert str(caught.value) == f"{tmp_path}/out.mp4: a frame of 32x64 pixels came after 64x32 ones"
-
-
-def test_a_video_where_a_file_stands_in_the_way_is_refused(tmp_path):
-    (tmp_path / "taken").write_text("")
-
-    with pytest.raises(StorageError) as caught:
-        VideoFile(tmp_path / "taken" / "out.mp4", fps=10).write(np.zeros((32, 64, 3), np.uint8))
-
-    assert str(caught.value) == f"{tmp_path}/taken/out.mp4: File exists; choose another place for the video"

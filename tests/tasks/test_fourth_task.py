@@ -30,6 +30,9 @@ class ShadeUse:
     name, title, metric = "shade", "shade", ACCURACY
     onnx_outputs, network_type, heads = ("shade",), 1, ()
 
+    def at_threshold(self, decoding, threshold):
+        return decoding
+
     def decode(self, outputs, decoding, *, preprocessing):
         return decode(outputs[0], decoding)
 

@@ -1,19 +1,18 @@
-"""jetson-inference's classification programs (reference/jetson_workflows.md 2, 3, 8): `taolite jetson train.py`,
-`classification/onnx_export.py` and `imagenet`. The run folder of train.py holds the spec made from its flags.
+"""jetson-inference's programs that train classifiers (reference/jetson_workflows.md 2, 3): `taolite jetson train.py`
+and `classification/onnx_export.py`. The run folder of train.py holds the spec made from its flags.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taolite.cli import processes
 from taolite.cli.jetson.classification_flags import BEST
-from taolite.cli.jetson.forms import key_of, ours, paced, place, resume_place
+from taolite.cli.jetson.forms import key_of, ours, resume_place
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from taolite.tasks.classification.jetson import Settings
     from taolite.tasks.classification.spec import ClassificationSpec
 
-__all__ = ["run_export", "run_inference", "run_train"]
+__all__ = ["run_export", "run_train"]
 
 _LAST, _SPEC = "checkpoint.tlt", "experiment_spec.txt"
 _THEIRS = ".pth.tar"
@@ -187,32 +186,3 @@ def run_export(options: argparse.Namespace) -> int:
 def _without_activation(bundle: Bundle) -> Bundle:
     """The same classifier without its last activation: it returns logits."""
     return replace(bundle, architecture={**bundle.architecture, "activation": "none"})
-
-
-def run_inference(options: argparse.Namespace) -> int:
-    from taolite.cli.progress import Terminal
-    from taolite.media.sources import open_source
-    from taolite.stages.inference.labelled import open_classifier
-    from taolite.stages.inference.listeners import Drawing, annotated_output
-    from taolite.stages.inference.ranks import Manner, least_score, ranked
-
-    source = open_source(place(options.camera or options.input))
-    labels = Path(options.labels).expanduser() if options.labels else None
-    manner = Manner(options.threshold, options.top, options.smoothing, options.fit)
-    output = Path(options.output).expanduser() if options.output else None
-    path, key = Path(options.model).expanduser(), key_of(options.key)
-    with (
-        Terminal() as show,
-        open_classifier(path, labels, key=key, listener=show) as model,
-        ExitStack() as stack,
-    ):
-        write = annotated_output(output, source, Drawing(model.classes), stack) if output else None
-        for seen in paced(ranked(model, source, manner=manner), source, "imagenet"):
-            print(seen.frame.name)
-            for one in seen.found:
-                print(f"imagenet:  {100 * one.score:.5f}% class #{model.classes.index(one.name)} ({one.name})")
-            if not seen.found:
-                print(f"imagenet:  no class reaches {least_score(model, manner):g}")
-            if write is not None:
-                print(f"  written: {write(seen)}")
-    return 0

@@ -8,7 +8,8 @@ import sys
 from typing import Any
 
 from taolite.cli import processes
-from taolite.cli.jetson.forms import add_key, add_stream
+from taolite.cli.jetson.forms import add_key
+from taolite.cli.jetson.looks import IMAGENET, add_stream
 from taolite.cli.parsing import TaoParser
 from taolite.cli.values import count, number, truth
 
@@ -99,8 +100,7 @@ def export(parser: TaoParser) -> None:
 def inference(parser: TaoParser) -> None:
     """Add imagenet's flags."""
     add = parser.add_argument
-    add_stream(parser)
-    add("--model", required=True, metavar="FILE", help=".onnx, .tlt, .etlt or engine")
+    add_stream(parser, network=IMAGENET)
     add("--labels", metavar="FILE", help="class names, one a line; needed for an ONNX that does not name its classes")
     text = "least confidence shown (default: 0.01; for tags, the one of training)"
     add("--threshold", type=number(0, 1, least=True), metavar="P", help=text)

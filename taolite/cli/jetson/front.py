@@ -2,7 +2,7 @@
 flags (reference/jetson_workflows.md 2 to 9). `commands/jetson/` has a file for each name that runs the program.
 
 Two programs are called onnx_export.py. `classification/onnx_export.py` and `ssd/onnx_export.py` name one of them. The
-bare name is accepted where only one of the two has all the given flags.
+bare name is accepted where only one of the two has all the given flags. `python` runs a script of the user's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from taolite.cli import download, processes
-from taolite.cli.jetson import classification, classification_flags, ssd, ssd_flags
+from taolite.cli.jetson import classification, classification_flags, looks, python, ssd, ssd_flags
 from taolite.cli.parsing import JetsonParser, TaoParser, command_line, pixels_flag
 
 __all__ = ["configure", "parser_of", "takes"]
@@ -59,7 +59,7 @@ PROGRAMS = (
     Program(
         _looks("imagenet"),
         classification_flags.inference,
-        classification.run_inference,
+        looks.run_imagenet,
         "classify pictures, a video or a camera",
     ),
     Program(
@@ -71,7 +71,7 @@ PROGRAMS = (
     Program(("eval_ssd.py", "ssd/eval_ssd.py"), ssd_flags.score, ssd.run_eval, "score an SSD: average precisions"),
     Program(("ssd/onnx_export.py",), ssd_flags.export, ssd.run_export, "export an SSD to ONNX", opens_pictures=False),
     Program(
-        _looks("detectnet"), ssd_flags.inference, ssd.run_inference, "find objects in pictures, a video or a camera"
+        _looks("detectnet"), ssd_flags.inference, looks.run_detectnet, "find objects in pictures, a video or a camera"
     ),
     Program(
         ("run_ssd_example.py", "ssd/run_ssd_example.py"),
@@ -98,6 +98,9 @@ def configure(parser: TaoParser) -> None:
             program.names[0], aliases=program.names[1:], help=program.line, description=_sentence(program.line)
         )
         _fill(one, program)
+    names.add_parser("python", aliases=("python3",), help=python.LINE)
+    for name in ("python", "python3"):
+        names._name_parser_map[name] = python.PythonParser(prog=f"{parser.prog} {name}")
     names._name_parser_map["onnx_export.py"] = _Either(prog=f"{parser.prog} onnx_export.py")
 
 

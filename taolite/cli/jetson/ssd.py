@@ -1,6 +1,5 @@
-"""pytorch-ssd's programs and jetson-inference's detectnet (reference/jetson_workflows.md 4 to 7, 9): `taolite jetson
-train_ssd.py`, `eval_ssd.py`, `ssd/onnx_export.py`, `detectnet` and `run_ssd_example.py`. The run folder of train_ssd.py
-holds the spec made from its flags.
+"""pytorch-ssd's programs (reference/jetson_workflows.md 4 to 7): `taolite jetson train_ssd.py`, `eval_ssd.py`,
+`ssd/onnx_export.py` and `run_ssd_example.py`. The run folder of train_ssd.py holds the spec made from its flags.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from taolite.cli import processes
 from taolite.cli.jetson import ssd_flags as flags
-from taolite.cli.jetson.forms import key_of, ours, paced, place, resume_place
+from taolite.cli.jetson.forms import key_of, ours, resume_place
 from taolite.errors import PathError, UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from taolite.sample import Detection, Sample
     from taolite.tasks.ssd.spec import JetsonConfig, SsdSpec
 
-__all__ = ["run_eval", "run_example", "run_export", "run_inference", "run_train"]
+__all__ = ["run_eval", "run_example", "run_export", "run_train"]
 
 _SPEC, _THEIRS = "experiment_spec.txt", ".pth"
 _USUAL = "ssd-mobilenet"  # onnx_export.py's name for mb1-ssd
@@ -332,49 +331,6 @@ def run_export(options: argparse.Namespace) -> int:
     if stale:
         print(f"warning: {stale[0]} was built from an earlier export; remove it", file=sys.stderr)
     return 0
-
-
-def run_inference(options: argparse.Namespace) -> int:
-    from taolite.cli.progress import Terminal
-    from taolite.media.sources import open_source
-    from taolite.stages.inference.labelled import open_detector, read_colours
-    from taolite.stages.inference.listeners import Drawing, annotated_output
-    from taolite.stages.inference.look import look
-    from taolite.tasks.ssd.foreign import IN_USE
-
-    if options.clustering is not None:
-        print("warning: --clustering has no effect: overlapping boxes are suppressed, not merged", file=sys.stderr)
-    source = open_source(place(options.camera or options.input))
-    labels = Path(options.labels).expanduser() if options.labels else None
-    decoding = {"confidence_threshold": options.threshold} if options.threshold else IN_USE
-    path = Path(options.model).expanduser()
-    output = Path(options.output).expanduser() if options.output else None
-    with (
-        Terminal() as show,
-        open_detector(path, labels, key=key_of(options.key), decoding=decoding, listener=show) as model,
-        ExitStack() as stack,
-    ):
-        colours = read_colours(Path(options.colours).expanduser(), model.classes) if options.colours else {}
-        numbers = {name: number for number, name in enumerate(model.classes, start=1)}
-        write = annotated_output(output, source, Drawing(model.classes, colours=colours), stack) if output else None
-        for seen in paced(look(model, source), source, "detectnet"):
-            print(seen.frame.name)
-            print(f"{len(seen.found)} objects detected")
-            for index, one in enumerate(seen.found):
-                print(f"detected obj {index}  class #{numbers[one.name]} ({one.name})  confidence={one.score:f}")
-                print(_box_line(index, one))
-            if write is not None:
-                print(f"  written: {write(seen)}")
-    return 0
-
-
-def _box_line(index: int, found: Detection) -> str:
-    assert found.box is not None, "a detector's"
-    left, top, right, bottom = found.box
-    return (
-        f"bounding box {index}  ({left:.2f}, {top:.2f})  ({right:.2f}, {bottom:.2f})  "
-        f"w={right - left:.2f}  h={bottom - top:.2f}"
-    )
 
 
 def run_example(options: argparse.Namespace) -> int:

@@ -6,8 +6,10 @@ from __future__ import annotations
 import argparse
 
 from taolite.cli import processes
-from taolite.cli.jetson.forms import add_key, add_stream
+from taolite.cli.jetson.forms import add_key
+from taolite.cli.jetson.looks import DETECTNET, add_stream
 from taolite.cli.parsing import TaoParser, near, whole, without_effect
+from taolite.cli.streams import OVERLAYS, overlay
 from taolite.cli.values import count, number, truth
 
 __all__ = ["BEST", "PRETRAINED", "example", "export", "inference", "network", "score", "train"]
@@ -148,8 +150,7 @@ def export(parser: TaoParser) -> None:
 def inference(parser: TaoParser) -> None:
     """Add detectnet's flags."""
     add = parser.add_argument
-    add_stream(parser)
-    add("--model", required=True, metavar="FILE", help=".onnx, .tlt, .etlt or engine")
+    add_stream(parser, network=DETECTNET)
     text = "class names, one a line; needed for an ONNX that does not name its classes"
     add("--labels", "--class-labels", dest="labels", metavar="FILE", help=text)
     text = "colours: `r g b` a line, the one of BACKGROUND first"
@@ -160,8 +161,24 @@ def inference(parser: TaoParser) -> None:
     add_key(add)
     for flag in ("--input-blob", "--output-cvg", "--output-bbox", "--output-blob"):
         add(flag, help=argparse.SUPPRESS)
-    unused = ("--mean-pixel", "--alpha", "--overlay", "--tracker", "--tracker-min-frames", "--tracker-drop-frames")
-    whole(*without_effect(parser, *unused, "--tracker-overlap"), *without_effect(parser, "--tracking", values="?"))
+    whole(*without_effect(parser, "--mean-pixel"))
+    add = parser.add_argument_group("overlay and tracking").add_argument
+    text = f"what is drawn, commas between: {', '.join(OVERLAYS)}, none (default: box,labels,conf)"
+    whole(add("--overlay", type=overlay, default=frozenset({"default"}), metavar="WORDS", help=text))
+    whole(
+        add("--alpha", type=_alpha, default=120, metavar="A", help="opacity of filled boxes, 0 to 255 (default: 120)")
+    )
+    text = "give objects numbers over the frames of a video (needs the extra track)"
+    parser.optional = {"--tracking": ("true", "false")}
+    whole(add("--tracking", type=truth, default=False, metavar="BOOL", help=text))
+    text = "IOU or KLT; both are ByteTrack here, and turn --tracking on"
+    whole(add("--tracker", type=str.upper, choices=("IOU", "KLT"), metavar="NAME", help=text))
+    text = "an object gets its number after so many frames (default: 3)"
+    whole(add("--tracker-min-frames", type=count(1), default=3, metavar="N", help=text))
+    text = "an object that is not seen is given up after so many frames (default: 15)"
+    whole(add("--tracker-drop-frames", type=count(0), default=15, metavar="N", help=text))
+    text = "least overlap (IoU) with the place where an object is expected (default: 0.5)"
+    whole(add("--tracker-overlap", type=number(0, 1), default=0.5, metavar="IOU", help=text))
 
 
 def example(parser: TaoParser) -> None:
@@ -189,6 +206,13 @@ def _nickname(text: str) -> str:
     """Checks as `network`, but returns the word as given: a file is named after it."""
     network(text)
     return text
+
+
+def _alpha(text: str) -> int:
+    value = float(text) if text.replace(".", "", 1).isdecimal() else -1.0
+    if not 0 <= value <= 255:
+        raise argparse.ArgumentTypeError(f"{text!r} needs to be a number from 0 to 255")
+    return round(value)
 
 
 def _milestones(text: str) -> tuple[int, ...]:

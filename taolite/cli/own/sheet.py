@@ -45,7 +45,8 @@ def draw_sheet(
     from PIL import Image
 
     from taolite.files import open_atomic
-    from taolite.media.overlay import contact_sheet, palette
+    from taolite.media.overlay import palette
+    from taolite.media.sheet import contact_sheet
 
     names = sorted({label.name for sample in samples for label in sample.labels})
     colours = dict(zip(names, palette(len(names)), strict=True))

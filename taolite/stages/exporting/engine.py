@@ -13,13 +13,14 @@ from pathlib import Path
 
 from taolite.artifacts.etlt import read_model
 from taolite.artifacts.keys import Key
-from taolite.artifacts.sidecar import Sidecar, write_sidecar
+from taolite.artifacts.sidecar import Sidecar, write_engine
 from taolite.engines import foreign, onnx_graph, runtimes
 from taolite.engines.base import Shape
 from taolite.engines.buffers import gpu_is_here
 from taolite.engines.build import (
     BuildBackend,
     BuildPrecision,
+    BuiltEngine,
     Profile,
     batch_profiles,
     build_engine,
@@ -27,11 +28,11 @@ from taolite.engines.build import (
 )
 from taolite.errors import EngineError, UsageError
 from taolite.events import BuilderWarned, BuildsWithoutGpu, CacheUnused, ClassesUnnamed, Listener, silent
-from taolite.files import refuse_replacing, write_bytes
+from taolite.files import refuse_replacing
 from taolite.stages.agree import expect
 from taolite.stages.exporting.ranges import float_layers, quantise, read_ranges
 
-__all__ = ["DEFAULT_BATCH", "EngineReport", "build"]
+__all__ = ["DEFAULT_BATCH", "EngineReport", "build", "build_described"]
 
 DEFAULT_BATCH = (1, 1, 16)
 """Smallest, usual and largest batch: up to 16, as tao-converter's -m, and fastest at one picture, for a camera."""
@@ -95,23 +96,79 @@ def build(
     """
     refuse_replacing(model, engine)
     started = time.monotonic()
-    source = read_model(model, key=key).onnx
+    built, sidecar = build_described(
+        read_model(model, key=key).onnx,
+        where=model,
+        backend=backend,
+        precision=precision,
+        batch=batch,
+        profiles=profiles,
+        input_chw=input_chw,
+        output_names=output_names,
+        workspace_bytes=workspace_bytes,
+        compute_capabilities=compute_capabilities,
+        dla_core=dla_core,
+        calibration=calibration,
+        excluded=excluded,
+        of=of,
+        runs_here=runs_here,
+        listener=listener,
+    )
+    return EngineReport(
+        engine=engine,
+        sidecar=write_engine(engine, built.data, sidecar),
+        megabytes=len(built.data) / 1e6,
+        backend=built.backend,
+        version=built.version,
+        precision=built.precision,
+        batch=sidecar.batch,
+        gpus=built.gpus,
+        seconds=time.monotonic() - started,
+    )
+
+
+def build_described(
+    source: bytes,
+    *,
+    where: Path,
+    backend: BuildBackend | None = None,
+    precision: BuildPrecision | None = None,
+    batch: tuple[int, int, int] | None = None,
+    profiles: Mapping[str, Profile] | None = None,
+    input_chw: tuple[int, int, int] | None = None,
+    output_names: Sequence[str] = (),
+    workspace_bytes: int | None = None,
+    compute_capabilities: Sequence[str] = (),
+    dla_core: int | None = None,
+    calibration: Path | None = None,
+    excluded: tuple[str, ...] = (),
+    of: str | None = None,
+    runs_here: bool = True,
+    listener: Listener = silent,
+) -> tuple[BuiltEngine, Sidecar]:
+    """An engine of ONNX bytes, and the sidecar that describes it; no file is written.
+
+    Args:
+        where: the model's file, as messages name it.
+
+    For the other arguments and the errors see `build`.
+    """
     onnx = source if calibration is None else _calibrated(source, calibration, precision, excluded, listener)
     meta = onnx_graph.read_meta(onnx)
     if meta is None and (found := foreign.recognise(onnx)) is not None:
         meta = found.unnamed()
         onnx = foreign.adopted(onnx, found, meta)
-        listener(ClassesUnnamed(model, found.origin))
+        listener(ClassesUnnamed(where, found.origin))
     signature = onnx_graph.signature(onnx)
     (shape,) = signature.inputs.values()
-    _check_input(shape, input_chw, model)
-    _check_outputs(tuple(signature.outputs), output_names, model)
+    _check_input(shape, input_chw, where)
+    _check_outputs(tuple(signature.outputs), output_names, where)
     if meta is None:
         raise EngineError(
-            f"{model}: this ONNX does not say which classes and preprocessing it was made for, and an engine of it "
+            f"{where}: this ONNX does not say which classes and preprocessing it was made for, and an engine of it "
             "could not be used; export it with taolite, from its .tlt"
         )
-    expect(of, meta.task, model)
+    expect(of, meta.task, where)
     asked = batch or (DEFAULT_BATCH if shape[0] < 0 else (shape[0],) * 3)
     if profiles is None:
         profiles = batch_profiles(onnx, smallest=asked[0], best=asked[1], largest=asked[2])
@@ -129,7 +186,6 @@ def build(
     )
     for warning in built.warnings:
         listener(BuilderWarned(built.backend, built.version, warning))
-    write_bytes(engine, built.data)
     sidecar = Sidecar(
         onnx_sha256=onnx_graph.sha256(source),
         backend=built.backend,
@@ -142,17 +198,7 @@ def build(
         gpus=built.gpus,
         meta={"decoding": dict(meta.decoding)} | ({"calibration": dict(meta.calibration)} if meta.calibration else {}),
     )
-    return EngineReport(
-        engine=engine,
-        sidecar=write_sidecar(engine, sidecar),
-        megabytes=len(built.data) / 1e6,
-        backend=built.backend,
-        version=built.version,
-        precision=built.precision,
-        batch=sidecar.batch,
-        gpus=built.gpus,
-        seconds=time.monotonic() - started,
-    )
+    return built, sidecar
 
 
 def _calibrated(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,8 +14,9 @@ from taolite.events import Listener, Progress, silent
 from taolite.media.sources import Source
 from taolite.preprocessing import Preprocessing
 from taolite.stages.inference.listeners import Drawing, SeenListener
-from taolite.stages.inference.look import look
+from taolite.stages.inference.look import looked
 from taolite.stages.inference.models import Model
+from taolite.stages.inference.pipeline import Pipeline
 from taolite.tasks.base import InferencePlan
 
 __all__ = ["InferReport", "infer", "plan_meta", "planned"]
@@ -39,18 +41,22 @@ def infer(
     batch_size: int = 1,
     listener: Listener = silent,
 ) -> InferReport:
-    """Run the model on every frame of `source`, `batch_size` at once (a camera's one by one), and pass each to every
-    listener. Counts the detections that `drawing` shows. Raises DataError, ModelError, StorageError, UsageError."""
+    """Run the model on every frame of `source`, `batch_size` at once, and pass each to every listener. A live source
+    gives only its newest frame. Counts the detections that `drawing` shows.
+
+    Raises DataError, ModelError, StorageError, UsageError.
+    """
     counts = dict.fromkeys(model.classes, 0)
-    seconds: list[float] = []
-    for seen in look(model, source, batch_size=1 if source.kind == "camera" else batch_size):
-        seconds.append(seen.seconds)
-        for one in drawing.chosen(seen.found):
-            counts[one.name] += 1
-        for take in listeners:
-            take(seen)
-        unit = "image" if source.kind == "pictures" else "frame"
-        listener(Progress("inference", len(seconds), source.total or len(seconds), unit))
+    seconds = array("d")
+    with Pipeline(source.stop) as pipeline:
+        for seen in looked(pipeline, model, source, batch_size=batch_size, live=source.is_live):
+            seconds.append(seen.seconds)
+            for one in drawing.chosen(seen.found):
+                counts[one.name] += 1
+            for take in listeners:
+                take(seen)
+            unit = "image" if source.kind == "pictures" else "frame"
+            listener(Progress("inference", len(seconds), source.total or len(seconds), unit))
     return InferReport(len(seconds), counts, float(np.median(seconds)))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from taolite.artifacts.etlt import read_model
 from taolite.artifacts.keys import Key
 from taolite.engines import onnx_graph
+from taolite.engines.base import RuntimeName
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.errors import DataError, ModelError
 from taolite.events import Listener, silent
@@ -21,11 +22,12 @@ from taolite.formats.part import read_labels
 from taolite.formats.text import read_whole
 from taolite.media.overlay import Colour
 from taolite.preprocessing import Preprocessing
+from taolite.stages.inference.engine_cache import KeptEngines
 from taolite.stages.inference.models import Model, open_model
 from taolite.tasks.ssd.foreign import foreign_onnx
 from taolite.wording import counted
 
-__all__ = ["open_classifier", "open_detector", "read_colours"]
+__all__ = ["open_classifier", "open_detector", "open_named", "read_colours"]
 
 _MEAN, _STD = (123.675, 116.28, 103.53), (0.229, 0.224, 0.225)  # ImageNet's, for values 0..255
 
@@ -59,6 +61,34 @@ def open_detector(
     return replace(model, decoding={**(model.decoding or {}), **decoding})
 
 
+def open_named(
+    path: Path,
+    labels: Path | None = None,
+    *,
+    key: Key | None,
+    runtime: RuntimeName | None = None,
+    engines: KeptEngines | None = None,
+    listener: Listener = silent,
+) -> Model:
+    """Open a model of any task; the file `labels`, one name a line, names the classes of an ONNX that does not.
+
+    Such an ONNX with outputs `scores` and `boxes` is a detector of pytorch-ssd's, any other a classifier of train.py's.
+    Raises as `open_classifier`.
+    """
+
+    def assumed() -> OnnxMeta:
+        onnx = read_model(path, key=key).onnx
+        if {"scores", "boxes"} <= set(onnx_graph.signature(onnx).outputs):
+            return _from_pytorch_ssd(path, onnx, read_labels(labels)[0] if labels else None)
+        return _from_train_py(path, onnx, _imagenet_labels(labels) if labels else None)
+
+    model = open_model(path, key=key, runtime=runtime, assumed=assumed, engines=engines, listener=listener)
+    if labels is not None:
+        detects = model.use.network_type == 0
+        _compare(labels, read_labels(labels)[0] if detects else _imagenet_labels(labels), model)
+    return model
+
+
 def _open(
     path: Path,
     labels: Path | None,
@@ -73,10 +103,23 @@ def _open(
         return assume(path, read_model(path, key=key).onnx, names)
 
     model = open_model(path, key=key, of=of, assumed=assumed, listener=listener)
-    if names is not None and names != model.classes:
-        listed = f"{labels} names {', '.join(names)}; {path} finds {', '.join(model.classes)}"
-        raise DataError(f"{listed}; leave --labels out, the model knows its classes")
+    if labels is not None and names is not None:
+        _compare(labels, names, model)
     return model
+
+
+def _compare(labels: Path, names: Names, model: Model) -> None:
+    """Raises DataError where the names in the file are not the model's; the model is closed then."""
+    if names == model.classes:
+        return
+    model.close()
+    if len(names) != len(model.classes):
+        classes = counted(len(model.classes), "class", "classes")
+        found = f"{labels} has {counted(len(names), 'label')}, and {model.source} has {classes}"
+    else:
+        at = next(at for at, pair in enumerate(zip(names, model.classes, strict=True)) if pair[0] != pair[1])
+        found = f"{labels}: label {at + 1} is {names[at]}, and class {at + 1} of {model.source} is {model.classes[at]}"
+    raise DataError(f"{found}; leave --labels out, the model knows its classes")
 
 
 def _from_train_py(path: Path, onnx: bytes, names: Names | None) -> OnnxMeta:

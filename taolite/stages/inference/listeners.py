@@ -19,15 +19,16 @@ from numpy.typing import NDArray
 from taolite.events import Listener, Notice, silent
 from taolite.files import sync_folder, write_text
 from taolite.media.fonts import font_warning
-from taolite.media.output import Output
-from taolite.media.overlay import Colour, draw_detections, palette
-from taolite.media.sinks import KittiFolder, PictureFolder, VideoFile
+from taolite.media.output import open_output
+from taolite.media.overlay import USUAL, Colour, Marks, Overlay, draw_detections, palette
+from taolite.media.sinks import KittiFolder, PictureFolder
 from taolite.media.sources import Source
+from taolite.media.videos import VideoFile
 from taolite.sample import Detection
 from taolite.sinks.base import Sink
-from taolite.stages.inference.look import Seen
+from taolite.stages.inference.look import Counted, Seen
 
-__all__ = ["Drawing", "SeenListener", "annotated_folder", "annotated_output", "labels", "table"]
+__all__ = ["Drawing", "SeenListener", "annotated_folder", "annotated_output", "cell", "labels", "table"]
 
 SeenListener: TypeAlias = Callable[[Seen], "Path | None"]
 """Called for every frame, in order; returns the file it wrote for the frame, or None. Raises StorageError, DataError,
@@ -44,6 +45,7 @@ class Drawing:
         colours: by class; a class without an entry gets one from the palette.
         shown: the classes that are drawn, written and counted; None is all.
         linewidth: pixels; None follows the picture's size.
+        overlay: what is drawn.
     """
 
     classes: Sequence[str]
@@ -51,6 +53,7 @@ class Drawing:
     colours: Mapping[str, Colour] = field(default_factory=dict)
     shown: frozenset[str] | None = None
     linewidth: int | None = None
+    overlay: Overlay = USUAL
     _palette: Mapping[str, Colour] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -61,10 +64,18 @@ class Drawing:
         """The detections whose class is shown."""
         return [one for one in found if self.shown is None or one.name in self.shown]
 
-    def draw(self, seen: Seen) -> NDArray[np.uint8]:
-        """A copy of the frame with its detections drawn."""
-        found = self.chosen(seen.found)
-        return draw_detections(seen.frame.image_hwc, found, self._palette, names=self.names, linewidth=self.linewidth)
+    def draw(self, seen: Seen, *, note: str = "") -> NDArray[np.uint8]:
+        """A copy of the frame with its detections, counting lines and trails; note: a line at the bottom."""
+        lines = [(line.start, line.end, _line_text(line)) for line in seen.lines]
+        return draw_detections(
+            seen.frame.image_hwc,
+            self.chosen(seen.found),
+            self._palette,
+            names=self.names,
+            linewidth=self.linewidth,
+            overlay=self.overlay,
+            marks=Marks(lines, seen.trails, note),
+        )
 
 
 def annotated_folder(
@@ -82,7 +93,8 @@ def annotated_folder(
     stack.callback(sync_folder, folder)
     video = None
     if source.kind == "video":
-        video = stack.enter_context(VideoFile(folder / f"{source.paths[0].stem}.mp4", fps=source.fps or 25.0))
+        path = folder / f"{source.paths[0].stem}.mp4"
+        video = stack.enter_context(VideoFile(path, fps=source.fps or 25.0, protect=source.paths))
     pictures = PictureFolder(folder, protect=source.paths, on_rename=_warning(listener))
 
     def take(seen: Seen) -> Path | None:
@@ -91,7 +103,7 @@ def annotated_folder(
             service.pictures({f"inference/{seen.frame.name}": annotated}, seen.frame.number)
         if video is None:
             return pictures.write(seen.frame.name, annotated)
-        video.write(annotated)
+        video.write(annotated, time_s=seen.frame.time_s)
         return video.path
 
     return take
@@ -99,7 +111,7 @@ def annotated_folder(
 
 def annotated_output(output: Path, source: Source, drawing: Drawing, stack: ExitStack) -> SeenListener:
     """Write annotated frames to any output that jetson-inference accepts; see `taolite.media.output`."""
-    writer = Output(output, source, stack)
+    writer = open_output(output, source, stack)
     return lambda seen: writer.write(seen.frame, drawing.draw(seen))
 
 
@@ -122,13 +134,18 @@ def table(path: Path, stack: ExitStack) -> SeenListener:
     stack.callback(lambda: write_text(path, text.getvalue()))
 
     def take(seen: Seen) -> None:
-        name = _cell(str(seen.frame.path or seen.frame.name))
-        rows.writerows([(name, _cell(one.name), one.score) for one in seen.found] or [(name, "", None)])
+        name = cell(str(seen.frame.path or seen.frame.name))
+        rows.writerows([(name, cell(one.name), one.score) for one in seen.found] or [(name, "", None)])
 
     return take
 
 
-def _cell(text: str) -> str:
+def _line_text(line: Counted) -> str:
+    """`door  left 2  right 5`"""
+    return "  ".join([line.name, *(f"{way[3:]} {sum(counts.values())}" for way, counts in line.counts.items())])
+
+
+def cell(text: str) -> str:
     """Escape a text that a spreadsheet would read as a formula: one that begins with `=`, `+`, `-` or `@`."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 

@@ -1,19 +1,18 @@
 """Run a model over frames: one generator whose results pictures, videos, labels, tables and console lines all use.
 
-Reading frames, running the model and the caller's own work overlap: each of the first two runs in a thread of its own,
-at most `AHEAD` items ahead. Frames come out in order, and none is left out.
+Reading frames, preparing them, running the model, decoding its outputs and the caller's own work overlap: each of the
+first four runs in a thread of its own, at most `AHEAD` batches ahead. Frames come out in order, and none is left out. A
+live source is the exception: the model always gets the newest frame, and `Seen.lost` counts the older ones.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import TypeVar
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,103 +21,144 @@ from taolite.media.sources import Frame
 from taolite.pictures import to_grey
 from taolite.sample import Detection
 from taolite.stages.inference.models import Model
+from taolite.stages.inference.pipeline import AHEAD, Pipeline, timed
+from taolite.tasks.base import Outputs
+from taolite.tracking import Direction
 
-__all__ = ["AHEAD", "Seen", "ahead", "find_in", "look"]
+__all__ = ["Counted", "Seen", "find_in", "look", "looked"]
 
-AHEAD = 2
-"""Batches that wait between two threads; this limits memory to a few batches of frames."""
-
-Item = TypeVar("Item")
+Point: TypeAlias = tuple[float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Seen:
     """A frame, and what the model found in it.
 
     Attributes:
         found: best first; boxes in pixels of the frame.
         seconds: this frame's share of the time from pixels to results, without reading and drawing.
+        times: seconds that each part spent on this frame, its share of those of a batch: read, prepare, engine, decode.
+        lost: frames of a live source that were dropped since the last one, because they came faster than the model is.
+        lines: the counting lines, with their counts so far.
+        trails: the number of a track -> the places its object was at, in pixels, the oldest first.
+        picture: the frame with its results drawn, (H, W, 3) uint8 RGB; None where nobody asked for it.
     """
 
     frame: Frame
     found: tuple[Detection, ...]
     seconds: float
+    times: Mapping[str, float] = field(default_factory=dict)
+    lost: int = 0
+    lines: tuple[Counted, ...] = ()
+    trails: Mapping[int, Sequence[Point]] = field(default_factory=dict)
+    picture: NDArray[np.uint8] | None = None
 
 
-def look(model: Model, frames: Iterable[Frame], *, batch_size: int = 1) -> Iterator[Seen]:
+@dataclass(frozen=True)
+class Counted:
+    """A counting line, its ends in pixels, and how often it was crossed so far: direction -> class -> count."""
+
+    name: str
+    start: Point
+    end: Point
+    counts: Mapping[Direction, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Frames on their way. `times`, seconds a frame, grows as each part is done. lost: see `Seen`."""
+
+    frames: Sequence[Frame]
+    times: dict[str, float]
+    lost: int = 0
+
+    @property
+    def images(self) -> list[NDArray[np.uint8]]:
+        return [frame.image_hwc for frame in self.frames]
+
+    def took(self, part: str, began_s: float) -> None:
+        """Note that `part` began then and ends now."""
+        self.times[part] = (time.perf_counter() - began_s) / len(self.frames)
+
+
+def look(model: Model, frames: Iterable[Frame], *, batch_size: int = 1, live: bool = False) -> Iterator[Seen]:
     """What `model` finds in each frame, `batch_size` frames at once. The model's decoding must be known.
 
     Closing the generator ends its threads. Raises what the frames raise, and ModelError.
     """
-    with closing(ahead(_grouped(frames, batch_size))) as groups, closing(ahead(_seen(model, groups))) as batches:
-        for batch in batches:
-            yield from batch
+    with Pipeline() as pipeline:
+        yield from looked(pipeline, model, frames, batch_size=batch_size, live=live)
+
+
+def looked(
+    pipeline: Pipeline, model: Model, frames: Iterable[Frame], *, batch_size: int = 1, live: bool = False
+) -> Iterator[Seen]:
+    """As `look`, in the threads of a longer pipeline. A live source's frames go one by one."""
+    count = 1 if live else AHEAD
+    read = _newest(pipeline, frames) if live else pipeline.ahead(_read(frames, batch_size), count=count)
+    prepared = pipeline.ahead(_prepared(model, read), count=count)
+    answered = pipeline.ahead(_answered(model, prepared), count=count)
+    for batch in pipeline.ahead(_decoded(model, answered), count=count):
+        yield from batch
 
 
 def find_in(model: Model, images: Sequence[NDArray[np.uint8]]) -> list[list[Detection]]:
     """What the model finds in each (H, W, 3) picture, best first, in pixels of the picture."""
+    return _decode(model, images, model.predict(_prepare(model, images)))
+
+
+def _read(frames: Iterable[Frame], size: int) -> Iterator[_Batch]:
+    """The frames in batches of `size`; the last batch may be smaller."""
+    with closing(timed(frames)) as read:
+        while group := list(islice(read, size)):
+            yield _Batch([frame for frame, _ in group], {"read": sum(took for _, took in group) / len(group)})
+
+
+def _newest(pipeline: Pipeline, frames: Iterable[Frame]) -> Iterator[_Batch]:
+    for (frame, took), lost in pipeline.newest(timed(frames)):
+        yield _Batch([frame], {"read": took}, lost)
+
+
+def _prepared(model: Model, batches: Iterable[_Batch]) -> Iterator[tuple[_Batch, NDArray[np.float32]]]:
+    for batch in batches:
+        began_s = time.perf_counter()
+        pixels = _prepare(model, batch.images)
+        batch.took("prepare", began_s)
+        yield batch, pixels
+
+
+def _answered(model: Model, batches: Iterable[tuple[_Batch, NDArray[np.float32]]]) -> Iterator[tuple[_Batch, Outputs]]:
+    for batch, pixels in batches:
+        began_s = time.perf_counter()
+        outputs = model.predict(pixels)
+        batch.took("engine", began_s)
+        yield batch, outputs
+
+
+def _decoded(model: Model, batches: Iterable[tuple[_Batch, Outputs]]) -> Iterator[list[Seen]]:
+    for batch, outputs in batches:
+        began_s = time.perf_counter()
+        found = _decode(model, batch.images, outputs)
+        batch.took("decode", began_s)
+        seconds = sum(batch.times[part] for part in ("prepare", "engine", "decode"))
+        lost = [batch.lost] + [0] * (len(batch.frames) - 1)
+        yield [
+            Seen(frame, tuple(one), seconds, batch.times, before)
+            for frame, one, before in zip(batch.frames, found, lost, strict=True)
+        ]
+
+
+def _prepare(model: Model, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """(N, C, H, W) float32 network input."""
+    prep = model.preprocessing
+    return np.stack([prep.apply(to_grey(one) if prep.channels == 1 else one) for one in images])
+
+
+def _decode(model: Model, images: Sequence[NDArray[np.uint8]], outputs: Outputs) -> list[list[Detection]]:
     assert model.decoding is not None, "the caller gives a model whose decoding is known"
     prep = model.preprocessing
-    outputs = model.predict(np.stack([prep.apply(to_grey(one) if prep.channels == 1 else one) for one in images]))
-    looked = []
+    results = []
     for index, image_hwc in enumerate(images):
         found = model.use.decode(tuple(output[index] for output in outputs), model.decoding, preprocessing=prep)
-        looked.append(found.in_photo(model.classes, preprocessing=prep, photo_hw=image_hwc.shape[:2]))
-    return looked
-
-
-def ahead(items: Iterable[Item], *, count: int = AHEAD) -> Generator[Item, None, None]:
-    """The same items, produced in a thread of its own, at most `count` ahead of the reader. An error is raised in its
-    place in the order. Closing the generator ends the thread, and closes `items` where that is a generator."""
-    waiting: queue.Queue[tuple[Item | None, BaseException | None, bool]] = queue.Queue(count)
-    left = threading.Event()
-
-    def put(entry: tuple[Item | None, BaseException | None, bool]) -> None:
-        while not left.is_set():
-            try:
-                return waiting.put(entry, timeout=0.1)
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        iterator = iter(items)
-        try:
-            for item in iterator:
-                put((item, None, False))
-                if left.is_set():
-                    return
-            put((None, None, True))
-        except BaseException as error:  # raised again where the items are read
-            put((None, error, True))
-        finally:
-            if hasattr(iterator, "close"):
-                iterator.close()
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error, ends = waiting.get()
-            if error is not None:
-                raise error
-            if ends:
-                return
-            yield item  # type: ignore[misc]
-    finally:
-        left.set()
-        thread.join()
-
-
-def _seen(model: Model, groups: Iterable[list[Frame]]) -> Iterator[list[Seen]]:
-    for frames in groups:
-        began = time.perf_counter()
-        found = find_in(model, [frame.image_hwc for frame in frames])
-        seconds = (time.perf_counter() - began) / len(frames)
-        yield [Seen(frame, tuple(one), seconds) for frame, one in zip(frames, found, strict=True)]
-
-
-def _grouped(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
-    """The frames in groups of `size`; the last group may be smaller."""
-    iterator = iter(frames)
-    while group := list(islice(iterator, size)):
-        yield group
+        results.append(found.in_photo(model.classes, preprocessing=prep, photo_hw=image_hwc.shape[:2]))
+    return results

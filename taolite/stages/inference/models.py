@@ -21,12 +21,12 @@ from taolite.engines import foreign, onnx_graph, runtimes
 from taolite.engines.base import Engine, RuntimeName
 from taolite.engines.buffers import gpu_is_here, open_gpu
 from taolite.engines.onnx_graph import OnnxMeta
-from taolite.engines.opening import open_engine
 from taolite.errors import ArtifactError, EngineError, PathError, UsageError
 from taolite.events import EngineBuilt, EngineReplaced, ExportOlder, Listener, silent
 from taolite.preprocessing import Preprocessing
 from taolite.stages.agree import expect
 from taolite.stages.inference.built import open_built
+from taolite.stages.inference.engine_cache import KeptEngines, open_export
 from taolite.stages.trained import Trained, open_trained
 from taolite.tasks.base import EnginePlan, Experiment, Predict, Resolve, Use
 from taolite.tasks.registry import find, find_use
@@ -95,6 +95,7 @@ def open_model(
     computer: Computer = HERE,
     runtime: RuntimeName | None = None,
     assumed: Callable[[], OnnxMeta] | None = None,
+    engines: KeptEngines | None = None,
     listener: Listener = silent,
 ) -> Model:
     """Open a trained model, an export or an engine, told apart by content; for a run folder, its finished model.
@@ -103,8 +104,10 @@ def open_model(
         of: the task that the model must be of; None accepts any.
         runtime: the runtime for an export.
         assumed: gives the metadata of an ONNX that has none, e.g. one of NVIDIA's TAO 5.
-        listener: is told of a trained model that is newer than the export beside it, and of an export that runs instead
-            of a GPU engine, where there is no GPU.
+        engines: where `runtime` builds engines, one of the export is built and kept
+            (`taolite.stages.inference.engine_cache`); None keeps none.
+        listener: is told of a trained model that is newer than the export beside it, of an export that runs instead
+            of a GPU engine, where there is no GPU, and of kept engines.
 
     Raises:
         PathError, ArtifactError: the file is missing, sealed with another key, damaged or foreign.
@@ -130,8 +133,16 @@ def open_model(
         expect(of, meta.task, path)
         if (newer := _newer_beside(path)) is not None:
             listener(ExportOlder(path, newer))
-        engine = open_engine(onnx, runtime=runtime)
-        return _engine_model(path, engine, meta.task, meta.classes, meta.preprocessing, meta.decoding)
+        engine, largest = open_export(
+            onnx,
+            beside=path,
+            runtime=runtime,
+            keep=engines,
+            is_sealed=kind is Kind.ETLT,
+            device=computer.first,
+            listener=listener,
+        )
+        return _engine_model(path, engine, meta.task, meta.classes, meta.preprocessing, meta.decoding, largest)
     on_gpu = kind in (Kind.TENSORRT, Kind.TENSORRT_RTX)
     if on_gpu or (kind is Kind.UNKNOWN and sidecar_path(path).is_file()):
         if on_gpu and not gpu_is_here() and (source := _built_from(path, key)) is not None:

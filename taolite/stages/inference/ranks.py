@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.media.sources import Source
 from taolite.sample import Detection
-from taolite.stages.inference.look import Seen, look
+from taolite.stages.inference.look import Seen
 from taolite.stages.inference.models import Model
 from taolite.tasks.classification.decode import of_every_class
 
-__all__ = ["Manner", "every_class", "least_score", "ranked"]
+__all__ = ["USUAL", "Manner", "every_class", "least_score", "rankable", "ranked"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,9 @@ class Manner:
     fit: Literal["crop", "stretch"] | None = None
 
 
+USUAL = Manner()
+
+
 def every_class(model: Model) -> Model:
     """The same classifier, set to return all classes of each picture."""
     return replace(model, decoding=of_every_class(model.decoding or {}, len(model.classes)))
@@ -47,20 +49,43 @@ def least_score(model: Model, manner: Manner) -> float:
     return float((model.decoding or {}).get("threshold", 0.01))
 
 
-def ranked(model: Model, source: Source, *, manner: Manner) -> Iterator[Seen]:
-    """Every frame with its most likely classes, highest score first. Raises DataError, ModelError."""
-    least = least_score(model, manner)
-    top = manner.top if manner.top is not None else 0 if "threshold" in (model.decoding or {}) else 1
-    prep = model.preprocessing
+def rankable(model: Model, manner: Manner) -> Model:
+    """The same classifier, set to return what `ranked` needs of each frame."""
+    prep, decoding = model.preprocessing, model.decoding or {}
     if manner.fit is not None:
         prep = replace(prep, fit="cover" if manner.fit == "crop" else "stretch", least_side=0)
+    if manner.smoothing:
+        decoding = of_every_class(decoding, len(model.classes))
+    elif "threshold" in decoding:
+        decoding = {**decoding, "threshold": least_score(model, manner)}
+    else:
+        decoding = {**decoding, "top": _top(model, manner) or len(model.classes)}
+    return replace(model, preprocessing=prep, decoding=decoding)
+
+
+def ranked(frames: Iterable[Seen], model: Model, *, manner: Manner, smooth: bool = True) -> Iterator[Seen]:
+    """The frames with their most likely classes, highest score first.
+
+    Args:
+        frames: results of `rankable(model, manner)`.
+        smooth: the frames follow each other in time; without it, `manner.smoothing` is ignored.
+    """
+    least, top = least_score(model, manner), _top(model, manner)
     mean: NDArray[np.float64] | None = None
-    for seen in look(every_class(replace(model, preprocessing=prep)), source):
-        by_name = {one.name: one.score for one in seen.found}
-        scores = np.array([by_name[name] for name in model.classes])
-        if manner.smoothing and source.kind != "pictures":
+    for seen in frames:
+        found = seen.found
+        if manner.smoothing and smooth:
+            by_name = {one.name: one.score for one in found}
+            scores = np.array([by_name[name] for name in model.classes])
             weight = manner.smoothing if manner.smoothing < 1 else 1 / manner.smoothing
-            mean = scores = scores if mean is None else mean + weight * (scores - mean)
-        order = np.argsort(-scores, kind="stable")[: top or None]
-        found = tuple(Detection(model.classes[k], None, float(scores[k])) for k in order if scores[k] >= least)
-        yield replace(seen, found=found)
+            mean = scores if mean is None else mean + weight * (scores - mean)
+            order = np.argsort(-mean, kind="stable")
+            found = tuple(Detection(model.classes[k], None, float(mean[k])) for k in order)
+        yield replace(seen, found=tuple(one for one in found[: top or None] if one.score >= least))
+
+
+def _top(model: Model, manner: Manner) -> int:
+    """The number of classes to show; 0 is all."""
+    if manner.top is not None:
+        return manner.top
+    return 0 if "threshold" in (model.decoding or {}) else 1

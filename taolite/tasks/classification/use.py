@@ -33,6 +33,9 @@ class ClassificationUse:
     def decode(self, outputs: Outputs, decoding: Mapping[str, Any], *, preprocessing: Preprocessing) -> Found:
         return decode(outputs[0], decoding)
 
+    def at_threshold(self, decoding: Mapping[str, Any], threshold: float) -> dict[str, Any]:
+        return {**decoding, "threshold": threshold} if "threshold" in decoding else {**decoding}
+
     def deepstream(self, classes: Sequence[str], decoding: Mapping[str, Any]) -> DeepStream:
         return DeepStream(("process-mode=2", f"classifier-threshold={_THRESHOLD}"), separator=";")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from taolite.preprocessing import Preprocessing
@@ -39,8 +40,23 @@ class DetectNetUse:
             stride=decoding.get("stride"),
         )
 
+    def at_threshold(self, decoding: Mapping[str, Any], threshold: float) -> dict[str, Any]:
+        return {**decoding, "clusterings": [_at_threshold(row, threshold) for row in decoding["clusterings"]]}
+
     def deepstream(self, classes: Sequence[str], decoding: Mapping[str, Any]) -> DeepStream:
         return deepstream(classes, decoding)
+
+
+def _at_threshold(row: Mapping[str, Any], threshold: float) -> dict[str, Any]:
+    """A box's score is its coverage after NMS; that of a DBSCAN cluster is the sum of its cells' coverages, each of
+    which may be below the threshold."""
+    clustering = Clustering.from_json(dict(row))
+    return replace(
+        clustering,
+        coverage_threshold=min(clustering.coverage_threshold, threshold),
+        dbscan_confidence_threshold=threshold,
+        nms_confidence_threshold=threshold,
+    ).to_json()
 
 
 USE = DetectNetUse()

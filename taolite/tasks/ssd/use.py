@@ -32,6 +32,9 @@ class SsdUse:
     def decode(self, outputs: Outputs, decoding: Mapping[str, Any], *, preprocessing: Preprocessing) -> Found:
         return decode(outputs, decoding, preprocessing=preprocessing)
 
+    def at_threshold(self, decoding: Mapping[str, Any], threshold: float) -> dict[str, Any]:
+        return {**decoding, "confidence_threshold": threshold}
+
     def deepstream(self, classes: Sequence[str], decoding: Mapping[str, Any]) -> DeepStream:
         raise UsageError(
             "--gen_ds_config: DeepStream's nvinfer has no parser for an SSD's outputs (scores and boxes of priors); "

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from taolite.cli.jetson import front
-from taolite.cli.jetson.forms import CAMERA, place
 from taolite.cli.main import main, parser_for
 from taolite.pictures import max_pixels
 
@@ -128,40 +127,29 @@ def test_onnx_export_with_flags_of_both_asks_for_the_folder(capsys: pytest.Captu
 
 
 def test_imagenet_looks_at_a_camera_where_no_place_is_given():
-    assert parsed("imagenet-camera", "--model=m", "--labels=l").input == CAMERA
+    assert parsed("imagenet-camera", "--model=m", "--labels=l").input == ""
     assert parsed("imagenet-camera", "--model=m", "--camera=1").camera == "1"
     assert parsed("imagenet", "--model=m", "a.jpg", "b.jpg").output == "b.jpg"
 
 
-@pytest.mark.parametrize(
-    ("uri", "name"),
-    [
-        ("csi://0", "0"),
-        ("v4l2:///dev/video1", "/dev/video1"),
-        ("file://a/b.mp4", "a/b.mp4"),
-        ("rtsp://h/x", "rtsp://h/x"),
-    ],
-)
-def test_a_uri_of_jetson_utils_is_a_place_here(uri: str, name: str):
-    assert place(uri) == name
+@pytest.mark.parametrize("program", ["imagenet", "detectnet"])
+def test_flags_of_streams_are_taken_in_all_their_spellings(program: str, capsys: pytest.CaptureFixture[str]):
+    words = ("--headless", "--input_width=640", "--height", "480", "--framerate=5", "--flip-method=rotate-180")
+    options = parsed(program, "in", "--model=m", *words, "--loop=-1", "--codec=h265", "out", "--batch_size=2")
+
+    assert (options.input, options.output, options.headless) == ("in", "out", True)
+    assert (options.input_width, options.input_height, options.input_rate) == (640, 480, 5)
+    assert (options.input_flip, options.input_loop, options.output_codec) == ("rotate-180", -1, "h265")
+    assert options.batch_size == 2
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("program", ["imagenet", "detectnet"])
-def test_flags_of_streams_are_taken_and_say_that_they_have_no_effect(program: str, capsys: pytest.CaptureFixture[str]):
-    parsed(
-        program, "--model=m", "--headless", "--input_width=640", "--batch_size=1", "--log-level=verbose", "in", "out"
-    )
+def test_a_flag_without_effect_says_so(program: str, capsys: pytest.CaptureFixture[str]):
+    parsed(program, "--model=m", "--num-buffers=4", "--log-level=verbose", "--profile", "in")
 
-    told = ("--headless", "--input-width", "--batch-size", "--log-level")
+    told = ("--num-buffers", "--log-level", "--profile")
     assert capsys.readouterr().err.splitlines() == [f"warning: {flag} has no effect in this version" for flag in told]
-
-
-def test_a_model_that_would_be_downloaded_is_refused_with_the_way_out(capsys: pytest.CaptureFixture[str]):
-    assert refused(capsys, "jetson", "detectnet", "--network=ssd-mobilenet-v2", "a.jpg") == [
-        "usage: taolite jetson detectnet --model FILE [options] [IN] [OUT]",
-        "taolite jetson detectnet: error: argument --network: ssd-mobilenet-v2: taolite downloads no models; give "
-        "--model FILE and --labels FILE",
-    ]
 
 
 def test_programs_that_open_pictures_have_a_limit_of_pixels_that_can_be_raised(monkeypatch: pytest.MonkeyPatch):
@@ -170,3 +158,29 @@ def test_programs_that_open_pictures_have_a_limit_of_pixels_that_can_be_raised(m
     parsed("imagenet", "--model=m.onnx", "--max-pixels=500", "a.jpg")
 
     assert max_pixels() == 500
+
+
+def test_detectnets_overlay_and_tracking_flags_are_jetsons(capsys: pytest.CaptureFixture[str]):
+    options = parsed("detectnet", "--model=m", "--overlay=boxes|label,confidence", "--alpha=60", "--tracking", "in")
+
+    assert options.overlay == {"box", "labels", "conf"}
+    assert (options.alpha, options.tracking, options.input) == (60, True, "in")
+    assert (options.tracker_min_frames, options.tracker_drop_frames, options.tracker_overlap) == (3, 15, 0.5)
+    assert parsed("detectnet", "--model=m", "--overlay=none", "in").overlay == frozenset()
+    assert parsed("detectnet", "--model=m", "--tracker=klt", "in").tracker == "KLT"
+    assert refused(capsys, "jetson", "detectnet", "--model=m", "--overlay=boxs,labls", "in")[-1] == (
+        "taolite jetson detectnet: error: argument --overlay: 'labls' is none of box, lines, labels, conf, tracking, "
+        "trails, fps, none; did you mean `labels`?"
+    )
+
+
+def test_a_network_that_cannot_be_had_says_what_to_do(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    (tmp_path / "a.jpg").write_bytes(b"")
+
+    for words in ((), ("--network=ssd-mobilenet-v2",), ("--model=ssd-mobilenet-v2",)):
+        assert main(["jetson", "detectnet", *words, "--headless", str(tmp_path / "a.jpg")]) == 1
+        assert capsys.readouterr().err == (
+            "error: ssd-mobilenet-v2: NVIDIA's weights of this detector are not published in a form that can be read "
+            "here; give a detector's file instead (.onnx, .tlt, .etlt or an engine), or train one: taolite jetson "
+            "train_ssd.py\n"
+        )
