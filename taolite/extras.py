@@ -26,6 +26,8 @@ EXTRA_OF = {
     "clearml": "clearml",
     "mlflow": "mlflow",
     "labelme": "annotate",
+    "starlette": "web",
+    "uvicorn": "web",
     "skimage": "demo",
 }
 """Module as it is imported -> the extra of this package that installs it."""

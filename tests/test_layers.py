@@ -23,6 +23,7 @@ LEVELS = (
     {"nn", "data", "metrics", "pruning", "quant", "dist", "engines", "media", "sinks"},
     {"tasks", "report"},
     {"stages"},
+    {"web", "api"},
     {"cli"},
     {"__main__"},
 )

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from taolite.cli import download, processes
-from taolite.cli.jetson import classification, classification_flags, ssd, ssd_flags
+from taolite.cli.jetson import capture, classification, classification_flags, ssd, ssd_flags
 from taolite.cli.parsing import JetsonParser, TaoParser, command_line
 
 __all__ = ["configure", "parser_of", "takes"]
@@ -76,6 +76,7 @@ PROGRAMS = (
         ssd.run_example,
         "find objects in one picture",
     ),
+    Program(("camera-capture",), capture.add_flags, capture.run, "take and label pictures with a camera"),
     Program(
         ("open_images_downloader.py", "ssd/open_images_downloader.py"),
         download.add_flags,

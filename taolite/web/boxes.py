@@ -1,0 +1,328 @@
+"""Pictures for a detector, with boxes: as labelme's JSON, or as a Pascal VOC folder with its lists.
+
+    labelme   ROOT/<set>/NAME.jpg and NAME.json beside it; pictures that are there already keep their place
+    voc       ROOT/JPEGImages/NAME.jpg  Annotations/NAME.xml  ImageSets/Main/{train,val,trainval,test}.txt  labels.txt
+
+A picture of `train` or `val` is also in VOC's `trainval`, which trainers read; with `merge` it is in all four lists.
+Boxes are cut at the edges of their picture, and VOC's are whole pixels, counted from 1. Of a label file that exists,
+what the page does not show is kept: points and lines, and outlines, marks and attributes of boxes that were not moved.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from taolite.errors import DataError, UsageError
+from taolite.events import Listener, silent
+from taolite.formats import labelme, labelme_writing, voc, voc_writing
+from taolite.formats.findings import Findings, problems_error
+from taolite.formats.places import files_below, measure
+from taolite.formats.shapes import WITHOUT_AREA
+from taolite.formats.text import show
+from taolite.pictures import EXTENSIONS
+from taolite.sample import Label, Sample
+from taolite.web.classes import ClassList
+from taolite.web.folders import SETS, Tally, require_set
+from taolite.web.shots import Shot, Shots, free_stem, listed
+
+__all__ = ["BoxSet", "Drawn", "Labelme", "Voc"]
+
+_LEAST = 2.0  # pixels; a smaller box is a stray click, and VOC cannot tell a box of one pixel from none
+_SAME = 0.02  # pixels by which a box that was not moved may differ, after its way through the page
+_LISTS = ("train", "trainval", "val", "test")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A box as the page has it: class; (x1, y1, x2, y2) in pixels of the picture; and the number of the label that it
+    was when the picture was opened, None for a new box."""
+
+    name: str
+    box: tuple[float, float, float, float]
+    was: int | None = None
+
+
+class BoxSet(ABC):
+    """A data set of labelled pictures that grows picture by picture."""
+
+    sets: tuple[str, ...] = SETS
+    _needs_list = False  # whether trainers need `labels.txt`
+
+    def __init__(self, root: Path, shots: Shots, *, suggested: Sequence[str] = (), listener: Listener = silent) -> None:
+        """Args:
+        suggested: classes for a set that has none yet, such as those of a model.
+
+        Raises DataError, UsageError for a wrong `labels.txt`.
+        """
+        self.root, self._shots, self._suggested = root, shots, tuple(suggested)
+        self._seen: dict[Path, tuple[tuple[int, int], tuple[str, ...]]] = {}
+        self.classes = ClassList(root / "labels.txt", found=self._found, folders=False, listener=listener)
+
+    @abstractmethod
+    def names(self) -> list[Path]:
+        """All pictures, by name."""
+
+    @abstractmethod
+    def labels_of(self, picture: Path) -> Path:
+        """The label file of a picture, whether it is there or not."""
+
+    @abstractmethod
+    def set_of(self, picture: Path) -> str:
+        """The set that a picture belongs to; "" for none."""
+
+    @abstractmethod
+    def _new(self, to: str) -> Path:
+        """The file for a new picture of set `to`."""
+
+    @abstractmethod
+    def _parse(self, path: Path, picture: Path, findings: Findings) -> Sample | None:
+        """The labels in a file, and its picture."""
+
+    @abstractmethod
+    def _format(self, sample: Sample, before: bytes | None) -> str:
+        """The label file's text; `before`: the content it has."""
+
+    def _enlist(self, shot: Shot, picture: Path, to: str, merge: bool) -> None:  # noqa: B027  (labelme has no lists)
+        """Put a picture into the lists of set `to`."""
+
+    def read(self, picture: Path) -> Sample:
+        """A picture's size and labels. Raises DataError where the picture or its label file cannot be read."""
+        findings, path = Findings(), self.labels_of(picture)
+        if not path.is_file():
+            size_hw = measure(picture, findings)
+            sample = None if size_hw is None else Sample(picture, size_hw)
+        else:
+            sample = self._parse(path, picture, findings)
+        if findings.errors:
+            raise problems_error(self.root, findings.errors)
+        if sample is None:
+            raise DataError(f"{path}: this is another program's file; move it, and draw the boxes anew")
+        if sample.image.resolve() != picture.resolve():
+            raise DataError(f"{path}: these are the labels of {sample.image.name}; give {picture.name} another name")
+        return sample
+
+    def add(self, jpeg: bytes, size_hw: tuple[int, int], drawn: Sequence[Drawn], *, to: str, merge: bool) -> Path:
+        """Save a new picture with its boxes; the file. Raises UsageError, StorageError, PathError; then nothing is
+        written."""
+        path = self._new(require_set(to))
+        sample = Sample(path, size_hw, self._labels(drawn, Sample(path, size_hw)))
+        with self._shots.shot(self._said(path)) as shot:
+            shot.write(path, jpeg)
+            self._write(shot, sample, to, merge)
+        return path
+
+    def change(self, picture: Path, drawn: Sequence[Drawn], *, to: str, merge: bool) -> None:
+        """Save the boxes of a picture that is there, and put it into set `to`; "" leaves its set as it is.
+
+        Raises as `read` and `add` do.
+        """
+        before = self.read(picture)
+        if to == self.set_of(picture) and not merge:
+            to = ""  # its lists stay as they are
+        sample = replace(before, labels=self._labels(drawn, before))
+        with self._shots.shot(f"labels of {self._said(picture)}") as shot:
+            self._write(shot, sample, require_set(to) if to else "", merge)
+
+    def tally(self) -> Tally:
+        """The number of boxes of each class in each set."""
+        sets, sets_of = self.sets or ("",), self._sets()
+        boxes = {name: Counter[str]() for name in self.classes.names}
+        pictures = Counter[str]()
+        for picture, names in self._labelled().items():
+            for one in sets_of(picture):
+                pictures[one] += 1
+                for name in names:
+                    boxes.setdefault(name, Counter())[one] += 1
+        classes = {name: {one: row[one] for one in sets} for name, row in boxes.items()}
+        return Tally(classes, {one: pictures[one] for one in sets})
+
+    def _sets(self) -> Callable[[Path], Sequence[str]]:
+        """A function from a picture to the sets that it is counted in."""
+        return lambda picture: (self.set_of(picture),)
+
+    @staticmethod
+    def shown(sample: Sample) -> list[tuple[int, Label]]:
+        """The labels that have an area, each with its number among all labels."""
+        return [(number, label) for number, label in enumerate(sample.labels) if not _is_hidden(label)]
+
+    def is_labelled(self, picture: Path) -> bool:
+        """Whether a picture has a label file."""
+        return self.labels_of(picture).is_file()
+
+    def _said(self, picture: Path) -> str:
+        return picture.relative_to(self.root).as_posix()
+
+    def _write(self, shot: Shot, sample: Sample, to: str, merge: bool) -> None:
+        path = self.labels_of(sample.image)
+        before = path.read_bytes() if path.is_file() else None
+        shot.write(path, self._format(sample, before).encode())
+        if to:
+            self._enlist(shot, sample.image, to, merge)
+        if self._needs_list and not self.classes.is_written:
+            self.classes.add(())
+
+    def _labels(self, drawn: Sequence[Drawn], before: Sample) -> tuple[Label, ...]:
+        """The labels to write: those without an area as they were, and the boxes in the page's order."""
+        hidden = [label for label in before.labels if _is_hidden(label)]
+        known = self.classes.names
+        return (*hidden, *(self._label(one, before, known) for one in drawn))
+
+    def _label(self, one: Drawn, before: Sample, known: Sequence[str]) -> Label:
+        old = before.labels[one.was] if one.was is not None and 0 <= one.was < len(before.labels) else None
+        if one.name not in known and (old is None or old.name != one.name):
+            raise UsageError(f"{show(one.name)} is not one of the classes; choose one, or add it")
+        if old is not None and all(abs(a - b) <= _SAME for a, b in zip(old.box, one.box, strict=True)):
+            return replace(old, name=one.name)
+        height, width = before.size_hw
+        x1, y1, x2, y2 = (self._rounded(value) for value in one.box)
+        box = (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height)))
+        if box[2] - box[0] < _LEAST or box[3] - box[1] < _LEAST:
+            raise UsageError(
+                f"the box of {show(one.name)} is smaller than {_LEAST:g} pixels inside the picture; draw it again or "
+                "delete it"
+            )
+        if old is None:
+            return Label(one.name, box)
+        kept = {name: value for name, value in old.attributes.items() if name not in ("shape", "mask", "parts")}
+        return replace(old, name=one.name, box=box, points=(), attributes=kept)
+
+    def _rounded(self, value: float) -> float:
+        return round(value, 2)
+
+    def _labelled(self) -> dict[Path, tuple[str, ...]]:
+        """The class names in each labelled picture. A file is read again where it changed; one that cannot be read has
+        none here, and its error comes when the picture is opened."""
+        found = {}
+        for picture in self.names():
+            path = self.labels_of(picture)
+            try:
+                stat = path.stat()
+            except OSError:
+                continue
+            mark = (stat.st_mtime_ns, stat.st_size)
+            if path not in self._seen or self._seen[path][0] != mark:
+                self._seen[path] = (mark, self._names_in(path))
+            found[picture] = self._seen[path][1]
+        return found
+
+    @abstractmethod
+    def _names_in(self, path: Path) -> tuple[str, ...]:
+        """The class names in a label file, quickly; none where it cannot be read."""
+
+    def _found(self) -> list[str]:
+        names = {name for names in self._labelled().values() for name in names}
+        return [*self._suggested, *sorted(names - set(self._suggested))]
+
+
+class Labelme(BoxSet):
+    """labelme's JSON beside each picture. flat: pictures are labelled where they lie, and there are no sets."""
+
+    def __init__(
+        self,
+        root: Path,
+        shots: Shots,
+        *,
+        flat: bool = False,
+        suggested: Sequence[str] = (),
+        listener: Listener = silent,
+    ) -> None:
+        self.sets = () if flat else SETS
+        super().__init__(root, shots, suggested=suggested, listener=listener)
+
+    def names(self) -> list[Path]:
+        """All pictures, by name."""
+        return files_below(self.root, EXTENSIONS) if self.root.is_dir() else []
+
+    def labels_of(self, picture: Path) -> Path:
+        """`NAME.json` beside the picture."""
+        return picture.with_suffix(".json")
+
+    def set_of(self, picture: Path) -> str:
+        """The folder below the root that a picture lies in, if that is one of the sets."""
+        first = picture.relative_to(self.root).parts[0]
+        return first if first in self.sets else ""
+
+    def _new(self, to: str) -> Path:
+        folder = self.root / to if self.sets else self.root
+        stem = free_stem(lambda stem: any(folder.glob(f"{stem}.*")), now=datetime.now())
+        return folder / f"{stem}.jpg"
+
+    def _parse(self, path: Path, picture: Path, findings: Findings) -> Sample | None:
+        if not labelme.looks_like(path):
+            return None
+        return next(iter(labelme.read(path, findings=findings)), None)
+
+    def _format(self, sample: Sample, before: bytes | None) -> str:
+        text = labelme_writing.format_labels(sample, image_name=sample.image.name)
+        flags = json.loads(before.decode("utf-8-sig")).get("flags") if before is not None else None
+        if not flags:
+            return text
+        return json.dumps({**json.loads(text), "flags": flags}, ensure_ascii=False, indent=2) + "\n"
+
+    def _names_in(self, path: Path) -> tuple[str, ...]:
+        try:
+            shapes = json.loads(path.read_bytes().decode("utf-8-sig"))["shapes"]
+            return tuple(str(shape["label"]) for shape in shapes if shape.get("shape_type") not in WITHOUT_AREA)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            return ()
+
+
+class Voc(BoxSet):
+    """A Pascal VOC folder, as pytorch-ssd's train_ssd.py reads it."""
+
+    _needs_list = True
+
+    def names(self) -> list[Path]:
+        """All pictures, by name."""
+        folder = self.root / "JPEGImages"
+        return files_below(folder, EXTENSIONS) if folder.is_dir() else []
+
+    def labels_of(self, picture: Path) -> Path:
+        """`Annotations/NAME.xml`."""
+        return self.root / "Annotations" / f"{picture.stem}.xml"
+
+    def set_of(self, picture: Path) -> str:
+        """The first of train, val and test whose list has the picture."""
+        return next((name for name in SETS if picture.stem in listed(self._list(name))), "")
+
+    def _sets(self) -> Callable[[Path], Sequence[str]]:
+        lists = {name: frozenset(listed(self._list(name))) for name in SETS}
+        return lambda picture: [name for name, stems in lists.items() if picture.stem in stems]
+
+    def _list(self, name: str) -> Path:
+        return self.root / "ImageSets" / "Main" / f"{name}.txt"
+
+    def _new(self, to: str) -> Path:
+        folders = [self.root / "JPEGImages", self.root / "Annotations"]
+        stem = free_stem(lambda stem: any(any(one.glob(f"{stem}.*")) for one in folders), now=datetime.now())
+        return folders[0] / f"{stem}.jpg"
+
+    def _enlist(self, shot: Shot, picture: Path, to: str, merge: bool) -> None:
+        wanted = set(_LISTS) if merge else {to} | ({"trainval"} if to in ("train", "val") else set())
+        for name in _LISTS:
+            shot.enlist(self._list(name), picture.stem, name in wanted)
+
+    def _parse(self, path: Path, picture: Path, findings: Findings) -> Sample | None:
+        annotation = voc.parse(path, findings)
+        return None if annotation is None else voc.to_sample(annotation, picture, findings)
+
+    def _format(self, sample: Sample, before: bytes | None) -> str:
+        return voc_writing.format_annotation(sample, image_name=sample.image.name, folder=self.root.name)
+
+    def _rounded(self, value: float) -> float:
+        return float(round(value))
+
+    def _names_in(self, path: Path) -> tuple[str, ...]:
+        annotation = voc.parse(path, Findings())
+        return () if annotation is None else tuple(drawn.name for drawn in annotation.objects)
+
+
+def _is_hidden(label: Label) -> bool:
+    """Whether a label has no area, so that the page does not show it."""
+    return label.attributes.get("shape") in WITHOUT_AREA
