@@ -216,6 +216,8 @@ HEAVY = (
         ["detectnet", "--help"],
         ["ssd", "train", "--help"],
         ["show", "--help"],
+        ["capture", "--help"],
+        ["jetson", "camera-capture", "--help"],
         ["jetson", "train.py", "--help"],
     ],
 )

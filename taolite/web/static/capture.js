@@ -17,7 +17,7 @@ let frozen = null; // {frame, width, height}: a picture of the camera that boxes
 let opened = null; // a picture of the data set, as /api/labels gives it
 let pictures = [];
 let place = 0;
-let busy = false;
+let busy = null; // the action that runs, as a promise
 let live = false;
 
 const editor = new Editor(byId("boxes"), {
@@ -67,9 +67,9 @@ function showEditing() {
   const take = byId("take");
   const [text, key] = frozen ? ["Save", "S"] : opened || mode === "pictures" ? ["Save", "S"] : drawsBoxes() ? ["Freeze the picture", "Space"] : ["Take a picture", "Space"];
   take.replaceChildren(`${text} `, make("kbd", { textContent: key }));
-  take.disabled = busy || !data.classes.length || (mode === "camera" ? !live && !frozen : !opened);
+  take.disabled = !data.classes.length || (mode === "camera" ? !live && !frozen : !opened);
   const steps = isEditing() && editor.isChanged;
-  byId("undo").disabled = busy || (!data.last && !steps);
+  byId("undo").disabled = !data.last && !steps;
   const last = steps ? "the last change of a box" : data.last || "Nothing saved yet";
   byId("last").textContent = last;
   byId("last").title = last;
@@ -121,10 +121,11 @@ function hush() {
   if (byId("message").classList.contains("bad")) byId("message").hidden = true;
 }
 
-/** Run one action at a time; a refusal is shown, and nothing is lost. True where it went well. */
+/** Run one action after the other; a refusal is shown, and nothing is lost. True where it went well. */
 async function act(work) {
-  if (busy) return false;
-  busy = true;
+  while (busy) await busy;
+  let done;
+  busy = new Promise((resolve) => { done = resolve; });
   try {
     const answer = await work();
     hush();
@@ -135,7 +136,8 @@ async function act(work) {
     say(error.message, true);
     return false;
   } finally {
-    busy = false;
+    busy = null;
+    done();
     if (data) show(data);
   }
 }
@@ -203,6 +205,7 @@ function flash() {
 }
 
 async function freeze() {
+  if (busy) return;
   const kept = byId("keep").checked ? freeze.boxes || [] : [];
   await act(async () => {
     const body = await camera.grab(quality());
@@ -250,6 +253,7 @@ function clearStill() {
 const drawn = () => editor.boxes.map(({ name: one, box, was }) => ({ name: one, box, was: was ?? null }));
 
 async function save() {
+  if (busy) return false;
   if (frozen) {
     const done = await act(() => post("/api/labels", { json: { frame: frozen.frame, set: set || "train", merge: byId("merge").checked, boxes: drawn() } }));
     if (!done) return false;
@@ -304,6 +308,7 @@ async function list(wanted) {
 
 /** Show a picture. The boxes of the one before are saved first, if they were changed. */
 async function open(index, saving = true) {
+  if (saving && busy) return;
   if (saving && opened && editor.isChanged && !(await save())) return;
   if (!pictures.length) {
     opened = null;
