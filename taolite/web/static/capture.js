@@ -73,12 +73,15 @@ function showEditing() {
   const last = steps ? "the last change of a box" : data.last || "Nothing saved yet";
   byId("last").textContent = last;
   byId("last").title = last;
-  const badge = byId("badge");
-  badge.hidden = !frozen && !opened;
-  badge.classList.toggle("frozen", frozen !== null);
-  if (frozen) badge.textContent = "Frozen: draw a box around each object";
-  if (opened) badge.textContent = `${opened.name}${editor.isChanged ? " (not saved)" : opened.labelled ? "" : " (no labels yet)"}`;
+  byId("badge").hidden = !frozen;
+  showWhere();
   showKeys(keys());
+}
+
+function showWhere() {
+  const picture = pictures[place]?.name;
+  const state = !opened ? "" : editor.isChanged ? ", not saved" : opened.labelled ? "" : ", no labels yet";
+  byId("where").textContent = picture ? `${place + 1} of ${pictures.length}: ${picture}${state}` : "";
 }
 
 function keys() {
@@ -306,20 +309,22 @@ async function list(wanted) {
   await open(Math.max(0, index), false);
 }
 
+async function step(by) {
+  while (busy) await busy;
+  return open(place + by);
+}
+
 /** Show a picture. The boxes of the one before are saved first, if they were changed. */
 async function open(index, saving = true) {
-  if (saving && busy) return;
   if (saving && opened && editor.isChanged && !(await save())) return;
   if (!pictures.length) {
     opened = null;
     clearStill();
     waiting("There is no picture in this data set yet. Take some with the camera.", false);
-    byId("where").textContent = "";
     return;
   }
   place = Math.min(Math.max(index, 0), pictures.length - 1);
   const picture = pictures[place].name;
-  byId("where").textContent = `${place + 1} of ${pictures.length}`;
   await act(async () => {
     opened = null;
     clearStill();
@@ -419,7 +424,7 @@ function pressed(event) {
   if (event.ctrlKey && key !== "z") return;
   const ready = !byId("take").disabled;
   const works = {
-    " ": () => ready && (frozen ? saveAndGoOn() : mode === "pictures" ? open(place + 1) : main()),
+    " ": () => ready && (frozen ? saveAndGoOn() : mode === "pictures" ? step(1) : main()),
     s: () => ready && isEditing() && save(),
     z: () => !byId("undo").disabled && undo(),
     t: () => chooseSet("train"),
@@ -427,8 +432,8 @@ function pressed(event) {
     e: () => chooseSet("test"),
     Delete: () => isEditing() && editor.chosen !== null && editor.remove(editor.chosen),
     Escape: () => editor.cancel() || (editor.chosen !== null && isEditing() ? editor.choose(null) : frozen && (unfreeze(), showEditing())),
-    ArrowLeft: () => mode === "pictures" && open(place - 1),
-    ArrowRight: () => mode === "pictures" && open(place + 1),
+    ArrowLeft: () => mode === "pictures" && step(-1),
+    ArrowRight: () => mode === "pictures" && step(1),
   };
   works.Backspace = works.Delete;
   const number = Number(key);
@@ -451,8 +456,8 @@ function wire() {
   byId("devices").onchange = (event) => openCamera(event.target.value);
   byId("tab-camera").onclick = () => change("camera");
   byId("tab-pictures").onclick = () => change("pictures");
-  byId("previous").onclick = () => open(place - 1);
-  byId("next").onclick = () => open(place + 1);
+  byId("previous").onclick = () => step(-1);
+  byId("next").onclick = () => step(1);
   byId("propose").onclick = propose;
   byId("message-close").onclick = () => { byId("message").hidden = true; };
   byId("make-list").onclick = () => addClasses(byId("new-list").value.split("\n"));
