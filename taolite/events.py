@@ -39,6 +39,7 @@ __all__ = [
     "EpochDone",
     "Exploring",
     "Exporting",
+    "FramesUnreadable",
     "Intervals",
     "LabelsLeftOut",
     "LayersFloored",
@@ -51,6 +52,8 @@ __all__ = [
     "Notice",
     "Progress",
     "Saved",
+    "SourceBack",
+    "SourceLost",
     "Stepped",
     "Validated",
     "silent",
@@ -372,6 +375,33 @@ class EngineBuilt:
     path: Path | None
 
 
+@dataclass(frozen=True)
+class SourceLost:
+    """The camera or stream `place` (without a password) gives no frames, for this `reason`. It is opened again and
+    again, for `patience_s` seconds at most."""
+
+    place: str
+    reason: str
+    patience_s: float
+
+
+@dataclass(frozen=True)
+class SourceBack:
+    """The camera or stream `place` gives frames again, `after_s` seconds after it was lost."""
+
+    place: str
+    after_s: float
+
+
+@dataclass(frozen=True)
+class FramesUnreadable:
+    """`count` frames of the video `place` could not be decoded and were passed over; `read` were read."""
+
+    place: str
+    count: int
+    read: int
+
+
 Event: TypeAlias = (
     Notice
     | Progress
@@ -407,6 +437,9 @@ Event: TypeAlias = (
     | EngineReplaced
     | ExportOlder
     | EngineBuilt
+    | SourceLost
+    | SourceBack
+    | FramesUnreadable
 )
 Listener: TypeAlias = Callable[[Event], None]
 

@@ -29,6 +29,7 @@ EXTRA_OF = {
     "starlette": "web",
     "uvicorn": "web",
     "skimage": "demo",
+    "av": "video",
 }
 """Module as it is imported -> the extra of this package that installs it."""
 

@@ -145,6 +145,11 @@ def _engine_replaced(event: events.EngineReplaced) -> list[Line]:
     return [Line(f"{reason}: {instead}, {event.source} itself runs on the processor", True)]
 
 
+def _frames_unreadable(event: events.FramesUnreadable) -> list[Line]:
+    count = counted(event.count, "frame")
+    return [Line(f"{event.place}: {count} could not be decoded, left out; frames read: {event.read}", True)]
+
+
 _WORDS: dict[type, Callable[[Any], list[Line]]] = {
     events.Notice: lambda e: [Line(e.text, e.level == "warning")],
     events.DataFound: _data_found,
@@ -181,4 +186,9 @@ _WORDS: dict[type, Callable[[Any], list[Line]]] = {
         Line(f"{e.export} is older than {e.newer} beside it; if it was made from that model, export it again", True)
     ],
     events.EngineBuilt: lambda e: [Line(f"built {e.path}" if e.path else "built an engine for this run alone")],
+    events.SourceLost: lambda e: [
+        Line(f"{e.place}: lost ({e.reason}); reconnecting for up to {e.patience_s:g} s", True)
+    ],
+    events.SourceBack: lambda e: [Line(f"{e.place}: reconnected after {e.after_s:.1f} s")],
+    events.FramesUnreadable: _frames_unreadable,
 }

@@ -2,11 +2,13 @@
 
 from taolite.media.overlay import Colour, contact_sheet, draw_boxes, palette
 from taolite.media.sinks import KittiFolder, PictureFolder, VideoFile, format_detection, open_video
-from taolite.media.sources import Frame, Source, open_source
+from taolite.media.sources import Flip, Frame, InputOptions, Source, open_source
 
 __all__ = [
     "Colour",
+    "Flip",
     "Frame",
+    "InputOptions",
     "KittiFolder",
     "PictureFolder",
     "Source",

@@ -1,177 +1,252 @@
-"""Where pictures come from: one file, a folder, a pattern, a video, a camera; all of them give frames.
+"""Where pictures come from: files, folders, patterns, videos, cameras and streams; all of them give frames.
 
-A folder is read by name, and below where that is asked for. Pictures turn upright by their EXIF tag. OpenCV is
-imported when a video or camera is opened, Pillow when a picture is.
+What a user can name is in `places`. Pictures turn upright by their EXIF tag, videos by their header. Videos and streams
+are read with PyAV where it is installed, else with OpenCV; both are imported when they are used, as Pillow is.
 """
 
 from __future__ import annotations
 
-import glob
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from taolite.errors import DataError, PathError
+from taolite.errors import DataError, PathError, UsageError
+from taolite.events import Listener, silent
 from taolite.formats.places import is_hidden
-from taolite.pictures import EXTENSIONS, read_rgb
+from taolite.media import passes
+from taolite.media.flips import Flip
+from taolite.media.frames import Frame, InputOptions
+from taolite.media.live import Live
+from taolite.media.places import Address, Camera, Csi, Local, Pattern, matching, natural, numbered, parse_place
+from taolite.media.places import Sequence as Numbered
+from taolite.media.readers import Broken, Link, Reader, link_to_address, link_to_file
+from taolite.media.web import WebPicture, ask, unreachable
+from taolite.pictures import EXTENSIONS
 
-__all__ = ["Frame", "Source", "open_source"]
+__all__ = ["Flip", "Frame", "InputOptions", "Source", "open_source"]
 
-_CAMERA = re.compile(r"(?:/dev/video)?(\d+)")
-_NO_CAMERA_RATE = 30.0  # frames a second, where a camera does not say
+_CAMERA_RATE = 30.0  # frames a second, where a camera does not say
+_VIDEO_RATE = 25.0
+_AS_IT_IS = InputOptions()
+_UNSAFE = re.compile(r"[^\w.-]+")  # in a file name
 
 
-class Frame(NamedTuple):
-    """One picture: a file name to keep it under, (H, W, 3) uint8 RGB, its number from 0, and the file it is from
-    (None for frames of videos and cameras)."""
-
-    name: str
-    image_hwc: NDArray[np.uint8]
-    number: int
-    path: Path | None = None
+def _nothing() -> Iterator[Frame]:
+    return iter(())
 
 
 @dataclass(frozen=True)
 class Source:
     """Something to look at; iterate over it for its frames, as often as wanted.
 
-    `place` is what the user asked for; `paths` the picture files, or the video; `total` the number of frames where it
-    is known (an estimate for videos); `fps` frames a second of videos and cameras. `on_unreadable` hears of pictures
-    that cannot be read, which are then left out; without it the first of them raises DataError.
+    `place` is what the user asked for, without passwords; `paths` the picture files, or the video; `total` the number
+    of frames where it is known (an estimate for some videos); `fps` frames a second of videos, cameras and streams.
+    `on_unreadable` hears of pictures that cannot be read, which are then left out; without it the first of them raises
+    DataError. A camera or stream that drops out is opened again (`InputOptions.give_up_s`).
     """
 
-    kind: Literal["pictures", "video", "camera"]
+    kind: Literal["pictures", "video", "camera", "stream"]
     place: str
     paths: tuple[Path, ...] = ()
     total: int | None = None
     fps: float | None = None
     on_unreadable: Callable[[str], None] | None = None
+    frames: Callable[[], Iterator[Frame]] = field(default=_nothing, repr=False)
+    live: Live | None = field(default=None, repr=False)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether frames come in their own time, so that a slow reader misses some: a camera or a stream. A video file
+        behind an http address is a stream that is not live."""
+        return self.live is not None
+
+    def stop(self) -> None:
+        """End a running iteration over a camera or stream soon, from another thread; waiting for a lost one ends."""
+        if self.live is not None:
+            self.live.stop()
 
     def __iter__(self) -> Iterator[Frame]:
-        return self._pictures() if self.kind == "pictures" else self._stream()
-
-    def _pictures(self) -> Iterator[Frame]:
-        for index, path in enumerate(self.paths):
-            try:
-                image = read_rgb(path)
-            except (DataError, PathError) as error:
-                if self.on_unreadable is None:
-                    raise
-                self.on_unreadable(f"{error}; it is left out")
-                continue
-            yield Frame(path.name, image, index, path)
-
-    def _stream(self) -> Iterator[Frame]:
-        import cv2
-
-        stem = self.paths[0].stem if self.paths else f"camera{_camera_number(self.place)}"
-        capture = _open_capture(self.place, is_camera=self.kind == "camera")
-        try:
-            index = 0
-            while True:
-                ok, image_bgr = capture.read()
-                if not ok:
-                    break
-                yield Frame(f"{stem}_{index:06d}.jpg", cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB), index)
-                index += 1
-        finally:
-            capture.release()
-        if index == 0:
-            raise DataError(f"{self.place}: it opened, but no frame could be read; try it in a video player")
+        return self.frames()
 
 
 def open_source(
-    place: str | Path | int, *, below: bool = False, on_unreadable: Callable[[str], None] | None = None
+    place: str | Path | int | None,
+    *,
+    below: bool = False,
+    options: InputOptions = _AS_IT_IS,
+    on_unreadable: Callable[[str], None] | None = None,
+    listener: Listener = silent,
 ) -> Source:
-    """What `place` names: a picture, a folder, a pattern (`photos/*.jpg`), a video, a camera (`/dev/video0`, `0`).
+    """What `place` names: a picture, a folder, a pattern (`photos/*.{jpg,png}`), numbered pictures (`%04d.jpg`), a
+    video, a camera (`/dev/video0`, `0`, `csi://0`), an address (`rtsp://`, `rtp://`, `http://`, `https://`,
+    `file://`). "" and None are the default camera.
 
     Args:
         place: as the user gave it. What exists under that name on the disk comes first.
         below: a folder's pictures are also those in folders below it; hidden files and folders are passed over.
+        options: size, rate, flip, passes.
         on_unreadable: called with one line for each picture that cannot be read, which is then left out.
+        listener: hears SourceLost, SourceBack and FramesUnreadable, in the thread that iterates.
 
     Raises:
-        PathError: nothing is there, a folder without pictures, or a camera that cannot be opened.
-        DataError: a file that is neither a picture nor a video.
+        PathError: nothing is there, a folder without pictures, or a camera or stream that cannot be opened.
+        DataError: a file that is neither a picture nor a video, or an address with something else behind it.
+        UsageError: an address that is not understood, or options that cannot be.
     """
-    text, path = str(place), Path(place if not isinstance(place, int) else str(place))
-    if path.is_dir():
-        children = path.rglob("*") if below else path.iterdir()
-        shown = (child for child in children if not any(map(is_hidden, child.relative_to(path).parts)))
-        pictures = tuple(sorted(child for child in shown if _is_picture(child)))
+    _check(options)
+    named = parse_place(place)
+    text = str(place) if place not in (None, "") else getattr(named, "text", "csi://0")
+    if isinstance(named, Local) and named.path.is_file() and not _is_picture(named.path):
+        return _video(named.path, options, listener)
+    if isinstance(named, Camera | Csi):
+        return _camera(named, text, options, listener)
+    if isinstance(named, Address):
+        return _address(named, options, listener)
+    return _pictures(text, _picture_files(named, text, below=below), options, on_unreadable)
+
+
+def _picture_files(named: Local | Pattern | Numbered, text: str, *, below: bool) -> Sequence[Path]:
+    """The pictures of a folder, a pattern or a sequence, or the one picture. Raises PathError where there are none."""
+    if isinstance(named, Pattern | Numbered):
+        found = matching(named) if isinstance(named, Pattern) else numbered(named)
+        pictures = [path for path in found if _is_picture(path)]
         if not pictures:
-            where = "or below it" if below else "; subfolders are not searched"
-            raise PathError(f"{path}: no pictures in this folder ({_wanted()}){' ' if below else ''}{where}")
-        return Source("pictures", text, pictures, len(pictures), on_unreadable=on_unreadable)
-    if path.is_file():
-        if _is_picture(path):
-            return Source("pictures", text, (path,), 1, on_unreadable=on_unreadable)
-        return _video(path)
-    if _CAMERA.fullmatch(text):
-        return _camera(text)
-    if glob.has_magic(text):
-        names = glob.glob(text, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute patterns
-        matches = tuple(sorted(found for name in names if _is_picture(found := Path(name))))
-        if not matches:
             raise PathError(f"{text}: no picture matches this pattern ({_wanted()})")
-        return Source("pictures", text, matches, len(matches), on_unreadable=on_unreadable)
-    raise PathError(
-        f"{text}: no such file or folder; give a picture, a folder, a pattern, a video or a camera (/dev/video0)"
+        return pictures
+    path = named.path
+    if path.is_file():
+        return [path]
+    children = path.rglob("*") if below else path.iterdir()
+    shown = (child for child in children if not any(map(is_hidden, child.relative_to(path).parts)))
+    pictures = sorted((child for child in shown if _is_picture(child)), key=natural)
+    if not pictures:
+        where = "or below it" if below else "; subfolders are not searched"
+        raise PathError(f"{path}: no pictures in this folder ({_wanted()}){' ' if below else ''}{where}")
+    return pictures
+
+
+def _pictures(
+    text: str, paths: Sequence[Path], options: InputOptions, on_unreadable: Callable[[str], None] | None
+) -> Source:
+    one_pass = partial(passes.pictures, paths, options, on_unreadable)
+    return Source(
+        "pictures",
+        text,
+        tuple(paths),
+        _total(len(paths), options),
+        on_unreadable=on_unreadable,
+        frames=partial(passes.repeated, one_pass, loop=options.loop),
     )
 
 
-def _video(path: Path) -> Source:
-    import cv2
-
-    capture = _open_capture(str(path), is_camera=False)
+def _video(path: Path, options: InputOptions, listener: Listener) -> Source:
+    if not path.stat().st_size:
+        raise DataError(f"{path}: this file is empty; replace it or remove it")
     try:
-        frames, fps = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), float(capture.get(cv2.CAP_PROP_FPS))
-    finally:
-        capture.release()
-    return Source("video", str(path), (path,), frames if frames > 0 else None, fps if fps > 0 else None)
+        return _of_link(link_to_file(path), "video", path.stem, (path,), options, listener)
+    except Broken:
+        raise DataError(f"{path}: neither a picture ({_wanted()}) nor a video that can be decoded") from None
 
 
-def _camera(place: str) -> Source:
-    import cv2
+def _of_link(
+    link: Link,
+    kind: Literal["video", "stream"],
+    stem: str,
+    paths: tuple[Path, ...],
+    options: InputOptions,
+    listener: Listener,
+) -> Source:
+    """A video with an end. Raises Broken where it cannot be opened."""
+    reader = passes.open_link(link)
+    reader.close()
+    fps, total = reader.fps, reader.total
+    if options.rate is not None and fps is not None and options.rate < fps:
+        fps, total = options.rate, None if total is None else max(1, round(total * options.rate / fps))
+    step_s = 1 / (reader.fps or _VIDEO_RATE)
+    one_pass = partial(passes.video, link, options, listener)
+    return Source(
+        kind,
+        link.shown,
+        paths,
+        _total(total, options),
+        fps,
+        frames=partial(passes.repeated, one_pass, loop=options.loop, step_s=step_s, stem=stem),
+    )
 
-    capture = _open_capture(place, is_camera=True)
+
+def _camera(named: Camera | Csi, text: str, options: InputOptions, listener: Listener) -> Source:
+    def connect() -> Reader:
+        from taolite.media.with_opencv import camera_reader, csi_reader
+
+        if isinstance(named, Csi):
+            return csi_reader(named.sensor, options, shown=text)
+        return camera_reader(named.number, options, shown=text)
+
     try:
-        fps = float(capture.get(cv2.CAP_PROP_FPS))
-    finally:
-        capture.release()
-    return Source("camera", place, fps=fps if fps > 0 else _NO_CAMERA_RATE)
-
-
-def _open_capture(place: str, *, is_camera: bool) -> cv2.VideoCapture:  # type: ignore[name-defined]  # noqa: F821
-    """An opened cv2.VideoCapture; its own complaints on stderr are silenced, ours say what to do."""
-    import cv2
-
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        capture = cv2.VideoCapture(_camera_number(place) if is_camera else place)
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-    if capture.isOpened():
-        return capture
-    capture.release()
-    if is_camera:
+        live = Live(connect, place=text, patience_s=options.give_up_s, listener=listener)
+    except Broken:
         raise PathError(
-            f"{place}: this camera cannot be opened; see that it is plugged in, that no other program uses it, and "
-            "that you may read it (on Linux: ls -l /dev/video*, group video)"
-        )
-    raise DataError(f"{place}: neither a picture ({_wanted()}) nor a video that can be decoded")
+            f"{text}: this camera cannot be opened; see that it is plugged in, that no other program uses it, and that "
+            "you may read it (on Linux: ls -l /dev/video*, group video)"
+        ) from None
+    number = named.sensor if isinstance(named, Csi) else named.number
+    return _of_live("camera", text, f"camera{number}", live, options)
 
 
-def _camera_number(place: str) -> int:
-    match = _CAMERA.fullmatch(place)
-    assert match is not None, f"{place} is a camera's name"
-    return int(match[1])
+def _address(address: Address, options: InputOptions, listener: Listener) -> Source:
+    stem = _UNSAFE.sub("_", address.host) or address.scheme
+    is_live = True
+    if address.scheme in ("http", "https"):
+        found = ask(address)
+        if isinstance(found, WebPicture):
+            one_pass = partial(passes.web_picture, found, options)
+            frames = partial(passes.repeated, one_pass, loop=options.loop)
+            return Source("pictures", address.shown, (), _total(1, options), frames=frames)
+        is_live = found.is_live
+    link = link_to_address(address, codec=options.codec, latency_ms=options.latency_ms, is_live=is_live)
+
+    def connect() -> Reader:
+        try:
+            return passes.open_link(link, rate=options.rate)
+        except Broken as error:
+            raise Broken(unreachable(address) or str(error)) from None
+
+    try:
+        if not is_live:
+            return _of_link(link, "stream", stem, (), options, listener)
+        live = Live(connect, place=address.shown, patience_s=options.give_up_s, listener=listener)
+    except Broken as error:
+        raise PathError(f"{address.shown}: this stream cannot be opened ({error})") from None
+    return _of_live("stream", address.shown, stem, live, options)
+
+
+def _of_live(kind: Literal["camera", "stream"], shown: str, stem: str, live: Live, options: InputOptions) -> Source:
+    fps = live.fps or _CAMERA_RATE
+    return Source(
+        kind,
+        shown,
+        fps=min(fps, options.rate or fps),
+        frames=partial(passes.repeated, partial(passes.live, live, options), stem=stem),
+        live=live,
+    )
+
+
+def _total(frames: int | None, options: InputOptions) -> int | None:
+    """The number of frames of all passes, None where it is not known or without an end."""
+    return None if frames is None or options.loop < 0 else frames * (1 + options.loop)
+
+
+def _check(options: InputOptions) -> None:
+    """Raise UsageError for options that cannot be."""
+    if options.size_hw is not None and min(options.size_hw) < 1:
+        raise UsageError(f"frames of {options.size_hw[1]}x{options.size_hw[0]} pixels: 1 or more are needed")
+    if options.rate is not None and not options.rate > 0:
+        raise UsageError(f"{options.rate:g} frames a second: a number above 0 is needed")
+    if options.loop < -1:
+        raise UsageError(f"{options.loop} passes: 0 or more are needed, or -1 for passes without an end")
 
 
 def _is_picture(path: Path) -> bool:

@@ -160,6 +160,19 @@ SAID: list[tuple[Event, list[Line]]] = [
     ),
     (events.EngineBuilt(Path("m.engine")), [Line("built m.engine")]),
     (events.EngineBuilt(None), [Line("built an engine for this run alone")]),
+    (
+        events.SourceLost("rtsp://me:***@cam/live", "Connection refused", 60.0),
+        [Line("rtsp://me:***@cam/live: lost (Connection refused); reconnecting for up to 60 s", True)],
+    ),
+    (events.SourceBack("/dev/video0", 3.25), [Line("/dev/video0: reconnected after 3.2 s")]),
+    (
+        events.FramesUnreadable("clip.mp4", 1, 99),
+        [Line("clip.mp4: 1 frame could not be decoded, left out; frames read: 99", True)],
+    ),
+    (
+        events.FramesUnreadable("clip.mp4", 3, 97),
+        [Line("clip.mp4: 3 frames could not be decoded, left out; frames read: 97", True)],
+    ),
 ]
 SHOWN_OTHERWISE = {
     *(events.Progress, events.Stepped, events.BatchDrawn, events.BatchDone, events.EpochDone),
