@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taolite.cli.parsing import whole
+from taolite.cli.values import count, number
 from taolite.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -18,9 +19,29 @@ if TYPE_CHECKING:
     from taolite.web.desk import Kind
     from taolite.web.live import LiveCamera
 
-__all__ = ["add_model", "add_server", "add_writing", "show_page"]
+__all__ = ["add_input", "add_model", "add_server", "add_writing", "show_page"]
 
+_FLIPS = (
+    *("none", "counterclockwise", "rotate-180", "clockwise", "horizontal", "vertical"),
+    *("upper-right-diagonal", "upper-left-diagonal"),
+)
 _KINDS = {"folders": "class folders (classification)", "voc": "Pascal VOC with boxes", "labelme": "labelme with boxes"}
+
+
+def add_input(add: Callable[..., argparse.Action], *, jetson: bool = False) -> None:
+    """Add the flags of the server's camera; with `jetson` by their other names, too."""
+
+    def flag(name: str, *others: str, **options: Any) -> None:
+        whole(add(name, *(others if jetson else ()), dest=name[2:].replace("-", "_"), **options))
+
+    flag("--input-width", "--width", type=count(1), metavar="W", help="width asked of that camera; with --input-height")
+    flag("--input-height", "--height", type=count(1), metavar="H", help="height asked of that camera, in pixels")
+    flag(
+        "--input-rate", "--framerate", type=number(0, None), metavar="FPS", help="frames a second asked of that camera"
+    )
+    text = f"turn or mirror its frames: {', '.join(_FLIPS)}"
+    flag("--input-flip", "--flip-method", choices=_FLIPS, default="none", metavar="HOW", help=text)
+    flag("--input-codec", metavar="CODEC", help="of an rtp:// address: h264, h265, vp8, vp9, mjpeg")
 
 
 def add_writing(add: Callable[..., argparse.Action]) -> None:
@@ -62,16 +83,15 @@ def show_page(
     *,
     kind: Kind | None = None,
     flat: bool = False,
-    open_camera: tuple[str, Callable[[], Source]] | None = None,
+    place: str | None = None,
 ) -> int:
-    """Serve the page until Ctrl-C. `open_camera`: the server's camera, its name and a function that opens it.
+    """Serve the page until Ctrl-C. `place`: the server's camera, with the flags of `add_input`; None for the browser's.
 
     Raises UsageError, PathError, DataError; of a model what `open_model` raises.
     """
     from taolite.cli.progress import Terminal
     from taolite.web.capture import capture_app
     from taolite.web.desk import Desk, kind_of
-    from taolite.web.live import LiveCamera
     from taolite.web.serving import Serving, serve
 
     if not 1 <= options.quality <= 100:
@@ -88,9 +108,7 @@ def show_page(
             propose=propose,
             listener=listener,
         )
-        camera: LiveCamera | None = None
-        if open_camera is not None:
-            camera = LiveCamera(*open_camera, listener=listener)
+        camera = None if place is None else _camera(place, options, listener)
         writing = {"quality": options.quality, "merge": options.merge_sets, "to": options.to}
         app = capture_app(desk, camera=camera, listener=listener, **writing)
         try:
@@ -101,6 +119,31 @@ def show_page(
             if camera is not None:
                 camera.close()
     return 0
+
+
+def _camera(place: str, options: argparse.Namespace, listener: Listener) -> LiveCamera:
+    """The server's camera, which is opened when the page first asks for it. Raises UsageError."""
+    from taolite.events import Notice
+    from taolite.media.sources import InputOptions, open_source
+    from taolite.web.live import LiveCamera
+
+    width, height = options.input_width, options.input_height
+    if (width is None) != (height is None):
+        raise UsageError("--input-width and --input-height belong together; give both, or none")
+    asked = InputOptions(
+        size_hw=None if width is None else (height, width),
+        rate=options.input_rate,
+        flip=options.input_flip,
+        codec=options.input_codec,
+    )
+
+    def left_out(text: str) -> None:
+        listener(Notice(text, "warning"))
+
+    def opened() -> Source:
+        return open_source(place, options=asked, on_unreadable=left_out, listener=listener)
+
+    return LiveCamera(place, opened, listener=listener)
 
 
 def _announce(address: str, root: Path, serving: Any, *, opens: bool) -> None:

@@ -88,8 +88,9 @@ class BoxSet(ABC):
     def _format(self, sample: Sample, before: bytes | None) -> str:
         """The label file's text; `before`: the content it has."""
 
-    def _enlist(self, shot: Shot, picture: Path, to: str, merge: bool) -> None:  # noqa: B027  (labelme has no lists)
-        """Put a picture into the lists of set `to`."""
+    @abstractmethod
+    def _enlist(self, shot: Shot, picture: Path, to: str, merge: bool) -> None:
+        """Put a picture into the lists of set `to`. Raises UsageError where its set cannot be changed."""
 
     def read(self, picture: Path) -> Sample:
         """A picture's size and labels. Raises DataError where the picture or its label file cannot be read."""
@@ -252,6 +253,10 @@ class Labelme(BoxSet):
         folder = self.root / to if self.sets else self.root
         stem = free_stem(lambda stem: any(folder.glob(f"{stem}.*")), now=datetime.now())
         return folder / f"{stem}.jpg"
+
+    def _enlist(self, shot: Shot, picture: Path, to: str, merge: bool) -> None:
+        if to not in ("", self.set_of(picture)):
+            raise UsageError(f"{picture}: its folder is its set; to change the set, move this file and its .json")
 
     def _parse(self, path: Path, picture: Path, findings: Findings) -> Sample | None:
         if not labelme.looks_like(path):

@@ -17,12 +17,13 @@
     GET  /api/camera        ?after=N           a frame of the server's camera newer than N (header X-Frame)
     POST /api/camera        open the server's camera again
 
-An answer to a POST holds the new `state`. What a user can mend is answered with {"error": message} and told to the
+An answer holds the new `state`. What a user can mend is answered with {"error": message} and told to the
 listener.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from taolite.errors import DataError, PathError, PictureError, StorageError, TaoliteError, UsageError
+from taolite.errors import DataError, PathError, PictureError, StorageError, TaoliteError, UsageError, printable
 from taolite.events import Listener, Notice, silent
 from taolite.pictures import open_image, read_rgb
 from taolite.web.boxes import Drawn
@@ -54,6 +55,13 @@ _BROWSERS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 _ORIENTATION = 0x0112  # the EXIF tag
 
 Answer = Callable[[Request], Awaitable[Response]]
+
+
+class _Json(JSONResponse):
+    """JSON in ASCII: file names that are not UTF-8 cannot be written in any other way."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False).encode()
 
 
 class _Box(BaseModel):
@@ -138,18 +146,25 @@ class _Pages:
         async def answer(request: Request) -> Response:
             try:
                 made = await work(request)
-                if isinstance(made, Response):
-                    return made
-                return JSONResponse({**made, "state": await run_in_threadpool(self._state)})
+                return made if isinstance(made, Response) else _Json(await run_in_threadpool(self._with_state, made))
             except ValidationError as error:
-                return JSONResponse({"error": f"the page sent what is not understood: {error}"}, status_code=400)
+                return _Json({"error": f"the page sent what is not understood: {error}"}, status_code=400)
             except TaoliteError as error:
-                self._listener(Notice(str(error), "warning"))
-                return JSONResponse({"error": str(error)}, status_code=507 if isinstance(error, StorageError) else 422)
+                self._listener(Notice(printable(str(error)), "warning"))
+                return _Json({"error": str(error)}, status_code=507 if isinstance(error, StorageError) else 422)
             except ClientDisconnect:
                 return Response(status_code=400)
 
         return answer
+
+    def _with_state(self, made: dict[str, Any]) -> dict[str, Any]:
+        """An answer with the state. What was done is done also where the state cannot be read afterwards: that is a
+        warning beside it."""
+        try:
+            return {**made, "state": self._state()}
+        except TaoliteError as error:
+            self._listener(Notice(printable(str(error)), "warning"))
+            return {**made, "warning": str(error)}
 
     def _state(self) -> dict[str, Any]:
         camera = {"place": self._camera.place} if self._camera is not None else None
@@ -231,7 +246,7 @@ class _Pages:
         try:
             return await run_in_threadpool(work)
         except DataError as error:  # told when it happened
-            return JSONResponse({"error": str(error)}, status_code=503)
+            return _Json({"error": str(error)}, status_code=503)
 
     async def _reopen(self, request: Request) -> dict[str, Any]:
         self._server_camera.start()
@@ -279,4 +294,4 @@ def _as_shown(path: Path) -> Response:
             return FileResponse(path)
         return Response(encode_jpeg(read_rgb(path), quality=_SHOWN_QUALITY), media_type="image/jpeg")
     except (PictureError, PathError) as error:
-        return JSONResponse({"error": str(error)}, status_code=422)
+        return _Json({"error": str(error)}, status_code=422)

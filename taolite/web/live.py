@@ -15,14 +15,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.errors import DataError, TaoliteError
+from taolite.errors import DataError, TaoliteError, printable
 from taolite.events import Listener, Notice, silent
+from taolite.media.places import hide_password
 from taolite.media.sources import Source
 from taolite.wording import counted
 
 __all__ = ["LiveCamera", "Shown", "encode_jpeg"]
 
 _PICTURES_PER_S = 1.0  # of a folder of pictures
+_VIDEO_RATE = 25.0  # frames a second, where a video does not say
 
 
 class Shown(NamedTuple):
@@ -37,16 +39,17 @@ class LiveCamera:
 
     def __init__(self, place: str, open_place: Callable[[], Source], *, listener: Listener = silent) -> None:
         """Args:
-        place: its name, for messages.
+        place: its name, for messages; passwords in it are not shown.
         open_place: opens it; called again after each failure.
         listener: hears of failures.
         """
-        self.place = place
+        self.place = hide_password(place)
         self._open, self._listener = open_place, listener
         self._changed = threading.Condition()
         self._newest: Shown | None = None
         self._error = ""
         self._thread: threading.Thread | None = None
+        self._source: Source | None = None
         self._left = threading.Event()
 
     def start(self) -> None:
@@ -61,6 +64,8 @@ class LiveCamera:
     def close(self) -> None:
         """Stop reading, after the frame that is being read."""
         self._left.set()
+        if self._source is not None:
+            self._source.stop()
 
     def wait(self, *, after: int = 0, timeout_s: float = 10.0) -> Shown:
         """A frame newer than number `after`; the newest one where none comes within `timeout_s`.
@@ -82,7 +87,8 @@ class LiveCamera:
     def _work(self, left: threading.Event) -> None:
         number, said = 0, f"{self.place}: it failed; the terminal says more"
         try:
-            for number, image_hwc in enumerate(_paced(self._open(), left), start=1):
+            self._source = self._open()
+            for number, image_hwc in enumerate(_paced(self._source, left), start=1):
                 with self._changed:
                     self._newest = Shown(number, image_hwc)
                     self._changed.notify_all()
@@ -91,7 +97,7 @@ class LiveCamera:
             said = str(error)
         finally:
             if not left.is_set():
-                self._listener(Notice(said, "warning"))
+                self._listener(Notice(printable(said), "warning"))
                 with self._changed:
                     self._error = said
                     self._changed.notify_all()
@@ -110,8 +116,8 @@ def encode_jpeg(image_hwc: NDArray[np.uint8], *, quality: int, widest: int | Non
 
 
 def _paced(source: Source, left: threading.Event) -> Iterator[NDArray[np.uint8]]:
-    """The pictures of a source until `left` is set, at the speed of a video; a camera sets its own."""
-    rate = {"pictures": _PICTURES_PER_S, "video": source.fps or 25.0}.get(source.kind)
+    """The pictures of a source until `left` is set, at the speed of a video; a camera or live stream sets its own."""
+    rate = _PICTURES_PER_S if source.kind == "pictures" else None if source.is_live else source.fps or _VIDEO_RATE
     began = time.monotonic()
     for number, frame in enumerate(source):
         if left.is_set():

@@ -74,6 +74,13 @@ def serve(app: ASGIApp, serving: Serving, *, announce: Callable[[str], None]) ->
         ssl_certfile=serving.certificate,
         ssl_keyfile=str(serving.key) if serving.key else None,
     )
+    try:
+        config.load()
+    except OSError as error:  # ssl.SSLError is one
+        listening.close()
+        raise UsageError(
+            f"{serving.certificate}: no certificate with this key ({error}); give both in PEM form"
+        ) from error
     scheme = "https" if serving.certificate else "http"
     name = socket.gethostname() if serving.host in ("0.0.0.0", "::") else serving.host
     shown = f"[{name}]" if ":" in name else name

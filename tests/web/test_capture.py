@@ -466,6 +466,43 @@ def test_a_turned_photo_is_shown_as_its_boxes_count_it(tmp_path: Path, open_page
     assert (shown.size, shown.getexif().get(0x0112)) == ((20, 40), None)
 
 
+def test_the_set_of_a_labelme_picture_is_its_folder(tmp_path: Path, open_page, jpeg):
+    page = open_page(labels(tmp_path, "a"), "labelme")
+    page.save([("a", (0, 0, 20, 20))], frame=page.freeze(jpeg()))
+    (row,) = page.get("/api/pictures").json()["pictures"]
+
+    answer = page.save([("a", (0, 0, 30, 30))], picture=row["name"], to="val")
+
+    said = f"{tmp_path}/{row['name']}: its folder is its set; to change the set, move this file and its .json"
+    assert answer.json() == {"error": said}
+    assert page.get("/api/labels", picture=row["name"]).json()["boxes"][0]["box"] == [0, 0, 20, 20]
+
+
+def test_a_file_name_that_is_no_text_does_not_hide_the_others(tmp_path: Path, open_page, jpeg):
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg")).write_bytes(jpeg())
+    except OSError:
+        pytest.skip("this file system has no such names")
+    (tmp_path / "b.jpg").write_bytes(jpeg())
+    page = open_page(tmp_path, "labelme", flat=True)
+
+    assert [one["name"] for one in page.get("/api/pictures").json()["pictures"]] == ["b.jpg", "caf\udce9.jpg"]
+
+
+def test_what_was_saved_is_said_also_where_the_class_list_was_broken_meanwhile(tmp_path: Path, open_page, jpeg):
+    page = open_page(labels(tmp_path, "cat"), "folders")
+    page.shot(jpeg())
+    (tmp_path / "labels.txt").write_bytes(b"\xff")
+
+    answer = page.post("/api/undo")
+
+    said = f"{tmp_path}/labels.txt: not UTF-8 text (byte 0); save it as UTF-8"
+    assert answer.status_code == 200
+    assert answer.json()["warning"] == said
+    assert answer.json()["undone"].startswith("train/cat/")
+    assert page.said == [said]
+
+
 @pytest.mark.parametrize("name", ["../secret.jpg", "/etc/passwd", "", "train/../../secret.jpg", "photo.json"])
 def test_no_file_but_the_pictures_is_given_out(tmp_path: Path, open_page, jpeg, name):
     (tmp_path / "secret.jpg").write_bytes(jpeg())

@@ -28,10 +28,13 @@ class Seen(NamedTuple):
 class Camera:
     """A camera that shows frames of one grey value each, as long as it is plugged in."""
 
-    kind, fps = "camera", 30.0
+    kind, fps, is_live = "camera", 30.0, True
 
     def __init__(self) -> None:
         self.plugged, self.opened = True, 0
+
+    def stop(self) -> None:
+        self.plugged = False
 
     def open(self) -> Camera:
         if not self.plugged:
@@ -115,6 +118,12 @@ def test_the_page_shows_and_takes_pictures_of_the_server_s_camera(tmp_path: Path
     page.post("/api/shots", **{"set": "train", "class": "cat", "quality": "95"})
     assert low > 2  # at quality 95 it is 2
     live.close()
+
+
+def test_the_password_of_a_camera_is_not_shown(tmp_path: Path, open_page):
+    page = open_page(tmp_path, "voc", camera=LiveCamera("rtsp://me:secret@cam/live", list))
+
+    assert "secret" not in page.get("/api/state").text
 
 
 @pytest.mark.parametrize("quality", ["0", "101", "-3", "high", "9.5"])

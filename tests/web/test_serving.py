@@ -6,14 +6,21 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 pytest.importorskip("uvicorn")
 
@@ -99,6 +106,37 @@ def test_https_needs_both_files(tmp_path: Path):
 )
 def test_loopback_is_told_from_the_network(host: str, local: bool):
     assert Serving(host).is_local is local
+
+
+def test_with_a_certificate_the_page_is_https(tmp_path: Path):
+    now = datetime.now(timezone.utc)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(hours=1), now + timedelta(days=1))
+    (tmp_path / "cert.pem").write_bytes(made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    files = ["--ssl-cert", str(tmp_path / "cert.pem"), "--ssl-key", str(tmp_path / "key.pem")]
+    words = [sys.executable, "-m", "taolite", "capture", str(tmp_path / "set"), "--port", "0", *files]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        address = process.stdout.readline().strip()
+        trusting = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+        trusting.check_hostname = False
+        with urllib.request.urlopen(address, timeout=10, context=trusting) as answer:
+            assert (answer.status, answer.headers["set-cookie"].endswith("; Secure")) == (200, True)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 0
+
+    assert address.startswith("https://127.0.0.1:")
+
+
+def test_a_certificate_that_is_none_is_said(tmp_path: Path):
+    path = tmp_path / "cert.pem"
+    path.write_text("no certificate")
+
+    with pytest.raises(UsageError, match=r"cert.pem: no certificate with this key \(.*\); give both in PEM form$"):
+        serve(lambda *_: None, Serving(port=0, certificate=path, key=path), announce=print)
 
 
 def test_another_host_is_said(tmp_path: Path):

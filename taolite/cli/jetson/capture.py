@@ -9,24 +9,24 @@ import argparse
 from pathlib import Path
 
 from taolite.cli import capturing
-from taolite.cli.jetson.forms import CAMERA, place
 from taolite.cli.parsing import TaoParser, whole, without_effect
 
 __all__ = ["add_flags", "run"]
 
 DATASET = Path("camera-capture")
-_STREAM = (
-    "--width", "--height", "--input-width", "--input-height", "--input-rate", "--framerate", "--input-codec",
-    "--input-decoder", "--input-flip", "--flip-method", "--input-loop", "--loop", "--input-save", "--input-latency",
-    "--num-buffers", "--stun-server", "--log-level", "--log-file",
+_CAMERA = "csi://0"
+_UNUSED = (
+    "--input-decoder", "--input-loop", "--loop", "--input-save", "--input-latency", "--num-buffers", "--stun-server",
+    "--log-level", "--log-file",
 )  # fmt: skip
 
 
 def add_flags(parser: TaoParser) -> None:
     """Add the flags of camera-capture, and ours."""
     add = parser.add_argument
-    add("input", nargs="?", default=CAMERA, metavar="IN", help=f"camera, stream, video or folder (default: {CAMERA})")
-    whole(add("--camera", metavar="N", help="camera to show instead of IN: a number or /dev/videoN"))
+    text = f"camera, stream, video or folder (default: {_CAMERA})"
+    add("input", nargs="?", default=_CAMERA, metavar="IN", help=text)
+    capturing.add_input(add, jetson=True)
     text = f"folder of the data set; made where it does not exist (default: {DATASET})"
     whole(add("--dataset", type=Path, default=DATASET, metavar="DIR", help=text))
     text = "class names, one a line; copied to DIR/labels.txt (default: DIR/labels.txt)"
@@ -34,12 +34,9 @@ def add_flags(parser: TaoParser) -> None:
     capturing.add_writing(add)
     capturing.add_model(add)
     capturing.add_server(add)
-    whole(*without_effect(parser, *_STREAM), *without_effect(parser, "--headless", "--no-display", values=0))
+    whole(*without_effect(parser, *_UNUSED), *without_effect(parser, "--headless", "--no-display", values=0))
 
 
 def run(options: argparse.Namespace) -> int:
     """Show the page."""
-    from taolite.media.sources import open_source
-
-    where = place(options.camera or options.input)
-    return capturing.show_page(options, options.dataset, open_camera=(where, lambda: open_source(where)))
+    return capturing.show_page(options, options.dataset, place=options.input)

@@ -16,6 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("dataset", type=Path, metavar="DATASET", help="folder of the data set; made where it does not exist")
     text = "camera of this machine: /dev/video0, rtsp://..., a video or a folder (default: the browser's camera)"
     add("--input", metavar="PLACE", help=text)
+    capturing.add_input(add)
     add("--labels", type=Path, metavar="FILE", help="class names, one a line; copied to DATASET/labels.txt")
     capturing.add_writing(add)
     capturing.add_model(add)
@@ -24,8 +25,4 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from taolite.media.sources import open_source
-
-    place = options.input
-    camera = None if place is None else (place, lambda: open_source(place))
-    return capturing.show_page(options, options.dataset, open_camera=camera)
+    return capturing.show_page(options, options.dataset, place=options.input)

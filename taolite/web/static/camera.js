@@ -26,7 +26,7 @@ export class BrowserCamera {
         "--input /dev/video0.",
       );
     }
-    const video = device ? { ...WANTED, deviceId: { exact: device } } : WANTED;
+    const video = device ? { ...WANTED, deviceId: { exact: device } } : { ...WANTED, facingMode: "environment" };
     try {
       this.stream = await navigator.mediaDevices.getUserMedia({ video, audio: false });
     } catch (error) {
@@ -50,6 +50,8 @@ export class BrowserCamera {
   }
 
   pause() {}
+
+  resume() {}
 
   /** The picture that is shown now, as a JPEG. Throws Refused. */
   async grab(quality) {
@@ -107,6 +109,12 @@ export class ServerCamera {
     await post("/api/camera");
     const after = await this.frame(0);
     this.run(turn, after);
+  }
+
+  /** Go on after `pause`. */
+  resume() {
+    this.close();
+    this.run(this.turn, 0);
   }
 
   close() {

@@ -29,6 +29,8 @@ const editor = new Editor(byId("boxes"), {
 const names = () => data.classes.map((one) => one.name);
 const drawsBoxes = () => data.kind !== "folders";
 const isEditing = () => frozen !== null || opened !== null;
+const canChooseSet = () => data.sets.length > 0 && !(mode === "pictures" && data.kind === "labelme"); // there the folder says it
+const isDirty = () => isEditing() && (editor.isChanged || (opened !== null && opened.set !== set));
 const quality = () => Number(byId("quality").value);
 
 // What is shown
@@ -50,7 +52,7 @@ function show(state) {
   byId("kind-field").hidden = data.flat;
   byId("merge-field").hidden = data.kind !== "voc";
   byId("keep-field").hidden = !drawsBoxes() || mode !== "camera";
-  byId("set-section").hidden = data.sets.length === 0;
+  byId("set-section").hidden = !canChooseSet();
   byId("browse").hidden = mode !== "pictures";
   byId("propose").hidden = !data.model || mode !== "pictures";
   showEditing();
@@ -80,7 +82,7 @@ function showEditing() {
 
 function showWhere() {
   const picture = pictures[place]?.name;
-  const state = !opened ? "" : editor.isChanged ? ", not saved" : opened.labelled ? "" : ", no labels yet";
+  const state = !opened ? "" : isDirty() ? ", not saved" : opened.labelled ? "" : ", no labels yet";
   byId("where").textContent = picture ? `${place + 1} of ${pictures.length}: ${picture}${state}` : "";
 }
 
@@ -92,7 +94,7 @@ function keys() {
   if (frozen) rows.push([["Esc"], "discard the frozen picture"]);
   if (mode === "pictures") rows.push([["←", "→"], "save; previous, next picture"]);
   rows.push([["1 ... 9"], "choose the class"]);
-  if (data.sets.length) rows.push([["T", "V", "E"], "train, val, test"]);
+  if (canChooseSet()) rows.push([["T", "V", "E"], "train, val, test"]);
   rows.push([["Z"], "undo"]);
   return rows;
 }
@@ -133,6 +135,7 @@ async function act(work) {
     const answer = await work();
     hush();
     if (answer?.state) data = answer.state;
+    if (answer?.warning) say(answer.warning, true);
     return true;
   } catch (error) {
     if (!(error instanceof Refused)) console.error(error);
@@ -238,9 +241,10 @@ async function showStill(url) {
 function unfreeze() {
   frozen = null;
   clearStill();
-  if (camera instanceof ServerCamera || !live) openCamera();
+  if (!live) openCamera();
   else {
     camera.element.hidden = false;
+    camera.resume();
     fit();
   }
 }
@@ -316,7 +320,7 @@ async function step(by) {
 
 /** Show a picture. The boxes of the one before are saved first, if they were changed. */
 async function open(index, saving = true) {
-  if (saving && opened && editor.isChanged && !(await save())) return;
+  if (saving && opened && isDirty() && !(await save())) return;
   if (!pictures.length) {
     opened = null;
     clearStill();
@@ -356,7 +360,7 @@ async function propose() {
 async function change(to) {
   if (to === mode || busy) return;
   if (frozen && editor.isChanged && !(await saveAndGoOn())) return;
-  if (opened && editor.isChanged && !(await save())) return;
+  if (opened && isDirty() && !(await save())) return;
   mode = to;
   frozen = opened = null;
   clearStill();
@@ -373,8 +377,7 @@ async function change(to) {
 // Choosing
 
 function chooseSet(one) {
-  if (!data.sets.includes(one)) return;
-  if (opened && set !== one) editor.remember();
+  if (!data.sets.includes(one) || !canChooseSet()) return;
   set = one;
   if (mode === "camera") remember();
   showEditing();
@@ -471,14 +474,16 @@ function wire() {
     else if (done && mode === "pictures") await list();
   };
   new ResizeObserver(fit).observe(byId("stage"));
-  window.addEventListener("beforeunload", (event) => { if (isEditing() && editor.isChanged) event.preventDefault(); });
+  window.addEventListener("beforeunload", (event) => { if (isDirty()) event.preventDefault(); });
 }
 
 async function start() {
   wire();
   let state;
   try {
-    ({ state } = await get("/api/state"));
+    const answer = await get("/api/state");
+    if (!answer.state) throw new Refused(answer.warning);
+    state = answer.state;
   } catch (error) {
     byId("wait-text").textContent = "";
     say(error.message, true);

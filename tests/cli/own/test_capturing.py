@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("starlette")
 
@@ -62,8 +63,29 @@ def test_camera_capture_takes_the_tutorial_s_words_and_our_flags(tmp_path: Path,
     assert main(["jetson", "camera-capture", "--input-flip=rotate-180", "--dataset=d", "v4l2:///dev/video0"]) == 0
     assert main(["jetson", "camera-capture"]) == 0
 
-    assert [call["camera"].place for call in shown] == ["0", "/dev/video0", "/dev/video0"]
+    assert [call["camera"].place for call in shown] == ["csi://0", "v4l2:///dev/video0", "csi://0"]
     assert [str(call["desk"].root) for call in shown] == ["camera-capture", "d", "camera-capture"]
+
+
+def test_the_flip_and_a_broken_picture_reach_the_camera(tmp_path: Path, shown, capsys):
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[:, :20] = 255
+    (tmp_path / "in").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "in" / "b.png")
+    (tmp_path / "in" / "a.jpg").write_bytes(b"")
+
+    main(["capture", str(tmp_path / "set"), "--input", str(tmp_path / "in"), "--input-flip", "horizontal"])
+    frame = shown[0]["camera"].wait().image_hwc
+    shown[0]["camera"].close()
+
+    assert (frame[0, 0, 0], frame[0, 39, 0]) == (0, 255)
+    assert f"{tmp_path}/in/a.jpg: not a readable image (the file is empty)" in capsys.readouterr().err
+
+
+def test_a_width_without_a_height_is_said(tmp_path: Path, shown, capsys):
+    assert main(["jetson", "camera-capture", "--input-width=640", "--dataset", str(tmp_path)]) == 1
+
+    assert capsys.readouterr().err == ("error: --input-width and --input-height belong together; give both, or none\n")
 
 
 def test_a_class_list_from_elsewhere_is_copied_where_trainers_look_for_it(tmp_path: Path, shown):
