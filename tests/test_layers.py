@@ -40,6 +40,7 @@ TORCH_FREE = (
     ),
     *(f"taolite.tasks.{name}" for name in ("base", "found", "registry", "*.spec", "*.decode", "*.use")),
     *(f"taolite.stages.{name}" for name in ("agree", "trained", "inference", "inference.*")),
+    *("taolite.web", "taolite.web.*"),
 )
 
 

@@ -15,7 +15,7 @@ from taolite.events import Listener, silent
 from taolite.formats.text import show
 from taolite.pictures import read_rgb
 from taolite.sample import Detection
-from taolite.web.boxes import BoxSet, Drawn, Labelme, Voc
+from taolite.web.boxes import BoxSet, Drawn, Labelme, Voc, inside
 from taolite.web.folders import ClassFolders
 from taolite.web.frames import Frames
 from taolite.web.shots import Shots
@@ -152,12 +152,14 @@ class Desk:
         return path
 
     def propose(self, image_hwc: NDArray[np.uint8]) -> list[dict[str, Any]]:
-        """The boxes that the model finds in a picture; none without a model. Raises ModelError, EngineError."""
+        """The boxes that the model finds in a picture, cut at its edges; none without a model. Raises ModelError,
+        EngineError."""
         if self._propose is None:
             return []
         with self._thinking:
             found = self._propose(image_hwc)
-        return [{"name": one.name, "box": one.box, "was": None} for one in found if one.box is not None]
+        boxes = [(one.name, inside(one.box, image_hwc.shape[:2])) for one in found if one.box is not None]
+        return [{"name": name, "box": box, "was": None} for name, box in boxes if box is not None]
 
     def propose_for(self, picture: str) -> list[dict[str, Any]]:
         """The boxes that the model finds in a picture that is there."""

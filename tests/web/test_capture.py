@@ -528,14 +528,15 @@ def test_a_model_s_detections_are_first_boxes(tmp_path: Path, open_page, jpeg):
 
     def propose(image_hwc):
         seen.append(image_hwc.shape)
-        return [Detection("plate", (1, 2, 33, 44), 0.9), Detection("plate", None, 0.5)]
+        outside = Detection("plate", (150, 118.5, 170, 130), 0.4)
+        return [Detection("plate", (-1, 2, 33, 44), 0.9), Detection("plate", None, 0.5), outside]
 
     page = open_page(tmp_path, "voc", classes=["plate"], propose=propose)
 
     frozen = page.post("/api/frames", body=jpeg()).json()
 
     assert seen == [(120, 160, 3)]
-    assert frozen["boxes"] == [{"name": "plate", "box": [1, 2, 33, 44], "was": None}]
+    assert frozen["boxes"] == [{"name": "plate", "box": [0, 2, 33, 44], "was": None}]
     assert frozen["state"]["classes"][0]["name"] == "plate"
     page.save([("plate", (1, 2, 33, 44))], frame=frozen["frame"])
     (picture,) = page.get("/api/pictures").json()["pictures"]

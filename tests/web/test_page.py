@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("selenium", reason="selenium is not installed; pip install 'taolite[dev]' brings it")
 pytest.importorskip("uvicorn")
 
+import numpy as np
 from PIL import Image
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService
@@ -37,6 +38,7 @@ FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run"),
     *("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", "--window-size=1280,900"),
 )
+VECTORS = Path(__file__).parents[1] / "vectors" / "0.1.0"
 HOSTILE = '<img src=x onerror="document.title=1">'
 
 
@@ -294,6 +296,25 @@ def test_the_server_s_video_is_shown_and_frozen(tmp_path: Path, start):
     page.until(lambda: "it has ended after 3 frames" in page.find("wait-text").text)
     page.find("again").click()
     page.ready()
+
+
+def test_a_model_draws_the_first_boxes(tmp_path: Path, start):
+    pixels = np.random.default_rng(5).integers(0, 90, (64, 96, 3)).astype(np.uint8)
+    pixels[20:44, 10:42] = 230
+    (tmp_path / "in").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "in" / "plate.png")
+    words = ["--input", tmp_path / "in", "--model", VECTORS / "detectnet" / "model.etlt", "-k", "tlt_encode"]
+    page = start("capture", tmp_path / "set", *words, "--threshold", "0").ready()
+
+    page.press(" ")
+    page.until(lambda: page.message.startswith("The model proposes "))
+    count = len(page.driver.find_elements(By.CSS_SELECTOR, "#boxes .box"))
+    page.press("s")
+    page.saved("JPEGImages/")
+
+    (sample,) = formats.read(tmp_path / "set", "voc")
+    assert {label.name for label in sample.labels} == {"plate"}
+    assert len(sample.labels) == count > 0
 
 
 def test_a_missing_camera_of_the_server_is_said_and_pictures_can_be_labelled(tmp_path: Path, start):
