@@ -15,9 +15,10 @@ from taolite.events import Listener, silent
 from taolite.formats.text import show
 from taolite.pictures import read_rgb
 from taolite.sample import Detection
-from taolite.web.boxes import BoxSet, Drawn, Labelme, Voc, inside
+from taolite.web.boxes import BoxSet, Drawn, inside
 from taolite.web.folders import ClassFolders
 from taolite.web.frames import Frames
+from taolite.web.layouts import Labelme, Voc
 from taolite.web.shots import Shots
 
 __all__ = ["Desk", "Kind", "Propose", "kind_of"]

@@ -1,193 +1,54 @@
-// The capture page: one camera or one picture on the left, the data set on the right. The disk holds the state; the page
-// keeps only what is chosen, and boxes that are not saved yet.
+// The capture page: one camera or one picture on the left, the data set on the right. What a user can do with it.
 
 import { Refused, address, get, post } from "./api.js";
 import { BrowserCamera, ServerCamera } from "./camera.js";
-import { Editor } from "./editor.js";
-import { byId, colourOf, make, showBoxes, showClasses, showKeys, showSets } from "./panel.js";
+import {
+  act, canChooseSet, drawsBoxes, editor, fit, isDirty, isEditing, names, page, quality, say, show, showEditing,
+} from "./page.js";
+import { byId, make } from "./panel.js";
 
 history.replaceState(null, "", location.pathname); // the token is in a cookie now
-
-let data = null; // the server's state
-let camera = null;
-let mode = "camera"; // or "pictures"
-let set = "train";
-let name = "";
-let frozen = null; // {frame, width, height}: a picture of the camera that boxes are drawn on
-let opened = null; // a picture of the data set, as /api/labels gives it
-let pictures = [];
-let place = 0;
-let busy = null; // the action that runs, as a promise
-let live = false;
-
-const editor = new Editor(byId("boxes"), {
-  name: () => name,
-  colour: (one) => colourOf(names().indexOf(one)),
-  changed: () => { if (data) showEditing(); },
-});
-
-const names = () => data.classes.map((one) => one.name);
-const drawsBoxes = () => data.kind !== "folders";
-const isEditing = () => frozen !== null || opened !== null;
-const canChooseSet = () => data.sets.length > 0 && !(mode === "pictures" && data.kind === "labelme"); // there the folder says it
-const isDirty = () => isEditing() && (editor.isChanged || (opened !== null && opened.set !== set));
-const quality = () => Number(byId("quality").value);
-
-// What is shown
-
-function show(state) {
-  data = state;
-  if (!names().includes(name)) name = names()[0] || "";
-  byId("title").textContent = data.title || "taolite capture";
-  byId("folder").textContent = data.folder;
-  byId("folder").title = data.folder;
-  document.title = `${data.title}: taolite capture`;
-  const ready = data.classes.length > 0;
-  byId("no-classes").hidden = ready;
-  byId("classes").hidden = byId("add").hidden = !ready;
-  byId("tabs").hidden = !drawsBoxes() || data.flat;
-  byId("tab-camera").setAttribute("aria-pressed", String(mode === "camera"));
-  byId("tab-pictures").setAttribute("aria-pressed", String(mode === "pictures"));
-  byId("kind").value = data.kind;
-  byId("kind-field").hidden = data.flat;
-  byId("merge-field").hidden = data.kind !== "voc";
-  byId("keep-field").hidden = !drawsBoxes() || mode !== "camera";
-  byId("set-section").hidden = !canChooseSet();
-  byId("browse").hidden = mode !== "pictures";
-  byId("propose").hidden = !data.model || mode !== "pictures";
-  showEditing();
-  fit();
-}
-
-function showEditing() {
-  showSets(data.sets, { set, choose: chooseSet });
-  showClasses(data, { set, name, choose: chooseClass });
-  byId("found-section").hidden = !isEditing();
-  byId("boxes").toggleAttribute("hidden", !isEditing());
-  byId("frozen-row").hidden = frozen === null;
-  if (isEditing()) showBoxes(editor, names());
-  const take = byId("take");
-  const [text, key] = frozen ? ["Save", "S"] : opened || mode === "pictures" ? ["Save", "S"] : drawsBoxes() ? ["Freeze the picture", "Space"] : ["Take a picture", "Space"];
-  take.replaceChildren(`${text} `, make("kbd", { textContent: key }));
-  take.disabled = !data.classes.length || (mode === "camera" ? !live && !frozen : !opened);
-  const steps = isEditing() && editor.isChanged;
-  byId("undo").disabled = !data.last && !steps;
-  const last = steps ? "the last change of a box" : data.last || "Nothing saved yet";
-  byId("last").textContent = last;
-  byId("last").title = last;
-  byId("badge").hidden = !frozen;
-  showWhere();
-  showKeys(keys());
-}
-
-function showWhere() {
-  const picture = pictures[place]?.name;
-  const state = !opened ? "" : isDirty() ? ", not saved" : opened.labelled ? "" : ", no labels yet";
-  byId("where").textContent = picture ? `${place + 1} of ${pictures.length}: ${picture}${state}` : "";
-}
-
-function keys() {
-  const rows = [];
-  if (!drawsBoxes()) rows.push([["Space"], "take a picture"]);
-  else if (mode === "camera") rows.push([["Space"], frozen ? "save and go on" : "freeze the picture"]);
-  if (isEditing()) rows.push([["S"], "save"], [["Del"], "delete the chosen box"], [["Shift"], "draw inside another box"]);
-  if (frozen) rows.push([["Esc"], "discard the frozen picture"]);
-  if (mode === "pictures") rows.push([["←", "→"], "save; previous, next picture"]);
-  rows.push([["1 ... 9"], "choose the class"]);
-  if (canChooseSet()) rows.push([["T", "V", "E"], "train, val, test"]);
-  rows.push([["Z"], "undo"]);
-  return rows;
-}
-
-function fit() {
-  const shown = frozen || opened || camera?.size;
-  const view = byId("view");
-  const area = byId("stage").getBoundingClientRect();
-  if (!shown?.width || !area.width) return;
-  const scale = Math.min(area.width / shown.width, area.height / shown.height);
-  const [width, height] = [shown.width * scale, shown.height * scale];
-  Object.assign(view.style, {
-    width: `${width}px`, height: `${height}px`,
-    left: `${(area.width - width) / 2}px`, top: `${(area.height - height) / 2}px`,
-  });
-  editor.draw();
-}
-
-function say(text, bad = false) {
-  const box = byId("message");
-  box.firstElementChild.textContent = text;
-  box.classList.toggle("bad", bad);
-  box.hidden = false;
-  clearTimeout(say.timer);
-  if (!bad) say.timer = setTimeout(() => { box.hidden = true; }, 4000);
-}
-
-function hush() {
-  if (byId("message").classList.contains("bad")) byId("message").hidden = true;
-}
-
-/** Run one action after the other; a refusal is shown, and nothing is lost. True where it went well. */
-async function act(work) {
-  while (busy) await busy;
-  let done;
-  busy = new Promise((resolve) => { done = resolve; });
-  try {
-    const answer = await work();
-    hush();
-    if (answer?.state) data = answer.state;
-    if (answer?.warning) say(answer.warning, true);
-    return true;
-  } catch (error) {
-    if (!(error instanceof Refused)) console.error(error);
-    say(error.message, true);
-    return false;
-  } finally {
-    busy = null;
-    done();
-    if (data) show(data);
-  }
-}
 
 // The camera
 
 function waiting(text, again) {
-  live = false;
+  page.live = false;
   byId("wait").hidden = false;
   byId("wait-text").textContent = text;
   byId("again").hidden = !again;
   for (const id of ["video", "live"]) byId(id).hidden = true;
-  if (data) showEditing();
+  if (page.data) showEditing();
 }
 
 async function openCamera(device) {
   waiting("Opening the camera ...", false);
   try {
-    await camera.open(device);
+    await page.camera.open(device);
   } catch (error) {
-    if (mode === "camera" && !frozen) waiting(error.message, true);
+    if (page.mode === "camera" && !page.frozen) waiting(error.message, true);
     return;
   }
-  live = true;
-  if (mode !== "camera") return camera.pause();
+  page.live = true;
+  if (page.mode !== "camera") return page.camera.pause();
   byId("wait").hidden = true;
-  camera.element.hidden = frozen !== null;
+  page.camera.element.hidden = page.frozen !== null;
   fit();
   showEditing();
   await showDevices();
 }
 
 async function showDevices() {
-  if (!(camera instanceof BrowserCamera)) return;
-  const devices = await camera.devices();
+  if (!(page.camera instanceof BrowserCamera)) return;
+  const devices = await page.camera.devices();
   byId("devices").hidden = devices.length < 2;
   byId("devices").replaceChildren(
-    ...devices.map((one) => make("option", { value: one.id, textContent: one.name, selected: one.id === camera.device })),
+    ...devices.map((one) => make("option", { value: one.id, textContent: one.name, selected: one.id === page.camera.device })),
   );
 }
 
 function makeCamera() {
-  const lost = (text) => { if (frozen) say(text, true); else if (mode === "camera") waiting(text, true); live = false; };
-  camera = data.camera
+  const lost = (text) => { if (page.frozen) say(text, true); else if (page.mode === "camera") waiting(text, true); page.live = false; };
+  page.camera = page.data.camera
     ? new ServerCamera(byId("live"), { lost, sized: fit })
     : new BrowserCamera(byId("video"), { lost });
   byId("video").addEventListener("resize", fit);
@@ -197,8 +58,8 @@ function makeCamera() {
 
 async function take() {
   const done = await act(async () => {
-    const body = await camera.grab(quality());
-    return post("/api/shots", { asked: { set, class: name, quality: quality() }, body });
+    const body = await page.camera.grab(quality());
+    return post("/api/shots", { asked: { set: page.set, class: page.name, quality: quality() }, body });
   });
   if (done) flash();
 }
@@ -211,14 +72,14 @@ function flash() {
 }
 
 async function freeze() {
-  if (busy) return;
+  if (page.busy) return;
   const kept = byId("keep").checked ? freeze.boxes || [] : [];
   await act(async () => {
-    const body = await camera.grab(quality());
+    const body = await page.camera.grab(quality());
     const answer = await post("/api/frames", { asked: { quality: quality() }, body });
-    frozen = { frame: answer.frame, width: answer.width, height: answer.height };
+    page.frozen = { frame: answer.frame, width: answer.width, height: answer.height };
     await showStill(body ? URL.createObjectURL(body) : `/api/frames/${answer.frame}`);
-    camera.pause();
+    page.camera.pause();
     editor.load(answer.width, answer.height, answer.boxes.length ? answer.boxes : kept);
     if (answer.boxes.length) say(`The model proposes ${answer.boxes.length} ${answer.boxes.length === 1 ? "box" : "boxes"}: correct them, then save.`);
     return answer;
@@ -233,18 +94,18 @@ async function showStill(url) {
     still.src = url;
   });
   still.hidden = false;
-  camera.element.hidden = true;
+  page.camera.element.hidden = true;
   byId("wait").hidden = true;
-  if (frozen || opened) fit();
+  if (page.frozen || page.opened) fit();
 }
 
 function unfreeze() {
-  frozen = null;
+  page.frozen = null;
   clearStill();
-  if (!live) openCamera();
+  if (!page.live) openCamera();
   else {
-    camera.element.hidden = false;
-    camera.resume();
+    page.camera.element.hidden = false;
+    page.camera.resume();
     fit();
   }
 }
@@ -260,9 +121,9 @@ function clearStill() {
 const drawn = () => editor.boxes.map(({ name: one, box, was }) => ({ name: one, box, was: was ?? null }));
 
 async function save() {
-  if (busy) return false;
-  if (frozen) {
-    const done = await act(() => post("/api/labels", { json: { frame: frozen.frame, set: set || "train", merge: byId("merge").checked, boxes: drawn() } }));
+  if (page.busy) return false;
+  if (page.frozen) {
+    const done = await act(() => post("/api/labels", { json: { frame: page.frozen.frame, set: page.set || "train", merge: byId("merge").checked, boxes: drawn() } }));
     if (!done) return false;
     freeze.boxes = drawn().map((one) => ({ ...one, was: null }));
     unfreeze();
@@ -270,10 +131,10 @@ async function save() {
     showEditing();
     return true;
   }
-  if (!opened) return false;
-  const done = await act(() => post("/api/labels", { json: { picture: opened.name, set, merge: byId("merge").checked && data.kind === "voc", boxes: drawn() } }));
+  if (!page.opened) return false;
+  const done = await act(() => post("/api/labels", { json: { picture: page.opened.name, set: page.set, merge: byId("merge").checked && page.data.kind === "voc", boxes: drawn() } }));
   if (done) {
-    await open(place, false);
+    await open(page.place, false);
     say(editor.boxes.length ? "Saved." : "Saved without boxes: a background picture.");
   }
   return done;
@@ -298,7 +159,7 @@ async function undo() {
   });
   if (!done) return;
   say(`Undone: ${what}`);
-  if (mode === "pictures") await list(opened?.name);
+  if (page.mode === "pictures") await list(page.opened?.name);
 }
 
 // Pictures that are there
@@ -306,43 +167,43 @@ async function undo() {
 async function list(wanted) {
   await act(async () => {
     const answer = await get("/api/pictures");
-    pictures = answer.pictures;
+    page.pictures = answer.pictures;
     return answer;
   });
-  const index = wanted ? pictures.findIndex((one) => one.name === wanted) : pictures.findIndex((one) => !one.labelled);
+  const index = wanted ? page.pictures.findIndex((one) => one.name === wanted) : page.pictures.findIndex((one) => !one.labelled);
   await open(Math.max(0, index), false);
 }
 
 async function step(by) {
-  while (busy) await busy;
-  return open(place + by);
+  while (page.busy) await page.busy;
+  return open(page.place + by);
 }
 
 /** Show a picture. The boxes of the one before are saved first, if they were changed. */
 async function open(index, saving = true) {
-  if (saving && opened && isDirty() && !(await save())) return;
-  if (!pictures.length) {
-    opened = null;
+  if (saving && page.opened && isDirty() && !(await save())) return;
+  if (!page.pictures.length) {
+    page.opened = null;
     clearStill();
     waiting("There is no picture in this data set yet. Take some with the camera.", false);
     return;
   }
-  place = Math.min(Math.max(index, 0), pictures.length - 1);
-  const picture = pictures[place].name;
+  page.place = Math.min(Math.max(index, 0), page.pictures.length - 1);
+  const picture = page.pictures[page.place].name;
   await act(async () => {
-    opened = null;
+    page.opened = null;
     clearStill();
     waiting(picture, false);
     const answer = await get("/api/labels", { picture });
-    opened = answer;
+    page.opened = answer;
     try {
       await showStill(address("/api/picture", { picture, at: Date.now() }));
     } catch (error) {
-      opened = null;
+      page.opened = null;
       throw error;
     }
-    pictures[place].labelled = answer.labelled;
-    set = answer.set;
+    page.pictures[page.place].labelled = answer.labelled;
+    page.set = answer.set;
     editor.load(answer.width, answer.height, answer.boxes);
     return answer;
   });
@@ -350,7 +211,7 @@ async function open(index, saving = true) {
 
 async function propose() {
   await act(async () => {
-    const answer = await post("/api/proposals", { json: { picture: opened.name } });
+    const answer = await post("/api/proposals", { json: { picture: page.opened.name } });
     if (answer.boxes.length) editor.replace(answer.boxes);
     else say("The model finds nothing in this picture.");
     return answer;
@@ -358,42 +219,42 @@ async function propose() {
 }
 
 async function change(to) {
-  if (to === mode || busy) return;
-  if (frozen && editor.isChanged && !(await saveAndGoOn())) return;
-  if (opened && isDirty() && !(await save())) return;
-  mode = to;
-  frozen = opened = null;
+  if (to === page.mode || page.busy) return;
+  if (page.frozen && editor.isChanged && !(await saveAndGoOn())) return;
+  if (page.opened && isDirty() && !(await save())) return;
+  page.mode = to;
+  page.frozen = page.opened = null;
   clearStill();
   if (to === "camera") {
-    set = remembered().set || data.defaults.set;
+    page.set = remembered().set || page.data.defaults.set;
     await openCamera();
   } else {
-    camera.pause();
+    page.camera.pause();
     await list();
   }
-  show(data);
+  show(page.data);
 }
 
 // Choosing
 
 function chooseSet(one) {
-  if (!data.sets.includes(one) || !canChooseSet()) return;
-  set = one;
-  if (mode === "camera") remember();
+  if (!page.data.sets.includes(one) || !canChooseSet()) return;
+  page.set = one;
+  if (page.mode === "camera") remember();
   showEditing();
 }
 
 function chooseClass(one) {
-  name = one;
+  page.name = one;
   if (isEditing() && editor.chosen !== null) editor.rename(editor.chosen, one);
   remember();
   showEditing();
 }
 
-const memory = () => `taolite-capture ${data.folder}`;
+const memory = () => `taolite-capture ${page.data.folder}`;
 
 function remember() {
-  const kept = { set, name, quality: quality(), merge: byId("merge").checked, keep: byId("keep").checked };
+  const kept = { set: page.set, name: page.name, quality: quality(), merge: byId("merge").checked, keep: byId("keep").checked };
   try { localStorage.setItem(memory(), JSON.stringify(kept)); } catch { /* a browser without storage */ }
 }
 
@@ -418,25 +279,25 @@ async function addClasses(list) {
 
 // Wiring
 
-const main = () => (mode === "pictures" || frozen ? save() : drawsBoxes() ? freeze() : take());
+const main = () => (page.mode === "pictures" || page.frozen ? save() : drawsBoxes() ? freeze() : take());
 
 function pressed(event) {
   const typing = event.target.matches("input:not([type=range]):not([type=checkbox]), textarea, select");
-  if (typing || event.altKey || event.metaKey || !data) return;
+  if (typing || event.altKey || event.metaKey || !page.data) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (event.ctrlKey && key !== "z") return;
   const ready = !byId("take").disabled;
   const works = {
-    " ": () => ready && (frozen ? saveAndGoOn() : mode === "pictures" ? step(1) : main()),
+    " ": () => ready && (page.frozen ? saveAndGoOn() : page.mode === "pictures" ? step(1) : main()),
     s: () => ready && isEditing() && save(),
     z: () => !byId("undo").disabled && undo(),
     t: () => chooseSet("train"),
     v: () => chooseSet("val"),
     e: () => chooseSet("test"),
     Delete: () => isEditing() && editor.chosen !== null && editor.remove(editor.chosen),
-    Escape: () => editor.cancel() || (editor.chosen !== null && isEditing() ? editor.choose(null) : frozen && (unfreeze(), showEditing())),
-    ArrowLeft: () => mode === "pictures" && step(-1),
-    ArrowRight: () => mode === "pictures" && step(1),
+    Escape: () => editor.cancel() || (editor.chosen !== null && isEditing() ? editor.choose(null) : page.frozen && (unfreeze(), showEditing())),
+    ArrowLeft: () => page.mode === "pictures" && step(-1),
+    ArrowRight: () => page.mode === "pictures" && step(1),
   };
   works.Backspace = works.Delete;
   const number = Number(key);
@@ -468,16 +329,17 @@ function wire() {
   byId("quality").oninput = () => { setQuality(); remember(); };
   byId("merge").onchange = byId("keep").onchange = remember;
   byId("kind").onchange = async (event) => {
-    if (frozen) unfreeze();
+    if (page.frozen) unfreeze();
     const done = await act(() => post("/api/kind", { json: { kind: event.target.value } }));
-    if (done && !drawsBoxes() && mode === "pictures") await change("camera");
-    else if (done && mode === "pictures") await list();
+    if (done && !drawsBoxes() && page.mode === "pictures") await change("camera");
+    else if (done && page.mode === "pictures") await list();
   };
   new ResizeObserver(fit).observe(byId("stage"));
   window.addEventListener("beforeunload", (event) => { if (isDirty()) event.preventDefault(); });
 }
 
 async function start() {
+  Object.assign(page, { chooseSet, chooseClass });
   wire();
   let state;
   try {
@@ -489,18 +351,18 @@ async function start() {
     say(error.message, true);
     return;
   }
-  data = state;
+  page.data = state;
   const kept = remembered();
-  set = kept.set || data.defaults.set;
-  name = kept.name || "";
-  byId("quality").value = kept.quality || data.defaults.quality;
-  byId("merge").checked = kept.merge ?? data.defaults.merge;
+  page.set = kept.set || page.data.defaults.set;
+  page.name = kept.name || "";
+  byId("quality").value = kept.quality || page.data.defaults.quality;
+  byId("merge").checked = kept.merge ?? page.data.defaults.merge;
   byId("keep").checked = kept.keep ?? false;
   setQuality();
   makeCamera();
-  if (data.flat) mode = "pictures";
-  show(data);
-  if (mode === "pictures") await list();
+  if (page.data.flat) page.mode = "pictures";
+  show(page.data);
+  if (page.mode === "pictures") await list();
   else await openCamera();
 }
 
