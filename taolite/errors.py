@@ -8,7 +8,7 @@ TaoliteError
 ├── StorageError     the disk is full or read-only; the old files are unchanged
 ├── DataError        labels or images that cannot be used: which file, which line
 │   ├── PictureError     a picture that cannot be decoded, or is larger than allowed
-│   └── StreamError      a server that failed while one of its files was read; the file itself may be good
+│   └── StreamError      a server that failed while it was read, or a camera that was lost; the data may be good
 ├── ArtifactError    a .tlt, .etlt or checkpoint that cannot be used
 │   ├── WrongKeyError    the file is intact; it was sealed with another key
 │   ├── TruncatedError   the end of the file is missing
@@ -92,7 +92,7 @@ class PictureError(DataError):
 
 
 class StreamError(DataError):
-    """A server failed while one of its files was read. The file itself may be good."""
+    """A server failed while one of its files was read, or a camera or stream was lost. The data itself may be good."""
 
 
 class ArtifactError(TaoliteError):

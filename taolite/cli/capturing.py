@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from taolite.cli.parsing import whole
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from taolite.sample import Detection
     from taolite.web.desk import Kind
     from taolite.web.live import LiveCamera
+    from taolite.web.serving import Serving
 
 __all__ = ["add_input", "add_model", "add_server", "add_writing", "show_page"]
 
@@ -69,7 +71,7 @@ def add_server(add: Callable[..., argparse.Action]) -> None:
     """Add the flags of the server."""
     text = "address to listen on (default: 127.0.0.1). Any other can be reached by other machines"
     whole(
-        add("--port", type=int, help="port of the page; 0 for any free one (default: 8420, or any free one)"),
+        add("--port", type=count(0), help="port of the page; 0 for any free one (default: 8420, or any free one)"),
         add("--host", default="127.0.0.1", help=text),
         add("--ssl-cert", type=Path, metavar="FILE", help="certificate (PEM): the page is https, as phones need it"),
         add("--ssl-key", type=Path, metavar="FILE", help="key of the certificate (PEM)"),
@@ -85,7 +87,7 @@ def show_page(
     flat: bool = False,
     place: str | None = None,
 ) -> int:
-    """Serve the page until Ctrl-C. `place`: the server's camera, with the flags of `add_input`; None for the browser's.
+    """Serve the page until Ctrl-C. `place`: the server's camera, "" for its first one; None for the browser's.
 
     Raises UsageError, PathError, DataError; of a model what `open_model` raises.
     """
@@ -111,8 +113,15 @@ def show_page(
         camera = None if place is None else _camera(place, options, listener)
         writing = {"quality": options.quality, "merge": options.merge_sets, "to": options.to}
         app = capture_app(desk, camera=camera, listener=listener, **writing)
+
+        def announce(address: str) -> None:
+            _say_address(address, root, serving)
+            if options.open:
+                _open_browser(address, Path(folder))
+
         try:
-            serve(app, serving, announce=lambda address: _announce(address, root, serving, opens=options.open))
+            with TemporaryDirectory(prefix="taolite-") as folder:
+                serve(app, serving, announce=announce)
         except KeyboardInterrupt:
             print("stopped; everything that was saved is kept", file=sys.stderr)
         finally:
@@ -143,10 +152,10 @@ def _camera(place: str, options: argparse.Namespace, listener: Listener) -> Live
     def opened() -> Source:
         return open_source(place, options=asked, on_unreadable=left_out, listener=listener)
 
-    return LiveCamera(place, opened, listener=listener)
+    return LiveCamera(place or "the first camera of this machine", opened, listener=listener)
 
 
-def _announce(address: str, root: Path, serving: Any, *, opens: bool) -> None:
+def _say_address(address: str, root: Path, serving: Serving) -> None:
     if not serving.is_local:
         said = (
             f"warning: --host {serving.host}: every machine of the network can reach this page; its address is its key"
@@ -159,10 +168,16 @@ def _announce(address: str, root: Path, serving: Any, *, opens: bool) -> None:
             )
             print(said, file=sys.stderr, flush=True)
     print(f"{root}: open this page in a browser; Ctrl-C ends it\n  {address}", flush=True)
-    if opens:
-        import webbrowser
 
-        webbrowser.open(address)
+
+def _open_browser(address: str, folder: Path) -> None:
+    """Open the page by a file that leads there: what a program is called with, here the browser, all users can see."""
+    import webbrowser
+
+    path = folder / "open.html"  # the folder is the user's alone
+    path.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={address}">', encoding="utf-8")
+    if not webbrowser.open(path.as_uri()):
+        print("warning: no browser could be opened here; open the address yourself", file=sys.stderr, flush=True)
 
 
 def _bring_labels(labels: Path | None, root: Path) -> None:

@@ -146,8 +146,8 @@ def _engine_replaced(event: events.EngineReplaced) -> list[Line]:
 
 
 def _frames_unreadable(event: events.FramesUnreadable) -> list[Line]:
-    count = counted(event.count, "frame")
-    return [Line(f"{event.place}: {count} could not be decoded, left out; frames read: {event.read}", True)]
+    read = f"{counted(event.read, 'frame')} {'was' if event.read == 1 else 'were'} read"
+    return [Line(f"{event.place}: skipped {counted(event.count, 'frame')} that could not be decoded; {read}", True)]
 
 
 _WORDS: dict[type, Callable[[Any], list[Line]]] = {

@@ -25,9 +25,9 @@ __all__ = [
     "Camera",
     "Csi",
     "Local",
+    "Numbered",
     "Pattern",
     "Place",
-    "Sequence",
     "default_camera",
     "hide_password",
     "matching",
@@ -39,6 +39,7 @@ __all__ = [
 _CAMERA = re.compile(r"(?:/dev/video)?(\d{1,6})")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/(/?)", re.IGNORECASE)  # two letters or more: `c:/` is a drive
 _NUMBER = re.compile(r"%(0?)(\d{0,2})[di]")
+_DIGITS = re.compile(r"[0-9]+")
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _MOST_NAMES = 10_000  # that braces of one pattern may expand to
 _NETWORK = ("rtsp", "rtp", "http", "https")
@@ -63,7 +64,7 @@ class Pattern:
 
 
 @dataclass(frozen=True)
-class Sequence:
+class Numbered:
     """Numbered files: `frames/%04d.jpg`."""
 
     text: str
@@ -107,7 +108,7 @@ class Address:
         return urlsplit(self.url).port
 
 
-Place: TypeAlias = Local | Pattern | Sequence | Camera | Csi | Address
+Place: TypeAlias = Local | Pattern | Numbered | Camera | Csi | Address
 
 
 def parse_place(place: str | Path | int | None) -> Place:
@@ -124,7 +125,7 @@ def parse_place(place: str | Path | int | None) -> Place:
     if found is not None:
         return found
     if scheme := _SCHEME.match(text):
-        return _address(text, scheme[1].lower(), text[scheme.end() :])
+        return _address(text, scheme[1].lower(), text[scheme.end() :], is_path=not scheme[2])
     if camera := _CAMERA.fullmatch(text):
         return Camera(int(camera[1]), text)
     expanded = str(Path(text).expanduser()) if text.startswith("~") else text
@@ -133,7 +134,7 @@ def parse_place(place: str | Path | int | None) -> Place:
     if glob.has_magic(expanded) or _BRACES.search(expanded):
         return Pattern(expanded)
     if _NUMBER.search(Path(expanded).name):
-        return Sequence(expanded)
+        return Numbered(expanded)
     raise PathError(
         f"{text}: no such file or folder; give a picture, a folder, a pattern, a video or a camera (/dev/video0)"
     )
@@ -170,12 +171,9 @@ def hide_password(url: str) -> str:
     return f"{scheme}{found}{shown}{_SECRETS.sub(lambda secret: secret[1] + _HIDDEN, rest[end:])}"
 
 
-def natural(path: Path) -> tuple[object, ...]:
+def natural(path: Path) -> tuple[tuple[str, ...], str]:
     """Sorts paths as people count: `2.jpg` before `10.jpg`."""
-    return tuple(
-        tuple((int(run), "") if run.isdecimal() else (-1, run) for run in re.split(r"(\d+)", part) if run)
-        for part in path.parts
-    ), str(path)
+    return tuple(_DIGITS.sub(_sized, part) for part in path.parts), str(path)
 
 
 def matching(pattern: Pattern) -> list[Path]:
@@ -184,7 +182,7 @@ def matching(pattern: Pattern) -> list[Path]:
     return sorted((path for name in names if is_file(path := Path(name))), key=natural)
 
 
-def numbered(sequence: Sequence) -> list[Path]:
+def numbered(sequence: Numbered) -> list[Path]:
     """The files of a sequence, by number, from the lowest there is; numbers that are missing are passed over."""
     path = Path(sequence.text)
     place = _NUMBER.search(path.name)
@@ -201,6 +199,12 @@ def numbered(sequence: Sequence) -> list[Path]:
     return [found[number] for number in sorted(found)]
 
 
+def _sized(digits: re.Match[str]) -> str:
+    """A number behind the number of its digits, so that text sorts it: 9 is 0019, 10 is 00210."""
+    number = digits[0].lstrip("0")
+    return f"{len(number):03d}{number}"
+
+
 def _on_disk(path: Path) -> Local | Camera | None:
     if not exists(path):
         return None
@@ -212,12 +216,12 @@ def _on_disk(path: Path) -> Local | Camera | None:
     return Camera(int(camera[1]), str(path))
 
 
-def _address(text: str, scheme: str, rest: str) -> Place:
-    """The place behind `scheme://`."""
+def _address(text: str, scheme: str, rest: str, *, is_path: bool) -> Place:
+    """The place behind `scheme://`. is_path: it was a Path, which keeps one slash of two or three."""
     if scheme == "file":
-        return _file(rest)
+        return _file(f"/{rest}" if is_path else rest)
     if scheme in ("csi", "v4l2"):
-        found = _CAMERA.fullmatch(rest or "0")
+        found = _CAMERA.fullmatch(f"/{rest}" if rest.startswith("dev/") else rest or "0")
         if found is None:
             raise UsageError(f"{text}: {scheme}:// needs the number of a camera, as in {scheme}://0")
         return Csi(int(found[1])) if scheme == "csi" else Camera(int(found[1]), f"/dev/video{found[1]}")
@@ -227,7 +231,7 @@ def _address(text: str, scheme: str, rest: str) -> Place:
             f"{hide_password(text)}: {scheme}:// is not read here; {', '.join(f'{one}://' for one in known)} are"
             f"{nearest(scheme, known)}"
         )
-    url = f"{scheme}://{rest}"  # a Path keeps one slash of two
+    url = f"{scheme}://{rest}"
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

@@ -3,7 +3,7 @@
 PyAV reads files and streams where it is installed (extra `video`), OpenCV where it is not; both bring ffmpeg. A file
 on the disk may not lead to other files or to the network: ffmpeg is given the protocol `file` alone, and containers
 that hold pictures themselves, so that playlists (HLS, DASH, ffconcat, SDP) are refused whatever their names are. What
-comes from the network may not lead to files.
+comes from the network may not lead to files; a playlist behind http (HLS) leads to other http addresses alone.
 """
 
 from __future__ import annotations
@@ -131,6 +131,8 @@ def link_to_address(address: Address, *, codec: str | None, latency_ms: int, is_
     """A stream. `latency_ms`: how long packets are waited for. Raises UsageError for an `rtp://` without its codec."""
     options = {"protocol_whitelist": _PROTOCOLS[address.scheme]}
     url = address.url
+    if address.scheme in ("http", "https"):
+        options["format_whitelist"] = f"{_CONTAINERS},mpjpeg,hls,aac"
     if address.scheme in ("rtsp", "rtp"):
         options["max_delay"] = str(1000 * latency_ms)  # microseconds
     if address.scheme == "rtsp":

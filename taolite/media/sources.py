@@ -20,8 +20,18 @@ from taolite.media import passes
 from taolite.media.flips import Flip
 from taolite.media.frames import Frame, InputOptions
 from taolite.media.live import Live
-from taolite.media.places import Address, Camera, Csi, Local, Pattern, matching, natural, numbered, parse_place
-from taolite.media.places import Sequence as Numbered
+from taolite.media.places import (
+    Address,
+    Camera,
+    Csi,
+    Local,
+    Numbered,
+    Pattern,
+    matching,
+    natural,
+    numbered,
+    parse_place,
+)
 from taolite.media.readers import Broken, Link, Reader, link_to_address, link_to_file
 from taolite.media.web import WebPicture, ask, unreachable
 from taolite.pictures import EXTENSIONS

@@ -19,6 +19,7 @@ __all__ = ["AvReader"]
 
 _NO_RATE = 25.0  # frames a second of a raw video that names none, as ffmpeg has it
 _UNTIMED = ("mpjpeg", "mjpeg")  # Motion JPEG over http has no times: ffmpeg makes up 25 frames a second
+_AS_STORED = [1, 0, 0, 0, 1, 0, 0, 0, 1]
 _MOST_FAILURES = 1000  # errors of a damaged file one after the other, before its rest is given up
 
 
@@ -33,21 +34,17 @@ class AvReader:
         self._thinning = Thinning(rate)
         self._anchor: tuple[int, float] | None = None  # a stream's time in its own units, and on the monotonic clock
         self._last_s = time.monotonic()
+        self._matrix: tuple[int, int, int, int] | None = None  # how frames are turned; known with the first
         self.unreadable = 0
-        timeout = (readers.STALL_S, readers.STALL_S) if "://" in link.url or link.is_live else None
+        self._container = _opened(link)
         try:
-            self._container = av.open(link.url, options=dict(link.options), timeout=timeout)
-        except FFmpegError as error:
-            raise Broken(_reason(error)) from None  # its text has the address
-        if not self._container.streams.video:
-            self.close()
-            raise Broken("there is no video in it")
-        self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "SLICE" if link.is_live else "AUTO"  # threads of whole frames give them later
-        self.fps = plausible_rate(float(self._stream.average_rate or self._stream.guessed_rate or 0))
-        self.total = self._estimate()
-        context = self._stream.codec_context
-        try:
+            self._stream = self._container.streams.best("video")  # not the cover picture of a song
+            if self._stream is None:
+                raise Broken("there is no video in it")
+            self._stream.thread_type = "SLICE" if link.is_live else "AUTO"  # threads of whole frames hold them back
+            self.fps = plausible_rate(float(self._stream.average_rate or self._stream.guessed_rate or 0))
+            self.total = self._estimate()
+            context = self._stream.codec_context
             check_size(link.shown, context.height, context.width, is_live=link.is_live)
         except BaseException:
             self.close()
@@ -65,25 +62,29 @@ class AvReader:
         self._container.close()
 
     def _frames(self) -> Iterator[Any]:
-        packets, failures = self._container.demux(self._stream), 0
-        while True:
+        failures = 0
+        for packet in self._packets():
             try:
-                packet = next(packets, None)
-                if packet is None:
-                    return
                 decoded = packet.decode()
-            except InvalidDataError:
-                failures += 1
+            except EOFError:
+                return
+            except FFmpegError:  # decoders of damaged frames raise several kinds
                 self.unreadable += 1
+                failures += 1
                 if failures > _MOST_FAILURES:
                     return
                 continue
-            except EOFError:
-                return
-            except FFmpegError as error:
-                raise Broken(_reason(error)) from None
             failures = 0 if decoded else failures
             yield from decoded
+
+    def _packets(self) -> Iterator[Any]:
+        """Compressed frames, up to the end. Data that belongs to no frame ends a file; it was damaged or cut."""
+        try:
+            yield from self._container.demux(self._stream)
+        except (EOFError, InvalidDataError):
+            return
+        except FFmpegError as error:
+            raise Broken(_reason(error)) from None
 
     def _time(self, frame: Any, number: int) -> float:
         if self._link.is_live:
@@ -110,12 +111,12 @@ class AvReader:
 
     def _pixels(self, frame: Any) -> NDArray[np.uint8]:
         check_size(self._link.shown, frame.height, frame.width)
+        if self._matrix is None:  # of the whole video; asking each frame for it leaves frames to the garbage collector
+            turned = frame.side_data.get("DISPLAYMATRIX")
+            values = _AS_STORED if turned is None else np.frombuffer(bytes(turned), "<i4").tolist()
+            self._matrix = (values[0], values[1], values[3], values[4])
         image_hwc: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
-        turned = frame.side_data.get("DISPLAYMATRIX")
-        if turned is None:
-            return image_hwc
-        values = np.frombuffer(bytes(turned), "<i4")
-        return upright(image_hwc, (int(values[0]), int(values[1]), int(values[3]), int(values[4])))
+        return upright(image_hwc, self._matrix)
 
     def _estimate(self) -> int | None:
         if self._link.is_live:
@@ -123,8 +124,16 @@ class AvReader:
         if self._stream.frames:
             return int(self._stream.frames)
         if self._container.duration and self.fps:
-            return round(self._container.duration / av.time_base * self.fps)
+            return round(float(self._container.duration) / av.time_base * self.fps)
         return None
+
+
+def _opened(link: Link) -> Any:
+    timeout = (readers.STALL_S, readers.STALL_S) if "://" in link.url or link.is_live else None
+    try:
+        return av.open(link.url, options=dict(link.options), timeout=timeout)
+    except FFmpegError as error:
+        raise Broken(_reason(error)) from None  # its text has the address
 
 
 def _reason(error: FFmpegError) -> str:

@@ -20,6 +20,7 @@ LOOPBACK = "127.0.0.1"
 PORT = 8420
 """The first port that is tried where none is asked for."""
 
+_LAST_PORT = 65535
 _GRACE_S = 2  # seconds that requests have to end after Ctrl-C
 
 
@@ -61,6 +62,8 @@ def serve(app: ASGIApp, serving: Serving, *, announce: Callable[[str], None]) ->
             raise UsageError(f"{path}: no such file")
     if (serving.certificate is None) != (serving.key is None):
         raise UsageError("https needs a certificate and its key; give both files, or none")
+    if serving.port is not None and serving.port > _LAST_PORT:
+        raise UsageError(f"--port {serving.port}: ports end at {_LAST_PORT}; --port 0 takes a free one")
     listening = _listen(serving.host, serving.port)
     port, token = listening.getsockname()[1], new_token()
     config = uvicorn.Config(

@@ -167,11 +167,11 @@ SAID: list[tuple[Event, list[Line]]] = [
     (events.SourceBack("/dev/video0", 3.25), [Line("/dev/video0: reconnected after 3.2 s")]),
     (
         events.FramesUnreadable("clip.mp4", 1, 99),
-        [Line("clip.mp4: 1 frame could not be decoded, left out; frames read: 99", True)],
+        [Line("clip.mp4: skipped 1 frame that could not be decoded; 99 frames were read", True)],
     ),
     (
         events.FramesUnreadable("clip.mp4", 3, 97),
-        [Line("clip.mp4: 3 frames could not be decoded, left out; frames read: 97", True)],
+        [Line("clip.mp4: skipped 3 frames that could not be decoded; 97 frames were read", True)],
     ),
 ]
 SHOWN_OTHERWISE = {

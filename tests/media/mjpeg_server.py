@@ -39,7 +39,7 @@ class Camera(BaseHTTPRequestHandler):
         wanted = "Basic " + base64.b64encode(f"me:{options.password}".encode()).decode()
         if options.password and self.headers.get("Authorization") != wanted:
             return self.answer(401, "text/plain", b"no", {"WWW-Authenticate": 'Basic realm="cam"'})
-        if self.path == "/video":
+        if self.path.startswith("/video"):
             return self.video()
         if self.path.startswith("/shot.jpg"):
             return self.answer(200, "image/jpeg", picture(20))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from taolite.errors import DataError, PathError
-from taolite.media import VideoFile, open_source
+from taolite.media import InputOptions, VideoFile, open_source
 
 
 def save(path, value=100, size=(20, 10)):
@@ -31,6 +31,54 @@ def test_a_folder_is_read_by_name_and_not_below(tmp_path):
     assert frames[0].image_hwc.shape == (10, 20, 3)
     assert frames[0].path == tmp_path / "a.png"
     assert [frame.name for frame in source] == ["a.png", "b.PNG"]  # and again
+
+
+def test_a_folder_is_in_natural_order_and_so_is_a_pattern(tmp_path):
+    for name in ("10.png", "9.png", "a2.png", "a10.png", "100.png"):
+        save(tmp_path / name)
+
+    wanted = ["9.png", "10.png", "100.png", "a2.png", "a10.png"]
+    assert [path.name for path in open_source(tmp_path).paths] == wanted
+    assert [path.name for path in open_source(f"{tmp_path}/{{a*,[0-9]*}}.png").paths] == wanted
+
+
+def test_numbered_pictures_are_a_source(tmp_path):
+    for name in ("f_0002.png", "f_0010.png", "f_0001.png", "f_0003.txt"):
+        save(tmp_path / name) if name.endswith("png") else (tmp_path / name).write_text("not a picture")
+
+    source = open_source(f"{tmp_path}/f_%04d.png")
+
+    assert (source.kind, source.total) == ("pictures", 3)
+    assert [frame.name for frame in source] == ["f_0001.png", "f_0002.png", "f_0010.png"]
+
+
+def test_pictures_are_flipped_looped_and_keep_their_size(tmp_path):
+    path = save(tmp_path / "a.png")
+
+    source = open_source(path, options=InputOptions(flip="clockwise", size_hw=(3, 3), rate=1.0, loop=2))
+    frames = list(source)
+
+    assert source.total == 3
+    assert [(frame.name, frame.number, frame.path, frame.time_s) for frame in frames] == [
+        ("a.png", number, path, None) for number in range(3)
+    ]
+    assert {frame.image_hwc.shape for frame in frames} == {(20, 10, 3)}
+
+
+def test_a_loop_without_an_end_ends_where_no_picture_can_be_read(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    said = []
+
+    assert list(open_source(tmp_path, options=InputOptions(loop=-1), on_unreadable=said.append)) == []
+    assert said == [
+        f"{tmp_path}/a.png: not a readable image (the file is empty); replace the file or remove it; it is left out"
+    ]
+
+
+def test_a_file_address_is_a_source(tmp_path):
+    path = save(tmp_path / "a b.png")
+
+    assert open_source(f"file://{path}".replace(" ", "%20")).paths == (path,)
 
 
 def test_one_picture_and_a_pattern_are_sources(tmp_path):

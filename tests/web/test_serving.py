@@ -87,6 +87,11 @@ def test_a_port_in_use_is_said_and_the_usual_one_makes_way():
     assert str(caught.value) == f"--port {port}: another program uses this port; --port 0 takes a free one"
 
 
+def test_a_port_that_cannot_be_is_said():
+    with pytest.raises(UsageError, match=r"^--port 70000: ports end at 65535; --port 0 takes a free one$"):
+        serve(lambda *_: None, Serving(port=70000), announce=print)
+
+
 def test_a_host_that_is_not_here_is_said():
     with pytest.raises(UsageError) as caught:
         serve(lambda *_: None, Serving("192.0.2.7", 0), announce=print)

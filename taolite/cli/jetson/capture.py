@@ -14,7 +14,6 @@ from taolite.cli.parsing import TaoParser, whole, without_effect
 __all__ = ["add_flags", "run"]
 
 DATASET = Path("camera-capture")
-_CAMERA = "csi://0"
 _UNUSED = (
     "--input-decoder", "--input-loop", "--loop", "--input-save", "--input-latency", "--num-buffers", "--stun-server",
     "--log-level", "--log-file",
@@ -24,8 +23,8 @@ _UNUSED = (
 def add_flags(parser: TaoParser) -> None:
     """Add the flags of camera-capture, and ours."""
     add = parser.add_argument
-    text = f"camera, stream, video or folder (default: {_CAMERA})"
-    add("input", nargs="?", default=_CAMERA, metavar="IN", help=text)
+    text = "camera, stream, video or folder (default: the first camera of this machine)"
+    add("input", nargs="?", default="", metavar="IN", help=text)
     capturing.add_input(add, jetson=True)
     text = f"folder of the data set; made where it does not exist (default: {DATASET})"
     whole(add("--dataset", type=Path, default=DATASET, metavar="DIR", help=text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import webbrowser
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,29 @@ def test_the_flags_reach_the_page(tmp_path: Path, shown):
     assert (call["serving"].host, call["serving"].port) == ("0.0.0.0", 9000)
 
 
+def test_the_browser_is_opened_without_the_token_on_its_command_line(tmp_path: Path, monkeypatch):
+    opened: list[tuple[str, str, int]] = []
+
+    def serve(app, serving, *, announce) -> None:
+        announce("http://127.0.0.1:8420/?token=secret")
+
+    def look(address: str) -> bool:
+        path = Path(address.removeprefix("file://"))
+        opened.append((address, path.read_text(), path.parent.stat().st_mode & 0o777))
+        return True
+
+    monkeypatch.setattr(web, "serve", serve)
+    monkeypatch.setattr(webbrowser, "open", look)
+
+    assert main(["capture", str(tmp_path), "--open"]) == 0
+
+    ((address, text, mode),) = opened
+    assert "secret" not in address
+    assert 'url=http://127.0.0.1:8420/?token=secret"' in text
+    assert mode == 0o700
+    assert not Path(address.removeprefix("file://")).exists()
+
+
 @pytest.mark.parametrize(
     ("made", "kind"),
     [("train/cat/a.jpg", "folders"), ("JPEGImages/a.jpg", "voc"), ("train/a.json", "labelme"), ("a.txt", "folders")],
@@ -63,7 +87,11 @@ def test_camera_capture_takes_the_tutorial_s_words_and_our_flags(tmp_path: Path,
     assert main(["jetson", "camera-capture", "--input-flip=rotate-180", "--dataset=d", "v4l2:///dev/video0"]) == 0
     assert main(["jetson", "camera-capture"]) == 0
 
-    assert [call["camera"].place for call in shown] == ["csi://0", "v4l2:///dev/video0", "csi://0"]
+    assert [call["camera"].place for call in shown] == [
+        "csi://0",
+        "v4l2:///dev/video0",
+        "the first camera of this machine",
+    ]
     assert [str(call["desk"].root) for call in shown] == ["camera-capture", "d", "camera-capture"]
 
 
