@@ -6,6 +6,7 @@ and lines, and outlines, marks and attributes of boxes that were not moved.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -109,11 +110,19 @@ class BoxSet(ABC):
             self._write(shot, sample, to, merge)
         return path
 
-    def change(self, picture: Path, drawn: Sequence[Drawn], *, to: str, merge: bool) -> None:
+    def change(
+        self, picture: Path, drawn: Sequence[Drawn], *, to: str, merge: bool, revision: str | None = None
+    ) -> None:
         """Save the boxes of a picture that is there, and put it into set `to`; "" leaves its set as it is.
 
-        Raises as `read` and `add` do.
+        revision: of the label file that the boxes were made from. Raises as `read` and `add` do, and UsageError where
+        the file has another revision.
         """
+        if revision is not None and revision != self.revision(picture):
+            raise UsageError(
+                f"{self.labels_of(picture)}: another program or page has changed these labels; discard your boxes (Esc) to "
+                "see them"
+            )
         before = self.read(picture)
         if to == self.set_of(picture) and not merge:
             to = ""  # its lists stay as they are
@@ -142,6 +151,11 @@ class BoxSet(ABC):
     def shown(sample: Sample) -> list[tuple[int, Label]]:
         """The labels that have an area, each with its number among all labels."""
         return [(number, label) for number, label in enumerate(sample.labels) if not _is_hidden(label)]
+
+    def revision(self, picture: Path) -> str:
+        """A text that changes with the picture's label file; "" where there is none."""
+        path = self.labels_of(picture)
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
     def is_labelled(self, picture: Path) -> bool:
         """Whether a picture has a label file."""

@@ -8,9 +8,9 @@
                             camera where there is none
     POST /api/frames        ?quality=          freeze a picture, in the same way; answers its name, and a model's boxes
     GET  /api/frames/NAME   the frozen picture
-    POST /api/labels        {frame | picture, set, merge, boxes}       save boxes
+    POST /api/labels        {frame | picture, revision, set, merge, boxes}     save boxes
     GET  /api/pictures      the pictures of the data set
-    GET  /api/labels        ?picture=          a picture's size, set and boxes
+    GET  /api/labels        ?picture=          a picture's size, set, boxes, and the revision of its labels
     GET  /api/picture       ?picture=          the picture, upright, as a browser can show it
     POST /api/proposals     {picture}          the boxes that the model finds in it
     POST /api/undo          take back the newest shot
@@ -77,6 +77,7 @@ class _Labels(BaseModel):
     picture: str | None = None
     to: str = Field(default="", alias="set")
     merge: bool = False
+    revision: str | None = None
     boxes: tuple[_Box, ...]
 
 
@@ -211,7 +212,7 @@ class _Pages:
 
         def work() -> None:
             if asked.picture is not None:
-                self._desk.change(asked.picture, drawn, to=asked.to, merge=asked.merge)
+                self._desk.change(asked.picture, drawn, to=asked.to, merge=asked.merge, revision=asked.revision)
             else:
                 self._desk.save(asked.frame or "", drawn, to=asked.to, merge=asked.merge)
 

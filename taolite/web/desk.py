@@ -116,10 +116,13 @@ class Desk:
         with self._writing:
             self._boxes.add(frozen.jpeg, frozen.size_hw, drawn, to=to, merge=merge)
 
-    def change(self, picture: str, drawn: Sequence[Drawn], *, to: str, merge: bool) -> None:
-        """Save the boxes of a picture that is there. Raises UsageError, DataError, StorageError, PathError."""
+    def change(
+        self, picture: str, drawn: Sequence[Drawn], *, to: str, merge: bool, revision: str | None = None
+    ) -> None:
+        """Save the boxes of a picture that is there; revision: that of `labels`. Raises UsageError, DataError,
+        StorageError, PathError."""
         with self._writing:
-            self._boxes.change(self.find(picture), drawn, to=to, merge=merge)
+            self._boxes.change(self.find(picture), drawn, to=to, merge=merge, revision=revision)
 
     def undo(self) -> str:
         """Take back the newest shot; its name. Raises UsageError, StorageError, PathError."""
@@ -134,6 +137,7 @@ class Desk:
     def labels(self, picture: str) -> dict[str, Any]:
         """A picture's size, set and boxes. Raises UsageError, DataError."""
         path = self.find(picture)
+        revision = self._boxes.revision(path)
         sample = self._boxes.read(path)
         shown = BoxSet.shown(sample)
         return {
@@ -142,6 +146,7 @@ class Desk:
             "height": sample.size_hw[0],
             "set": self._boxes.set_of(path),
             "labelled": self._boxes.is_labelled(path),
+            "revision": revision,
             "boxes": [{"name": label.name, "box": label.box, "was": place} for place, label in shown],
         }
 

@@ -466,6 +466,20 @@ def test_a_turned_photo_is_shown_as_its_boxes_count_it(tmp_path: Path, open_page
     assert (shown.size, shown.getexif().get(0x0112)) == ((20, 40), None)
 
 
+def test_labels_that_another_program_changed_meanwhile_are_not_replaced(tmp_path: Path, open_page, jpeg):
+    path = labelled(tmp_path, jpeg(), shape("a", [[0, 0], [9, 9]]))
+    page = open_page(tmp_path, "labelme", flat=True)
+    revision = page.get("/api/labels", picture="photo.jpg").json()["revision"]
+    labelled(tmp_path, jpeg(), shape("a", [[0, 0], [99, 99]]))
+    theirs = path.read_text()
+
+    answer = page.save([("a", (0, 0, 50, 50), 0)], picture="photo.jpg", to="", revision=revision)
+
+    said = f"{path}: another program or page has changed these labels; discard your boxes (Esc) to see them"
+    assert answer.json() == {"error": said}
+    assert path.read_text() == theirs
+
+
 def test_the_set_of_a_labelme_picture_is_its_folder(tmp_path: Path, open_page, jpeg):
     page = open_page(labels(tmp_path, "a"), "labelme")
     page.save([("a", (0, 0, 20, 20))], frame=page.freeze(jpeg()))

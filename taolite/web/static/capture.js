@@ -132,12 +132,20 @@ async function save() {
     return true;
   }
   if (!page.opened) return false;
-  const done = await act(() => post("/api/labels", { json: { picture: page.opened.name, set: page.set, merge: byId("merge").checked && page.data.kind === "voc", boxes: drawn() } }));
+  const done = await act(() => post("/api/labels", { json: { picture: page.opened.name, revision: page.opened.revision, set: page.set, merge: byId("merge").checked && page.data.kind === "voc", boxes: drawn() } }));
   if (done) {
     await open(page.place, false);
     say(editor.boxes.length ? "Saved." : "Saved without boxes: a background picture.");
   }
   return done;
+}
+
+function discard() {
+  if (page.opened && isDirty()) open(page.place, false);
+  else if (page.frozen) {
+    unfreeze();
+    showEditing();
+  }
 }
 
 async function saveAndGoOn() {
@@ -295,7 +303,7 @@ function pressed(event) {
     v: () => chooseSet("val"),
     e: () => chooseSet("test"),
     Delete: () => isEditing() && editor.chosen !== null && editor.remove(editor.chosen),
-    Escape: () => editor.cancel() || (editor.chosen !== null && isEditing() ? editor.choose(null) : page.frozen && (unfreeze(), showEditing())),
+    Escape: () => editor.cancel() || (editor.chosen !== null && isEditing() ? editor.choose(null) : discard()),
     ArrowLeft: () => page.mode === "pictures" && step(-1),
     ArrowRight: () => page.mode === "pictures" && step(1),
   };
@@ -314,7 +322,7 @@ function wire() {
   document.addEventListener("keydown", pressed);
   document.addEventListener("keyup", (event) => { if (event.key === " " && event.target.matches("button, summary")) event.preventDefault(); });
   byId("take").onclick = main;
-  byId("discard").onclick = () => { unfreeze(); showEditing(); };
+  byId("discard").onclick = discard;
   byId("undo").onclick = undo;
   byId("again").onclick = () => openCamera();
   byId("devices").onchange = (event) => openCamera(event.target.value);

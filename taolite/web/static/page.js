@@ -66,7 +66,7 @@ export function showEditing() {
   showClasses(page.data, { set: page.set, name: page.name, choose: (one) => page.chooseClass(one) });
   byId("found-section").hidden = !isEditing();
   byId("boxes").toggleAttribute("hidden", !isEditing());
-  byId("frozen-row").hidden = page.frozen === null;
+  byId("discard-row").hidden = !page.frozen && !isDirty();
   if (isEditing()) showBoxes(editor, names());
   const take = byId("take");
   const [text, key] = page.frozen ? ["Save", "S"] : page.opened || page.mode === "pictures" ? ["Save", "S"] : drawsBoxes() ? ["Freeze the picture", "Space"] : ["Take a picture", "Space"];
@@ -94,6 +94,7 @@ function keys() {
   else if (page.mode === "camera") rows.push([["Space"], page.frozen ? "save and go on" : "freeze the picture"]);
   if (isEditing()) rows.push([["S"], "save"], [["Del"], "delete the chosen box"], [["Shift"], "draw inside another box"]);
   if (page.frozen) rows.push([["Esc"], "discard the frozen picture"]);
+  if (page.opened) rows.push([["Esc"], "discard the changes"]);
   if (page.mode === "pictures") rows.push([["←", "→"], "save; previous, next picture"]);
   rows.push([["1 ... 9"], "choose the class"]);
   if (canChooseSet()) rows.push([["T", "V", "E"], "train, val, test"]);
