@@ -119,10 +119,8 @@ class BoxSet(ABC):
         the file has another revision.
         """
         if revision is not None and revision != self.revision(picture):
-            raise UsageError(
-                f"{self.labels_of(picture)}: another program or page has changed these labels; discard your boxes (Esc) to "
-                "see them"
-            )
+            said = "another program or page has changed these labels; discard your boxes (Esc) to see them"
+            raise UsageError(f"{self.labels_of(picture)}: {said}")
         before = self.read(picture)
         if to == self.set_of(picture) and not merge:
             to = ""  # its lists stay as they are

@@ -24,14 +24,18 @@ from taolite.wording import counted
 __all__ = ["LiveCamera", "Shown", "encode_jpeg"]
 
 _PICTURES_PER_S = 1.0  # of a folder of pictures
+_FIRST_S = 10.0  # to wait for the first frame
+_OLD_S = 3.0  # age of a frame that is not shown as present any more
 _VIDEO_RATE = 25.0  # frames a second, where a video does not say
 
 
 class Shown(NamedTuple):
-    """The newest frame: its number from 1, and (H, W, 3) uint8 RGB. The array is not changed by anybody."""
+    """The newest frame: its number from 1; (H, W, 3) uint8 RGB, which nobody changes; and when it came, as
+    `time.monotonic` counts."""
 
     number: int
     image_hwc: NDArray[np.uint8]
+    came_s: float
 
 
 class LiveCamera:
@@ -67,21 +71,26 @@ class LiveCamera:
         if self._source is not None:
             self._source.stop()
 
-    def wait(self, *, after: int = 0, timeout_s: float = 10.0) -> Shown:
-        """A frame newer than number `after`; the newest one where none comes within `timeout_s`.
+    def wait(self, *, after: int = 0) -> Shown:
+        """A frame newer than number `after`; the newest one where none comes in time.
 
-        Raises DataError where the source failed or has ended, or shows no frame in that time.
+        Raises DataError where the source failed or has ended, where no first frame comes, and where the newest frame of
+        a camera or stream is old: nobody should take a picture of what is no longer there.
         """
         if self._thread is None:
             self.start()
         with self._changed:
             self._changed.wait_for(
-                lambda: self._error or (self._newest is not None and self._newest.number > after), timeout_s
+                lambda: self._error or (self._newest is not None and self._newest.number > after),
+                _FIRST_S if self._newest is None else _OLD_S,
             )
             if self._error:
                 raise DataError(self._error)
             if self._newest is None:
-                raise DataError(f"{self.place}: no frame came within {timeout_s:g} seconds; see that it is switched on")
+                raise DataError(f"{self.place}: no frame came within {_FIRST_S:g} seconds; see that it is switched on")
+            age_s = time.monotonic() - self._newest.came_s
+            if age_s > _OLD_S and self._source is not None and self._source.is_live:
+                raise DataError(f"{self.place}: no frame for {age_s:.0f} seconds; it is tried again")
             return self._newest
 
     def _work(self, left: threading.Event) -> None:
@@ -90,7 +99,7 @@ class LiveCamera:
             self._source = self._open()
             for number, image_hwc in enumerate(_paced(self._source, left), start=1):
                 with self._changed:
-                    self._newest = Shown(number, image_hwc)
+                    self._newest = Shown(number, image_hwc, time.monotonic())
                     self._changed.notify_all()
             said = f"{self.place}: it has ended after {counted(number, 'frame')}"
         except TaoliteError as error:

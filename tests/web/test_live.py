@@ -18,6 +18,7 @@ from PIL import Image
 from taolite.errors import DataError, PathError
 from taolite.media.sinks import open_video
 from taolite.media.sources import open_source
+from taolite.web import live as live_module
 from taolite.web.live import LiveCamera
 
 
@@ -31,7 +32,7 @@ class Camera:
     kind, fps, is_live = "camera", 30.0, True
 
     def __init__(self) -> None:
-        self.plugged, self.opened = True, 0
+        self.plugged, self.opened, self.stalls = True, 0, False
 
     def stop(self) -> None:
         self.plugged = False
@@ -47,6 +48,8 @@ class Camera:
             if not self.plugged:
                 raise DataError("/dev/video9: the camera stopped")
             time.sleep(0.002)
+            while self.stalls:
+                time.sleep(0.002)
             yield Seen(np.full((12, 16, 3), value % 256, np.uint8))
 
 
@@ -86,6 +89,21 @@ def test_a_camera_that_stops_is_said_once_and_can_be_opened_again(camera: Camera
 
     assert live.wait().image_hwc.shape == (12, 16, 3)
     assert said == ["/dev/video9: the camera stopped", "/dev/video9: this camera cannot be opened"]
+    live.close()
+
+
+def test_no_picture_is_taken_of_an_old_frame(camera: Camera, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(live_module, "_OLD_S", 0.1)
+    live = LiveCamera("/dev/video9", camera.open)
+    live.wait()
+
+    camera.stalls = True
+    time.sleep(0.3)
+    with pytest.raises(DataError, match=r"^/dev/video9: no frame for 0 seconds; it is tried again$"):
+        live.wait()
+    camera.stalls = False
+
+    assert live.wait(after=live.wait(after=1).number).image_hwc.shape == (12, 16, 3)
     live.close()
 
 

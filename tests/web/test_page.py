@@ -261,7 +261,9 @@ def test_the_pictures_of_a_folder_are_labelled_one_after_the_other(tmp_path: Pat
     page.until(lambda: (tmp_path / "b.json").exists())
 
     found = {sample.image.name: sample.labels[0] for sample in formats.read(tmp_path, "labelme")}
+    page.until(lambda: page.find("where").text == "2 of 3: b.png" and page.find("boxes").is_displayed())
     page.drag(0.02, 0.1, 0.1, 0.18)
+    assert page.find("discard").is_displayed()
     page.press(Keys.ESCAPE, Keys.ESCAPE)  # nothing is chosen; the new box is discarded
     page.until(lambda: page.find("where").text == "2 of 3: b.png")
     assert not page.find("discard").is_displayed()

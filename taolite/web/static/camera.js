@@ -2,6 +2,7 @@
 
 import { Refused, getPicture, post } from "./api.js";
 
+const AGAIN_MS = 1500; // until the server is asked again for a frame
 const WANTED = { width: { ideal: 1280 }, height: { ideal: 720 } };
 
 /** The camera of this browser. */
@@ -94,9 +95,11 @@ function whyNot(error) {
 
 /** The camera of the server: frames are asked for one after the other and drawn on a canvas. */
 export class ServerCamera {
-  constructor(canvas, { lost, sized }) {
+  /** lost(text) is called again and again while no frame comes, back() when one does. */
+  constructor(canvas, { lost, back, sized }) {
     this.element = canvas;
     this.lost = lost;
+    this.back = back;
     this.sized = sized;
     this.turn = 0;
     this.size = { width: 0, height: 0 };
@@ -131,14 +134,18 @@ export class ServerCamera {
   }
 
   async run(turn, after) {
+    let works = true;
     while (turn === this.turn) {
       try {
         after = await this.frame(after, turn);
+        if (!works && turn === this.turn) this.back();
+        works = true;
+        await new Promise(requestAnimationFrame);
       } catch (error) {
+        works = false;
         if (turn === this.turn) this.lost(error.message);
-        return;
+        await new Promise((done) => setTimeout(done, AGAIN_MS));
       }
-      await new Promise(requestAnimationFrame);
     }
   }
 

@@ -47,9 +47,16 @@ async function showDevices() {
 }
 
 function makeCamera() {
+  const back = () => {
+    page.live = true;
+    byId("wait").hidden = true;
+    page.camera.element.hidden = page.frozen !== null;
+    fit();
+    showEditing();
+  };
   const lost = (text) => { if (page.frozen) say(text, true); else if (page.mode === "camera") waiting(text, true); page.live = false; };
   page.camera = page.data.camera
-    ? new ServerCamera(byId("live"), { lost, sized: fit })
+    ? new ServerCamera(byId("live"), { lost, back, sized: fit })
     : new BrowserCamera(byId("video"), { lost });
   byId("video").addEventListener("resize", fit);
 }
