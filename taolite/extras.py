@@ -27,6 +27,8 @@ EXTRA_OF = {
     "mlflow": "mlflow",
     "labelme": "annotate",
     "edgefirst": "track",
+    "starlette": "web",
+    "uvicorn": "web",
     "skimage": "demo",
     "av": "video",
 }

@@ -23,7 +23,7 @@ LEVELS = (
     {"nn", "data", "metrics", "pruning", "quant", "dist", "engines", "media", "sinks", "tracking"},
     {"tasks", "report"},
     {"stages"},
-    {"api"},
+    {"web", "api"},
     {"jetson"},
     {"cli", "jetson_modules"},
     {"__main__"},
@@ -42,6 +42,7 @@ TORCH_FREE = (
     *(f"taolite.tasks.{name}" for name in ("base", "found", "registry", "*.spec", "*.decode", "*.use")),
     *(f"taolite.stages.{name}" for name in ("agree", "trained", "inference", "inference.*")),
     *("taolite.api", "taolite.api.*", "taolite.jetson", "taolite.jetson.*"),
+    *("taolite.web", "taolite.web.*"),
 )
 
 
@@ -218,6 +219,8 @@ HEAVY = (
         ["detectnet", "--help"],
         ["ssd", "train", "--help"],
         ["show", "--help"],
+        ["capture", "--help"],
+        ["jetson", "camera-capture", "--help"],
         ["jetson", "train.py", "--help"],
     ],
 )

@@ -35,6 +35,11 @@ GROUPS = {
         "jetson-inference's programs: train.py, train_ssd.py, imagenet, detectnet ...",
     ),
     "run": ("taolite.cli.own.run", "a model over pictures, videos, cameras and streams: boxes, tracks, counts"),
+    "capture": ("taolite.cli.own.capture", "take and label pictures with a camera, on a page in your browser"),
+    "annotate": (
+        "taolite.cli.own.annotate",
+        "draw boxes on the pictures of a folder: labelme, or a page in your browser",
+    ),
     "dataset": ("taolite.cli.own.dataset", "labels and images: convert, check, stats, view, download"),
     "spec": ("taolite.cli.own.spec", "spec files: check, show, schema"),
     "show": ("taolite.cli.own.show", "what an artifact holds: kind, classes, size, lineage"),

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from taolite.cli import download, processes
-from taolite.cli.jetson import classification, classification_flags, looks, python, ssd, ssd_flags
+from taolite.cli.jetson import capture, classification, classification_flags, looks, python, ssd, ssd_flags
 from taolite.cli.parsing import JetsonParser, TaoParser, command_line, pixels_flag
 
 __all__ = ["configure", "parser_of", "takes"]
@@ -79,6 +79,7 @@ PROGRAMS = (
         ssd.run_example,
         "find objects in one picture",
     ),
+    Program(("camera-capture",), capture.add_flags, capture.run, "take and label pictures with a camera"),
     Program(
         ("open_images_downloader.py", "ssd/open_images_downloader.py"),
         download.add_flags,

@@ -1,0 +1,222 @@
+"""The capture page as `taolite capture`, `taolite annotate` and `taolite jetson camera-capture` start it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from taolite.cli.parsing import whole
+from taolite.cli.values import count, number
+from taolite.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from taolite.events import Listener
+    from taolite.media.sources import Source
+    from taolite.sample import Detection
+    from taolite.web.desk import Kind
+    from taolite.web.live import LiveCamera
+    from taolite.web.serving import Serving
+
+__all__ = ["add_input", "add_model", "add_server", "add_writing", "show_page"]
+
+_FLIPS = (
+    *("none", "counterclockwise", "rotate-180", "clockwise", "horizontal", "vertical"),
+    *("upper-right-diagonal", "upper-left-diagonal"),
+)
+_KINDS = {"folders": "class folders (classification)", "voc": "Pascal VOC with boxes", "labelme": "labelme with boxes"}
+
+
+def add_input(add: Callable[..., argparse.Action], *, jetson: bool = False) -> None:
+    """Add the flags of the server's camera; with `jetson` by their other names, too."""
+
+    def flag(name: str, *others: str, **options: Any) -> None:
+        whole(add(name, *(others if jetson else ()), dest=name[2:].replace("-", "_"), **options))
+
+    flag("--input-width", "--width", type=count(1), metavar="W", help="width asked of that camera; with --input-height")
+    flag("--input-height", "--height", type=count(1), metavar="H", help="height asked of that camera, in pixels")
+    flag(
+        "--input-rate", "--framerate", type=number(0, None), metavar="FPS", help="frames a second asked of that camera"
+    )
+    text = f"turn or mirror its frames: {', '.join(_FLIPS)}"
+    flag("--input-flip", "--flip-method", choices=_FLIPS, default="none", metavar="HOW", help=text)
+    flag("--input-codec", metavar="CODEC", help="of an rtp:// address: h264, h265, vp8, vp9, mjpeg")
+
+
+def add_writing(add: Callable[..., argparse.Action]) -> None:
+    """Add the flags for what is written."""
+    kinds = "; ".join(f"{name}: {text}" for name, text in _KINDS.items())
+    text = f"kind of data set (default: that of the folder, else folders). {kinds}"
+    whole(
+        add("--format", choices=tuple(_KINDS), metavar="KIND", help=text),
+        add("--set", dest="to", choices=("train", "val", "test"), default="train", help="first set (default: train)"),
+        add("--quality", type=int, default=95, metavar="1..100", help="JPEG quality of pictures (default: 95)"),
+        add("--merge-sets", action="store_true", help="VOC: each picture is in train, val, trainval and test"),
+    )
+
+
+def add_model(add: Callable[..., argparse.Action]) -> None:
+    """Add the flags of the model that proposes boxes."""
+    whole(
+        add("--model", type=Path, metavar="FILE", help="detector that proposes boxes: .tlt, .etlt, .onnx or engine"),
+        add("--threshold", type=float, default=0.3, help="propose boxes of at least this score (default: 0.3)"),
+    )
+    add("-k", "--key", metavar="KEY", help="key of a sealed model: KEY, @FILE, or the variable TAOLITE_KEY")
+
+
+def add_server(add: Callable[..., argparse.Action]) -> None:
+    """Add the flags of the server."""
+    text = "address to listen on (default: 127.0.0.1). Any other can be reached by other machines"
+    whole(
+        add("--port", type=count(0), help="port of the page; 0 for any free one (default: 8420, or any free one)"),
+        add("--host", default="127.0.0.1", help=text),
+        add("--ssl-cert", type=Path, metavar="FILE", help="certificate (PEM): the page is https, as phones need it"),
+        add("--ssl-key", type=Path, metavar="FILE", help="key of the certificate (PEM)"),
+        add("--open", action="store_true", help="open the page in a browser"),
+    )
+
+
+def show_page(
+    options: argparse.Namespace,
+    root: Path,
+    *,
+    kind: Kind | None = None,
+    flat: bool = False,
+    place: str | None = None,
+) -> int:
+    """Serve the page until Ctrl-C. `place`: the server's camera, "" for its first one; None for the browser's.
+
+    Raises UsageError, PathError, DataError; of a model what `open_model` raises.
+    """
+    from taolite.cli.progress import Terminal
+    from taolite.web.capture import capture_app
+    from taolite.web.desk import Desk, kind_of
+    from taolite.web.serving import Serving, serve
+
+    if not 1 <= options.quality <= 100:
+        raise UsageError(f"--quality {options.quality}: needs to be 1 to 100")
+    serving = Serving(options.host, options.port, options.ssl_cert, options.ssl_key)
+    with Terminal() as listener:
+        classes, propose = _model(options, listener)
+        _bring_labels(options.labels, root)
+        desk = Desk(
+            root,
+            kind or options.format or kind_of(root) or ("voc" if propose is not None else "folders"),
+            flat=flat,
+            classes=classes,
+            propose=propose,
+            listener=listener,
+        )
+        camera = None if place is None else _camera(place, options, listener)
+        writing = {"quality": options.quality, "merge": options.merge_sets, "to": options.to}
+        app = capture_app(desk, camera=camera, listener=listener, **writing)
+
+        def announce(address: str) -> None:
+            _say_address(address, root, serving)
+            if options.open:
+                _open_browser(address, Path(folder))
+
+        try:
+            with TemporaryDirectory(prefix="taolite-") as folder:
+                serve(app, serving, announce=announce)
+        except KeyboardInterrupt:
+            print("stopped; everything that was saved is kept", file=sys.stderr)
+        finally:
+            if camera is not None:
+                camera.close()
+    return 0
+
+
+def _camera(place: str, options: argparse.Namespace, listener: Listener) -> LiveCamera:
+    """The server's camera, which is opened when the page first asks for it. Raises UsageError."""
+    from taolite.events import Notice
+    from taolite.media.sources import InputOptions, open_source
+    from taolite.web.live import LiveCamera
+
+    width, height = options.input_width, options.input_height
+    if (width is None) != (height is None):
+        raise UsageError("--input-width and --input-height belong together; give both, or none")
+    asked = InputOptions(
+        size_hw=None if width is None else (height, width),
+        rate=options.input_rate,
+        flip=options.input_flip,
+        codec=options.input_codec,
+    )
+
+    def left_out(text: str) -> None:
+        listener(Notice(text, "warning"))
+
+    def opened() -> Source:
+        return open_source(place, options=asked, on_unreadable=left_out, listener=listener)
+
+    return LiveCamera(place or "the first camera of this machine", opened, listener=listener)
+
+
+def _say_address(address: str, root: Path, serving: Serving) -> None:
+    if not serving.is_local:
+        said = (
+            f"warning: --host {serving.host}: every machine of the network can reach this page; its address is its key"
+        )
+        print(said, file=sys.stderr, flush=True)
+        if serving.certificate is None:
+            said = (
+                "warning: without --ssl-cert and --ssl-key the page is not encrypted, and other machines' browsers do "
+                "not give it their camera"
+            )
+            print(said, file=sys.stderr, flush=True)
+    print(f"{root}: open this page in a browser; Ctrl-C ends it\n  {address}", flush=True)
+
+
+def _open_browser(address: str, folder: Path) -> None:
+    """Open the page by a file that leads there: what a program is called with, here the browser, all users can see."""
+    import webbrowser
+
+    path = folder / "open.html"  # the folder is the user's alone
+    path.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={address}">', encoding="utf-8")
+    if not webbrowser.open(path.as_uri()):
+        print("warning: no browser could be opened here; open the address yourself", file=sys.stderr, flush=True)
+
+
+def _bring_labels(labels: Path | None, root: Path) -> None:
+    """Copy the class list `labels` into the data set, where trainers look for it.
+
+    Raises UsageError where the data set has another one, PathError, DataError, StorageError.
+    """
+    if labels is None:
+        return
+    from taolite.files import write_text
+    from taolite.formats.part import read_labels
+
+    own = root / "labels.txt"
+    if not labels.is_file():
+        raise UsageError(f"--labels {labels}: no such file; leave --labels out to make the list on the page")
+    names = read_labels(labels)[0]
+    if not own.is_file():
+        write_text(own, "".join(f"{name}\n" for name in names))
+    elif read_labels(own)[0] != names:
+        raise UsageError(
+            f"--labels {labels}: {own} lists other classes; change one of the files, or leave --labels out"
+        )
+
+
+def _model(options: argparse.Namespace, listener: Listener) -> tuple[tuple[str, ...], Any]:
+    """The classes of the model that proposes boxes, and the function that does; () and None without a model."""
+    if options.model is None:
+        return (), None
+    from taolite.artifacts.keys import find_key_if_given
+    from taolite.stages.inference.look import find_in
+    from taolite.stages.inference.models import open_model
+
+    model = open_model(options.model, key=find_key_if_given(options.key), listener=listener)
+    if model.use.name == "classification":
+        raise ModelError(f"{options.model}: a classifier gives no boxes; give a detector to propose them")
+    if model.decoding is None:
+        raise ModelError(f"{options.model}: this model does not say how its outputs are read; give its export")
+
+    def propose(image_hwc: Any) -> list[Detection]:
+        return [one for one in find_in(model, [image_hwc])[0] if one.score >= options.threshold]
+
+    return model.classes, propose

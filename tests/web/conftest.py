@@ -1,0 +1,78 @@
+"""A picture as a browser's camera sends it, and a data set behind the server's guard."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("starlette")
+pytest.importorskip("httpx")
+
+from starlette.testclient import TestClient
+
+from taolite.web.capture import capture_app
+from taolite.web.desk import Desk, Kind
+from taolite.web.guard import Guard
+
+TOKEN = "a-token-for-tests"
+
+
+def make_jpeg(seed: int = 0, *, size_hw: tuple[int, int] = (120, 160), quality: int = 95) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size_hw, 3)).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def jpeg() -> Callable[..., bytes]:
+    """jpeg(seed=0, size_hw=(120, 160), quality=95): a picture of noise."""
+    return make_jpeg
+
+
+class Page:
+    """What the page does, without a browser. `said`: the messages that the terminal gets."""
+
+    def __init__(self, client: TestClient, said: list[str]) -> None:
+        self.client, self.said = client, said
+
+    def get(self, path: str, **asked: str):
+        return self.client.get(path, params=asked)
+
+    def post(self, path: str, *, json=None, body: bytes = b"", **asked: str):
+        given = {"json": json} if json is not None else {"content": body}
+        return self.client.post(path, params=asked, headers={"X-Taolite": "1"}, **given)
+
+    def shot(self, body: bytes, *, to: str = "train", name: str = "cat"):
+        return self.post("/api/shots", body=body, **{"set": to, "class": name})
+
+    def freeze(self, body: bytes) -> str:
+        return self.post("/api/frames", body=body).json()["frame"]
+
+    def save(self, boxes, *, to: str = "train", merge: bool = False, **what: str):
+        rows = [{"name": name, "box": box, "was": was[0] if was else None} for name, box, *was in boxes]
+        return self.post("/api/labels", json={"set": to, "merge": merge, "boxes": rows, **what})
+
+
+@pytest.fixture
+def open_page() -> Iterator[Callable[..., Page]]:
+    """open_page(root, kind, **options of Desk and capture_app): the page of a user who has the token."""
+    clients = []
+
+    def make(root: Path, kind: Kind, *, camera=None, **options) -> Page:
+        said: list[str] = []
+        desk = Desk(root, kind, listener=lambda event: said.append(event.text), **options)
+        app = capture_app(desk, camera=camera, listener=lambda event: said.append(event.text))
+        client = TestClient(Guard(app, token=TOKEN, port=80), base_url="http://127.0.0.1")
+        assert client.get("/", params={"token": TOKEN}).status_code == 200
+        clients.append(client)
+        return Page(client, said)
+
+    yield make
+    for client in clients:
+        client.close()
