@@ -29,7 +29,8 @@ def page(package: Path = PACKAGE) -> str:
     rooms: dict[str, list[str]] = {}
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package).with_suffix("").parts
-        if parts[0].startswith("__") or parts[0] == "cli" or (parts[0] == "tasks" and "spec" in parts):
+        hidden = parts[0].startswith("__") or parts[0] in ("cli", "jetson_modules")
+        if hidden or (parts[0] == "tasks" and "spec" in parts):
             continue
         text = module(path, package)
         if text:
