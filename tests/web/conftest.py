@@ -5,19 +5,16 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("starlette")
-pytest.importorskip("httpx")
+if TYPE_CHECKING:
+    from starlette.testclient import TestClient
 
-from starlette.testclient import TestClient
-
-from taolite.web.capture import capture_app
-from taolite.web.desk import Desk, Kind
-from taolite.web.guard import Guard
+    from taolite.web.desk import Kind
 
 TOKEN = "a-token-for-tests"
 
@@ -62,6 +59,12 @@ class Page:
 @pytest.fixture
 def open_page() -> Iterator[Callable[..., Page]]:
     """open_page(root, kind, **options of Desk and capture_app): the page of a user who has the token."""
+    from starlette.testclient import TestClient
+
+    from taolite.web.capture import capture_app
+    from taolite.web.desk import Desk
+    from taolite.web.guard import Guard
+
     clients = []
 
     def make(root: Path, kind: Kind, *, camera=None, **options) -> Page:

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("starlette")
-
 from taolite.errors import PathError, UsageError
 from taolite.web.classes import ClassList, refuse_name
 

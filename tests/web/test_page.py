@@ -391,5 +391,10 @@ def test_the_page_fits_a_screen_and_a_phone(tmp_path: Path, start, driver, width
         area = page.find("take").rect
         assert area["y"] + area["height"] <= height
         assert page.find("video").is_displayed()
+        page.driver.find_element(By.CSS_SELECTOR, "#settings summary").click()
+        assert (
+            driver.execute_script("const e = document.querySelector('.scroll'); return e.scrollWidth - e.clientWidth")
+            == 0
+        )
     finally:
         driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("starlette")
-
 from taolite.errors import PathError, StorageError, UsageError
 from taolite.web.shots import Shots, free_stem, listed
 

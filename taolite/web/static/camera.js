@@ -85,7 +85,7 @@ function whyNot(error) {
     return "The browser does not allow this page to use the camera. Allow it with the camera icon beside the address, then try again.";
   }
   if (error.name === "NotFoundError" || error.name === "OverconstrainedError") {
-    return "No camera was found. Plug one in, then try again. Pictures that are there already can be labelled without one.";
+    return "No camera was found. Plug one in, then try again.";
   }
   if (error.name === "NotReadableError") {
     return "The camera is used by another program, or does not work. Close the other program, then try again.";
