@@ -56,7 +56,7 @@ def configure(parser: TaoParser) -> None:
     text = (
         "least score that is shown (default: detectors 0.5, or the model's best; classes 0.01, tags that of training)"
     )
-    add("--threshold", type=number(0, 1, least=True), metavar="P", help=text)
+    add("--threshold", type=number(0, None, least=True), metavar="P", help=text)
     add("--top", type=count(0), metavar="K", help="classes a picture, 0 for all (default: 1; tags: all)")
     add("--batch-size", type=count(1), default=1, metavar="N", help="frames in one batch, not of cameras (default: 1)")
     add("--max-frames", type=count(1), metavar="N", help="end after N frames (default: all)")
