@@ -206,7 +206,7 @@ def test_a_plain_onnx_needs_labels(place: Path, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out.splitlines()[0] == "both.png: dog 0.80 at 19,13,96,64"
     Path("labels.txt").write_text("cat\n")
     assert refused(capsys, "model.onnx", "photos/both.png", "--labels", "labels.txt") == (
-        "error: labels.txt has 1 label, and model.onnx has 2 classes; leave --labels out, the model knows its classes"
+        "error: labels.txt names cat; model.onnx finds red, green; leave --labels out, the model knows its classes"
     )
 
 
