@@ -85,7 +85,7 @@ class Pipeline:
 
 
 class _Queue(Generic[Item]):
-    """At most `count` items between two threads. A full queue makes the writer wait; with `drops` it loses the oldest."""
+    """At most `count` items between two threads. A full one makes the writer wait; with `drops` it loses the oldest."""
 
     def __init__(self, count: int, *, drops: bool = False) -> None:
         self._count, self._drops = count, drops
