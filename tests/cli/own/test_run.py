@@ -132,6 +132,21 @@ def test_csv_json_and_kitti_labels_are_files(place: Path, capsys: pytest.Capture
     assert Path("r/labels/none.txt").read_text() == ""
 
 
+def test_a_pipe_or_a_device_stays_what_it_is(place: Path, capsys: pytest.CaptureFixture[str]):
+    os.mkfifo("pipe")
+    reader = subprocess.Popen(["cat", "pipe"], stdout=subprocess.PIPE, text=True)
+
+    assert run("model.onnx", "photos", "--quiet", "--json", "pipe", "--csv", "/dev/null") == 0
+
+    assert len(reader.communicate(timeout=30)[0].splitlines()) == 2
+    assert Path("pipe").is_fifo()
+    assert not Path("/dev/null").is_file()
+    if Path("/dev/full").exists():
+        assert refused(capsys, "model.onnx", "photos", "--json", "/dev/full") == (
+            "error: /dev/full: the disk is full; nothing was replaced. Free some space and run it again"
+        )
+
+
 def test_a_bad_picture_is_named_and_the_rest_goes_on(place: Path, capsys: pytest.CaptureFixture[str]):
     Path("photos/bad.png").write_bytes(b"")
 
