@@ -75,7 +75,7 @@ def configure(parser: TaoParser) -> None:
 
     group = parser.add_argument_group("tracking")
     text = f"give objects numbers over the frames of a video (needs the extra track): {', '.join(_TRACKERS)}"
-    group.add_argument("--track", choices=_TRACKERS, metavar="NAME", help=text)
+    group.add_argument("--track", choices=_TRACKERS, metavar="[NAME]", help=text)
     text = "count the tracks that cross a line, in pixels or shares of the frame; repeatable; turns --track on"
     group.add_argument("--count-line", action="append", type=_line, default=[], metavar="x1,y1,x2,y2[:NAME]", help=text)
     streams.add_streams(parser)
