@@ -18,7 +18,8 @@ from taolite.media.sources import open_source
 from taolite.stages.inference import networks
 from taolite.stages.inference.models import open_model
 from taolite.stages.inference.networks import ARCHS, arch_of, find_network, is_name
-from taolite.stages.inference.ranks import Manner, ranked
+from taolite.stages.inference.ranks import Manner
+from taolite.stages.inference.watch import Viewing, watch
 
 
 @pytest.fixture
@@ -235,9 +236,10 @@ def test_resnet_18_says_of_every_picture_what_torch_said(resnet: Path, shared_da
     }
 
     with open_model(resnet, key=None) as model:
+        viewing = Viewing(manner=Manner(threshold=0.0, top=5))
         found = {
             seen.frame.name: [model.classes.index(one.name) for one in seen.found]
-            for seen in ranked(model, open_source(shared_data / "jetson_images"), manner=Manner(threshold=0.0, top=5))
+            for seen in watch(model, open_source(shared_data / "jetson_images"), viewing)
         }
 
     assert len(wanted) == 23
