@@ -219,6 +219,8 @@ HEAVY = (
         ["ssd", "train", "--help"],
         ["show", "--help"],
         ["jetson", "train.py", "--help"],
+        ["jetson", "detectnet", "--help"],
+        ["run", "--help"],
     ],
 )
 def test_help_answers_without_loading_anything_heavy(arguments):

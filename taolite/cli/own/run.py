@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 from taolite.cli import streams
 from taolite.cli.parsing import TaoParser, mount_flag, pixels_flag
 from taolite.cli.values import count, number
+from taolite.engines import runtimes
 from taolite.errors import UsageError
 from taolite.wording import counted
 
@@ -53,7 +54,9 @@ def configure(parser: TaoParser) -> None:
     text = "spec: an inference spec's settings are used; any other describes an ONNX that does not describe itself"
     add("-e", "--spec", metavar="SPEC", help=text)
     add("--labels", metavar="FILE", help="class names, one a line, for an ONNX that does not name its classes")
-    add("--runtime", metavar="NAME", help="run an exported model with: onnxruntime, openvino (default: the first here)")
+    names = [row.name for row in runtimes.RUNTIMES]
+    text = f"runtime for an .etlt or .onnx: {', '.join(names)} (default: {runtimes.onnx_runners()[0]})"
+    add("--runtime", choices=names, metavar="NAME", help=text)
     text = (
         "least score that is shown (default: detectors 0.5, or the model's best; classes 0.01, tags that of training)"
     )
