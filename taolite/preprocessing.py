@@ -48,16 +48,30 @@ class Preprocessing:
 
     def apply(self, photo_hwc: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(H, W, C) uint8 photo -> (C, height, width) float32 input, contiguous."""
-        return np.ascontiguousarray(self.normalise(self.fit_photo(photo_hwc)).transpose(2, 0, 1))
+        pixels = self.fit_photo(photo_hwc)
+        if self.bgr:
+            pixels = pixels[..., ::-1]
+        values = np.empty((pixels.shape[2], *pixels.shape[:2]), np.float32)
+        for plane, channel in zip(values, pixels.transpose(2, 0, 1), strict=True):
+            np.copyto(plane, channel)  # plane by plane, and arithmetic on whole planes, is ten times faster
+        if any(self.offsets):
+            values -= np.array(self.offsets[: self.channels], np.float32)[:, None, None]
+        values *= self._factors()[:, None, None]
+        return values
 
     def normalise(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(..., C) uint8 RGB or grey -> (..., C) float32 as the network takes them."""
+        """(..., C) uint8 RGB or grey -> (..., C) float32 as the network takes them; the same values as in `apply`."""
         values = (pixels[..., ::-1] if self.bgr else pixels).astype(np.float32)
         if any(self.offsets):
             values -= np.array(self.offsets[: self.channels], np.float32)
-        same = len(set(self.stds)) == 1  # one factor is much faster than one a channel
-        values *= np.float32(self.scale) / np.array(self.stds[:1] if same else self.stds[: self.channels], np.float32)
+        values *= self._factors()
         return values
+
+    def _factors(self) -> NDArray[np.float32]:
+        """(1,) where all channels have one factor, which is much faster, else (C,)."""
+        stds = self.stds[:1] if len(set(self.stds)) == 1 else self.stds[: self.channels]
+        factors: NDArray[np.float32] = np.float32(self.scale) / np.array(stds, np.float32)
+        return factors
 
     def fit_photo(self, photo_hwc: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(H, W, C) uint8 -> (height, width, C) uint8 at input size, before scale and offsets."""

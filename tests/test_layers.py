@@ -222,6 +222,8 @@ HEAVY = (
         ["capture", "--help"],
         ["jetson", "camera-capture", "--help"],
         ["jetson", "train.py", "--help"],
+        ["jetson", "detectnet", "--help"],
+        ["run", "--help"],
     ],
 )
 def test_help_answers_without_loading_anything_heavy(arguments):

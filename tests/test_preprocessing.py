@@ -111,3 +111,21 @@ def test_covering_keeps_the_aspect_of_an_input_that_is_not_square_and_photos_of_
     # 36 x 36 is resized to 72 x 72; the window of 64 x 32 begins at 4 and 20
     assert prep.boxes_to_input(np.float32([[0, 0, 36, 36]]), photo_hw=(36, 36)).tolist() == [[-4, -20, 68, 52]]
     assert prep.boxes_to_input(np.float32([[1, 2, 3, 4]]), photo_hw=(32, 64)).tolist() == [[1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("bgr", [False, True])
+@pytest.mark.parametrize(
+    ("offsets", "stds"), [((0.0,) * 3, (1.0,) * 3), ((123.675, 116.28, 103.53), (0.229, 0.224, 0.225))]
+)
+def test_each_value_is_scaled_as_the_formula_says_to_the_bit(bgr, offsets, stds):
+    photo = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    prep = Preprocessing((20, 30), offsets=offsets, stds=stds, bgr=bgr)
+
+    values = prep.apply(photo)
+
+    for plane, channel in enumerate((2, 1, 0) if bgr else (0, 1, 2)):
+        factor = np.float32(1 / 255) / np.float32(stds[plane])
+        expected = (photo[..., channel].astype(np.float32) - np.float32(offsets[plane])) * factor
+        np.testing.assert_array_equal(values[plane], expected)
+    assert values.dtype == np.float32
+    assert values.flags.c_contiguous

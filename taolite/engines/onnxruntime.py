@@ -45,6 +45,8 @@ class OnnxRuntimeEngine:
         check_onnx(onnx, where=where)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only; they also arrive as exceptions
+        # threads that spin between two runs take the processor from those that prepare the next frames
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if threads is not None:
             options.intra_op_num_threads = threads
         try:

@@ -223,8 +223,8 @@ def test_labels_that_contradict_the_model_are_told(file: Path, tmp_path: Path):
         taolite.load(file, key=KEY, labels=tmp_path / "labels.txt")
 
     assert str(caught.value) == (
-        f"{tmp_path / 'labels.txt'}: label 1 is cat, and class 1 of {file} is red; leave --labels out, the model knows "
-        "its classes"
+        f"{tmp_path / 'labels.txt'} names cat, dog; {file} finds red, green; leave --labels out, the model knows its "
+        "classes"
     )
 
 

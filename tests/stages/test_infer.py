@@ -191,7 +191,8 @@ def test_pictures_go_through_the_network_in_batches_and_come_out_the_same(place:
     source = open_source(place / "photos")
     for size in (1, 3):
         written = labels(place / str(size) / "labels", drawing)
-        infer(replace(model, predict=predict), source, [written], drawing=drawing, batch_size=size)
+        report = infer(replace(model, predict=predict), source, [written], drawing=drawing, batch_size=size)
+        assert set(report.times) == {"read", "prepare", "engine", "decode", "write"}
 
     assert given == [1] * 7 + [3, 3, 1]
     one, three = ({p.name: p.read_text() for p in (place / n / "labels").iterdir()} for n in ("1", "3"))

@@ -198,12 +198,13 @@ def test_after_the_end_was_asked_for_the_frames_on_their_way_come_out() -> None:
     assert 5 <= len(numbers) < 30
 
 
-def test_a_broken_source_is_an_error_after_its_last_frame() -> None:
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+def test_a_broken_source_is_an_error_after_its_last_frame(batch_size: int) -> None:
     numbers: list[int] = []
     given: Any = Frames((1, 2, 3, -1))
 
     with pytest.raises(ValueError, match="the source broke off"):
-        numbers.extend(seen.frame.number for seen in watch(finder(), given, Viewing(0.5)))
+        numbers.extend(seen.frame.number for seen in watch(finder(), given, Viewing(0.5, batch_size=batch_size)))
 
     assert numbers == [0, 1, 2]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 from taolite.cli import streams
 from taolite.cli.parsing import TaoParser, mount_flag, pixels_flag
 from taolite.cli.values import count, number
+from taolite.engines import runtimes
 from taolite.errors import UsageError
 from taolite.wording import counted
 
@@ -52,11 +54,13 @@ def configure(parser: TaoParser) -> None:
     text = "spec: an inference spec's settings are used; any other describes an ONNX that does not describe itself"
     add("-e", "--spec", metavar="SPEC", help=text)
     add("--labels", metavar="FILE", help="class names, one a line, for an ONNX that does not name its classes")
-    add("--runtime", metavar="NAME", help="run an exported model with: onnxruntime, openvino (default: the first here)")
+    names = [row.name for row in runtimes.RUNTIMES]
+    text = f"runtime for an .etlt or .onnx: {', '.join(names)} (default: {runtimes.onnx_runners()[0]})"
+    add("--runtime", choices=names, metavar="NAME", help=text)
     text = (
         "least score that is shown (default: detectors 0.5, or the model's best; classes 0.01, tags that of training)"
     )
-    add("--threshold", type=number(0, 1, least=True), metavar="P", help=text)
+    add("--threshold", type=number(0, None, least=True), metavar="P", help=text)
     add("--top", type=count(0), metavar="K", help="classes a picture, 0 for all (default: 1; tags: all)")
     add("--batch-size", type=count(1), default=1, metavar="N", help="frames in one batch, not of cameras (default: 1)")
     add("--max-frames", type=count(1), metavar="N", help="end after N frames (default: all)")
@@ -74,7 +78,7 @@ def configure(parser: TaoParser) -> None:
 
     group = parser.add_argument_group("tracking")
     text = f"give objects numbers over the frames of a video (needs the extra track): {', '.join(_TRACKERS)}"
-    group.add_argument("--track", choices=_TRACKERS, metavar="NAME", help=text)
+    group.add_argument("--track", choices=_TRACKERS, metavar="[NAME]", help=text)
     text = "count the tracks that cross a line, in pixels or shares of the frame; repeatable; turns --track on"
     group.add_argument("--count-line", action="append", type=_line, default=[], metavar="x1,y1,x2,y2[:NAME]", help=text)
     streams.add_streams(parser)
@@ -223,15 +227,28 @@ def _text(place: str, stack: ExitStack) -> TextIO:
     """A text file to write to, complete when `stack` closes it; `-` is the standard output."""
     from taolite.files import open_atomic
 
+    path = Path(place).expanduser()
     if place == "-":
         return sys.stdout
-    stream = io.TextIOWrapper(
-        stack.enter_context(open_atomic(Path(place).expanduser())),
-        encoding="utf-8",
-        newline="\n",
-    )
+    if path.exists() and not path.is_file():
+        return stack.enter_context(_device(path))
+    stream = io.TextIOWrapper(stack.enter_context(open_atomic(path)), encoding="utf-8", newline="\n")
     stack.callback(stream.detach)
     return stream
+
+
+@contextmanager
+def _device(path: Path) -> Iterator[TextIO]:
+    """A pipe or a device, written to as it is. Raises StorageError, and BrokenPipeError where its reader has gone."""
+    from taolite.files import storage_error
+
+    try:
+        with open(path, "w", encoding="utf-8", newline="\n") as stream:
+            yield stream
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise storage_error(path, error) from error
 
 
 def _print_found(seen: Seen) -> None:

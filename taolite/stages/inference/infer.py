@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from taolite.stages.inference.listeners import Drawing, SeenListener
 from taolite.stages.inference.look import looked
 from taolite.stages.inference.models import Model
 from taolite.stages.inference.pipeline import Pipeline
+from taolite.stages.inference.tally import Tally
 from taolite.tasks.base import InferencePlan
 
 __all__ = ["InferReport", "infer", "plan_meta", "planned"]
@@ -24,12 +26,17 @@ __all__ = ["InferReport", "infer", "plan_meta", "planned"]
 
 @dataclass(frozen=True)
 class InferReport:
-    """What was processed and found. `seconds_per_image`: median time from picture to boxes, without reading and
-    drawing."""
+    """What was processed and found.
+
+    Attributes:
+        seconds_per_image: median time from picture to boxes, without reading and drawing.
+        times: median seconds an image of each part (`tally.PARTS`; drawing is in `write`), which overlap.
+    """
 
     images: int
     detections: Mapping[str, int]
     seconds_per_image: float
+    times: Mapping[str, float] = field(default_factory=dict)
 
 
 def infer(
@@ -47,17 +54,19 @@ def infer(
     Raises DataError, ModelError, StorageError, UsageError.
     """
     counts = dict.fromkeys(model.classes, 0)
-    seconds = array("d")
+    seconds, tally = array("d"), Tally()
     with Pipeline(source.stop) as pipeline:
         for seen in looked(pipeline, model, source, batch_size=batch_size, live=source.is_live):
+            began_s = time.perf_counter()
             seconds.append(seen.seconds)
             for one in drawing.chosen(seen.found):
                 counts[one.name] += 1
             for take in listeners:
                 take(seen)
+            tally.add(seen, write_s=time.perf_counter() - began_s)
             unit = "image" if source.kind == "pictures" else "frame"
             listener(Progress("inference", len(seconds), source.total or len(seconds), unit))
-    return InferReport(len(seconds), counts, float(np.median(seconds)))
+    return InferReport(len(seconds), counts, float(np.median(seconds)), tally.report().times)
 
 
 def plan_meta(plan: InferencePlan) -> OnnxMeta:

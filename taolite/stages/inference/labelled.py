@@ -31,6 +31,8 @@ __all__ = ["open_classifier", "open_detector", "open_named", "read_colours"]
 
 _MEAN, _STD = (123.675, 116.28, 103.53), (0.229, 0.224, 0.225)  # ImageNet's, for values 0..255
 
+_LISTED = 20  # names that a message lists
+
 Names = tuple[str, ...]
 
 
@@ -113,7 +115,9 @@ def _compare(labels: Path, names: Names, model: Model) -> None:
     if names == model.classes:
         return
     model.close()
-    if len(names) != len(model.classes):
+    if max(len(names), len(model.classes)) <= _LISTED:
+        found = f"{labels} names {', '.join(names)}; {model.source} finds {', '.join(model.classes)}"
+    elif len(names) != len(model.classes):
         classes = counted(len(model.classes), "class", "classes")
         found = f"{labels} has {counted(len(names), 'label')}, and {model.source} has {classes}"
     else:

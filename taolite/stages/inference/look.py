@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TypeAlias
 
 import numpy as np
@@ -108,10 +107,25 @@ def find_in(model: Model, images: Sequence[NDArray[np.uint8]]) -> list[list[Dete
 
 
 def _read(frames: Iterable[Frame], size: int) -> Iterator[_Batch]:
-    """The frames in batches of `size`; the last batch may be smaller."""
+    """The frames in batches of `size`; the last batch may be smaller, also that before an error."""
+    group: list[tuple[Frame, float]] = []
     with closing(timed(frames)) as read:
-        while group := list(islice(read, size)):
-            yield _Batch([frame for frame, _ in group], {"read": sum(took for _, took in group) / len(group)})
+        try:
+            for one in read:
+                group.append(one)
+                if len(group) == size:
+                    yield _batch(group)
+                    group = []
+        except Exception:
+            if group:
+                yield _batch(group)
+            raise
+    if group:
+        yield _batch(group)
+
+
+def _batch(read: Sequence[tuple[Frame, float]]) -> _Batch:
+    return _Batch([frame for frame, _ in read], {"read": sum(took for _, took in read) / len(read)})
 
 
 def _newest(pipeline: Pipeline, frames: Iterable[Frame]) -> Iterator[_Batch]:

@@ -7,20 +7,20 @@ place in the order, where the items are read.
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from types import TracebackType
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 __all__ = ["AHEAD", "Pipeline", "timed"]
 
 AHEAD = 2
 """Items that wait between two threads; this limits memory to a few batches of frames."""
 
-_POLL_S = 0.1  # a thread that waits looks this often whether the pipeline has ended
 _PATIENCE_S = 5.0  # a part that hangs longer, as a camera may, is left behind
+_LOOK_S = 1.0  # on Windows, Ctrl-C reaches a waiting thread only when its wait ends
 
 Item = TypeVar("Item")
 
@@ -32,6 +32,7 @@ class Pipeline:
     def __init__(self, stop: Callable[[], None] = lambda: None) -> None:
         self._stop = stop
         self._stopped = threading.Event()
+        self._queues: list[_Queue[object]] = []
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Pipeline:
@@ -42,93 +43,100 @@ class Pipeline:
     ) -> None:
         self._stopped.set()
         self._stop()
+        for waiting in self._queues:
+            waiting.stop()
         until = time.monotonic() + _PATIENCE_S
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
     def ahead(self, items: Iterable[Item], *, count: int = AHEAD) -> Iterator[Item]:
         """The same items, produced in a thread, at most `count` of them waiting for the reader."""
-        waiting: queue.Queue[Item | _End] = queue.Queue(count)
-
-        def put(entry: Item | _End) -> None:
-            while not self._stopped.is_set():
-                try:
-                    return waiting.put(entry, timeout=_POLL_S)
-                except queue.Full:
-                    continue
-
-        self._start(items, put, put)
-        while not self._stopped.is_set():
-            try:
-                entry = waiting.get(timeout=_POLL_S)
-            except queue.Empty:
-                continue
-            if isinstance(entry, _End):
-                return entry.reach()
-            yield entry
+        for item, _ in self._run(items, _Queue(count)):
+            yield item
 
     def newest(self, items: Iterable[Item]) -> Iterator[tuple[Item, int]]:
         """The newest item whenever the reader asks for one, and the number of items dropped since the last one."""
-        slot: list[Item] = []
-        ends: list[_End] = []
-        changed, dropped = threading.Condition(), 0
+        return self._run(items, _Queue(1, drops=True))
 
-        def put(item: Item) -> None:
-            nonlocal dropped
-            with changed:
-                dropped += len(slot)
-                slot[:] = [item]
-                changed.notify()
-
-        def end(entry: _End) -> None:
-            with changed:
-                ends.append(entry)
-                changed.notify()
-
-        self._start(items, put, end)
-        while not self._stopped.is_set():
-            with changed:
-                if not (slot or ends or changed.wait(_POLL_S)):
-                    continue
-                taken, slot[:] = slot[:], []
-                before, dropped = dropped, 0
-            for item in taken:
-                yield item, before
-            if ends and not taken:
-                return ends[0].reach()
-
-    def _start(self, items: Iterable[Item], put: Callable[[Item], None], end: Callable[[_End], None]) -> None:
-        """Start a thread that hands all `items` to `put`, and how they ended to `end`."""
+    def _run(self, items: Iterable[Item], waiting: _Queue[Item]) -> Iterator[tuple[Item, int]]:
+        """Start a thread that produces `items`, and take them out of the queue."""
 
         def work() -> None:
             iterator = iter(items)
             try:
                 for item in iterator:
-                    put(item)
-                    if self._stopped.is_set():
+                    if not waiting.put(item):
                         return
-                end(_End(None))
+                waiting.end(None)
             except BaseException as error:  # raised again where the items are read
-                end(_End(error))
+                waiting.end(error)
             finally:
                 if hasattr(iterator, "close"):
                     iterator.close()
 
+        self._queues.append(waiting)  # type: ignore[arg-type]
+        if self._stopped.is_set():  # while this part was about to start, in the thread of the next one
+            return
         thread = threading.Thread(target=work, daemon=True)
         self._threads.append(thread)
         thread.start()
+        while (taken := waiting.get()) is not None:
+            yield taken
 
 
-class _End:
-    """The end of a part, and the error it ended with."""
+class _Queue(Generic[Item]):
+    """At most `count` items between two threads. A full one makes the writer wait; with `drops` it loses the oldest."""
 
-    def __init__(self, error: BaseException | None) -> None:
-        self._error = error
+    def __init__(self, count: int, *, drops: bool = False) -> None:
+        self._count, self._drops = count, drops
+        self._items: deque[Item] = deque()
+        self._dropped = 0
+        self._ended = self._stopped = False
+        self._error: BaseException | None = None
+        self._changed = threading.Condition()
 
-    def reach(self) -> None:
-        """Raise the error, if there is one."""
-        if self._error is not None:
-            raise self._error
+    def put(self, item: Item) -> bool:
+        """Add an item; False where nobody will read it."""
+        with self._changed:
+            while len(self._items) >= self._count and not self._stopped:
+                if self._drops:
+                    self._items.popleft()
+                    self._dropped += 1
+                else:
+                    self._changed.wait()
+            self._items.append(item)
+            self._changed.notify_all()
+            return not self._stopped
+
+    def end(self, error: BaseException | None) -> None:
+        """No more items come. `error` is raised behind the last one."""
+        with self._changed:
+            self._ended, self._error = True, error
+            self._changed.notify_all()
+
+    def get(self) -> tuple[Item, int] | None:
+        """The next item, and the number of items dropped since the last one; None at the end. Raises the error of
+        `end`."""
+        with self._changed:
+            while not (self._items or self._ended or self._stopped):
+                self._changed.wait(_LOOK_S)
+            if self._stopped:
+                return None
+            if self._items:
+                dropped, self._dropped = self._dropped, 0
+                item = self._items.popleft()
+                self._changed.notify_all()
+                return item, dropped
+            if self._error is not None:
+                raise self._error
+            return None
+
+    def stop(self) -> None:
+        """Wake both threads: the pipeline ends."""
+        with self._changed:
+            self._stopped = True
+            self._items.clear()
+            self._changed.notify_all()
 
 
 def timed(items: Iterable[Item]) -> Generator[tuple[Item, float]]:

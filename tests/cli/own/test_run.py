@@ -132,6 +132,21 @@ def test_csv_json_and_kitti_labels_are_files(place: Path, capsys: pytest.Capture
     assert Path("r/labels/none.txt").read_text() == ""
 
 
+def test_a_pipe_or_a_device_stays_what_it_is(place: Path, capsys: pytest.CaptureFixture[str]):
+    os.mkfifo("pipe")
+    reader = subprocess.Popen(["cat", "pipe"], stdout=subprocess.PIPE, text=True)
+
+    assert run("model.onnx", "photos", "--quiet", "--json", "pipe", "--csv", "/dev/null") == 0
+
+    assert len(reader.communicate(timeout=30)[0].splitlines()) == 2
+    assert Path("pipe").is_fifo()
+    assert not Path("/dev/null").is_file()
+    if Path("/dev/full").exists():
+        assert refused(capsys, "model.onnx", "photos", "--json", "/dev/full") == (
+            "error: /dev/full: the disk is full; nothing was replaced. Free some space and run it again"
+        )
+
+
 def test_a_bad_picture_is_named_and_the_rest_goes_on(place: Path, capsys: pytest.CaptureFixture[str]):
     Path("photos/bad.png").write_bytes(b"")
 
@@ -206,7 +221,7 @@ def test_a_plain_onnx_needs_labels(place: Path, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out.splitlines()[0] == "both.png: dog 0.80 at 19,13,96,64"
     Path("labels.txt").write_text("cat\n")
     assert refused(capsys, "model.onnx", "photos/both.png", "--labels", "labels.txt") == (
-        "error: labels.txt has 1 label, and model.onnx has 2 classes; leave --labels out, the model knows its classes"
+        "error: labels.txt names cat; model.onnx finds red, green; leave --labels out, the model knows its classes"
     )
 
 
