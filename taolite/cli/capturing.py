@@ -9,8 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from taolite.cli.inputs import input_options
 from taolite.cli.parsing import whole
-from taolite.cli.values import count, number
+from taolite.cli.values import count
 from taolite.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -21,29 +22,9 @@ if TYPE_CHECKING:
     from taolite.web.live import LiveCamera
     from taolite.web.serving import Serving
 
-__all__ = ["add_input", "add_model", "add_server", "add_writing", "show_page"]
+__all__ = ["add_model", "add_server", "add_writing", "show_page"]
 
-_FLIPS = (
-    *("none", "counterclockwise", "rotate-180", "clockwise", "horizontal", "vertical"),
-    *("upper-right-diagonal", "upper-left-diagonal"),
-)
 _KINDS = {"folders": "class folders (classification)", "voc": "Pascal VOC with boxes", "labelme": "labelme with boxes"}
-
-
-def add_input(add: Callable[..., argparse.Action], *, jetson: bool = False) -> None:
-    """Add the flags of the server's camera; with `jetson` by their other names, too."""
-
-    def flag(name: str, *others: str, **options: Any) -> None:
-        whole(add(name, *(others if jetson else ()), dest=name[2:].replace("-", "_"), **options))
-
-    flag("--input-width", "--width", type=count(1), metavar="W", help="width asked of that camera; with --input-height")
-    flag("--input-height", "--height", type=count(1), metavar="H", help="height asked of that camera, in pixels")
-    flag(
-        "--input-rate", "--framerate", type=number(0, None), metavar="FPS", help="frames a second asked of that camera"
-    )
-    text = f"turn or mirror its frames: {', '.join(_FLIPS)}"
-    flag("--input-flip", "--flip-method", choices=_FLIPS, default="none", metavar="HOW", help=text)
-    flag("--input-codec", metavar="CODEC", help="of an rtp:// address: h264, h265, vp8, vp9, mjpeg")
 
 
 def add_writing(add: Callable[..., argparse.Action]) -> None:
@@ -133,18 +114,10 @@ def show_page(
 def _camera(place: str, options: argparse.Namespace, listener: Listener) -> LiveCamera:
     """The server's camera, which is opened when the page first asks for it. Raises UsageError."""
     from taolite.events import Notice
-    from taolite.media.sources import InputOptions, open_source
+    from taolite.media.sources import open_source
     from taolite.web.live import LiveCamera
 
-    width, height = options.input_width, options.input_height
-    if (width is None) != (height is None):
-        raise UsageError("--input-width and --input-height belong together; give both, or none")
-    asked = InputOptions(
-        size_hw=None if width is None else (height, width),
-        rate=options.input_rate,
-        flip=options.input_flip,
-        codec=options.input_codec,
-    )
+    asked = input_options(options)
 
     def left_out(text: str) -> None:
         listener(Notice(text, "warning"))

@@ -1,13 +1,11 @@
-"""What `taolite run` and jetson-inference's imagenet and detectnet share: flags of inputs, outputs and overlays, the
-choice of a window, and Ctrl-C, which ends a run and finishes its files."""
+"""What `taolite run` and jetson-inference's imagenet and detectnet share: flags of outputs and overlays, and
+Ctrl-C, which ends a run and finishes its files."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,75 +15,40 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from taolite.cli.parsing import TaoParser, near, whole
+from taolite.cli import inputs
+from taolite.cli.parsing import TaoParser, near
 from taolite.cli.progress import FRAME
-from taolite.cli.values import count, number
-from taolite.errors import UsageError
+from taolite.cli.values import count
 from taolite.events import Progress
 
 if TYPE_CHECKING:
     from taolite.events import Listener
     from taolite.media.output import OutputOptions
-    from taolite.media.sources import InputOptions, Source
+    from taolite.media.sources import Source
     from taolite.stages.inference.listeners import Drawing
     from taolite.stages.inference.look import Seen
     from taolite.stages.inference.models import Model
     from taolite.stages.inference.tally import RunReport
     from taolite.stages.inference.watch import Viewing
 
-__all__ = ["OVERLAYS", "Outcome", "add_streams", "has_display", "input_options", "overlay", "play"]
+__all__ = ["OVERLAYS", "Outcome", "add_streams", "overlay", "play"]
 
 OVERLAYS = ("box", "lines", "labels", "conf", "tracking", "trails", "fps")
 """The words of --overlay, besides none and default; `taolite.media.overlay.PARTS`."""
 
-_FLIPS = (
-    *("none", "counterclockwise", "rotate-180", "clockwise", "horizontal", "vertical"),
-    *("upper-right-diagonal", "upper-left-diagonal"),
-)
-
 
 def add_streams(parser: TaoParser, **aliases: tuple[str, ...]) -> None:
     """Add the flags of inputs and outputs. aliases: further names of a flag, by its name without dashes."""
+    inputs.add_input(parser, **aliases)
+    group = parser.add_argument_group("output")
 
     def add(flag: str, **options: Any) -> None:
-        name = flag.removeprefix("--").replace("-", "_")
-        whole(group.add_argument(flag, *aliases.get(name, ()), dest=name, **options))
+        inputs.add_named(group, flag, aliases, **options)
 
-    group = parser.add_argument_group("input")
-    text = "width of a camera's or video's frames in pixels; needs --input-height"
-    add("--input-width", type=count(1), metavar="W", help=text)
-    add("--input-height", type=count(1), metavar="H", help="height of these frames in pixels")
-    text = "frames a second asked of a camera; a video is thinned to it (default: all)"
-    add("--input-rate", type=number(0, None), metavar="FPS", help=text)
-    text = f"turn or mirror every frame: {', '.join(_FLIPS)} (default: none)"
-    add("--input-flip", type=_flip, default="none", metavar="HOW", help=text)
-    add("--input-loop", type=_loops, default=0, metavar="N", help="further passes; -1 is without an end (default: 0)")
-    add("--input-codec", metavar="CODEC", help="of an rtp:// input: h264, h265, vp8, vp9, mjpeg (default: h264)")
-    text = "wait for late packets of a network input, milliseconds (default: 10)"
-    add("--input-latency", type=count(0), default=10, metavar="MS", help=text)
-    group = parser.add_argument_group("output")
     add("--headless", action="store_true", help="open no window")
     text = "of a video or stream: h264, h265, vp8, vp9, mpeg4, mjpeg (default: h264)"
     add("--output-codec", default="h264", metavar="CODEC", help=text)
     add("--bitrate", type=count(1), default=4_000_000, metavar="B", help="of these, bits a second (default: 4000000)")
-
-
-def input_options(options: argparse.Namespace) -> InputOptions:
-    """The input flags as a value. Raises UsageError for a width without a height."""
-    from taolite.media.sources import InputOptions
-
-    width, height = options.input_width, options.input_height
-    if (width is None) != (height is None):
-        given = f"--input-width {width}" if height is None else f"--input-height {height}"
-        raise UsageError(f"{given}: give both --input-width and --input-height")
-    return InputOptions(
-        size_hw=None if width is None else (height, width),
-        rate=options.input_rate,
-        flip=options.input_flip,
-        loop=options.input_loop,
-        codec=options.input_codec,
-        latency_ms=options.input_latency,
-    )
 
 
 @dataclass(frozen=True)
@@ -155,11 +118,6 @@ def _output_options(options: argparse.Namespace, title: str, hold: bool) -> Outp
     )
 
 
-def has_display() -> bool:
-    """Whether a window can be expected to open here."""
-    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY"))
-
-
 def overlay(text: str) -> frozenset[str]:
     """An argument type: words of `OVERLAYS` with commas or | between; none is nothing. `default` is given back as it
     is: each command has its own. Plurals and singulars are accepted, as jetson-inference does."""
@@ -194,17 +152,3 @@ def _ended_by_interrupt(source: Source) -> Iterator[threading.Event]:
         yield ended
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _flip(text: str) -> str:
-    name = text.lower().replace("_", "-").removesuffix("-flip")  # jetson-inference has horizontal-flip too
-    if name not in _FLIPS:
-        hint = f"; did you mean {meant}?" if (meant := near(name, _FLIPS)) else ""
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(_FLIPS)}{hint}")
-    return name
-
-
-def _loops(text: str) -> int:
-    if not re.fullmatch(r"-1|\d+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} needs to be a whole number, 0 or more, or -1 without an end")
-    return int(text)

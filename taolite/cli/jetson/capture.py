@@ -8,15 +8,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from taolite.cli import capturing
+from taolite.cli import capturing, inputs
 from taolite.cli.parsing import TaoParser, whole, without_effect
 
 __all__ = ["add_flags", "run"]
 
 DATASET = Path("camera-capture")
 _UNUSED = (
-    "--input-decoder", "--input-loop", "--loop", "--input-save", "--input-latency", "--num-buffers", "--stun-server",
-    "--log-level", "--log-file",
+    "--input-decoder", "--input-save", "--num-buffers", "--stun-server", "--log-level", "--log-file",
 )  # fmt: skip
 
 
@@ -25,7 +24,7 @@ def add_flags(parser: TaoParser) -> None:
     add = parser.add_argument
     text = "camera, stream, video or folder (default: the first camera of this machine)"
     add("input", nargs="?", default="", metavar="IN", help=text)
-    capturing.add_input(add, jetson=True)
+    inputs.add_input(parser, **inputs.JETSON)
     text = f"folder of the data set; made where it does not exist (default: {DATASET})"
     whole(add("--dataset", type=Path, default=DATASET, metavar="DIR", help=text))
     text = "class names, one a line; copied to DIR/labels.txt (default: DIR/labels.txt)"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taolite.cli import streams
+from taolite.cli import inputs, streams
 from taolite.cli.jetson.forms import key_of
 from taolite.cli.parsing import TaoParser, whole, without_effect
 from taolite.cli.progress import FRAME, Terminal
@@ -34,16 +34,7 @@ IMAGENET, DETECTNET = "googlenet", "ssd-mobilenet-v2"
 
 _THRESHOLD = 0.5  # of detectnet; 0 means this one too
 _OVERLAY = frozenset({"box", "labels", "conf", "tracking"})  # of detectnet, where --overlay is not given
-_ALIASES = {
-    "input_width": ("--width",),
-    "input_height": ("--height",),
-    "input_rate": ("--framerate",),
-    "input_flip": ("--flip-method", "--input-flip-method"),
-    "input_loop": ("--loop",),
-    "input_latency": ("--input-rtsp-latency",),
-    "output_codec": ("--codec",),
-    "headless": ("--no-display",),
-}
+_ALIASES = {**inputs.JETSON, "output_codec": ("--codec",), "headless": ("--no-display",)}
 _UNUSED = (
     "--input-decoder", "--input-save", "--output-save", "--output-latency", "--output-encoder", "--num-buffers",
     "--stun-server", "--ssl-key", "--ssl-cert", "--log-level", "--log-file",
@@ -95,7 +86,9 @@ def model_of(options: argparse.Namespace, network: str, listener: Listener) -> P
 
 def outputs_of(options: argparse.Namespace) -> list[str]:
     """Where frames go: to OUT, and to a window where there is a display."""
-    window = not options.headless and streams.has_display()
+    from taolite.media.window import has_display
+
+    window = not options.headless and has_display()
     return [*filter(None, [options.output]), *(["display://0"] if window else [])]
 
 
@@ -106,7 +99,7 @@ def source_of(options: argparse.Namespace, listener: Listener) -> Source:
 
     return open_source(
         options.camera or options.input,
-        options=streams.input_options(options),
+        options=inputs.input_options(options),
         on_unreadable=lambda text: listener(Notice(text, "warning")),
         listener=listener,
     )

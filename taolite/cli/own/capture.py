@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from taolite.cli import capturing
+from taolite.cli import capturing, inputs
+from taolite.cli.parsing import TaoParser
 
 __all__ = ["configure"]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: TaoParser) -> None:
     """Add the arguments of `taolite capture`."""
     add = parser.add_argument
     add("dataset", type=Path, metavar="DATASET", help="folder of the data set; made where it does not exist")
     text = "camera of this machine: /dev/video0, rtsp://..., a video or a folder (default: the browser's camera)"
     add("--input", metavar="PLACE", help=text)
-    capturing.add_input(add)
+    inputs.add_input(parser)
     add("--labels", type=Path, metavar="FILE", help="class names, one a line; copied to DATASET/labels.txt")
     capturing.add_writing(add)
     capturing.add_model(add)

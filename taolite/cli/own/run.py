@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from taolite.cli import streams
+from taolite.cli import inputs, streams
 from taolite.cli.parsing import TaoParser, mount_flag, pixels_flag
 from taolite.cli.values import count, number
 from taolite.engines import runtimes
@@ -118,7 +118,7 @@ def _run(options: argparse.Namespace) -> int:
             show(Notice(text, "warning"))
 
         place = str(mounts.resolve(options.input)) if options.input.startswith("/") else options.input
-        how = streams.input_options(options)
+        how = inputs.input_options(options)
         source = open_source(place, options=how, on_unreadable=unreadable, listener=show)
         ready = _ready(options, mounts, show)
         stack.callback(ready.model.close)
@@ -201,8 +201,10 @@ def _viewing(options: argparse.Namespace, ready: Ready) -> Viewing:
 
 
 def _wants_window(options: argparse.Namespace) -> bool:
+    from taolite.media.window import has_display
+
     machine = options.json or options.csv or options.labels_dir
-    return not options.headless and not machine and streams.has_display()
+    return not options.headless and not machine and has_display()
 
 
 def _takers(options: argparse.Namespace, ready: Ready, source: Source, stack: ExitStack) -> list[SeenListener]:

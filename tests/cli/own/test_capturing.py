@@ -113,7 +113,7 @@ def test_the_flip_and_a_broken_picture_reach_the_camera(tmp_path: Path, shown, c
 def test_a_width_without_a_height_is_said(tmp_path: Path, shown, capsys):
     assert main(["jetson", "camera-capture", "--input-width=640", "--dataset", str(tmp_path)]) == 1
 
-    assert capsys.readouterr().err == ("error: --input-width and --input-height belong together; give both, or none\n")
+    assert capsys.readouterr().err == "error: --input-width 640: give both --input-width and --input-height\n"
 
 
 def test_a_class_list_from_elsewhere_is_copied_where_trainers_look_for_it(tmp_path: Path, shown):
