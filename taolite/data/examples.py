@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import IO
+from typing import IO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from taolite.pictures import open_picture, read_rgb
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Sample, Truth
 
-__all__ = ["Augment", "BoxRule", "Encoder", "Example", "Examples", "Source", "fit_truth"]
+__all__ = ["Augment", "BoxRule", "Compose", "Encoder", "Example", "Examples", "Source", "fit_truth"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,20 @@ Augment = Callable[[NDArray[np.uint8], Truth, np.random.Generator], tuple[NDArra
 """(photo (H, W, C) uint8, its labels in pixels of the photo, random generator) -> (input (h, w, C) uint8, its labels in
 pixels of the input)."""
 
+Load = Callable[[int], tuple[NDArray[np.uint8], Truth]]
+"""Index of a sample -> its photo (H, W, C) uint8, and its labels in pixels of the photo."""
+
+
+class Compose(Protocol):
+    """Makes a view of a sample, and of others with it."""
+
+    def __call__(
+        self, load: Load, index: int, *, count: int, epoch: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], Truth]:
+        """The input (h, w, C) uint8 of sample `index` of `count` in `epoch`, and its labels in pixels of it."""
+        ...
+
+
 Encoder = Callable[[Truth, float], Mapping[str, NDArray[np.float32]]]
 """(labels in pixels of the input, weight of this sample's loss) -> targets by name."""
 
@@ -91,7 +105,8 @@ class Examples:
     """A split of a data set.
 
     class_of: maps a label's name to its class index, or to None where the spec does not use it. augment: None for
-    evaluation, where the input is the resized photo. evenly: every source gives the same number of samples an epoch;
+    evaluation, where the input is the resized photo. compose: in place of augment, views of several samples. evenly:
+    every source gives the same number of samples an epoch;
     without it every sample comes once. fitted_rule, view_rule: which boxes are used before and after augmentation.
     notices: messages for the user, to show before the split is used.
     """
@@ -101,6 +116,7 @@ class Examples:
     preprocessing: Preprocessing
     encode: Encoder
     augment: Augment | None = None
+    compose: Compose | None = None
     seed: int = 0
     evenly: bool = False
     fitted_rule: BoxRule = BoxRule()
@@ -164,7 +180,21 @@ class Examples:
 
     def example(self, index: int, *, epoch: int = 0) -> Example:
         """Sample `index` as training sees it in `epoch`. Raises DataError, PathError."""
-        sample, truth = self.samples[index], self._labelled(index)
+        sample, rng = self.samples[index], generator(self.seed, "view", epoch, index)
+        if self.compose is not None:
+            pixels, truth = self.compose(self._photo, index, count=len(self), epoch=epoch, rng=rng)
+        elif self.augment is not None:
+            pixels, truth = self.augment(*self._photo(index), rng)
+        else:
+            photo, truth = self._photo(index)
+            pixels = self.preprocessing.fit_photo(photo)
+            truth = fit_truth(truth, self.preprocessing, sample.size_hw, self.fitted_rule)
+        truth = self.view_rule.apply(truth, hw=self.preprocessing.input_hw)
+        return Example(pixels, truth, self.encode(truth, self._source(index).weight), str(sample.image))
+
+    def _photo(self, index: int) -> tuple[NDArray[np.uint8], Truth]:
+        """The decoded photo of a sample, and its labels in pixels of it."""
+        sample = self.samples[index]
         with self.open(index) as stream:
             photo = read_rgb(sample.image, grey=self.preprocessing.channels == 1, stream=stream)
         if photo.shape[:2] != sample.size_hw:
@@ -173,13 +203,7 @@ class Examples:
                 f"{sample.image}: {photo.shape[1]}x{photo.shape[0]} pixels, and its record says {width}x{height}; "
                 "the image was changed after dataset_convert: convert again"
             )
-        if self.augment is not None:
-            pixels, truth = self.augment(photo, truth, generator(self.seed, "view", epoch, index))
-        else:
-            pixels = self.preprocessing.fit_photo(photo)
-            truth = fit_truth(truth, self.preprocessing, sample.size_hw, self.fitted_rule)
-        truth = self.view_rule.apply(truth, hw=self.preprocessing.input_hw)
-        return Example(pixels, truth, self.encode(truth, self._source(index).weight), str(sample.image))
+        return photo, self._labelled(index)
 
     def label_counts(self) -> tuple[Counter[int], Counter[str]]:
         """The number of boxes of each class index, and of each label name that is not used."""

@@ -66,7 +66,8 @@ Predict: TypeAlias = Callable[[NDArray[np.float32]], Outputs]
 Decoding: TypeAlias = Mapping[str, object]
 """The settings that `Use.decode` needs, as a JSON value; stored in every artifact."""
 ParameterGroup: TypeAlias = dict[str, object]
-"""A group of the optimiser: `params`, a list of trained parameters, and `rate`, the factor of the schedule's rate."""
+"""A group of the optimiser: `params`, a list of trained parameters, `rate`, the factor of the schedule's rate, and
+options of the optimiser for them."""
 Split = Literal["train", "val", "test"]  # test: images for `evaluate`, where the spec separates test from val
 
 
@@ -107,6 +108,8 @@ class Recipe:
     float16: bool = False  # the spec asks for half precision
     cost_scaling: CostScaling | None = None
     mix: Mix | None = None
+    largest_gradient: float = 0.0  # a gradient of a greater norm is scaled down to it; 0: never
+    average: float = 0.0  # decay of the moving average of weights that is validated and saved; 0: none
     decay: float = 0.0  # after n steps the schedule's rate is divided by 1 + decay * n
     epoch_model: str = "model.epoch-{epoch}.tlt"  # file name of a checkpoint: {epoch} from 1, {index} from 0, {cost}
     keeps_last: bool = False  # where due, the last epoch's model is also saved as `epoch_model`

@@ -61,6 +61,16 @@ bbox_rasterizer_config {{
 }}
 """
 
+OWN = """
+taolite {
+  keep_aspect: true
+  views { mosaic_probability: 0.5 }
+  loss { }
+  fitting { average: 0.9 largest_gradient: 1.0 }
+}
+"""
+"""taolite's own block, with all its parts."""
+
 CONVERT = """
 kitti_config {{
   root_directory_path: "{root}/kitti" image_dir_name: "image_2" label_dir_name: "label_2" image_extension: ".png"
@@ -69,10 +79,10 @@ kitti_config {{
 """
 
 
-def write_spec(root: Path, name: str, *, epochs: int = 2, model: str = "") -> Path:
-    """A training spec for the tiny data set at `root`."""
+def write_spec(root: Path, name: str, *, epochs: int = 2, model: str = "", more: str = "") -> Path:
+    """A training spec for the tiny data set at `root`; `more` is added at its end."""
     path = root / name
-    path.write_text(SPEC.format(root=root, epochs=epochs, model=model))
+    path.write_text(SPEC.format(root=root, epochs=epochs, model=model) + more)
     return path
 
 

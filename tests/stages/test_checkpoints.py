@@ -9,9 +9,10 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from taolite.artifacts.bundle import read_bundle, weights_hash
+from taolite.artifacts.bundle import read_bundle, read_checkpoint, weights_hash
 from taolite.artifacts.keys import Key
 from taolite.cli.words import Line, lines
 from taolite.errors import StorageError, TrainingError
@@ -20,7 +21,7 @@ from taolite.stages.training.run import Pauses
 from taolite.stages.training.train import TrainOptions, train
 from taolite.tasks.registry import find
 
-from .conftest import write_spec
+from .conftest import OWN, write_spec
 
 KEY = Key("tlt_encode")
 EPOCHS = 3
@@ -99,6 +100,21 @@ def test_a_run_that_crashed_goes_on_in_the_middle_of_its_epoch_with_the_epoch_s_
     newest = results / "checkpoints" / "step-000000005.ckpt"
     text = f"{newest}: this folder holds this run already; going on after epoch 1 of 3, step 2 of the next"
     assert text in [line.text for line in said]
+
+
+def test_a_run_with_taolites_own_block_goes_on_to_the_same_bits_and_saves_the_average_of_its_weights(tiny: Path):
+    spec = write_spec(tiny, "own.txt", epochs=EPOCHS, more=OWN)
+    never_stopped = run(spec, tiny / "own_never_stopped")
+    results = crashed(spec, tiny / "own_crashed")
+
+    assert run(spec, results) == never_stopped
+    assert losses(results) == losses(tiny / "own_never_stopped")
+    newest = max((results / "checkpoints").iterdir())
+    saved = read_checkpoint(newest, key=KEY).tensors
+    tensors = read_bundle(results / "weights" / "m.tlt", key=KEY).tensors
+    for name, value in tensors.items():
+        assert np.array_equal(value, saved[f"average.{name}"]), name
+    assert not np.array_equal(tensors["output_cov.weight"], saved["network.output_cov.weight"])
 
 
 def test_without_minutes_passing_a_checkpoint_is_written_every_epoch_only(spec: Path, tiny: Path):

@@ -26,6 +26,7 @@ from .processes import command, finish, rows, start
 
 TOLERANCES = [
     ("detectnet", (1e-5, 3e-2)),
+    ("own", (1e-5, 3e-2)),
     ("qat", (1e-2, 1e-1)),
     ("classification", (1e-5, 1e-5)),
     ("mixup", (1e-5, 1e-5)),
@@ -100,8 +101,9 @@ def write(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Write:
             return "ssd", tiny / name
         if kind == "jetson_ssd":
             return "ssd", voc_set.write_spec(boxes, name, epochs=epochs)
-        if kind in ("detectnet", "qat"):
-            path = conftest.write_spec(tiny, name, epochs=epochs)
+        if kind in ("detectnet", "qat", "own"):
+            more = conftest.OWN if kind == "own" else ""
+            path = conftest.write_spec(tiny, name, epochs=epochs, more=more)
             if kind == "qat":
                 path.write_text(path.read_text().replace("training_config {", "training_config { enable_qat: true"))
             return "detectnet", path
@@ -174,7 +176,7 @@ def distance(found: dict[str, Tensor], wanted: dict[str, Tensor], ending: str = 
 
 
 @pytest.mark.parametrize(
-    "kind", ["detectnet", "classification", "ssd", pytest.param("jetson_ssd", marks=pytest.mark.slow)]
+    "kind", ["detectnet", "own", "classification", "ssd", pytest.param("jetson_ssd", marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize(("world", "batch_size"), [(2, 5), pytest.param(4, 6, marks=pytest.mark.slow)])
 def test_a_step_in_float64_is_that_of_one_process_on_the_joined_batch(

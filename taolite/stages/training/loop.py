@@ -25,6 +25,7 @@ from taolite.dist.world import ALONE, World
 from taolite.errors import TrainingError
 from taolite.events import BatchDone, BatchDrawn, EpochDone, Listener, Progress, Stepped
 from taolite.nn.across import Across, look_across
+from taolite.nn.average import Average
 from taolite.nn.batchnorm import kept_statistics, measure_statistics
 from taolite.nn.network import TaskNetwork
 from taolite.stages.device import Device
@@ -35,6 +36,7 @@ __all__ = ["Trainer"]
 
 _OPTIMIZER = "optimizer."
 _NETWORK = "network."
+_AVERAGE = "average."
 _SETTLING = 512  # images
 
 
@@ -74,6 +76,7 @@ class Trainer:
         should_pause: Callable[[], bool] = lambda: False,
     ) -> None:
         self.network: TaskNetwork = start.network.to(device.place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._average = Average(self.network, recipe.average) if recipe.average else None
         self.examples = examples
         self.recipe = recipe
         self.batch_size = batch_size or recipe.batch_size
@@ -101,6 +104,11 @@ class Trainer:
         self._pausing = False
         self.step = 0
         self._tally = _Tally()
+
+    @property
+    def result(self) -> TaskNetwork:
+        """The network that is validated and saved: the average of the weights, where the recipe has one."""
+        return self.network if self._average is None else self._average.network
 
     @property
     def total_steps(self) -> int:
@@ -131,6 +139,8 @@ class Trainer:
             return 0
         steps = min(self.steps_per_epoch, -(-_SETTLING // self.batch_size))
         measure_statistics(kept, self._passes(steps))
+        if self._average is not None:
+            self._average = Average(self.network, self.recipe.average)
         return steps * self.batch_size
 
     def _passes(self, steps: int) -> Iterator[None]:
@@ -242,11 +252,15 @@ class Trainer:
         self._optimizer.zero_grad(set_to_none=True)
         if self._backward(cost.total):
             self._add_penalty_gradient()
+        if self.recipe.largest_gradient:
+            nn.utils.clip_grad_norm_(self._trained(), self.recipe.largest_gradient)
         rate = self.learning_rate(self.step)
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["rate"]
         self._optimizer.step()
         self.step += 1
+        if self._average is not None:
+            self._average.update(self.network, self.step)
         return penalty
 
     def _mixed(
@@ -325,10 +339,13 @@ class Trainer:
                 parameter.grad.add_(slope, alpha=weight)
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Every tensor of the state, by name: the network's under `network.`, the optimiser's under `optimizer.`."""
+        """Every tensor of the state, by name: the network's under `network.`, its average's under `average.`, the
+        optimiser's under `optimizer.`."""
         saved = {_NETWORK + name: value for name, value in self.network.state_dict().items()}
         for index, moments in self._optimizer.state_dict()["state"].items():
             saved |= {f"{_OPTIMIZER}{index}.{name}": torch.as_tensor(value) for name, value in moments.items()}
+        if self._average is not None:
+            saved |= {_AVERAGE + name: value for name, value in self._average.network.state_dict().items()}
         return saved
 
     def state(self) -> dict[str, Any]:
@@ -354,9 +371,9 @@ class Trainer:
             )
         self.step = int(state["step"])
         self._tally = _Tally(**state["epoch"])
-        self.network.load_state_dict(
-            {name[len(_NETWORK) :]: value for name, value in tensors.items() if name.startswith(_NETWORK)}
-        )
+        self.network.load_state_dict(_under(_NETWORK, tensors))
+        if self._average is not None:
+            self._average.network.load_state_dict(_under(_AVERAGE, tensors))
         self.objective.restore(state["objective"])
         self.schedule.restore(state["schedule"])
         if self.cost_scale is not None and state["cost_scale"]:
@@ -369,6 +386,11 @@ class Trainer:
                 moments.setdefault(int(index), {})[moment] = _laid_out_like(trained[int(index)], value)
         frame = self._optimizer.state_dict()
         self._optimizer.load_state_dict({"state": moments, "param_groups": frame["param_groups"]})
+
+
+def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors whose name begins with `prefix`, by the rest of the name."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _laid_out_like(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

@@ -204,7 +204,7 @@ class Run:
         """Score the current network on the validation images; the best model so far is kept beside the last."""
         evaluation = score_split(
             self.experiment,
-            torch_predict(self.trainer.network, self.machine.device),
+            torch_predict(self.trainer.result, self.machine.device),
             self.held_out,
             objective=self.trainer.objective,
             batch_size=self.trainer.recipe.batch_size,
@@ -232,16 +232,16 @@ class Run:
 
     def show(self) -> None:
         """Send pictures and histograms of the current network to the sinks."""
-        predict, step = torch_predict(self.trainer.network, self.machine.device), self.trainer.step
+        predict, step = torch_predict(self.trainer.result, self.machine.device), self.trainer.step
         pictures = showing.detections(self.experiment, predict, self.held_out)
-        histograms = showing.weights(self.trainer.network)
+        histograms = showing.weights(self.trainer.result)
         for sink in self.sinks:
             sink.pictures(pictures, step)
             sink.histograms(histograms, step)
 
     def save_model(self, path: Path, evaluation: Evaluation | None) -> int:
         """Write the current network to a sealed file; returns its number of parameters."""
-        parameters = self.trainer.network.as_stored().parameter_count
+        parameters = self.trainer.result.as_stored().parameter_count
         step = {
             "stage": "train",
             "parent": self.start.parent,
@@ -251,7 +251,7 @@ class Run:
             "metrics": metrics_of(evaluation) if evaluation else {},
         }
         lineage = (*self.start.lineage, step)
-        write_bundle(path, bundle_of(self.experiment, self.trainer.network, lineage=lineage), key=self.place.key)
+        write_bundle(path, bundle_of(self.experiment, self.trainer.result, lineage=lineage), key=self.place.key)
         return parameters
 
 

@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 
 from taolite.data.augment import Augmentation, draw_view, view_boxes, view_pixels
 from taolite.data.examples import BoxRule, Examples, fit_truth
+from taolite.data.scenes import Scenes
 from taolite.events import Notice
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Truth
 from taolite.tasks.base import Resolve
+from taolite.tasks.detectnet.assign import assign
 from taolite.tasks.detectnet.loss import OBJECTIVES
 from taolite.tasks.detectnet.masks import ClassFilter, Filter, LossMask, RegionFilter, SizeFilter, draw_mask
 from taolite.tasks.detectnet.records import Split, class_lookup, split_sources
 from taolite.tasks.detectnet.spec import DataloaderMode, DetectNetSpec, LabelFilter, SamplingMode
+from taolite.tasks.detectnet.spec.recipe import TaoliteConfig, ViewsConfig
 from taolite.tasks.detectnet.targets import Ellipse, Raster, rasterize
 
 __all__ = ["spec_examples", "spec_preprocessing", "spec_raster"]
@@ -33,8 +36,11 @@ def spec_examples(
     sources, notices = split_sources(data, split, resolve=resolve)
     multisource = data.dataloader_mode is DataloaderMode.MULTISOURCE
     fitted_rule, view_rule = _box_rules(spec)
+    own = spec.taolite or TaoliteConfig()
+    compose = _scenes(own.views, spec).draw if augment and own.views else None
     encode = partial(
         _encode,
+        smaller_wins=own.loss.smaller_wins if own.loss else None,
         raster=spec_raster(spec),
         input_hw=preprocessing.input_hw,
         grid_hw=grid_hw,
@@ -47,8 +53,9 @@ def spec_examples(
         preprocessing=preprocessing,
         encode=encode,
         augment=partial(_augment, settings=_augmentation(spec), preprocessing=preprocessing, rule=fitted_rule)
-        if augment and preprocessing.fit != "aspect"
+        if augment and preprocessing.fit != "aspect" and compose is None
         else None,
+        compose=compose,
         seed=spec.random_seed,
         evenly=multisource and data.sampling_mode is SamplingMode.UNIFORM,
         fitted_rule=fitted_rule,
@@ -79,6 +86,8 @@ def spec_preprocessing(spec: DetectNetSpec) -> Preprocessing:
     made = Preprocessing(
         input_hw=(config.output_image_height, config.output_image_width), channels=config.output_image_channel
     )
+    if spec.taolite and spec.taolite.keep_aspect:
+        return dataclasses.replace(made, fit="aspect")
     if config.output_image_min:
         return dataclasses.replace(
             made, fit="aspect", least_side=config.output_image_min, most_side=config.output_image_max
@@ -170,20 +179,50 @@ def _filter(config: LabelFilter, classes: Sequence[str]) -> Filter:
     return ClassFilter(tuple(classes.index(name) for name in names if name in classes))
 
 
+def _scenes(views: ViewsConfig, spec: DetectNetSpec) -> Scenes:
+    """How the spec's views are drawn."""
+    return Scenes(
+        spec_preprocessing(spec).input_hw,
+        mosaic_probability=views.mosaic_probability,
+        mosaic_epochs=round(views.mosaic_until * spec.training_config.num_epochs),
+        scale=(views.scale_min, views.scale_max),
+        aspect_max=views.aspect_max,
+        least_visible=views.least_visible,
+        hflip_probability=views.hflip_probability,
+        vflip_probability=views.vflip_probability,
+        brightness_max=views.brightness_max,
+        contrast_max=views.contrast_max,
+        saturation_max=views.saturation_max,
+        hue_max=views.hue_max,
+    )
+
+
 def _encode(
     truth: Truth,
     weight: float,
     *,
+    smaller_wins: bool | None,
     raster: Raster,
     input_hw: tuple[int, int],
     grid_hw: tuple[int, int] | None,
     mask: LossMask | None,
     weighted: bool,
 ) -> dict[str, NDArray[np.float32]]:
-    """The targets of one input; with cost factors where the data set is masked or weighted."""
+    """The targets of one input, TAO's where `smaller_wins` is None; with cost factors where the data set is masked or
+    weighted."""
     if grid_hw is None:
         return {}
-    targets = rasterize(truth.boxes_n4, truth.classes_n, raster=raster, input_hw=input_hw, grid_hw=grid_hw)
+    if smaller_wins is None:
+        targets = rasterize(truth.boxes_n4, truth.classes_n, raster=raster, input_hw=input_hw, grid_hw=grid_hw)
+    else:
+        targets = assign(
+            truth.boxes_n4,
+            truth.classes_n,
+            raster=raster,
+            input_hw=input_hw,
+            grid_hw=grid_hw,
+            smaller_wins=smaller_wins,
+        )
     made = {"cov": targets.cov, "bbox": targets.bbox, "norm": targets.norm}
     if mask is not None:
         made["mask"] = weight * draw_mask(truth, targets.cov, mask=mask, input_hw=input_hw)

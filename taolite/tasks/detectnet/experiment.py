@@ -33,10 +33,13 @@ from taolite.tasks.base import (
 from taolite.tasks.detectnet.decode import Clustering
 from taolite.tasks.detectnet.examples import spec_examples, spec_preprocessing
 from taolite.tasks.detectnet.loss import ClassWeights, DetectNetObjective
+from taolite.tasks.detectnet.model import DetectNet
 from taolite.tasks.detectnet.origin import begin
-from taolite.tasks.detectnet.schedule import EarlyStopping, SoftStart
+from taolite.tasks.detectnet.quality import QualityObjective
+from taolite.tasks.detectnet.schedule import Cosine, EarlyStopping, SoftStart
 from taolite.tasks.detectnet.spec import Adam, DetectNetSpec
 from taolite.tasks.detectnet.spec.network import BackendFloat
+from taolite.tasks.detectnet.spec.recipe import TaoliteConfig
 from taolite.tasks.detectnet.watch import watch
 from taolite.tasks.found import Found
 from taolite.tasks.services import without_secrets
@@ -60,20 +63,30 @@ class DetectNetExperiment(Experiment):
         begun = begin(self.spec, resolve=self.resolve, key=key)
         network, count = begun.network, begun.network.num_classes
         grid_hw = network.grid_hw(self.preprocessing.input_hw)
-        trained = [one for one in network.parameters() if one.requires_grad]
         return Start(
             network,
             begun.notices,
             begun.lineage,
             begun.parent,
-            groups=[{"params": trained, "rate": 1.0}],
+            groups=_groups(network, self.spec.taolite),
             # kernels and biases of every convolution, heads included; no batch norms (reference 5.6)
             regularised=kernels(network, kinds=("conv2d", "grouped"), biases=True),
             shapes=((count, *grid_hw), (4 * count, *grid_hw)),
         )
 
-    def objective(self) -> DetectNetObjective:
+    def objective(self) -> DetectNetObjective | QualityObjective:
         config = self.spec.cost_function_config
+        if self.spec.taolite and (own := self.spec.taolite.loss):
+            weights = [target.class_weight for target in config.target_classes]
+            mean = sum(weights) / len(weights)
+            return QualityObjective(
+                tuple(weight / mean for weight in weights),
+                self.spec.model_config_.objective_set.bbox.scale,
+                quality=own.quality,
+                focus=own.focus,
+                box=own.box.value,
+                box_weight=own.box_weight,
+            )
         rows = []
         for target in config.target_classes:
             parts = {part.name: part for part in target.objectives}
@@ -145,12 +158,13 @@ def _decoding(spec: DetectNetSpec) -> Decoding:
 def _recipe(spec: DetectNetSpec) -> Recipe:
     training, evaluation = spec.training_config, spec.evaluation_config
     first, period = evaluation.first_validation_epoch, evaluation.validation_period_during_training
+    fitting = spec.taolite.fitting if spec.taolite else None
     epochs, scaling, precision = training.num_epochs, training.cost_scaling, spec.model_config_.training_precision
     return Recipe(
         seed=spec.random_seed,
         epochs=epochs,
         batch_size=training.batch_size_per_gpu,
-        optimizer=_adam(training.optimizer.adam),
+        optimizer=_adam(training.optimizer.adam, decays=fitting is not None),
         regularizer=_REGULARIZERS[training.regularizer.type.value],
         regularizer_weight=training.regularizer.weight,
         checkpoint_interval=training.checkpoint_interval,
@@ -159,11 +173,27 @@ def _recipe(spec: DetectNetSpec) -> Recipe:
         cost_scaling=CostScaling(scaling.initial_exponent, scaling.increment, scaling.decrement)
         if scaling.enabled
         else None,
+        largest_gradient=fitting.largest_gradient if fitting else 0.0,
+        average=fitting.average if fitting else 0.0,
     )
 
 
-def _adam(config: Adam) -> Callable[[list[ParameterGroup]], torch.optim.Optimizer]:
-    return partial(torch.optim.Adam, lr=0.0, betas=(config.beta1, config.beta2), eps=config.epsilon, fused=True)
+def _adam(config: Adam, *, decays: bool) -> Callable[[list[ParameterGroup]], torch.optim.Optimizer]:
+    """Adam, or AdamW where groups have a decay of their own."""
+    made = torch.optim.AdamW if decays else torch.optim.Adam
+    return partial(made, lr=0.0, betas=(config.beta1, config.beta2), eps=config.epsilon, fused=True)
+
+
+def _groups(network: DetectNet, own: TaoliteConfig | None) -> list[ParameterGroup]:
+    """The trained parameters: one group, as in TAO; with `fitting` kernels decay, and the backbone has its own rate."""
+    trained = [(name, one) for name, one in network.named_parameters() if one.requires_grad]
+    if own is None or own.fitting is None:
+        return [{"params": [one for _, one in trained], "rate": 1.0}]
+    found: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, one in trained:
+        rate = own.fitting.backbone_rate if name.startswith("backbone.") else 1.0
+        found.setdefault((rate, own.fitting.weight_decay if one.ndim > 1 else 0.0), []).append(one)
+    return [{"params": params, "rate": rate, "weight_decay": decay} for (rate, decay), params in found.items()]
 
 
 _REGULARIZERS: dict[str, Literal["none", "l1", "l2"]] = {"NO_REG": "none", "L1": "l1", "L2": "l2"}
@@ -172,6 +202,10 @@ _REGULARIZERS: dict[str, Literal["none", "l1", "l2"]] = {"NO_REG": "none", "L1":
 def _schedule(spec: DetectNetSpec) -> Schedule:
     config = spec.training_config.learning_rate
     if (soft := config.soft_start_annealing_schedule) is not None:
+        if spec.taolite and spec.taolite.fitting and spec.taolite.fitting.cosine:
+            return Cosine(
+                soft.min_learning_rate, soft.max_learning_rate, soft.soft_start, spec.training_config.num_epochs
+            )
         return SoftStart(
             least=soft.min_learning_rate,
             most=soft.max_learning_rate,

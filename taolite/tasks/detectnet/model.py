@@ -42,6 +42,7 @@ class DetectNet(TaskNetwork):
         backbone: the feature network; owned by this one from now on.
         num_classes: C, one or more.
         cov_bias: initial bias of the coverage logits; TAO's 0 gives an initial coverage of 0.5, -4 gives 0.018.
+        bbox_bias: initial bias of the distances, in units of the box outputs.
         inputs: for each head of HEADS, the name of its input layer, or a unique part of that name; "" or absent: the
             last layer. Backbone layers after both input layers are dropped.
 
@@ -55,6 +56,7 @@ class DetectNet(TaskNetwork):
         num_classes: int,
         *,
         cov_bias: float = 0.0,
+        bbox_bias: float = 0.0,
         inputs: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__()
@@ -70,7 +72,7 @@ class DetectNet(TaskNetwork):
             backbone.cut(max(self.inputs.values(), key=list(shapes).index))
         self.output_cov = nn.Conv2d(channels[0], num_classes, 1)
         self.output_bbox = nn.Conv2d(channels[1], 4 * num_classes, 1)
-        self._reset_heads(cov_bias)
+        self._reset_heads(cov_bias, bbox_bias)
 
     def grid_hw(self, input_hw: tuple[int, int]) -> tuple[int, int]:
         """(rows, columns) of the outputs for an input of `input_hw` pixels. Computes no outputs.
@@ -119,14 +121,14 @@ class DetectNet(TaskNetwork):
     def reset_parameters(self) -> None:
         """Draw a fresh network from torch's global generator, in layer order."""
         self.backbone.reset_parameters()
-        self._reset_heads(0.0)
+        self._reset_heads()
 
     def renew_heads(self, num_classes: int) -> None:
         """Replace the heads by fresh ones for `num_classes` classes; the features do not change."""
         self.num_classes = num_classes
         self.output_cov = nn.Conv2d(self.output_cov.in_channels, num_classes, 1)
         self.output_bbox = nn.Conv2d(self.output_bbox.in_channels, 4 * num_classes, 1)
-        self._reset_heads(0.0)
+        self._reset_heads()
 
     def _features(self, x_nchw: Tensor) -> tuple[Tensor, Tensor]:
         """The inputs of the two heads."""
@@ -146,8 +148,8 @@ class DetectNet(TaskNetwork):
     def _heads(self, cov: Tensor, bbox: Tensor) -> tuple[Tensor, Tensor]:
         return self.output_cov(cov).float(), self.output_bbox(bbox).float()
 
-    def _reset_heads(self, cov_bias: float) -> None:
-        for head, bias in ((self.output_cov, cov_bias), (self.output_bbox, 0.0)):
+    def _reset_heads(self, cov_bias: float = 0.0, bbox_bias: float = 0.0) -> None:
+        for head, bias in ((self.output_cov, cov_bias), (self.output_bbox, bbox_bias)):
             assert head.bias is not None
             nn.init.xavier_uniform_(head.weight)
             nn.init.constant_(head.bias, bias)

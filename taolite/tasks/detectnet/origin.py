@@ -26,6 +26,9 @@ from taolite.wording import counted
 
 __all__ = ["begin"]
 
+_COV_BIAS = -4.0  # a first coverage of 0.018: nearly all cells are background
+_FIRST_DISTANCE = 48.0  # pixels: boxes begin with an area, so that their overlap has a gradient
+
 
 def begin(spec: DetectNetSpec, *, resolve: Resolve, key: Key | None) -> Begun[DetectNet]:
     """The network of the spec, quantised where `enable_qat` is set. `key` decrypts an encrypted model.
@@ -121,7 +124,10 @@ def _fresh(spec: DetectNetSpec, graph: Graph) -> DetectNet:
         freeze_bn=model.freeze_bn,
         graph=graph,
     )
-    return DetectNet(backbone, len(spec.classes), inputs=_head_inputs(spec))
+    biases = {}
+    if spec.taolite and spec.taolite.loss:
+        biases = {"cov_bias": _COV_BIAS, "bbox_bias": _FIRST_DISTANCE / model.objective_set.bbox.scale}
+    return DetectNet(backbone, len(spec.classes), inputs=_head_inputs(spec), **biases)
 
 
 def _head_inputs(spec: DetectNetSpec) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 from taolite.events import CostStuck
 from taolite.tasks.schedules import Fixed
 
-__all__ = ["EarlyStopping", "SoftStart"]
+__all__ = ["Cosine", "EarlyStopping", "SoftStart"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,29 @@ class SoftStart(Fixed):
         else:
             share = 1.0
         return _between(self.least, self.most, share)
+
+
+@dataclass(frozen=True)
+class Cosine(Fixed):
+    """A linear rise from `least` to `most` until the share `soft_start` of `epochs`, then half a cosine to `least`.
+
+    >>> schedule = Cosine(least=0.0, most=1.0, soft_start=0.1, epochs=100)
+    >>> [round(schedule.rate(elapsed), 3) for elapsed in (5, 10, 55, 100)]
+    [0.5, 1.0, 0.5, 0.0]
+    """
+
+    least: float
+    most: float
+    soft_start: float
+    epochs: int
+
+    def rate(self, elapsed: float) -> float:
+        progress = elapsed / self.epochs
+        if progress < self.soft_start:
+            share = progress / self.soft_start
+        else:
+            share = (1 + math.cos(math.pi * (progress - self.soft_start) / (1 - self.soft_start))) / 2
+        return self.least + share * (self.most - self.least)
 
 
 class EarlyStopping:

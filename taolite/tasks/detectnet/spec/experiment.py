@@ -15,6 +15,7 @@ from taolite.tasks.detectnet.spec.network import (
     ModelConfig,
     ObjectiveLabelFilter,
 )
+from taolite.tasks.detectnet.spec.recipe import TaoliteConfig
 from taolite.tasks.detectnet.spec.training import EvaluationConfig, TrainingConfig
 
 __all__ = ["DetectNetSpec"]
@@ -33,6 +34,7 @@ class DetectNetSpec(SpecModel):
     training_config: TrainingConfig = field(doc="The training loop.")
     bbox_rasterizer_config: BboxRasterizerConfig = field(doc="From boxes to the grid the network learns.")
     loss_mask_label_filter: ObjectiveLabelFilter | None = field(None, doc="Regions in which the loss counts less.")
+    taolite: TaoliteConfig | None = field(None, doc="What taolite adds to TAO's training.")
     dataset_export_config: tuple[DatasetExportSpec, ...] = field(
         (), ignored="`dataset_convert` has a spec of its own", doc="Not used by training."
     )

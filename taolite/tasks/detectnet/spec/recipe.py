@@ -1,0 +1,73 @@
+"""taolite's own block of a DetectNet spec, `taolite { ... }`: training for few pictures and photographs of any shape.
+
+TAO's files never need it. Each part that is absent leaves training as TAO does it (docs/cookbook/recipe.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from taolite.spec import Finding, Float, SpecEnum, SpecModel, check, field
+
+__all__ = ["BoxLoss", "Fitting", "LossConfig", "TaoliteConfig", "ViewsConfig"]
+
+
+class ViewsConfig(SpecModel):
+    """Random views of the training pictures, in place of spatial_augmentation and color_augmentation."""
+
+    mosaic_probability: Float = field(0.5, ge=0, le=1, doc="Chance of a view that joins four pictures.")
+    mosaic_until: Float = field(0.85, ge=0, le=1, doc="Share of the epochs after which there are no mosaics.")
+    scale_min: Float = field(0.6, gt=0, doc="Least size of a picture, relative to the one that fills the input.")
+    scale_max: Float = field(1.6, gt=0, doc="Largest size of a picture, relative to the one that fills the input.")
+    aspect_max: Float = field(0.2, ge=0, le=1, doc="Largest change of the aspect: a factor of exp(aspect_max).")
+    least_visible: Float = field(0.3, ge=0, le=1, doc="Objects of which a smaller share is left in view are dropped.")
+    hflip_probability: Float = field(0.5, ge=0, le=1, doc="Chance of mirroring left to right.")
+    vflip_probability: Float = field(0.0, ge=0, le=1, doc="Chance of mirroring top to bottom.")
+    brightness_max: Float = field(0.2, ge=0, le=1, doc="Largest shift of the brightness, of a range of 1.")
+    contrast_max: Float = field(0.3, ge=0, lt=1, doc="Largest change of the contrast's factor.")
+    saturation_max: Float = field(0.5, ge=0, lt=1, doc="Largest change of the saturation's factor.")
+    hue_max: Float = field(0.0, ge=0, le=180, unit="degrees", doc="Largest turn of the hue.")
+
+    @check("scale_min", "scale_max")
+    def _scale_grows(self) -> Iterator[Finding]:
+        if self.scale_max < self.scale_min:
+            text = f"is {self.scale_max:g}; it needs to be {self.scale_min:g} (scale_min) or more"
+            yield Finding(("scale_max",), text)
+
+
+class BoxLoss(SpecEnum):
+    """The cost of a box."""
+
+    GIOU = "GIOU"
+    L1 = "L1"
+
+
+class LossConfig(SpecModel):
+    """A cost in place of TAO's: focal coverage, and boxes by their overlap; weights and auto-weighting are not used."""
+
+    quality: bool = field(True, doc="Coverage learns how well the cell's own box fits (its IoU) instead of 1.")
+    focus: Float = field(2.0, ge=0, doc="Exponent that lowers the weight of cells that are right already; 0 is none.")
+    box: BoxLoss = field(BoxLoss.GIOU, doc="1 - generalised IoU, or absolute differences by the object's size.")
+    box_weight: Float = field(1.5, gt=0, doc="Weight of the boxes beside the coverage.")
+    smaller_wins: bool = field(True, doc="Of two objects on one cell the smaller is learned; else the lower.")
+
+
+class Fitting(SpecModel):
+    """Optimisation: AdamW with a moving average of the weights."""
+
+    weight_decay: Float = field(0.02, ge=0, doc="Decay of kernels in AdamW.")
+    backbone_rate: Float = field(0.3, gt=0, le=1, doc="Learning rate of pretrained layers, relative to the heads'.")
+    largest_gradient: Float = field(10.0, ge=0, doc="Gradients of a greater norm are scaled down to it; 0 is off.")
+    cosine: bool = field(True, doc="After soft_start the learning rate falls as a cosine; annealing is not used.")
+    average: Float = field(
+        0.998, ge=0, lt=1, doc="Decay of the moving average of weights that is validated and saved; 0 is off."
+    )
+
+
+class TaoliteConfig(SpecModel):
+    """What taolite adds to TAO's training."""
+
+    keep_aspect: bool = field(False, doc="Pictures fill the input with their aspect kept; the rest is black.")
+    views: ViewsConfig | None = field(None, doc="Random views.")
+    loss: LossConfig | None = field(None, doc="The cost.")
+    fitting: Fitting | None = field(None, doc="Optimisation.")
