@@ -1,6 +1,6 @@
 """A split of our own, for data sets that bring none.
 
-It depends on the seed and the stems alone, and keeps identical pictures on one side.
+It depends on the seed and the stems alone, and keeps identical pictures, or those that look alike, on one side.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from taolite.wording import counted
 __all__ = ["split_samples"]
 
 
-def split_samples(samples: Sequence[Sample], *, percent: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+def split_samples(
+    samples: Sequence[Sample], *, percent: float, seed: int, groups: Sequence[Sequence[int]] | None = None
+) -> tuple[list[Sample], list[Sample]]:
     """(training, validation), each in the order given; `percent` (0 to 100, exclusive) of the images validate.
+
+    groups: indices of pictures that stay together; None keeps identical ones together.
 
     Raises UsageError for another percentage, or where one side would be empty.
     """
     if not 0 < percent < 100:
         raise UsageError(f"--val-split is {percent:g}; it needs to be between 0 and 100, for example 20")
-    groups: dict[str, list[int]] = {}
-    for index, sample in enumerate(samples):
-        groups.setdefault(_content(sample), []).append(index)
-    order = sorted(groups.values(), key=lambda group: samples[group[0]].image.name)
+    order = sorted(_identical(samples) if groups is None else groups, key=lambda group: samples[group[0]].image.name)
     random.Random(seed).shuffle(order)
     wanted = max(1, round(percent / 100 * len(samples)))
     held: set[int] = set()
@@ -39,6 +40,14 @@ def split_samples(samples: Sequence[Sample], *, percent: float, seed: int) -> tu
         many = counted(len(samples), "image")
         raise UsageError(f"--val-split {percent:g} of {many} leaves one side empty; use more images")
     return train, [sample for index, sample in enumerate(samples) if index in held]
+
+
+def _identical(samples: Sequence[Sample]) -> list[list[int]]:
+    """The indices of each picture's copies."""
+    groups: dict[str, list[int]] = {}
+    for index, sample in enumerate(samples):
+        groups.setdefault(_content(sample), []).append(index)
+    return list(groups.values())
 
 
 def _content(sample: Sample) -> str:

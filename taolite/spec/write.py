@@ -9,7 +9,7 @@ from typing import Any
 from taolite.spec.model import SpecModel
 from taolite.spec.shape import shapes
 
-__all__ = ["dumps"]
+__all__ = ["dumps", "literal"]
 
 
 def dumps(model: SpecModel, *, defaults: bool = False) -> str:
@@ -31,7 +31,7 @@ def _message(model: SpecModel, defaults: bool, indent: str) -> Iterator[str]:
         elif shape.repeats == "map":
             for key, item in value.items():
                 yield f"{indent}{shape.spec_name} {{"
-                yield f"{indent}  key: {_literal(key)}"
+                yield f"{indent}  key: {literal(key)}"
                 yield from _entry("value", item, defaults, f"{indent}  ")
                 yield f"{indent}}}"
         else:
@@ -44,13 +44,13 @@ def _entry(name: str, value: Any, defaults: bool, indent: str) -> Iterator[str]:
         yield from _message(value, defaults, f"{indent}  ")
         yield f"{indent}}}"
     else:
-        yield f"{indent}{name}: {_literal(value)}"
+        yield f"{indent}{name}: {literal(value)}"
 
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Enum):

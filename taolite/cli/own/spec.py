@@ -1,4 +1,4 @@
-"""`taolite spec check FILE...`, `show FILE`, `schema [KIND]`: check and show spec files before use."""
+"""`taolite spec new TASK DATA`, `check FILE...`, `show FILE`, `schema [KIND]`: write, check and show spec files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from taolite.wording import counted
 
 if TYPE_CHECKING:
     from taolite.spec import Kind, SpecModel
+    from taolite.stages.propose import NewExperiment
 
 __all__ = ["configure"]
 
@@ -28,6 +29,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         command.set_defaults(run=run)
         return command
 
+    new = add("new", _new, "write the specs of an experiment, chosen from its labelled pictures")
+    new.add_argument("task", choices=("detectnet",), metavar="TASK", help="detectnet")
+    new.add_argument("data", type=Path, metavar="DATA", help="folder with pictures and labels of any format")
+    new.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="new folder for data and specs")
+    new.add_argument("--classes", metavar="A,B", help="learn only these classes (default: all)")
+    new.add_argument("--pretrained", type=Path, metavar="FILE", help="weights to start from (default: random weights)")
+    new.add_argument("--train", metavar="PART", help="training part: train, trainval ... or a list file")
+    new.add_argument("--val", metavar="PART", help="validation part (default: val, else a fifth of the training part)")
+    new.add_argument("--from", dest="format", metavar="FORMAT", help="format of the labels (default: detected)")
+    new.add_argument("--skip-bad", action="store_true", help="leave out unreadable labels and images, with warnings")
     check = add("check", _check, "check spec files: every problem with its line and column")
     check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a spec file")
     show = add("show", _show, "print a spec with all defaults filled in")
@@ -40,6 +51,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "kind", nargs="?", choices=_SCHEMAS, default="detectnet", metavar="KIND",
         help=f"{', '.join(_SCHEMAS[:-1])} or {_SCHEMAS[-1]} (default: detectnet)",
     )  # fmt: skip
+
+
+def _new(options: argparse.Namespace) -> int:
+    from taolite.cli.progress import Terminal
+    from taolite.stages.propose import Wanted, new_experiment
+
+    names = [name.strip() for name in options.classes.split(",") if name.strip()] if options.classes else None
+    wanted = Wanted(options.format, names, options.train, options.val, options.pretrained, options.skip_bad)
+    with Terminal() as show:
+        made = new_experiment(options.data, options.output, task=options.task, wanted=wanted, listener=show)
+    counts = ", ".join(f"{counted(count, 'picture')} in {name}" for name, count in made.parts.items())
+    print(f"{made.folder}: {counts}; {counted(len(made.classes), 'class', 'classes')}: {', '.join(made.classes)}")
+    if made.held_out:
+        print("the data set has no validation part: a fifth of the pictures is held out, those alike on one side")
+    print("\n".join(f"spec: {file}" for file in made.files))
+    print("next:\n" + "\n".join(f"  {line}" for line in _next(made)))
+    return 0
+
+
+def _next(made: NewExperiment) -> Iterator[str]:
+    """The commands from the data to an export."""
+    here = made.folder
+    for part in made.parts:
+        yield f"detectnet_v2 dataset_convert -d {here}/tfrecords_{part}.txt -o {here}/tfrecords/{part}"
+    yield f"detectnet_v2 train -e {here}/train.txt -r {here}/trained -n detector -k KEY"
+    trained, pruned = f"{here}/trained/weights/detector.tlt", f"{here}/pruned/detector.tlt"
+    yield f"detectnet_v2 prune -m {trained} -o {pruned} -eq union --target 0.12 -k KEY"
+    yield f"detectnet_v2 train -e {here}/retrain.txt -r {here}/retrained -n detector -k KEY"
+    yield f"detectnet_v2 export -m {here}/retrained/weights/detector.tlt -o {here}/detector.etlt -k KEY"
+    yield f"detectnet_v2 inference -e {here}/inference.txt -i {here}/data/val/image_2 -o {here}/pictures -k KEY"
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -79,7 +79,8 @@ def plan_meta(plan: InferencePlan) -> OnnxMeta:
 def planned(model: Model, plan: InferencePlan | None) -> tuple[Model, Drawing]:
     """The model with the settings of an inference spec, and how to draw results; without a spec, the model's own.
 
-    Pictures are stretched to the spec's size, as in TAO, even if training did otherwise (docs/compat/inference.md).
+    Pictures are stretched to the spec's size, as in TAO, even if training did otherwise (docs/compat/inference.md); but
+    a model trained with `taolite { keep_aspect }`, which TAO does not have, keeps their aspect.
     Raises ModelError where classes, channels or a fixed input size do not agree, or the clustering is not known.
     """
     if plan is None:
@@ -98,7 +99,9 @@ def planned(model: Model, plan: InferencePlan | None) -> tuple[Model, Drawing]:
         )
     if plan.channels != model.preprocessing.channels:
         raise ModelError(f"image_channels is {plan.channels}, and the model takes {model.preprocessing.channels}")
-    preprocessing = replace(model.preprocessing, input_hw=plan.input_hw, fit="stretch")
+    own = model.preprocessing
+    keeps_aspect = own.fit == "aspect" and not own.least_side and not own.most_side  # trained with taolite's block
+    preprocessing = replace(own, input_hw=plan.input_hw, fit="aspect" if keeps_aspect else "stretch")
     decoding = {**(model.decoding or {}), **plan.decoding}
     drawing = Drawing(plan.classes, plan.names, plan.colours, plan.shown, plan.linewidth)
     return replace(model, classes=plan.classes, preprocessing=preprocessing, decoding=decoding), drawing

@@ -1,0 +1,342 @@
+"""The specs of a detector for a data set: sizes, epochs, views and thresholds chosen from its pictures and boxes.
+
+Every choice stands in the spec with its reason as a comment; docs/cookbook/recipe.md has the measurements behind the
+numbers here. NumPy only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from taolite.sample import Sample
+from taolite.spec.write import literal
+from taolite.tasks.proposal import Places
+from taolite.wording import counted
+
+__all__ = ["propose"]
+
+_BATCH = 8
+_SEEN = 7200  # pictures that training sees, all epochs together
+_EPOCHS = (20, 300)  # least and most
+_WARM_UP = 60  # steps
+_SIDES = (416, 512, 640, 768, 960, 1248)  # longer side of the input, pixels
+_SMALL = 24.0  # pixels of the input that nine of ten objects reach: 1.5 cells
+_SHARED = 0.15  # how far nine of ten pictures may be from the median aspect for an input of that aspect
+_MANY = 2000  # training pictures from which mosaics are rarer
+_CELL = 32  # pixels; the sides of the input are multiples of it
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The numbers of a training spec, and the reasons for those that depend on the data."""
+
+    hw: tuple[int, int]
+    why_hw: str
+    epochs: int
+    why_epochs: str
+    steps: int
+    mosaic: float
+    why_mosaic: str
+    extension: str
+
+
+def propose(train: Sequence[Sample], *, parts: Sequence[str], classes: Sequence[str], places: Places) -> dict[str, str]:
+    """Texts of spec files by name, for the training pictures `train`.
+
+    Args:
+        parts: names of the parts that are converted: train, val and perhaps test.
+        classes: names as TFRecords have them, in lower case.
+    """
+    chosen = _choose(train)
+    return {
+        **{f"tfrecords_{part}.txt": _conversion(places, part, chosen.extension) for part in parts},
+        "train.txt": _training(chosen, classes, places, pruned=False),
+        "retrain.txt": _training(chosen, classes, places, pruned=True),
+        "inference.txt": _inference(chosen, classes, places),
+    }
+
+
+def _choose(train: Sequence[Sample]) -> _Chosen:
+    hw, why_hw = _input_size(train)
+    count = len(train)
+    epochs = int(np.clip(math.ceil(_SEEN / count), *_EPOCHS))
+    per_epoch = math.ceil(count / _BATCH)
+    seen = f"{counted(count, 'picture')}, each seen {counted(epochs, 'time')}: {epochs * count:,} views"
+    few = count < _MANY
+    return _Chosen(
+        hw,
+        why_hw,
+        epochs,
+        seen,
+        epochs * per_epoch,
+        0.5 if few else 0.25,
+        f"{'fewer' if few else 'more'} than {_MANY} pictures",
+        train[0].image.suffix.lstrip(".").lower(),
+    )
+
+
+def _input_size(train: Sequence[Sample]) -> tuple[tuple[int, int], str]:
+    """(height, width) of the input, and why: the aspect that pictures share, or a square; the smallest size at which
+    nine of ten objects of each class are `_SMALL` pixels or more, and no larger than the pictures."""
+    sizes = np.array([sample.size_hw for sample in train], float)
+    aspects = sizes[:, 1] / sizes[:, 0]
+    median = float(np.median(aspects))
+    shared = float(np.mean(np.abs(np.log(aspects / median)) <= _SHARED)) >= 0.9
+    aspect = median if shared else 1.0
+    longest = float(np.percentile(sizes.max(axis=1), 95))
+    for side in _SIDES:
+        hw = _of_side(side, aspect)
+        small = _smallest(train, hw)
+        if small >= _SMALL or side >= longest:
+            break
+    width_height = f"pictures are about {median:.2f} times as wide as high" if shared else "pictures differ in aspect"
+    return hw, f"{width_height}; nine of ten objects of each class are {small:.0f} pixels or more here"
+
+
+def _smallest(train: Sequence[Sample], hw: tuple[int, int]) -> float:
+    """The extent, in pixels of an input of `hw`, that nine of ten objects of each class reach: root of the area."""
+    extents: dict[str, list[float]] = {}
+    for sample in train:
+        scale = min(hw[0] / sample.size_hw[0], hw[1] / sample.size_hw[1])
+        for label in sample.labels:
+            x1, y1, x2, y2 = label.box
+            extents.setdefault(label.name, []).append(scale * math.sqrt(max(x2 - x1, 0) * max(y2 - y1, 0)))
+    return min(float(np.percentile(values, 10)) for values in extents.values())
+
+
+def _of_side(side: int, aspect: float) -> tuple[int, int]:
+    """(height, width) with this longer side, both multiples of `_CELL`."""
+    other = max(_CELL, _CELL * round(side * min(aspect, 1 / aspect) / _CELL))
+    return (other, side) if aspect >= 1 else (side, other)
+
+
+def _conversion(places: Places, part: str, extension: str) -> str:
+    return f"""# Converts the KITTI labels of the part `{part}` to TFRecords.
+kitti_config {{
+  root_directory_path: {literal(f"{places.folder}/data/{part}")}
+  image_dir_name: "image_2"
+  label_dir_name: "label_2"
+  image_extension: ".{extension}"
+  partition_mode: "random"
+  num_partitions: 2
+  val_split: 0  # the part is converted whole
+  num_shards: 4
+}}
+"""
+
+
+def _each(classes: Sequence[str], text: str) -> str:
+    """`text` for each class, with NAME replaced."""
+    return "\n".join(text.replace("NAME", literal(name)) for name in classes)
+
+
+def _training(chosen: _Chosen, classes: Sequence[str], places: Places, *, pruned: bool) -> str:
+    folder, (height, width) = places.folder, chosen.hw
+    period = max(1, chosen.epochs // 5)
+    start = f"pretrained_model_file: {literal(places.pretrained)}" if places.pretrained else "# random weights"
+    if pruned:
+        start = f"""pretrained_model_file: {literal(f"{folder}/pruned/detector.tlt")}
+  load_graph: true  # the pruned network is read from this file"""
+    mapping = _each(classes, "  target_class_mapping { key: NAME value: NAME }")
+    clustering = _each(
+        classes,
+        """  target_class_config {
+    key: NAME
+    value {
+      clustering_config {
+        clustering_algorithm: NMS
+        coverage_threshold: 0.02  # low, so that precision and recall are measured to the end
+        nms_iou_threshold: 0.55  # a lower one removes one of two objects that touch
+        nms_confidence_threshold: 0.02
+      }
+    }
+  }""",
+    )
+    judged = _each(
+        classes,
+        """  minimum_detection_ground_truth_overlap { key: NAME value: 0.5 }
+  evaluation_box_config {
+    key: NAME
+    value { minimum_height: 1 maximum_height: 9999 minimum_width: 1 maximum_width: 9999 }
+  }""",
+    )
+    costs = _each(
+        classes,
+        """  target_classes {
+    name: NAME
+    class_weight: 1.0
+    coverage_foreground_weight: 0.5
+    objectives { name: "cov" initial_weight: 1.0 weight_target: 1.0 }
+    objectives { name: "bbox" initial_weight: 10.0 weight_target: 10.0 }
+  }""",
+    )
+    raster = _each(
+        classes,
+        """  target_class_config {
+    key: NAME
+    value {
+      cov_center_x: 0.5
+      cov_center_y: 0.5
+      cov_radius_x: 0.6  # cells within 0.6 of an object's half width and height learn it
+      cov_radius_y: 0.6
+      bbox_min_radius: 0.56
+    }
+  }""",
+    )
+    what = "Trains the pruned network again" if pruned else "Trains a detector"
+    return f"""# {what}. Written by `taolite spec new`, which chose the numbers from the data.
+random_seed: 42
+dataset_config {{
+  data_sources {{
+    tfrecords_path: {literal(f"{folder}/tfrecords/train-*")}
+    image_directory_path: {literal(f"{folder}/data/train")}
+  }}
+  validation_data_source {{
+    tfrecords_path: {literal(f"{folder}/tfrecords/val-*")}
+    image_directory_path: {literal(f"{folder}/data/val")}
+  }}
+  image_extension: "{chosen.extension}"
+{mapping}
+}}
+augmentation_config {{
+  preprocessing {{
+    # {chosen.why_hw}
+    output_image_width: {width}
+    output_image_height: {height}
+    output_image_channel: 3
+    enable_auto_resize: true
+  }}
+  spatial_augmentation {{
+    # In place of this, training uses the block taolite {{ views }} below.
+    hflip_probability: 0.5
+    zoom_min: 1.0
+    zoom_max: 1.0
+  }}
+}}
+postprocessing_config {{
+{clustering}
+}}
+model_config {{
+  {start}
+  arch: "resnet"
+  num_layers: 18
+  use_batch_norm: true
+  objective_set {{
+    bbox {{
+      scale: 35.0  # as DeepStream decodes it
+      offset: 0.5
+    }}
+    cov {{ }}
+  }}
+}}
+evaluation_config {{
+  validation_period_during_training: {period}
+  first_validation_epoch: {period}
+{judged}
+  average_precision_mode: INTEGRATE
+}}
+cost_function_config {{
+{costs}
+  enable_autoweighting: false
+  max_objective_weight: 0.9999
+  min_objective_weight: 0.0001
+}}
+training_config {{
+  batch_size_per_gpu: {_BATCH}
+  num_epochs: {chosen.epochs}  # {chosen.why_epochs}
+  learning_rate {{
+    soft_start_annealing_schedule {{
+      min_learning_rate: 1e-06
+      max_learning_rate: 0.001
+      soft_start: {min(_WARM_UP / chosen.steps, 0.3):.4f}  # {_WARM_UP} steps
+      annealing: 0.6
+    }}
+  }}
+  regularizer {{
+    type: NO_REG
+    weight: 0.0
+  }}
+  optimizer {{
+    adam {{
+      epsilon: 1e-08
+      beta1: 0.9
+      beta2: 0.999
+    }}
+  }}
+  cost_scaling {{
+    enabled: false
+    initial_exponent: 20.0
+    increment: 0.005
+    decrement: 1.0
+  }}
+  checkpoint_interval: {chosen.epochs}
+}}
+bbox_rasterizer_config {{
+{raster}
+  deadzone_radius: 0.67
+}}
+# What TAO does not have: docs/cookbook/recipe.md. Without this block the spec trains as TAO does.
+taolite {{
+  keep_aspect: true
+  views {{
+    mosaic_probability: {chosen.mosaic:g}  # {chosen.why_mosaic}
+    scale_min: 0.6
+    scale_max: 1.6
+    aspect_max: 0.2
+  }}
+  loss {{
+    quality: true
+    focus: 2.0
+    box: GIOU
+    box_weight: 1.5
+    smaller_wins: true
+  }}
+  fitting {{
+    weight_decay: 0.02
+    backbone_rate: {1.0 if pruned else 0.3:g}
+    largest_gradient: 10.0
+    cosine: true
+    average: 0.998
+  }}
+}}
+"""
+
+
+def _inference(chosen: _Chosen, classes: Sequence[str], places: Places) -> str:
+    height, width = chosen.hw
+    names = ", ".join(literal(name) for name in classes)
+    each = _each(
+        classes,
+        """  classwise_bbox_handler_config {
+    key: NAME
+    value {
+      output_map: NAME
+      clustering_config {
+        clustering_algorithm: NMS
+        coverage_threshold: 0.3
+        nms_iou_threshold: 0.55
+        nms_confidence_threshold: 0.3
+      }
+    }
+  }""",
+    )
+    return f"""# Draws what the detector finds, and writes it as KITTI labels.
+inferencer_config {{
+  target_classes: [{names}]
+  image_width: {width}
+  image_height: {height}
+  image_channels: 3
+  batch_size: 4
+  tlt_config {{
+    model: {literal(f"{places.folder}/trained/weights/detector.tlt")}
+  }}
+}}
+bbox_handler_config {{
+  kitti_dump: true
+{each}
+}}
+"""
