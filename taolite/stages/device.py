@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -39,6 +39,11 @@ class Device:
         """The event that reports this device."""
         gpu = (self.place.index or 0) if self.place.type == "cuda" else None
         return Computing(gpu, self.name, torch.get_num_threads(), _NAMES[self.autocast])
+
+    @property
+    def exact(self) -> Device:
+        """The same place, computing in float32 throughout: a score is that of the exported model."""
+        return replace(self, autocast=None)
 
     @contextmanager
     def reduced(self) -> Iterator[None]:

@@ -170,7 +170,8 @@ def _torch_model(trained: Trained, computer: Computer) -> Model:
 
     bundle = trained.bundle
     task = find(bundle.task)
-    predict = torch_predict(task.network(bundle), choose(gpus=computer.gpus, gpu_index=computer.gpu_index))
+    device = choose(gpus=computer.gpus, gpu_index=computer.gpu_index).exact
+    predict = torch_predict(task.network(bundle), device)
     decoding = bundle.decoding or None
     return Model(trained.source, task, bundle.classes, bundle.preprocessing, decoding, predict, "torch", lambda: None)
 

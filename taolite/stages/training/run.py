@@ -86,10 +86,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Machine:
-    """What a run computes with: its processes, its device, threads that prepare images, and its pauses."""
+    """What a run computes with: its processes, the device that validates, threads that prepare images, and its
+    pauses."""
 
     world: World
-    device: Device
+    judge: Device
     workers: int
     pauses: Pauses
 
@@ -204,7 +205,7 @@ class Run:
         """Score the current network on the validation images; the best model so far is kept beside the last."""
         evaluation = score_split(
             self.experiment,
-            torch_predict(self.trainer.result, self.machine.device),
+            torch_predict(self.trainer.result, self.machine.judge),
             self.held_out,
             objective=self.trainer.objective,
             batch_size=self.trainer.recipe.batch_size,
@@ -232,7 +233,7 @@ class Run:
 
     def show(self) -> None:
         """Send pictures and histograms of the current network to the sinks."""
-        predict, step = torch_predict(self.trainer.result, self.machine.device), self.trainer.step
+        predict, step = torch_predict(self.trainer.result, self.machine.judge), self.trainer.step
         pictures = showing.detections(self.experiment, predict, self.held_out)
         histograms = showing.weights(self.trainer.result)
         for sink in self.sinks:

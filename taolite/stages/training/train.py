@@ -124,6 +124,7 @@ def train(
                 Recorder(folder, services, costs=plan.schedule.led_by_cost, log=watch.log, columns=watch.columns)
             )
         hear = _both(record, listener) if record else silent
+        judge = plan.device.exact if options.precision == "auto" else plan.device
         pauses = Pauses(60 * options.checkpoint_minutes, opened.enter_context(_stop_signals()))
         batch_size = world.told(lambda: _batch_size(folder, experiment.recipe, options, listener))
         trainer = _trainer(experiment, plan, options, batch_size=batch_size, listener=hear, should_pause=pauses.due)
@@ -135,7 +136,7 @@ def train(
             trainer=trainer,
             held_out=plan.held_out,
             place=Place(folder, name, key, kept=options.checkpoints_kept),
-            machine=Machine(world, plan.device, options.workers, pauses),
+            machine=Machine(world, judge, options.workers, pauses),
             sinks=record.sinks if record else (),
             listener=hear,
         )
