@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["ACCURACY", "AP", "Curve", "Metric", "ScoreCard", "Words"]
+__all__ = ["ACCURACY", "AP", "Curve", "Metric", "Point", "ScoreCard", "Words"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,16 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Point:
+    """What a threshold on the score gives: precision, recall and F1."""
+
+    threshold: float
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
 class ScoreCard:
     """One evaluation.
 
@@ -51,6 +61,7 @@ class ScoreCard:
         images: how many were looked at.
         confusion: (K, K) counts, truth by row, for tasks that answer with one class; else empty.
         curves: those behind the main metric by class, for tasks that draw them.
+        best: of a detector, each class's point with the highest F1 at an IoU of 0.5; none for a class without one.
     """
 
     main: Metric
@@ -59,3 +70,4 @@ class ScoreCard:
     images: int
     confusion: tuple[tuple[int, ...], ...] = field(default=())
     curves: Mapping[str, Curve] = field(default_factory=dict)
+    best: Mapping[str, Point] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from taolite.events import EpochDone, Validated
-from taolite.scorecard import Metric
+from taolite.scorecard import Metric, Point, ScoreCard
 from taolite.wording import counted
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from taolite.stages.training.train import TrainReport
 
 __all__ = [
+    "best_block",
     "classes_block",
     "epoch_line",
     "evaluation_block",
@@ -57,10 +58,13 @@ def evaluation_block(evaluation: Evaluation) -> str:
     """TAO's block, with VOC's all-point AP at IoU 0.5 and the number of labelled objects beside it."""
     card = evaluation.card
     tao, beside = _scores(evaluation.cost, card.main, evaluation.seconds_per_image), card.beside["VOC"]
-    rows = [(name, f"{100 * ap:.4f}", str(card.objects[name])) for name, ap in sorted(beside.per_class.items())]
-    rows.append(("mean", f"{100 * beside.value:.4f}", str(sum(card.objects.values()))))
-    voc = table(("class name", "AP at IoU 0.5, all points (in %)", "objects"), rows)
-    return f"{tao}\nPASCAL VOC's metric on the same {card.images} images:\n{voc}"
+    rows = [
+        (name, f"{100 * ap:.4f}", str(card.objects[name]), *_point(card.best.get(name)))
+        for name, ap in sorted(beside.per_class.items())
+    ]
+    rows.append(("mean", f"{100 * beside.value:.4f}", str(sum(card.objects.values())), "", "", "", ""))
+    voc = table(("class name", "AP at IoU 0.5, all points (in %)", "objects", *_POINT), rows)
+    return f"{tao}\nPASCAL VOC's metric on the same {card.images} images, and the threshold with the best F1:\n{voc}"
 
 
 def train_block(report: TrainReport, beside: str = "") -> str:
@@ -115,7 +119,24 @@ def precisions_block(evaluation: Evaluation) -> str:
     main, rule = evaluation.card.main, "*" * 31
     rows = [(name, main.words.of_class, ap) for name, ap in main.per_class.items()]
     rows.append(("", main.words.short, main.value))
-    return "\n".join([rule, *(f"{name:<14}{words:<6}{round(value, 3)}" for name, words, value in rows), rule])
+    tao = "\n".join([rule, *(f"{name:<14}{words:<6}{round(value, 3)}" for name, words, value in rows), rule])
+    return f"{tao}\n{best_block(evaluation.card)}" if evaluation.card.best else tao
+
+
+def best_block(card: ScoreCard) -> str:
+    """The threshold with the best F1 of each class, and what it gives, at IoU 0.5."""
+    rows = [(name, *_point(card.best.get(name))) for name in card.objects]
+    return f"the threshold with the best F1 (IoU 0.5):\n{table(('class name', *_POINT), rows)}"
+
+
+_POINT = ("threshold", "precision", "recall", "F1")
+
+
+def _point(point: Point | None) -> tuple[str, str, str, str]:
+    """The cells of a class; of one that is not found they are empty."""
+    if point is None:
+        return "", "", "", ""
+    return f"{point.threshold:.3f}", f"{point.precision:.3f}", f"{point.recall:.3f}", f"{point.f1:.3f}"
 
 
 def int8_block(report: Int8Report) -> str:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from taolite.spec import Reading, SpecModel
 
 __all__ = [
+    "BEST_THRESHOLD",
     "Begun",
     "Cost",
     "CostScaling",
@@ -68,6 +69,8 @@ Decoding: TypeAlias = Mapping[str, object]
 ParameterGroup: TypeAlias = dict[str, object]
 """A group of the optimiser: `params`, a list of trained parameters, `rate`, the factor of the schedule's rate, and
 options of the optimiser for them."""
+BEST_THRESHOLD = "best_threshold"
+"""In the decoding of a trained detector: for each class the threshold with the best F1 in its last validation."""
 Split = Literal["train", "val", "test"]  # test: images for `evaluate`, where the spec separates test from val
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taolite.cli.render import evaluation_block, scores_json, validation_lines
 from taolite.events import Validated
-from taolite.scorecard import AP, Metric, ScoreCard
+from taolite.scorecard import AP, Metric, Point, ScoreCard
 from taolite.stages.evaluate import Evaluation
 
 BLOCK = """
@@ -39,6 +39,7 @@ def test_evaluate_prints_taos_block_sorted_by_class_and_vocs_below():
         {"VOC": Metric(AP, 0.625, {"dog": 0.5, "cat": 0.75})},
         {"dog": 3, "cat": 4},
         5,
+        best={"cat": Point(0.3125, 0.9, 0.8, 0.847)},
     )
 
     lines = evaluation_block(Evaluation(card, 1.5, 0.01)).splitlines()
@@ -56,12 +57,12 @@ def test_evaluate_prints_taos_block_sorted_by_class_and_vocs_below():
         "+------------+--------------------------+",
         "",
         "Median Inference Time: 0.010000",
-        "PASCAL VOC's metric on the same 5 images:",
-        "+------------+----------------------------------+---------+",
-        "| class name | AP at IoU 0.5, all points (in %) | objects |",
-        "+------------+----------------------------------+---------+",
-        "|    cat     |             75.0000              |    4    |",
-        "|    dog     |             50.0000              |    3    |",
-        "|    mean    |             62.5000              |    7    |",
-        "+------------+----------------------------------+---------+",
+        "PASCAL VOC's metric on the same 5 images, and the threshold with the best F1:",
+        "+------------+----------------------------------+---------+-----------+-----------+--------+-------+",
+        "| class name | AP at IoU 0.5, all points (in %) | objects | threshold | precision | recall |   F1  |",
+        "+------------+----------------------------------+---------+-----------+-----------+--------+-------+",
+        "|    cat     |             75.0000              |    4    |   0.312   |   0.900   | 0.800  | 0.847 |",
+        "|    dog     |             50.0000              |    3    |           |           |        |       |",
+        "|    mean    |             62.5000              |    7    |           |           |        |       |",
+        "+------------+----------------------------------+---------+-----------+-----------+--------+-------+",
     ]

@@ -42,7 +42,7 @@ from taolite.stages.exporting.proof import parity, proof_batch
 from taolite.stages.exporting.ranges import float_layers, quantise, write_ranges
 from taolite.stages.exporting.to_onnx import INPUT_NAME, OPSET, to_onnx
 from taolite.stages.trained import Trained
-from taolite.tasks.base import Experiment
+from taolite.tasks.base import BEST_THRESHOLD, Experiment
 from taolite.tasks.registry import find
 
 __all__ = ["TAOS", "Border", "ExportReport", "Int8Report", "export_model"]
@@ -341,7 +341,8 @@ def _deepstream(
 
 
 def _decoding(bundle: Bundle, experiment: Experiment | None) -> Mapping[str, Any]:
-    """The decoding settings: the experiment's where one is given, else those the model was trained with."""
+    """The decoding settings: the experiment's where one is given, else those the model was trained with; the best
+    thresholds are the model's."""
     if experiment is None:
         return bundle.decoding
     if experiment.classes != bundle.classes:
@@ -349,7 +350,8 @@ def _decoding(bundle: Bundle, experiment: Experiment | None) -> Mapping[str, Any
             f"{experiment.source}: its target classes are {', '.join(experiment.classes)}, and the model finds "
             f"{', '.join(bundle.classes)}; give the spec it was trained with"
         )
-    return experiment.decoding
+    own = {BEST_THRESHOLD: bundle.decoding[BEST_THRESHOLD]} if BEST_THRESHOLD in bundle.decoding else {}
+    return {**experiment.decoding, **own}
 
 
 def _chw(preprocessing: Preprocessing) -> tuple[int, int, int]:

@@ -19,7 +19,7 @@ from taolite.stages.inference.look import looked
 from taolite.stages.inference.models import Model
 from taolite.stages.inference.pipeline import Pipeline
 from taolite.stages.inference.tally import Tally
-from taolite.tasks.base import InferencePlan
+from taolite.tasks.base import BEST_THRESHOLD, InferencePlan
 
 __all__ = ["InferReport", "infer", "plan_meta", "planned"]
 
@@ -77,7 +77,8 @@ def plan_meta(plan: InferencePlan) -> OnnxMeta:
 
 
 def planned(model: Model, plan: InferencePlan | None) -> tuple[Model, Drawing]:
-    """The model with the settings of an inference spec, and how to draw results; without a spec, the model's own.
+    """The model with the settings of an inference spec, and how to draw results; without a spec, the model's own, from
+    its best thresholds on.
 
     Pictures are stretched to the spec's size, as in TAO, even if training did otherwise (docs/compat/inference.md); but
     a model trained with `taolite { keep_aspect }`, which TAO does not have, keeps their aspect.
@@ -86,7 +87,10 @@ def planned(model: Model, plan: InferencePlan | None) -> tuple[Model, Drawing]:
     if plan is None:
         if model.decoding is None:
             raise ModelError("this model does not say how its outputs are read; give an inference spec with -e")
-        return model, Drawing(model.classes)
+        best: Mapping[str, float] = model.decoding.get(BEST_THRESHOLD, {})
+        if best:
+            model = replace(model, decoding=model.use.at_threshold(model.decoding, min(best.values())))
+        return model, Drawing(model.classes, least=best)
     if len(plan.classes) != len(model.classes):
         raise ModelError(
             f"Mismatch in the number of predicted ({len(model.classes)}: {', '.join(model.classes)}) and requested "

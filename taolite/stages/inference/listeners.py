@@ -46,6 +46,7 @@ class Drawing:
         shown: the classes that are drawn, written and counted; None is all.
         linewidth: pixels; None follows the picture's size.
         overlay: what is drawn.
+        least: the score from which a class is shown; 0 where it is not named.
     """
 
     classes: Sequence[str]
@@ -54,6 +55,7 @@ class Drawing:
     shown: frozenset[str] | None = None
     linewidth: int | None = None
     overlay: Overlay = USUAL
+    least: Mapping[str, float] = field(default_factory=dict)
     _palette: Mapping[str, Colour] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -61,8 +63,9 @@ class Drawing:
         object.__setattr__(self, "_palette", {**own, **self.colours})
 
     def chosen(self, found: Sequence[Detection]) -> list[Detection]:
-        """The detections whose class is shown."""
-        return [one for one in found if self.shown is None or one.name in self.shown]
+        """The detections that are shown."""
+        shown = self.classes if self.shown is None else self.shown
+        return [one for one in found if one.name in shown and one.score >= self.least.get(one.name, 0.0)]
 
     def draw(self, seen: Seen, *, note: str = "") -> NDArray[np.uint8]:
         """A copy of the frame with its detections, counting lines and trails; note: a line at the bottom."""

@@ -20,6 +20,7 @@ from taolite.stages.inference.listeners import Drawing
 from taolite.stages.inference.models import Model, meta_of, open_model
 from taolite.stages.inference.networks import find_network, is_name
 from taolite.stages.inference.watch import Threshold, is_detector
+from taolite.tasks.base import BEST_THRESHOLD
 from taolite.tasks.registry import find
 
 __all__ = ["THRESHOLD", "Ready", "open_ready"]
@@ -108,5 +109,5 @@ def _threshold(model: Model, asked: float | None) -> Threshold | None:
     """The user's threshold, else the model's best, else 0.5; None for a classifier."""
     if not is_detector(model):
         return None
-    best = (model.decoding or {}).get("best_threshold", THRESHOLD)
+    best = (model.decoding or {}).get(BEST_THRESHOLD, THRESHOLD)
     return asked if asked is not None else dict(best) if isinstance(best, Mapping) else float(best)

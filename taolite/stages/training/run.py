@@ -252,7 +252,10 @@ class Run:
             "metrics": metrics_of(evaluation) if evaluation else {},
         }
         lineage = (*self.start.lineage, step)
-        write_bundle(path, bundle_of(self.experiment, self.trainer.result, lineage=lineage), key=self.place.key)
+        best = evaluation.card.best if evaluation else {}
+        write_bundle(
+            path, bundle_of(self.experiment, self.trainer.result, lineage=lineage, best=best), key=self.place.key
+        )
         return parameters
 
 

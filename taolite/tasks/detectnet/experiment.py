@@ -13,6 +13,7 @@ from taolite import spec as specs
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
 from taolite.metrics.match import BoxLimits
+from taolite.metrics.operating import best_points
 from taolite.metrics.score import score
 from taolite.nn.regularised import kernels
 from taolite.sample import Truth
@@ -123,7 +124,8 @@ class DetectNetExperiment(Experiment):
         voc = score(truths, founds, names=names, mode="AREA")
         objects = {one.name: one.truths for one in voc.classes}
         beside = {"VOC": Metric(AP, voc.mean, voc.per_class)}
-        return ScoreCard(Metric(AP, tao.mean, tao.per_class), beside, objects, len(truths))
+        main = Metric(AP, tao.mean, tao.per_class)
+        return ScoreCard(main, beside, objects, len(truths), best=best_points(voc))
 
 
 def bind(spec: DetectNetSpec, *, task: Task, source: str, resolve: Resolve) -> DetectNetExperiment:

@@ -16,6 +16,7 @@ import numpy as np
 
 from taolite.boxes import clip_boxes
 from taolite.metrics import Mode, Scores, coco_map, match, score, score_matches
+from taolite.metrics.operating import best_points
 from taolite.sample import Truth
 from taolite.scorecard import AP, Curve, Metric, ScoreCard
 from taolite.tasks.found import Found
@@ -53,12 +54,13 @@ def ssd_card(
     )
     own = score_matches(matches, names=names, mode=_MODES[scoring.mode])
     main = _of_present(own) if pytorch_ssd else Metric(AP, float(np.mean(list(own.per_class.values()))), own.per_class)
-    beside = {"VOC": _of_present(score(truths, founds, names=names, mode="AREA"))}
+    voc = score(truths, founds, names=names, mode="AREA")
+    beside = {"VOC": _of_present(voc)}
     if importlib.util.find_spec("faster_coco_eval") and any(one.truths for one in own.classes):
         beside["COCO"] = Metric(AP, coco_map(truths, founds, names=names).ap, {})
     objects = {one.name: one.truths for one in own.classes}
     curves = {one.name: Curve(tuple(one.recall_d.tolist()), tuple(one.precision_d.tolist())) for one in own.classes}
-    return ScoreCard(main, beside, objects, len(truths), curves=curves)
+    return ScoreCard(main, beside, objects, len(truths), curves=curves, best=best_points(voc))
 
 
 def _of_present(scores: Scores) -> Metric:
