@@ -7,6 +7,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from taolite.artifacts.keys import Key
 from taolite.cli.words import Line, lines
 from taolite.errors import StorageError, TrainingError
 from taolite.events import EpochDone, Event, Validated, silent
+from taolite.scorecard import Point
+from taolite.stages.bundles import bundle_of
 from taolite.stages.training.run import Pauses
 from taolite.stages.training.train import TrainOptions, train
 from taolite.tasks.registry import find
@@ -115,6 +118,17 @@ def test_a_run_with_taolites_own_block_goes_on_to_the_same_bits_and_saves_the_av
     for name, value in tensors.items():
         assert np.array_equal(value, saved[f"average.{name}"]), name
     assert not np.array_equal(tensors["output_cov.weight"], saved["network.output_cov.weight"])
+
+
+def test_a_class_that_is_not_found_has_the_mean_of_the_others_best_thresholds(tiny: Path):
+    experiment = replace(find("detectnet").read(write_spec(tiny, "b.txt")).model, classes=("plate", "cup", "pen"))
+    best = {"plate": Point(0.2, 1, 1, 1), "pen": Point(0.4, 1, 1, 1)}
+
+    network = experiment.start(key=None).network
+
+    made = bundle_of(experiment, network, lineage=(), best=best).decoding["best_threshold"]
+    assert made == pytest.approx({"plate": 0.2, "cup": 0.3, "pen": 0.4})
+    assert "best_threshold" not in bundle_of(experiment, network, lineage=()).decoding
 
 
 def test_without_minutes_passing_a_checkpoint_is_written_every_epoch_only(spec: Path, tiny: Path):

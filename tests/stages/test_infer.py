@@ -36,6 +36,7 @@ from taolite.stages.inference.infer import infer, planned
 from taolite.stages.inference.listeners import Drawing, labels, table
 from taolite.stages.inference.look import Seen
 from taolite.stages.inference.models import open_model
+from taolite.tasks.detectnet.cluster import Clustering
 from taolite.tasks.detectnet.inference import load_plan
 
 KEY = Key("tlt_encode")
@@ -310,6 +311,39 @@ def test_the_plan_takes_mean_cov_and_refuses_other_confidence_models(place: Path
 
     with pytest.raises(SpecError, match='confidence_model is "mlp"; it needs to be aggregate_cov or mean_cov'):
         load_plan(write_spec(place, "", ("aggregate_cov", "mlp")))
+
+
+def test_a_model_with_best_thresholds_shows_what_reaches_them_and_a_spec_keeps_its_own(place: Path):
+    nms = Clustering("nms", coverage_threshold=0.02, nms_confidence_threshold=0.02).to_json()
+    opened = open_model(place / "model.onnx", key=None)
+    stretched = Preprocessing((64, 96), fit="stretch")
+    model = replace(
+        opened,
+        preprocessing=stretched,
+        decoding={"clusterings": [nms, nms], "best_threshold": {"red": 0.5, "green": 0.9}},
+    )
+    source = open_source(place / "photos" / "both.png")
+
+    own, drawing = planned(model, None)
+    seen: list[Seen] = []
+    report = infer(own, source, [lambda one: seen.append(one)], drawing=drawing)
+
+    assert report.detections == {"red": 1, "green": 0}  # green reaches 0.8
+    assert own.decoding["clusterings"][0]["nms_confidence_threshold"] == 0.5
+    with_spec, drawing = planned(model, load_plan(write_spec(place)))
+    assert (with_spec.decoding["clusterings"][0]["algorithm"], drawing.least) == ("dbscan", {})
+
+
+def test_a_model_that_keeps_the_aspect_of_pictures_keeps_it_with_a_spec_too(place: Path):
+    opened = open_model(place / "model.onnx", key=None)
+    plan = load_plan(write_spec(place))
+
+    for prep, fit in (
+        (Preprocessing((64, 96), fit="aspect"), "aspect"),
+        (Preprocessing((64, 96), fit="aspect", least_side=32), "stretch"),
+        (Preprocessing((64, 96)), "stretch"),
+    ):
+        assert planned(replace(opened, preprocessing=prep), plan)[0].preprocessing.fit == fit
 
 
 @pytest.mark.slow
