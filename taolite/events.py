@@ -51,6 +51,7 @@ __all__ = [
     "LayersFloored",
     "ModelKept",
     "RangesUsed",
+    "Taught",
     "TensorfileWritten",
     "WentOn",
     "Event",
@@ -239,6 +240,16 @@ class CheckpointDamaged:
     """A checkpoint cannot be read, for this `reason`; the one before it is used."""
 
     reason: str
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A run learns from the model at `teacher` too. `weight`, `temperature`: of the spec's `teacher`."""
+
+    teacher: Path
+    parameters: int
+    weight: float
+    temperature: float
 
 
 @dataclass(frozen=True)
@@ -487,6 +498,7 @@ Event: TypeAlias = (
     | WentOn
     | BegunAnew
     | CheckpointDamaged
+    | Taught
     | BatchNormsMeasured
     | ModelKept
     | CostStuck

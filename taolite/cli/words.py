@@ -192,6 +192,12 @@ _WORDS: dict[type, Callable[[Any], list[Line]]] = {
     events.WentOn: _went_on,
     events.BegunAnew: lambda e: [Line(f"{e.folder}: this run left no state to go on from; it begins anew", True)],
     events.CheckpointDamaged: lambda e: [Line(f"{e.reason}; going on from the checkpoint before it", True)],
+    events.Taught: lambda e: [
+        Line(
+            f"{e.teacher}: teaches this training ({e.parameters:,} parameters; weight {e.weight:g}, "
+            f"temperature {e.temperature:g})"
+        )
+    ],
     events.BatchNormsMeasured: lambda e: [
         Line(f"the model was pruned: batch norms that keep their statistics were measured anew on {e.images} images")
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from typing_extensions import Self
 
 __all__ = ["TaskNetwork"]
@@ -17,6 +17,12 @@ class TaskNetwork(nn.Module, ABC):
     @abstractmethod
     def architecture(self) -> dict[str, Any]:
         """What the network is rebuilt from beside its numbers, as a JSON value: pruned channel counts included."""
+
+    def training_outputs(self, x_nchw: Tensor) -> tuple[Tensor, ...]:
+        """The outputs that training mode gives, for a teacher in evaluation mode. A network that gives logits in
+        training and scores in evaluation needs its own."""
+        outputs: tuple[Tensor, ...] = self(x_nchw)
+        return outputs
 
     @property
     def parameter_count(self) -> int:

@@ -40,13 +40,15 @@ def expect(task: str | None, found: str, source: Path) -> None:
         )
 
 
-def agree(experiment: Experiment, model: Described) -> None:
-    """Raises ModelError where the model's input or classes differ from the experiment's."""
+_OWN_SPEC = "Give the spec that the model was trained with"
+
+
+def agree(experiment: Experiment, model: Described, *, way_out: str = _OWN_SPEC) -> None:
+    """Raises ModelError where the model's input or classes differ from the experiment's; `way_out` ends the message."""
     differences = [*_inputs(experiment.preprocessing, model.preprocessing), *_classes(experiment, model)]
     if differences:
         raise ModelError(
-            f"{model.source} and {experiment.source} do not belong together: {'; '.join(differences)}. "
-            "Give the spec that the model was trained with"
+            f"{model.source} and {experiment.source} do not belong together: {'; '.join(differences)}. {way_out}"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 
 from taolite import __version__
-from taolite.artifacts.bundle import write_bundle
+from taolite.artifacts.bundle import weights_hash, write_bundle
 from taolite.artifacts.container import artifact_hash
 from taolite.artifacts.keys import Key
 from taolite.events import Cutting, Exploring, LayersFloored, Listener, silent
@@ -80,6 +81,8 @@ def prune(
     step = {
         "stage": "prune",
         "parent": artifact_hash(model.source),
+        "parent_weights": weights_hash(bundle.tensors),  # stays when the model is sealed with another key
+        "parent_file": _seen_from(output.parent, model.source),
         "taolite": __version__,
         "settings": dict(made.settings),
         "ratio": made.ratio,
@@ -94,3 +97,11 @@ def prune(
     write_bundle(output, pruned, key=key)
     megabytes = output.stat().st_size / 1e6
     return PruneReport(output, made, threshold, megabytes, network.parameter_count, smaller.parameter_count)
+
+
+def _seen_from(folder: Path, file: Path) -> str:
+    """The path of `file` from `folder`, so that it still leads there when both are moved or mounted elsewhere."""
+    try:
+        return Path(os.path.relpath(file, folder)).as_posix()
+    except ValueError:  # another drive of Windows
+        return file.absolute().as_posix()

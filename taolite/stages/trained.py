@@ -7,6 +7,7 @@ from pathlib import Path
 
 from taolite.artifacts.bundle import Bundle, read_bundle
 from taolite.artifacts.keys import Key
+from taolite.preprocessing import Preprocessing
 from taolite.stages.agree import expect
 from taolite.workspace.run import RunFolder
 
@@ -19,6 +20,16 @@ class Trained:
 
     source: Path
     bundle: Bundle
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names in the order of the network's outputs."""
+        return self.bundle.classes
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a photo becomes the network's input."""
+        return self.bundle.preprocessing
 
 
 def open_trained(path: Path, *, key: Key | None, of: str | None = None) -> Trained:

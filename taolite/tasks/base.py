@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from taolite.preprocessing import Preprocessing
 from taolite.scorecard import ScoreCard, Words
 from taolite.tasks.found import Found
+from taolite.tasks.teaching import Teaching
 
 if TYPE_CHECKING:
     import torch
@@ -152,12 +153,14 @@ class Begun(Generic[Net]):
     Attributes:
         lineage: the steps that made these weights, oldest first; empty for weights from other tools.
         parent: a hash of these weights; "" for random weights.
+        file: the file that the lineage was read from; None where it is empty.
     """
 
     network: Net
     notices: tuple[str, ...] = ()
     lineage: tuple[Mapping[str, object], ...] = ()
     parent: str = ""
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -268,6 +271,31 @@ class Objective(Protocol):
         """
         ...
 
+    def taught(
+        self,
+        outputs: tuple[torch.Tensor, ...],
+        wanted: tuple[torch.Tensor, ...],
+        targets: Mapping[str, torch.Tensor],
+        *,
+        temperature: float = 1.0,
+        part: Part = WHOLE,
+    ) -> Cost:
+        """How far the outputs of a batch, or of this `part` of it, are from a teacher's: 0 where they are equal.
+
+        A class that inherits from this one and has no measure of its own takes the mean squared difference of each
+        output (Ba and Caruana, arXiv 1312.6184), which knows no temperature.
+
+        Args:
+            outputs: in training mode.
+            wanted: those of the teacher for the same images, `TaskNetwork.training_outputs`; without gradients.
+            targets: as `cost` takes them.
+            temperature: divides the logits of both (Hinton et al., arXiv 1503.02531).
+        """
+        total = outputs[0].new_zeros(())
+        for found, taught in zip(outputs, wanted, strict=False):
+            total = total + (found - taught).square().mean()
+        return Cost(total)
+
     def end_epoch(self) -> None:
         """Called after the last step of an epoch."""
         ...
@@ -354,6 +382,7 @@ class Experiment(ABC):
         schedule: makes a fresh schedule of the learning rate.
         watch: what is shown of a run during training.
         run_files: text files that TAO writes to the run folder for this task only: name -> text.
+        teaching: the teacher that training learns from beside the labels; None for none.
     """
 
     task: Task
@@ -366,6 +395,7 @@ class Experiment(ABC):
     schedule: Callable[[], Schedule]
     watch: Watch
     run_files: Mapping[str, str] = field(default_factory=dict)
+    teaching: Teaching | None = None
 
     @abstractmethod
     def examples(self, split: Split, *, augment: bool = False, shapes: Shapes | None = None) -> Examples:
@@ -388,6 +418,11 @@ class Experiment(ABC):
     @abstractmethod
     def score(self, truths: Sequence[Truth], founds: Sequence[Found]) -> ScoreCard:
         """Compare the results with the ground truth, image by image."""
+
+    def against_teacher(self, bundle: Bundle) -> Sequence[str]:
+        """Why the outputs of `bundle`'s network do not mean the same as those of this experiment's network, so that it
+        cannot be the teacher; its task, classes and input agree. Empty where it can."""
+        return ()
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ class RunIdentity:
 
     task: its name, as "detectnet". spec: text of the resolved spec. classes: names in order. data_hash: content hash of
     the data set (see `manifest.content_hash`), "" if unknown. parent: `weights_hash` of the model it starts from, "" if
-    there is none (not the hash of the file, which changes when the model is sealed again).
+    there is none (not the hash of the file, which changes when the model is sealed again). teacher: the same of the
+    model that teaches it.
     """
 
     task: str
@@ -47,6 +48,7 @@ class RunIdentity:
     classes: tuple[str, ...] = ()
     data_hash: str = ""
     parent: str = ""
+    teacher: str = ""
 
     @property
     def spec_hash(self) -> str:
@@ -66,6 +68,8 @@ class RunIdentity:
             found.append(f"the data was {self.data_hash[:12]} and is {other.data_hash[:12]} (content hash)")
         if self.parent != other.parent:
             found.append(f"it started from {self.parent[:12] or 'nothing'}, not {other.parent[:12] or 'nothing'}")
+        if self.teacher != other.teacher:
+            found.append(f"its teacher was {self.teacher[:12] or 'no model'} and is {other.teacher[:12] or 'no model'}")
         return found
 
 
@@ -163,6 +167,7 @@ class RunFolder:
             "classes": list(self.identity.classes),
             "data_hash": self.identity.data_hash or before.get("run", {}).get("data_hash", ""),
             "parent": self.identity.parent,
+            **({"teacher": self.identity.teacher} if self.identity.teacher else {}),
         }
         write_manifest(self.manifest, {**before, **facts, "run": identity})
 
@@ -205,7 +210,7 @@ def _identity(run: Any) -> RunIdentity | None:
     """The identity in the entry `run` of a manifest; None if it is not one."""
     if not isinstance(run, dict):
         return None
-    texts = {name: run.get(name, "") for name in ("task", "spec", "data_hash", "parent")}
+    texts = {name: run.get(name, "") for name in ("task", "spec", "data_hash", "parent", "teacher")}
     classes = run.get("classes", [])
     if not isinstance(classes, list) or not all(isinstance(text, str) for text in (*classes, *texts.values())):
         return None

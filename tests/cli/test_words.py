@@ -90,6 +90,10 @@ SAID: list[tuple[Event, list[Line]]] = [
     (events.BegunAnew(Path("run")), [Line("run: this run left no state to go on from; it begins anew", True)]),
     (events.CheckpointDamaged("a.ckpt: cut"), [Line("a.ckpt: cut; going on from the checkpoint before it", True)]),
     (
+        events.Taught(Path("big.tlt"), 11_194_000, 1.0, 2.0),
+        [Line("big.tlt: teaches this training (11,194,000 parameters; weight 1, temperature 2)")],
+    ),
+    (
         events.BatchNormsMeasured(32),
         [Line("the model was pruned: batch norms that keep their statistics were measured anew on 32 images")],
     ),

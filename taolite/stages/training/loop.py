@@ -30,6 +30,7 @@ from taolite.nn.batchnorm import kept_statistics, measure_statistics
 from taolite.nn.network import TaskNetwork
 from taolite.stages.device import Device
 from taolite.stages.training.scaling import FLOAT16, CostScale
+from taolite.stages.training.teacher import Teacher
 from taolite.tasks.base import Cost, Objective, Part, Recipe, Schedule, Start
 
 __all__ = ["Trainer"]
@@ -57,7 +58,8 @@ class _Tally:
 class Trainer:
     """A network in training. A step takes `batch_size` images over all processes of the `world`; the default is the
     recipe's. `step` counts finished steps of the whole run. A `Stepped` event is sent every `point_every` steps, about
-    `points` times an epoch."""
+    `points` times an epoch. A `teacher` gets the same images; it is not part of the state, and a resumed run needs the
+    same one."""
 
     def __init__(
         self,
@@ -74,9 +76,13 @@ class Trainer:
         world: World = ALONE,
         points: int = 10,
         should_pause: Callable[[], bool] = lambda: False,
+        teacher: Teacher | None = None,
     ) -> None:
         self.network: TaskNetwork = start.network.to(device.place, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._average = Average(self.network, recipe.average) if recipe.average else None
+        self.teacher = teacher
+        if teacher is not None:
+            teacher.network.to(device.place, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.examples = examples
         self.recipe = recipe
         self.batch_size = batch_size or recipe.batch_size
@@ -237,9 +243,12 @@ class Trainer:
         }
         if self.recipe.mix is not None:
             pixels, targets = self._mixed(pixels, targets)
+        wanted = self._wanted(pixels)  # first: what the teacher needs of memory is free again for the network
         with self._device.reduced():
             outputs = self.network(pixels)
         cost = self.objective.cost(outputs, targets, part=self._part)
+        if wanted is not None:
+            cost = self._with_lesson(cost, outputs, wanted, targets)
         self._share_readings(cost)
         penalty = self._penalty()
         loss = self._cost + penalty
@@ -262,6 +271,27 @@ class Trainer:
         if self._average is not None:
             self._average.update(self.network, self.step)
         return penalty
+
+    def _wanted(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...] | None:
+        """The teacher's outputs, None without a teacher. Nothing is drawn at random, so the step's draws stay."""
+        if self.teacher is None:
+            return None
+        with torch.no_grad(), self._device.reduced():
+            return self.teacher.network.training_outputs(pixels)
+
+    def _with_lesson(
+        self,
+        cost: Cost,
+        outputs: tuple[torch.Tensor, ...],
+        wanted: tuple[torch.Tensor, ...],
+        targets: Mapping[str, torch.Tensor],
+    ) -> Cost:
+        """The cost and the teacher's part of it."""
+        assert self.teacher is not None
+        weight, temperature = self.teacher.weight, self.teacher.temperature
+        lesson = self.objective.taught(outputs, wanted, targets, temperature=temperature, part=self._part)
+        parts = {**cost.parts, "teacher": weight * float(lesson.total.detach())}
+        return Cost(cost.total + weight * lesson.total, parts)
 
     def _mixed(
         self, pixels: torch.Tensor, targets: Mapping[str, torch.Tensor]

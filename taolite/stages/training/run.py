@@ -247,6 +247,7 @@ class Run:
             "stage": "train",
             "parent": self.start.parent,
             "taolite": __version__,
+            **({"teacher": teacher.weights} if (teacher := self.trainer.teacher) else {}),
             "step": self.trainer.step,
             "parameters": parameters,
             "metrics": metrics_of(evaluation) if evaluation else {},

@@ -29,6 +29,7 @@ from taolite.events import (
     LabelsLeftOut,
     Listener,
     Notice,
+    Taught,
     silent,
 )
 from taolite.files import write_text
@@ -43,6 +44,7 @@ from taolite.stages.evaluate import Evaluation
 from taolite.stages.training.loop import Trainer
 from taolite.stages.training.record import Recorder
 from taolite.stages.training.run import Best, Machine, Pauses, Place, Run, metrics_of
+from taolite.stages.training.teacher import Teacher, open_teacher
 from taolite.tasks.base import Experiment, Recipe, Schedule, Start, Watch
 from taolite.workspace.manifest import hardware, versions
 from taolite.workspace.run import RunFolder, RunIdentity, check_model_name
@@ -111,7 +113,12 @@ def train(
     plan = _plan(experiment, key=key, options=options, listener=listener)
     start, watch, title = plan.start, experiment.watch, experiment.task.title
     identity = RunIdentity(
-        experiment.task.name, experiment.text, experiment.classes, plan.examples.content_hash(), start.parent
+        experiment.task.name,
+        experiment.text,
+        experiment.classes,
+        plan.examples.content_hash(),
+        start.parent,
+        plan.teacher.weights if plan.teacher else "",
     )
     with ExitStack() as opened:
         folder, record = RunFolder(results, identity, resumed=False), None
@@ -199,11 +206,15 @@ class _Plan:
     held_out: Examples
     schedule: Schedule
     device: Device
+    teacher: Teacher | None
 
 
 def _plan(experiment: Experiment, *, key: Key, options: TrainOptions, listener: Listener) -> _Plan:
     """Read the data, build the network and choose the device; the listener is told of anything unusual."""
     start = experiment.start(key=key)
+    teacher = open_teacher(experiment, start, key=key)
+    if teacher is not None:
+        listener(Taught(teacher.file, teacher.network.parameter_count, teacher.weight, teacher.temperature))
     learned = experiment.examples("train", augment=True, shapes=start.shapes)
     judged = experiment.examples("val", shapes=start.shapes)
     examples, held_out = decodable(
@@ -225,7 +236,7 @@ def _plan(experiment: Experiment, *, key: Key, options: TrainOptions, listener: 
         float16=experiment.recipe.float16,
     )
     listener(device.computing)
-    return _Plan(start, examples, held_out, experiment.schedule(), device)
+    return _Plan(start, examples, held_out, experiment.schedule(), device, teacher)
 
 
 def _trainer(
@@ -250,6 +261,7 @@ def _trainer(
         world=options.world,
         points=experiment.watch.points,
         should_pause=should_pause,
+        teacher=plan.teacher,
     )
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from taolite import spec as specs
+from taolite.artifacts.bundle import Bundle
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
 from taolite.nn.regularised import LayerKind, kernels
@@ -51,6 +52,7 @@ from taolite.tasks.classification.scoring import class_card, tag_card
 from taolite.tasks.classification.spec import ClassificationSpec, Optimizer, VisualizerConfig
 from taolite.tasks.found import Found
 from taolite.tasks.services import clearml_settings, wandb_settings, without_secrets
+from taolite.tasks.teaching import teaching_of
 
 __all__ = ["ClassificationExperiment", "bind"]
 
@@ -108,6 +110,7 @@ class ClassificationExperiment(Experiment):
             begun.notices,
             begun.lineage,
             begun.parent,
+            begun.file,
             groups=_groups(network, head_rate=self.spec.jetson_config.head_rate if self.spec.jetson_config else 1.0),
             regularised=kernels(network, kinds=kinds),
             shapes=((network.num_classes,),),
@@ -124,6 +127,16 @@ class ClassificationExperiment(Experiment):
         if threshold is not None:
             return tag_card(truths, founds, classes=self.classes, threshold=threshold)
         return class_card(truths, founds, classes=self.classes, top_k=evaluation.top_k if evaluation else 1)
+
+    def against_teacher(self, bundle: Bundle) -> Sequence[str]:
+        theirs, ours = (
+            bundle.architecture.get("activation"),
+            "softmax" if self.spec.tag_threshold is None else "sigmoid",
+        )
+        if theirs == ours:
+            return ()
+        kinds = {"softmax": "one class", "sigmoid": "any number of classes"}
+        return [f"it gives a picture {kinds.get(str(theirs), theirs)} and the spec {kinds[ours]}"]
 
 
 def bind(
@@ -156,6 +169,7 @@ def bind(
         schedule=partial(schedule_of, spec.train_config.lr_config, epochs=spec.train_config.n_epochs),
         watch=_watch(spec, decoding),
         run_files=_run_files(spec, classes),
+        teaching=teaching_of(spec.taolite.teacher if spec.taolite else None, resolve=resolve),
         spec=spec,
         resolve=resolve,
         given=given,

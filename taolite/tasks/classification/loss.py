@@ -59,6 +59,32 @@ class ClassificationObjective:
         first, *others = (self._of_logits(logits, self._smoothed(wanted)) for logits in outputs)
         return Cost(sum((_AUXILIARY * other for other in others), first), readings)
 
+    def taught(
+        self,
+        outputs: tuple[Tensor, ...],
+        wanted: tuple[Tensor, ...],
+        targets: Mapping[str, Tensor],
+        *,
+        temperature: float = 1.0,
+        part: Part = WHOLE,
+    ) -> Cost:
+        """How far the classes' probabilities are from the teacher's: Kullback-Leibler divergence of the softened
+        logits, times temperature ** 2 (Hinton et al., arXiv 1503.02531, section 2), mean over pictures; of `tags` the
+        divergence of each tag's sigmoid, mean over pictures and tags. Auxiliary classifiers are not taught.
+
+        Args:
+            outputs, wanted: logits (N, K), as `cost` takes them in training.
+        """
+        found_nk, taught_nk = outputs[0] / temperature, wanted[0] / temperature
+        if self._tags:
+            shares_nk = taught_nk.sigmoid()
+            least = functional.binary_cross_entropy_with_logits(taught_nk, shares_nk)
+            lesson = functional.binary_cross_entropy_with_logits(found_nk, shares_nk) - least
+        else:
+            logs = found_nk.log_softmax(dim=1), taught_nk.log_softmax(dim=1)
+            lesson = functional.kl_div(*logs, reduction="batchmean", log_target=True)
+        return Cost(lesson * temperature**2)
+
     def end_epoch(self) -> None:
         pass
 

@@ -118,6 +118,10 @@ class Classifier(TaskNetwork):
             return (torch.softmax(logits[0], dim=1),)
         return (torch.sigmoid(logits[0]) if self.activation == "sigmoid" else logits[0],)
 
+    def training_outputs(self, x_nchw: Tensor) -> tuple[Tensor, ...]:
+        """Logits; see `TaskNetwork.training_outputs`."""
+        return self.forward_logits(x_nchw)
+
     def check_input(self, input_hw: tuple[int, int]) -> None:
         """Raises ModelError where the network cannot take pictures of `input_hw` pixels. Computes no outputs."""
         traced = copy.deepcopy(self).to("meta").eval()

@@ -152,7 +152,7 @@ def _trained_before(asked: _Asked, bundle: Bundle, path: str) -> Begun[Classifie
         network.renew_head(len(asked.classes))
         names = f"{', '.join(bundle.classes)}; now {', '.join(asked.classes)}"
         notices.append(f"{path}: its classes were {names}: its head begins at random")
-    return Begun(network, tuple(notices), bundle.lineage, weights_hash(bundle.tensors))
+    return Begun(network, tuple(notices), bundle.lineage, weights_hash(bundle.tensors), Path(path))
 
 
 def _fresh(spec: ClassificationSpec, num_classes: int, graph: Graph) -> Classifier:

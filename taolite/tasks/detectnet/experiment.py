@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from taolite import spec as specs
+from taolite.artifacts.bundle import Bundle
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
 from taolite.metrics.match import BoxLimits
@@ -44,6 +45,7 @@ from taolite.tasks.detectnet.spec.recipe import TaoliteConfig
 from taolite.tasks.detectnet.watch import watch
 from taolite.tasks.found import Found
 from taolite.tasks.services import without_secrets
+from taolite.tasks.teaching import teaching_of
 
 __all__ = ["DetectNetExperiment", "bind"]
 
@@ -69,6 +71,7 @@ class DetectNetExperiment(Experiment):
             begun.notices,
             begun.lineage,
             begun.parent,
+            begun.file,
             groups=_groups(network, self.spec.taolite),
             # kernels and biases of every convolution, heads included; no batch norms (reference 5.6)
             regularised=kernels(network, kinds=("conv2d", "grouped"), biases=True),
@@ -127,6 +130,13 @@ class DetectNetExperiment(Experiment):
         main = Metric(AP, tao.mean, tao.per_class)
         return ScoreCard(main, beside, objects, len(truths), best=best_points(voc))
 
+    def against_teacher(self, bundle: Bundle) -> Sequence[str]:
+        return [
+            f"the {name} of its boxes is {bundle.decoding.get(name)} and the spec's is {self.decoding[name]}"
+            for name in ("scale", "offset")
+            if bundle.decoding.get(name) != self.decoding[name]
+        ]
+
 
 def bind(spec: DetectNetSpec, *, task: Task, source: str, resolve: Resolve) -> DetectNetExperiment:
     """The experiment that `spec` describes; `source` is the spec's name in messages."""
@@ -141,6 +151,7 @@ def bind(spec: DetectNetSpec, *, task: Task, source: str, resolve: Resolve) -> D
         recipe=_recipe(spec),
         schedule=partial(_schedule, spec),
         watch=watch(spec, decoding),
+        teaching=teaching_of(spec.taolite.teacher if spec.taolite else None, resolve=resolve),
         spec=spec,
         resolve=resolve,
     )

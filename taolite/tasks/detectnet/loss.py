@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from taolite.tasks.base import WHOLE, Cost, Part
+from taolite.tasks.detectnet.lesson import coverage_lesson
 
 __all__ = ["OBJECTIVES", "ClassWeights", "DetectNetObjective", "balance"]
 
@@ -64,18 +65,51 @@ class DetectNetObjective:
         losses = self._losses(outputs, targets)
         if training:
             self._sums += part.total(losses.detach().double().cpu() * part.share)
+        return self._weighed(losses)
+
+    def taught(
+        self,
+        outputs: tuple[torch.Tensor, ...],
+        wanted: tuple[torch.Tensor, ...],
+        targets: Mapping[str, torch.Tensor],
+        *,
+        temperature: float = 1.0,
+        part: Part = WHOLE,
+    ) -> Cost:
+        """How far a batch is from the teacher's coverage and boxes, with the weights that `cost` has now; these do not
+        depend on it.
+
+        Coverage is learned on every cell: the teacher also knows what lies in masked regions, so no mask counts. Boxes
+        are learned on the cells of objects, weighted by the teacher's coverage there.
+
+        Args:
+            outputs, wanted: as `cost` takes outputs.
+            targets: norm (N, K, h, w), float32.
+        """
+        (cov, bbox), (sure, taught) = outputs, wanted
+        weight = self._foreground_weight(sure)
+        cov_loss = (coverage_lesson(cov, sure, temperature=temperature) * weight).mean(dim=(0, 2, 3))
+        apart = (bbox - taught).abs().view(*cov.shape[:2], 4, *cov.shape[2:])
+        box_loss = (apart * (targets["norm"] * sure)[:, :, None]).mean(dim=(0, 2, 3, 4))
+        return self._weighed(torch.stack([cov_loss, box_loss], dim=1))
+
+    def _weighed(self, losses: torch.Tensor) -> Cost:
+        """The cost of losses (K, 2)."""
         weights = (self.weights * self._class_share[:, None]).to(losses.device)
-        total = (losses * weights).sum()
         parts = (losses.detach() * weights).sum(dim=0).tolist()
-        return Cost(total, dict(zip(OBJECTIVES, parts, strict=True)))
+        return Cost((losses * weights).sum(), dict(zip(OBJECTIVES, parts, strict=True)))
+
+    def _foreground_weight(self, cov: torch.Tensor) -> torch.Tensor:
+        """(N, K, h, w): the weight of each cell's coverage (N, K, h, w)."""
+        foreground = torch.tensor([c.coverage_foreground_weight for c in self._classes], device=cov.device)
+        fore_k11 = foreground[None, :, None, None]
+        return torch.where(cov > 0.5, fore_k11, 1 - fore_k11)
 
     def _losses(self, outputs: tuple[torch.Tensor, ...], targets: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """(K, 2): mean coverage and box losses of every class."""
         cov, bbox = outputs
         wanted = targets["cov"]
-        foreground = torch.tensor([c.coverage_foreground_weight for c in self._classes], device=cov.device)
-        fore_k11 = foreground[None, :, None, None]
-        weight = torch.where(wanted > 0.5, fore_k11, 1 - fore_k11)
+        weight = self._foreground_weight(wanted)
         entropy = wanted * torch.log(cov + _LOG_GUARD) + (1 - wanted) * torch.log(1 - cov + _LOG_GUARD)
         norm = targets["norm"]
         if (mask := targets.get("mask")) is not None:

@@ -78,7 +78,7 @@ def _loaded_graph(spec: DetectNetSpec, path: Path, key: Key | None) -> Begun[Det
         bundle = read_bundle(path, key=key)
         network = build(bundle.architecture)
         load_arrays(network, bundle.tensors)
-        begun = Begun(network.eval(), (), bundle.lineage, weights_hash(bundle.tensors))
+        begun = Begun(network.eval(), (), bundle.lineage, weights_hash(bundle.tensors), path)
         found = f"{counted(len(bundle.classes), 'class', 'classes')} ({', '.join(bundle.classes)})"
     network, wanted = begun.network, spec.classes
     notices = [f"{path}: the whole graph is taken from this file", *begun.notices]

@@ -18,10 +18,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from taolite.tasks.base import WHOLE, Cost, Part
+from taolite.tasks.detectnet.lesson import coverage_lesson
 
 __all__ = ["QualityObjective", "overlap"]
 
 _LEAST = 1e-6  # of a probability, before its logarithm
+_SURE = 0.1  # coverage of a teacher's cell from which its box is learned
 _SHORT = 4.0  # pixels: shorter distances, also negative ones, bend towards 0 in the cost, so that each has a gradient
 
 
@@ -68,6 +70,37 @@ class QualityObjective:
         cov_cost = (entropy * (learned - cov).abs() ** self.focus * on_cov).sum()
         box_cost = (self._boxes(found_p4, true_p4, giou_p) * on_box[cells]).sum() * self.box_weight
         count = part.total(cells.sum().double().cpu()).item()
+        share = max(count, 1.0) * part.share
+        parts = {"cov": float(cov_cost.detach()) / share, "bbox": float(box_cost.detach()) / share}
+        return Cost((cov_cost + box_cost) / share, parts)
+
+    def taught(
+        self,
+        outputs: tuple[Tensor, ...],
+        wanted: tuple[Tensor, ...],
+        targets: Mapping[str, Tensor],
+        *,
+        temperature: float = 1.0,
+        part: Part = WHOLE,
+    ) -> Cost:
+        """How far a batch is from the teacher's coverage and boxes, with the weights of `cost`.
+
+        The boxes of cells whose coverage is more than `_SURE` for the teacher are learned, each by this coverage. Both
+        parts are divided by the sum of it. The teacher also knows what lies in masked regions, so no mask counts.
+
+        Args:
+            outputs, wanted: as `cost` takes outputs.
+        """
+        cov, bbox = outputs
+        sure, taught = wanted
+        weights = torch.tensor(self.class_weights, device=cov.device)[:, None, None].expand_as(cov)
+        cov_cost = (coverage_lesson(cov, sure, temperature=temperature, focus=self.focus) * weights).sum()
+        cells, planes = sure > _SURE, (*cov.shape[:2], 4, *cov.shape[2:])
+        found_p4, true_p4 = (_bent(_at(one.view(planes), cells) * self.scale) for one in (bbox, taught))
+        trust_p = sure[cells]
+        costs_p = self._boxes(found_p4, true_p4, overlap(found_p4, true_p4)[1])
+        box_cost = (costs_p * weights[cells] * trust_p).sum() * self.box_weight
+        count = part.total(trust_p.sum().double().cpu()).item()
         share = max(count, 1.0) * part.share
         parts = {"cov": float(cov_cost.detach()) / share, "bbox": float(box_cost.detach()) / share}
         return Cost((cov_cost + box_cost) / share, parts)

@@ -5,6 +5,7 @@ Legend: K classes without background, P priors.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from functools import cached_property
 import torch
 
 from taolite import spec as specs
+from taolite.artifacts.bundle import Bundle
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
 from taolite.nn.regularised import kernels
@@ -30,6 +32,7 @@ from taolite.tasks.ssd.priors import priors
 from taolite.tasks.ssd.scoring import ssd_card
 from taolite.tasks.ssd.spec import SsdSpec
 from taolite.tasks.ssd.targets import ssd_targets
+from taolite.tasks.teaching import teaching_of
 
 __all__ = ["SsdExperiment", "bind"]
 
@@ -66,6 +69,7 @@ class SsdExperiment(Experiment):
             begun.notices,
             begun.lineage,
             begun.parent,
+            begun.file,
             groups=parameter_groups(network, {part: share for part, share in shares.items() if share is not None}),
             regularised=kernels(network, kinds=("conv2d", "grouped")),
             shapes=((count, network.num_classes + 1), (count, 4)),
@@ -78,6 +82,10 @@ class SsdExperiment(Experiment):
     def score(self, truths: Sequence[Truth], founds: Sequence[Found]) -> ScoreCard:
         hw = self.preprocessing.input_hw
         return ssd_card(truths, founds, names=self.classes, scoring=self.plan.scoring, input_hw=hw)
+
+    def against_teacher(self, bundle: Bundle) -> Sequence[str]:
+        ours = json.loads(json.dumps(self.layout[0].to_json()))  # as a file holds it: lists for tuples
+        return () if bundle.architecture.get("priors") == ours else ("its anchors are not those of the spec",)
 
 
 def bind(
@@ -101,6 +109,7 @@ def bind(
         schedule=plan.schedule,
         watch=plan.watch,
         run_files=plan.run_files,
+        teaching=teaching_of(spec.taolite.teacher if spec.taolite else None, resolve=resolve),
         spec=spec,
         plan=plan,
         resolve=resolve,

@@ -22,6 +22,7 @@ from taolite.tasks.ssd.targets import BACKGROUND, LABELS, OFFSETS
 
 __all__ = ["SsdObjective", "hard_negatives"]
 
+_SURE = 0.5  # probability of an object from which a prior is one of the teacher's
 _LEAST = 1e-15  # scores are clamped to this before the logarithm; TAO's value
 
 
@@ -70,6 +71,39 @@ class SsdObjective:
             / count
             / part.share
         )
+        parts = {"regression": float(regression.detach()), "classification": float(classification.detach())}
+        return Cost(classification + regression, parts)
+
+    def taught(
+        self,
+        outputs: tuple[Tensor, ...],
+        wanted: tuple[Tensor, ...],
+        targets: Mapping[str, Tensor],
+        *,
+        temperature: float = 1.0,
+        part: Part = WHOLE,
+    ) -> Cost:
+        """How far a batch is from the teacher's classes and offsets.
+
+        Classes: Kullback-Leibler divergence of the softened logits, times temperature ** 2 (Hinton et al., arXiv
+        1503.02531, section 2). The weight of a prior is the probability of an object there, the network's or the
+        teacher's, whichever is greater, so that the many priors on background do not drown the few on objects. Offsets:
+        smooth L1 on priors whose probability of an object is more than `_SURE` for the teacher; it is the weight. Both
+        are divided by the sum of their weights over the whole batch, at least 1.
+
+        Args:
+            outputs, wanted: logits (N, P, K + 1) and offsets (N, P, 4), as `cost` takes them in training.
+        """
+        (logits, offsets), (taught, places) = outputs, wanted
+        found_log, taught_log = ((one / temperature).log_softmax(dim=-1) for one in (logits, taught))
+        apart_np = functional.kl_div(found_log, taught_log, reduction="none", log_target=True).sum(dim=-1)
+        own_np, sure_np = (1 - one.softmax(dim=-1)[..., 0] for one in (logits.detach(), taught))
+        weight_np, boxes = torch.maximum(own_np, sure_np), sure_np > _SURE
+        trust_b = sure_np[boxes]
+        sums = part.total(torch.stack([weight_np.sum(), trust_b.sum()]).double().cpu()).clamp(min=1).tolist()
+        classification = (apart_np * weight_np).sum() * temperature**2 / sums[0] / part.share
+        moved_b = functional.smooth_l1_loss(offsets[boxes], places[boxes], reduction="none").sum(dim=-1)
+        regression = self._rule.alpha * (moved_b * trust_b).sum() / sums[1] / part.share
         parts = {"regression": float(regression.detach()), "classification": float(classification.detach())}
         return Cost(classification + regression, parts)
 

@@ -183,6 +183,10 @@ class Ssd(TaskNetwork):
             return logits, offsets
         return torch.softmax(logits, dim=2), decode_tensor(offsets, self.priors_p4, self.prior_plan.variances)
 
+    def training_outputs(self, x_nchw: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and offsets; see `TaskNetwork.training_outputs`."""
+        return self.forward_logits(x_nchw)
+
     def forward_logits(self, x_nchw: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) -> logits (N, P, K + 1) and offsets from the priors (N, P, 4), both float32.
 

@@ -96,7 +96,7 @@ def _trained_before(plan: SsdPlan, bundle: Bundle, path: str) -> Begun[Ssd]:
             raise ModelError(f"{path}: {names}; to begin with its features alone, give it as pretrained weights")
         network.renew_heads(len(plan.classes))
         notices.append(f"{path}: {names}: its heads begin at random")
-    return Begun(network, tuple(notices), bundle.lineage, weights_hash(bundle.tensors))
+    return Begun(network, tuple(notices), bundle.lineage, weights_hash(bundle.tensors), Path(path))
 
 
 def _listed(numbers: Sequence[int]) -> str:

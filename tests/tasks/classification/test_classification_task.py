@@ -358,3 +358,35 @@ def test_frozen_statistics_stay_in_training_and_after_a_rebuild():
     assert len(means) == 20
     assert all(not mean.any() for mean in means)
     assert network.training
+
+
+def test_a_teacher_costs_the_divergence_of_the_softened_scores():
+    found, taught = torch.tensor([[0.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.0, 2 * math.log(3)], [0.0, 0.0]])
+
+    cost = ClassificationObjective().taught((found, torch.ones(2, 2)), (taught,), {}, temperature=2.0)
+
+    # divided by 2 the teacher's logits give 1/4 and 3/4, the student's 1/2 and 1/2; the second picture costs nothing
+    by_hand = 4 * (math.log(0.5) / 4 + 3 * math.log(1.5) / 4) / 2
+    assert float(cost.total) == pytest.approx(by_hand)
+
+
+def test_a_teacher_of_tags_costs_the_divergence_of_each_tag():
+    found, taught = torch.tensor([[0.0, 0.0]]), torch.tensor([[2 * math.log(3), 0.0]])
+
+    cost = ClassificationObjective(tags=True).taught((found,), (taught,), {}, temperature=2.0)
+
+    assert float(cost.total) == pytest.approx(4 * (3 * math.log(1.5) / 4 + math.log(0.5) / 4) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("tags", [True, False])
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_a_student_that_equals_its_teacher_costs_nothing_and_learns_nothing(tags: bool, temperature: float):
+    taught = torch.randn(6, 5, generator=torch.Generator().manual_seed(0)) * 3
+    logits = taught.clone().requires_grad_()
+
+    cost = ClassificationObjective(tags=tags).taught((logits,), (taught,), {}, temperature=temperature)
+    cost.total.backward()  # type: ignore[no-untyped-call]
+
+    assert float(cost.total.detach()) == pytest.approx(0, abs=1e-6)
+    assert logits.grad is not None
+    assert float(logits.grad.abs().max()) < 1e-6

@@ -228,3 +228,68 @@ def test_what_ends_in_nms_has_no_cost():
 
     assert math.isnan(float(cost.total))
     assert cost.parts == {}
+
+
+def slow_lesson(outputs, taught, rule, temperature):
+    """The teacher's part by loops in Python floats: (regression, classification)."""
+
+    def softmax(logits, divisor):
+        powers = [math.exp(value / divisor) for value in logits]
+        return [power / sum(powers) for power in powers]
+
+    (logits, offsets), (wanted, places) = ([one.double().numpy() for one in pair] for pair in (outputs, taught))
+    apart = weights = moved = trust = 0.0
+    for n in range(IMAGES):
+        for p in range(COUNT):
+            found, sure = softmax(logits[n, p], temperature), softmax(wanted[n, p], temperature)
+            divergence = sum(t * math.log(t / f) for t, f in zip(sure, found, strict=True))
+            objects = [1 - softmax(one[n, p], 1)[0] for one in (logits, wanted)]
+            apart += max(objects) * divergence * temperature**2
+            weights += max(objects)
+            if objects[1] > 0.5:
+                gaps = [abs(a - b) for a, b in zip(offsets[n, p], places[n, p], strict=True)]
+                moved += objects[1] * sum(gap * gap / 2 if gap < 1 else gap - 0.5 for gap in gaps)
+                trust += objects[1]
+    return rule.alpha * moved / max(trust, 1), apart / max(weights, 1)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+@pytest.mark.parametrize("rule", RULES)
+def test_what_a_teacher_costs_is_what_the_loops_sum_up(rule, temperature):
+    outputs, taught = make_batch(0)[0], make_batch(1)[0]
+
+    cost = SsdObjective(rule, PRIORS, VARIANCES).taught(outputs, taught, {}, temperature=temperature)
+
+    regression, classification = slow_lesson(outputs, taught, rule, temperature)
+    assert cost.parts["regression"] == pytest.approx(regression, rel=1e-5)
+    assert cost.parts["classification"] == pytest.approx(classification, rel=1e-5)
+    assert float(cost.total) == pytest.approx(regression + classification, rel=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_a_student_that_equals_its_teacher_costs_nothing_and_learns_nothing(temperature):
+    taught = make_batch(0)[0]
+    outputs = tuple(one.clone().requires_grad_() for one in taught)
+
+    cost = SsdObjective(RULES[0], PRIORS, VARIANCES).taught(outputs, taught, {}, temperature=temperature)
+    cost.total.backward()
+
+    assert float(cost.total.detach()) == pytest.approx(0, abs=1e-6)
+    assert all(float(one.grad.abs().max()) < 1e-7 for one in outputs)
+
+
+def test_the_teachers_parts_of_processes_add_up_to_that_of_the_joined_batch():
+    outputs, taught = make_batch(0)[0], make_batch(1)[0]
+    objective = SsdObjective(RULES[1], PRIORS, VARIANCES)
+    whole = objective.taught(outputs, taught, {})
+    table, costs = Table(2), {}
+
+    def work(rank):
+        rows = [slice(0, 2), slice(2, 3)][rank]
+        part = Part((rows.stop - rows.start) / IMAGES, rank, table.total, table.side_by_side)
+        ours, theirs = (tuple(one[rows] for one in pair) for pair in (outputs, taught))
+        costs[rank] = part.share * float(objective.taught(ours, theirs, {}, part=part).total)
+
+    table.work(work)
+
+    assert sum(costs.values()) == pytest.approx(float(whole.total), rel=1e-5)

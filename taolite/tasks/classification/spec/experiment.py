@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from taolite.spec import Finding, SpecModel, UInt, check, field
 from taolite.tasks.classification.spec.jetson import JetsonConfig
 from taolite.tasks.classification.spec.network import ModelConfig
+from taolite.tasks.classification.spec.recipe import TaoliteConfig
 from taolite.tasks.classification.spec.training import TrainConfig
 
 __all__ = ["ClassificationSpec", "EvalConfig"]
@@ -30,6 +31,7 @@ class ClassificationSpec(SpecModel):
     model_config_: ModelConfig = field(spec_name="model_config", doc="The network.")
     train_config: TrainConfig = field(doc="The training loop and its data.")
     jetson_config: JetsonConfig | None = field(None, doc="Ours: what jetson-inference's train.py does beyond TAO.")
+    taolite: TaoliteConfig | None = field(None, doc="Ours: what taolite adds to TAO's training.")
 
     @property
     def tag_threshold(self) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from taolite.spec import Finding, Float, SpecEnum, SpecModel, check, field
+from taolite.tasks.teaching import TeacherConfig
 
 __all__ = ["BoxLoss", "Fitting", "LossConfig", "TaoliteConfig", "ViewsConfig"]
 
@@ -71,3 +72,4 @@ class TaoliteConfig(SpecModel):
     views: ViewsConfig | None = field(None, doc="Random views.")
     loss: LossConfig | None = field(None, doc="The cost.")
     fitting: Fitting | None = field(None, doc="Optimisation.")
+    teacher: TeacherConfig | None = field(None, doc="A trained model to learn from beside the labels.")

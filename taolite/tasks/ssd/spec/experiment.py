@@ -11,6 +11,7 @@ from taolite.spec import Finding, SpecModel, UInt, check, field
 from taolite.tasks.ssd.spec.dataset import AugmentationConfig, DatasetConfig
 from taolite.tasks.ssd.spec.jetson import JetsonConfig
 from taolite.tasks.ssd.spec.network import DSSDConfig, SSDConfig
+from taolite.tasks.ssd.spec.recipe import TaoliteConfig
 from taolite.tasks.ssd.spec.training import EvalConfig, NMSConfig, TrainingConfig
 
 __all__ = ["DSSD_NOT_BUILT", "Command", "SsdSpec", "check_needs"]
@@ -47,6 +48,7 @@ class SsdSpec(SpecModel):
     ssd_config: SSDConfig | None = field(None, doc="The network, its anchors and its cost.")
     dssd_config: DSSDConfig | None = field(None, doc="DSSD's; refused.")
     jetson_config: JetsonConfig | None = field(None, doc="Ours: pytorch-ssd's settings; TAO's messages are not needed.")
+    taolite: TaoliteConfig | None = field(None, doc="Ours: what taolite adds to TAO's and pytorch-ssd's training.")
 
     @check()
     def _is_no_dssd(self) -> Iterator[Finding]:
