@@ -17,6 +17,7 @@ from taolite.dist.world import ALONE, World
 from taolite.events import BatchDone, Event
 from taolite.stages.device import Device
 from taolite.stages.training.loop import Trainer
+from taolite.stages.training.teacher import Teacher
 from taolite.tasks.base import Experiment, Start, Task
 from taolite.tasks.registry import find
 from tests.nn.table import Table
@@ -127,18 +128,29 @@ class Step:
     state: dict[str, Tensor]
 
 
-def step_of(task: Task, path: Path, *, world: int, batch_size: int) -> Step:
+def teacher_of(start: Start) -> Teacher:
+    """The network that training starts from, with other weights, as a teacher."""
+    network = copy.deepcopy(start.network).eval().requires_grad_(False)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(1 + torch.rand_like(parameter) / 2)
+    return Teacher(network, Path("teacher.tlt"), "", weight=0.7, temperature=2.0)
+
+
+def step_of(task: Task, path: Path, *, world: int, batch_size: int, taught: bool = False) -> Step:
     """The first step in float64, by `world` threads; every one has to have the same numbers behind it."""
     experiment, table, steps = task.read(path).model, Table(world), dict[int, Step]()
     torch.manual_seed(0)
     start = experiment.start(key=None)
     start.network.double()
+    teacher = teacher_of(start) if taught else None
 
     def work(rank: int) -> None:
-        steps[rank] = _step(experiment, copy.deepcopy(start), Thread(rank, world, table=table), batch_size)
+        own = copy.deepcopy(start), copy.deepcopy(teacher)
+        steps[rank] = _step(experiment, *own, Thread(rank, world, table=table), batch_size)
 
     if world == 1:
-        return _step(experiment, start, ALONE, batch_size)
+        return _step(experiment, start, teacher, ALONE, batch_size)
     table.work(work)
     for step in steps.values():
         assert step.cost == steps[0].cost
@@ -147,7 +159,7 @@ def step_of(task: Task, path: Path, *, world: int, batch_size: int) -> Step:
     return steps[0]
 
 
-def _step(experiment: Experiment, start: Start, world: World, batch_size: int) -> Step:
+def _step(experiment: Experiment, start: Start, teacher: Teacher | None, world: World, batch_size: int) -> Step:
     said: list[Event] = []
     trainer = Trainer(
         start,
@@ -161,6 +173,7 @@ def _step(experiment: Experiment, start: Start, world: World, batch_size: int) -
         batch_size=batch_size,
         world=world,
         should_pause=lambda: True,
+        teacher=teacher,
     )
     assert trainer.run_epoch() is None  # it stopped after its first step
     gradients = {name: one.grad for name, one in start.network.named_parameters() if one.grad is not None}
@@ -193,6 +206,23 @@ def test_a_step_in_float64_is_that_of_one_process_on_the_joined_batch(
     assert distance(several.gradients, one.gradients) < 1e-9
     assert distance(several.state, one.state, "running_mean") < 1e-9
     assert distance(several.state, one.state, "running_var") < 1e-9
+
+
+@pytest.mark.parametrize("kind", ["detectnet", "own", "classification", "mixup", "ssd"])
+def test_a_step_with_a_teacher_is_that_of_one_process_on_the_joined_batch(
+    write: Write, kind: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    task, spec = write(kind)
+
+    alone = step_of(find(task), spec, world=1, batch_size=5)
+    one, several = (step_of(find(task), spec, world=world, batch_size=5, taught=True) for world in (1, 2))
+
+    assert one.cost["loss"] == pytest.approx(alone.cost["loss"] + one.cost["teacher"], rel=1e-9)
+    assert one.cost["teacher"] > 1e-4
+    assert several.cost == pytest.approx(one.cost, rel=1e-10)
+    assert distance(several.gradients, one.gradients) < 1e-9
+    assert distance(one.gradients, alone.gradients) > 1e-4
 
 
 def train(job: tuple[str, Path], results: Path, *, processes: int) -> list[float]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from taolite.cli import processes
 from taolite.cli.jetson.classification_flags import BEST
-from taolite.cli.jetson.forms import key_of, ours, resume_place
+from taolite.cli.jetson.forms import key_of, ours, resume_place, teacher_place
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def _settings(options: argparse.Namespace, root: Path) -> tuple[Settings, Classi
         seed=options.seed,
         multi_label=options.multi_label,
         multi_label_threshold=options.multi_label_threshold,
+        teacher=teacher_place(options.teacher),
         compat=options.compat,
     ), kept
 

@@ -10,7 +10,7 @@ from typing import Any
 from taolite.cli import processes
 from taolite.cli.jetson.forms import add_key
 from taolite.cli.jetson.looks import IMAGENET, add_stream
-from taolite.cli.parsing import TaoParser
+from taolite.cli.parsing import TaoParser, whole
 from taolite.cli.values import count, number, truth
 
 __all__ = ["BEST", "export", "inference", "train"]
@@ -56,6 +56,8 @@ def train(parser: TaoParser) -> None:
     text = "weights to start from (default: torchvision's, downloaded)"
     add("--pretrained", nargs="?", const="", metavar="FILE", help=text)
     add("--no-pretrained", action="store_true", help="start from random weights")
+    text = "trained model (.tlt) to learn from beside the labels; parent: the one that was pruned (default: none)"
+    whole(add("--teacher", metavar="FILE", help=text))
 
     add = parser.add_argument_group("training").add_argument
     text = "epochs of the whole run, including those before --resume (default: 35)"

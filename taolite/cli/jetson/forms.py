@@ -10,10 +10,13 @@ from taolite.errors import PathError
 if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
 
-__all__ = ["OPEN_KEY", "add_key", "key_of", "ours", "resume_place"]
+__all__ = ["OPEN_KEY", "add_key", "key_of", "ours", "resume_place", "teacher_place"]
 
 OPEN_KEY = "nvidia_tlt"
 """The key that seals models where none is given. It is public: NVIDIA's published models use it."""
+
+PARENT = "parent"
+"""`tasks.teaching.PARENT`, without loading specs for --help."""
 
 
 def add_key(add: Any) -> None:
@@ -49,6 +52,11 @@ def resume_place(what: str | None, root: Path, *, theirs: str, newest: str) -> P
     if holds_run and path.suffix == ".tlt" and root.absolute() in path.absolute().parents:
         return root
     return path.absolute()
+
+
+def teacher_place(what: str | None) -> str | None:
+    """What --teacher means in a spec: the file, absolute; `parent` stays."""
+    return what if what in (None, PARENT) else str(Path(what).expanduser().absolute())
 
 
 def ours(path: Path, theirs: str) -> Path:

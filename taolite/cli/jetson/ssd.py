@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from taolite.cli import processes
 from taolite.cli.jetson import ssd_flags as flags
-from taolite.cli.jetson.forms import key_of, ours, resume_place
+from taolite.cli.jetson.forms import key_of, ours, resume_place, teacher_place
 from taolite.errors import PathError, UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def run_train(options: argparse.Namespace) -> int:
         given, kept = world.told(lambda: _given(options, root))  # only the writer opens the run's folder
         if kept is None and not any(given.get(name) for name in ("resume", "base_net", "pretrained_ssd")):
             given |= _published(given.get("net", "mb1-ssd"), log)
-        made = spec_of(given, kept=kept, compat=options.compat)
+        made = spec_of(given, kept=kept, teacher=teacher_place(options.teacher), compat=options.compat)
         config = made.jetson_config
         assert config is not None, "spec_of makes it"
         _say_settings(made, config, root, log)

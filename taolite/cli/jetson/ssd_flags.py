@@ -52,6 +52,8 @@ def train(parser: TaoParser) -> None:
     add("--base-net", metavar="FILE", help="weights of a backbone to start from")
     text = f"weights to start from, without the heads (default: {PRETRAINED}, if it exists)"
     add("--pretrained-ssd", metavar="FILE", help=text)
+    text = "trained model (.tlt) to learn from beside the labels; parent: the one that was pruned (default: none)"
+    whole(add("--teacher", metavar="FILE", help=text))
 
     add = parser.add_argument_group("training").add_argument
     text = "epochs of the whole run, including those before --resume (default: 30)"

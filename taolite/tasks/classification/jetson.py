@@ -15,7 +15,16 @@ from typing import Any, Literal, TypeVar
 from taolite import spec as specs
 from taolite.errors import UsageError
 from taolite.spec import SpecModel
-from taolite.tasks.classification.spec import SGD, Adam, ClassificationSpec, LearningRate, Optimizer, Stairs
+from taolite.tasks.classification.spec import (
+    SGD,
+    Adam,
+    ClassificationSpec,
+    ClassTeacherConfig,
+    LearningRate,
+    Optimizer,
+    Stairs,
+    TaoliteConfig,
+)
 
 __all__ = ["Settings", "spec_of", "template"]
 
@@ -31,9 +40,9 @@ _Model = TypeVar("_Model", bound=SpecModel)
 class Settings:
     """The values of train.py's flags; None: the flag is not given.
 
-    `pretrained`: "" starts from random weights, None from torchvision's weights. `compat` uses train.py's optimiser,
-    learning rate, schedule and crops. If `optimizer` is not given, a learning rate or a momentum selects SGD, as in
-    train.py.
+    `pretrained`: "" starts from random weights, None from torchvision's weights. `teacher`: a file, or "parent".
+    `compat` uses train.py's optimiser, learning rate, schedule and crops. If `optimizer` is not given, a learning rate
+    or a momentum selects SGD, as in train.py.
     """
 
     dataset: Path | None = None
@@ -50,6 +59,7 @@ class Settings:
     seed: int | None = None
     multi_label: bool | None = None
     multi_label_threshold: float | None = None
+    teacher: str | None = None
     compat: bool = False
 
 
@@ -96,6 +106,8 @@ def _changes(settings: Settings, made: ClassificationSpec) -> dict[str, Any]:
     if settings.pretrained is not None:
         given["train_config.pretrained_model_path"] = settings.pretrained
     changes = folders | {path: value for path, value in given.items() if value is not None}
+    if settings.teacher is not None:
+        changes |= {"taolite": TaoliteConfig(teacher=ClassTeacherConfig(model=settings.teacher))}
     if settings.weight_decay is not None:
         changes |= _decay(settings.weight_decay)
     return changes

@@ -141,6 +141,13 @@ def _training(chosen: _Chosen, classes: Sequence[str], places: Places, *, pruned
     if pruned:
         start = f"""pretrained_model_file: {literal(f"{folder}/pruned/detector.tlt")}
   load_graph: true  # the pruned network is read from this file"""
+    teacher = ""
+    if pruned:
+        teacher = f"""
+  teacher {{
+    # The model before it was pruned: its coverage and boxes are learned beside the labels.
+    model: {literal(f"{folder}/trained/weights/detector.tlt")}
+  }}"""
     mapping = _each(classes, "  target_class_mapping { key: NAME value: NAME }")
     clustering = _each(
         classes,
@@ -301,7 +308,7 @@ taolite {{
     largest_gradient: 10.0
     cosine: true
     average: 0.998
-  }}
+  }}{teacher}
 }}
 """
 

@@ -28,7 +28,8 @@ from taolite.tasks.schedules import Fixed
 from taolite.tasks.ssd.foreign import FOUND, IN_USE, pytorch_ssd_preprocessing
 from taolite.tasks.ssd.plan import CostRule, Matching, NetworkPlan, Origin, Rates, Scoring, SsdPlan, Views
 from taolite.tasks.ssd.priors import jetson_levels
-from taolite.tasks.ssd.spec import JetsonConfig, SsdSpec
+from taolite.tasks.ssd.spec import JetsonConfig, SsdSpec, TaoliteConfig
+from taolite.tasks.teaching import TeacherConfig
 
 __all__ = [
     "Cosine",
@@ -46,7 +47,9 @@ _BEGINNINGS = ("resume", "base_net", "pretrained_ssd")
 _FIRST_RATE = 0.1  # where the warm-up begins, as a fraction of the largest rate
 
 
-def spec_of(given: Mapping[str, Any], *, kept: SsdSpec | None = None, compat: bool = False) -> SsdSpec:
+def spec_of(
+    given: Mapping[str, Any], *, kept: SsdSpec | None = None, teacher: str | None = None, compat: bool = False
+) -> SsdSpec:
     """The spec that the flags describe: the defaults, or the spec of the resumed run, with each field of `given` set.
 
     A new run uses Adam. It uses SGD where a rate or a momentum is given without an optimizer, because train_ssd.py's
@@ -56,6 +59,7 @@ def spec_of(given: Mapping[str, Any], *, kept: SsdSpec | None = None, compat: bo
     Args:
         given: fields of `jetson_config` whose flags were given.
         kept: the spec of the resumed run.
+        teacher: a model's file, or "parent"; None: that of the resumed run, or none.
         compat: train as train_ssd.py does: SGD, a cosine of 100 epochs, no warm-up, statistics of each batch.
 
     Raises SpecError where settings contradict each other.
@@ -64,7 +68,10 @@ def spec_of(given: Mapping[str, Any], *, kept: SsdSpec | None = None, compat: bo
     changes = {**(_THEIRS if compat else {} if kept else _beginning(given)), **given}
     if any(changes.get(name) for name in _BEGINNINGS):
         changes = {**dict.fromkeys(_BEGINNINGS, ""), **changes}
-    spec = SsdSpec().model_copy(update={"jetson_config": made.model_copy(update=changes)})
+    own = kept.taolite if kept else None
+    if teacher is not None:
+        own = TaoliteConfig(teacher=TeacherConfig(model=teacher))
+    spec = SsdSpec().model_copy(update={"jetson_config": made.model_copy(update=changes), "taolite": own})
     return specs.loads(specs.dumps(spec), SsdSpec, path="the flags as a spec")
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from taolite.cli.jetson import front
+from taolite.cli.jetson import forms, front
 from taolite.cli.jetson import ssd as ssd_jetson
 from taolite.cli.parsing import TaoParser
 from taolite.errors import PathError, UsageError
+from taolite.tasks.teaching import PARENT
 
 
 def parsed(*words: str) -> argparse.Namespace:
@@ -153,3 +154,14 @@ def test_what_is_missing_is_said(words: str, message: str):
 
     with pytest.raises(UsageError, match=message):
         options.run(options)
+
+
+@pytest.mark.parametrize("program", ["train.py", "train_ssd.py"])
+def test_a_teacher_is_named_in_full_and_its_file_is_absolute_in_the_spec(program: str, tmp_path: Path):
+    assert parsed(program).teacher is None
+    assert parsed(program, "--teacher", "parent").teacher == "parent"
+    assert forms.teacher_place("parent") == "parent" == PARENT
+    assert forms.teacher_place("a.tlt") == str(Path.cwd() / "a.tlt")
+    assert forms.teacher_place(None) is None
+    with pytest.raises(SystemExit):
+        parsed(program, "--teach", "a.tlt")

@@ -122,3 +122,13 @@ def test_a_run_that_goes_on_keeps_every_setting_that_is_not_given_again():
 def test_tagged_data_without_multi_label_is_refused():
     with pytest.raises(SpecError, match=r'jetson_config.dataset_type is "voc", which needs `multi_label: true`'):
         spec_of(Settings(dataset_type="voc"))
+
+
+def test_a_teacher_is_a_block_of_its_own_that_a_resumed_run_keeps():
+    made = spec_of(Settings(teacher="/m/big.tlt"))
+
+    assert made.taolite is not None
+    assert made.taolite.teacher is not None
+    assert (made.taolite.teacher.model, made.taolite.teacher.weight) == ("/m/big.tlt", 1.0)
+    assert spec_of(Settings(epochs=40), kept=made).taolite == made.taolite
+    assert spec_of(Settings()).taolite is None

@@ -305,3 +305,13 @@ def test_balancing_keeps_of_each_class_as_many_images_as_the_rarest_has():
     assert len(dogs) == 2
     assert 3 <= len(kept) <= 4  # two with cats, of which one may be the dog's
     assert kept == balanced(samples, ("cat", "dog", "never"), seed=1)
+
+
+def test_a_teacher_is_a_block_of_its_own_that_a_resumed_run_keeps():
+    made = spec_of({}, teacher="parent")
+
+    assert made.taolite is not None
+    assert made.taolite.teacher is not None
+    assert (made.taolite.teacher.model, made.taolite.teacher.weight) == ("parent", 1.0)
+    assert spec_of({"num_epochs": 40}, kept=made).taolite == made.taolite
+    assert spec_of({}).taolite is None

@@ -15,6 +15,7 @@ from taolite.tasks.classification.spec.network import (
     InterpolationMethod,
     ModelConfig,
 )
+from taolite.tasks.classification.spec.recipe import ClassTeacherConfig, TaoliteConfig
 from taolite.tasks.classification.spec.training import (
     SGD,
     Adam,
@@ -39,6 +40,7 @@ __all__ = [
     "Adam",
     "Arch",
     "BatchNormConfig",
+    "ClassTeacherConfig",
     "ClassificationSpec",
     "Cosine",
     "EvalConfig",
@@ -53,6 +55,7 @@ __all__ = [
     "SoftAnneal",
     "Stairs",
     "Step",
+    "TaoliteConfig",
     "TrainConfig",
     "VisualizerConfig",
 ]

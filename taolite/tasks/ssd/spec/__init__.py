@@ -8,6 +8,7 @@ from taolite.tasks.ssd.spec.dataset import AugmentationConfig, DatasetConfig, Da
 from taolite.tasks.ssd.spec.experiment import DSSD_NOT_BUILT, Command, SsdSpec, check_needs
 from taolite.tasks.ssd.spec.jetson import JetsonConfig
 from taolite.tasks.ssd.spec.network import DEPTHS, Arch, SSDConfig
+from taolite.tasks.ssd.spec.recipe import TaoliteConfig
 from taolite.tasks.ssd.spec.training import (
     AveragePrecisionMode,
     EarlyStopping,
@@ -33,6 +34,7 @@ __all__ = [
     "RegularizerType",
     "SSDConfig",
     "SsdSpec",
+    "TaoliteConfig",
     "TrainingConfig",
     "check_needs",
 ]
