@@ -137,7 +137,7 @@ def test_the_unpruned_model_teaches_the_pruned_one_and_a_crash_changes_no_bit(
     assert json.loads((tmp_path / "whole" / "manifest.json").read_text())["run"]["teacher"] == teacher
     (line,) = [text for text in said if "teaches" in text]
     temperature = 2 if kind == "classification" else 1
-    assert line.startswith(f"{life.pruned.parent / '../trained/weights/m.tlt'}: teaches this training (")
+    assert line.startswith(f"{life.parent}: teaches this training (")
     assert line.endswith(f"parameters; weight 0.5, temperature {temperature})")
 
 
@@ -208,6 +208,22 @@ def test_a_parent_that_was_sealed_again_is_known_by_its_weights(
     )
 
 
+def test_a_parent_is_found_from_the_folder_as_it_was_named_whatever_it_links_to(
+    lives: Callable[[str], Life], write: Write, tmp_path: Path
+):
+    life = lives("classification")
+    (tmp_path / "other_disk" / "deep").mkdir(parents=True)
+    (tmp_path / "cut").symlink_to(tmp_path / "other_disk" / "deep")
+    parent, pruned = tmp_path / "big.tlt", tmp_path / "cut" / "m.tlt"
+    write_bundle(parent, read_bundle(life.parent, key=KEY), key=KEY)
+    prune(open_trained(parent, key=KEY), pruned, key=KEY, settings=CUT)
+
+    assert read_bundle(pruned, key=KEY).lineage[-1]["parent_file"] == "../big.tlt"
+    run(
+        "classification", write("classification", "link", epochs=1, start=pruned, block="teacher { }"), tmp_path / "run"
+    )
+
+
 def test_a_parent_that_is_gone_or_another_model_is_named_with_the_way_out(
     lives: Callable[[str], Life], write: Write, tmp_path: Path
 ):
@@ -219,7 +235,7 @@ def test_a_parent_that_is_gone_or_another_model_is_named_with_the_way_out(
     digest = str(bundle.lineage[-1]["parent"])[:12]
 
     gone = refused("classification", spec, tmp_path / "run")
-    parent = tmp_path / "../trained/weights/m.tlt"
+    parent = tmp_path.parent / "trained/weights/m.tlt"  # as from the folder that it was pruned into
     parent.parent.mkdir(parents=True, exist_ok=True)
     write_bundle(parent, bundle, key=KEY)
     other = refused("classification", spec, tmp_path / "run")

@@ -7,6 +7,7 @@ lineage.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,7 @@ def _beside(start: Start, parent: Mapping[str, object]) -> Path:
     way_out = "Name the teacher in taolite.teacher.model"
     if not recorded:
         raise PathError(f"{pruned}: an earlier taolite pruned this model and did not record the file. {way_out}")
-    file = Path(pruned.parent / str(recorded))
+    file = Path(os.path.normpath(pruned.parent / str(recorded)))  # by names, as `prune` computed it: links stay
     if not file.is_file():
         digest = str(parent["parent"])[:12]
         raise PathError(f"{file}: no such file; {pruned} was pruned from it (hash {digest}). {way_out}")
