@@ -46,8 +46,10 @@ __all__ = [
     "Exporting",
     "FramesDropped",
     "FramesUnreadable",
+    "GateSkipped",
     "Intervals",
     "LabelsLeftOut",
+    "LayerToFloat",
     "LayersFloored",
     "ModelKept",
     "RangesUsed",
@@ -302,6 +304,23 @@ class Cutting:
 
 
 @dataclass(frozen=True)
+class GateSkipped:
+    """The export is not scored beside the trained model: `why` there is nothing to score it on."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class LayerToFloat:
+    """A layer of an int8 export goes back to float. drop: that of the export with it, in points of the main metric;
+    allowed: the largest that passes."""
+
+    layer: str
+    drop: float
+    allowed: float
+
+
+@dataclass(frozen=True)
 class Exporting:
     """The proven export is about to be written to `path`."""
 
@@ -506,6 +525,8 @@ Event: TypeAlias = (
     | LayersFloored
     | Cutting
     | Exporting
+    | GateSkipped
+    | LayerToFloat
     | Calibrating
     | RangesUsed
     | TensorfileWritten

@@ -120,5 +120,8 @@ def _engine(path: Path) -> dict[str, Any]:
 
 def _known(meta: Mapping[str, Any]) -> dict[str, Any]:
     """The parts of an exported model's record that are shown."""
-    names = ("task", "classes", "preprocessing", "precision", "opset", "parent", "lineage", "decoding", "calibration")
+    names = (
+        *("task", "classes", "preprocessing", "precision", "opset", "parent", "lineage", "decoding"),
+        *("calibration", "gate"),
+    )
     return {name: meta[name] for name in names if name in meta}

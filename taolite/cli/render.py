@@ -15,8 +15,10 @@ from taolite.wording import counted
 
 if TYPE_CHECKING:
     from taolite.stages.evaluate import Evaluation
-    from taolite.stages.exporting.export import Int8Report
+    from taolite.stages.exporting.gate import GateReport
+    from taolite.stages.exporting.int8 import Int8Report
     from taolite.stages.inference.tally import RunReport
+    from taolite.stages.parity import ParityReport
     from taolite.stages.training.train import TrainReport
 
 __all__ = [
@@ -24,7 +26,9 @@ __all__ = [
     "classes_block",
     "epoch_line",
     "evaluation_block",
+    "gate_block",
     "int8_block",
+    "parity_block",
     "precisions_block",
     "run_table",
     "scores_json",
@@ -139,8 +143,9 @@ def _point(point: Point | None) -> tuple[str, str, str, str]:
     return f"{point.threshold:.3f}", f"{point.precision:.3f}", f"{point.recall:.3f}", f"{point.f1:.3f}"
 
 
-def int8_block(report: Int8Report) -> str:
-    """The int8 error of each output, the layers with the largest error, and the file of the ranges."""
+def int8_block(report: Int8Report, *, scored: bool = False) -> str:
+    """The int8 error of each output, the layers with the largest error, and the file of the ranges. scored: the export
+    was scored too."""
     outputs = ", ".join(f"{name} {decibel:.1f} dB" for name, decibel in report.sqnr.items())
     lines = [f"int8 against fp32, signal to noise on {report.measured_on}: {outputs}"]
     if report.layers:
@@ -148,8 +153,58 @@ def int8_block(report: Int8Report) -> str:
         keeps = "(--int8-float-layers NAME keeps one in float)"
         lines.append(f"costliest layers, each alone in int8: {layers} dB {keeps}")
     lines.append(f"ranges: {report.cache} (for TensorRT up to 10 and DeepStream, beside an fp32 .onnx)")
-    lines.append("to measure the cost in mAP: evaluate -e SPEC -m EXPORT")
+    if not scored:
+        lines.append("to measure the cost in mAP: evaluate -e SPEC -m EXPORT")
     return "\n".join(lines)
+
+
+def gate_block(report: GateReport, *, precision: str) -> str:
+    """The scores of the trained model and of its export, and how far their outputs differ."""
+    metric = report.trained.words.short
+    part = "" if report.images == report.of else f"{report.images} of "
+    pictures = f"{part}{counted(report.of, 'validation image')} of {report.source}"
+    trained, exported = 100 * report.trained.value, 100 * report.exported.value
+    lines = [
+        f"{metric} on {pictures}: trained model (float32) {trained:.2f} %, "
+        f"export ({precision}, {report.runs_on}) {exported:.2f} %: {_lost(report.drop)}"
+    ]
+    if report.differences:
+        apart = ", ".join(f"{name} {one.largest:.3g}" for name, one in report.differences.items())
+        lines.append(f"largest difference from the trained model on them: {apart}")
+    if report.floats and report.before is not None:
+        named = " ".join(report.floats)
+        lines.append(f"in float to stay within --max-drop (the drop was {report.before:.2f} points): {named}")
+    return "\n".join(lines)
+
+
+def parity_block(report: ParityReport, first: str, second: str) -> str:
+    """How far two models differ: outputs, results and, where the pictures have labels, scores."""
+    lines = [
+        f"A  {first} ({report.runs_on[0]})",
+        f"B  {second} ({report.runs_on[1]})",
+        f"{counted(report.pictures, 'picture')}: {report.source}",
+    ]
+    rows = [(name, f"{one.largest:.3g}", f"{one.mean:.3g}", f"{one.size:.3g}") for name, one in report.tensors.items()]
+    if rows:
+        lines.append(table(("output", "largest difference", "mean difference", "largest value of A"), rows))
+    else:
+        lines.append("A and B have no output in common: only their results are compared")
+    found = report.results
+    overlap = "" if found.iou is None else f", mean IoU {found.iou:.4f}"
+    apart = ""
+    if found.score is not None and found.largest_score is not None:
+        apart = f", scores differ by {found.score:.2g} (largest {found.largest_score:.2g})"
+    lines.append(f"results: {found.first} of A, {found.second} of B, {found.agree} agree{overlap}{apart}")
+    if report.scores is not None:
+        one, other = report.scores
+        points = 100 * (one.value - other.value)
+        name = one.words.short
+        lines.append(f"{name}: A {100 * one.value:.2f} %, B {100 * other.value:.2f} %: {_lost(points)}")
+    return "\n".join(lines)
+
+
+def _lost(drop: float) -> str:
+    return f"{drop:.2f} points less" if drop > 0 else f"{-drop:.2f} points more" if drop < 0 else "no drop"
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -207,6 +207,10 @@ _WORDS: dict[type, Callable[[Any], list[Line]]] = {
     events.LayersFloored: _layers_floored,
     events.Cutting: lambda e: [Line("Pruning model and appending pruned nodes to new graph")],
     events.Exporting: lambda e: [Line(f"Saving exported model to {e.path}")],
+    events.GateSkipped: lambda e: [Line(f"the export is not scored beside the trained model: {e.why}")],
+    events.LayerToFloat: lambda e: [
+        Line(f"int8 with {e.layer} in float: the drop is {e.drop:.2f} points, {e.allowed:g} allowed")
+    ],
     events.Calibrating: lambda e: [Line(f"calibrating ({e.method}) with {counted(e.images, 'image')}: {e.source}")],
     events.RangesUsed: _ranges_used,
     events.TensorfileWritten: lambda e: [

@@ -65,6 +65,7 @@ class OnnxMeta:
         decoding: what the task's decoder needs (stride, scale, offset, thresholds ...); JSON values only.
         precision: "fp32", "fp16" or "int8", the type of the weights.
         calibration: how the ranges of an int8 model were found (method, images ...); JSON values only.
+        gate: its score beside that of the trained model (metric, trained, exported, drop ...); JSON values only.
     """
 
     task: str
@@ -73,6 +74,7 @@ class OnnxMeta:
     decoding: Mapping[str, Any] = field(default_factory=dict)
     precision: str = "fp32"
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    gate: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value; `from_json` gives the same OnnxMeta back."""
@@ -84,6 +86,7 @@ class OnnxMeta:
             "decoding": dict(self.decoding),
             "precision": self.precision,
             **({"calibration": dict(self.calibration)} if self.calibration else {}),
+            **({"gate": dict(self.gate)} if self.gate else {}),
         }
 
     @staticmethod
@@ -102,6 +105,7 @@ class OnnxMeta:
                 decoding=dict(value["decoding"]),
                 precision=str(value["precision"]),
                 calibration=dict(value.get("calibration", {})),
+                gate=dict(value.get("gate", {})),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise EngineError(f"the metadata of this model is incomplete ({error}); export the model again") from error

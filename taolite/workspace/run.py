@@ -15,6 +15,7 @@ import errno
 import hashlib
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,7 @@ from taolite.files import sweep, write_text
 from taolite.workspace.manifest import read_manifest, write_manifest
 from taolite.workspace.status import MetricsFile, StatusFile
 
-__all__ = ["RunFolder", "RunIdentity"]
+__all__ = ["RunFolder", "RunIdentity", "note_export"]
 
 T = TypeVar("T")
 _locks: dict[
@@ -187,6 +188,18 @@ class RunFolder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def note_export(model: Path, name: str, facts: dict[str, Any]) -> None:
+    """Add what is known of the export called `name` to the manifest of the run that `model` belongs to, below
+    `exports`; nothing where the model lies in no run folder, or the folder cannot be written to."""
+    path = model.parent.parent / "manifest.json"
+    if model.parent.name != "weights" or not path.is_file():
+        return
+    with suppress(PathError, StorageError):
+        manifest = read_manifest(path)
+        exports = manifest.get("exports")
+        write_manifest(path, {**manifest, "exports": {**(exports if isinstance(exports, dict) else {}), name: facts}})
 
 
 def _same_run(root: Path, identity: RunIdentity) -> bool:

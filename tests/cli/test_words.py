@@ -243,6 +243,14 @@ SAID: list[tuple[Event, list[Line]]] = [
             )
         ],
     ),
+    (
+        events.GateSkipped("no spec (-e) names validation images"),
+        [Line("the export is not scored beside the trained model: no spec (-e) names validation images")],
+    ),
+    (
+        events.LayerToFloat("conv1", 1.204, 0.5),
+        [Line("int8 with conv1 in float: the drop is 1.20 points, 0.5 allowed")],
+    ),
 ]
 SHOWN_OTHERWISE = {
     *(events.Progress, events.Stepped, events.BatchDrawn, events.BatchDone, events.EpochDone),

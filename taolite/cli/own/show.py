@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from taolite.cli.parsing import mount_flag
+from taolite.wording import counted
 
 __all__ = ["configure"]
 
@@ -52,6 +54,9 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
             yield _row("written by" if name == "writer" else name, str(facts[name]))
     if facts.get("calibration"):
         yield _row("calibrated", _short(facts["calibration"]))
+    if facts.get("gate"):
+        with suppress(KeyError, TypeError, ValueError):  # of an .onnx that was not written by us
+            yield _row("scored", _gate(facts["gate"]))
     if "input_name" in facts:
         yield _row("input name", facts["input_name"])
     if "preprocessing" in facts:
@@ -81,6 +86,15 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
 
 def _row(name: str, text: str) -> str:
     return f"  {name:<12}{text}"
+
+
+def _gate(gate: Mapping[str, Any]) -> str:
+    """The score of an export beside that of the trained model, from the file's own record."""
+    trained, exported = 100 * float(gate["trained"]), 100 * float(gate["exported"])
+    floats = f"; in float: {', '.join(gate['floats'])}" if gate.get("floats") else ""
+    failed = "" if gate["passed"] else f"; rejected by --max-drop {gate['max_drop']:g}"
+    said = f"{gate['metric']} {exported:.2f} %, the trained model {trained:.2f} %"
+    return f"{said} ({counted(gate['images'], 'validation image')} of {gate['source']}){floats}{failed}"
 
 
 def _input(preprocessing: Mapping[str, Any]) -> str:

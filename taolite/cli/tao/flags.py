@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from taolite.cli import processes
-from taolite.cli.parsing import mount_flag, outside_flag, pixels_flag, without_effect
+from taolite.cli.parsing import mount_flag, outside_flag, pixels_flag, whole, without_effect
+from taolite.cli.values import count, number
 from taolite.engines import runtimes
 from taolite.errors import UsageError
 
@@ -150,12 +151,22 @@ def export(parser: argparse.ArgumentParser) -> None:
     add("--gen_ds_config", action="store_true", help=text)
     add("--force", action="store_true", help="replace the output file if it exists")
 
+    _gate(parser)
     add = parser.add_argument_group("engine").add_argument
     add("--engine_file", metavar="FILE", help="also build an engine")
     _engine(add, workspace=2 << 30, unit="BYTES")
     _calibration(parser, batch_size=16)
     without_effect(parser, "--onnx_route")
     without_effect(parser, "--strict_type_constraints -s", values=0)
+
+
+def _gate(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the gate: the export is scored beside the trained model on the validation images of -e."""
+    add = parser.add_argument_group("gate (fp16 and int8; fp32 where one of these flags is given)").add_argument
+    text = "fail where the export scores more than P points (percent of mAP or accuracy) below the trained model"
+    whole(add("--max-drop", type=number(0, None, least=True), metavar="P", help=text))
+    text = "validation images of SPEC to score the export on, 0 for none (default: all, 500 at most)"
+    whole(add("--gate-images", type=count(0), metavar="N", help=text))
 
 
 def _engine(add: processes.Add, *, workspace: int, unit: str) -> None:

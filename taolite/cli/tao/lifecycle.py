@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from taolite.stages.evaluate import Evaluation
     from taolite.stages.exporting.calibrate import CalibrationOptions
     from taolite.stages.exporting.export import Border
+    from taolite.stages.exporting.gate import GateSettings
     from taolite.stages.training.train import TrainReport
     from taolite.tasks.base import Experiment, Split
     from taolite.workspace.mounts import Mounts
@@ -164,7 +165,7 @@ def run_prune(options: argparse.Namespace) -> int:
 
 def run_export(options: argparse.Namespace, *, border: Border | None = None) -> int:
     from taolite.cli.progress import Terminal
-    from taolite.cli.render import int8_block
+    from taolite.cli.render import gate_block, int8_block
     from taolite.stages.exporting.export import TAOS, export_model
     from taolite.stages.trained import open_trained
 
@@ -184,6 +185,7 @@ def run_export(options: argparse.Namespace, *, border: Border | None = None) -> 
             static_batch=options.static_batch_size if options.static_batch_size > 0 else None,
             gen_ds_config=options.gen_ds_config,
             border=border or TAOS,
+            gate=_gate_settings(options),
             overwrite=options.force,
             listener=show,
         )
@@ -193,7 +195,10 @@ def run_export(options: argparse.Namespace, *, border: Border | None = None) -> 
     print(f"largest difference from the trained network: {worst:.1e}, on the images of the check")
     print(f"{report.parameters:,} numbers in its graph (batch norms folded), {report.macs / 1e9:.2f} GMACs an image")
     if report.int8 is not None:
-        print(int8_block(report.int8))
+        print(int8_block(report.int8, scored=report.gate is not None))
+    if report.gate is not None:
+        print(gate_block(report.gate, precision=report.precision))
+        print(f"score and differences: {report.gate_record}")
     for path in report.companions:
         print(f"DeepStream: {path}")
     if options.engine_file:
@@ -202,6 +207,20 @@ def run_export(options: argparse.Namespace, *, border: Border | None = None) -> 
             options.cal_cache_file = None  # the model already holds its ranges
         _build_engine(options, mounts, key, workspace_bytes=options.max_workspace_size)
     return 0
+
+
+def _gate_settings(options: argparse.Namespace) -> GateSettings | None:
+    """The gate that the flags ask for; None where they ask for none."""
+    from taolite.stages.exporting.gate import GateSettings
+
+    limit, images = options.max_drop, options.gate_images
+    if images == 0:
+        if limit is not None:
+            raise UsageError("--gate-images 0 with --max-drop: a drop is measured on images; leave out one of them")
+        return None
+    if options.data_type == "fp32" and limit is None and images is None:
+        return None
+    return GateSettings(limit) if images is None else GateSettings(limit, images)
 
 
 def run_gen_trt_engine(options: argparse.Namespace) -> int:

@@ -30,7 +30,7 @@ from taolite.errors import EngineError, UsageError
 from taolite.events import BuilderWarned, BuildsWithoutGpu, CacheUnused, ClassesUnnamed, Listener, silent
 from taolite.files import refuse_replacing
 from taolite.stages.agree import expect
-from taolite.stages.exporting.ranges import float_layers, quantise, read_ranges
+from taolite.stages.exporting.ranges import float_layers, narrowed, quantise, read_ranges
 
 __all__ = ["DEFAULT_BATCH", "EngineReport", "build", "build_described"]
 
@@ -212,7 +212,8 @@ def _calibrated(
     if "float16" in types:
         raise EngineError("this model's weights are float16; int8 is built from a model exported in fp32")
     floating = float_layers(onnx, excluded=excluded)
-    return quantise(onnx, read_ranges(cache, onnx, listener=listener), excluded=floating)
+    ranges = read_ranges(cache, onnx, listener=listener)
+    return quantise(onnx, narrowed(ranges, onnx, excluded=floating), excluded=floating)
 
 
 def _check_input(shape: Shape, wanted: tuple[int, int, int] | None, model: Path) -> None:

@@ -2,7 +2,8 @@
 
 The proof is in `stages.exporting.proof`. INT8 has no error limit of its own: the report gives the error that rounding
 adds to each output, and the layers that add most. After quantisation-aware training INT8 has its own proof
-(`stages.exporting.learned_int8`). The model's description (classes, preprocessing, decoding) is stored inside it.
+(`stages.exporting.learned_int8`). A gate scores the finished ONNX beside the trained model (`stages.exporting.gate`).
+The model's description (classes, preprocessing, decoding) is stored inside it.
 """
 
 from __future__ import annotations
@@ -25,13 +26,17 @@ from taolite.engines import onnx_graph
 from taolite.engines.onnx_cost import macs_and_parameters
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.errors import PathError, UsageError
-from taolite.events import Exporting, Listener, Notice, Progress, silent
+from taolite.events import Exporting, Listener, Notice, silent
 from taolite.files import refuse_replacing, write_bytes
 from taolite.nn.fake_quant import is_quantized, strip
 from taolite.preprocessing import Preprocessing
-from taolite.quant.sensitivity import LayerCost, layer_costs, output_sqnr
+from taolite.quant.sensitivity import output_sqnr
+from taolite.stages.device import choose
 from taolite.stages.exporting import deepstream
-from taolite.stages.exporting.calibrate import CalibrationOptions, find_ranges
+from taolite.stages.exporting.calibrate import CalibrationOptions
+from taolite.stages.exporting.gate import Exported, GateReport, GateSettings, judged, open_gate
+from taolite.stages.exporting.gate_record import failure, record_gate, rejected_name
+from taolite.stages.exporting.int8 import Int8, Int8Report, calibrated
 from taolite.stages.exporting.learned_int8 import (
     learned_calibration,
     prove_integers,
@@ -41,8 +46,10 @@ from taolite.stages.exporting.learned_int8 import (
 from taolite.stages.exporting.proof import parity, proof_batch
 from taolite.stages.exporting.ranges import float_layers, quantise, write_ranges
 from taolite.stages.exporting.to_onnx import INPUT_NAME, OPSET, to_onnx
+from taolite.stages.inference.models import Model
+from taolite.stages.predict import torch_predict
 from taolite.stages.trained import Trained
-from taolite.tasks.base import BEST_THRESHOLD, Experiment
+from taolite.tasks.base import BEST_THRESHOLD, Experiment, Task
 from taolite.tasks.registry import find
 
 __all__ = ["TAOS", "Border", "ExportReport", "Int8Report", "export_model"]
@@ -87,6 +94,7 @@ class ExportReport:
         companions: the DeepStream config and labels, where they were asked for.
         seconds: duration of the whole stage.
         int8: the error that rounding adds; None in other precisions.
+        gate: the score beside that of the trained model; None where it was not measured. gate_record: its file.
     """
 
     output: Path
@@ -101,25 +109,8 @@ class ExportReport:
     companions: tuple[Path, ...]
     seconds: float
     int8: Int8Report | None = None
-
-
-@dataclass(frozen=True)
-class Int8Report:
-    """The error of INT8 against the same network in float, as a signal-to-noise ratio in dB (6 dB are one bit).
-
-    Attributes:
-        sqnr: output name -> dB, the whole network in INT8.
-        layers: every layer alone in INT8, the one with the largest error first; none where training learned the
-            rounding.
-        measured_on: "calibration images", or "test patterns" where a cache or training gave the ranges.
-        record: how the ranges were found; cache: the file that holds them.
-    """
-
-    sqnr: Mapping[str, float]
-    layers: tuple[LayerCost, ...]
-    measured_on: str
-    record: Mapping[str, Any]
-    cache: Path
+    gate: GateReport | None = None
+    gate_record: Path | None = None
 
 
 def export_model(
@@ -134,6 +125,7 @@ def export_model(
     static_batch: int | None = None,
     gen_ds_config: bool = False,
     border: Border = TAOS,
+    gate: GateSettings | None = None,
     overwrite: bool = False,
     listener: Listener = silent,
 ) -> ExportReport:
@@ -148,11 +140,13 @@ def export_model(
         static_batch: a batch size fixed in the model; None leaves it free.
         gen_ds_config: write `nvinfer_config.txt` and `labels.txt` beside it.
         border: names and extra nodes at the graph's ends.
+        gate: score the export beside the trained model, on the validation pictures of `experiment`; None: do not.
         overwrite: replace an earlier output; the default is to refuse, as TAO does.
 
     Raises:
-        PathError: the output exists. UsageError: the experiment has other classes. ModelError: the network cannot be
-        written as ONNX, or the written ONNX is not the same network.
+        PathError: the output exists. UsageError: the experiment has other classes, or a gate with a limit has nothing
+        to score on. ModelError: the network cannot be written as ONNX, the written ONNX is not the same network, or it
+        did not pass the gate; then it is written under `rejected_name(output)`, and an earlier output stays.
     """
     started = time.monotonic()
     target = output or model.source.with_suffix(".etlt")
@@ -175,6 +169,8 @@ def export_model(
 
     if gen_ds_config:
         task.deepstream(meta.classes, meta.decoding)  # raises before anything is computed
+    described = Exported(model.source, meta.classes, meta.preprocessing)
+    opened = open_gate(gate, experiment, described, listener=listener) if gate is not None else None
 
     def write(network: torch.nn.Module) -> bytes:
         plain = to_onnx(
@@ -193,19 +189,33 @@ def export_model(
     else:
         made = _float(strip(trained), write, meta.preprocessing, "fp16" if precision == "fp16" else "fp32")
     if precision == "int8" and not learned:
-        made = _to_int8(made, meta.preprocessing, options, listener)
-    if border.finish is not None:
-        made = replace(made, onnx=border.finish(made.onnx))
-    onnx = made.onnx
+        int8 = calibrated(made.onnx, preprocessing=meta.preprocessing, options=options, listener=listener)
+        quantised = int8.quantised()
+        made = replace(made, onnx=quantised, int8=int8.report(quantised, listener=listener), quantiser=int8)
+    finish = border.finish or (lambda onnx: onnx)
+    onnx, verdict = finish(made.onnx), None
+    if opened is not None:
+        as_trained = _as_trained(model.source, task, trained, meta, border)
+        onnx, verdict = judged(opened, onnx, as_trained, int8=made.quantiser, finish=finish, listener=listener)
+        made = _with_floats(made, verdict.floats)
+    made = replace(made, onnx=onnx)
+    passed = verdict is None or verdict.passed
+    file = target if passed else rejected_name(target)
 
-    listener(Exporting(target))
+    listener(Exporting(file))
     sealed = target.suffix != ".onnx"
     if sealed:
         lineage = (*bundle.lineage, _step(model.source, precision, onnx))
         record = {**onnx_graph.describe(onnx), "opset": opset, "lineage": list(lineage)}
-        write_etlt(target, Etlt(onnx=onnx, input_name=border.input_name, meta=record), key=key)
+        write_etlt(file, Etlt(onnx=onnx, input_name=border.input_name, meta=record), key=key)
     else:
-        write_bytes(target, onnx)
+        write_bytes(file, onnx)
+    gate_record = None
+    if verdict is not None:
+        sha256 = onnx_graph.sha256(onnx)
+        gate_record = record_gate(file, verdict, model=model.source, precision=precision, onnx_sha256=sha256)
+        if not passed:
+            raise failure(verdict, file, precision=precision, advice=_advice(precision, options, learned=learned))
     companions = _deepstream(target, made, meta, precision, listener) if gen_ds_config else ()
     cost = macs_and_parameters(made.floating, (static_batch or 1, *_chw(meta.preprocessing)))
     return ExportReport(
@@ -221,17 +231,21 @@ def export_model(
         companions=companions,
         seconds=time.monotonic() - started,
         int8=made.int8,
+        gate=verdict,
+        gate_record=gate_record,
     )
 
 
 @dataclass(frozen=True)
 class _Made:
-    """A proven ONNX, the unquantised ONNX that it was made from, and the proof's differences."""
+    """A proven ONNX, the unquantised ONNX that it was made from, and the proof's differences. quantiser: makes the INT8
+    model again with more layers in float; None where that cannot be."""
 
     onnx: bytes
     floating: bytes
     differences: Mapping[str, float]
     int8: Int8Report | None = None
+    quantiser: Int8 | None = None
 
 
 def _float(
@@ -244,37 +258,6 @@ def _float(
     if precision == "fp16":
         onnx = onnx_graph.to_fp16(onnx)
     return _Made(onnx, onnx, parity(network, onnx, preprocessing, precision=precision))
-
-
-def _to_int8(
-    made: _Made,
-    preprocessing: Preprocessing,
-    options: CalibrationOptions,
-    listener: Listener,
-) -> _Made:
-    """The model in INT8, and the error that rounding adds."""
-    onnx = made.onnx
-    calibration = find_ranges(onnx, preprocessing=preprocessing, options=options, listener=listener)
-    floating = float_layers(onnx, excluded=options.excluded, heads=options.float_heads)
-    quantised = quantise(onnx, calibration, excluded=floating)
-    photos, measured_on = calibration.samples, "calibration images"
-    if photos is None:
-        photos, measured_on = proof_batch(onnx, preprocessing), "test patterns"
-    costs = layer_costs(
-        onnx,
-        calibration.ranges,
-        photos,
-        excluded=floating,
-        tick=lambda done, total: listener(Progress("cost of each layer in int8", done, total, unit="layer")),
-    )
-    report = Int8Report(
-        sqnr=output_sqnr(onnx, quantised, photos),
-        layers=tuple(costs),
-        measured_on=measured_on,
-        record=calibration.record,
-        cache=options.cache,
-    )
-    return replace(made, onnx=quantised, int8=report)
 
 
 def _learned(
@@ -309,6 +292,44 @@ def _learned(
     return _Made(quantised, rounded, differences, report)
 
 
+def _as_trained(source: Path, task: Task, network: torch.nn.Module, meta: OnnxMeta, border: Border) -> Model:
+    """The trained network in float32, with the decoding and the output names of its export."""
+    predict = torch_predict(network, choose().exact)
+    return Model(
+        source,
+        task,
+        meta.classes,
+        meta.preprocessing,
+        meta.decoding,
+        predict,
+        "torch",
+        lambda: None,
+        outputs=border.output_names or task.onnx_outputs,
+    )
+
+
+def _with_floats(made: _Made, floats: tuple[str, ...]) -> _Made:
+    """The same with the error of the INT8 model whose layers `floats` are in float."""
+    if not floats or made.int8 is None or made.quantiser is None:
+        return made
+    sqnr = output_sqnr(made.quantiser.onnx, made.quantiser.quantised(floats), made.quantiser.samples)
+    return replace(made, int8=replace(made.int8, sqnr=sqnr))
+
+
+def _advice(precision: ExportPrecision, options: CalibrationOptions, *, learned: bool) -> str:
+    """What to do about an export that did not pass."""
+    if precision == "fp32":
+        return "Export again with another --target_opset, and report it"
+    if precision == "fp16":
+        return "Export fp32"
+    if learned:
+        return "Train longer with enable_qat, or export with --force_ptq"
+    return (
+        f"Calibrate on other images (remove {options.cache} first), try --int8-calibrator entropy, or train with "
+        "enable_qat"
+    )
+
+
 def _step(model: Path, precision: str, onnx: bytes) -> dict[str, Any]:
     """This stage's entry in the lineage."""
     step: dict[str, Any] = {
@@ -317,7 +338,8 @@ def _step(model: Path, precision: str, onnx: bytes) -> dict[str, Any]:
         "taolite": __version__,
         "precision": precision,
     }
-    return {**step, "calibration": onnx_graph.describe(onnx)["calibration"]} if precision == "int8" else step
+    described = onnx_graph.describe(onnx)
+    return step | {name: described[name] for name in ("calibration", "gate") if name in described}
 
 
 def _deepstream(

@@ -26,7 +26,7 @@ from taolite.quant import insert_qdq, layers, quantised_tensors
 from taolite.quant.cache import DEFAULT_TENSORRT, cache_text, parse_cache
 from taolite.tasks.registry import find_use
 
-__all__ = ["Calibration", "float_layers", "quantise", "read_ranges", "tensor_scales", "write_ranges"]
+__all__ = ["Calibration", "float_layers", "narrowed", "quantise", "read_ranges", "tensor_scales", "write_ranges"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,16 @@ def float_layers(onnx: bytes, *, excluded: Sequence[str] = (), heads: bool = Tru
     own = find_use(meta.task).heads if heads and meta is not None else ()
     known = layers(onnx)
     return tuple(dict.fromkeys([*excluded, *(head for head in own if head in known)]))
+
+
+def narrowed(calibration: Calibration, onnx: bytes, *, excluded: Sequence[str]) -> Calibration:
+    """The ranges without those of tensors that only the layers `excluded` read or give: what such a layer gives to an
+    addition is not rounded either."""
+    tensors = layers(onnx)
+    touched = {name for layer, names in tensors.items() if layer in excluded for name in names}
+    needed = {name for layer, names in tensors.items() if layer not in excluded for name in names}
+    kept = {name: largest for name, largest in calibration.ranges.items() if name not in touched - needed}
+    return replace(calibration, ranges=kept)
 
 
 def quantise(onnx: bytes, calibration: Calibration, *, excluded: tuple[str, ...] = ()) -> bytes:

@@ -21,6 +21,7 @@ from taolite.engines import foreign, onnx_graph, runtimes
 from taolite.engines.base import Engine, RuntimeName
 from taolite.engines.buffers import gpu_is_here, open_gpu
 from taolite.engines.onnx_graph import OnnxMeta
+from taolite.engines.opening import open_engine
 from taolite.errors import ArtifactError, EngineError, PathError, UsageError
 from taolite.events import EngineBuilt, EngineReplaced, ExportOlder, Listener, silent
 from taolite.preprocessing import Preprocessing
@@ -32,7 +33,7 @@ from taolite.tasks.base import EnginePlan, Experiment, Predict, Resolve, Use
 from taolite.tasks.registry import find, find_use
 from taolite.workspace.run import RunFolder
 
-__all__ = ["Computer", "Model", "meta_of", "open_engine_plan", "open_model"]
+__all__ = ["Computer", "Model", "meta_of", "open_engine_plan", "open_model", "open_onnx"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Model:
         predict: network inputs to raw outputs.
         runs_on: the runtime and its version.
         batch: the largest batch it takes; None for any.
+        outputs: names of what `predict` gives, in its order.
     """
 
     source: Path
@@ -79,6 +81,7 @@ class Model:
     runs_on: str
     close: Callable[[], None]
     batch: int | None = None
+    outputs: tuple[str, ...] = ()
 
     def __enter__(self) -> Model:
         return self
@@ -173,7 +176,24 @@ def _torch_model(trained: Trained, computer: Computer) -> Model:
     device = choose(gpus=computer.gpus, gpu_index=computer.gpu_index).exact
     predict = torch_predict(task.network(bundle), device)
     decoding = bundle.decoding or None
-    return Model(trained.source, task, bundle.classes, bundle.preprocessing, decoding, predict, "torch", lambda: None)
+    return Model(
+        trained.source,
+        task,
+        bundle.classes,
+        bundle.preprocessing,
+        decoding,
+        predict,
+        "torch",
+        lambda: None,
+        outputs=task.onnx_outputs,
+    )
+
+
+def open_onnx(onnx: bytes, *, source: Path) -> Model:
+    """Open the bytes of an export of ours in ONNX Runtime, before they are a file; `source` names them in messages."""
+    meta = onnx_graph.read_meta(onnx)
+    assert meta is not None, "our exports say what they are"
+    return _engine_model(source, open_engine(onnx), meta.task, meta.classes, meta.preprocessing, meta.decoding)
 
 
 def open_engine_plan(
@@ -293,4 +313,5 @@ def _engine_model(
         f"{engine.name} {engine.version}",
         engine.close,
         fixed or largest_batch,
+        names,
     )
