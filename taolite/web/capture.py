@@ -42,7 +42,7 @@ from taolite.pictures import open_image, read_rgb
 from taolite.web.boxes import Drawn
 from taolite.web.desk import Desk
 from taolite.web.folders import SETS
-from taolite.web.frames import decode_jpeg
+from taolite.web.frames import checked_jpeg
 from taolite.web.live import LiveCamera, encode_jpeg
 
 __all__ = ["capture_app"]
@@ -262,7 +262,7 @@ class _Pages:
     def _taken(self, data: bytes, quality: int) -> tuple[bytes, Any]:
         """A picture as JPEG and as (H, W, 3) uint8 RGB: the one that was sent, or the newest of the server's camera."""
         if data:
-            return data, decode_jpeg(data)
+            return data, checked_jpeg(data)
         image_hwc = self._server_camera.wait().image_hwc
         return encode_jpeg(image_hwc, quality=quality), image_hwc
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from taolite.errors import DataError, PictureError, UsageError
 from taolite.pictures import read_rgb
 
-__all__ = ["Frozen", "Frames", "decode_jpeg"]
+__all__ = ["Frozen", "Frames", "checked_jpeg"]
 
 _KEPT = 8  # frozen frames; one for each open page is enough
 
@@ -48,7 +48,7 @@ class Frames:
         return frame
 
 
-def decode_jpeg(data: bytes) -> NDArray[np.uint8]:
+def checked_jpeg(data: bytes) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB of a picture that a browser sent. Raises DataError for anything but a whole JPEG."""
     if not data.startswith(b"\xff\xd8\xff"):
         raise DataError("the browser sent no JPEG picture; take it again")

@@ -208,7 +208,7 @@ def test_a_detector_without_metadata_takes_its_names_from_labels(tmp_path: Path)
     with taolite.load(ssd, labels=labels) as model:
         found = model.predict(np.zeros((100, 200, 3), np.uint8))
         more = model.predict(np.zeros((100, 200, 3), np.uint8), threshold=0.2)
-    with pytest.raises(DataError, match="finds 2 classes and does not say which, and 1 labels are given"):
+    with pytest.raises(DataError, match="finds 2 classes and does not say which, and 1 label is given"):
         taolite.load(ssd, labels=others)
 
     assert found.names == ["dog"]  # 0.8; the cat of 0.3 is below an SSD's 0.5

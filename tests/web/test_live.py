@@ -16,8 +16,8 @@ pytest.importorskip("httpx")
 from PIL import Image
 
 from taolite.errors import DataError, PathError
-from taolite.media.sinks import open_video
 from taolite.media.sources import open_source
+from taolite.media.videos import VideoFile
 from taolite.web import live as live_module
 from taolite.web.live import LiveCamera
 
@@ -159,7 +159,7 @@ def test_a_page_without_a_camera_of_the_server_says_so(tmp_path: Path, open_page
 
 
 def test_a_video_plays_at_its_speed_and_its_end_is_said(tmp_path: Path):
-    with open_video(tmp_path / "v.avi", fps=20.0) as video:
+    with VideoFile(tmp_path / "v.avi", fps=20.0) as video:
         for value in range(8):
             video.write(np.full((48, 64, 3), 20 * value, np.uint8))
     live = LiveCamera("v.avi", lambda: open_source(tmp_path / "v.avi"))
