@@ -107,7 +107,8 @@ def test_a_data_set_of_one_s_own_is_trained_and_gone_on_with_as_printed(shared_d
     (data / "labels.txt").write_text("".join(f"{name}\n" for name in sorted(classes)))
     programs = copy_programs(tmp_path / "jetson")
 
-    said = play("tutorial_imagenet.sh", programs, home=tmp_path, DATA=str(data), MODELS=str(models))
+    networks = str(shared_data / "pretrained")
+    said = play("tutorial_imagenet.sh", programs, home=tmp_path, DATA=str(data), MODELS=str(models), NETWORKS=networks)
 
     assert "error: googlenet: https://download.pytorch.org/models/googlenet-1378be20.pth cannot be downloaded" in said
     assert (programs / "bin" / "bear.jpg").is_file()
