@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["ACCURACY", "AP", "Curve", "Metric", "Point", "ScoreCard", "Words"]
+__all__ = ["ACCURACY", "AP", "BACKGROUND", "Curve", "Metric", "Point", "ScoreCard", "Sweep", "Tally", "Words"]
+_USUAL_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Words:
 
 AP = Words("mAP", "mean average precision", "Mean average_precision", "AP", "average precision")
 ACCURACY = Words("accuracy", "accuracy", "Accuracy", "class_accuracy", "accuracy")
+BACKGROUND = "background"
+"""What a detector's confusion matrix calls the place without an object."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,42 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """What a class's finds are at thresholds on the score, ascending: their precision and recall. Thresholds above
+    every score are left out, because nothing has no precision."""
+
+    thresholds: tuple[float, ...]
+    precision: tuple[float, ...]
+    recall: tuple[float, ...]
+
+    @property
+    def f1(self) -> tuple[float, ...]:
+        """The harmonic mean of precision and recall at each threshold; 0 where both are 0."""
+        pairs = zip(self.precision, self.recall, strict=True)
+        return tuple(2 * p * r / (p + r) if p + r else 0.0 for p, r in pairs)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What was right in a picture: `right` finds of `finds`, for `objects` that are labelled."""
+
+    right: int
+    finds: int
+    objects: int
+
+    @property
+    def f1(self) -> float:
+        """2 right / (finds + objects); 1 for an empty picture in which nothing is found."""
+        both = self.finds + self.objects
+        return 2 * self.right / both if both else 1.0
+
+    @property
+    def mistakes(self) -> int:
+        """Wrong finds and missed objects; an object taken for one of another class is both."""
+        return self.finds + self.objects - 2 * self.right
+
+
+@dataclass(frozen=True)
 class ScoreCard:
     """One evaluation.
 
@@ -59,9 +98,14 @@ class ScoreCard:
         beside: others, by name.
         objects: how many labelled objects each class has.
         images: how many were looked at.
-        confusion: (K, K) counts, truth by row, for tasks that answer with one class; else empty.
+        confusion: (K, K) counts, truth by row, for tasks that answer with one class; else empty. A detector's has one
+            row and column more, the background (`taolite.metrics.confusion`), and counts finds at the best threshold.
         curves: those behind the main metric by class, for tasks that draw them.
         best: of a detector, each class's point with the highest F1 at an IoU of 0.5; none for a class without one.
+        sweeps: of a detector, what each class's finds are at an IoU of 0.5 over the threshold on their score.
+        by_size: of a detector, COCO's AP of small, medium and large objects, in pixels of the photo; sizes without
+            objects are left out, and all are where COCO's library is not installed.
+        pictures: of a detector, what was right in each picture at the best threshold, in the order of the pictures.
     """
 
     main: Metric
@@ -71,3 +115,10 @@ class ScoreCard:
     confusion: tuple[tuple[int, ...], ...] = field(default=())
     curves: Mapping[str, Curve] = field(default_factory=dict)
     best: Mapping[str, Point] = field(default_factory=dict)
+    sweeps: Mapping[str, Sweep] = field(default_factory=dict)
+    by_size: Mapping[str, float] = field(default_factory=dict)
+    pictures: tuple[Tally, ...] = field(default=())
+
+    def threshold(self, name: str) -> float:
+        """The least score at which a class's finds are counted: its best threshold; 0.5 where it has none."""
+        return self.best[name].threshold if name in self.best else _USUAL_THRESHOLD

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,8 @@ from taolite.scorecard import Metric, Point, ScoreCard
 from taolite.wording import counted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from taolite.stages.evaluate import Evaluation
     from taolite.stages.exporting.gate import GateReport
     from taolite.stages.exporting.int8 import Int8Report
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "best_block",
     "classes_block",
+    "details_lines",
     "epoch_line",
     "evaluation_block",
     "gate_block",
@@ -40,6 +42,7 @@ __all__ = [
 
 _COSTLY = 5  # number of int8 layers that are named
 _NAMED = 10  # number of classes that are named
+_WORST = 5  # number of pictures that are named
 
 
 def epoch_line(event: EpochDone) -> str:
@@ -244,10 +247,37 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def scores_json(evaluation: Evaluation) -> str:
-    """All results of `evaluate` as one JSON object; a cost that is not available is null."""
-    from taolite.workspace.status import finite
+    """The results of `evaluate` as one JSON object."""
+    from taolite.stages.scores import scores_of
 
-    return json.dumps(finite(asdict(evaluation)), indent=2)
+    return json.dumps(scores_of(evaluation), indent=2)
+
+
+def details_lines(evaluation: Evaluation, plots: Path | None = None) -> str:
+    """What to act on, below the block of a detector: COCO's AP, the confusion in words, the worst pictures, and where
+    they are drawn; "" where nothing was found."""
+    card = evaluation.card
+    if not card.best:
+        return ""
+    lines = []
+    if coco := card.beside.get("COCO"):
+        sizes = "".join(f", {name} objects {100 * value:.2f}" for name, value in card.by_size.items())
+        lines.append(f"COCO's AP (IoU 0.50 to 0.95, in %): {100 * coco.value:.2f}{sizes}")
+    if card.confusion:
+        *rows, background = card.confusion
+        right, missed = sum(row[k] for k, row in enumerate(rows)), sum(row[-1] for row in rows)
+        total, wrong = sum(map(sum, rows)), sum(background)
+        others = f"{total - right - missed} taken for another class, " if len(rows) > 1 else ""
+        lines.append(
+            f"at the best thresholds: {right} of {counted(total, 'object')} found, {others}{missed} missed, "
+            f"{counted(wrong, 'wrong find')}"
+        )
+    if evaluation.worst:
+        names = ", ".join(f"{one.image.name} ({one.tally.f1:.2f})" for one in evaluation.worst[:_WORST])
+        lines.append(f"pictures with the lowest F1: {names}")
+    if plots is not None:
+        lines.append(f"plots: {plots}")
+    return "\n".join(lines)
 
 
 def _scores(cost: float, metric: Metric, seconds: float) -> str:

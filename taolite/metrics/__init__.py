@@ -12,6 +12,7 @@ from taolite.metrics.classes import (
     score_tags,
 )
 from taolite.metrics.coco import CocoScores, coco_map
+from taolite.metrics.confusion import Confusion, confuse
 from taolite.metrics.match import BoxLimits, ClassMatches, FoundLike, match
 from taolite.metrics.precision import Mode, average_precision, precision_recall
 from taolite.metrics.score import ClassScore, Scores, score, score_matches
@@ -22,6 +23,7 @@ __all__ = [
     "ClassScore",
     "ClassificationScores",
     "CocoScores",
+    "Confusion",
     "FoundLike",
     "Mode",
     "Scores",
@@ -29,6 +31,7 @@ __all__ = [
     "average_precision",
     "classification_report",
     "coco_map",
+    "confuse",
     "match",
     "precision_recall",
     "score",

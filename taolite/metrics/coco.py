@@ -9,9 +9,11 @@ import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from taolite.errors import UsageError
 from taolite.extras import install_command
@@ -19,6 +21,8 @@ from taolite.metrics.match import FoundLike
 from taolite.sample import Truth
 
 __all__ = ["CocoScores", "coco_map"]
+
+_BORDERS = (0.0, 32.0**2, 96.0**2, 1e10)  # square pixels, of small, medium and large objects (cocoeval's areaRng)
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,12 @@ class CocoScores:
     ap_small: float
     ap_medium: float
     ap_large: float
+
+    @property
+    def by_size(self) -> dict[str, float]:
+        """AP of small, medium and large objects, without the sizes that have none."""
+        sizes = {"small": self.ap_small, "medium": self.ap_medium, "large": self.ap_large}
+        return {name: value for name, value in sizes.items() if value >= 0}
 
 
 def coco_map(
@@ -53,7 +63,7 @@ def coco_map(
     except ImportError as error:
         raise UsageError(f"COCO's mAP needs faster-coco-eval; run {install_command('coco')}") from error
     if not any(len(found.scores_n) for found in founds):
-        return CocoScores(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return CocoScores(0.0, 0.0, 0.0, *(0.0 if there else -1.0 for there in _sizes_there(truths)))
     with contextlib.redirect_stdout(io.StringIO()):  # it prints
         labels = COCO(_dataset(truths, names))
         run = COCOeval_faster(labels, labels.loadRes(_results(founds)), iouType="bbox", print_function=lambda *_: None)
@@ -64,11 +74,25 @@ def coco_map(
     return CocoScores(*(float(value) for value in run.stats[:6]))
 
 
+def _sizes_there(truths: Sequence[Truth]) -> list[bool]:
+    """Whether there are small, medium and large objects that count."""
+    areas = [
+        (x2 - x1) * (y2 - y1)
+        for truth in truths
+        for x1, y1, x2, y2 in truth.only(~_difficult(truth)).boxes_n4.astype(np.float64).tolist()
+    ]
+    return [any(low <= area <= high for area in areas) for low, high in pairwise(_BORDERS)]
+
+
+def _difficult(truth: Truth) -> NDArray[np.bool_]:
+    return np.zeros(len(truth.classes_n), np.bool_) if truth.difficult_n is None else truth.difficult_n
+
+
 def _dataset(truths: Sequence[Truth], names: Sequence[str]) -> dict[str, Any]:
     annotations: list[dict[str, Any]] = []
     for image, truth in enumerate(truths):
-        difficult = np.zeros(len(truth.classes_n), bool) if truth.difficult_n is None else truth.difficult_n
-        for box, label, hard in zip(truth.boxes_n4.tolist(), truth.classes_n.tolist(), difficult.tolist(), strict=True):
+        hard_n = _difficult(truth).tolist()
+        for box, label, hard in zip(truth.boxes_n4.tolist(), truth.classes_n.tolist(), hard_n, strict=True):
             annotations.append(
                 {
                     "id": len(annotations) + 1,

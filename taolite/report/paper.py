@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from taolite.files import open_atomic
+from taolite.media.overlay import Colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "FAINT", "GREY", "INK", "ORANGE", "PURPLE", "Corner", "drawing", "dress", "line"]
+__all__ = ["BLUE", "FAINT", "GREY", "INK", "ORANGE", "PURPLE", "Corner", "drawing", "dress", "line", "on_paper"]
 
 INK, FAINT = "#333333", "#d9d9d9"
 BLUE, ORANGE, PURPLE, GREY = "#0072b2", "#d55e00", "#cc79a7", "#666666"
@@ -166,3 +167,10 @@ def _drawable(name: str, missing: frozenset[str]) -> str:
     )
     text = text.replace("$", r"\$")  # else what stands between two is a formula
     return f" {text}" if text.startswith("_") else text  # matplotlib keeps `_name` out of legends
+
+
+def on_paper(colour: Colour) -> str:
+    """A palette colour as hex, darkened where it would not be seen on white."""
+    light = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+    factor = min(1.0, 150 / light) if light else 1.0
+    return "#" + "".join(f"{round(value * factor):02x}" for value in colour)

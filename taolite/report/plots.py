@@ -17,7 +17,7 @@ from taolite.files import open_atomic
 from taolite.media.overlay import Colour, draw_boxes, palette
 from taolite.media.sheet import contact_sheet
 from taolite.preprocessing import resize
-from taolite.report.paper import BLUE, FAINT, GREY, INK, ORANGE, PURPLE, drawing, dress, line
+from taolite.report.paper import BLUE, FAINT, GREY, INK, ORANGE, PURPLE, drawing, dress, line, on_paper
 from taolite.sample import Truth
 from taolite.scorecard import AP, ScoreCard, Words
 
@@ -89,7 +89,7 @@ def _draw_metric(axes: Axes, rows: Sequence[Mapping[str, Any]], words: Words, wr
     for (name, text), colour in zip(written.items(), palette(len(written)), strict=True):
         points = [(epoch, values[name]) for epoch, values in of_class if values.get(name) is not None]
         if len(written) > 1:
-            line(axes, points, _on_paper(colour), text, number="{:.3f}", dots=True, width=1.3)
+            line(axes, points, on_paper(colour), text, number="{:.3f}", dots=True, width=1.3)
     means = _column(rows, words.short)
     only = next(iter(written.values()), "mean") if len(written) == 1 else "mean"
     line(axes, means, INK, only, number="{:.3f}", dots=True)
@@ -119,8 +119,8 @@ def precision_recall_png(card: ScoreCard, path: Path) -> None:
             recall = np.array([0.0, *curve.recall])
             precision = np.array([*curve.precision[:1], *curve.precision]) if curve.precision else np.zeros(1)
             best = np.maximum.accumulate(precision[::-1])[::-1]
-            axes.plot(recall, precision, color=_on_paper(colour), linewidth=0.8, alpha=0.35)
-            axes.plot(recall, best, color=_on_paper(colour), linewidth=2.0, drawstyle="steps-pre", label=label)
+            axes.plot(recall, precision, color=on_paper(colour), linewidth=0.8, alpha=0.35)
+            axes.plot(recall, best, color=on_paper(colour), linewidth=2.0, drawstyle="steps-pre", label=label)
         axes.set_xlim(0, 1.01)
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("recall: share of the objects that are found")
@@ -128,7 +128,9 @@ def precision_recall_png(card: ScoreCard, path: Path) -> None:
         axes.set_title(f"{card.main.words.long} {card.main.value:.3f}", color=INK, size=11)
 
 
-def confusion_png(confusion_kk: NDArray[np.int64], names: Sequence[str], path: Path) -> None:
+def confusion_png(
+    confusion_kk: NDArray[np.int64], names: Sequence[str], path: Path, *, background: bool = False
+) -> None:
     """The confusion matrix: rows are the true classes, columns the predicted ones; dark is a large share of its row.
     Right answers are blue, mistakes orange, so that a few mistakes are seen beside a dark diagonal.
 
@@ -136,6 +138,7 @@ def confusion_png(confusion_kk: NDArray[np.int64], names: Sequence[str], path: P
         confusion_kk: (K, K) counts, K at least 1. They are written into the cells of up to 20 classes.
         names: of the K classes; beyond 60, only every second, third ... is written.
         path: the PNG to write. Raises StorageError where writing fails.
+        background: the last class is a detector's background (`taolite.metrics.confusion`).
     """
     classes = len(names)
     row_shares_kk = confusion_kk / np.maximum(confusion_kk.sum(axis=1, keepdims=True), 1)
@@ -169,10 +172,21 @@ def confusion_png(confusion_kk: NDArray[np.int64], names: Sequence[str], path: P
                 axes.text(column, row, str(confusion_kk[row, column]), ha="center", va="center", color=colour, size=8)
         axes.set_xlabel("predicted class", color=INK)
         axes.set_ylabel("true class", color=INK)
-        total, hits = int(confusion_kk.sum()), int(np.trace(confusion_kk))
-        share = f"accuracy {100 * hits / total:.2f} % ({hits} of {total})" if total else "no pictures"
-        axes.set_title(share, color=INK, size=11)
+        axes.set_title(_share_right(confusion_kk, background), color=INK, size=11)
         figure.tight_layout()
+
+
+def _share_right(confusion_kk: NDArray[np.int64], background: bool) -> str:
+    """The heading of a confusion matrix."""
+    hits, wrong = int(np.trace(confusion_kk)), int(confusion_kk[-1].sum()) if background else 0
+    total = int(confusion_kk.sum()) - wrong
+    if not total:
+        return "no objects" if background else "no pictures"
+    return (
+        f"{hits} of {total} found\n{wrong} wrong finds"
+        if background
+        else (f"accuracy {100 * hits / total:.2f} % ({hits} of {total})")
+    )
 
 
 def tags_png(precision: Mapping[str, float], pictures: Mapping[str, int], path: Path) -> None:
@@ -265,13 +279,6 @@ def _cell(hw: Sequence[int]) -> tuple[int, int]:
 def _column(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:
     """(epoch, value) of the rows that have a value."""
     return [(row["epoch"], float(row[name])) for row in rows if row.get(name) is not None]
-
-
-def _on_paper(colour: Colour) -> str:
-    """A palette colour as hex, darkened where it would not be seen on white."""
-    light = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
-    factor = min(1.0, 150 / light) if light else 1.0
-    return "#" + "".join(f"{round(value * factor):02x}" for value in colour)
 
 
 def _shares(colour: str) -> tuple[float, ...]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,26 +16,43 @@ from taolite.data.loading import batches
 from taolite.dist.world import ALONE, World
 from taolite.events import BatchDone, Listener, Progress, silent
 from taolite.sample import Detection, Sample, Truth
-from taolite.scorecard import ScoreCard
+from taolite.scorecard import ScoreCard, Tally
 from taolite.stages.agree import agree
 from taolite.stages.decodable import decodable
 from taolite.stages.inference.models import Model
+from taolite.stages.scores import write_scores
 from taolite.tasks.base import Experiment, Objective, Predict, Split
 from taolite.tasks.found import Found
 
-__all__ = ["Evaluation", "Told", "evaluate", "score_split"]
+__all__ = ["Evaluation", "Told", "Worst", "evaluate", "score_split"]
+
+_WORST = 12  # pictures that are shown
 
 Told = Callable[[Sample, Sequence[Detection]], None]
 """Called for every picture with the objects found in it, highest score first, in the picture's pixels."""
 
 
 @dataclass(frozen=True)
+class Worst:
+    """A picture with mistakes. index: of the sample. labelled, found: its objects and the finds that reach the best
+    threshold of their class, in pixels of the photo."""
+
+    index: int
+    image: Path
+    tally: Tally
+    labelled: tuple[Detection, ...]
+    found: tuple[Detection, ...]
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """`cost`: mean cost without regularisation. `seconds_per_image`: median over batches, network alone."""
+    """`cost`: mean cost without regularisation. `seconds_per_image`: median over batches, network alone. `worst`: of a
+    detector, up to 12 pictures with mistakes, the lowest F1 first; of equal ones that with the most mistakes."""
 
     card: ScoreCard
     cost: float
     seconds_per_image: float
+    worst: tuple[Worst, ...] = ()
 
 
 def evaluate(
@@ -46,6 +64,7 @@ def evaluate(
     workers: int = 2,
     skip_corrupt: bool = False,
     told: Told | None = None,
+    shown: Path | None = None,
     listener: Listener = silent,
 ) -> Evaluation:
     """Score an opened model on a split of the experiment's data, without augmentation.
@@ -55,6 +74,7 @@ def evaluate(
         workers: threads that prepare images.
         skip_corrupt: leave out pictures that cannot be decoded.
         told: called for every picture with the objects found in it.
+        shown: folder for the scores as pictures and as JSON (`taolite.stages.scores`); None writes none.
 
     Raises DataError, PathError; ModelError where the model does not agree with the experiment.
     """
@@ -66,7 +86,7 @@ def evaluate(
     (examples,) = decodable({"evaluated": found}, skip_corrupt=skip_corrupt, listener=listener)
     for notice in examples.notices:
         listener(notice)
-    return score_split(
+    evaluation = score_split(
         experiment,
         model.predict,
         examples,
@@ -76,6 +96,9 @@ def evaluate(
         told=told,
         listener=listener,
     )
+    if shown is not None:
+        write_scores(evaluation, examples, experiment.classes, shown)
+    return evaluation
 
 
 def score_split(
@@ -124,7 +147,7 @@ def score_split(
         names, prep = experiment.classes, examples.preprocessing
         for sample, one in zip(examples.samples, (one for batch in everything for one in batch.found), strict=True):
             told(sample, one.in_photo(names, preprocessing=prep, photo_hw=sample.size_hw))
-    return world.told(lambda: _scored(experiment, everything))
+    return world.told(lambda: _scored(experiment, everything, examples))
 
 
 @dataclass(frozen=True)
@@ -137,9 +160,32 @@ class _Judged:
     seconds: float
 
 
-def _scored(experiment: Experiment, judged: Sequence[_Judged]) -> Evaluation:
+def _scored(experiment: Experiment, judged: Sequence[_Judged], examples: Examples) -> Evaluation:
     """The score of all batches, in the order of the examples."""
     found = [one for batch in judged for one in batch.found]
-    card = experiment.score([truth for batch in judged for truth in batch.truths], found)
+    truths = [truth for batch in judged for truth in batch.truths]
+    card = experiment.score(truths, found, photos=[sample.size_hw for sample in examples.samples])
     mean_cost = sum(batch.cost * len(batch.found) for batch in judged) / len(found)
-    return Evaluation(card, mean_cost, float(np.median([batch.seconds / len(batch.found) for batch in judged])))
+    seconds = float(np.median([batch.seconds / len(batch.found) for batch in judged]))
+    return Evaluation(card, mean_cost, seconds, _worst(experiment, card, truths, found, examples))
+
+
+def _worst(
+    experiment: Experiment, card: ScoreCard, truths: Sequence[Truth], founds: Sequence[Found], examples: Examples
+) -> tuple[Worst, ...]:
+    """The pictures with the lowest F1, where the card counts pictures."""
+    names, prep = experiment.classes, examples.preprocessing
+    order = sorted(range(len(card.pictures)), key=lambda i: (card.pictures[i].f1, -card.pictures[i].mistakes, i))
+    worst = []
+    for index in [index for index in order[:_WORST] if card.pictures[index].mistakes]:
+        sample, truth = examples.samples[index], truths[index]
+        ones = np.ones(len(truth.classes_n), np.float32)
+        labelled = Found(truth.boxes_n4, ones, np.asarray(truth.classes_n, np.int64))
+        found = [
+            one
+            for one in founds[index].in_photo(names, preprocessing=prep, photo_hw=sample.size_hw)
+            if one.score >= card.threshold(one.name)
+        ]
+        there = labelled.in_photo(names, preprocessing=prep, photo_hw=sample.size_hw)
+        worst.append(Worst(index, sample.image, card.pictures[index], tuple(there), tuple(found)))
+    return tuple(worst)

@@ -416,8 +416,11 @@ class Experiment(ABC):
         """A new cost, in its initial state."""
 
     @abstractmethod
-    def score(self, truths: Sequence[Truth], founds: Sequence[Found]) -> ScoreCard:
-        """Compare the results with the ground truth, image by image."""
+    def score(
+        self, truths: Sequence[Truth], founds: Sequence[Found], *, photos: Sequence[tuple[int, int]] | None = None
+    ) -> ScoreCard:
+        """Compare the results with the ground truth, image by image. `photos`: (height, width) of each photo, pixels,
+        where they are known."""
 
     def against_teacher(self, bundle: Bundle) -> Sequence[str]:
         """Why the outputs of `bundle`'s network do not mean the same as those of this experiment's network, so that it

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from taolite.cli.render import evaluation_block, scores_json, validation_lines
+from pathlib import Path
+
+from taolite.cli.render import details_lines, evaluation_block, scores_json, validation_lines
 from taolite.events import Validated
-from taolite.scorecard import AP, Metric, Point, ScoreCard
-from taolite.stages.evaluate import Evaluation
+from taolite.scorecard import AP, Metric, Point, ScoreCard, Tally
+from taolite.stages.evaluate import Evaluation, Worst
 
 BLOCK = """
 Validation cost: 0.000123
@@ -66,3 +68,24 @@ def test_evaluate_prints_taos_block_sorted_by_class_and_vocs_below():
         "|    mean    |             62.5000              |    7    |           |           |        |       |",
         "+------------+----------------------------------+---------+-----------+-----------+--------+-------+",
     ]
+
+
+def test_below_the_block_stand_cocos_ap_the_confusion_in_words_and_the_worst_pictures():
+    card = ScoreCard(
+        Metric(AP, 0.5, {}),
+        {"COCO": Metric(AP, 0.4567, {})},
+        {"dog": 3, "cat": 4},
+        5,
+        confusion=((2, 1, 0), (0, 3, 1), (1, 0, 0)),
+        best={"cat": Point(0.3125, 0.9, 0.8, 0.847)},
+        by_size={"small": 0.125, "large": 0.75},
+    )
+    worst = (Worst(3, Path("/data/d.jpg"), Tally(1, 2, 2), (), ()),)
+
+    assert details_lines(Evaluation(card, 1.5, 0.01, worst), Path("/r/plots")).splitlines() == [
+        "COCO's AP (IoU 0.50 to 0.95, in %): 45.67, small objects 12.50, large objects 75.00",
+        "at the best thresholds: 5 of 7 objects found, 1 taken for another class, 1 missed, 1 wrong find",
+        "pictures with the lowest F1: d.jpg (0.50)",
+        "plots: /r/plots",
+    ]
+    assert details_lines(Evaluation(ScoreCard(card.main, {}, {}, 5), 1.5, 0.01)) == ""

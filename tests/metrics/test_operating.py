@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from taolite.metrics.match import ClassMatches
-from taolite.metrics.operating import best_point, best_points
+from taolite.metrics.operating import best_point, best_points, risen, sweep, sweeps
 from taolite.metrics.score import ClassScore, score_matches
 
 
@@ -50,3 +50,36 @@ def test_a_class_of_which_nothing_is_found_has_no_best_point():
     assert best_point(scored([0.5], [False], 0)) is None
     matches = [ClassMatches(1, np.array([0.5]), np.array([True]), np.zeros(1, np.int64))] * 2
     assert set(best_points(score_matches(matches, names=["a", "b"], mode="AREA"))) == {"a", "b"}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_sweep_has_precision_and_recall_of_what_reaches_each_threshold(seed: int):
+    rng = np.random.default_rng(seed)
+    scores = np.sort(rng.random(30).round(2))[::-1]
+    correct, truths = rng.random(30) < scores, 25
+
+    found = sweep(scored(scores.tolist(), correct.tolist(), truths))
+
+    assert found.thresholds == tuple(k / 100 for k in range(round(100 * scores[0]) + 1))
+    for threshold, precision, recall, f1 in zip(found.thresholds, found.precision, found.recall, found.f1, strict=True):
+        kept = scores >= threshold
+        right = (kept & correct).sum()
+        assert (precision, recall) == pytest.approx((right / kept.sum(), right / truths))
+        assert f1 == pytest.approx(2 * right / (kept.sum() + truths))
+
+
+def test_a_sweep_goes_beyond_one_where_scores_do_and_a_class_without_finds_has_none():
+    assert sweep(scored([1.25], [True], 1)).thresholds[-1] == 1.25
+    matches = [ClassMatches(n, np.array([0.5][:m]), np.array([True][:m]), np.zeros(m, np.int64)) for n, m in
+               ((1, 1), (1, 0), (0, 1))]  # fmt: skip
+    assert set(sweeps(score_matches(matches, names=["a", "b", "c"], mode="AREA"))) == {"a"}
+
+
+def test_a_risen_curve_keeps_the_right_finds_and_the_last_one_and_its_best_precisions():
+    one = scored([0.9, 0.8, 0.7, 0.6, 0.5, 0.4], [True, False, False, True, False, False], 4)
+
+    found = risen(one)
+
+    assert found.recall == pytest.approx((0.25, 0.5, 0.5))
+    assert found.precision == pytest.approx((1.0, 0.5, 2 / 6))
+    assert risen(scored([], [], 4)).recall == ()

@@ -13,7 +13,7 @@ from PIL import Image
 
 from taolite.media import palette
 from taolite.report import confusion_png, curves_png, first_batch_png, precision_recall_png, tags_png
-from taolite.report.plots import _on_paper
+from taolite.report.paper import on_paper
 from taolite.sample import Truth
 from taolite.scorecard import ACCURACY, AP, Curve, Metric, ScoreCard
 
@@ -47,7 +47,7 @@ def test_curves_show_loss_rate_and_the_precision_of_every_class(tmp_path):
 
     curves_png(rows, tmp_path / "plots" / "curves.png")
 
-    for colour in [rgb("#0072b2"), rgb("#d55e00"), rgb("#666666"), *(rgb(_on_paper(one)) for one in palette(2))]:
+    for colour in [rgb("#0072b2"), rgb("#d55e00"), rgb("#666666"), *(rgb(on_paper(one)) for one in palette(2))]:
         assert count(tmp_path / "plots" / "curves.png", colour) > 50
     assert [path.name for path in (tmp_path / "plots").iterdir()] == ["curves.png"]
 
@@ -59,8 +59,8 @@ def test_curves_of_a_classifier_show_its_accuracy(tmp_path):
     curves_png(rows, tmp_path / "precision.png")  # of which these rows have nothing
 
     for colour in palette(2):
-        assert count(tmp_path / "accuracy.png", rgb(_on_paper(colour))) > 50
-        assert count(tmp_path / "precision.png", rgb(_on_paper(colour))) == 0
+        assert count(tmp_path / "accuracy.png", rgb(on_paper(colour))) > 50
+        assert count(tmp_path / "precision.png", rgb(on_paper(colour))) == 0
 
 
 def test_tags_have_a_bar_as_long_as_their_precision(tmp_path):
@@ -189,7 +189,7 @@ def test_precision_over_recall_has_a_line_a_class(tmp_path):
     precision_recall_png(ScoreCard(main, {}, objects, 3, curves=curves), tmp_path / "pr.png")
 
     for colour in palette(2):
-        assert count(tmp_path / "pr.png", rgb(_on_paper(colour))) > 100
+        assert count(tmp_path / "pr.png", rgb(on_paper(colour))) > 100
 
 
 @pytest.mark.parametrize("classes", [1, 2, 20, 100])

@@ -48,6 +48,7 @@ def test_a_run_leaves_what_tao_leaves_and_what_we_promise(trained: Path):
 
     assert {"weights/plate.tlt", "status.json", "experiment_spec.txt", "manifest.json", "metrics.jsonl"} <= names
     assert {"plots/curves.png", "plots/first_batch.png", "model.epoch-2.tlt"} <= names
+    assert {"scores.json", "plots/f1.png", "plots/precision_recall.png", "plots/confusion.png"} <= names
     assert any(name.startswith("events/events.out.tfevents") for name in names)
     lines = [json.loads(line) for line in (trained / "status.json").read_text().splitlines()]
     assert [lines[0]["status"], lines[-1]["status"]] == ["STARTED", "SUCCESS"]
@@ -68,6 +69,15 @@ def test_a_few_steps_lower_the_cost_and_evaluate_counts_every_image_once(
     assert said[1]["kpi"]["mean average precision"] == round(100 * scores["card"]["main"]["value"], 4)
     assert scores["card"]["images"] == 4
     assert scores["card"]["objects"] == {"plate": 6}
+    assert json.loads((place / "scores.json").read_text()) == scores
+    (of_plate, of_background) = scores["card"]["confusion"]
+    assert (sum(of_plate), of_background[1]) == (6, 0)
+    mistakes = {one["image"]: one["finds"] + one["objects"] - 2 * one["right"] for one in scores["worst"]}
+    assert all(mistakes.values())
+    assert sum(mistakes.values()) == of_plate[1] + of_background[0]
+    assert all(Path(name).parent == trained.parent / "kitti" / "image_2" for name in mistakes)
+    assert [one["f1"] for one in scores["worst"]] == sorted(one["f1"] for one in scores["worst"])
+    assert (place / "plots/worst.png").is_file() == bool(mistakes)
     losses = [row["loss"] for row in map(json.loads, (trained / "metrics.jsonl").open()) if "loss" in row]
     assert losses[-1] < 0.8 * losses[0]
 

@@ -115,7 +115,7 @@ class ShadeExperiment(Experiment):
     def objective(self):
         return Objective()
 
-    def score(self, truths, founds):
+    def score(self, truths, founds, *, photos=None):
         return class_card(truths, founds, classes=self.classes, top_k=1)
 
 

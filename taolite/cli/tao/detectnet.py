@@ -16,7 +16,17 @@ from taolite.cli.parsing import TaoParser, positive
 from taolite.cli.tao import detectnet_flags as flags
 from taolite.cli.tao import flags as shared
 from taolite.cli.tao import lifecycle
-from taolite.cli.tao.lifecycle import Network, at_work, mounts_of, opening_key, scored, status_of, told, trained
+from taolite.cli.tao.lifecycle import (
+    Network,
+    at_work,
+    mounts_of,
+    opening_key,
+    print_details,
+    scored,
+    status_of,
+    told,
+    trained,
+)
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -95,8 +105,11 @@ def run_evaluate(options: argparse.Namespace) -> int:
         batch_size=positive("-b", options.batch_size),
         record=record,
         split="train" if options.use_training_set else "test",
+        shows=True,
     )
     print(scores_json(evaluation) if options.json else evaluation_block(evaluation))
+    if not options.json:
+        print_details(options, mounts, evaluation)
     return 0
 
 

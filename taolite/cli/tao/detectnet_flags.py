@@ -47,7 +47,9 @@ def evaluate(parser: argparse.ArgumentParser, *, deploy: bool = False) -> None:
     add("--use_training_set", action="store_true", help=text)
     text = "images in a batch (default: that of the engine or spec)"
     add("-b", "--batch_size", type=int, metavar="N", help=text)
-    results_flag(parser, "-r", "--results_dir", files="status.json and results.json", needed=deploy)
+    results_flag(
+        parser, "-r", "--results_dir", files="status.json, results.json, scores.json and plots/", needed=deploy
+    )
     skip_corrupt_flag(add)
     runtime_flag(parser)
     add("--json", action="store_true", help="print the scores as one JSON object")

@@ -45,6 +45,7 @@ __all__ = [
     "logged",
     "mounts_of",
     "opening_key",
+    "print_details",
     "run_calibration_tensorfile",
     "run_export",
     "run_gen_trt_engine",
@@ -407,9 +408,10 @@ def scored(
     record: Callable[[StatusFile, Path, Evaluation], None],
     split: Split = "test",
     workers: int = 2,
+    shows: bool = False,
 ) -> Evaluation:
     """Evaluate with the flags that all networks have. `read` binds the spec to the model's classes; `record` writes to
-    status.json and into its folder."""
+    status.json and into its folder; `shows` has the scores written there as pictures, too."""
     from taolite.cli.progress import Terminal
     from taolite.events import Notice
     from taolite.stages.evaluate import evaluate
@@ -434,11 +436,21 @@ def scored(
                 batch_size=batch_size,
                 workers=workers,
                 skip_corrupt=options.skip_corrupt,
+                shown=mounts.resolve(options.results_dir) if shows and status is not None else None,
                 listener=show,
             )
         if status is not None:
             record(status, mounts.resolve(options.results_dir), evaluation)
     return evaluation
+
+
+def print_details(options: argparse.Namespace, mounts: Mounts, evaluation: Evaluation) -> None:
+    """Print what `evaluate` says of a detector below its block."""
+    from taolite.cli.render import details_lines
+
+    plots = mounts.resolve(options.results_dir) / "plots" if options.results_dir else None
+    if said := details_lines(evaluation, plots):
+        print(said)
 
 
 def _need_engine(model: Path) -> None:

@@ -14,7 +14,17 @@ from taolite.cli.parsing import TaoParser, positive
 from taolite.cli.tao import flags as shared
 from taolite.cli.tao import lifecycle
 from taolite.cli.tao import ssd_flags as flags
-from taolite.cli.tao.lifecycle import Network, at_work, mounts_of, opening_key, scored, status_of, told, trained
+from taolite.cli.tao.lifecycle import (
+    Network,
+    at_work,
+    mounts_of,
+    opening_key,
+    print_details,
+    scored,
+    status_of,
+    told,
+    trained,
+)
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -106,8 +116,6 @@ def _run_train(options: argparse.Namespace) -> int:
 
 
 def _run_evaluate(options: argparse.Namespace) -> int:
-    from dataclasses import replace
-
     from taolite.cli.render import precisions_block, scores_json
     from taolite.report import precision_recall_png
     from taolite.stages.training.record import record_scores, write_results
@@ -134,11 +142,13 @@ def _run_evaluate(options: argparse.Namespace) -> int:
         mounts=mounts,
         batch_size=positive("-b", options.batch_size) or (judged.batch_size if judged else None),
         record=record,
+        shows=True,
     )
     if judged is not None and judged.visualize_pr_curve:
         precision_recall_png(evaluation.card, model.parent / "PR_curve.png")
-    scores = replace(evaluation, card=replace(evaluation.card, curves={}))
-    print(scores_json(scores) if options.json else precisions_block(scores))
+    print(scores_json(evaluation) if options.json else precisions_block(evaluation))
+    if not options.json:
+        print_details(options, mounts, evaluation)
     return 0
 
 

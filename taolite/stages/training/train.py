@@ -41,6 +41,7 @@ from taolite.sinks.wandb import open_wandb
 from taolite.stages.decodable import decodable
 from taolite.stages.device import Device, Precision, choose, set_deterministic
 from taolite.stages.evaluate import Evaluation
+from taolite.stages.scores import write_scores
 from taolite.stages.training.loop import Trainer
 from taolite.stages.training.record import Recorder
 from taolite.stages.training.run import Best, Machine, Pauses, Place, Run, metrics_of
@@ -159,6 +160,7 @@ def train(
             parameters = run.save_model(run.place.weights, evaluation)
             record.finished(title, model=run.place.weights, parameters=parameters)
             folder.record(metrics=metrics_of(evaluation), parameters=parameters)
+            write_scores(evaluation, plan.held_out, experiment.classes, folder.root)
         best = world.told(run.best)
     epochs = trainer.step // trainer.steps_per_epoch
     parameters = trainer.network.as_stored().parameter_count

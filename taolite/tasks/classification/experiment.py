@@ -122,7 +122,9 @@ class ClassificationExperiment(Experiment):
             return ClassificationObjective(smoothing=smoothing)
         return ClassificationObjective(smoothing=smoothing, tags=True, threshold=threshold)
 
-    def score(self, truths: Sequence[Truth], founds: Sequence[Found]) -> ScoreCard:
+    def score(
+        self, truths: Sequence[Truth], founds: Sequence[Found], *, photos: Sequence[tuple[int, int]] | None = None
+    ) -> ScoreCard:
         evaluation, threshold = self.spec.eval_config, self.spec.tag_threshold
         if threshold is not None:
             return tag_card(truths, founds, classes=self.classes, threshold=threshold)

@@ -14,7 +14,7 @@ from taolite.artifacts.bundle import Bundle
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
 from taolite.metrics.match import BoxLimits
-from taolite.metrics.operating import best_points
+from taolite.metrics.operating import risen
 from taolite.metrics.score import score
 from taolite.nn.regularised import kernels
 from taolite.sample import Truth
@@ -32,6 +32,7 @@ from taolite.tasks.base import (
     Start,
     Task,
 )
+from taolite.tasks.details import detailed
 from taolite.tasks.detectnet.decode import Clustering
 from taolite.tasks.detectnet.examples import spec_examples, spec_preprocessing
 from taolite.tasks.detectnet.loss import ClassWeights, DetectNetObjective
@@ -110,7 +111,9 @@ class DetectNetExperiment(Experiment):
             most=config.max_objective_weight,
         )
 
-    def score(self, truths: Sequence[Truth], founds: Sequence[Found]) -> ScoreCard:
+    def score(
+        self, truths: Sequence[Truth], founds: Sequence[Found], *, photos: Sequence[tuple[int, int]] | None = None
+    ) -> ScoreCard:
         names, config = self.classes, self.spec.evaluation_config
         limits = [
             BoxLimits(box.minimum_height, box.maximum_height, box.minimum_width, box.maximum_width)
@@ -127,8 +130,9 @@ class DetectNetExperiment(Experiment):
         voc = score(truths, founds, names=names, mode="AREA")
         objects = {one.name: one.truths for one in voc.classes}
         beside = {"VOC": Metric(AP, voc.mean, voc.per_class)}
-        main = Metric(AP, tao.mean, tao.per_class)
-        return ScoreCard(main, beside, objects, len(truths), best=best_points(voc))
+        curves = {one.name: risen(one) for one in tao.classes}
+        card = ScoreCard(Metric(AP, tao.mean, tao.per_class), beside, objects, len(truths), curves=curves)
+        return detailed(card, truths, founds, voc=voc, preprocessing=self.preprocessing, photos=photos)
 
     def against_teacher(self, bundle: Bundle) -> Sequence[str]:
         return [

@@ -79,9 +79,17 @@ class SsdExperiment(Experiment):
         prior_plan, sizes = self.layout
         return SsdObjective(self.plan.cost, priors(prior_plan, sizes), prior_plan.variances)
 
-    def score(self, truths: Sequence[Truth], founds: Sequence[Found]) -> ScoreCard:
-        hw = self.preprocessing.input_hw
-        return ssd_card(truths, founds, names=self.classes, scoring=self.plan.scoring, input_hw=hw)
+    def score(
+        self, truths: Sequence[Truth], founds: Sequence[Found], *, photos: Sequence[tuple[int, int]] | None = None
+    ) -> ScoreCard:
+        return ssd_card(
+            truths,
+            founds,
+            names=self.classes,
+            scoring=self.plan.scoring,
+            preprocessing=self.preprocessing,
+            photos=photos,
+        )
 
     def against_teacher(self, bundle: Bundle) -> Sequence[str]:
         ours = json.loads(json.dumps(self.layout[0].to_json()))  # as a file holds it: lists for tuples

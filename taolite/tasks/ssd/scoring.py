@@ -9,16 +9,16 @@ stretched to it, so IoUs equal those in the photos.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 
 import numpy as np
 
 from taolite.boxes import clip_boxes
-from taolite.metrics import Mode, Scores, coco_map, match, score, score_matches
-from taolite.metrics.operating import best_points
+from taolite.metrics import Mode, Scores, match, score, score_matches
+from taolite.preprocessing import Preprocessing
 from taolite.sample import Truth
 from taolite.scorecard import AP, Curve, Metric, ScoreCard
+from taolite.tasks.details import detailed
 from taolite.tasks.found import Found
 from taolite.tasks.ssd.plan import Scoring
 
@@ -33,19 +33,20 @@ def ssd_card(
     *,
     names: Sequence[str],
     scoring: Scoring,
-    input_hw: tuple[int, int],
+    preprocessing: Preprocessing,
+    photos: Sequence[tuple[int, int]] | None = None,
 ) -> ScoreCard:
     """Score a data set, image by image.
 
-    The main metric is that of `scoring`. The card also has "VOC", the all-point AP from an IoU of 0.5 on, as for every
-    detector here, and "COCO" where its library is installed and there are labelled objects. Classes without labelled
+    The main metric is that of `scoring`. The card also has "VOC", the all-point AP from an IoU of 0.5 on, and what
+    `taolite.tasks.details` adds for every detector; `photos` are the sizes it needs. Classes without labelled
     objects have no AP and are not in the mean; in TAO's modes they count as 0, as they do in TAO. `objects` tells which
     these are.
     """
     pytorch_ssd = scoring.mode in ("voc07", "area")
     matches = match(
         truths,
-        founds if pytorch_ssd else [_in_pixels(found, input_hw) for found in founds],
+        founds if pytorch_ssd else [_in_pixels(found, preprocessing.input_hw) for found in founds],
         num_classes=len(names),
         iou_thresholds=[scoring.iou] * len(names),
         convention="continuous",
@@ -55,12 +56,10 @@ def ssd_card(
     own = score_matches(matches, names=names, mode=_MODES[scoring.mode])
     main = _of_present(own) if pytorch_ssd else Metric(AP, float(np.mean(list(own.per_class.values()))), own.per_class)
     voc = score(truths, founds, names=names, mode="AREA")
-    beside = {"VOC": _of_present(voc)}
-    if importlib.util.find_spec("faster_coco_eval") and any(one.truths for one in own.classes):
-        beside["COCO"] = Metric(AP, coco_map(truths, founds, names=names).ap, {})
     objects = {one.name: one.truths for one in own.classes}
     curves = {one.name: Curve(tuple(one.recall_d.tolist()), tuple(one.precision_d.tolist())) for one in own.classes}
-    return ScoreCard(main, beside, objects, len(truths), curves=curves, best=best_points(voc))
+    card = ScoreCard(main, {"VOC": _of_present(voc)}, objects, len(truths), curves=curves)
+    return detailed(card, truths, founds, voc=voc, preprocessing=preprocessing, photos=photos)
 
 
 def _of_present(scores: Scores) -> Metric:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from taolite.preprocessing import Preprocessing
 from taolite.sample import Truth
 from taolite.tasks.found import Found
 from taolite.tasks.ssd.plan import Scoring
@@ -26,7 +27,7 @@ def found(boxes, scores, classes=None):
 
 
 def card(truths, founds, scoring, names=("cat",)):
-    return ssd_card(truths, founds, names=names, scoring=scoring, input_hw=HW)
+    return ssd_card(truths, founds, names=names, scoring=scoring, preprocessing=Preprocessing(HW, fit="stretch"))
 
 
 def iou(a, b):
