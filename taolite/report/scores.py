@@ -62,7 +62,7 @@ def f1_png(card: ScoreCard, path: Path) -> None:
                 )
         for axes, title in zip(panels, ("F1", "precision", "recall"), strict=True):
             axes.set_ylim(0, 1.03)
-            dress(axes, title, place="lower left" if axes is panels[0] and card.sweeps else None)
+            dress(axes, title, place="lower left" if axes is panels[-1] and card.sweeps else None)
         panels[-1].set_xlim(left=0)
         panels[-1].set_xlabel("threshold on the score (boxes match at an IoU of 0.5)")
         many = counted(card.images, "picture")

@@ -1,4 +1,4 @@
-"""From labelled pictures to an experiment: the parts converted, the specs written, and the commands that follow.
+"""From labelled pictures to an experiment: the parts written, and the specs.
 
 Loads without torch.
 """
@@ -15,11 +15,12 @@ from taolite.errors import DataError, PathError, UsageError
 from taolite.events import Listener, silent
 from taolite.files import write_text
 from taolite.formats.alike import groups_alike
-from taolite.formats.holdout import split_samples
+from taolite.formats.folder_writing import write_folders
+from taolite.formats.holdout import split_by_class, split_samples
 from taolite.formats.split import parts_of, split_name
 from taolite.sample import Sample
-from taolite.tasks.proposal import Places
-from taolite.wording import nearest
+from taolite.tasks.proposal import Labels, Places
+from taolite.wording import counted, nearest
 
 __all__ = ["NewExperiment", "Wanted", "new_experiment"]
 
@@ -44,13 +45,17 @@ class Wanted:
 @dataclass(frozen=True)
 class NewExperiment:
     """What was written. parts: pictures of each part. held_out: the validation part was taken from the training part,
-    with pictures that look alike on one side. files: the specs."""
+    with pictures that look alike on one side. files: the specs. alike: of the data set's own val and test, the pictures
+    that look like one for training, with which a score is too good. pretrained: weights to start from."""
 
+    task: str
     folder: Path
     parts: Mapping[str, int]
     held_out: bool
     classes: tuple[str, ...]
     files: tuple[Path, ...]
+    alike: Mapping[str, int]
+    pretrained: Path | None = None
 
 
 def new_experiment(
@@ -58,65 +63,146 @@ def new_experiment(
 ) -> NewExperiment:
     """Write the data and the specs of a new experiment to `folder`, which must not exist or be empty.
 
+    Args:
+        data: labelled pictures: boxes of any format for a detector, class folders for a classifier.
+        task: a task with a `propose` module.
+
     Raises:
         PathError, DataError, UsageError: no data, labels that cannot be used, no such part, or a folder in use.
     """
     wanted = wanted or Wanted()
     if folder.is_dir() and any(folder.iterdir()):
         raise PathError(f"{folder}: this folder is not empty; choose another one for the experiment")
-    parts, held_out = _parts(data, wanted, listener)
-    classes = _classes(parts["train"], wanted.classes)
-    place = folder.absolute()
+    proposal = importlib.import_module(f"taolite.tasks.{task}.propose")
+    propose: Callable[..., dict[str, str]] = proposal.propose
+    labels: Labels = proposal.LABELS
+    found = wanted.format or formats.detect(data)
+    _check_labels(data, found, labels)
+    parts, held_out = _parts(data, found, wanted, labels, listener)
+    classes = _classes(parts["train"], wanted.classes, labels)
+    if labels == "folders":
+        parts = {name: _of_classes(samples, classes) for name, samples in parts.items()}
+    write = _write_folders if labels == "folders" else _write_boxes
     for name, samples in parts.items():
-        suffixes = {sample.image.suffix.lower() for sample in samples}
-        formats.write(
-            formats.choose_classes(samples, classes=classes, rename={}),
-            folder / "data" / name,
-            "kitti",
-            extension=None if len(suffixes) == 1 else ".jpg",
-            skip_bad=wanted.skip_bad,
-            listener=listener,
-        )
-    propose: Callable[..., dict[str, str]] = importlib.import_module(f"taolite.tasks.{task}.propose").propose
-    pretrained = str(wanted.pretrained.absolute()) if wanted.pretrained else ""
-    written = formats.read(folder / "data" / "train", "kitti", listener=silent)
+        write(samples, folder / "data" / name, classes, wanted, listener)
+    written = formats.read(folder / "data" / "train", "folders" if labels == "folders" else "kitti", listener=silent)
     texts = propose(
         written,
         parts=tuple(parts),
-        classes=tuple(name.lower() for name in classes),
-        places=Places(str(place), pretrained),
+        classes=classes if labels == "folders" else tuple(name.lower() for name in classes),
+        places=Places(str(folder.absolute()), str(wanted.pretrained.absolute()) if wanted.pretrained else ""),
     )
     for name, text in texts.items():
         write_text(folder / name, text)
     counts = {name: len(samples) for name, samples in parts.items()}
-    return NewExperiment(folder, counts, held_out, classes, tuple(folder / name for name in texts))
+    files = tuple(folder / name for name in texts)
+    alike = _alike(parts, ("test",) if held_out else ("val", "test"))
+    return NewExperiment(task, folder, counts, held_out, classes, files, alike, wanted.pretrained)
 
 
-def _parts(data: Path, wanted: Wanted, listener: Listener) -> tuple[dict[str, list[Sample]], bool]:
-    """The samples of train, val and, where the data set has one, test; and whether val was held out of train."""
+def _check_labels(data: Path, found: str, labels: Labels) -> None:
+    """Raises UsageError where the labels are not of the kind that the task needs."""
+    if labels == "folders" and found != "folders":
+        raise UsageError(
+            f"{data}: has labels of {found}, and a classifier needs a folder of pictures for each class; "
+            "`taolite spec new detectnet` learns boxes"
+        )
+    if labels == "boxes" and found == "folders":
+        raise UsageError(
+            f"{data}: has class folders, and a detector needs boxes; draw some with `taolite annotate`, or learn whole "
+            "pictures with `taolite spec new classification`"
+        )
+
+
+def _write_boxes(
+    samples: Sequence[Sample], folder: Path, classes: Sequence[str], wanted: Wanted, listener: Listener
+) -> None:
+    """Write KITTI folders; a TAO spec knows one extension, so pictures of several become JPEG."""
+    suffixes = {sample.image.suffix.lower() for sample in samples}
+    formats.write(
+        formats.choose_classes(samples, classes=[name for name in classes if _has(samples, name)], rename={}),
+        folder,
+        "kitti",
+        extension=None if len(suffixes) == 1 else ".jpg",
+        skip_bad=wanted.skip_bad,
+        listener=listener,
+    )
+
+
+def _write_folders(
+    samples: Sequence[Sample], folder: Path, classes: Sequence[str], wanted: Wanted, listener: Listener
+) -> None:
+    write_folders(samples, folder, classes=classes, listener=listener)
+
+
+def _has(samples: Sequence[Sample], name: str) -> bool:
+    return any(label.name == name for sample in samples for label in sample.labels)
+
+
+def _of_classes(samples: Sequence[Sample], classes: Sequence[str]) -> list[Sample]:
+    return [sample for sample in samples if sample.labels[0].name in classes]
+
+
+def _parts(
+    data: Path, found: str, wanted: Wanted, labels: Labels, listener: Listener
+) -> tuple[dict[str, list[Sample]], bool]:
+    """The samples of train, val and, where the data set has one, test; and whether val was held out of train.
+
+    Pictures of the data set's own val and test are not for training, unless the training part is named and has them.
+    """
 
     def read(split: str | None) -> list[Sample]:
-        return formats.read(data, wanted.format, split=split, strict=not wanted.skip_bad, listener=listener)
+        return formats.read(data, found, split=split, strict=not wanted.skip_bad, listener=listener)
 
     own: dict[str, list[Sample]] = {}
     if wanted.train is None or wanted.val is None:
         everything = read(None)
         own = parts_of(data, everything)
-    train = read(wanted.train) if wanted.train else own.get("train", own.get("trainval", everything))
+    if wanted.train:
+        train = read(wanted.train)
+    else:
+        elsewhere = {sample.image for name in ("val", "test") for sample in own.get(name, ())}
+        train = own.get("train", own.get("trainval", [one for one in everything if one.image not in elsewhere]))
     val = read(wanted.val) if wanted.val else own.get("val")
+    if val is not None and not wanted.val and {one.image for one in val} & {one.image for one in train}:
+        val = None  # trainval contains val
     held_out = val is None
     if val is None:
-        train, val = split_samples(train, percent=_HELD_OUT, seed=_SEED, groups=groups_alike(train))
+        train, val = _held_out(data, train, labels)
     if len(train) < _FEWEST:
-        raise DataError(f"{data}: {len(train)} labelled pictures are left for training; {_FEWEST} or more are needed")
+        left = f"{counted(len(train), 'labelled picture')} {'is' if len(train) == 1 else 'are'} left for training"
+        raise DataError(f"{data}: {left}; {_FEWEST} or more are needed")
     parts = {"train": train, "val": val}
     if "test" in own and split_name(wanted.val or "") != "test":
         parts["test"] = own["test"]
     return parts, held_out
 
 
-def _classes(train: Sequence[Sample], asked: Sequence[str] | None) -> tuple[str, ...]:
-    """The classes to learn. Raises UsageError for one that no label has, DataError where there is no label."""
+def _alike(parts: Mapping[str, Sequence[Sample]], names: Sequence[str]) -> dict[str, int]:
+    """For each of the parts `names` that has any, how many of its pictures look like one of the training part."""
+    there = {name: parts[name] for name in names if name in parts}
+    owners = [name for name, samples in {"train": parts["train"], **there}.items() for _ in samples]
+    if not there:
+        return {}
+    groups = groups_alike([sample for name in ("train", *there) for sample in parts[name]])
+    leaked = [owners[index] for group in groups if any(owners[one] == "train" for one in group) for index in group]
+    return {name: leaked.count(name) for name in there if name in leaked}
+
+
+def _held_out(data: Path, train: Sequence[Sample], labels: Labels) -> tuple[list[Sample], list[Sample]]:
+    """The training pictures without a fifth of them, and that fifth; those that look alike are on one side."""
+    hold_out = split_by_class if labels == "folders" else split_samples
+    try:
+        return hold_out(train, percent=_HELD_OUT, seed=_SEED, groups=groups_alike(train))
+    except UsageError as error:
+        raise DataError(
+            f"{data}: a fifth of {counted(len(train), 'picture')} cannot be held out for validation, because too many "
+            "of them look alike; name the validation part with --val"
+        ) from error
+
+
+def _classes(train: Sequence[Sample], asked: Sequence[str] | None, labels: Labels) -> tuple[str, ...]:
+    """The classes to learn. Raises UsageError for one that no label has, DataError where there are too few."""
     there = sorted({label.name for sample in train for label in sample.labels})
     for name in asked or ():
         if name not in there:
@@ -125,4 +211,7 @@ def _classes(train: Sequence[Sample], asked: Sequence[str] | None) -> tuple[str,
             )
     if not there:
         raise DataError("no training picture has a label; draw some with `taolite annotate` or labelme")
-    return tuple(asked or there)
+    chosen = tuple(asked or there)
+    if labels == "folders" and len(chosen) < 2:
+        raise DataError(f"{chosen[0]} is the only class; a classifier needs two or more")
+    return tuple(sorted(chosen)) if labels == "folders" else chosen

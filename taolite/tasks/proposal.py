@@ -1,10 +1,30 @@
-"""What the proposals of all tasks share: where the files of a new experiment lie."""
+"""What the proposals of all tasks share: where the files of a new experiment lie, and choices by the same rule.
+
+Each task's `propose` module has `LABELS`, the labels it needs, and `propose`, which writes its specs. NumPy only.
+"""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-__all__ = ["Places"]
+import numpy as np
+
+from taolite.sample import Sample
+from taolite.wording import counted
+
+__all__ = ["Labels", "Places", "balance_note", "each", "epochs_for", "input_size", "smallest"]
+
+Labels = Literal["boxes", "folders"]
+"""Boxes, which a new experiment keeps as KITTI labels; or class folders."""
+
+_SHARED = 0.15  # how far nine of ten pictures may be from the median aspect for an input of that aspect
+_CELL = 32  # pixels; the sides of the input are multiples of it
+_RARE = 5  # times fewer labels than the most frequent class, from which a note says so
+_NAMED = 10  # classes of a note
 
 
 @dataclass(frozen=True)
@@ -14,3 +34,82 @@ class Places:
 
     folder: str
     pretrained: str = ""
+
+
+def each(classes: Sequence[str], text: str) -> str:
+    """`text` for each class, with NAME replaced by the class's name as a literal of TAO's format."""
+    from taolite.spec.write import literal
+
+    return "\n".join(text.replace("NAME", literal(name)) for name in classes)
+
+
+def epochs_for(pictures: int, *, seen: int, least: int, most: int) -> tuple[int, str]:
+    """The epochs in which training sees at least `seen` pictures, within bounds; and why, as a comment."""
+    epochs = int(np.clip(math.ceil(seen / pictures), least, most))
+    views = f"{epochs * pictures:,} views"
+    return epochs, f"{counted(pictures, 'picture')}, each seen {counted(epochs, 'time')}: {views}"
+
+
+def input_size(
+    train: Sequence[Sample], *, sides: Sequence[int], enough: float, cell: int = _CELL
+) -> tuple[tuple[int, int], str]:
+    """(height, width) of a detector's input, and why, as a comment.
+
+    The aspect is that of the pictures where nine of ten share it, else a square. The longer side is the first of
+    `sides` (pixels, ascending) at which nine of ten objects of each class are `enough` pixels or more, or that is as
+    large as the pictures.
+    """
+    sizes = np.array([sample.size_hw for sample in train], float)
+    aspects = sizes[:, 1] / sizes[:, 0]
+    median = float(np.median(aspects))
+    shared = float(np.mean(np.abs(np.log(aspects / median)) <= _SHARED)) >= 0.9
+    aspect = median if shared else 1.0
+    longest = float(np.percentile(sizes.max(axis=1), 95))
+    for side in sides:
+        hw = _of_side(side, aspect, cell)
+        small = smallest(train, hw)
+        if small >= enough or side >= longest:
+            break
+    width_height = f"pictures are about {median:.2f} times as wide as high" if shared else "pictures differ in aspect"
+    return hw, f"{width_height}; nine of ten objects of each class are {small:.0f} pixels or more here"
+
+
+def smallest(train: Sequence[Sample], hw: tuple[int, int]) -> float:
+    """The extent, in pixels of an input of `hw`, that nine of ten objects of each class reach: root of the area."""
+    extents: dict[str, list[float]] = {}
+    for sample in train:
+        scale = min(hw[0] / sample.size_hw[0], hw[1] / sample.size_hw[1])
+        for label in sample.labels:
+            x1, y1, x2, y2 = label.box
+            extents.setdefault(label.name, []).append(scale * math.sqrt(max(x2 - x1, 0) * max(y2 - y1, 0)))
+    return min(float(np.percentile(values, 10)) for values in extents.values())
+
+
+def _of_side(side: int, aspect: float, cell: int) -> tuple[int, int]:
+    """(height, width) with this longer side, both multiples of `cell`."""
+    other = max(cell, cell * round(side * min(aspect, 1 / aspect) / cell))
+    return (other, side) if aspect >= 1 else (side, other)
+
+
+def balance_note(train: Sequence[Sample], classes: Sequence[str], *, unit: str) -> str:
+    """How many labels each class has, the most frequent first, as comment lines; a warning where one has far fewer.
+
+    Args:
+        unit: what a label is of: "object" or "picture".
+    """
+    counts = Counter(label.name.lower() if unit == "object" else label.name for s in train for label in s.labels)
+    ranked = sorted(classes, key=lambda name: -counts[name])
+    listed = ", ".join(f"{_comment(name)} {counts[name]:,}" for name in ranked[:_NAMED])
+    more = f" and {len(ranked) - _NAMED} more" if len(ranked) > _NAMED else ""
+    note = f"# Training {unit}s: {listed}{more}."
+    rare = [_comment(name) for name in ranked if counts[ranked[0]] >= _RARE * counts[name]]
+    if rare:
+        note += (
+            f"\n# Rare: {', '.join(rare[:_NAMED])}. More {unit}s of them raise their score more than any setting here."
+        )
+    return note
+
+
+def _comment(name: str) -> str:
+    """A name on one line."""
+    return " ".join(name.split())

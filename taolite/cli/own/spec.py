@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["configure"]
 
+_PROPOSED = ("detectnet", "classification", "ssd")
 _SCHEMAS = ("detectnet", "inference", "dataset_convert", "classification", "ssd")
 
 
@@ -30,8 +32,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         return command
 
     new = add("new", _new, "write the specs of an experiment, chosen from its labelled pictures")
-    new.add_argument("task", choices=("detectnet",), metavar="TASK", help="detectnet")
-    new.add_argument("data", type=Path, metavar="DATA", help="folder with pictures and labels of any format")
+    new.add_argument("task", choices=_PROPOSED, metavar="TASK", help=f"{', '.join(_PROPOSED[:-1])} or {_PROPOSED[-1]}")
+    text = "pictures with boxes in any format of labels; for classification class folders"
+    new.add_argument("data", type=Path, metavar="DATA", help=text)
     new.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="new folder for data and specs")
     new.add_argument("--classes", metavar="A,B", help="learn only these classes (default: all)")
     new.add_argument("--pretrained", type=Path, metavar="FILE", help="weights to start from (default: random weights)")
@@ -65,6 +68,9 @@ def _new(options: argparse.Namespace) -> int:
     print(f"{made.folder}: {counts}; {counted(len(made.classes), 'class', 'classes')}: {', '.join(made.classes)}")
     if made.held_out:
         print("the data set has no validation part: a fifth of the pictures is held out, those alike on one side")
+    for name, count in made.alike.items():
+        few = f"{counted(count, 'picture')} of {name} {'looks' if count == 1 else 'look'} like a training picture"
+        print(f"warning: {few}: the score of {name} is too good", file=sys.stderr)
     print("\n".join(f"spec: {file}" for file in made.files))
     print("next:\n" + "\n".join(f"  {line}" for line in _next(made)))
     return 0
@@ -72,6 +78,10 @@ def _new(options: argparse.Namespace) -> int:
 
 def _next(made: NewExperiment) -> Iterator[str]:
     """The commands from the data to an export."""
+    yield from {"detectnet": _next_detectnet, "classification": _next_classification, "ssd": _next_ssd}[made.task](made)
+
+
+def _next_detectnet(made: NewExperiment) -> Iterator[str]:
     here = made.folder
     for part in made.parts:
         yield f"detectnet_v2 dataset_convert -d {here}/tfrecords_{part}.txt -o {here}/tfrecords/{part}"
@@ -81,6 +91,27 @@ def _next(made: NewExperiment) -> Iterator[str]:
     yield f"detectnet_v2 train -e {here}/retrain.txt -r {here}/retrained -n detector -k KEY"
     yield f"detectnet_v2 export -m {here}/retrained/weights/detector.tlt -o {here}/detector.etlt -k KEY"
     yield f"detectnet_v2 inference -e {here}/inference.txt -i {here}/data/val/image_2 -o {here}/pictures -k KEY"
+
+
+def _next_classification(made: NewExperiment) -> Iterator[str]:
+    here = made.folder
+    trained, retrained = (f"{here}/{run}/weights/resnet.tlt" for run in ("trained", "retrained"))
+    yield f"classification_tf1 train -e {here}/train.txt -r {here}/trained -k KEY"
+    yield f"classification_tf1 evaluate -e {here}/train.txt -m {trained} -r {here}/scores -k KEY"
+    yield f"classification_tf1 prune -m {trained} -o {here}/pruned/classifier.tlt --target 0.4 -nf 160 -k KEY"
+    yield f"classification_tf1 train -e {here}/retrain.txt -r {here}/retrained -k KEY"
+    yield f"classification_tf1 export -m {retrained} -o {here}/classifier.onnx -k KEY"
+
+
+def _next_ssd(made: NewExperiment) -> Iterator[str]:
+    here, start = made.folder, f" -m {made.pretrained.absolute()}" if made.pretrained else ""
+    trained, retrained = (f"{here}/{run}/weights/ssd_resnet18.tlt" for run in ("trained", "retrained"))
+    judged = "test" if "test" in made.parts else "train"
+    yield f"ssd train -e {here}/train.txt -r {here}/trained{start} -k KEY"
+    yield f"ssd evaluate -e {here}/{judged}.txt -m {trained} -r {here}/scores -k KEY"
+    yield f"ssd prune -m {trained} -o {here}/pruned/detector.tlt --target 0.5 -nf 128 -k KEY"
+    yield f"ssd train -e {here}/retrain.txt -r {here}/retrained -m {here}/pruned/detector.tlt -k KEY"
+    yield f"ssd export -m {retrained} -e {here}/retrain.txt -o {here}/detector.etlt -k KEY"
 
 
 def _check(options: argparse.Namespace) -> int:

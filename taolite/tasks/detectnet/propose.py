@@ -10,14 +10,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from taolite.sample import Sample
 from taolite.spec.write import literal
-from taolite.tasks.proposal import Places
-from taolite.wording import counted
+from taolite.tasks.proposal import Labels, Places, balance_note, each, epochs_for, input_size
 
-__all__ = ["propose"]
+__all__ = ["LABELS", "propose"]
+
+LABELS: Labels = "boxes"
 
 _BATCH = 8
 _SEEN = 7200  # pictures that training sees, all epochs together
@@ -25,9 +24,7 @@ _EPOCHS = (20, 300)  # least and most
 _WARM_UP = 60  # steps
 _SIDES = (416, 512, 640, 768, 960, 1248)  # longer side of the input, pixels
 _SMALL = 24.0  # pixels of the input that nine of ten objects reach: 1.5 cells
-_SHARED = 0.15  # how far nine of ten pictures may be from the median aspect for an input of that aspect
 _MANY = 2000  # training pictures from which mosaics are rarer
-_CELL = 32  # pixels; the sides of the input are multiples of it
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,7 @@ class _Chosen:
     mosaic: float
     why_mosaic: str
     extension: str
+    balance: str
 
 
 def propose(train: Sequence[Sample], *, parts: Sequence[str], classes: Sequence[str], places: Places) -> dict[str, str]:
@@ -51,7 +49,7 @@ def propose(train: Sequence[Sample], *, parts: Sequence[str], classes: Sequence[
         parts: names of the parts that are converted: train, val and perhaps test.
         classes: names as TFRecords have them, in lower case.
     """
-    chosen = _choose(train)
+    chosen = _choose(train, classes)
     return {
         **{f"tfrecords_{part}.txt": _conversion(places, part, chosen.extension) for part in parts},
         "train.txt": _training(chosen, classes, places, pruned=False),
@@ -60,58 +58,22 @@ def propose(train: Sequence[Sample], *, parts: Sequence[str], classes: Sequence[
     }
 
 
-def _choose(train: Sequence[Sample]) -> _Chosen:
-    hw, why_hw = _input_size(train)
-    count = len(train)
-    epochs = int(np.clip(math.ceil(_SEEN / count), *_EPOCHS))
-    per_epoch = math.ceil(count / _BATCH)
-    seen = f"{counted(count, 'picture')}, each seen {counted(epochs, 'time')}: {epochs * count:,} views"
+def _choose(train: Sequence[Sample], classes: Sequence[str]) -> _Chosen:
+    hw, why_hw = input_size(train, sides=_SIDES, enough=_SMALL)
+    count, (least, most) = len(train), _EPOCHS
+    epochs, why_epochs = epochs_for(count, seen=_SEEN, least=least, most=most)
     few = count < _MANY
     return _Chosen(
         hw,
         why_hw,
         epochs,
-        seen,
-        epochs * per_epoch,
+        why_epochs,
+        epochs * math.ceil(count / _BATCH),
         0.5 if few else 0.25,
         f"{'fewer' if few else 'more'} than {_MANY} pictures",
         train[0].image.suffix.lstrip(".").lower(),
+        balance_note(train, classes, unit="object"),
     )
-
-
-def _input_size(train: Sequence[Sample]) -> tuple[tuple[int, int], str]:
-    """(height, width) of the input, and why: the aspect that pictures share, or a square; the smallest size at which
-    nine of ten objects of each class are `_SMALL` pixels or more, and no larger than the pictures."""
-    sizes = np.array([sample.size_hw for sample in train], float)
-    aspects = sizes[:, 1] / sizes[:, 0]
-    median = float(np.median(aspects))
-    shared = float(np.mean(np.abs(np.log(aspects / median)) <= _SHARED)) >= 0.9
-    aspect = median if shared else 1.0
-    longest = float(np.percentile(sizes.max(axis=1), 95))
-    for side in _SIDES:
-        hw = _of_side(side, aspect)
-        small = _smallest(train, hw)
-        if small >= _SMALL or side >= longest:
-            break
-    width_height = f"pictures are about {median:.2f} times as wide as high" if shared else "pictures differ in aspect"
-    return hw, f"{width_height}; nine of ten objects of each class are {small:.0f} pixels or more here"
-
-
-def _smallest(train: Sequence[Sample], hw: tuple[int, int]) -> float:
-    """The extent, in pixels of an input of `hw`, that nine of ten objects of each class reach: root of the area."""
-    extents: dict[str, list[float]] = {}
-    for sample in train:
-        scale = min(hw[0] / sample.size_hw[0], hw[1] / sample.size_hw[1])
-        for label in sample.labels:
-            x1, y1, x2, y2 = label.box
-            extents.setdefault(label.name, []).append(scale * math.sqrt(max(x2 - x1, 0) * max(y2 - y1, 0)))
-    return min(float(np.percentile(values, 10)) for values in extents.values())
-
-
-def _of_side(side: int, aspect: float) -> tuple[int, int]:
-    """(height, width) with this longer side, both multiples of `_CELL`."""
-    other = max(_CELL, _CELL * round(side * min(aspect, 1 / aspect) / _CELL))
-    return (other, side) if aspect >= 1 else (side, other)
 
 
 def _conversion(places: Places, part: str, extension: str) -> str:
@@ -129,11 +91,6 @@ kitti_config {{
 """
 
 
-def _each(classes: Sequence[str], text: str) -> str:
-    """`text` for each class, with NAME replaced."""
-    return "\n".join(text.replace("NAME", literal(name)) for name in classes)
-
-
 def _training(chosen: _Chosen, classes: Sequence[str], places: Places, *, pruned: bool) -> str:
     folder, (height, width) = places.folder, chosen.hw
     period = max(1, chosen.epochs // 5)
@@ -148,8 +105,8 @@ def _training(chosen: _Chosen, classes: Sequence[str], places: Places, *, pruned
     # The model before it was pruned: its coverage and boxes are learned beside the labels.
     model: {literal(f"{folder}/trained/weights/detector.tlt")}
   }}"""
-    mapping = _each(classes, "  target_class_mapping { key: NAME value: NAME }")
-    clustering = _each(
+    mapping = each(classes, "  target_class_mapping { key: NAME value: NAME }")
+    clustering = each(
         classes,
         """  target_class_config {
     key: NAME
@@ -163,7 +120,7 @@ def _training(chosen: _Chosen, classes: Sequence[str], places: Places, *, pruned
     }
   }""",
     )
-    judged = _each(
+    judged = each(
         classes,
         """  minimum_detection_ground_truth_overlap { key: NAME value: 0.5 }
   evaluation_box_config {
@@ -171,7 +128,7 @@ def _training(chosen: _Chosen, classes: Sequence[str], places: Places, *, pruned
     value { minimum_height: 1 maximum_height: 9999 minimum_width: 1 maximum_width: 9999 }
   }""",
     )
-    costs = _each(
+    costs = each(
         classes,
         """  target_classes {
     name: NAME
@@ -181,7 +138,7 @@ def _training(chosen: _Chosen, classes: Sequence[str], places: Places, *, pruned
     objectives { name: "bbox" initial_weight: 10.0 weight_target: 10.0 }
   }""",
     )
-    raster = _each(
+    raster = each(
         classes,
         """  target_class_config {
     key: NAME
@@ -196,6 +153,7 @@ def _training(chosen: _Chosen, classes: Sequence[str], places: Places, *, pruned
     )
     what = "Trains the pruned network again" if pruned else "Trains a detector"
     return f"""# {what}. Written by `taolite spec new`, which chose the numbers from the data.
+{chosen.balance}
 random_seed: 42
 dataset_config {{
   data_sources {{
@@ -316,7 +274,7 @@ taolite {{
 def _inference(chosen: _Chosen, classes: Sequence[str], places: Places) -> str:
     height, width = chosen.hw
     names = ", ".join(literal(name) for name in classes)
-    each = _each(
+    handlers = each(
         classes,
         """  classwise_bbox_handler_config {
     key: NAME
@@ -344,6 +302,6 @@ inferencer_config {{
 }}
 bbox_handler_config {{
   kitti_dump: true
-{each}
+{handlers}
 }}
 """
