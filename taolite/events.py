@@ -61,6 +61,7 @@ __all__ = [
     "Notice",
     "Progress",
     "Saved",
+    "SeedBegun",
     "SourceBack",
     "SourceLost",
     "Stepped",
@@ -217,6 +218,16 @@ class Intervals:
     checkpoint_epochs: int
     scalar_steps: int
     picture_steps: int | None
+
+
+@dataclass(frozen=True)
+class SeedBegun:
+    """Run `number` of `count` (from 1) of a training with several seeds is about to begin or to resume."""
+
+    seed: int
+    number: int
+    count: int
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -514,6 +525,7 @@ Event: TypeAlias = (
     | Computing
     | BatchShared
     | Intervals
+    | SeedBegun
     | WentOn
     | BegunAnew
     | CheckpointDamaged

@@ -41,7 +41,7 @@ GROUPS = {
         "draw boxes on the pictures of a folder: labelme, or a page in your browser",
     ),
     "dataset": ("taolite.cli.own.dataset", "labels and images: convert, check, stats, view, download"),
-    "spec": ("taolite.cli.own.spec", "spec files: check, show, schema"),
+    "spec": ("taolite.cli.own.spec", "spec files: new (chosen from pictures), check, show, schema"),
     "parity": ("taolite.cli.own.parity", "how far two models differ on the same pictures: outputs, results, scores"),
     "show": ("taolite.cli.own.show", "what an artifact holds: kind, classes, size, lineage"),
     "completion": ("taolite.cli.own.completion", "print a script that completes commands in your shell"),

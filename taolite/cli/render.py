@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from taolite.stages.exporting.int8 import Int8Report
     from taolite.stages.inference.tally import RunReport
     from taolite.stages.parity import ParityReport
+    from taolite.stages.training.seeds import SeedsReport
     from taolite.stages.training.train import TrainReport
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "precisions_block",
     "run_table",
     "scores_json",
+    "seeds_block",
     "table",
     "tags_block",
     "train_block",
@@ -83,6 +85,27 @@ def train_block(report: TrainReport, beside: str = "") -> str:
         f"model: {report.weights} ({report.parameters:,} parameters)\n"
         f"best validation: epoch {best.epoch}, {name} {100 * best.value:.2f} %: {best.weights}"
     )
+
+
+def seeds_block(report: SeedsReport) -> str:
+    """The scores of runs with several seeds, a row a run, with mean, standard deviation and range below; and what one
+    object is worth."""
+    spread = report.spread
+
+    def row(name: str, cells: Iterable[str]) -> tuple[str, ...]:
+        return (name, *cells)
+
+    rows = [row(str(run.seed), (f"{100 * run.scores[name]:.2f}" for name in spread)) for run in report.runs]
+    rows.append(row("mean", (f"{100 * one.mean:.2f}" for one in spread.values())))
+    if len(report.runs) > 1:
+        deviations = ("" if one.deviation is None else f"{100 * one.deviation:.2f}" for one in spread.values())
+        rows.append(row("standard deviation", deviations))
+        rows.append(row("range", (f"{100 * one.least:.2f} to {100 * one.most:.2f}" for one in spread.values())))
+    lines = [table(("seed", *(f"{name} (in %)" for name in spread)), rows)]
+    if report.objects:
+        worth = f"one object more or less is {100 / report.objects:.1f} points of recall"
+        lines.append(f"{counted(report.objects, 'object')} in {counted(report.images, 'picture')}: {worth}")
+    return "\n".join([*lines, f"summary: {report.path}"])
 
 
 def classes_block(evaluation: Evaluation) -> str:

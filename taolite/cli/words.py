@@ -189,6 +189,7 @@ _WORDS: dict[type, Callable[[Any], list[Line]]] = {
     events.ClassesMissing: _classes_missing,
     events.Computing: _computing,
     events.BatchShared: _batch_shared,
+    events.SeedBegun: lambda e: [Line(f"seed {e.seed} (run {e.number} of {e.count}): {e.folder}")],
     events.WentOn: _went_on,
     events.BegunAnew: lambda e: [Line(f"{e.folder}: this run left no state to go on from; it begins anew", True)],
     events.CheckpointDamaged: lambda e: [Line(f"{e.reason}; going on from the checkpoint before it", True)],

@@ -398,6 +398,10 @@ class Experiment(ABC):
     teaching: Teaching | None = None
 
     @abstractmethod
+    def seeded(self, seed: int) -> Experiment:
+        """The same experiment with another seed of everything random; its text says so."""
+
+    @abstractmethod
     def examples(self, split: Split, *, augment: bool = False, shapes: Shapes | None = None) -> Examples:
         """The images of a split, with targets for outputs of these `shapes`; None: no targets.
 

@@ -72,6 +72,7 @@ SAID: list[tuple[Event, list[Line]]] = [
     (events.Computing(1, "H200", 2, "float32"), [Line("computing on GPU 1: H200, float32")]),
     (events.BatchShared(8, 1, 4), [Line("8 images a step; batch_size_per_gpu is 4")]),
     (events.BatchShared(8, 2, 4), [Line("8 images a step over 2 processes; batch_size_per_gpu is 4")]),
+    (events.SeedBegun(43, 2, 3, Path("runs/seed-43")), [Line("seed 43 (run 2 of 3): runs/seed-43")]),
     (
         events.WentOn(Path("a.ckpt"), 1, 4, 0, False),
         [Line("a.ckpt: this folder holds this run already; going on after epoch 1 of 4")],

@@ -40,7 +40,7 @@ class ShadeUse:
 USE = ShadeUse()
 """
 TASK = """
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -102,6 +102,9 @@ class Objective:
 @dataclass(frozen=True, kw_only=True)
 class ShadeExperiment(Experiment):
     spec: ShadeSpec
+
+    def seeded(self, seed):
+        return replace(self, recipe=replace(self.recipe, seed=seed))
 
     def examples(self, split, *, augment=False, shapes=None):
         samples = [_sample(path) for path in sorted(Path(self.spec.folder).glob("*.png"))]

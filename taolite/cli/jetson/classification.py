@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 from taolite.cli import processes
 from taolite.cli.jetson.classification_flags import BEST
 from taolite.cli.jetson.forms import key_of, ours, resume_place, teacher_place
+from taolite.cli.jetson.seeds import run_seeds
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
     from taolite.artifacts.bundle import Bundle
     from taolite.artifacts.keys import Key
     from taolite.events import Listener
+    from taolite.stages.training.train import TrainReport
     from taolite.tasks.base import Given
     from taolite.tasks.classification.jetson import Settings
     from taolite.tasks.classification.spec import ClassificationSpec
@@ -30,6 +32,22 @@ _THEIRS = ".pth.tar"
 
 
 def run_train(options: argparse.Namespace) -> int:
+    if options.seeds is None:
+        _train(options)
+        return 0
+    if options.evaluate:
+        raise UsageError("--seeds with --evaluate: score one run at a time; --model-dir is its folder, .../seed-42")
+    return run_seeds(options, _trained, seed="seed")
+
+
+def _trained(options: argparse.Namespace) -> TrainReport:
+    report = _train(options)
+    assert report is not None, "nothing but --evaluate has none"
+    return report
+
+
+def _train(options: argparse.Namespace) -> TrainReport | None:
+    """Train one run, or score a model with --evaluate."""
     from taolite.cli.jetson.classification_log import TrainLog
     from taolite.stages.training.train import TrainOptions, train
     from taolite.tasks.base import Given
@@ -43,7 +61,8 @@ def run_train(options: argparse.Namespace) -> int:
         made = spec_of(settings, kept=kept)
         _say_classes(made)
         if options.evaluate:
-            return _evaluate(made, given, _model_to_evaluate(options.resume, root), key, log)
+            _evaluate(made, given, _model_to_evaluate(options.resume, root), key, log)
+            return None
         machine = TrainOptions(
             gpus=options.gpus,
             gpu_index=None if options.gpu is None else [options.gpu],
@@ -61,7 +80,7 @@ def run_train(options: argparse.Namespace) -> int:
     best = report.best
     print(f"=> best: epoch {best.epoch - 1}, accuracy {100 * best.value:.3f}: {best.weights}")
     print(f"=> next: taolite jetson classification/onnx_export.py --model-dir={options.model_dir}")
-    return 0
+    return report
 
 
 def _settings(options: argparse.Namespace, root: Path) -> tuple[Settings, ClassificationSpec | None]:
@@ -132,7 +151,7 @@ def _model_to_evaluate(what: str | None, root: Path) -> Path:
     return named / (_LAST if what == "last" else BEST) if named.is_dir() else named
 
 
-def _evaluate(made: ClassificationSpec, given: Given, model: Path, key: Key, log: Listener) -> int:
+def _evaluate(made: ClassificationSpec, given: Given, model: Path, key: Key, log: Listener) -> None:
     from taolite.stages.evaluate import evaluate
     from taolite.stages.inference.models import open_model
     from taolite.tasks.classification.task import TASK
@@ -148,7 +167,6 @@ def _evaluate(made: ClassificationSpec, given: Given, model: Path, key: Key, log
     if "tags" in card.beside:
         print(f"  * Val mAP        {100 * card.beside['tags'].value:.4f}")
         print(f"  * Val All Right  {100 * card.beside['exact'].value:.4f}")
-    return 0
 
 
 def run_export(options: argparse.Namespace) -> int:

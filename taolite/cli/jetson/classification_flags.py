@@ -74,6 +74,8 @@ def train(parser: TaoParser) -> None:
     text = "train.py's settings: SGD, learning rate 0.1, divided by 10 every 30 epochs"
     add("--compat-jetson", dest="compat", action="store_true", help=text)
     add("--seed", type=count(0), metavar="N", help="random seed (default: 42)")
+    text = "train N runs with this seed and the next ones in seed-S of the run folder, and print their spread"
+    whole(add("--seeds", type=count(1), metavar="N", help=text))
     add("-p", "--print-freq", type=count(1), default=10, metavar="N", help="batches between two lines (default: 10)")
 
     add = parser.add_argument_group("machine").add_argument

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from taolite.cli import download, processes
-from taolite.cli.jetson import capture, classification, classification_flags, looks, python, ssd, ssd_flags
+from taolite.cli import download
+from taolite.cli.jetson import capture, classification, classification_flags, looks, python, seeds, ssd, ssd_flags
 from taolite.cli.parsing import JetsonParser, TaoParser, command_line, pixels_flag
 
 __all__ = ["configure", "parser_of", "takes"]
@@ -46,7 +46,7 @@ PROGRAMS = (
     Program(
         ("train.py", "classification/train.py"),
         classification_flags.train,
-        partial(processes.in_processes, classification.run_train),
+        partial(seeds.in_processes, classification.run_train),
         "train a classifier on a folder of class folders",
     ),
     Program(
@@ -65,7 +65,7 @@ PROGRAMS = (
     Program(
         ("train_ssd.py", "ssd/train_ssd.py"),
         ssd_flags.train,
-        partial(processes.in_processes, ssd.run_train),
+        partial(seeds.in_processes, ssd.run_train),
         "train an SSD on VOC or Open Images data",
     ),
     Program(("eval_ssd.py", "ssd/eval_ssd.py"), ssd_flags.score, ssd.run_eval, "score an SSD: average precisions"),

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 from taolite.cli import processes
 from taolite.cli.jetson import ssd_flags as flags
 from taolite.cli.jetson.forms import key_of, ours, resume_place, teacher_place
+from taolite.cli.jetson.seeds import run_seeds
 from taolite.errors import PathError, UsageError
 
 if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
     from taolite.cli.jetson.ssd_log import SsdLog
     from taolite.sample import Detection, Sample
+    from taolite.stages.training.train import TrainReport
     from taolite.tasks.ssd.spec import JetsonConfig, SsdSpec
 
 __all__ = ["run_eval", "run_example", "run_export", "run_train"]
@@ -45,6 +47,14 @@ class _Opened:
 
 
 def run_train(options: argparse.Namespace) -> int:
+    if options.seeds is not None:
+        return run_seeds(options, _train, seed="random_seed")
+    _train(options)
+    return 0
+
+
+def _train(options: argparse.Namespace) -> TrainReport:
+    """Train one run."""
     from taolite.cli.jetson.ssd_log import SsdLog
     from taolite.stages.training.train import TrainOptions, train
     from taolite.tasks.ssd.jetson import spec_of
@@ -87,7 +97,7 @@ def run_train(options: argparse.Namespace) -> int:
         log.say(f"Best: epoch {best.epoch - 1}, mAP {best.value:.4f}: {best.weights}")
         log.say(f"Next: taolite jetson ssd/onnx_export.py --model-dir={options.model_dir}")
         log.say("Task done, exiting program.")
-    return 0
+    return report
 
 
 def _given(options: argparse.Namespace, root: Path) -> tuple[dict[str, Any], SsdSpec | None]:

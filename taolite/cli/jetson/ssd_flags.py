@@ -79,6 +79,8 @@ def train(parser: TaoParser) -> None:
     text = "train_ssd.py's settings: sgd, --t-max=100, --warm-up=0"
     add("--compat-jetson", dest="compat", action="store_true", help=text)
     add("--seed", dest="random_seed", type=count(0), metavar="N", help="random seed (default: 42)")
+    text = "train N runs with this seed and the next ones in seed-S of the run folder, and print their spread"
+    whole(add("--seeds", type=count(1), metavar="N", help=text))
 
     add = parser.add_argument_group("run").add_argument
     text = "run folder (default: models/)"

@@ -78,7 +78,6 @@ def _spec(path: Path) -> ClassificationSpec:
 
 
 def _run_train(options: argparse.Namespace) -> int:
-    from taolite.cli.render import train_block
     from taolite.events import Notice
     from taolite.tasks.classification.task import TASK
 
@@ -90,8 +89,8 @@ def _run_train(options: argparse.Namespace) -> int:
         spec = experiment.spec
         workers = positive("--workers", options.workers) or min(spec.train_config.n_workers, os.cpu_count() or 1)
         name = spec.model_config_.arch
-        report = trained(options, experiment, root, name=name, workers=workers, world=world, show=show)
-    print(train_block(report))
+        said = trained(options, experiment, root, name=name, workers=workers, world=world, show=show)
+    print(said)
     return 0
 
 

@@ -31,6 +31,7 @@ from taolite.errors import UsageError
 
 if TYPE_CHECKING:
     from taolite.stages.evaluate import Evaluation
+    from taolite.stages.training.train import TrainReport
     from taolite.tasks.base import Experiment
     from taolite.workspace.status import StatusFile
 
@@ -64,7 +65,6 @@ def configure(parser: TaoParser) -> None:
 
 
 def _run_train(options: argparse.Namespace) -> int:
-    from taolite.cli.render import train_block
     from taolite.events import Notice
     from taolite.tasks.detectnet.task import DEFAULT_SPEC, TASK
 
@@ -76,10 +76,14 @@ def _run_train(options: argparse.Namespace) -> int:
         experiment = told(TASK.read(spec, resolve=mounts.resolve), spec, show)
         name, workers = options.model_name, options.workers
         root = mounts.resolve(results)
-        report = trained(options, experiment, root, name=name, workers=workers, world=world, show=show)
-    voc = report.evaluation.card.beside["VOC"].value
-    print(train_block(report, f"(VOC, all points: {100 * voc:.2f} %) "))
+        said = trained(options, experiment, root, name=name, workers=workers, world=world, show=show, beside=_voc)
+    print(said)
     return 0
+
+
+def _voc(report: TrainReport) -> str:
+    """VOC's AP, in the line of TAO's."""
+    return f"(VOC, all points: {100 * report.evaluation.card.beside['VOC'].value:.2f} %) "
 
 
 def run_evaluate(options: argparse.Namespace) -> int:

@@ -241,6 +241,8 @@ def training(parser: argparse.ArgumentParser, *, resume: str = "--resume") -> No
     add("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help=text)
     text = "give the same bits for the same seed on a GPU too; slower"
     add("--enable_determinism", action="store_true", help=text)
+    text = "train N runs with the seeds of SPEC, SPEC + 1 ... in DIR/seed-S, and print their spread"
+    whole(add("--seeds", type=int, metavar="N", help=text))
     text = "MLflow server to log to (default: the variable MLFLOW_TRACKING_URI, if set)"
     add("--mlflow", metavar="URI", help=text)
     add = parser.add_argument_group(processes.TITLE).add_argument

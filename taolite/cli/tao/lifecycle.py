@@ -376,8 +376,12 @@ def trained(
     workers: int,
     world: World,
     show: Listener,
-) -> TrainReport:
-    """Train with the flags that all networks have."""
+    beside: Callable[[TrainReport], str] = lambda report: "",
+) -> str:
+    """Train with the flags that all networks have, and return the text to print. `beside` is printed next to the
+    metric of a single run."""
+    from taolite.cli.render import seeds_block, train_block
+    from taolite.stages.training.seeds import train_seeds
     from taolite.stages.training.train import TrainOptions, train
 
     settings = TrainOptions(
@@ -395,7 +399,13 @@ def trained(
         mlflow=options.mlflow or os.environ.get("MLFLOW_TRACKING_URI", ""),
         world=world,
     )
-    return train(experiment, results, name=name, key=sealing_key(options), options=settings, listener=show)
+    key, seeds = sealing_key(options), positive("--seeds", options.seeds)
+    if seeds is None:
+        report = train(experiment, results, name=name, key=key, options=settings, listener=show)
+        return train_block(report, beside(report))
+    return seeds_block(
+        train_seeds(experiment, results, count=seeds, name=name, key=key, options=settings, listener=show)
+    )
 
 
 def scored(

@@ -87,7 +87,6 @@ def _run_dataset_convert(options: argparse.Namespace) -> int:
 
 
 def _run_train(options: argparse.Namespace) -> int:
-    from taolite.cli.render import train_block
     from taolite.events import Notice
     from taolite.tasks.base import Given
     from taolite.tasks.ssd.spec import DSSD_NOT_BUILT
@@ -110,8 +109,8 @@ def _run_train(options: argparse.Namespace) -> int:
         training = experiment.spec.training_config
         workers = positive("--workers", options.workers) or (training.n_workers if training else 0) or _WORKERS
         name = f"ssd_{model_name(experiment.spec)}" if experiment.spec.ssd_config else "ssd"
-        report = trained(options, experiment, root, name=name, workers=workers, world=world, show=show)
-    print(train_block(report))
+        said = trained(options, experiment, root, name=name, workers=workers, world=world, show=show)
+    print(said)
     return 0
 
 

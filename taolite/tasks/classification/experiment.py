@@ -80,6 +80,13 @@ class ClassificationExperiment(Experiment):
     resolve: Resolve
     given: Given
 
+    def seeded(self, seed: int) -> ClassificationExperiment:
+        training = self.spec.train_config.model_copy(update={"random_seed": seed})
+        spec = self.spec.model_copy(update={"train_config": training})
+        return bind(
+            spec, task=self.task, source=self.source, resolve=self.resolve, classes=self.classes, given=self.given
+        )
+
     def examples(self, split: Split, *, augment: bool = False, shapes: Shapes | None = None) -> Examples:
         source, notices = spec_source(
             self.spec,

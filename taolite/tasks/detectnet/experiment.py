@@ -58,6 +58,10 @@ class DetectNetExperiment(Experiment):
     spec: DetectNetSpec
     resolve: Resolve
 
+    def seeded(self, seed: int) -> DetectNetExperiment:
+        spec = self.spec.model_copy(update={"random_seed": seed})
+        return bind(spec, task=self.task, source=self.source, resolve=self.resolve)
+
     def examples(self, split: Split, *, augment: bool = False, shapes: Shapes | None = None) -> Examples:
         grid_hw = None if shapes is None else (shapes[0][1], shapes[0][2])
         part: Literal["train", "val"] = "train" if split == "train" else "val"

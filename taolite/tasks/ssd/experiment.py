@@ -39,11 +39,22 @@ __all__ = ["SsdExperiment", "bind"]
 
 @dataclass(frozen=True, kw_only=True)
 class SsdExperiment(Experiment):
-    """See `Experiment`. The `plan` is made from the `spec`; `resolve` maps the spec's paths to this machine's."""
+    """See `Experiment`. The `plan` is made from the `spec`; `resolve` maps the spec's paths to this machine's; `given`
+    has the command-line options."""
 
     spec: SsdSpec
     plan: SsdPlan
     resolve: Resolve
+    given: Given
+
+    def seeded(self, seed: int) -> SsdExperiment:
+        changed: dict[str, object] = {"random_seed": seed}
+        if (config := self.spec.jetson_config) is not None:
+            changed = {"jetson_config": config.model_copy(update=changed)}
+        spec = self.spec.model_copy(update=changed)
+        return bind(
+            spec, task=self.task, source=self.source, resolve=self.resolve, classes=self.classes, given=self.given
+        )
 
     @cached_property
     def layout(self) -> tuple[PriorPlan, list[tuple[int, int]]]:
@@ -121,4 +132,5 @@ def bind(
         spec=spec,
         plan=plan,
         resolve=resolve,
+        given=given,
     )
