@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["scores_of", "write_scores"]
 
+_PLOTS = ("f1.png", "precision_recall.png", "confusion.png", "worst.png")
+
 
 def scores_of(evaluation: Evaluation) -> dict[str, Any]:
     """All results of an evaluation as a JSON object; a cost that is not available is null. Curves and the counts of
@@ -44,6 +46,8 @@ def write_scores(evaluation: Evaluation, examples: Examples, classes: Sequence[s
     be read any more."""
     card, plots = evaluation.card, folder / "plots"
     write_text(folder / "scores.json", json.dumps(scores_of(evaluation), indent=2, ensure_ascii=False) + "\n")
+    for name in _PLOTS:  # of an earlier evaluation in this folder, which may have found something
+        (plots / name).unlink(missing_ok=True)
     if card.sweeps:
         f1_png(card, plots / "f1.png")
     if any(curve.recall for curve in card.curves.values()):
@@ -53,7 +57,6 @@ def write_scores(evaluation: Evaluation, examples: Examples, classes: Sequence[s
         names = [*classes, BACKGROUND] if background else list(classes)
         confusion_png(np.array(card.confusion, np.int64), names, plots / "confusion.png", background=background)
     if not evaluation.worst:
-        (plots / "worst.png").unlink(missing_ok=True)  # of an earlier evaluation, which made mistakes
         return
     pictures = []
     for one in evaluation.worst:

@@ -115,12 +115,19 @@ def test_evaluate_prints_taos_block_and_writes_results(root: Path, capsys: pytes
     assert ssd(*words, "-r", root / "scores") == 0
     lines = capsys.readouterr().out.splitlines()
     results = json.loads((root / "scores/results.json").read_text())
-    assert lines == [
+    assert lines[:4] == [
         "*" * 31,
         f"plate         AP    {round(results['AP_plate'], 3)}",
         f"              mAP   {round(results['mAP'], 3)}",
         "*" * 31,
     ]
+    assert lines[4] == "the threshold with the best F1 (IoU 0.5):"
+    assert lines[-1] == f"plots: {root}/scores/plots"
+    scores = json.loads((root / "scores/scores.json").read_text())
+    assert scores["card"]["main"]["value"] == results["mAP"]
+    assert [len(row) for row in scores["card"]["confusion"]] == [2, 2]
+    assert sum(scores["card"]["confusion"][0]) == scores["card"]["objects"]["plate"]
+    assert {path.name for path in (root / "scores/plots").iterdir()} >= {"confusion.png", "worst.png"}
 
 
 def test_the_block_has_a_line_for_each_class_in_taos_columns():
