@@ -17,7 +17,8 @@ from taolite.events import Cutting, Exploring, LayersFloored, Listener, silent
 from taolite.files import refuse_replacing
 from taolite.nn.arrays import state_arrays
 from taolite.pruning.importance import Equalization, Normalizer
-from taolite.pruning.plan import Plan, apply, find_threshold, plan
+from taolite.pruning.plan import Plan, apply
+from taolite.pruning.ranking import find_threshold, plan
 from taolite.stages.trained import Trained
 from taolite.tasks.registry import find
 

@@ -11,12 +11,13 @@ import torch
 from taolite.engines.opening import open_engine
 from taolite.nn.archs import ARCHS
 from taolite.nn.backbones import build_backbone
-from taolite.pruning.plan import apply, plan
+from taolite.pruning.plan import apply
+from taolite.pruning.ranking import plan
 from taolite.stages.exporting.to_onnx import to_onnx
 from taolite.tasks.detectnet.model import DetectNet, build
 from taolite.tasks.detectnet.use import HEADS
 
-from .pruned import assert_prunes, spread_filters
+from .pruned import assert_masked_is_cut, assert_prunes, spread_filters
 
 torch.set_num_threads(1)
 
@@ -66,6 +67,13 @@ def test_the_pruned_detector_is_the_dense_one_with_the_dropped_channels_silenced
     assert_prunes(*networks, x.double(), atol=1e-6, rtol=1e-5)
     assert found.ratio < 0.9
     assert all(len(kept) % 8 == 0 or len(kept) == found.depths[name] for name, kept in found.kept.items())
+
+
+@pytest.mark.parametrize(("arch", "num_layers", "options"), NETWORKS)
+def test_the_silenced_detector_is_the_cut_one_and_both_are_counted_beforehand(arch, num_layers, options, livelier):
+    dense = detector(arch, num_layers, options, livelier)
+
+    assert_masked_is_cut(dense, lambda network: network.forward_logits, torch.rand(2, 3, 64, 64), heads=HEADS)
 
 
 def test_depthwise_layers_and_gates_go_with_what_feeds_them(livelier):

@@ -10,13 +10,14 @@ import torch
 
 from taolite.nn.structure import channels_of
 from taolite.pruning.groups import find_groups
-from taolite.pruning.plan import apply, plan
+from taolite.pruning.plan import apply
+from taolite.pruning.ranking import plan
 from taolite.tasks.ssd.model import build, build_ssd, quantize_features
 from taolite.tasks.ssd.plan import NetworkPlan
 from taolite.tasks.ssd.priors import jetson_levels, tao_levels
 from taolite.tasks.ssd.use import HEADS
 
-from .pruned import assert_prunes, spread_filters
+from .pruned import assert_masked_is_cut, assert_prunes, spread_filters
 
 torch.set_num_threads(1)
 
@@ -82,6 +83,15 @@ def test_the_pruned_ssd_is_the_dense_one_with_the_dropped_channels_silenced_and_
     assert found.ratio < 0.9
     assert not {*found.kept} & {*HEADS}
     assert all(counts[1] == channels_of(network)[path][1] for path, counts in channels_of(pruned).items() if head(path))
+
+
+@pytest.mark.parametrize("network_plan", NETWORKS, ids=label)
+def test_the_silenced_ssd_is_the_cut_one_and_both_are_counted_beforehand(network_plan, livelier):
+    network = dense(network_plan, livelier)
+
+    assert_masked_is_cut(
+        network, lambda one: one.forward_logits, torch.rand(1, 3, *network_plan.input_hw), heads=HEADS, granularity=4
+    )
 
 
 def head(path):

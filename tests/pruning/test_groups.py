@@ -10,7 +10,8 @@ from torch.nn import functional
 from taolite.errors import ModelError
 from taolite.nn.structure import channels_of, resize
 from taolite.pruning.groups import Group, find_groups
-from taolite.pruning.plan import apply, find_threshold, plan
+from taolite.pruning.plan import apply
+from taolite.pruning.ranking import find_threshold, plan
 
 torch.set_num_threads(1)
 

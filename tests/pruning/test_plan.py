@@ -10,7 +10,8 @@ from torch import nn
 
 from taolite.errors import ModelError, UsageError
 from taolite.pruning.groups import Group, find_groups
-from taolite.pruning.plan import Plan, apply, find_threshold, plan
+from taolite.pruning.plan import Plan, apply
+from taolite.pruning.ranking import find_threshold, plan
 from taolite.pruning.surgery import count_parameters
 
 torch.set_num_threads(1)

@@ -12,8 +12,10 @@ from taolite.engines.opening import open_engine
 from taolite.errors import EngineError, ModelError
 from taolite.nn.backbone import IMAGENET_MEAN, IMAGENET_STD
 from taolite.nn.weights import load_weights, preferred_graph, read_weights
+from taolite.pruning.anatomy import study
 from taolite.pruning.groups import convolutions
-from taolite.pruning.plan import apply, plan
+from taolite.pruning.plan import apply
+from taolite.pruning.ranking import plan
 from taolite.stages.exporting.to_onnx import to_onnx
 from taolite.tasks.classification.model import (
     BatchNormSettings,
@@ -281,6 +283,9 @@ def assert_pruned_is_silenced(dense):
     assert not torch.allclose(logits, before, atol=1e-3 * size, rtol=0)
     assert logits.shape == (2, 3)
     assert found.ratio < 0.95
+    masked = study(dense.float(), torch.zeros(1, 3, 64, 64), heads=HEADS).silenced(dense, found.kept)
+    with torch.no_grad():
+        torch.testing.assert_close(masked(x.float())[0], pruned.float()(x.float())[0], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from taolite.errors import ModelError
 from taolite.nn.backbones import build_backbone
 from taolite.nn.structure import channels_of
 from taolite.nn.weights import read_weights
-from taolite.pruning.plan import apply, plan
+from taolite.pruning.plan import apply
+from taolite.pruning.ranking import plan
 from taolite.tasks.detectnet.keras_graph import network_from_keras
 from taolite.tasks.detectnet.model import DetectNet
 from taolite.tasks.detectnet.spec import DetectNetSpec

@@ -15,7 +15,8 @@ from taolite.nn.darknet import DarkNet
 from taolite.nn.fake_quant import QuantConv2d, is_quantized, quantize, ranges, strip
 from taolite.nn.resnet import ResNet
 from taolite.nn.vgg import VGG
-from taolite.pruning.plan import apply, plan
+from taolite.pruning.plan import apply
+from taolite.pruning.ranking import plan
 from taolite.tasks.detectnet.loss import ClassWeights, DetectNetObjective
 from taolite.tasks.detectnet.model import DetectNet, build
 from taolite.tasks.detectnet.targets import Ellipse, Raster, rasterize
