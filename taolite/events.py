@@ -60,6 +60,7 @@ __all__ = [
     "Listener",
     "Notice",
     "Progress",
+    "PruneStepped",
     "Saved",
     "SeedBegun",
     "SourceBack",
@@ -332,6 +333,21 @@ class LayerToFloat:
 
 
 @dataclass(frozen=True)
+class PruneStepped:
+    """A step of pruning within a price is done. share: fraction of the parameters that is left. score: the task's main
+    metric, 0..1; dropped: points below the unpruned network. threshold: `-pth` of this step."""
+
+    number: int
+    share: float
+    parameters: int
+    macs: int
+    metric: str
+    score: float
+    dropped: float
+    threshold: float
+
+
+@dataclass(frozen=True)
 class Exporting:
     """The proven export is about to be written to `path`."""
 
@@ -536,6 +552,7 @@ Event: TypeAlias = (
     | Exploring
     | LayersFloored
     | Cutting
+    | PruneStepped
     | Exporting
     | GateSkipped
     | LayerToFloat

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-__all__ = ["count", "number", "truth"]
+__all__ = ["amount", "count", "number", "truth"]
 
 
 def count(least: int) -> Callable[[str], int]:
@@ -34,6 +34,18 @@ def number(low: float, high: float | None, *, least: bool = False) -> Callable[[
         return value
 
     return real
+
+
+def amount(text: str) -> float:
+    """An argument type: a number above 0, with k, M or G for thousands, millions and thousand millions: `1.3M`."""
+    scale = {"k": 1e3, "m": 1e6, "g": 1e9}.get(text[-1:].lower(), 1.0)
+    try:
+        value = float(text[:-1] if scale > 1 else text) * scale
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} needs to be a number above 0, such as 1300000 or 1.3M")
+    return value
 
 
 def truth(text: str) -> bool:

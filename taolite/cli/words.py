@@ -117,6 +117,16 @@ def _layers_floored(event: events.LayersFloored) -> list[Line]:
     ]
 
 
+def _prune_stepped(event: events.PruneStepped) -> list[Line]:
+    return [
+        Line(
+            f"step {event.number}: {100 * event.share:.1f} % of the parameters ({event.parameters:,}), "
+            f"{event.macs / 1e9:.2f} GMACs, {event.metric} {100 * event.score:.2f} %, "
+            f"{event.dropped:.2f} points below the unpruned model (-pth {event.threshold:.7g})"
+        )
+    ]
+
+
 def _ranges_used(event: events.RangesUsed) -> list[Line]:
     said = []
     if event.missing:
@@ -207,6 +217,7 @@ _WORDS: dict[type, Callable[[Any], list[Line]]] = {
     events.Exploring: lambda e: [Line("Exploring graph for retainable indices")],
     events.LayersFloored: _layers_floored,
     events.Cutting: lambda e: [Line("Pruning model and appending pruned nodes to new graph")],
+    events.PruneStepped: _prune_stepped,
     events.Exporting: lambda e: [Line(f"Saving exported model to {e.path}")],
     events.GateSkipped: lambda e: [Line(f"the export is not scored beside the trained model: {e.why}")],
     events.LayerToFloat: lambda e: [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from types import MappingProxyType
 
@@ -12,7 +12,7 @@ from taolite.nn.network import TaskNetwork
 from taolite.scorecard import Point
 from taolite.tasks.base import BEST_THRESHOLD, Experiment
 
-__all__ = ["bundle_of"]
+__all__ = ["best_thresholds", "bundle_of"]
 
 
 def bundle_of(
@@ -24,10 +24,7 @@ def bundle_of(
 ) -> Bundle:
     """The bundle from which `network` can be rebuilt; the network is not changed. best: of a detector's classes; one
     without has the mean of the others' thresholds."""
-    stored, decoding = network.as_stored(), dict(experiment.decoding)
-    if best:
-        mean = fmean(point.threshold for point in best.values())
-        decoding[BEST_THRESHOLD] = {name: best[name].threshold if name in best else mean for name in experiment.classes}
+    stored = network.as_stored()
     return Bundle(
         task=experiment.task.name,
         architecture=stored.architecture(),
@@ -36,5 +33,14 @@ def bundle_of(
         tensors=state_arrays(stored),
         spec=experiment.text,
         lineage=lineage,
-        decoding=decoding,
+        decoding={**experiment.decoding, **best_thresholds(best, experiment.classes)},
     )
+
+
+def best_thresholds(best: Mapping[str, Point], classes: Sequence[str]) -> dict[str, object]:
+    """The entry of a decoding with each class's best threshold; a class without one has the mean of the others'. Empty
+    where no class has one."""
+    if not best:
+        return {}
+    mean = fmean(point.threshold for point in best.values())
+    return {BEST_THRESHOLD: {name: best[name].threshold if name in best else mean for name in classes}}

@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from taolite import __version__
 from taolite.artifacts.bundle import weights_hash, write_bundle
@@ -16,32 +13,23 @@ from taolite.artifacts.keys import Key
 from taolite.events import Cutting, Exploring, LayersFloored, Listener, silent
 from taolite.files import refuse_replacing
 from taolite.nn.arrays import state_arrays
-from taolite.pruning.importance import Equalization, Normalizer
 from taolite.pruning.plan import Plan, apply
-from taolite.pruning.ranking import find_threshold, plan
+from taolite.stages.pruning.judge import open_judge
+from taolite.stages.pruning.settings import PruneSettings, chosen, ranked, target_of
 from taolite.stages.trained import Trained
+from taolite.tasks.base import Experiment
 from taolite.tasks.registry import find
 
 __all__ = ["PruneReport", "PruneSettings", "prune"]
 
-
-@dataclass(frozen=True)
-class PruneSettings:
-    """TAO's flags. `target` is ours: the fraction of the parameters to keep, from which the threshold is found."""
-
-    threshold: float = 0.1
-    normalizer: Normalizer = "max"
-    equalization: Equalization = "union"
-    granularity: int = 8
-    min_filters: int = 16
-    excluded: tuple[str, ...] = ()
-    target: float | None = None
+_FEW = 8  # validation images that are checked where only training data is needed
 
 
 @dataclass(frozen=True)
 class PruneReport:
     """What was removed: the plan, the threshold used, the number of trainable parameters before and after, and the file
-    of the smaller model. The plan's ratio also counts the moving statistics of batch norms, as TAO does."""
+    of the smaller model. The plan's ratio also counts the moving statistics of batch norms, as TAO does. macs:
+    multiply-accumulates for one image. reading: what the target limits, in its unit; None without a target."""
 
     output: Path
     plan: Plan
@@ -49,31 +37,34 @@ class PruneReport:
     megabytes: float
     parameters_before: int
     parameters_after: int
+    macs_before: int
+    macs_after: int
+    reading: float | None = None
 
 
 def prune(
-    model: Trained, output: Path, *, key: Key, settings: PruneSettings, listener: Listener = silent
+    model: Trained,
+    output: Path,
+    *,
+    key: Key,
+    settings: PruneSettings,
+    experiment: Experiment | None = None,
+    listener: Listener = silent,
 ) -> PruneReport:
-    """Prune a trained model and write it to exactly `output` (reference 9), which must not be the model itself. Raises
-    UsageError, ModelError, PathError, StorageError."""
+    """Prune a trained model and write it to exactly `output` (reference 9), which must not be the model itself.
+
+    `experiment`: the source of the training data that the importance "taylor" needs. Raises UsageError, ModelError,
+    DataError, PathError, StorageError.
+    """
     refuse_replacing(model.source, output)
     bundle = model.bundle
-    task = find(bundle.task)
-    network = task.network(bundle)
+    network = find(bundle.task).network(bundle)
+    needs_data = settings.importance == "taylor" and experiment is not None
+    judge = open_judge(model, experiment, images=_FEW, listener=listener) if experiment and needs_data else None
     listener(Exploring())
-    example = torch.zeros(1, bundle.preprocessing.channels, *bundle.preprocessing.input_hw)
-    common: dict[str, Any] = {
-        "normalizer": settings.normalizer,
-        "equalization": settings.equalization,
-        "granularity": settings.granularity,
-        "min_filters": settings.min_filters,
-        "excluded": settings.excluded,
-        "heads": task.heads,
-    }
-    threshold = settings.threshold
-    if settings.target is not None:
-        threshold = find_threshold(network, example, target=settings.target, **common)
-    made = plan(network, example, threshold=threshold, **common)
+    ranking = ranked(network, model, settings, judge=judge)
+    target = target_of(settings, ranking, network, model)
+    made = chosen(ranking, target, settings)
     floored = [name for name, kept in made.kept.items() if len(kept) == settings.min_filters < made.depths[name]]
     if 2 * len(floored) > len(made.kept):
         listener(LayersFloored(len(floored), len(made.kept), settings.min_filters))
@@ -97,7 +88,17 @@ def prune(
     )
     write_bundle(output, pruned, key=key)
     megabytes = output.stat().st_size / 1e6
-    return PruneReport(output, made, threshold, megabytes, network.parameter_count, smaller.parameter_count)
+    return PruneReport(
+        output,
+        made,
+        made.settings["threshold"],
+        megabytes,
+        network.parameter_count,
+        smaller.parameter_count,
+        ranking.anatomy.size({}).macs,
+        ranking.size(made).macs,
+        target.reading(made) if target is not None else None,
+    )
 
 
 def _seen_from(folder: Path, file: Path) -> str:

@@ -416,6 +416,10 @@ class Experiment(ABC):
         """
 
     @abstractmethod
+    def ready(self, begun: Begun[TaskNetwork]) -> Start:
+        """A network of this task, with the classes of this spec, as the start of a training."""
+
+    @abstractmethod
     def objective(self) -> Objective:
         """A new cost, in its initial state."""
 

@@ -55,7 +55,7 @@ from taolite.nn.network import TaskNetwork
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Label, Sample
 from taolite.spec import Reading
-from taolite.tasks.base import Cost, Experiment, Recipe, Start, Watch
+from taolite.tasks.base import Begun, Cost, Experiment, Recipe, Start, Watch
 from taolite.tasks.classification.scoring import class_card
 from taolite.tasks.schedules import Fixed
 
@@ -112,7 +112,10 @@ class ShadeExperiment(Experiment):
 
     def start(self, *, key):
         torch.manual_seed(0)
-        network = Network()
+        return self.ready(Begun(Network()))
+
+    def ready(self, begun):
+        network = begun.network
         return Start(network, groups=[{"params": list(network.parameters()), "rate": 1.0}], shapes=((2,),))
 
     def objective(self):

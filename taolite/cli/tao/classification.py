@@ -18,6 +18,7 @@ from taolite.cli.tao import classification_flags as flags
 from taolite.cli.tao import flags as shared
 from taolite.cli.tao import lifecycle
 from taolite.cli.tao.lifecycle import Network, at_work, mounts_of, opening_key, scored, status_of, told, trained
+from taolite.cli.tao.pruning import run_prune
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def configure(parser: TaoParser) -> None:
             (flags.train, _run_train, "train a model, or continue a training"),
             (flags.evaluate, _run_evaluate, "score a model on the pictures of eval_config"),
             (flags.inference, _run_inference, "classify pictures"),
-            (shared.prune, lifecycle.run_prune, "remove the channels of a model with the smallest norms"),
+            (shared.prune, run_prune, "remove the channels of a model with the smallest norms"),
             (flags.export, _run_export, "export a model: .onnx, or sealed .etlt"),
             (
                 flags.calibration_tensorfile,

@@ -27,6 +27,7 @@ from taolite.cli.tao.lifecycle import (
     told,
     trained,
 )
+from taolite.cli.tao.pruning import run_prune
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def configure(parser: TaoParser) -> None:
             (flags.dataset_convert, _run_dataset_convert, "convert labels to TFRecords"),
             (flags.train, _run_train, "train a model, or continue a training"),
             (flags.evaluate, run_evaluate, "score a model on the validation images"),
-            (shared.prune, lifecycle.run_prune, "remove the channels of a model with the smallest norms"),
+            (shared.prune, run_prune, "remove the channels of a model with the smallest norms"),
             (shared.export, lifecycle.run_export, "export a model: sealed .etlt, or .onnx"),
             (
                 flags.calibration_tensorfile,

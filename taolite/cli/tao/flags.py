@@ -11,7 +11,7 @@ from pathlib import Path
 
 from taolite.cli import processes
 from taolite.cli.parsing import mount_flag, outside_flag, pixels_flag, whole, without_effect
-from taolite.cli.values import count, number
+from taolite.cli.values import amount, count, number
 from taolite.engines import runtimes
 from taolite.errors import UsageError
 
@@ -131,6 +131,47 @@ def prune(parser: argparse.ArgumentParser) -> None:
         default="union",
         help="how layers whose outputs are added together agree on their channels (default: union)",
     )
+    _prune_more(parser, add)
+
+
+def _prune_more(parser: argparse.ArgumentParser, add: Callable[..., argparse.Action]) -> None:
+    """Add our own flags of `prune`; `add` adds to the group of what is removed."""
+    targets = (
+        ("--target-params", amount, "N", "choose -pth so that at most N parameters remain, e.g. 1.3M"),
+        (
+            "--target-macs",
+            amount,
+            "N",
+            "choose -pth for at most N multiply-accumulates an image, e.g. 2.5G; up to 1: a share",
+        ),
+        (
+            "--target-latency",
+            number(0, None),
+            "MS",
+            "choose -pth for at most MS milliseconds an image, in ONNX Runtime here",
+        ),
+    )
+    for name, kind, unit, text in targets:
+        whole(add(name, type=kind, metavar=unit, help=text))
+    text = "what makes a channel important; taylor needs -e (default: tao)"
+    whole(add("--importance", choices=("tao", "l1", "l2", "bn", "taylor"), default="tao", help=text))
+
+    add = parser.add_argument_group("scores, with the data of a spec").add_argument
+    whole(add("-e", "--experiment_spec", metavar="SPEC", help=f"{SPEC}: its validation images give the scores"))
+    text = "prune in steps while the score is at most P points (percent) below the unpruned model's"
+    whole(add("--max-drop", type=number(0, None, least=True), metavar="P", help=text))
+    text = "train N epochs after each step, and each threshold of --sweep (default: 0, none)"
+    whole(add("--finetune", type=count(0), default=0, metavar="N", help=text))
+    text = "largest number of validation images for a score (default: 200)"
+    whole(add("--sweep-images", type=count(1), default=200, metavar="N", help=text))
+
+    add = parser.add_argument_group("sweep, which writes no model").add_argument
+    text = "measure N thresholds from all parameters to a few percent (default: 20); draws sweep.png beside -o"
+    whole(add("--sweep", type=count(2), nargs="?", const=20, metavar="N", help=text))
+    whole(add("--latency", action="store_true", help="also time each exported graph in ONNX Runtime"))
+    text = "also score each group of layers with half of its channels"
+    whole(add("--sensitivity", action="store_true", help=text))
+    whole(add("--json", dest="sweep_json", metavar="FILE", help="also write the sweep as JSON"))
 
 
 def export(parser: argparse.ArgumentParser) -> None:

@@ -49,7 +49,6 @@ __all__ = [
     "run_calibration_tensorfile",
     "run_export",
     "run_gen_trt_engine",
-    "run_prune",
     "scored",
     "sealing_key",
     "status_of",
@@ -133,35 +132,6 @@ def _timed(run: Run, options: argparse.Namespace) -> int:
     taken = timedelta(seconds=time.monotonic() - began)
     print(f"Time taken to run {options.network.program} {options.task}:main: {taken}.", file=sys.stderr)
     return code
-
-
-def run_prune(options: argparse.Namespace) -> int:
-    from taolite.cli.progress import Terminal
-    from taolite.stages.prune import PruneSettings, prune
-    from taolite.stages.trained import open_trained
-
-    mounts = mounts_of(options)
-    settings = PruneSettings(
-        threshold=options.pruning_threshold,
-        normalizer=options.normalizer,
-        equalization=options.equalization_criterion,
-        granularity=options.pruning_granularity,
-        min_filters=options.min_num_filters,
-        excluded=tuple(options.excluded_layers),
-        target=options.target,
-    )
-    key, output = sealing_key(options), mounts.resolve(options.output_file)
-    with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "pruning"):
-        model = open_trained(mounts.resolve(options.model), key=key, of=options.network.task)
-        report = prune(model, output, key=key, settings=settings, listener=show)
-    before, after = report.parameters_before, report.parameters_after
-    if options.target is not None:
-        print(f"-pth {report.threshold:.7g} keeps at most {options.target:.3g} of the parameters")
-    print(f"Pruning ratio (pruned model / original model): {report.plan.ratio:.7f}")
-    print(f"{before:,} -> {after:,} parameters; {report.output} ({report.megabytes:.2f} MB)")
-    if after == before:
-        print("no channel was below the threshold: raise -pth, or give --target 0.3", file=sys.stderr)
-    return 0
 
 
 def run_export(options: argparse.Namespace, *, border: Border | None = None) -> int:

@@ -25,6 +25,7 @@ from taolite.cli.tao.lifecycle import (
     told,
     trained,
 )
+from taolite.cli.tao.pruning import run_prune
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def configure(parser: TaoParser) -> None:
             (flags.dataset_convert, _run_dataset_convert, "convert labels to TFRecords"),
             (flags.train, _run_train, "train a model, or continue a training"),
             (flags.evaluate, _run_evaluate, "score a model on the validation images"),
-            (shared.prune, lifecycle.run_prune, "remove the channels of a model with the smallest norms"),
+            (shared.prune, run_prune, "remove the channels of a model with the smallest norms"),
             (flags.export, _run_export, "export a model: sealed .etlt, or .onnx"),
             (flags.inference, _run_inference, "find objects: annotated pictures and KITTI labels"),
             (shared.gen_trt_engine, lifecycle.run_gen_trt_engine, "build an engine from an export"),

@@ -19,11 +19,13 @@ from taolite import spec as specs
 from taolite.artifacts.bundle import Bundle
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
+from taolite.nn.network import TaskNetwork
 from taolite.nn.regularised import LayerKind, kernels
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Truth
 from taolite.scorecard import ScoreCard
 from taolite.tasks.base import (
+    Begun,
     Decoding,
     Experiment,
     Given,
@@ -107,8 +109,11 @@ class ClassificationExperiment(Experiment):
         )
 
     def start(self, *, key: Key | None) -> Start:
-        begun = begin(self.spec, self.classes, self.preprocessing, resolve=self.resolve, key=key)
+        return self.ready(begin(self.spec, self.classes, self.preprocessing, resolve=self.resolve, key=key))
+
+    def ready(self, begun: Begun[TaskNetwork]) -> Start:
         network = begun.network
+        assert isinstance(network, Classifier), "a network of this task"
         network.check_input(self.preprocessing.input_hw)
         scope = self.spec.train_config.reg_config.layers
         kinds: list[LayerKind] = [kind for kind in _KINDS if kind in scope]

@@ -16,10 +16,12 @@ from taolite.data.examples import Examples
 from taolite.metrics.match import BoxLimits
 from taolite.metrics.operating import risen
 from taolite.metrics.score import score
+from taolite.nn.network import TaskNetwork
 from taolite.nn.regularised import kernels
 from taolite.sample import Truth
 from taolite.scorecard import AP, Metric, ScoreCard
 from taolite.tasks.base import (
+    Begun,
     CostScaling,
     Decoding,
     Experiment,
@@ -68,8 +70,12 @@ class DetectNetExperiment(Experiment):
         return spec_examples(self.spec, part, resolve=self.resolve, augment=augment, grid_hw=grid_hw)
 
     def start(self, *, key: Key | None) -> Start:
-        begun = begin(self.spec, resolve=self.resolve, key=key)
-        network, count = begun.network, begun.network.num_classes
+        return self.ready(begin(self.spec, resolve=self.resolve, key=key))
+
+    def ready(self, begun: Begun[TaskNetwork]) -> Start:
+        network = begun.network
+        assert isinstance(network, DetectNet), "a network of this task"
+        count = network.num_classes
         grid_hw = network.grid_hw(self.preprocessing.input_hw)
         return Start(
             network,

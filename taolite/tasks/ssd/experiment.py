@@ -16,16 +16,17 @@ from taolite import spec as specs
 from taolite.artifacts.bundle import Bundle
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
+from taolite.nn.network import TaskNetwork
 from taolite.nn.regularised import kernels
 from taolite.sample import Truth
 from taolite.scorecard import ScoreCard
-from taolite.tasks.base import Experiment, Given, Resolve, Shapes, Split, Start, Task
+from taolite.tasks.base import Begun, Experiment, Given, Resolve, Shapes, Split, Start, Task
 from taolite.tasks.found import Found
 from taolite.tasks.services import without_secrets
 from taolite.tasks.ssd import jetson, tao
 from taolite.tasks.ssd.examples import ssd_examples
 from taolite.tasks.ssd.loss import SsdObjective
-from taolite.tasks.ssd.model import Part, build_ssd, parameter_groups
+from taolite.tasks.ssd.model import Part, Ssd, build_ssd, freeze, parameter_groups
 from taolite.tasks.ssd.origin import begin
 from taolite.tasks.ssd.plan import PriorPlan, SsdPlan
 from taolite.tasks.ssd.priors import priors
@@ -71,9 +72,13 @@ class SsdExperiment(Experiment):
         return ssd_examples(plan, split, resolve=self.resolve, augment=augment, encoder=encoder)
 
     def start(self, *, key: Key | None) -> Start:
-        begun = begin(self.plan, resolve=self.resolve, key=key)
+        return self.ready(begin(self.plan, resolve=self.resolve, key=key))
+
+    def ready(self, begun: Begun[TaskNetwork]) -> Start:
         network, rates = begun.network, self.plan.rates
+        assert isinstance(network, Ssd), "a network of this task"
         shares: dict[Part, float | None] = {"backbone": rates.backbone, "extras": rates.extras, "heads": rates.heads}
+        freeze(network, [part for part, share in shares.items() if share is None])
         count = len(network.priors_p4)
         return Start(
             network,

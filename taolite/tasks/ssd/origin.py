@@ -18,7 +18,7 @@ from taolite.nn.batchnorm import forget_statistics
 from taolite.nn.fake_quant import forget_ranges, is_quantized, strip
 from taolite.nn.inputs import swap_colours
 from taolite.tasks.base import Begun, Resolve
-from taolite.tasks.ssd.model import Ssd, boxes_per_cell, build, build_ssd, freeze, quantize_features, set_input
+from taolite.tasks.ssd.model import Ssd, boxes_per_cell, build, build_ssd, quantize_features, set_input
 from taolite.tasks.ssd.plan import SsdPlan
 from taolite.tasks.ssd.use import USE
 from taolite.tasks.ssd.weights import Extent, load_start, read_start
@@ -30,13 +30,11 @@ _EXTENTS: dict[str, Extent] = {"backbone": "backbone", "ssd": "features", "whole
 
 
 def begin(plan: SsdPlan, *, resolve: Resolve, key: Key | None) -> Begun[Ssd]:
-    """The plan's network with the weights it starts from, quantised and frozen as the plan says. `key` opens a sealed
+    """The plan's network with the weights it starts from, quantised as the plan says. `key` opens a sealed
     model. Raises PathError, ArtifactError, ModelError."""
     torch.manual_seed(plan.recipe.seed)
     begun = _begin(plan, resolve=resolve, key=key)
     network, said = _as_quantised_as_asked(begun.network, plan)
-    rates = dataclasses.asdict(plan.rates)
-    freeze(network, [part for part in network.parts() if rates[part] is None])
     return dataclasses.replace(begun, network=network, notices=(*begun.notices, *said))
 
 
