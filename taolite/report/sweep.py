@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taolite.report.paper import BLUE, FAINT, GREY, INK, ORANGE, PURPLE, drawing, dress
+from taolite.report.paper import BLUE, GREY, INK, ORANGE, PURPLE, drawing, dress
 from taolite.scorecard import Words
 
 if TYPE_CHECKING:
@@ -119,11 +119,12 @@ def _draw(axes: Axes, sweep: Sweep, share: Callable[[SweepRow], float], label: s
             xs, ys = zip(*sorted(points), strict=True)
             axes.plot(xs, ys, color=colour, linewidth=2.0, marker="o", markersize=3.5, label=name or None)
     if sweep.whole is not None:
-        axes.axhline(sweep.whole, color=FAINT, linewidth=1.0, zorder=0)
-        axes.set_ylim(0, 1.05)
+        axes.axhline(sweep.whole, color=INK, linewidth=0.8, linestyle="--", zorder=0)
+        axes.set_ylim(0, 1.25)  # room for the legend
+        axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
     axes.set_xlim(103, 0)
     axes.set_xlabel(label, color=INK)
-    dress(axes, title, place="lower left")
+    dress(axes, title, place="upper right" if sweep.whole is not None else None)
 
 
 def _draw_bars(axes: Axes, bars: Sequence[Sensitivity], names: Sequence[str], sweep: Sweep) -> None:

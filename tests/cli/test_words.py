@@ -30,6 +30,15 @@ SAID: list[tuple[Event, list[Line]]] = [
         ],
     ),
     (events.Notice("plain"), [Line("plain")]),
+    (
+        events.PruneStepped(2, 0.64, 7_000_000, 4_120_000_000, "mAP", 0.9, 1.25, 0.5),
+        [
+            Line(
+                "step 2: 64.0 % of the parameters (7,000,000), 4.12 GMACs, mAP 90.00 %, 1.25 points below the "
+                "unpruned model (-pth 0.5)"
+            )
+        ],
+    ),
     (events.Notice("look out", "warning"), [Line("look out", True)]),
     (
         events.DataFound(8, 2, 4),

@@ -24,6 +24,9 @@ from taolite.tasks.registry import find
 __all__ = ["PruneSettings", "Target", "chosen", "graph", "ranked", "target_of"]
 
 
+_NEAR = 0.95
+
+
 @dataclass(frozen=True)
 class PruneSettings:
     """TAO's flags, and ours.
@@ -145,11 +148,30 @@ def chosen(ranking: Ranking, target: Target | None, settings: PruneSettings) -> 
         return ranking.at(settings.threshold)
     if target.flag == "--target":
         return ranking.for_share(target.limit)
-    found = ranking.smallest(target.met)
+    found = _timed(ranking, target) if target.costly else ranking.smallest(target.met)
     if found is None:
         least, nf, pg = target.reading(ranking.least), settings.min_filters, settings.granularity
         raise UsageError(
             f"prune: {target.flag} {target.limit:.6g}: no threshold reaches it; with -nf {nf}, -pg {pg} and these "
             f"exclusions {least:.6g} is the smallest value. Lower -nf or -pg, or exclude fewer layers"
         )
+    return found
+
+
+def _timed(ranking: Ranking, target: Target) -> Plan | None:
+    """A plan that meets a target whose readings are costly and not exact: a bisection that ends where one is within 5 %
+    of the limit. None where the smallest network does not meet it."""
+    values = ranking.thresholds
+    if target.met(ranking.at(0.0)):
+        return ranking.at(0.0)
+    found, low, high = ranking.least, 0, len(values) - 1
+    if not target.met(found):
+        return None
+    while high - low > 1 and target.reading(found) < _NEAR * target.limit:
+        middle = (low + high) // 2
+        plan = ranking.at(float(values[middle]))
+        if target.met(plan):
+            found, high = plan, middle
+        else:
+            low = middle
     return found

@@ -33,6 +33,7 @@ from taolite.tasks.registry import find
 __all__ = ["Step", "Within", "prune_within"]
 
 _STEP = 0.8  # of the parameters that are left stay in a step
+_REACH = 0.7  # the last step, to the target, may leave as little
 _TOO_LITTLE = 0.99  # a step that leaves more than this is none
 
 
@@ -135,13 +136,13 @@ def prune_within(
 
 
 def _next(ranking: Ranking, target: Target | None, whole: Size, left: float) -> Plan | None:
-    """The plan of the next step: a fifth less than `left`, or what the target needs where that is less; None where
-    nothing is left to remove."""
+    """The plan of the next step: a fifth less than `left`, or that of the target where it is near; None where nothing
+    is left to remove."""
     everything = whole.parameters + whole.moving
     plan = ranking.smallest(lambda one: one.parameters_after <= _STEP * left * everything) or ranking.least
     if target is not None and not target.costly:
         enough = ranking.smallest(target.met)
-        if enough is not None and enough.parameters_after >= plan.parameters_after:
+        if enough is not None and enough.parameters_after >= _REACH * left * everything:
             return enough
     return plan if plan.parameters_after <= _TOO_LITTLE * left * everything else None
 
