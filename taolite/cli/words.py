@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import ROUND_CEILING, Context
 from typing import Any, NamedTuple
 
 from taolite import events
 from taolite.wording import counted
 
-__all__ = ["Line", "lines", "looked"]
+__all__ = ["Line", "lines", "looked", "pth"]
 
 
 class Line(NamedTuple):
@@ -32,6 +33,19 @@ def looked(pictures: int, found: Mapping[str, int], runs_on: str, seconds: float
     """
     counts = ", ".join(f"{name} {count}" for name, count in found.items())
     return f"{counted(pictures, 'picture')}: {counts} ({runs_on}, {1000 * seconds:.1f} ms a picture)"
+
+
+def pth(threshold: float) -> str:
+    """A pruning threshold with 7 digits, rounded up: the channel whose value it is stays below it, so that the printed
+    `-pth` removes what the exact one does.
+
+    >>> pth(0.12345671), pth(0.5), pth(0.0)
+    ('0.1234568', '0.5', '0')
+    """
+    text = f"{threshold:.7g}"
+    if float(text) >= threshold:
+        return text
+    return f"{float(Context(prec=7, rounding=ROUND_CEILING).create_decimal_from_float(threshold)):.7g}"
 
 
 def _data_found(event: events.DataFound) -> list[Line]:
@@ -122,7 +136,7 @@ def _prune_stepped(event: events.PruneStepped) -> list[Line]:
         Line(
             f"step {event.number}: {100 * event.share:.1f} % of the parameters ({event.parameters:,}), "
             f"{event.macs / 1e9:.2f} GMACs, {event.metric} {100 * event.score:.2f} %, "
-            f"{event.dropped:.2f} points below the unpruned model (-pth {event.threshold:.7g})"
+            f"{event.dropped:.2f} points below the unpruned model (-pth {pth(event.threshold)})"
         )
     ]
 

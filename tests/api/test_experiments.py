@@ -105,7 +105,7 @@ def test_an_unknown_option_is_told(spec: Path, tmp_path: Path):
     assert str(training.value).startswith("train has no option epochs; its options are gpus, gpu_index, use_amp, ")
     assert str(pruning.value) == (
         "prune has no option ratio; its options are threshold, normalizer, equalization, granularity, min_filters, "
-        "excluded, target"
+        "excluded, target, target_params, target_macs, target_latency_ms, importance"
     )
 
 

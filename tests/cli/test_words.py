@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from taolite import events
-from taolite.cli.words import Line, counted, lines
+from taolite.cli.words import Line, counted, lines, pth
 from taolite.events import Event
 from taolite.tasks.base import FLAGS
 
@@ -288,3 +288,12 @@ def test_numbers_agree_with_their_nouns():
         "0 pictures",
         "2 classes",
     ]
+
+
+@pytest.mark.parametrize(
+    ("threshold", "text"),
+    [(0.0, "0"), (0.1, "0.1"), (0.5, "0.5"), (0.12345671, "0.1234568"), (3.2100000001e-7, "3.210001e-07")],
+)
+def test_a_printed_threshold_is_never_below_the_exact_one(threshold, text):
+    assert pth(threshold) == text
+    assert threshold <= float(pth(threshold)) <= threshold * (1 + 1.01e-6)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from taolite.cli.render import table
 from taolite.cli.tao.lifecycle import mounts_of, sealing_key, status_of, told
+from taolite.cli.words import pth
 from taolite.errors import UsageError
 from taolite.wording import counted
 
@@ -169,14 +170,14 @@ def target_line(report: PruneReport, settings: PruneSettings) -> str:
     else:
         said = f"takes {value:.2f} ms an image in ONNX Runtime on this machine (at most {settings.target_latency_ms:g})"
     other = "" if settings.importance == "tao" else f"; of --importance {settings.importance}, which TAO does not have"
-    return f"-pth {report.threshold:.7g} {said}{other}"
+    return f"-pth {pth(report.threshold)} {said}{other}"
 
 
 def sweep_block(sweep: Sweep) -> str:
     """The table of a sweep, one row a threshold; the sensitivity of each group; and what was not measured."""
     metric, first = sweep.metric.short, max(sweep.rows, key=lambda row: row.parameters)
     columns: dict[str, Callable[[SweepRow], str | None]] = {
-        "-pth": lambda row: f"{row.threshold:.7g}",
+        "-pth": lambda row: pth(row.threshold),
         "parameters": lambda row: f"{row.parameters:,}",
         "%": lambda row: f"{100 * row.share:.1f}",
         "GMACs": lambda row: f"{row.macs / 1e9:.3f}",
