@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from taolite import __version__
-from taolite.artifacts.bundle import weights_hash, write_bundle
-from taolite.artifacts.container import artifact_hash
+from taolite.artifacts.bundle import write_bundle
 from taolite.artifacts.keys import Key
 from taolite.events import Cutting, Exploring, LayersFloored, Listener, silent
 from taolite.files import refuse_replacing
 from taolite.nn.arrays import state_arrays
 from taolite.pruning.plan import Plan, apply
+from taolite.stages.pruning.descent import descent
 from taolite.stages.pruning.judge import open_judge
 from taolite.stages.pruning.settings import PruneSettings, chosen, ranked, target_of
 from taolite.stages.trained import Trained
@@ -70,11 +69,9 @@ def prune(
         listener(LayersFloored(len(floored), len(made.kept), settings.min_filters))
     listener(Cutting())
     smaller = apply(network, made)
-    step = {
+    step: dict[str, object] = {
         "stage": "prune",
-        "parent": artifact_hash(model.source),
-        "parent_weights": weights_hash(bundle.tensors),  # stays when the model is sealed with another key
-        "parent_file": _seen_from(output.parent, model.source),
+        **descent(model, output),
         "taolite": __version__,
         "settings": dict(made.settings),
         "ratio": made.ratio,
@@ -99,11 +96,3 @@ def prune(
         ranking.size(made).macs,
         target.reading(made) if target is not None else None,
     )
-
-
-def _seen_from(folder: Path, file: Path) -> str:
-    """The path of `file` from `folder`, so that it still leads there when both are moved or mounted elsewhere."""
-    try:
-        return Path(os.path.relpath(file, folder)).as_posix()
-    except ValueError:  # another drive of Windows
-        return file.absolute().as_posix()

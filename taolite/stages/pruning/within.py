@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from taolite import __version__
 from taolite.artifacts.bundle import write_bundle
-from taolite.artifacts.container import artifact_hash
 from taolite.artifacts.keys import Key
 from taolite.errors import ModelError
 from taolite.events import Exploring, Listener, PruneStepped, silent
@@ -24,6 +23,7 @@ from taolite.pruning.anatomy import Size
 from taolite.pruning.plan import Plan, apply
 from taolite.pruning.ranking import Ranking
 from taolite.stages.bundles import best_thresholds
+from taolite.stages.pruning.descent import descent
 from taolite.stages.pruning.judge import open_judge
 from taolite.stages.pruning.settings import PruneSettings, Target, ranked, target_of
 from taolite.stages.trained import Trained
@@ -181,9 +181,9 @@ def _write(
 ) -> None:
     """Write the network, with its steps in the lineage."""
     bundle = model.bundle
-    entry = {
+    entry: dict[str, object] = {
         "stage": "prune",
-        "parent": artifact_hash(model.source),
+        **descent(model, output),
         "taolite": __version__,
         "settings": dict(how),
         "steps": [asdict(step) for step in steps],
