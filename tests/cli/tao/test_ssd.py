@@ -164,7 +164,9 @@ def test_inference_writes_pictures_and_labels_above_the_threshold(root: Path):
         x1, y1, x2, y2 = map(float, numbers[3:7])
         assert 0 <= x1 <= x2 <= 96
         assert 0 <= y1 <= y2 <= 64
-    assert found_in(root / "sure/labels") == [line for line in every if float(line[-1]) > middle]
+    sure = [line for line in every if float(line[-1]) > middle]
+    numbers = [[float(word) for word in line[1:]] for line in found_in(root / "sure/labels")]
+    assert numbers == [pytest.approx([float(word) for word in line[1:]], abs=0.002) for line in sure]  # batches differ
 
 
 def test_a_model_is_pruned_retrained_exported_and_built(root: Path, capsys: pytest.CaptureFixture[str]):
