@@ -13,7 +13,7 @@ from taolite.artifacts.bundle import write_bundle
 from taolite.artifacts.container import KdfCost
 from taolite.artifacts.keys import Key
 from taolite.cli.main import main
-from taolite.cli.tao import lifecycle
+from taolite.cli.tao import detectnet
 from taolite.stages.bundles import bundle_of
 from taolite.tasks.registry import find
 
@@ -136,7 +136,7 @@ def test_a_gpu_without_memory_is_taos_message(monkeypatch: pytest.MonkeyPatch, c
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
 
     fails: Callable[[object], int] = full
-    monkeypatch.setattr(lifecycle, "run_prune", fails)
+    monkeypatch.setattr(detectnet, "run_prune", fails)
 
     assert main(["detectnet", "prune", "-m", "a", "-o", "b"]) == 1
     assert capsys.readouterr().err == (
