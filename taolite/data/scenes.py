@@ -114,7 +114,7 @@ class Scenes:
             table = np.clip(np.arange(256) * contrast + shift, 0, 255).round().astype(np.uint8)
             return np.asarray(table[image])
         grey = np.tile(_LUMA, (3, 1))
-        turn = grey + saturation * (_turned(angle) - grey) if angle else grey + saturation * (np.eye(3) - grey)
+        turn = grey + saturation * (_turned(angle) - grey)
         matrix = np.hstack([turn * contrast, np.full((3, 1), shift)])
         return np.asarray(cv2.transform(image, matrix), np.uint8)
 
