@@ -76,6 +76,17 @@ def mutations() -> Callable[..., Iterator[bytes]]:
     return make
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _small_disk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a module's tests wrote goes when it ends, unless one failed: models and checkpoints are gigabytes."""
+    failed = request.session.testsfailed
+    yield
+    if request.session.testsfailed == failed:
+        for path in tmp_path_factory.getbasetemp().iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """torch computes with one thread in this module: the order of its sums is then the same on every machine."""

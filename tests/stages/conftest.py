@@ -86,7 +86,7 @@ def write_spec(root: Path, name: str, *, epochs: int = 2, model: str = "", more:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """KITTI labels and TFRecords of 16 pictures with one or two plates each."""
     root = tmp_path_factory.mktemp("tiny")
