@@ -1,25 +1,29 @@
 #!/usr/bin/env bash
 # The whole life of a detector, on this machine: labelled photographs, training, pruning, an engine, pictures.
 #
-#   commands/demo.sh [--quick] [DIR]
+#   commands/demo.sh [--quick] [--pretrained FILE] [DIR]
 #
-#   DIR      your own photographs with their labelme files (NAME.jpg and NAME.json); classes are found in the labels.
-#            Without it: a cat, a cup, coins and wheels, from photographs that come with scikit-image
-#   --quick  2 epochs, to see everything run in a minute or two; the scores mean nothing then
+#   DIR                your own labelled photographs (labelme, VOC, COCO, YOLO, KITTI ...): `taolite spec new` writes the
+#                      specs for them. Without it: a cat, a cup, coins and wheels, from photographs of scikit-image
+#   --pretrained FILE  weights to start from, with DIR. Few photographs need them: ImageNet's, for instance
+#   --quick            2 epochs, to see everything run in a minute or two; the scores mean nothing then
 #
 # Needs nothing but Python 3.10 or newer: the first run makes .venv and installs taolite there. On two processor cores
-# the rest takes under 10 minutes. Everything lands in workspace/demo; an earlier one becomes workspace/demo.1.
+# the rest takes under 10 minutes, and about an hour with DIR. Everything lands in workspace/demo; an earlier one
+# becomes workspace/demo.1.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 wants_help "$@"
 
-quick='' photographs=''
-for argument in "$@"; do
-  case "$argument" in
+quick='' photographs='' pretrained=()
+while [ $# -gt 0 ]; do
+  case "$1" in
     --quick) quick=yes ;;
-    -*) help >&2; fail "$argument is not an option here" ;;
-    *) [ -d "$argument" ] || fail "$argument: no such folder"; photographs=$(cd "$argument" && pwd -P) ;;
+    --pretrained) pretrained=(--pretrained "${2:?--pretrained needs a file of weights}"); shift ;;
+    -*) help >&2; fail "$1 is not an option here" ;;
+    *) [ -d "$1" ] || fail "$1: no such folder"; photographs=$(cd "$1" && pwd -P) ;;
   esac
+  shift
 done
 
 number=0 began=$SECONDS
@@ -57,36 +61,50 @@ unset LAUNCHER_MOUNTS # the map of this checkout counts
 demo=$HERE/demo
 work=$(resolve "$demo")
 if [ -n "$(ls -A "$work" 2>/dev/null)" ]; then set_aside "$work"; fi
-mkdir -p "$work"/{evaluated,pruned,etlts,engines}
 own_key=${TAOLITE_KEY:+yes}
 export TAOLITE_KEY=${TAOLITE_KEY:-tlt_encode} # instead of -k in every line: seals and opens the models
 # What is printed below runs as it is printed, after these lines. A key of one's own is not printed.
 say "cd $ROOT"
 say "export PATH=$(dirname "$(command -v python)"):\$PATH$([ -n "$own_key" ] || printf " TAOLITE_KEY=tlt_encode")"
-epochs=(${quick:+--epochs 2})
 
-if [ -z "$photographs" ]; then
-  photographs=$work/labelme
-  step "photographs, labelled with labelme" python commands/demo/make_data.py "$photographs"
+if [ -n "$photographs" ]; then
+  specs=$work heldout=$work/data/val/image_2
+  step "KITTI folders, and specs for these photographs" taolite spec new detectnet "$photographs" -o "$work" \
+    ${pretrained[@]+"${pretrained[@]}"}
+  for part in train val; do
+    step "KITTI to TFRecords: $part" detectnet_v2 dataset_convert -d "$specs/tfrecords_$part.txt" -o "$work/tfrecords/$part"
+  done
+else
+  specs=$demo/specs heldout=$demo/heldout
+  step "photographs, labelled with labelme" python commands/demo/make_data.py "$work/labelme"
+  step "labelme to KITTI" taolite dataset convert "$work/labelme" "$work/kitti" --to kitti --image-format jpg
+  mkdir -p "$work"/{specs,heldout}
+  cp specs/demo/*.txt "$work/specs"
+  cp "$work"/kitti/image_2/heldout-* "$work/heldout"
+  step "KITTI to TFRecords" detectnet_v2 dataset_convert -d "$specs/tfrecords.txt" -o "$demo/tfrecords/demo"
 fi
-step "labelme to KITTI" taolite dataset convert "$photographs" "$work/kitti" \
-  --to kitti --image-format jpg
-step "specs for these classes" python commands/demo/prepare.py "$work" ${epochs[@]+"${epochs[@]}"}
-step "KITTI to TFRecords" detectnet_v2 dataset_convert -d "$demo/specs/tfrecords.txt" -o "$demo/tfrecords/demo"
-step "train" detectnet_v2 train -e "$demo/specs/train.txt" -r "$demo/trained" -n detector --gpus 1
+if [ -n "$quick" ]; then
+  for spec in "$(resolve "$specs")"/{train,retrain}.txt; do
+    sed -E 's/^( *(num_epochs|checkpoint_interval|(first_)?validation_(period_during_training|epoch)): ).*/\12/' "$spec" \
+      >"$spec.quick"
+    mv "$spec.quick" "$spec"
+  done
+fi
+mkdir -p "$work"/{evaluated,pruned,etlts,engines}
+step "train" detectnet_v2 train -e "$specs/train.txt" -r "$demo/trained" -n detector --gpus 1
 trained=$demo/trained/weights/detector.tlt
-step "evaluate" score trained "$demo/specs/train.txt" "$trained"
-step "prune" detectnet_v2 prune -m "$trained" -o "$demo/pruned/pruned.tlt" -eq union -nf 64 --target 0.2 --gpus 1
-step "evaluate the pruned model, before it learns again" score pruned "$demo/specs/retrain.txt" "$demo/pruned/pruned.tlt"
-step "retrain" detectnet_v2 train -e "$demo/specs/retrain.txt" -r "$demo/retrained" -n detector --gpus 1
+step "evaluate" score trained "$specs/train.txt" "$trained"
+step "prune" detectnet_v2 prune -m "$trained" -o "$demo/pruned/detector.tlt" -eq union -nf 64 --target 0.2 --gpus 1
+step "evaluate the pruned model, before it learns again" score pruned "$specs/retrain.txt" "$demo/pruned/detector.tlt"
+step "retrain" detectnet_v2 train -e "$specs/retrain.txt" -r "$demo/retrained" -n detector --gpus 1
 retrained=$demo/retrained/weights/detector.tlt
-step "evaluate" score retrained "$demo/specs/retrain.txt" "$retrained"
+step "evaluate" score retrained "$specs/retrain.txt" "$retrained"
 step "export, sealed with the key" detectnet_v2 export -m "$retrained" -o "$demo/etlts/retrained.etlt"
 step "export the unpruned one too, to compare" detectnet_v2 export -m "$trained" -o "$demo/etlts/trained.etlt"
-step "evaluate the export" score exported "$demo/specs/retrain.txt" "$demo/etlts/retrained.etlt"
+step "evaluate the export" score exported "$specs/retrain.txt" "$demo/etlts/retrained.etlt"
 step "an engine: TensorRT's with an NVIDIA GPU, otherwise OpenVINO's for this processor" \
   taolite convert "$work/etlts/retrained.etlt" -e "$work/engines/retrained.engine" -t fp16 -m 4
-step "pictures of what was held out" detectnet_v2 inference -e "$demo/specs/inference.txt" -i "$demo/heldout" \
+step "pictures of what was held out" detectnet_v2 inference -e "$specs/inference.txt" -i "$heldout" \
   -o "$demo/pictures" -m "$demo/etlts/retrained.etlt"
 step "what it all came to" python commands/demo/table.py "$work"
 

@@ -65,7 +65,7 @@ def rows_of(folder: Path, *, key: Key) -> list[Row]:
     before, after = _cost(trained, key), _cost(retrained, key)
     rows = [
         _trained_row("trained", folder / "trained" / "weights" / "detector.tlt", before, folder, key),
-        _trained_row("pruned", folder / "pruned" / "pruned.tlt", after, folder, key),
+        _trained_row("pruned", folder / "pruned" / "detector.tlt", after, folder, key),
         _trained_row("retrained", folder / "retrained" / "weights" / "detector.tlt", after, folder, key),
         _exported_row("trained, exported", trained, before, None, None, key),
         _exported_row("retrained, exported", retrained, after, read_scores(folder, "exported"), None, key),
