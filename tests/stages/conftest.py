@@ -71,6 +71,29 @@ taolite {
 """
 """taolite's own block, with all its parts."""
 
+TAO_SSD = """
+random_seed: 7
+ssd_config {{
+  aspect_ratios_global: "[1.0, 2.0, 0.5]" scales: "[0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]"
+  two_boxes_for_ar1: true variances: "[0.1, 0.1, 0.2, 0.2]" arch: "resnet" nlayers: 10
+}}
+training_config {{
+  batch_size_per_gpu: 4 num_epochs: {epochs} n_workers: 1
+  learning_rate {{ soft_start_annealing_schedule {{
+    min_learning_rate: 1e-4 max_learning_rate: 1e-3 soft_start: 0.3 annealing: 0.7 }} }}
+  regularizer {{ type: L2 weight: 1e-5 }}
+}}
+eval_config {{ validation_period_during_training: 2 batch_size: 4 matching_iou_threshold: 0.5 }}
+nms_config {{ confidence_threshold: 0.01 clustering_iou_threshold: 0.6 top_k: 20 }}
+augmentation_config {{ output_width: 96 output_height: 64 output_channel: 3 random_flip: 0.5 }}
+dataset_config {{
+  target_class_mapping {{ key: "Plate" value: "plate" }}
+  data_sources {{ image_directory_path: "{kitti}/image_2" label_directory_path: "{kitti}/label_2" }}
+  validation_data_sources {{ image_directory_path: "{kitti}/image_2" label_directory_path: "{kitti}/label_2" }}
+}}
+"""
+"""An SSD for the same pictures."""
+
 CONVERT = """
 kitti_config {{
   root_directory_path: "{root}/kitti" image_dir_name: "image_2" label_dir_name: "label_2" image_extension: ".png"

@@ -16,7 +16,7 @@ from taolite.sample import Truth
 from taolite.stages.device import Device
 from taolite.stages.training.loop import Trainer
 from taolite.tasks.base import Cost, Recipe, Start
-from taolite.tasks.detectnet.schedule import SoftStart
+from taolite.tasks.schedules import SoftStart
 
 NOTHING = Truth(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
 

@@ -36,27 +36,6 @@ TOLERANCES = [
     ("jetson_ssd", (2e-2, 1e-1)),
 ]
 """Of an epoch's cost: in the first epoch, and in three."""
-TAO_SSD = """
-random_seed: 7
-ssd_config {{
-  aspect_ratios_global: "[1.0, 2.0, 0.5]" scales: "[0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]"
-  two_boxes_for_ar1: true variances: "[0.1, 0.1, 0.2, 0.2]" arch: "resnet" nlayers: 10
-}}
-training_config {{
-  batch_size_per_gpu: 4 num_epochs: {epochs} n_workers: 1
-  learning_rate {{ soft_start_annealing_schedule {{
-    min_learning_rate: 1e-4 max_learning_rate: 1e-3 soft_start: 0.3 annealing: 0.7 }} }}
-  regularizer {{ type: L2 weight: 1e-5 }}
-}}
-eval_config {{ validation_period_during_training: 2 batch_size: 4 matching_iou_threshold: 0.5 }}
-nms_config {{ confidence_threshold: 0.01 clustering_iou_threshold: 0.6 top_k: 20 }}
-augmentation_config {{ output_width: 96 output_height: 64 output_channel: 3 random_flip: 0.5 }}
-dataset_config {{
-  target_class_mapping {{ key: "Plate" value: "plate" }}
-  data_sources {{ image_directory_path: "{kitti}/image_2" label_directory_path: "{kitti}/label_2" }}
-  validation_data_sources {{ image_directory_path: "{kitti}/image_2" label_directory_path: "{kitti}/label_2" }}
-}}
-"""
 
 
 class Float64(Device):
@@ -98,7 +77,7 @@ def write(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Write:
     def written(kind: str, *, epochs: int = 2) -> tuple[str, Path]:
         name = f"{kind}_{epochs}.txt"
         if kind == "ssd":
-            (tiny / name).write_text(TAO_SSD.format(kitti=tiny / "kitti", epochs=epochs))
+            (tiny / name).write_text(conftest.TAO_SSD.format(kitti=tiny / "kitti", epochs=epochs))
             return "ssd", tiny / name
         if kind == "jetson_ssd":
             return "ssd", voc_set.write_spec(boxes, name, epochs=epochs)

@@ -52,6 +52,7 @@ from taolite.tasks.classification.origin import begin
 from taolite.tasks.classification.schedule import schedule_of
 from taolite.tasks.classification.scoring import class_card, tag_card
 from taolite.tasks.classification.spec import ClassificationSpec, Optimizer, VisualizerConfig
+from taolite.tasks.fitting import fitted, with_decay
 from taolite.tasks.found import Found
 from taolite.tasks.services import clearml_settings, wandb_settings, without_secrets
 from taolite.tasks.teaching import teaching_of
@@ -123,7 +124,7 @@ class ClassificationExperiment(Experiment):
             begun.lineage,
             begun.parent,
             begun.file,
-            groups=_groups(network, head_rate=self.spec.jetson_config.head_rate if self.spec.jetson_config else 1.0),
+            groups=_groups(network, self.spec),
             regularised=kernels(network, kinds=kinds),
             shapes=((network.num_classes,),),
         )
@@ -179,7 +180,7 @@ def bind(
         classes=tuple(classes),
         preprocessing=_preprocessing(spec, "test"),
         decoding=decoding,
-        recipe=_recipe(spec),
+        recipe=fitted(_recipe(spec), spec.taolite.fitting if spec.taolite else None),
         schedule=partial(schedule_of, spec.train_config.lr_config, epochs=spec.train_config.n_epochs),
         watch=_watch(spec, decoding),
         run_files=_run_files(spec, classes),
@@ -259,14 +260,17 @@ def _optimizer(config: Optimizer) -> tuple[Callable[[list[ParameterGroup]], torc
     return partial(torch.optim.RMSprop, lr=0.0, alpha=rmsprop.rho, eps=rmsprop.epsilon), rmsprop.decay
 
 
-def _groups(network: Classifier, *, head_rate: float) -> list[ParameterGroup]:
-    """Parameter groups: the head's learning rate is `head_rate` times that of the other layers."""
+def _groups(network: Classifier, spec: ClassificationSpec) -> list[ParameterGroup]:
+    """Parameter groups: one where the head learns at the rate of the other layers, else two."""
+    fitting = spec.taolite.fitting if spec.taolite else None
+    backbone_rate = fitting.backbone_rate if fitting else 1.0
+    head_rate = spec.jetson_config.head_rate if spec.jetson_config else 1.0
     trained = [one for one in network.parameters() if one.requires_grad]
-    if head_rate == 1:
-        return [{"params": trained, "rate": 1.0}]
+    if backbone_rate == head_rate == 1:
+        return with_decay([{"params": trained, "rate": 1.0}], fitting)
     head: set[nn.Parameter] = set(network.head_parameters())
     split = (
-        ([one for one in trained if one not in head], 1.0),
+        ([one for one in trained if one not in head], backbone_rate),
         ([one for one in trained if one in head], head_rate),
     )
-    return [{"params": members, "rate": factor} for members, factor in split if members]
+    return with_decay([{"params": members, "rate": factor} for members, factor in split if members], fitting)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -41,12 +41,13 @@ from taolite.tasks.detectnet.loss import ClassWeights, DetectNetObjective
 from taolite.tasks.detectnet.model import DetectNet
 from taolite.tasks.detectnet.origin import begin
 from taolite.tasks.detectnet.quality import QualityObjective
-from taolite.tasks.detectnet.schedule import Cosine, EarlyStopping, SoftStart
-from taolite.tasks.detectnet.spec import Adam, DetectNetSpec
+from taolite.tasks.detectnet.schedule import EarlyStopping
+from taolite.tasks.detectnet.spec import DetectNetSpec
 from taolite.tasks.detectnet.spec.network import BackendFloat
-from taolite.tasks.detectnet.spec.recipe import TaoliteConfig
 from taolite.tasks.detectnet.watch import watch
+from taolite.tasks.fitting import Fitting, fitted, with_decay
 from taolite.tasks.found import Found
+from taolite.tasks.schedules import Cosine, SoftStart
 from taolite.tasks.services import without_secrets
 from taolite.tasks.teaching import teaching_of
 
@@ -83,7 +84,7 @@ class DetectNetExperiment(Experiment):
             begun.lineage,
             begun.parent,
             begun.file,
-            groups=_groups(network, self.spec.taolite),
+            groups=_groups(network, self.spec.taolite.fitting if self.spec.taolite else None),
             # kernels and biases of every convolution, heads included; no batch norms (reference 5.6)
             regularised=kernels(network, kinds=("conv2d", "grouped"), biases=True),
             shapes=((count, *grid_hw), (4 * count, *grid_hw)),
@@ -187,11 +188,13 @@ def _recipe(spec: DetectNetSpec) -> Recipe:
     first, period = evaluation.first_validation_epoch, evaluation.validation_period_during_training
     fitting = spec.taolite.fitting if spec.taolite else None
     epochs, scaling, precision = training.num_epochs, training.cost_scaling, spec.model_config_.training_precision
-    return Recipe(
+    adam = training.optimizer.adam
+    betas, eps = (adam.beta1, adam.beta2), adam.epsilon
+    recipe = Recipe(
         seed=spec.random_seed,
         epochs=epochs,
         batch_size=training.batch_size_per_gpu,
-        optimizer=_adam(training.optimizer.adam, decays=fitting is not None),
+        optimizer=partial(torch.optim.Adam, lr=0.0, betas=betas, eps=eps, fused=True),
         regularizer=_REGULARIZERS[training.regularizer.type.value],
         regularizer_weight=training.regularizer.weight,
         checkpoint_interval=training.checkpoint_interval,
@@ -200,27 +203,18 @@ def _recipe(spec: DetectNetSpec) -> Recipe:
         cost_scaling=CostScaling(scaling.initial_exponent, scaling.increment, scaling.decrement)
         if scaling.enabled
         else None,
-        largest_gradient=fitting.largest_gradient if fitting else 0.0,
-        average=fitting.average if fitting else 0.0,
     )
+    return fitted(recipe, fitting, betas=betas, eps=eps)
 
 
-def _adam(config: Adam, *, decays: bool) -> Callable[[list[ParameterGroup]], torch.optim.Optimizer]:
-    """Adam, or AdamW where groups have a decay of their own."""
-    made = torch.optim.AdamW if decays else torch.optim.Adam
-    return partial(made, lr=0.0, betas=(config.beta1, config.beta2), eps=config.epsilon, fused=True)
-
-
-def _groups(network: DetectNet, own: TaoliteConfig | None) -> list[ParameterGroup]:
+def _groups(network: DetectNet, fitting: Fitting | None) -> list[ParameterGroup]:
     """The trained parameters: one group, as in TAO; with `fitting` kernels decay, and the backbone has its own rate."""
     trained = [(name, one) for name, one in network.named_parameters() if one.requires_grad]
-    if own is None or own.fitting is None:
+    if fitting is None:
         return [{"params": [one for _, one in trained], "rate": 1.0}]
-    found: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
-    for name, one in trained:
-        rate = own.fitting.backbone_rate if name.startswith("backbone.") else 1.0
-        found.setdefault((rate, own.fitting.weight_decay if one.ndim > 1 else 0.0), []).append(one)
-    return [{"params": params, "rate": rate, "weight_decay": decay} for (rate, decay), params in found.items()]
+    backbone = [one for name, one in trained if name.startswith("backbone.")]
+    heads = [one for name, one in trained if not name.startswith("backbone.")]
+    return with_decay([{"params": backbone, "rate": fitting.backbone_rate}, {"params": heads, "rate": 1.0}], fitting)
 
 
 _REGULARIZERS: dict[str, Literal["none", "l1", "l2"]] = {"NO_REG": "none", "L1": "l1", "L2": "l2"}

@@ -1,65 +1,15 @@
-"""The two learning-rate schedules (reference 7.7); `taolite.tasks.base.Schedule` documents the methods."""
+"""The learning-rate schedule that waits for the validation cost (reference 7.7); for its methods see
+`taolite.tasks.base.Schedule`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from taolite.events import CostStuck
-from taolite.tasks.schedules import Fixed
+from taolite.tasks.schedules import between
 
-__all__ = ["Cosine", "EarlyStopping", "SoftStart"]
-
-
-@dataclass(frozen=True)
-class SoftStart(Fixed):
-    """A log-linear rise from `least` to `most` until the share `soft_start` of `epochs`; a fall from `annealing` on.
-
-    >>> schedule = SoftStart(least=5e-6, most=5e-4, soft_start=0.1, annealing=0.7, epochs=120)
-    >>> [round(schedule.rate(elapsed), 9) for elapsed in (6, 60)]
-    [5e-05, 0.0005]
-    """
-
-    least: float
-    most: float
-    soft_start: float
-    annealing: float
-    epochs: int
-
-    def rate(self, elapsed: float) -> float:
-        progress = elapsed / self.epochs
-        if progress < self.soft_start:
-            share = progress / self.soft_start
-        elif progress > self.annealing:
-            share = (1 - progress) / (1 - self.annealing)
-        else:
-            share = 1.0
-        return _between(self.least, self.most, share)
-
-
-@dataclass(frozen=True)
-class Cosine(Fixed):
-    """A linear rise from `least` to `most` until the share `soft_start` of `epochs`, then half a cosine to `least`.
-
-    >>> schedule = Cosine(least=0.0, most=1.0, soft_start=0.1, epochs=100)
-    >>> [round(schedule.rate(elapsed), 3) for elapsed in (5, 10, 55, 100)]
-    [0.5, 1.0, 0.5, 0.0]
-    """
-
-    least: float
-    most: float
-    soft_start: float
-    epochs: int
-
-    def rate(self, elapsed: float) -> float:
-        progress = elapsed / self.epochs
-        if progress < self.soft_start:
-            share = progress / self.soft_start
-        else:
-            share = (1 + math.cos(math.pi * (progress - self.soft_start) / (1 - self.soft_start))) / 2
-        return self.least + share * (self.most - self.least)
+__all__ = ["EarlyStopping"]
 
 
 class EarlyStopping:
@@ -87,7 +37,7 @@ class EarlyStopping:
             share = min(elapsed / self._soft_start, 1.0) if self._soft_start else 1.0
         else:
             share = max(1 - (elapsed - self._annealed_from) / self._annealing, 0.0) if self._annealing else 1.0
-        return _between(*self._range, share)
+        return between(*self._range, share)
 
     def trained(self, epoch: int, cost: float) -> None:
         return None
@@ -116,8 +66,3 @@ class EarlyStopping:
         best = state["best"]
         self._best = (float.fromhex(best[0]), int(best[1])) if best else None
         self._annealed_from, self.stopped = state["annealed_from"], bool(state["stopped"])
-
-
-def _between(least: float, most: float, share: float) -> float:
-    """Log-linear interpolation: `least` at share 0, `most` at share 1."""
-    return math.exp(math.log(least) + share * (math.log(most) - math.log(least)))

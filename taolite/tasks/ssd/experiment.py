@@ -21,6 +21,7 @@ from taolite.nn.regularised import kernels
 from taolite.sample import Truth
 from taolite.scorecard import ScoreCard
 from taolite.tasks.base import Begun, Experiment, Given, Resolve, Shapes, Split, Start, Task
+from taolite.tasks.fitting import with_decay
 from taolite.tasks.found import Found
 from taolite.tasks.services import without_secrets
 from taolite.tasks.ssd import jetson, tao
@@ -79,14 +80,15 @@ class SsdExperiment(Experiment):
         assert isinstance(network, Ssd), "a network of this task"
         shares: dict[Part, float | None] = {"backbone": rates.backbone, "extras": rates.extras, "heads": rates.heads}
         freeze(network, [part for part, share in shares.items() if share is None])
-        count = len(network.priors_p4)
+        count, fitting = len(network.priors_p4), self.spec.taolite.fitting if self.spec.taolite else None
+        groups = parameter_groups(network, {part: share for part, share in shares.items() if share is not None})
         return Start(
             network,
             begun.notices,
             begun.lineage,
             begun.parent,
             begun.file,
-            groups=parameter_groups(network, {part: share for part, share in shares.items() if share is not None}),
+            groups=with_decay(groups, fitting),
             regularised=kernels(network, kinds=("conv2d", "grouped")),
             shapes=((count, network.num_classes + 1), (count, 4)),
         )

@@ -12,9 +12,10 @@ import torch
 from taolite.data.ssd_views import Views
 from taolite.preprocessing import Preprocessing
 from taolite.tasks.base import Recipe, Schedule, Watch
-from taolite.tasks.detectnet.schedule import SoftStart
+from taolite.tasks.fitting import AnnealedFitting, fitted
+from taolite.tasks.schedules import Cosine, SoftStart
 from taolite.tasks.services import VisualizerConfig, clearml_settings, wandb_settings
-from taolite.tasks.ssd.plan import CostRule, Matching, NetworkPlan, Origin, PriorPlan, Scoring, SsdPlan
+from taolite.tasks.ssd.plan import CostRule, Matching, NetworkPlan, Origin, PriorPlan, Rates, Scoring, SsdPlan
 from taolite.tasks.ssd.priors import tao_levels
 from taolite.tasks.ssd.schedule import StopsEarly
 from taolite.tasks.ssd.sources import class_lookup, read_sources
@@ -44,6 +45,7 @@ def plan_of(spec: SsdSpec, *, weights: str = "") -> SsdPlan:
     assert suppression is not None
     assert data is not None
     classes, decoding = data.classes, _decoding(spec)
+    fitting = spec.taolite.fitting if spec.taolite else None
     return SsdPlan(
         classes=classes,
         network=_network(network, views),
@@ -54,8 +56,9 @@ def plan_of(spec: SsdSpec, *, weights: str = "") -> SsdPlan:
         preprocessing=_preprocessing(views),
         decoding=decoding,
         scoring=_scoring(spec),
-        recipe=_recipe(spec),
-        schedule=partial(_schedule, spec.training_config),
+        recipe=fitted(_recipe(spec), fitting),
+        rates=Rates(backbone=fitting.backbone_rate) if fitting else Rates(),
+        schedule=partial(_schedule, spec.training_config, fitting),
         watch=_watch(spec, classes, decoding),
         sources=partial(read_sources, data),
         class_of=class_lookup(data),
@@ -161,13 +164,14 @@ def _recipe(spec: SsdSpec) -> Recipe:
     )
 
 
-def _schedule(training: TrainingConfig | None) -> Schedule:
+def _schedule(training: TrainingConfig | None, fitting: AnnealedFitting | None) -> Schedule:
     assert training is not None, "only `train` asks for a schedule, and needs training_config"
     soft, stopping = training.learning_rate.soft_start_annealing_schedule, training.early_stopping
     assert soft is not None, "the spec's check saw it"
-    rates = SoftStart(
-        soft.min_learning_rate, soft.max_learning_rate, soft.soft_start, soft.annealing, training.num_epochs
-    )
+    least, most, epochs = soft.min_learning_rate, soft.max_learning_rate, training.num_epochs
+    rates: Cosine | SoftStart = SoftStart(least, most, soft.soft_start, soft.annealing, epochs)
+    if fitting is not None and fitting.cosine:
+        rates = Cosine(least, most, soft.soft_start, epochs)
     if stopping is None:
         return rates
     return StopsEarly(

@@ -8,7 +8,8 @@ import math
 import pytest
 
 from taolite.events import CostStuck
-from taolite.tasks.detectnet.schedule import EarlyStopping, SoftStart
+from taolite.tasks.detectnet.schedule import EarlyStopping
+from taolite.tasks.schedules import SoftStart
 
 HALF = math.sqrt(1e-5 * 1e-3)  # half way on the logarithmic scale
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taolite.spec import Float, SpecModel, field
+from taolite.tasks.fitting import Fitting
 from taolite.tasks.teaching import TeacherConfig
 
 __all__ = ["ClassTeacherConfig", "TaoliteConfig"]
@@ -17,4 +18,5 @@ class ClassTeacherConfig(TeacherConfig):
 class TaoliteConfig(SpecModel):
     """What taolite adds to TAO's training."""
 
+    fitting: Fitting | None = field(None, doc="Optimisation; the optimizer of train_config is not used.")
     teacher: ClassTeacherConfig | None = field(None, doc="A trained model to learn from beside the labels.")

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from taolite.spec import Finding, Float, SpecEnum, SpecModel, check, field
+from taolite.tasks.fitting import AnnealedFitting
 from taolite.tasks.teaching import TeacherConfig
 
-__all__ = ["BoxLoss", "Fitting", "LossConfig", "TaoliteConfig", "ViewsConfig"]
+__all__ = ["BoxLoss", "LossConfig", "TaoliteConfig", "ViewsConfig"]
 
 
 class ViewsConfig(SpecModel):
@@ -53,23 +54,11 @@ class LossConfig(SpecModel):
     smaller_wins: bool = field(True, doc="Of two objects on one cell the smaller is learned; else the lower.")
 
 
-class Fitting(SpecModel):
-    """Optimisation: AdamW with a moving average of the weights."""
-
-    weight_decay: Float = field(0.02, ge=0, doc="Decay of kernels in AdamW.")
-    backbone_rate: Float = field(0.3, gt=0, le=1, doc="Learning rate of pretrained layers, relative to the heads'.")
-    largest_gradient: Float = field(10.0, ge=0, doc="Gradients of a greater norm are scaled down to it; 0 is off.")
-    cosine: bool = field(True, doc="After soft_start the learning rate falls as a cosine; annealing is not used.")
-    average: Float = field(
-        0.998, ge=0, lt=1, doc="Decay of the moving average of weights that is validated and saved; 0 is off."
-    )
-
-
 class TaoliteConfig(SpecModel):
     """What taolite adds to TAO's training."""
 
     keep_aspect: bool = field(False, doc="Pictures fill the input with their aspect kept; the rest is black.")
     views: ViewsConfig | None = field(None, doc="Random views.")
     loss: LossConfig | None = field(None, doc="The cost.")
-    fitting: Fitting | None = field(None, doc="Optimisation.")
+    fitting: AnnealedFitting | None = field(None, doc="Optimisation.")
     teacher: TeacherConfig | None = field(None, doc="A trained model to learn from beside the labels.")
