@@ -76,6 +76,8 @@ def input_hw(made: DetectNetSpec | SsdSpec) -> tuple[int, int]:
         ((400, 400), 200.0, (416, 416), (320, 320)),
         ((375, 1242), 150.0, (128, 416), (96, 320)),  # wide: 3.3 times as wide as high, in cells of 32
         ((1242, 375), 150.0, (416, 128), (320, 96)),  # high
+        ((200, 200), 150.0, (224, 224), (224, 224)),  # small pictures of large objects are not enlarged
+        ((200, 200), 10.0, (416, 416), (320, 320)),  # of small objects they are
         ((1000, 1000), 50.0, (512, 512), (640, 640)),  # 24 and 32 pixels are 50 * 480 / 1000 and 50 * 640 / 1000
         ((2000, 2000), 20.0, (1248, 1248), (768, 768)),  # very small: the largest input, and no further
         ((500, 500), 5.0, (512, 512), (512, 512)),  # very small in small pictures: no larger than they are
