@@ -1,6 +1,6 @@
-"""Which parameters of a network a regulariser acts on.
+"""Which parameters of a network a penalty acts on: kernels for a regulariser, scales of batch norms for sparsity.
 
-Batch norms are never among them. Frozen parameters are: the training loop leaves them out.
+Frozen parameters are among them; the training loop leaves them out.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Literal
 
 from torch import nn
 
-__all__ = ["LayerKind", "kernels"]
+__all__ = ["LayerKind", "kernels", "norm_scales"]
 
 LayerKind = Literal["conv2d", "grouped", "dense"]
 """`conv2d`: convolutions of one group. `grouped`: those of several groups, depthwise ones among them, which to Keras
@@ -36,6 +36,12 @@ def kernels(network: nn.Module, *, kinds: Collection[LayerKind], biases: bool = 
         for name, parameter in layer.named_parameters(recurse=False)
         if name in names
     ]
+
+
+def norm_scales(network: nn.Module) -> list[nn.Parameter]:
+    """The scales of all batch norms, in layer order; the network's own parameters."""
+    norms = (layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d))
+    return [layer.weight for layer in norms if layer.affine]
 
 
 def _kind(layer: nn.Module) -> LayerKind | None:

@@ -114,6 +114,7 @@ class Recipe:
     mix: Mix | None = None
     largest_gradient: float = 0.0  # a gradient of a greater norm is scaled down to it; 0: never
     average: float = 0.0  # decay of the moving average of weights that is validated and saved; 0: none
+    sparsity: float = 0.0  # weight of an L1 penalty on the scales of batch norms
     decay: float = 0.0  # after n steps the schedule's rate is divided by 1 + decay * n
     epoch_model: str = "model.epoch-{epoch}.tlt"  # file name of a checkpoint: {epoch} from 1, {index} from 0, {cost}
     keeps_last: bool = False  # where due, the last epoch's model is also saved as `epoch_model`

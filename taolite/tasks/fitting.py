@@ -30,6 +30,9 @@ class Fitting(SpecModel):
     average: Float = field(
         0.998, ge=0, lt=1, doc="Decay of the moving average of weights that is validated and saved; 0 is off."
     )
+    sparsity: Float = field(
+        0.0, ge=0, doc="Weight of an L1 penalty on the scales of batch norms, for `prune --importance bn`; 0 is off."
+    )
 
 
 class AnnealedFitting(Fitting):
@@ -51,6 +54,7 @@ def fitted(
         optimizer=partial(AdamW, lr=0.0, betas=betas, eps=eps, fused=True),
         largest_gradient=fitting.largest_gradient,
         average=fitting.average,
+        sparsity=fitting.sparsity,
     )
 
 

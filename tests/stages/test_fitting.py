@@ -13,6 +13,7 @@ import torch
 from taolite.artifacts.bundle import read_bundle, read_checkpoint, weights_hash
 from taolite.artifacts.keys import Key
 from taolite.events import EpochDone, Event, silent
+from taolite.stages.training.penalty import penalties
 from taolite.stages.training.train import TrainOptions, train
 from taolite.tasks.base import Experiment
 from taolite.tasks.registry import find
@@ -21,7 +22,9 @@ from . import classes, conftest
 
 KEY = Key("tlt_encode")
 EPOCHS = 3
-BLOCK = "taolite { fitting { weight_decay: 0.03 backbone_rate: 0.5 largest_gradient: 0.2 average: 0.9 } }"
+BLOCK = (
+    "taolite { fitting { weight_decay: 0.03 backbone_rate: 0.5 largest_gradient: 0.2 average: 0.9 sparsity: 0.01 } }"
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -60,7 +63,11 @@ def test_it_is_adamw_with_rates_and_decays_of_its_own(experiments: dict[str, Exp
     optimizer = experiment.recipe.optimizer(list(start.groups))
 
     assert isinstance(optimizer, torch.optim.AdamW)
-    assert (experiment.recipe.average, experiment.recipe.largest_gradient) == (0.9, 0.2)
+    assert (experiment.recipe.average, experiment.recipe.largest_gradient, experiment.recipe.sparsity) == (
+        0.9,
+        0.2,
+        0.01,
+    )
     decays = {one: group["weight_decay"] for group in optimizer.param_groups for one in group["params"]}
     rates = {one: group["rate"] for group in optimizer.param_groups for one in group["params"]}
     named = dict(start.network.named_parameters())
@@ -91,3 +98,22 @@ def test_a_stopped_run_goes_on_to_the_same_bits_and_the_average_is_saved(
     saved = read_checkpoint(max((results / "checkpoints").glob("*.ckpt")), key=KEY).tensors
     for name, value in tensors.items():
         assert np.array_equal(value, saved[f"average.{name}"]), name
+
+
+def test_sparsity_draws_the_scales_of_batch_norms_to_0_beside_the_regulariser(experiments: dict[str, Experiment]):
+    experiment = experiments["classification"]
+    start = experiment.start(key=None)
+    kernel = next(one for one in start.regularised if one.ndim > 1)
+
+    regulariser, sparsity = penalties(experiment.recipe, start)
+
+    scales = [module.weight for module in start.network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert (regulariser.kind, regulariser.weight, len(regulariser.parameters)) == ("l2", 5e-5, len(start.regularised))
+    assert sparsity.value() == pytest.approx(0.01 * sum(float(one.detach().abs().sum()) for one in scales))
+    for one in start.network.parameters():
+        one.grad = torch.zeros_like(one)
+    sparsity.add_gradient()
+    assert all(torch.equal(one.grad, 0.01 * one.detach().sign()) for one in scales)
+    assert not kernel.grad.any()
+    regulariser.add_gradient()
+    assert torch.allclose(kernel.grad, 1e-4 * kernel.detach())  # of 5e-5 x squared

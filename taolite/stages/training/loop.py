@@ -29,6 +29,7 @@ from taolite.nn.average import Average
 from taolite.nn.batchnorm import kept_statistics, measure_statistics
 from taolite.nn.network import TaskNetwork
 from taolite.stages.device import Device
+from taolite.stages.training.penalty import penalties
 from taolite.stages.training.scaling import FLOAT16, CostScale
 from taolite.stages.training.teacher import Teacher
 from taolite.tasks.base import Cost, Objective, Part, Recipe, Schedule, Start
@@ -93,9 +94,7 @@ class Trainer:
         look_across(self.network, across)
         self.objective = objective
         self.schedule = schedule
-        self._regularised: list[torch.Tensor] = [
-            parameter for parameter in start.regularised if parameter.requires_grad
-        ]
+        self._penalties = penalties(recipe, start)
         self._device = device
         self._workers = workers
         self._listen = listener
@@ -235,7 +234,7 @@ class Trainer:
             yield batch
 
     def _train_step(self, batch: Batch) -> float:
-        """One step; returns the regulariser's penalty. The cost without it is stored in `_cost`."""
+        """One step; returns the penalties. The cost without it is stored in `_cost`."""
         torch.manual_seed(seed_for(self.recipe.seed, "step", self.step))
         pixels = self._device.to_device(batch.pixels)
         targets: Mapping[str, torch.Tensor] = {
@@ -250,7 +249,7 @@ class Trainer:
         if wanted is not None:
             cost = self._with_lesson(cost, outputs, wanted, targets)
         self._share_readings(cost)
-        penalty = self._penalty()
+        penalty = sum((one.value() for one in self._penalties), 0.0)
         loss = self._cost + penalty
         if not math.isfinite(loss):
             names = () if math.isfinite(float(cost.total.detach())) else batch.names
@@ -260,7 +259,8 @@ class Trainer:
             )
         self._optimizer.zero_grad(set_to_none=True)
         if self._backward(cost.total):
-            self._add_penalty_gradient()
+            for one in self._penalties:
+                one.add_gradient()
         if self.recipe.largest_gradient:
             nn.utils.clip_grad_norm_(self._trained(), self.recipe.largest_gradient)
         rate = self.learning_rate(self.step)
@@ -316,7 +316,7 @@ class Trainer:
         """The values that the last step adds to the curves."""
         parts = {f"cost/{name}": value for name, value in self._parts.items()}
         scale = {"cost_scaling_exponent": self.cost_scale.exponent} if self.cost_scale else {}
-        penalties = {"penalty": penalty} if self._penalised else {}
+        penalties = {"penalty": penalty} if self._penalties else {}
         return {"loss": self._cost, **penalties, "learning_rate": self.learning_rate(self.step - 1), **parts, **scale}
 
     def _backward(self, cost: torch.Tensor) -> bool:
@@ -342,31 +342,6 @@ class Trainer:
     def _trained(self) -> list[nn.Parameter]:
         """Every trained parameter, in the order of the optimiser's state."""
         return [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
-
-    @property
-    def _penalised(self) -> bool:
-        return self.recipe.regularizer != "none" and bool(self._regularised)
-
-    def _penalty(self) -> float:
-        """The regulariser's share of the cost (reference 7.3)."""
-        kind, weight = self.recipe.regularizer, self.recipe.regularizer_weight
-        if not self._penalised:
-            return 0.0
-        with torch.no_grad():
-            norms = torch.stack(torch._foreach_norm(self._regularised, 1 if kind == "l1" else 2))
-            total = norms.sum() if kind == "l1" else norms.square().sum()
-        return weight * float(total)
-
-    def _add_penalty_gradient(self) -> None:
-        """Add the regulariser's gradient directly; a backward pass through eleven million terms would be slower."""
-        kind, weight = self.recipe.regularizer, self.recipe.regularizer_weight
-        if kind == "none":
-            return
-        with torch.no_grad():
-            for parameter in self._regularised:
-                assert parameter.grad is not None
-                slope = parameter.sign() if kind == "l1" else 2 * parameter
-                parameter.grad.add_(slope, alpha=weight)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Every tensor of the state, by name: the network's under `network.`, its average's under `average.`, the
