@@ -24,7 +24,7 @@ __all__ = ["QualityObjective", "overlap"]
 
 _LEAST = 1e-6  # of a probability, before its logarithm
 _SURE = 0.1  # coverage of a teacher's cell from which its box is learned
-_SHORT = 4.0  # pixels: shorter distances, also negative ones, bend towards 0 in the cost, so that each has a gradient
+_SHORT = 4.0  # pixels: shorter sides, also negative ones, bend towards 0 in the cost
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,10 @@ def _at(planes_nk4hw: Tensor, cells_nkhw: Tensor) -> Tensor:
     return planes_nk4hw.permute(0, 1, 3, 4, 2)[cells_nkhw]
 
 
-def _bent(distances: Tensor) -> Tensor:
-    """The same distances, but those below `_SHORT` approach 0 without reaching it."""
-    return torch.where(distances > _SHORT, distances, _SHORT * torch.exp(distances.clamp(max=_SHORT) / _SHORT - 1))
+def _bent(distances_p4: Tensor) -> Tensor:
+    """The distances of the same boxes, but sides below `_SHORT` follow a hyperbola to 0, with a gradient everywhere.
+    Where the reference point is outside its box, a distance is below 0 and stays so."""
+    low, high = distances_p4[:, :2], distances_p4[:, 2:]
+    sides, middles = low + high, (high - low) / 2
+    bent = torch.where(sides > _SHORT, sides, _SHORT / (2 - sides.clamp(max=_SHORT) / _SHORT))
+    return torch.cat([bent / 2 - middles, bent / 2 + middles], dim=1)

@@ -90,6 +90,22 @@ def test_without_quality_the_coverage_of_an_object_is_one_and_boxes_may_be_judge
     assert cost.parts["bbox"] == pytest.approx(float(((found - true).abs() / sides).mean()), rel=1e-5)
 
 
+def test_a_small_box_beside_its_reference_point_is_learned_as_it_will_be_decoded():
+    """A box of 28 x 20 pixels that begins 3 pixels to the right of the point and ends 2 above it."""
+    distances = torch.tensor([-3.0, 22.0, 31.0, -2.0]).view(1, 4, 1, 1) / SCALE
+    targets = {"cov": torch.ones(1, 1, 1, 1), "bbox": distances.view(1, 1, 4, 1, 1)}
+    bbox = distances.clone().requires_grad_()
+
+    cost = QualityObjective((1.0,), SCALE).cost((torch.full((1, 1, 1, 1), 0.999), bbox), targets)
+
+    cost.total.backward()
+    assert cost.parts["bbox"] == pytest.approx(0, abs=1e-5)  # what is right costs nothing
+    assert cost.parts["cov"] == pytest.approx(0, abs=1e-5)  # and its IoU is 1
+    further = torch.tensor([-8.0, 22.0, 31.0, -2.0]).view(1, 4, 1, 1) / SCALE
+    parts = QualityObjective((1.0,), SCALE).cost((torch.full((1, 1, 1, 1), 0.999), further), targets).parts
+    assert parts["bbox"] == pytest.approx(1.5 * (1 - 23 / 28), rel=1e-4)  # 5 of 28 columns are missing
+
+
 def test_every_box_has_a_gradient_however_wrong_it_is():
     bbox = torch.full((1, 4, 1, 1), -3.0, requires_grad=True)
     targets = {"cov": torch.ones(1, 1, 1, 1), "bbox": torch.ones(1, 1, 4, 1, 1)}
