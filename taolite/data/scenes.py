@@ -23,21 +23,21 @@ Photo = NDArray[np.uint8]
 
 _LUMA = np.array([0.299, 0.587, 0.114])
 _CENTRE = (0.3, 0.7)  # where the four parts of a mosaic meet, as a share of the input's sides
-_TILE = (0.5, 1.0)  # size of a picture in a mosaic, relative to the one that fills the whole input
 
 
 @dataclass(frozen=True)
 class Scenes:
     """How views are drawn; see `ViewsConfig` of the spec for the fields.
 
-    scale, and the mosaic's own, are relative to the size at which a picture just fits the input. mosaic_epochs: the
-    first epochs, the only ones with mosaics. aspect_max: the width / height changes by at most a factor of exp of it.
+    scale, and mosaic_scale in mosaics, are relative to the size at which a picture just fits the input. mosaic_epochs:
+    the first epochs, the only ones with mosaics. aspect_max: width / height changes by at most a factor of exp of it.
     """
 
     input_hw: tuple[int, int]
     mosaic_probability: float = 0.5
     mosaic_epochs: int = 0
     scale: tuple[float, float] = (0.6, 1.6)
+    mosaic_scale: tuple[float, float] = (0.5, 1.0)
     aspect_max: float = 0.2
     least_visible: float = 0.3
     hflip_probability: float = 0.5
@@ -56,7 +56,7 @@ class Scenes:
             x, y = (round(side * rng.uniform(*_CENTRE)) for side in (width, height))
             parts = [(0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height)]
             places = rng.permutation(4)
-            scale = (_TILE[0], _TILE[1])
+            scale = self.mosaic_scale
         else:
             indices, parts, places, scale = [index], [(0, 0, width, height)], np.array([0]), self.scale
         canvas: Photo | None = None

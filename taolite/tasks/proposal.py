@@ -7,16 +7,29 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from taolite.sample import Sample
+from taolite.tasks.suppress import overlaps
 from taolite.wording import counted
 
-__all__ = ["Labels", "Places", "balance_note", "each", "epochs_for", "input_size", "smallest"]
+__all__ = [
+    "Labels",
+    "Places",
+    "balance_note",
+    "closeness",
+    "each",
+    "epochs_for",
+    "input_size",
+    "sides",
+    "smallest",
+    "spread",
+]
 
 Labels = Literal["boxes", "folders"]
 """Boxes, which a new experiment keeps as KITTI labels; or class folders."""
@@ -37,11 +50,18 @@ class Places:
     pretrained: str = ""
 
 
-def each(classes: Sequence[str], text: str) -> str:
-    """`text` for each class, with NAME replaced by the class's name as a literal of TAO's format."""
+def each(classes: Sequence[str], text: str, **values: Mapping[str, str]) -> str:
+    """`text` for each class, with NAME replaced by the class's name as a literal of TAO's format, and the name of each
+    of `values` by its value for the class."""
     from taolite.spec.write import literal
 
-    return "\n".join(text.replace("NAME", literal(name)) for name in classes)
+    texts = []
+    for name in classes:
+        own = text.replace("NAME", literal(name))
+        for place, of_class in values.items():
+            own = own.replace(place, of_class[name])
+        texts.append(own)
+    return "\n".join(texts)
 
 
 def epochs_for(pictures: int, *, seen: int, least: int, most: int) -> tuple[int, str]:
@@ -76,15 +96,39 @@ def input_size(
     return hw, f"{width_height}; nine of ten objects of each class are {small:.0f} pixels or more here"
 
 
-def smallest(train: Sequence[Sample], hw: tuple[int, int]) -> float:
-    """The extent, in pixels of an input of `hw`, that nine of ten objects of each class reach: root of the area."""
-    extents: dict[str, list[float]] = {}
+def sides(train: Sequence[Sample], hw: tuple[int, int]) -> dict[str, NDArray[np.float64]]:
+    """For each class, its name in lower case: (N, 2) widths and heights of objects in pixels of an input of `hw`."""
+    found: dict[str, list[tuple[float, float]]] = {}
     for sample in train:
         scale = min(hw[0] / sample.size_hw[0], hw[1] / sample.size_hw[1])
         for label in sample.labels:
             x1, y1, x2, y2 = label.box
-            extents.setdefault(label.name, []).append(scale * math.sqrt(max(x2 - x1, 0) * max(y2 - y1, 0)))
-    return min(float(np.percentile(values, 10)) for values in extents.values())
+            found.setdefault(label.name.lower(), []).append((scale * max(x2 - x1, 0), scale * max(y2 - y1, 0)))
+    return {name: np.array(rows) for name, rows in found.items()}
+
+
+def smallest(train: Sequence[Sample], hw: tuple[int, int]) -> float:
+    """The extent, in pixels of an input of `hw`, that nine of ten objects of each class reach: root of the area."""
+    return min(float(np.percentile(np.sqrt(rows.prod(axis=1)), 10)) for rows in sides(train, hw).values())
+
+
+def spread(train: Sequence[Sample], hw: tuple[int, int]) -> float:
+    """How much objects of one class vary in size: standard deviation of the extent's logarithm, mean of the classes."""
+    logs = [np.log(np.maximum(np.sqrt(rows.prod(axis=1)), 1)) for rows in sides(train, hw).values()]
+    return float(np.mean([values.std() for values in logs]))
+
+
+def closeness(train: Sequence[Sample]) -> dict[str, float]:
+    """For each class, its name in lower case: the IoU with the nearest object of the class that 1 % of them exceed."""
+    found: dict[str, list[NDArray[np.float64]]] = {}
+    for sample in train:
+        names = np.array([label.name.lower() for label in sample.labels])
+        for name in set(names.tolist()):
+            boxes = sample.boxes_n4[names == name].astype(np.float64)
+            shared = overlaps(boxes, boxes)
+            np.fill_diagonal(shared, 0)
+            found.setdefault(name, []).append(shared.max(axis=1))
+    return {name: float(np.percentile(np.concatenate(rows), 99)) for name, rows in found.items()}
 
 
 def _of_side(side: int, aspect: float, cell: int) -> tuple[int, int]:

@@ -143,3 +143,14 @@ def test_a_view_depends_on_its_random_numbers_alone():
 
     assert np.array_equal(first, second)
     assert np.array_equal(one.boxes_n4, two.boxes_n4)
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.7])
+def test_pictures_of_a_mosaic_have_its_own_scale(scale: float):
+    """Picture 2 has the size of the input, and a box of 51 columns: whole or cut, never wider than at this scale."""
+    scenes = replace(PLAIN, mosaic_probability=1.0, mosaic_epochs=1, mosaic_scale=(scale, scale))
+    truths = [drawn(scenes, 2, seed=seed)[1] for seed in range(40)]
+
+    boxes = np.concatenate([truth.boxes_n4[truth.classes_n == 2] for truth in truths])
+
+    assert max(boxes[:, 2] - boxes[:, 0]) == pytest.approx(51 * scale, abs=1)

@@ -130,6 +130,42 @@ def test_many_pictures_have_fewer_mosaics_and_weaker_colours():
     assert [(one.batch_size_per_gpu, one.lr_config.cosine.learning_rate) for one in crops] == [(16, 0.005), (32, 0.01)]
 
 
+def test_a_class_of_few_and_small_objects_counts_more():
+    # at 416 of 1040 pixels a mouse is 40 pixels wide: an ellipse of pi * 0.75 ** 2 cells; a cow 400: pi * 7.5 ** 2
+    train = samples(36, (1040, 1040), 1000.0, names=("cow",)) + samples(
+        9, (1040, 1040), 100.0, names=("mouse",), first=36
+    )
+
+    made = detectnet(train, ("cow", "mouse"))
+
+    weights = {target.name: target.class_weight for target in made.cost_function_config.target_classes}
+    # 36 * 100 to 9 cells, so 1 to 20 by the root
+    assert weights == {"cow": pytest.approx(2 / 21, abs=0.01), "mouse": pytest.approx(40 / 21, abs=0.01)}
+
+
+@pytest.mark.parametrize(("beside", "threshold"), [(1000.0, 0.45), (60.0, 0.45), (50.0, 0.48), (20.0, 0.55)])
+def test_finds_are_one_object_where_they_overlap_more_than_labels_do(beside: float, threshold: float):
+    """Two boxes of 100 x 100, one `beside` to the right. By 60: IoU 40 / 160; by 50: 50 / 150; by 20: 80 / 120."""
+    boxes = [(x, 0.0, x + 100.0, 100.0) for x in (0.0, beside)]
+    train = [Sample(Path(f"{k}.jpg"), (1200, 1200), tuple(Label("cat", box) for box in boxes)) for k in range(20)]
+
+    rule = detectnet(train).postprocessing_config.target_class_config["cat"].clustering_config
+
+    assert rule.nms_iou_threshold == pytest.approx(threshold)
+
+
+@pytest.mark.parametrize(
+    ("sides", "scale"), [((100.0,), (0.8, 1.2)), ((100.0, 150.0), (0.7, 1.4)), ((50, 200.0), (0.6, 1.6))]
+)
+def test_views_vary_in_scale_as_objects_do_in_size(sides: tuple[float, ...], scale: tuple[float, float]):
+    """Of two sides in equal number the logarithms deviate by half the difference: 0.20 and 0.69, times 1.5."""
+    train = [one for k, side in enumerate(sides) for one in samples(20, (416, 416), side, first=20 * k)]
+
+    views = detectnet(train).taolite.views
+
+    assert (views.scale_min, views.scale_max) == scale
+
+
 def test_the_anchors_of_an_ssd_begin_at_the_smallest_objects():
     large, small, least = (ssd(samples(40, (1000, 1000), box)) for box in (300.0, 55.0, 2.0))
 

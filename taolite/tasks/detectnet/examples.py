@@ -186,6 +186,7 @@ def _scenes(views: ViewsConfig, spec: DetectNetSpec) -> Scenes:
         mosaic_probability=views.mosaic_probability,
         mosaic_epochs=round(views.mosaic_until * spec.training_config.num_epochs),
         scale=(views.scale_min, views.scale_max),
+        mosaic_scale=(views.mosaic_scale_min, views.mosaic_scale_max),
         aspect_max=views.aspect_max,
         least_visible=views.least_visible,
         hflip_probability=views.hflip_probability,

@@ -7,12 +7,15 @@ numbers here. NumPy only.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from taolite.sample import Sample
 from taolite.spec.write import literal
-from taolite.tasks.proposal import Labels, Places, balance_note, each, epochs_for, input_size
+from taolite.tasks.proposal import Labels, Places, balance_note, closeness, each, epochs_for, input_size, sides, spread
 
 __all__ = ["LABELS", "propose"]
 
@@ -25,6 +28,13 @@ _WARM_UP = 60  # steps
 _SIDES = (416, 512, 640, 768, 960, 1248)  # longer side of the input, pixels
 _SMALL = 24.0  # pixels of the input that nine of ten objects reach: 1.5 cells
 _MANY = 2000  # training pictures from which mosaics are rarer
+_RADIUS, _LEAST_RADIUS, _STRIDE = (
+    0.6,
+    0.56,
+    16,
+)  # of the ellipse that learns an object: share of its half, cells; pixels
+_APART, _SHARED = 0.15, (0.45, 0.55)  # IoU above that of labels from which finds are one object, and its bounds
+_VARIED, _SCALES = 1.5, (0.2, 0.5)  # logarithm of the change of scale: share of the objects' own spread, and its bounds
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,10 @@ class _Chosen:
     steps: int
     mosaic: float
     why_mosaic: str
+    scale: tuple[float, float]
+    why_scale: str
+    weights: dict[str, str]
+    merged: dict[str, str]
     extension: str
     balance: str
 
@@ -62,7 +76,8 @@ def _choose(train: Sequence[Sample], classes: Sequence[str]) -> _Chosen:
     hw, why_hw = input_size(train, sides=_SIDES, enough=_SMALL)
     count, (least, most) = len(train), _EPOCHS
     epochs, why_epochs = epochs_for(count, seen=_SEEN, least=least, most=most)
-    few = count < _MANY
+    few, varies = count < _MANY, spread(train, hw)
+    change = min(max(_VARIED * varies, _SCALES[0]), _SCALES[1])
     return _Chosen(
         hw,
         why_hw,
@@ -71,9 +86,22 @@ def _choose(train: Sequence[Sample], classes: Sequence[str]) -> _Chosen:
         epochs * math.ceil(count / _BATCH),
         0.5 if few else 0.25,
         f"{'fewer' if few else 'more'} than {_MANY} pictures",
+        (round(math.exp(-change), 1), round(math.exp(change), 1)),
+        f"objects of a class vary in size by a factor of {math.exp(varies):.2f} (standard deviation)",
+        dict.fromkeys(classes, "1.0") | _weights(sides(train, hw)),
+        dict.fromkeys(classes, f"{_SHARED[1]}")
+        | {name: f"{min(max(near + _APART, _SHARED[0]), _SHARED[1]):.2f}" for name, near in closeness(train).items()},
         train[0].image.suffix.lstrip(".").lower(),
         balance_note(train, classes, unit="object"),
     )
+
+
+def _weights(sides_of: Mapping[str, NDArray[np.float64]]) -> dict[str, str]:
+    """The weight of each class, of mean 1: by the root of the number of cells that learn it, the fewer, the more."""
+    radii = {name: np.maximum(_RADIUS * both / 2 / _STRIDE, _LEAST_RADIUS) for name, both in sides_of.items()}
+    roots = {name: 1 / math.sqrt(np.maximum(math.pi * both.prod(axis=1), 1).sum()) for name, both in radii.items()}
+    mean = sum(roots.values()) / len(roots)
+    return {name: f"{root / mean:.2f}" for name, root in roots.items()}
 
 
 def _conversion(places: Places, part: str, extension: str) -> str:
@@ -114,11 +142,12 @@ def _training(chosen: _Chosen, classes: Sequence[str], places: Places, *, pruned
       clustering_config {
         clustering_algorithm: NMS
         coverage_threshold: 0.02  # low, so that precision and recall are measured to the end
-        nms_iou_threshold: 0.55  # a lower one removes one of two objects that touch
+        nms_iou_threshold: MERGED  # labels of this class overlap less
         nms_confidence_threshold: 0.02
       }
     }
   }""",
+        MERGED=chosen.merged,
     )
     judged = each(
         classes,
@@ -132,11 +161,12 @@ def _training(chosen: _Chosen, classes: Sequence[str], places: Places, *, pruned
         classes,
         """  target_classes {
     name: NAME
-    class_weight: 1.0
+    class_weight: WEIGHT
     coverage_foreground_weight: 0.5
     objectives { name: "cov" initial_weight: 1.0 weight_target: 1.0 }
     objectives { name: "bbox" initial_weight: 10.0 weight_target: 10.0 }
   }""",
+        WEIGHT=chosen.weights,
     )
     raster = each(
         classes,
@@ -145,11 +175,11 @@ def _training(chosen: _Chosen, classes: Sequence[str], places: Places, *, pruned
     value {
       cov_center_x: 0.5
       cov_center_y: 0.5
-      cov_radius_x: 0.6  # cells within 0.6 of an object's half width and height learn it
-      cov_radius_y: 0.6
-      bbox_min_radius: 0.56
+      cov_radius_x: RADIUS  # cells within RADIUS of an object's half width and height learn it
+      cov_radius_y: RADIUS
+      bbox_min_radius: LEAST
     }
-  }""",
+  }""".replace("RADIUS", f"{_RADIUS:g}").replace("LEAST", f"{_LEAST_RADIUS:g}"),
     )
     what = "Trains the pruned network again" if pruned else "Trains a detector"
     return f"""# {what}. Written by `taolite spec new`, which chose the numbers from the data.
@@ -249,8 +279,10 @@ taolite {{
   keep_aspect: true
   views {{
     mosaic_probability: {chosen.mosaic:g}  # {chosen.why_mosaic}
-    scale_min: 0.6
-    scale_max: 1.6
+    scale_min: {chosen.scale[0]:g}  # {chosen.why_scale}
+    scale_max: {chosen.scale[1]:g}
+    mosaic_scale_min: {chosen.scale[0] - 0.1:g}
+    mosaic_scale_max: 1
     aspect_max: 0.2
   }}
   loss {{
@@ -283,11 +315,12 @@ def _inference(chosen: _Chosen, classes: Sequence[str], places: Places) -> str:
       clustering_config {
         clustering_algorithm: NMS
         coverage_threshold: 0.3
-        nms_iou_threshold: 0.55
+        nms_iou_threshold: MERGED
         nms_confidence_threshold: 0.3
       }
     }
   }""",
+        MERGED=chosen.merged,
     )
     return f"""# Draws what the detector finds, and writes it as KITTI labels.
 inferencer_config {{

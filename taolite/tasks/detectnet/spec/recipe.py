@@ -21,6 +21,8 @@ class ViewsConfig(SpecModel):
     mosaic_until: Float = field(0.85, ge=0, le=1, doc="Share of the epochs after which there are no mosaics.")
     scale_min: Float = field(0.6, gt=0, doc="Least size of a picture, relative to the one that fills the input.")
     scale_max: Float = field(1.6, gt=0, doc="Largest size of a picture, relative to the one that fills the input.")
+    mosaic_scale_min: Float = field(0.5, gt=0, doc="Least size of a picture in a mosaic, relative to the same.")
+    mosaic_scale_max: Float = field(1.0, gt=0, doc="Largest size of a picture in a mosaic, relative to the same.")
     aspect_max: Float = field(0.2, ge=0, le=1, doc="Largest change of the aspect: a factor of exp(aspect_max).")
     least_visible: Float = field(0.3, ge=0, le=1, doc="Objects of which a smaller share is left in view are dropped.")
     hflip_probability: Float = field(0.5, ge=0, le=1, doc="Chance of mirroring left to right.")
@@ -30,11 +32,12 @@ class ViewsConfig(SpecModel):
     saturation_max: Float = field(0.5, ge=0, lt=1, doc="Largest change of the saturation's factor.")
     hue_max: Float = field(0.0, ge=0, le=180, unit="degrees", doc="Largest turn of the hue.")
 
-    @check("scale_min", "scale_max")
+    @check("scale_min", "scale_max", "mosaic_scale_min", "mosaic_scale_max")
     def _scale_grows(self) -> Iterator[Finding]:
-        if self.scale_max < self.scale_min:
-            text = f"is {self.scale_max:g}; it needs to be {self.scale_min:g} (scale_min) or more"
-            yield Finding(("scale_max",), text)
+        for which in ("scale", "mosaic_scale"):
+            least, most = getattr(self, f"{which}_min"), getattr(self, f"{which}_max")
+            if most < least:
+                yield Finding((f"{which}_max",), f"is {most:g}; it needs to be {least:g} ({which}_min) or more")
 
 
 class BoxLoss(SpecEnum):
