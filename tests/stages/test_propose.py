@@ -78,7 +78,7 @@ def input_hw(made: DetectNetSpec | SsdSpec) -> tuple[int, int]:
         ((1242, 375), 150.0, (416, 128), (320, 96)),  # high
         ((200, 200), 150.0, (224, 224), (224, 224)),  # small pictures of large objects are not enlarged
         ((200, 200), 10.0, (416, 416), (320, 320)),  # of small objects they are
-        ((1000, 1000), 50.0, (512, 512), (640, 640)),  # 24 and 32 pixels are 50 * 480 / 1000 and 50 * 640 / 1000
+        ((1000, 1000), 50.0, (640, 640), (640, 640)),  # 32 pixels are 50 * 640 / 1000
         ((2000, 2000), 20.0, (1248, 1248), (768, 768)),  # very small: the largest input, and no further
         ((500, 500), 5.0, (512, 512), (512, 512)),  # very small in small pictures: no larger than they are
     ],
@@ -102,7 +102,7 @@ def test_the_class_with_the_smallest_objects_decides():
     large, small = samples(40, (1000, 1000), 500.0), samples(4, (1000, 1000), 30.0, names=("mouse",), first=40)
 
     assert input_hw(detectnet(large)) == (416, 416)
-    assert input_hw(detectnet(large + small, ("cat", "mouse"))) == (960, 960)  # 30 * 960 / 1000 is the first over 24
+    assert input_hw(detectnet(large + small, ("cat", "mouse"))) == (1248, 1248)  # 30 * 1248 / 1000 is the first over 32
 
 
 @pytest.mark.parametrize(("pictures", "epochs"), [(8, 300), (100, 72), (160, 45), (1000, 20), (100_000, 20)])

@@ -26,7 +26,7 @@ _SEEN = 7200  # pictures that training sees, all epochs together
 _EPOCHS = (20, 300)  # least and most
 _WARM_UP = 60  # steps
 _SIDES = (416, 512, 640, 768, 960, 1248)  # longer side of the input, pixels
-_SMALL = 24.0  # pixels of the input that nine of ten objects reach: 1.5 cells
+_SMALL = 32.0  # pixels of the input that nine of ten objects reach: two cells
 _MANY = 2000  # training pictures from which mosaics are rarer
 _RADIUS, _LEAST_RADIUS, _STRIDE = (
     0.6,
