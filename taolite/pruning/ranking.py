@@ -25,7 +25,7 @@ from taolite.pruning.groups import Group, convolutions
 from taolite.pruning.importance import Equalization, Normalizer, Statistic, equalize, filter_norms, normalize, select
 from taolite.pruning.plan import Plan
 
-__all__ = ["Ranking", "find_threshold", "plan", "rank"]
+__all__ = ["Ranking", "plan", "rank"]
 
 
 @dataclass(frozen=True)
@@ -241,40 +241,6 @@ def plan(
         excluded=excluded,
         heads=heads,
     ).at(threshold)
-
-
-def find_threshold(
-    model: nn.Module,
-    example: Tensor,
-    *,
-    target: float,
-    normalizer: Normalizer = "max",
-    equalization: Equalization = "union",
-    granularity: int = 8,
-    min_filters: int = 16,
-    excluded: Collection[str] = (),
-    heads: Collection[str] = (),
-) -> float:
-    """The smallest threshold (`-pth`) with which at most the fraction `target` (0..1) of the parameters is left.
-
-    A bisection over the statistics that occur, so the same network gives the same threshold. The other arguments are
-    those of `plan`. Raises UsageError as `plan`, and where no threshold reaches the target.
-    """
-    if not 0 < target <= 1:
-        raise UsageError(
-            f"prune: the target is {target}; it needs to be a fraction of the parameters, above 0 and up to 1"
-        )
-    ranking = rank(
-        model,
-        example,
-        normalizer=normalizer,
-        equalization=equalization,
-        granularity=granularity,
-        min_filters=min_filters,
-        excluded=excluded,
-        heads=heads,
-    )
-    return float(ranking.for_share(target).settings["threshold"])
 
 
 def _norms(

@@ -11,7 +11,7 @@ from taolite.errors import ModelError
 from taolite.nn.structure import channels_of, resize
 from taolite.pruning.groups import Group, find_groups
 from taolite.pruning.plan import apply
-from taolite.pruning.ranking import find_threshold, plan
+from taolite.pruning.ranking import plan, rank
 
 torch.set_num_threads(1)
 
@@ -137,8 +137,7 @@ def test_a_pruned_network_of_every_joint_is_rebuilt_from_its_channel_counts(join
 
 def test_a_pruned_network_can_be_pruned_again(joined, silence):
     once = apply(joined, plan(joined, EXAMPLE, threshold=0.8, **LOOSE))
-    threshold = find_threshold(once, EXAMPLE, target=0.6, granularity=1, min_filters=1, heads=HEADS)
-    found = plan(once, EXAMPLE, threshold=threshold, granularity=1, min_filters=1, heads=HEADS)
+    found = rank(once, EXAMPLE, granularity=1, min_filters=1, heads=HEADS).for_share(0.6)
     twice, silenced = apply(once, found), silence(once, found)
 
     x = torch.rand(1, 3, 16, 16)

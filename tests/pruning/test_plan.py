@@ -11,7 +11,7 @@ from torch import nn
 from taolite.errors import ModelError, UsageError
 from taolite.pruning.groups import Group, find_groups
 from taolite.pruning.plan import Plan, apply
-from taolite.pruning.ranking import find_threshold, plan
+from taolite.pruning.ranking import plan, rank
 from taolite.pruning.surgery import count_parameters
 
 torch.set_num_threads(1)
@@ -259,14 +259,15 @@ def test_a_plan_survives_json_and_applies_the_same(model):
 
 def test_the_threshold_for_a_target_is_the_smallest_that_reaches_it(model):
     rule = {"granularity": 1, "min_filters": 2, "heads": HEADS}
+    ranking = rank(model, EXAMPLE, **rule)
 
-    threshold = find_threshold(model, EXAMPLE, target=0.5, **rule)
+    threshold = ranking.for_share(0.5).settings["threshold"]
 
     reached = plan(model, EXAMPLE, threshold=threshold, **rule)
     just_below = plan(model, EXAMPLE, threshold=np.nextafter(threshold, 0), **rule)
     assert reached.ratio <= 0.5 < just_below.ratio
-    assert find_threshold(model, EXAMPLE, target=0.5, **rule) == threshold
-    assert find_threshold(model, EXAMPLE, target=1.0, **rule) == 0.0
+    assert rank(model, EXAMPLE, **rule).for_share(0.5).settings["threshold"] == threshold
+    assert ranking.for_share(1.0).settings["threshold"] == 0.0
 
 
 def error(kind, call):
@@ -279,7 +280,7 @@ def test_a_target_out_of_reach_says_how_far_it_goes(model):
     rule = {"granularity": 8, "min_filters": 16, "heads": HEADS}
     least = plan(model, EXAMPLE, threshold=2.0, **rule).ratio
 
-    assert error(UsageError, lambda: find_threshold(model, EXAMPLE, target=0.1, **rule)) == (
+    assert error(UsageError, lambda: rank(model, EXAMPLE, **rule).for_share(0.1)) == (
         f"prune: no threshold leaves 0.1 of the parameters; with -nf 16, -pg 8 and these exclusions {least:.3g} is the "
         "smallest fraction. Lower -nf or -pg, or exclude fewer layers"
     )

@@ -8,7 +8,7 @@ from taolite.engines.onnx_cost import macs_and_parameters
 from taolite.errors import UsageError
 from taolite.nn.backbones import build_backbone
 from taolite.pruning.plan import apply
-from taolite.pruning.ranking import find_threshold, plan, rank
+from taolite.pruning.ranking import plan, rank
 from taolite.pruning.surgery import count_parameters
 from taolite.stages.exporting.to_onnx import to_onnx
 from taolite.tasks.detectnet.model import DetectNet
@@ -70,10 +70,6 @@ def test_the_smallest_threshold_that_fits_is_the_one_that_trying_all_finds(ranki
     )
     assert found.settings["threshold"] == tried
     assert ranking.smallest(lambda one: False) is None
-
-
-def test_the_share_of_a_target_is_that_of_find_threshold(detector, ranking):
-    assert ranking.for_share(0.5).settings["threshold"] == find_threshold(detector, EXAMPLE, target=0.5, **RULE)
 
 
 def test_half_of_one_group_goes_and_the_weaker_half(ranking):
