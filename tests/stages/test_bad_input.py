@@ -89,7 +89,7 @@ def test_truncated_flipped_and_foreign_models_are_told_apart(say: Say, tiny: Pat
 
 def test_missing_model(say: Say, tiny: Path):
     assert say("evaluate", "-e", tiny / "model.txt", "-m", tiny / "none.tlt", "-k", "x") == [
-        f"error: {tiny}/none.tlt: no such model; give the path of a .tlt, .etlt, .onnx or engine with -m"
+        f"error: {tiny}/none.tlt: no such model; give the path of a .tlt, .etlt, .onnx or engine"
     ]
 
 

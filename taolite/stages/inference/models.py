@@ -121,7 +121,7 @@ def open_model(
     if path.is_dir():
         path = RunFolder.model_in(path)
     if not path.is_file():
-        raise PathError(f"{path}: no such model; give the path of a .tlt, .etlt, .onnx or engine with -m")
+        raise PathError(f"{path}: no such model; give the path of a .tlt, .etlt, .onnx or engine")
     kind = sniff(path)
     if kind in (Kind.ETLT, Kind.ONNX):
         onnx = read_model(path, key=key).onnx

@@ -297,7 +297,7 @@ def test_a_width_without_a_height_is_refused(place: Path, capsys: pytest.Capture
 
 def test_a_missing_model_or_input_is_one_message(place: Path, capsys: pytest.CaptureFixture[str]):
     assert refused(capsys, "no.onnx", "photos") == (
-        "error: no.onnx: no such model; give the path of a .tlt, .etlt, .onnx or engine with -m"
+        "error: no.onnx: no such model; give the path of a .tlt, .etlt, .onnx or engine"
     )
     assert refused(capsys, "model.onnx", "none.jpg").startswith(
         "error: none.jpg: no such file or folder; give a picture"
