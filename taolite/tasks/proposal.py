@@ -37,6 +37,7 @@ Labels = Literal["boxes", "folders"]
 _SHARED = 0.15  # how far nine of ten pictures may be from the median aspect for an input of that aspect
 _CELL = 32  # pixels; the sides of the input are multiples of it
 _LEAST_SIDE = 224  # pixels; what ImageNet's weights were trained with
+_ENLARGED = 416  # pixels, to which small pictures of small objects are enlarged
 _RARE = 5  # times fewer labels than the most frequent class, from which a note says so
 _NAMED = 10  # classes of a note
 
@@ -78,7 +79,8 @@ def input_size(
 
     The aspect is that of the pictures where nine of ten share it, else a square. The longer side is the first of
     `sides` (pixels, ascending) at which nine of ten objects of each class are `enough` pixels or more, or that is as
-    large as the pictures. Smaller pictures whose objects are large enough are not enlarged to it, but to 224.
+    large as the pictures and 416. Pictures smaller than the first of `sides`, whose objects are large enough, are not
+    enlarged to it, but to 224.
     """
     sizes = np.array([sample.size_hw for sample in train], float)
     aspects = sizes[:, 1] / sizes[:, 0]
@@ -90,7 +92,7 @@ def input_size(
     for side in (own, *sides) if own < sides[0] else sides:
         hw = _of_side(side, aspect, cell)
         small = smallest(train, hw)
-        if small >= enough or side >= max(longest, sides[0]):
+        if small >= enough or side >= max(longest, _ENLARGED):
             break
     width_height = f"pictures are about {median:.2f} times as wide as high" if shared else "pictures differ in aspect"
     return hw, f"{width_height}; nine of ten objects of each class are {small:.0f} pixels or more here"

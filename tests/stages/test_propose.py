@@ -72,12 +72,12 @@ def input_hw(made: DetectNetSpec | SsdSpec) -> tuple[int, int]:
 @pytest.mark.parametrize(
     ("hw", "box", "of_detectnet", "of_ssd"),
     [
-        ((600, 600), 200.0, (416, 416), (320, 320)),  # square, large objects: the smallest input
-        ((400, 400), 200.0, (416, 416), (320, 320)),
-        ((375, 1242), 150.0, (128, 416), (96, 320)),  # wide: 3.3 times as wide as high, in cells of 32
-        ((1242, 375), 150.0, (416, 128), (320, 96)),  # high
+        ((600, 600), 200.0, (224, 224), (320, 320)),  # square, large objects: the smallest input
+        ((400, 400), 200.0, (224, 224), (320, 320)),
+        ((375, 1242), 150.0, (96, 288), (96, 320)),  # wide: 3.3 times as wide as high, in cells of 32
+        ((1242, 375), 150.0, (288, 96), (320, 96)),  # high
         ((200, 200), 150.0, (224, 224), (224, 224)),  # small pictures of large objects are not enlarged
-        ((200, 200), 10.0, (416, 416), (320, 320)),  # of small objects they are
+        ((200, 200), 10.0, (416, 416), (416, 416)),  # of small objects they are
         ((1000, 1000), 50.0, (640, 640), (640, 640)),  # 32 pixels are 50 * 640 / 1000
         ((2000, 2000), 20.0, (1248, 1248), (768, 768)),  # very small: the largest input, and no further
         ((500, 500), 5.0, (512, 512), (512, 512)),  # very small in small pictures: no larger than they are
@@ -93,15 +93,15 @@ def test_pictures_of_mixed_shapes_get_a_square():
     train = samples(20, (400, 800), 200.0) + samples(20, (800, 400), 200.0, first=20)
     mostly_wide = samples(38, (400, 800), 200.0) + samples(2, (800, 400), 200.0, first=38)
 
-    assert input_hw(detectnet(train)) == (416, 416)
-    assert input_hw(detectnet(mostly_wide)) == (192, 416)  # 416 / 2 is 6.5 cells of 32, and 6 is even
+    assert input_hw(detectnet(train)) == (224, 224)
+    assert input_hw(detectnet(mostly_wide)) == (128, 224)  # 224 / 2 is 3.5 cells of 32, and 4 is even
     assert input_hw(ssd(train)) == (320, 320)
 
 
 def test_the_class_with_the_smallest_objects_decides():
     large, small = samples(40, (1000, 1000), 500.0), samples(4, (1000, 1000), 30.0, names=("mouse",), first=40)
 
-    assert input_hw(detectnet(large)) == (416, 416)
+    assert input_hw(detectnet(large)) == (224, 224)
     assert input_hw(detectnet(large + small, ("cat", "mouse"))) == (1248, 1248)  # 30 * 1248 / 1000 is the first over 32
 
 
@@ -131,7 +131,7 @@ def test_many_pictures_have_fewer_mosaics_and_weaker_colours():
 
 
 def test_a_class_of_few_and_small_objects_counts_more():
-    # at 416 of 1040 pixels a mouse is 40 pixels wide: an ellipse of pi * 0.75 ** 2 cells; a cow 400: pi * 7.5 ** 2
+    # at 352 of 1040 pixels a mouse is 34 pixels wide: an ellipse of pi * 0.63 ** 2 cells; a cow 338: pi * 6.3 ** 2
     train = samples(36, (1040, 1040), 1000.0, names=("cow",)) + samples(
         9, (1040, 1040), 100.0, names=("mouse",), first=36
     )
@@ -159,7 +159,7 @@ def test_finds_are_one_object_where_they_overlap_more_than_labels_do(beside: flo
 )
 def test_views_vary_in_scale_as_objects_do_in_size(sides: tuple[float, ...], scale: tuple[float, float]):
     """Of two sides in equal number the logarithms deviate by half the difference: 0.20 and 0.69, times 1.5."""
-    train = [one for k, side in enumerate(sides) for one in samples(20, (416, 416), side, first=20 * k)]
+    train = [one for k, side in enumerate(sides) for one in samples(20, (224, 224), side, first=20 * k)]
 
     views = detectnet(train).taolite.views
 
