@@ -275,3 +275,29 @@ def test_a_cut_circle_becomes_a_polygon_and_a_whole_one_stays() -> None:
     assert part == pytest.approx(0.5)
     assert cut["shape_type"] == "polygon"
     assert max(x for x, _ in cut["points"]) == 40
+
+
+def test_the_fold_that_the_specs_validate_on_is_the_one_held_out(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from taolite.formats.tfrecord import read_records
+    from taolite.stages.convert.dataset_convert import dataset_convert
+
+    images, labels = tmp_path / "kitti" / "image_2", tmp_path / "kitti" / "label_2"
+    for folder in (images, labels):
+        folder.mkdir(parents=True)
+    names = [f"heldout-{index}" for index in range(3)] + [f"learning-{index}" for index in range(7)]  # val_split: 30
+    for name in names:
+        Image.new("RGB", (64, 48)).save(images / f"{name}.jpg")
+        (labels / f"{name}.txt").write_text("cat 0 0 0 4 4 40 40" + 7 * " 0" + "\n")
+    conversion = spec.load(ROOT / "specs" / "demo" / "tfrecords.txt", DatasetExportSpec)
+    training = spec.load(ROOT / "specs" / "demo" / "train.txt", DetectNetSpec)
+    demo = "/workspace/tao-experiments/demo"
+
+    dataset_convert(
+        conversion, tmp_path / "tfrecords" / "demo", resolve=lambda path: Path(str(path).replace(demo, str(tmp_path)))
+    )
+
+    fold = f"*fold-{training.dataset_config.validation_fold:03d}-of-002*"
+    frames = [Path(one.frame_id).name for path in (tmp_path / "tfrecords").glob(fold) for one in read_records(path)]
+    assert sorted(frames) == names[:3]
