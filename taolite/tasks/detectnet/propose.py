@@ -28,11 +28,9 @@ _WARM_UP = 60  # steps
 _SIDES = (224, 288, 352, 416, 512, 640, 768, 960, 1248)  # longer side of the input, pixels
 _SMALL = 32.0  # pixels of the input that nine of ten objects reach: two cells
 _MANY = 2000  # training pictures from which mosaics are rarer
-_RADIUS, _LEAST_RADIUS, _STRIDE = (
-    0.6,
-    0.56,
-    16,
-)  # of the ellipse that learns an object: share of its half, cells; pixels
+_RADIUS, _LEAST_RADIUS = 0.6, 0.56  # of the ellipse whose cells learn an object: share of its half; cells
+_STRIDE = 16  # pixels of a cell
+_LEAST_WEIGHT = 0.05  # of a class
 _APART, _SHARED = 0.15, (0.45, 0.55)  # IoU above that of labels from which finds are one object, and its bounds
 _VARIED, _SCALES = 1.5, (0.2, 0.5)  # logarithm of the change of scale: share of the objects' own spread, and its bounds
 
@@ -101,7 +99,7 @@ def _weights(sides_of: Mapping[str, NDArray[np.float64]]) -> dict[str, str]:
     radii = {name: np.maximum(_RADIUS * both / 2 / _STRIDE, _LEAST_RADIUS) for name, both in sides_of.items()}
     roots = {name: 1 / math.sqrt(np.maximum(math.pi * both.prod(axis=1), 1).sum()) for name, both in radii.items()}
     mean = sum(roots.values()) / len(roots)
-    return {name: f"{root / mean:.2f}" for name, root in roots.items()}
+    return {name: f"{max(root / mean, _LEAST_WEIGHT):.2f}" for name, root in roots.items()}
 
 
 def _conversion(places: Places, part: str, extension: str) -> str:
