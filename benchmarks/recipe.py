@@ -32,12 +32,12 @@ SETS = {
     "ccpd": ("ccpd_mini/images", {}),  # 16 pictures without parts: a fifth is held out and scored
 }
 PARTS = {
-    "keep_aspect": [(r"keep_aspect: true", "keep_aspect: false")],
-    "views": [(r"\n  views \{[^}]*\}", "")],
-    "mosaics": [(r"mosaic_probability: [\d.]+", "mosaic_probability: 0.0")],
-    "loss": [(r"\n  loss \{[^}]*\}", "")],
-    "average": [(r"average: 0\.\d+", "average: 0.0")],
-    "fitting": [(r"\n  fitting \{[^}]*\}", "")],
+    "keep_aspect": (r"keep_aspect: true", "keep_aspect: false"),
+    "views": (r"\n  views \{[^}]*\}", ""),
+    "mosaics": (r"mosaic_probability: [\d.]+", "mosaic_probability: 0.0"),
+    "loss": (r"\n  loss \{[^}]*\}", ""),
+    "average": (r"average: 0\.\d+", "average: 0.0"),
+    "fitting": (r"\n  fitting \{[^}]*\}", ""),
 }
 """What is left out of a training spec, as changes of its text: without views and fitting, TAO's own are used."""
 
@@ -97,7 +97,8 @@ def train(spec: Path, folder: Path, *, part: str | None, seed: int, views: int |
         text = re.sub(r"num_epochs: \d+", f"num_epochs: {epochs}", text)
         text = re.sub(r"checkpoint_interval: \d+", f"checkpoint_interval: {epochs}", text)
         text = re.sub(r"(validation_period_during_training|first_validation_epoch): \d+", rf"\1: {epochs}", text)
-    for pattern, instead in PARTS[part] if part else []:
+    if part:
+        pattern, instead = PARTS[part]
         text, times = re.subn(pattern, instead, text)
         if times != 1:
             sys.exit(f"{spec}: {pattern} is there {times} times; 1 is needed")

@@ -26,6 +26,7 @@ __all__ = [
     "each",
     "epochs_for",
     "input_size",
+    "on_one_line",
     "sides",
     "smallest",
     "spread",
@@ -58,10 +59,10 @@ def each(classes: Sequence[str], text: str, **values: Mapping[str, str]) -> str:
 
     texts = []
     for name in classes:
-        own = text.replace("NAME", literal(name))
+        own = text
         for place, of_class in values.items():
             own = own.replace(place, of_class[name])
-        texts.append(own)
+        texts.append(own.replace("NAME", literal(name)))
     return "\n".join(texts)
 
 
@@ -114,9 +115,10 @@ def smallest(train: Sequence[Sample], hw: tuple[int, int]) -> float:
     return min(float(np.percentile(np.sqrt(rows.prod(axis=1)), 10)) for rows in sides(train, hw).values())
 
 
-def spread(train: Sequence[Sample], hw: tuple[int, int]) -> float:
-    """How much objects of one class vary in size: standard deviation of the extent's logarithm, mean of the classes."""
-    logs = [np.log(np.maximum(np.sqrt(rows.prod(axis=1)), 1)) for rows in sides(train, hw).values()]
+def spread(sides_of: Mapping[str, NDArray[np.float64]]) -> float:
+    """How much objects of one class vary in size: standard deviation of the extent's logarithm, mean of the classes.
+    `sides_of` is what `sides` gives."""
+    logs = [np.log(np.maximum(np.sqrt(rows.prod(axis=1)), 1)) for rows in sides_of.values()]
     return float(np.mean([values.std() for values in logs]))
 
 
@@ -147,10 +149,10 @@ def balance_note(train: Sequence[Sample], classes: Sequence[str], *, unit: str) 
     """
     counts = Counter(label.name.lower() if unit == "object" else label.name for s in train for label in s.labels)
     ranked = sorted(classes, key=lambda name: -counts[name])
-    listed = ", ".join(f"{_comment(name)} {counts[name]:,}" for name in ranked[:_NAMED])
+    listed = ", ".join(f"{on_one_line(name)} {counts[name]:,}" for name in ranked[:_NAMED])
     more = f" and {len(ranked) - _NAMED} more" if len(ranked) > _NAMED else ""
     note = f"# Training {unit}s: {listed}{more}."
-    rare = [_comment(name) for name in ranked if counts[ranked[0]] >= _RARE * counts[name]]
+    rare = [on_one_line(name) for name in ranked if counts[ranked[0]] >= _RARE * counts[name]]
     if rare:
         note += (
             f"\n# Rare: {', '.join(rare[:_NAMED])}. More {unit}s of them raise their score more than any setting here."
@@ -158,6 +160,6 @@ def balance_note(train: Sequence[Sample], classes: Sequence[str], *, unit: str) 
     return note
 
 
-def _comment(name: str) -> str:
-    """A name on one line."""
+def on_one_line(name: str) -> str:
+    """Text for a comment, on one line."""
     return " ".join(name.split())

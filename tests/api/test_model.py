@@ -67,9 +67,12 @@ def test_a_wrong_key_is_the_error_of_a_wrong_key(file: Path):
 def test_the_key_is_that_of_a_file_or_of_the_variable(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "key").write_text(f"{KEY}\n")
 
-    taolite.load(file, key=f"@{tmp_path / 'key'}").close()
+    of_file = taolite.load(file, key=f"@{tmp_path / 'key'}")
     monkeypatch.setenv("TAOLITE_KEY", KEY)
-    taolite.load(str(file)).close()
+    of_variable = taolite.load(str(file))
+
+    with of_file, of_variable:
+        assert of_file.classes == of_variable.classes != ()
 
 
 def test_an_array_gives_one_result(model):

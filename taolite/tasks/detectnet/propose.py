@@ -74,7 +74,8 @@ def _choose(train: Sequence[Sample], classes: Sequence[str]) -> _Chosen:
     hw, why_hw = input_size(train, sides=_SIDES, enough=_SMALL)
     count, (least, most) = len(train), _EPOCHS
     epochs, why_epochs = epochs_for(count, seen=_SEEN, least=least, most=most)
-    few, varies = count < _MANY, spread(train, hw)
+    few, sides_of = count < _MANY, sides(train, hw)
+    varies = spread(sides_of)
     change = min(max(_VARIED * varies, _SCALES[0]), _SCALES[1])
     return _Chosen(
         hw,
@@ -86,7 +87,7 @@ def _choose(train: Sequence[Sample], classes: Sequence[str]) -> _Chosen:
         f"{'fewer' if few else 'more'} than {_MANY} pictures",
         (round(math.exp(-change), 1), round(math.exp(change), 1)),
         f"objects of a class vary in size by a factor of {math.exp(varies):.2f} (standard deviation)",
-        dict.fromkeys(classes, "1.0") | _weights(sides(train, hw)),
+        dict.fromkeys(classes, "1.0") | _weights(sides_of),
         dict.fromkeys(classes, f"{_SHARED[1]}")
         | {name: f"{min(max(near + _APART, _SHARED[0]), _SHARED[1]):.2f}" for name, near in closeness(train).items()},
         train[0].image.suffix.lstrip(".").lower(),

@@ -14,7 +14,7 @@ import numpy as np
 
 from taolite.sample import Sample
 from taolite.spec.write import literal
-from taolite.tasks.proposal import Labels, Places, balance_note, each, epochs_for, input_size, smallest
+from taolite.tasks.proposal import Labels, Places, balance_note, each, epochs_for, input_size, on_one_line, smallest
 
 __all__ = ["LABELS", "propose"]
 
@@ -103,7 +103,7 @@ def _training(chosen: _Chosen, classes: Sequence[str], places: Places, *, pruned
 {chosen.balance}
 random_seed: 42
 ssd_config {{
-  arch: "resnet"  # {"layers and sizes are those of the pruned network" if pruned else _comment(start)}
+  arch: "resnet"  # {"layers and sizes are those of the pruned network" if pruned else on_one_line(start)}
   nlayers: 18
   # Sides of the anchors of the six feature maps, shares of the input's shorter side: {chosen.why_scales}.
   scales: "[{scales}]"
@@ -164,8 +164,3 @@ dataset_config {{
 {mapping}
 }}
 """
-
-
-def _comment(text: str) -> str:
-    """Text on one line."""
-    return " ".join(text.split())

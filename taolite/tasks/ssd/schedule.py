@@ -1,4 +1,4 @@
-"""Early stopping of TAO's SSD (reference/tao_classification_ssd.md 4.1); the learning rates are DetectNet's."""
+"""Early stopping of TAO's SSD (reference/tao_classification_ssd.md 4.1); the rates are `tasks.schedules`'."""
 
 from __future__ import annotations
 
