@@ -31,6 +31,8 @@ EXTRA_OF = {
     "uvicorn": "web",
     "skimage": "demo",
     "av": "video",
+    "s3fs": "cloud",
+    "gcsfs": "cloud",
 }
 """Module as it is imported -> the extra of this package that installs it."""
 

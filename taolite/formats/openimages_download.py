@@ -4,6 +4,7 @@
     ROOT/{train,validation,test}-annotations-bbox.csv      all boxes (train: 1.1 GB)
     ROOT/sub-{train,validation,test}-annotations-bbox.csv  those that were asked for, with `id` and `ClassName`
     ROOT/{train,validation,test}/<ImageID>.jpg             their pictures, about 350 KB each
+    ROOT/SHA256SUMS                                        the checksums of what was downloaded (`checksums`)
 
 Which images a limit keeps is a function of their ids alone: a later run with the same or a larger limit goes on with
 the same ones (reference/jetson_workflows.md 4.3). Files that are there are kept.
@@ -25,6 +26,7 @@ from pathlib import Path
 from taolite.errors import DataError, UsageError
 from taolite.events import Listener, Notice, Progress, silent
 from taolite.files import open_atomic
+from taolite.formats.checksums import Checksums
 from taolite.formats.openimages import SPLITS
 from taolite.formats.text import show
 from taolite.formats.transfer import Outcome, fetch
@@ -102,18 +104,22 @@ def select(
 
     Raises:
         UsageError: no class, or one that there is not, with the nearest names.
-        DataError: a table that cannot be had or read.
+        DataError: a table that cannot be had or read, or a SHA256SUMS of another form.
         StorageError: the disk is full.
     """
     root.mkdir(parents=True, exist_ok=True)
+    sums = Checksums(root)
 
     def table(name: str, place: str) -> Path:
         path = root / name
         if not path.is_file():
             listener(Notice(f"fetching {tables_url}/{place}"))
-        outcome = fetch(f"{tables_url}/{place}", path, retries=retries)
+        outcome = fetch(f"{tables_url}/{place}", path, sha256=sums.needed(path), retries=retries)
         if outcome.state in ("missing", "failed"):
             raise DataError(f"{tables_url}/{place}: could not be fetched ({outcome.reason}); run it again to go on")
+        if outcome.state == "fetched":
+            sums.note(path, outcome.sha256)
+            sums.save()
         return path
 
     names = _codes(table(_CLASSES, _CLASSES), class_names)
@@ -143,17 +149,14 @@ def download_images(
     A picture that the server has not, or that fails `retries` times, is reported and does not stop the others.
     Raises StorageError where the disk is full.
     """
-    reports = {split: SplitReport(len(selection.images(split))) for split in SPLITS}
+    reports, sums = {split: SplitReport(len(selection.images(split))) for split in SPLITS}, Checksums(root)
     for split in SPLITS:
         _write_rows(root / f"sub-{split}-annotations-bbox.csv", selection.rows[split], selection.columns)
         (root / split).mkdir(exist_ok=True)
     wanted = [(split, image) for split in SPLITS for image in selection.images(split)]
     with ThreadPoolExecutor(max_workers=num_workers) as pool:
-        bring = partial(fetch, retries=retries)
-        running = {
-            pool.submit(bring, f"{images_url}/{split}/{image}.jpg", root / split / f"{image}.jpg"): (split, image)
-            for split, image in wanted
-        }
+        bring = partial(_bring, root, images_url, sums, partial(fetch, retries=retries))
+        running = {pool.submit(bring, split, image): (split, image) for split, image in wanted}
         try:
             for done, future in enumerate(as_completed(running), start=1):
                 split, image = running[future]
@@ -163,10 +166,20 @@ def download_images(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+        finally:
+            sums.save()
     for report in reports.values():
         report.missing.sort()
         report.failed.sort()
     return reports
+
+
+def _bring(root: Path, images_url: str, sums: Checksums, fetch: Fetch, split: str, image: str) -> Outcome:
+    path = root / split / f"{image}.jpg"
+    outcome = fetch(f"{images_url}/{split}/{image}.jpg", path, sha256=sums.needed(path))
+    if outcome.state == "fetched":
+        sums.note(path, outcome.sha256)
+    return outcome
 
 
 def _note(report: SplitReport, image: str, outcome: Outcome) -> None:

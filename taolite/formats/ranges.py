@@ -1,42 +1,30 @@
-"""Byte ranges of files, from a disk or over HTTP (Range requests; one connection stays open for each thread and
-server)."""
+"""Byte ranges of files: from a disk, over HTTP (Range requests), or of an object store (`stores`)."""
 
 from __future__ import annotations
 
 import io
 import os
-import threading
-import time
-from collections.abc import Callable
-from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPSConnection
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import IO, Any
 
 from taolite.errors import DataError, PathError, StreamError
+from taolite.formats import stores
+from taolite.formats.http_get import Passing, blocks, get, shown, with_retries
+from taolite.formats.stores import Version
 
 __all__ = ["Version", "is_url", "located", "open_stream", "read_range", "version_of"]
 
 _ATTEMPTS = 5
-_TIMEOUT_S = 60.0
-_REFUSED = (401, 403, 404, 410)
-_MOVED = (301, 302, 303, 307, 308)
 _NEAR = 1 << 17  # bytes; shorter gaps are faster to read than to skip by a new request (docs/scale.md)
 _LEAST, _MOST = 1 << 12, 1 << 22  # bytes of one request: after a jump, and in sequential reading
-_opened = threading.local()
-
-
-class Version(NamedTuple):
-    """Identifies one state of a file: its size in bytes and a stamp. The stamp of a file is the time of its last change
-    in ns. The stamp of a URL is the ETag or Last-Modified of its server, "" where the server sends neither."""
-
-    size: int
-    stamp: int | str
 
 
 def is_url(name: str) -> bool:
-    """Whether a name is a URL that can be read over HTTP."""
-    return name.startswith(("http://", "https://"))
+    """Whether a name is an address (http, https, s3, gs) rather than a path."""
+    return name.startswith(("http://", "https://")) or stores.is_stored(name)
 
 
 def located(spelled: str, resolve: Callable[[str], Path]) -> str:
@@ -51,9 +39,11 @@ def version_of(name: str) -> Version:
             return _version_of_file(Path(name).stat())
         except OSError as error:
             raise PathError(f"{name}: cannot be read: {error.strerror or error}") from error
+    if stores.is_stored(name):
+        return stores.version_of(name)
     version = _fetch(name, 0, 1)[1]
     if version.size < 0:
-        raise DataError(f"{name}: the server does not send the file's size (Content-Range); use another server")
+        raise DataError(f"{shown(name)}: the server does not send the file's size (Content-Range); use another server")
     return version
 
 
@@ -62,11 +52,15 @@ def read_range(
 ) -> bytes:
     """`size` bytes of a file or URL from `offset`, fewer at its end.
 
-    Over HTTP a temporary error is retried: 5 attempts in all, with waits of 1, 2, 3 and 4 seconds. Raises PathError for
-    a file that does not exist; DataError for a server that does not support ranges or stays unavailable, and for a file
-    that is no longer of `version`.
+    Over HTTP a temporary error is retried: 5 attempts in all, with waits of 1, 2, 3 and 4 seconds, or what the server
+    asks for. Raises PathError for a file that does not exist or is refused; DataError for a server that does not
+    support ranges or stays unavailable, and for a file that is no longer of `version`.
     """
-    if is_url(name):
+    if is_url(name) and size <= 0:
+        return b""
+    if stores.is_stored(name):
+        data, found = stores.read(name, offset, size, version)
+    elif is_url(name):
         data, found = _fetch(name, offset, size, pause)
     else:
         try:
@@ -77,7 +71,9 @@ def read_range(
         except OSError as error:
             raise PathError(f"{name}: cannot be read: {error.strerror or error}") from error
     if version is not None and found != version:
-        raise DataError(f"{name}: changed while this run was reading it; start the run again when it is complete")
+        raise DataError(
+            f"{shown(name)}: changed while this run was reading it; start the run again when it is complete"
+        )
     return data
 
 
@@ -86,64 +82,49 @@ def _version_of_file(found: os.stat_result) -> Version:
 
 
 def _fetch(name: str, offset: int, size: int, pause: Callable[[float], None] | None = None) -> tuple[bytes, Version]:
-    reason = ""
-    for attempt in range(_ATTEMPTS):
-        if attempt:
-            (pause or time.sleep)(float(attempt))
-        try:
-            status, data, headers = _request(name, offset, size)
-        except (OSError, HTTPException) as error:
-            reason = str(error) or type(error).__name__
-            continue
-        wanted = int(headers.get("Content-Length", len(data)))
-        if status == 206 and len(data) == wanted:
-            return data, _version_said(headers)
-        if status == 416:
-            return b"", _version_said(headers)
-        if status == 200:
-            raise DataError(f"{name}: the server does not serve parts of files (Range requests); use one that does")
-        if status in _REFUSED:
-            raise PathError(f"{name}: the server says HTTP {status}; correct the address")
-        if status in _MOVED:
-            raise PathError(f"{name}: the file was moved (HTTP {status}); use its new address")
-        reason = f"{len(data)} of {wanted} bytes came" if status == 206 else f"HTTP {status}"
-    raise DataError(
-        f"{name}: could not be read in {_ATTEMPTS} attempts: {reason}; see to the server and start the run again"
-    )
-
-
-def _version_said(headers: HTTPMessage) -> Version:
-    total = headers.get("Content-Range", "").rpartition("/")[2]
-    stamp = headers.get("ETag") or headers.get("Last-Modified") or ""
-    return Version(int(total) if total.isdecimal() else -1, stamp)
-
-
-def _request(name: str, offset: int, size: int) -> tuple[int, bytes, HTTPMessage]:
-    """Status, body and headers."""
-    parts = urlsplit(name)
-    connections: dict[tuple[str, str], HTTPConnection] = _opened.__dict__.setdefault("connections", {})
-    key = (parts.scheme, parts.netloc)
-    if key not in connections:
-        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        connections[key] = kind(parts.netloc, timeout=_TIMEOUT_S)
-    target = f"{parts.path}?{parts.query}" if parts.query else parts.path
     try:
-        connections[key].request("GET", target, headers={"Range": f"bytes={offset}-{offset + size - 1}"})
-        response = connections[key].getresponse()
-        if response.status == 200:  # the whole file, which may be very large
-            connections.pop(key).close()
-            return 200, b"", response.headers
-        data = response.read()
-    except (OSError, HTTPException):
-        connections.pop(key).close()
-        raise
-    return response.status, data, response.headers
+        return with_retries(partial(_request, name, offset, size), retries=_ATTEMPTS - 1, pause=pause)
+    except Passing as fault:
+        raise DataError(
+            f"{shown(name)}: could not be read in {_ATTEMPTS} attempts: {fault}; see to the server and start the run "
+            "again"
+        ) from fault
+
+
+def _request(name: str, offset: int, size: int) -> tuple[bytes, Version]:
+    """Bytes and version of one answer. Raises Passing and PathError as `http_get.get` does; DataError for a server that
+    does not serve parts."""
+    with get(name, {"Range": f"bytes={offset}-{offset + size - 1}"}) as response:
+        if response.status == 416:
+            return b"", _version_said(response.headers)
+        if response.status == 200:
+            raise DataError(
+                f"{shown(name)}: the server does not serve parts of files (Range requests); use one that does"
+            )
+        begin = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+        if begin is None or int(begin[1]) != offset:
+            raise DataError(f"{shown(name)}: the server sends another part than was asked for; use another server")
+        data = b"".join(blocks(response, size))
+        wanted = min(_number(response.headers.get("Content-Length", "")), size)
+        if 0 <= wanted != len(data):
+            raise Passing(f"{len(data)} of {wanted} bytes came")
+        return data, _version_said(response.headers)
+
+
+def _version_said(headers: Mapping[str, str]) -> Version:
+    total = headers.get("Content-Range", "").rpartition("/")[2]
+    return Version(_number(total), headers.get("ETag") or headers.get("Last-Modified") or "")
+
+
+def _number(text: str) -> int:
+    """A size of a header; -1 for none."""
+    return int(text) if text.isdecimal() and text.isascii() and len(text) < 20 else -1
 
 
 def open_stream(name: str, version: Version, *, least: int = _LEAST) -> IO[bytes]:
     """A file or URL as a stream that can seek.
 
-    Over HTTP it is read in pieces: `least` bytes after a jump, then larger and larger pieces, up to 4 MiB, in
+    Behind an address it is read in pieces: `least` bytes after a jump, then larger and larger pieces, up to 4 MiB, in
     sequential reading. Skipped bytes count as read where reading them costs less than a request. Reading raises
     StreamError.
     """

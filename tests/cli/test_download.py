@@ -20,6 +20,8 @@ from taolite.formats.openimages import read_openimages_set
 from taolite.formats.openimages_download import Selection, select
 from taolite.formats.transfer import Outcome
 
+pytestmark = pytest.mark.sockets
+
 HEADER = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside"
 CLASSES = "/m/apple,Apple\n/m/banana,Banana\n/m/pine,Pineapple\n"
 
@@ -33,6 +35,7 @@ class Server:
     faults: dict[str, list[str | int]] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     ranges: bool = True
+    ignores_if_range: bool = False
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # (path, Range)
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
@@ -43,14 +46,18 @@ class Server:
             request.send_error(fault if isinstance(fault, int) else 404)
             return
         whole = self.files[path]
-        start = int(wanted[len("bytes=") : -1]) if wanted and self.ranges else 0
+        tag = self.tags.get(path, f'"{hashlib.md5(whole).hexdigest()}"')
+        same = request.headers.get("If-Range") in (None, tag) or self.ignores_if_range
+        start = int(wanted[len("bytes=") : -1]) if wanted and self.ranges and same else 0
         if start >= len(whole) and start:
             request.send_error(416)
             return
         data = whole[start:]
         request.send_response(206 if start else 200)
         request.send_header("Content-Length", str(len(data)))
-        request.send_header("ETag", self.tags.get(path, f'"{hashlib.md5(whole).hexdigest()}"'))
+        request.send_header("ETag", tag)
+        if start:
+            request.send_header("Content-Range", f"bytes {start}-{len(whole) - 1}/{len(whole)}")
         request.end_headers()
         if fault == "cut":
             request.wfile.write(data[: len(data) // 2])
@@ -84,7 +91,7 @@ def server() -> Iterator[Server]:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that would have been made."""
     waited: list[float] = []
-    monkeypatch.setattr("taolite.formats.transfer.time.sleep", waited.append)
+    monkeypatch.setattr("taolite.formats.http_get.time.sleep", waited.append)
     return waited
 
 

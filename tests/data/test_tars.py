@@ -27,6 +27,8 @@ from taolite.tasks.detectnet.spec import DetectNetSpec
 from ..shard_server import Server, serving
 from ..tasks.detectnet.test_spec import LEAST, SOURCE
 
+pytestmark = pytest.mark.sockets
+
 PICTURES = 12
 
 

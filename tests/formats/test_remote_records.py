@@ -10,7 +10,7 @@ import pytest
 
 from taolite import spec
 from taolite.errors import DataError, PathError
-from taolite.formats import ranges
+from taolite.formats import http_get, ranges
 from taolite.formats.index_file import index_path
 from taolite.formats.packed import PackedSamples
 from taolite.formats.record_index import record_samples
@@ -23,6 +23,8 @@ from taolite.tasks.ssd.sources import read_sources
 from taolite.tasks.ssd.spec import DatasetConfig as SsdData
 
 from ..shard_server import Server, serving
+
+pytestmark = pytest.mark.sockets
 
 SHARDS, EACH = 4, 25
 MAPPING = "target_class_mapping { key: 'cat' value: 'cat' }"
@@ -154,7 +156,7 @@ def test_two_processes_may_write_the_same_index_at_once(server: Server):
 
 
 def test_what_is_wrong_with_records_behind_an_address_is_one_message(server: Server, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ranges.time, "sleep", lambda _: None)
+    monkeypatch.setattr(http_get.time, "sleep", lambda _: None)
     path = server.folder / one(server).rpartition("/")[2]
     whole = path.read_bytes()
 

@@ -13,12 +13,14 @@ import pytest
 from PIL import Image
 
 from taolite.errors import DataError
-from taolite.formats import ranges
+from taolite.formats import http_get
 from taolite.formats.index_file import index_path
 from taolite.formats.tar_listing import TarListing, list_tar
 from taolite.pictures import read_size
 
 from ..shard_server import Server, serving
+
+pytestmark = pytest.mark.sockets
 
 
 @pytest.fixture
@@ -193,7 +195,7 @@ def test_a_tar_that_is_cut_off_is_told(server: Server):
 def test_a_server_that_fails_for_a_moment_is_not_taken_for_damaged_pictures(
     server: Server, monkeypatch: pytest.MonkeyPatch, kind: str
 ):
-    monkeypatch.setattr(ranges.time, "sleep", lambda _: None)
+    monkeypatch.setattr(http_get.time, "sleep", lambda _: None)
     with tarfile.open(server.folder / "a.tar", "w") as tar:
         for number in range(5):
             add(tar, f"{number}.{kind}", picture(kind, (500, 400)))
