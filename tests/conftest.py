@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from .offline import pytest_runtest_call, pytest_runtest_protocol, pytest_runtest_setup  # noqa: F401  (hooks)
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="taolite-tests-")  # indexes and caches of the tests alone
 atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)

@@ -15,12 +15,14 @@ import sys
 SOCKET = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}  # AUDIT_ARCH_*, the number of socket(2)
 LOAD, EQUAL, END = 0x20, 0x15, 0x06
 ALLOW, KILL = 0x7FFF0000, 0x80000000
+UNREACHABLE = 0x00050000 | 101  # the call fails with ENETUNREACH
 AF_INET, AF_INET6 = 2, 10
 UNAVAILABLE = 77
 
 
-def refuse() -> bool:
-    """Install the filter; False where this system has none."""
+def refuse(action: int = KILL) -> bool:
+    """Install the filter for this thread, for its later threads and for their processes; False where this system has
+    none. It cannot be removed."""
     arch, number = SOCKET.get(platform.machine(), (0, 0))
     if not arch or sys.platform != "linux":
         return False
@@ -33,7 +35,7 @@ def refuse() -> bool:
         (EQUAL, 2, 0, AF_INET),
         (EQUAL, 1, 0, AF_INET6),
         (END, 0, 0, ALLOW),
-        (END, 0, 0, KILL),
+        (END, 0, 0, action),
     ]
     code = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *step) for step in program))
     head = ctypes.create_string_buffer(struct.pack("@HP", len(program), ctypes.addressof(code)))

@@ -17,6 +17,8 @@ from taolite.dist.listening import bound
 from taolite.dist.secret import SECRET, handed_over, offered
 from taolite.errors import UsageError
 
+pytestmark = pytest.mark.sockets
+
 SECRET_WORD = "open sesame"
 
 PROCESS = """

@@ -21,6 +21,8 @@ from taolite.media import OutputOptions, open_output
 from taolite.media.network import NetworkSink, shown
 from taolite.media.sources import Frame, Source
 
+pytestmark = pytest.mark.sockets
+
 RECEIVER = Path(__file__).with_name("receiver.py")
 LEFT, RIGHT = (200, 30, 40), (20, 60, 220)
 FPS = 20.0

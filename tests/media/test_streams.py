@@ -23,6 +23,8 @@ from taolite.errors import DataError, PathError, StreamError, TaoliteError, Usag
 from taolite.events import Event, SourceBack, SourceLost
 from taolite.media import Frame, InputOptions, Source, VideoFile, open_source, readers, reconnect, with_opencv
 
+pytestmark = pytest.mark.sockets
+
 Server = tuple[str, Callable[..., subprocess.Popen[str]]]
 
 

@@ -21,6 +21,8 @@ from taolite.sinks.mlflow import open_mlflow
 from taolite.sinks.tensorboard import Board
 from taolite.sinks.wandb import WandbSettings, open_wandb
 
+pytestmark = pytest.mark.sockets
+
 SECRET = "".join(reversed("2retnuh")) * 2  # ClearML sends the running script, which is this file: not as it stands
 PIXELS = np.full((24, 32, 3), 200, np.uint8)
 

@@ -22,7 +22,10 @@ from .conftest import write_spec
 from .processes import KEY, checkpoints, command, finish, rows, start, wait_for, weights, worker
 from .voc import draw_voc
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+pytestmark = [
+    pytest.mark.sockets,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -347,6 +347,7 @@ def test_a_model_that_keeps_the_aspect_of_pictures_keeps_it_with_a_spec_too(plac
 
 
 @pytest.mark.slow
+@pytest.mark.sockets
 def test_annotated_pictures_go_to_weights_and_biases_where_the_spec_asks_for_it(place: Path):
     pytest.importorskip("wandb")
     write_spec(place, "", ("overlay_linewidth: 2", 'wandb_config { project: "p" mode: OFFLINE }'))

@@ -42,7 +42,7 @@ SSD_SOURCES = """
 """
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.sockets, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,11 @@ import pytest
 from .conftest import write_spec
 from .processes import checkpoints, command, finish, start, wait_for, weights
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.sockets,
+    pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's"),
+]
 
 HOSTS = (f"taolite-{os.getpid()}-a", f"taolite-{os.getpid()}-b")
 ADDRESSES = ("10.213.7.1", "10.213.7.2")

@@ -25,6 +25,8 @@ from tests.nn.table import Table
 from . import classes, conftest, voc_set
 from .processes import command, finish, rows, start
 
+pytestmark = pytest.mark.sockets
+
 TOLERANCES = [
     ("detectnet", (1e-5, 3e-2)),
     ("own", (1e-5, 3e-2)),

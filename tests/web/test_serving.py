@@ -27,6 +27,8 @@ pytest.importorskip("uvicorn")
 from taolite.errors import UsageError
 from taolite.web.serving import Serving, serve
 
+pytestmark = pytest.mark.sockets
+
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
