@@ -49,7 +49,7 @@ _ORIENTATION = 0x0112  # the EXIF tag
 _SIDEWAYS = (5, 6, 7, 8)  # its values that swap width and height
 _SIGNATURE = 8  # bytes of a PNG before its first chunk
 _MAY_TURN = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")  # its chunks that Pillow reads an orientation from
-_BITS_PER_SAMPLE = 258  # the TIFF tag
+_TIFF_WIDTH, _TIFF_HEIGHT, _BITS_PER_SAMPLE = 256, 257, 258  # tags of a TIFF
 _DIMMEST = (
     2.0  # a maximum between 1 and this is ambiguous: a picture of 0..1 that a filter overshot, or a dark one of 0..255
 )
@@ -146,7 +146,7 @@ def read_size(path: Path, *, stream: IO[bytes] | None = None) -> tuple[int, int]
     from PIL import Image
 
     with open_image(path, stream=stream) as image:
-        width, height = image.size
+        width, height = _stored_size(image)
         exif = Image.Image.getexif(image) if _ends_with_its_pixels(image) else image.getexif()
         turned = exif.get(_ORIENTATION, 1) in _SIDEWAYS
     return (width, height) if turned else (height, width)
@@ -208,6 +208,12 @@ def _what_it_is(file: IO[bytes], begin: int) -> str:
     if kind.startswith("a damaged"):
         return kind
     return f"{kind or 'unknown image format'}; {', '.join(FORMATS[:-1])} and {FORMATS[-1]} are read"
+
+
+def _stored_size(image: ImageFile) -> tuple[int, int]:
+    """(width, height) of the pixels as stored. Pillow's `size` of a TIFF is that after it was turned upright."""
+    tags = getattr(image, "tag_v2", None) if image.format == "TIFF" else None
+    return image.size if tags is None else (int(tags[_TIFF_WIDTH]), int(tags[_TIFF_HEIGHT]))
 
 
 def _ends_with_its_pixels(image: ImageFile) -> bool:

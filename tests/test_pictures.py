@@ -75,6 +75,16 @@ def test_a_png_is_turned_as_its_exif_says_wherever_that_stands(
     assert read_size(path) == size_hw == read_rgb(path).shape[:2]
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_tiff_has_the_size_of_its_pixels(tmp_path: Path, orientation: int):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.tif", exif=exif, compression="tiff_lzw")
+
+    wanted = (30, 20) if orientation >= 5 else (20, 30)
+    assert read_size(tmp_path / "a.tif") == read_rgb(tmp_path / "a.tif").shape[:2] == wanted
+
+
 def test_the_size_of_a_png_does_not_take_its_pixels(tmp_path: Path):
     garbled = png(tmp_path / "a.png", (b"IDAT", b"no deflated pixels"), END)
 
