@@ -19,7 +19,7 @@ from taolite.engines.onnx_graph import OnnxMeta
 from taolite.errors import DataError, ModelError
 from taolite.events import Listener, silent
 from taolite.formats.part import read_labels
-from taolite.formats.text import read_whole
+from taolite.formats.text import read_whole, show
 from taolite.media.overlay import Colour
 from taolite.preprocessing import Preprocessing
 from taolite.stages.inference.engine_cache import KeptEngines
@@ -170,13 +170,17 @@ def _imagenet_labels(path: Path) -> Names:
     )
 
 
+def _is_colour(word: str) -> bool:
+    return word.isdecimal() and len(word) <= 3 and int(word) < 256
+
+
 def read_colours(path: Path, classes: Sequence[str]) -> dict[str, Colour]:
     """The colours of detectnet's file: one `r g b` or `r g b a` a line, BACKGROUND first. Raises DataError."""
     lines = [line.split() for line in read_whole(path).splitlines() if line.strip()]
     for number, words in enumerate(lines, start=1):
-        if len(words) not in (3, 4) or not all(word.isdecimal() and int(word) < 256 for word in words):
+        if len(words) not in (3, 4) or not all(_is_colour(word) for word in words):
             raise DataError(
-                f"{path}: colour {number} is `{' '.join(words)}`; it needs three or four numbers of 0 to 255"
+                f"{path}: colour {number} is {show(' '.join(words))}; it needs three or four numbers of 0 to 255"
             )
     if len(lines) != len(classes) + 1:
         wanted = f"BACKGROUND and {counted(len(classes), 'class', 'classes')} need one each"
