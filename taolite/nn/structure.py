@@ -7,6 +7,7 @@ Counts are keyed by the module's path, as in the state dict: `{"backbone.conv1":
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -49,9 +50,10 @@ def resize(module: nn.Module, channels: Mapping[str, Sequence[int]]) -> None:
         raise ModelError(f"the stored structure {what} of this network; the file is not of this architecture")
     for path, most in full.items():
         counts = channels[path]
-        if len(counts) != 2 or not all(type(n) is int and 1 <= n <= m for n, m in zip(counts, most, strict=True)):
+        two = isinstance(counts, (list, tuple)) and len(counts) == 2
+        if not two or not all(type(n) is int and 1 <= n <= m for n, m in zip(counts, most, strict=True)):
             raise ModelError(
-                f"the stored structure gives {path} the channels {list(counts)}; "
+                f"the stored structure gives {path} the channels {reprlib.repr(counts)}; "
                 f"it needs two numbers from 1 to {most} (the unpruned network)"
             )
         if _is_depthwise(module.get_submodule(path)) and counts[0] != counts[1]:

@@ -65,6 +65,11 @@ def test_full_counts_leave_the_layers_as_they_are():
             "it needs two numbers from 1 to [3, 8] (the unpruned network)",
         ),
         (
+            {"stem": True, "bn": [8, 8]},
+            "the stored structure gives stem the channels True; "
+            "it needs two numbers from 1 to [3, 8] (the unpruned network)",
+        ),
+        (
             {"stem": [3, 8]},
             "the stored structure does not name bn, a layer of this network; the file is not of this architecture",
         ),
