@@ -147,6 +147,27 @@ def test_a_cache_without_a_record_must_have_the_models_tensors(tmp_path):
     assert str(caught.value) == f"{cache}: no tensor of it is in this model; its ranges are of another one"
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("[]", "an object is needed"),
+        ("[" * 100_000, "it is nested too deeply"),
+    ],
+)
+def test_a_damaged_record_of_a_cache_is_refused_by_its_name(tmp_path, text, reason):
+    (tmp_path / "cal.bin").write_text("TRT-8502-EntropyCalibration2\ninput_1: 3c010a14\n")
+    (tmp_path / "cal.bin.json").write_text(text)
+
+    with pytest.raises(DataError) as caught:
+        read_ranges(tmp_path / "cal.bin", network())
+
+    assert str(caught.value) == (
+        f"{tmp_path / 'cal.bin.json'}: not the record of a calibration cache ({reason}); remove it and the cache to "
+        "calibrate again"
+    )
+
+
 def test_nothing_is_calibrated_on_noise(tmp_path):
     with pytest.raises(UsageError) as nothing:
         ranges(options(tmp_path))

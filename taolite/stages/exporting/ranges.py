@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from taolite.artifacts.container import read_file
 from taolite.engines import onnx_graph
-from taolite.errors import DataError, ModelError
+from taolite.errors import DataError, ModelError, reading
 from taolite.events import Listener, RangesUsed, silent
 from taolite.files import write_text
 from taolite.onnxfile import parse_onnx
@@ -27,6 +27,8 @@ from taolite.quant.cache import DEFAULT_TENSORRT, cache_text, parse_cache
 from taolite.tasks.registry import find_use
 
 __all__ = ["Calibration", "float_layers", "narrowed", "quantise", "read_ranges", "tensor_scales", "write_ranges"]
+
+_LARGEST = 1 << 24  # bytes that are read of a record
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def read_ranges(cache: Path, onnx: bytes, *, listener: Listener = silent) -> Cal
     """
     read = parse_cache(read_file(cache).decode("utf-8", "replace"), where=str(cache))
     beside = _record_path(cache)
-    record: dict[str, Any] = json.loads(read_file(beside)) if beside.is_file() else {"method": read.header}
+    record = _read_record(beside) if beside.is_file() else {"method": read.header}
     if record.pop("weights_sha256", _weights_sha256(onnx)) != _weights_sha256(onnx):
         raise ModelError(
             f"{cache}: its ranges are of another model, as {beside.name} says; remove both files to calibrate again, "
@@ -113,10 +115,20 @@ def tensor_scales(path: Path) -> dict[str, float]:
     """The ranges of TAO's JSON file at `path`. Raises DataError."""
     try:
         return {str(name): float(value) for name, value in json.loads(read_file(path))["tensor_scales"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(
             f"{path}: no JSON with tensor_scales in it ({error}); `export --cal_json_file` writes it"
         ) from error
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """The record beside a cache. Raises PathError, DataError."""
+    way_out = "remove it and the cache to calibrate again"
+    with reading(path, DataError, found="not the record of a calibration cache", way_out=way_out):
+        record = json.loads(read_file(path, most=_LARGEST))
+        if not isinstance(record, dict):
+            raise ValueError("an object is needed")
+        return record
 
 
 def _record_path(cache: Path) -> Path:
