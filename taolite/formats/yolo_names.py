@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,13 @@ def _load(path: Path) -> dict[str, Any]:
     with guarded(path):
         loader = yaml.SafeLoader(read_whole(path))
         loader.yaml_implicit_resolvers = {}  # the rules that make numbers, dates and truth values of text
+        known = ("str", "seq", "map")
+        loader.yaml_constructors = {
+            tag: make
+            for tag, make in loader.yaml_constructors.items()
+            if tag is None or tag.rpartition(":")[2] in known
+        }
+        loader.flatten_mapping = lambda node: None  # `<<`, with which a small file can ask for any number of entries
         try:
             data = loader.get_single_data()
         except yaml.YAMLError as error:
@@ -114,7 +122,8 @@ def _names_of_yaml(path: Path) -> YoloNames:
         raise DataError(f"{path}: no `names` found; it needs `names: [a, b]`, or one `  0: a` a line")
     for name in found:
         if not isinstance(name, str) or not name.strip():
-            raise DataError(f"{path}: `names` holds {show(str(name))}; each name needs to be a text")
+            found_text = name if isinstance(name, str) else reprlib.repr(name)  # aliases can make `str` of any length
+            raise DataError(f"{path}: `names` holds {show(found_text)}; each name needs to be a text")
     shape = data.get("kpt_shape")
     values = [int(side) for side in shape if _is_number(side)] if isinstance(shape, list) else []
     return YoloNames(tuple(found), values[0] * values[1] if len(values) == 2 else 0)

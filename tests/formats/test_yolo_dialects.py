@@ -209,6 +209,33 @@ def test_no_yaml_file_runs_code(tmp_path: Path):
         read_yolo_names(tmp_path)
 
 
+def test_a_small_yaml_file_cannot_ask_for_any_amount_of_text(tmp_path: Path):
+    nested = "\n".join(f"l{level}: &l{level} [{', '.join([f'*l{level - 1}'] * 20)}]" for level in range(1, 12))
+    (tmp_path / "data.yaml").write_text(f"l0: &l0 [x]\n{nested}\nnames: *l11\n")
+
+    with pytest.raises(DataError) as caught:
+        read_yolo_names(tmp_path)
+
+    shown = "`[[[[[[[...], [...], [...], [...], [...], [...], ...], [[....`"
+    assert str(caught.value) == f"{tmp_path}/data.yaml: `names` holds {shown}; each name needs to be a text"
+
+
+@pytest.mark.parametrize("value", ["!!int 1:1:1", "!!timestamp 2001-01-01", "!!binary aGk="])
+def test_a_value_of_another_kind_than_text_is_not_made(tmp_path: Path, value: str):
+    (tmp_path / "data.yaml").write_text(f"names: [{value}]\n")
+
+    with pytest.raises(DataError, match=r"data\.yaml:1: not YAML \(could not determine a constructor"):
+        read_yolo_names(tmp_path)
+
+
+def test_names_are_not_merged_from_other_entries(tmp_path: Path):
+    nested = "\n".join(f"l{n}: &l{n} {{!!merge x: [{', '.join([f'*l{n - 1}'] * 20)}]}}" for n in range(1, 12))
+    (tmp_path / "data.yaml").write_text(f"l0: &l0 {{a: b}}\n{nested}\nnames: [cat]\n")
+
+    with pytest.raises(DataError, match=r"data\.yaml:2: not YAML \(could not determine a constructor"):
+        read_yolo_names(tmp_path)
+
+
 def test_yaml_files_above_the_data_set_are_no_reason_to_stop(tmp_path: Path):
     (tmp_path / "deploy.yaml").write_text("{{ template }}: [\n")
     for name in ("one.yaml", "two.yaml"):
