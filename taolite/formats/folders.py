@@ -202,15 +202,17 @@ def check_labels(path: Path, classes: Sequence[str], *, listener: Listener = sil
         for number, line in enumerate(lines, start=1)
         if not line
     ]
+    first = {line: number for number, line in reversed([*enumerate(lines, start=1)])}
     problems += [
         f"line {number} is {show(line)} for the second time"
         for number, line in enumerate(lines, start=1)
-        if line and line in lines[: number - 1]
+        if line and first[line] < number
     ]
     known = {name.replace("_", " "): name for name in classes}
     named = [line if line in classes else known.get(line.replace("_", " "), line) for line in lines if line]
+    there = set(named)
     problems += [f"{show(name)} has no class folder" for name in dict.fromkeys(named) if name not in classes]
-    problems += [f"the class folder {show(name)} has no line" for name in classes if name not in named]
+    problems += [f"the class folder {show(name)} has no line" for name in classes if name not in there]
     if not problems and named != list(classes):
         number = next(index for index, (a, b) in enumerate(zip(named, classes, strict=True)) if a != b)
         text = f"line {number + 1} is {show(named[number])}, and class {number} is {show(classes[number])}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -218,6 +219,16 @@ def test_a_folder_s_own_name_goes_before_one_that_only_differs_by_its_underscore
     (tmp_path / "labels.txt").write_text("a b\na_b\n")
 
     check_labels(tmp_path / "labels.txt", ["a b", "a_b"])
+
+
+def test_a_long_list_of_names_is_checked_in_a_moment(tmp_path: Path):
+    (tmp_path / "labels.txt").write_text("\n".join(f"name {number}" for number in range(100_000)))
+    before = time.process_time()
+
+    with pytest.raises(DataError):
+        check_labels(tmp_path / "labels.txt", ["cat", "dog"])
+
+    assert time.process_time() - before < 3  # comparing each with each would take minutes
 
 
 @pytest.mark.parametrize(
