@@ -251,9 +251,9 @@ def element_types(onnx: bytes) -> frozenset[str]:
     import onnx as onnx_library
 
     model = parse_onnx(onnx)
-    found = {
-        onnx_library.helper.tensor_dtype_to_np_dtype(tensor.data_type).name for tensor in model.graph.initializer
-    } & {"float32", "float16", "bfloat16"}
+    kinds = onnx_library.TensorProto
+    names = {kinds.FLOAT: "float32", kinds.FLOAT16: "float16", kinds.BFLOAT16: "bfloat16"}
+    found = {names[tensor.data_type] for tensor in model.graph.initializer if tensor.data_type in names}
     if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph.node):
         found.add("int8")
     return frozenset(found)
