@@ -46,6 +46,7 @@ MAX_PIXELS = 120_000_000  # width x height; the largest cameras have 102 million
 MAX_PIXELS_VARIABLE = "TAOLITE_MAX_PIXELS"
 
 _ORIENTATION = 0x0112  # the EXIF tag
+_SCAN, _MOST_SCANS = b"\xff\xda", 100  # of a JPEG; these bytes stand nowhere inside a scan
 _SIDEWAYS = (5, 6, 7, 8)  # its values that swap width and height
 _SIGNATURE = 8  # bytes of a PNG before its first chunk
 _MAY_TURN = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")  # its chunks that Pillow reads an orientation from
@@ -163,6 +164,7 @@ def read_rgb(path: Path, *, grey: bool = False, stream: IO[bytes] | None = None)
     from PIL import Image, ImageOps
 
     with open_image(path, stream=stream) as image:
+        _refuse_many_scans(path, image)
         tags = getattr(image, "tag_v2", {})
         upright: Image.Image = ImageOps.exif_transpose(image)
         if upright.mode == "F":
@@ -208,6 +210,20 @@ def _what_it_is(file: IO[bytes], begin: int) -> str:
     if kind.startswith("a damaged"):
         return kind
     return f"{kind or 'unknown image format'}; {', '.join(FORMATS[:-1])} and {FORMATS[-1]} are read"
+
+
+def _refuse_many_scans(path: Path, image: ImageFile) -> None:
+    """Raise PictureError for a JPEG of more than _MOST_SCANS scans. A scan of a few bytes goes over all pixels, so a
+    file of a megabyte can take an hour; programs write up to 20."""
+    if image.format not in ("JPEG", "MPO"):
+        return
+    stream = image.fp
+    assert stream is not None
+    begin = stream.tell()  # behind the header of the first scan
+    scans = 1 + stream.read().count(_SCAN)
+    stream.seek(begin)
+    if scans > _MOST_SCANS:
+        raise PictureError(path, f"it has {scans:,} scans, and up to {_MOST_SCANS} are read; save it as another JPEG")
 
 
 def _stored_size(image: ImageFile) -> tuple[int, int]:
