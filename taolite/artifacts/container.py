@@ -261,7 +261,7 @@ def _pack_front(header: Header) -> bytes:
 
 def _parse_front(data: bytes, where: str, size: int) -> tuple[Header, bytes, bytes]:
     """Header, front (prologue, header, key check) and the front's SHA-256, after all checks that need no key."""
-    if MAGIC.startswith(data[: len(MAGIC)]) and size < _PROLOGUE.size:
+    if (MAGIC.startswith(data[: len(MAGIC)]) or is_ours(data)) and size < _PROLOGUE.size:
         raise TruncatedError(
             f"{where}: the file ends after {size} bytes, inside its header; copy it again, or recreate it"
         )
