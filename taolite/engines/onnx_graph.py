@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from taolite.errors import EngineError
+from taolite.errors import EngineError, reason
 from taolite.onnxfile import parse_onnx
 from taolite.preprocessing import Preprocessing
 
@@ -239,9 +239,8 @@ def to_fp16(onnx: bytes) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one line for every weight that was raised to 1e-7
         half = convert_float_to_float16(model, keep_io_types=True)
-    meta = _props(model)
-    if _META_KEY in meta:
-        described = json.loads(meta[_META_KEY])
+    described = _described(model)
+    if described is not None:
         return _with_prop(half, _META_KEY, json.dumps({**described, "precision": "fp16"}, sort_keys=True))
     return bytes(half.SerializeToString(deterministic=True))
 
@@ -276,14 +275,8 @@ def signature(onnx: bytes) -> Signature:
 
 def read_meta(onnx: bytes) -> OnnxMeta | None:
     """The model's metadata; None for a model that taolite did not export."""
-    text = _props(parse_onnx(onnx)).get(_META_KEY)
-    if text is None:
-        return None
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise EngineError(f"the metadata of this model is not JSON ({error}); export the model again") from error
-    return OnnxMeta.from_json(value)
+    value = _described(parse_onnx(onnx))
+    return None if value is None else OnnxMeta.from_json(value)
 
 
 def describe(onnx: bytes) -> dict[str, Any]:
@@ -295,6 +288,22 @@ def describe(onnx: bytes) -> dict[str, Any]:
 def write_meta(onnx: bytes, meta: OnnxMeta) -> bytes:
     """The same model with the metadata `meta` in place of its own."""
     return _with_prop(parse_onnx(onnx), _META_KEY, json.dumps(meta.to_json(), sort_keys=True))
+
+
+def _described(model: Any) -> dict[str, Any] | None:
+    """The JSON object of a model's metadata; None where there is none. Raises EngineError."""
+    text = _props(model).get(_META_KEY)
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise EngineError(
+            f"the metadata of this model is not JSON ({reason(error)}); export the model again"
+        ) from error
+    if not isinstance(value, dict):
+        raise EngineError("the metadata of this model is not a JSON object; export the model again")
+    return value
 
 
 def _props(model: Any) -> dict[str, str]:
