@@ -235,24 +235,6 @@ def test_a_payload_that_no_taolite_wrote_is_damage(tmp_path, payload):
         read_bundle(tmp_path / "m.tlt", key=KEY)
 
 
-def test_a_changed_record_that_was_sealed_with_the_key_is_damage(tmp_path, mutations):
-    write_bundle(tmp_path / "m.tlt", bundle(), key=KEY, cost=CHEAP)
-    _, good = unseal((tmp_path / "m.tlt").read_bytes(), key=KEY, where="m.tlt")
-    (length,) = struct.unpack_from("<I", good)
-    texts = [struct.pack("<I", len(text)) + text + good[4 + length :] for text in mutations(good[4 : 4 + length], 600)]
-    blobs = [good[: 4 + length] + blob for blob in mutations(good[4 + length :], 300)]
-
-    refused = 0
-    for payload in (*texts, *blobs):
-        sealed_payload(tmp_path / "m.tlt", payload)
-        try:
-            read_bundle(tmp_path / "m.tlt", key=KEY)
-        except DamagedError:
-            refused += 1
-
-    assert refused > len(texts) // 2  # a change may fall on a number or a letter that can be another
-
-
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [

@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from taolite.errors import DamagedError, ForeignError, PathError, TaoliteError, TruncatedError
-from taolite.nn.keras import MAX_NUMBERS, read_keras
-from taolite.nn.weights import holds_state_dict, read_state_dict, read_weights
+from taolite.nn.keras import MAX_NUMBERS
+from taolite.nn.weights import holds_state_dict, read_weights
 
 torch.set_num_threads(1)
 
@@ -280,27 +280,6 @@ def test_an_hdf5_file_whose_numbers_are_in_another_file_is_refused(tmp_path):
         )
 
 
-def mutated(data, rng):
-    """`data` cut short, with bytes changed, a stretch lost or doubled, or numbers put out of range."""
-    data = bytearray(data)
-    match rng.randrange(5):
-        case 0:
-            return bytes(data[: rng.randrange(len(data))])
-        case 1:
-            for _ in range(rng.choice((1, 3, 30))):
-                data[rng.randrange(len(data))] = rng.randrange(256)
-        case 2:
-            start = rng.randrange(len(data))
-            del data[start : start + rng.randrange(1, 64)]
-        case 3:
-            start = rng.randrange(len(data))
-            data[start:start] = data[start : start + 32]
-        case 4:
-            start = rng.randrange(len(data) - 8)
-            data[start : start + 8] = rng.choice((b"\xff" * 8, b"\x7f" * 8, bytes(8)))
-    return bytes(data)
-
-
 def samples(tmp_path, write_keras):
     save_file(resnet(), tmp_path / "s.safetensors")
     tao = {"conv1.weight": torch.ones(2, 3, 3, 3), "block_1a_conv_1.weight": torch.ones(2, 2, 3, 3)}
@@ -313,23 +292,6 @@ def samples(tmp_path, write_keras):
         "safetensors": (tmp_path / "s.safetensors").read_bytes(),
         "hdf5": (tmp_path / "k.hdf5").read_bytes(),
     }
-
-
-@pytest.mark.parametrize("kind", ["zip", "legacy", "pickle", "safetensors", "hdf5"])
-def test_mutated_weights_load_or_end_in_an_error_of_ours(tmp_path, write_keras, kind):
-    data, rng = samples(tmp_path, write_keras)[kind], random.Random(20261130)
-    read = read_keras if kind == "hdf5" else read_state_dict
-    path = tmp_path / "mutated"
-    refused = []
-    for _ in range(300):
-        path.write_bytes(mutated(data, rng))
-        try:
-            read(path)
-        except TaoliteError as error:
-            refused.append(str(error))
-
-    assert len(refused) > 60
-    assert [text for text in refused if not text.startswith(f"{path}: ")] == []
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])

@@ -319,21 +319,6 @@ def test_a_mounts_file_with_a_byte_order_mark_is_read(home):
     assert load(home).resolve(f"{ROOT}/x") == home / "x"
 
 
-def test_a_changed_mounts_file_is_read_or_refused_by_its_name(home, mutations):
-    row = {"source": "~/tao", "destination": ROOT}
-    envs = [{"variable": "A", "value": "b"}]
-    good = json.dumps({"Mounts": [row], "Envs": envs, "DockerOptions": {"user": "1:1"}}).encode()
-
-    for changed in mutations(good, 1000):
-        (home / ".tao_mounts.json").write_bytes(changed)
-        said = f"{home}/.tao_mounts.json"
-        try:
-            assert load(home).resolve(f"{ROOT}/x").name == "x"
-        except (UsageError, PathError) as error:
-            said = str(error)
-        assert f"{home}/.tao_mounts.json" in said
-
-
 def test_a_missing_launcher_mounts_is_named(home):
     with pytest.raises(PathError) as caught:
         load(home, LAUNCHER_MOUNTS="~/none.json")
