@@ -26,7 +26,9 @@ from random import Random
 from typing import Any
 
 from taolite.errors import TaoliteError
+from taolite.pictures import MAX_PIXELS_VARIABLE
 
+from .photos import PIXELS
 from .target import Reader, Target
 from .targets import CHECKS, TARGETS
 
@@ -135,7 +137,7 @@ def run(
 def main(note: str, jobs: str, most_cpu_s: str) -> None:
     faulthandler.enable()
     with open(note, "r+b") as stream, tempfile.TemporaryDirectory() as folder:
-        os.environ["XDG_CACHE_HOME"] = folder
+        os.environ |= {"XDG_CACHE_HOME": folder, MAX_PIXELS_VARIABLE: str(PIXELS)}
         shared = mmap.mmap(stream.fileno(), NOTE.size)
         for job, (name, start, stop) in enumerate(json.loads(jobs)):
 

@@ -1,14 +1,13 @@
 """Pictures of every format that is read, mutated by bytes and by the parts of their format: chunks of a PNG with
 checksums that fit, segments of a JPEG doubled, sizes set to extremes.
 
-The limit of pixels is 4 million here (TAOLITE_MAX_PIXELS), because time and memory grow with the pixels that a header
-claims: at the default of 120 million a picture takes 30 times as much.
+The limit of pixels is 4 million in the process that reads them (TAOLITE_MAX_PIXELS), because time and memory grow with
+the pixels that a header claims: at the default of 120 million a picture takes 30 times as much.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import re
 import struct
 import zlib
@@ -136,9 +135,8 @@ def picture(folder: Path) -> Reader:
     from taolite.errors import TaoliteError
     from taolite.formats.findings import Findings
     from taolite.formats.folders import is_whole
-    from taolite.pictures import MAX_PIXELS_VARIABLE, read_rgb, read_size
+    from taolite.pictures import read_rgb, read_size
 
-    os.environ[MAX_PIXELS_VARIABLE] = str(PIXELS)
     path, whole = folder / "a.jpg", seeds()
     grey = iter(range(1 << 62))
 
