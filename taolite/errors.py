@@ -13,6 +13,7 @@ TaoliteError
 │   ├── WrongKeyError    the file is intact; it was sealed with another key
 │   ├── TruncatedError   the end of the file is missing
 │   ├── DamagedError     bytes of the file were changed
+│   ├── SignatureError   the file is not signed, or by a signer who is not trusted, or was changed since
 │   └── ForeignError     another program's file (NVIDIA's closed codec, a pickle, another format)
 ├── ModelError       the model does not fit the spec, or the weights do not fit the model
 ├── TrainingError    a run that cannot continue (a loss that is not finite, the folder of another run)
@@ -43,6 +44,7 @@ __all__ = [
     "ModelError",
     "PathError",
     "PictureError",
+    "SignatureError",
     "SpecError",
     "SpecProblem",
     "StoppedError",
@@ -109,6 +111,10 @@ class TruncatedError(ArtifactError):
 
 class DamagedError(ArtifactError):
     """Bytes of the file were changed after it was written."""
+
+
+class SignatureError(ArtifactError):
+    """The file is not signed, or not by a signer who is asked for, or was changed after it was signed."""
 
 
 class ForeignError(ArtifactError):

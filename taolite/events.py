@@ -48,6 +48,8 @@ __all__ = [
     "FramesUnreadable",
     "GateSkipped",
     "Intervals",
+    "KeyFileOdd",
+    "KeyFileOpen",
     "LabelsLeftOut",
     "LayerToFloat",
     "LayersFloored",
@@ -526,6 +528,26 @@ class EngineUnkept:
     reason: str | None
 
 
+@dataclass(frozen=True)
+class KeyFileOpen:
+    """Other users of the machine can read the key file `path`. mode: its permissions, as 0o644."""
+
+    path: Path
+    mode: int
+
+
+@dataclass(frozen=True)
+class KeyFileOdd:
+    """A key file holds more than the key and one line break, and another program may take another key from it.
+
+    what: a byte order mark or a Windows line break (neither is part of the key), or line breaks within the key or
+    spaces at its ends (both are part of it).
+    """
+
+    path: Path
+    what: Literal["bom", "crlf", "lines", "spaces"]
+
+
 Event: TypeAlias = (
     Notice
     | Progress
@@ -575,6 +597,8 @@ Event: TypeAlias = (
     | EngineNeeded
     | EngineReused
     | EngineUnkept
+    | KeyFileOpen
+    | KeyFileOdd
 )
 Listener: TypeAlias = Callable[[Event], None]
 

@@ -40,7 +40,8 @@ TORCH_FREE = (
         for tail in ("", ".*")
     ),
     *(f"taolite.tasks.{name}" for name in ("base", "found", "registry", "*.spec", "*.decode", "*.use")),
-    *(f"taolite.stages.{name}" for name in ("agree", "trained", "parity", "inference", "inference.*")),
+    *(f"taolite.stages.{name}" for name in ("agree", "described", "parity", "signed", "trained")),
+    *("taolite.stages.inference", "taolite.stages.inference.*"),
     *("taolite.api", "taolite.api.*", "taolite.jetson", "taolite.jetson.*"),
     *("taolite.web", "taolite.web.*"),
 )

@@ -45,9 +45,9 @@ def main() -> int:
             os.execv(python, [python, *sys.argv])
         print(f"error: {sys.executable} has no taolite: pip install -e {ROOT}", file=sys.stderr)
         return 1
-    from taolite.cli.main import main as taolite
+    from taolite.cli.main import started
 
-    return taolite(["jetson", program(), *sys.argv[1:]])
+    return started(["jetson", program()])
 
 
 if __name__ == "__main__":

@@ -40,10 +40,12 @@ __all__ = [
     "Header",
     "KdfCost",
     "artifact_hash",
+    "check_key",
     "is_ours",
     "read_file",
     "read_header",
     "seal",
+    "unknown_kind",
     "unseal",
 ]
 
@@ -114,7 +116,7 @@ def is_ours(data: bytes) -> bool:
 
 def seal(
     stream: IO[bytes],
-    payload: bytes,
+    payload: bytes | bytearray,
     *,
     kind: str,
     key: Key,
@@ -171,35 +173,30 @@ def read_header(data: bytes, *, where: str, size: int | None = None) -> Header:
     return _parse_front(data, where, len(data) if size is None else size)[0]
 
 
-def unseal(source: bytes | IO[bytes], *, key: Key | None, where: str) -> tuple[Header, bytearray]:
+def unseal(
+    source: bytes | IO[bytes], *, key: Key | None, where: str, kind: str | None = None
+) -> tuple[Header, bytearray]:
     """Check and decrypt a container.
 
     Args:
         source: the container's bytes, or a file at the container's first byte; a file is read chunk by chunk.
         key: the passphrase it was sealed with; None raises the UsageError that says how to give one.
         where: the name of the file in messages.
+        kind: that it has to be of; None accepts any.
 
     Returns:
         The header, now authenticated, and the payload.
 
     Raises:
-        UsageError (no key), WrongKeyError, TruncatedError, DamagedError, ForeignError.
+        UsageError (no key), WrongKeyError, TruncatedError, DamagedError, ForeignError, ArtifactError (a newer version,
+        or another kind).
     """
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
-    begin = stream.tell()
-    size = stream.seek(0, os.SEEK_END) - begin
-    stream.seek(begin)
-    header, front, digest = _parse_front(stream.read(FRONT_SIZE), where, size)
-    if key is None:
-        raise UsageError(f"{where}: this file is sealed, and no key was given; give -k KEY, -k @FILE, or TAOLITE_KEY")
-    cipher_key, check_key = _derive(key.reveal(), header.salt, header.cost)
-    if not hmac.compare_digest(hmac.digest(check_key, front[:-_CHECK_SIZE], "sha256"), front[-_CHECK_SIZE:]):
-        raise WrongKey(f"{where}: the file is intact, but this is not the key it was sealed with; check -k")
+    header, cipher_key, digest = _checked_front(stream, key, where, kind)
     cipher = AESGCM(cipher_key)
-    stream.seek(begin + len(front) + len(digest))
     payload = bytearray()
     for index, nonce in enumerate(_nonces(header)):
         try:
@@ -210,6 +207,33 @@ def unseal(source: bytes | IO[bytes], *, key: Key | None, where: str) -> tuple[H
                 "restore the file from a backup, or recreate it"
             ) from error
     return header, payload
+
+
+def check_key(stream: IO[bytes], *, key: Key | None, where: str) -> None:
+    """Check a container's front and the key, without the chunks. Raises as `unseal`."""
+    _checked_front(stream, key, where, None)
+
+
+def unknown_kind(where: str, kind: str) -> ArtifactError:
+    """The error for a container whose content a later version defines."""
+    return ArtifactError(f"{where}: holds a {kind!r}, which this taolite does not know; upgrade taolite")
+
+
+def _checked_front(stream: IO[bytes], key: Key | None, where: str, kind: str | None) -> tuple[Header, bytes, bytes]:
+    """Header, cipher key and the front's digest of the container at the stream's place, which moves to the chunks."""
+    begin = stream.tell()
+    size = stream.seek(0, os.SEEK_END) - begin
+    stream.seek(begin)
+    header, front, digest = _parse_front(stream.read(FRONT_SIZE), where, size)
+    if kind not in (None, header.kind):
+        raise unknown_kind(where, header.kind)
+    if key is None:
+        raise UsageError(f"{where}: this file is sealed, and no key was given; give -k KEY, -k @FILE, or TAOLITE_KEY")
+    cipher_key, check = _derive(key.reveal(), header.salt, header.cost)
+    if not hmac.compare_digest(hmac.digest(check, front[:-_CHECK_SIZE], "sha256"), front[-_CHECK_SIZE:]):
+        raise WrongKey(f"{where}: the file is intact, but this is not the key it was sealed with; check -k")
+    stream.seek(begin + len(front) + len(digest))
+    return header, cipher_key, digest
 
 
 def read_file(path: Path, *, most: int | None = None) -> bytes:
@@ -261,12 +285,13 @@ def _pack_front(header: Header) -> bytes:
 
 def _parse_front(data: bytes, where: str, size: int) -> tuple[Header, bytes, bytes]:
     """Header, front (prologue, header, key check) and the front's SHA-256, after all checks that need no key."""
-    if (MAGIC.startswith(data[: len(MAGIC)]) or is_ours(data)) and size < _PROLOGUE.size:
-        raise TruncatedError(
-            f"{where}: the file ends after {size} bytes, inside its header; copy it again, or recreate it"
-        )
+    cut = TruncatedError(f"{where}: the file ends after {size} bytes, inside its header; copy it again, or recreate it")
+    if MAGIC.startswith(data[: len(MAGIC)]) and size < _PROLOGUE.size:
+        raise cut
     if not is_ours(data):
         raise ForeignError(f"{where}: this is not a file that taolite wrote")
+    if size < _PROLOGUE.size:
+        raise cut
     magic, version, _, header_length, crc = _PROLOGUE.unpack_from(data)
     changed = DamagedError(f"{where}: its header was changed after it was written; restore the file from a backup")
     if magic != MAGIC or crc != zlib.crc32(data[: _PROLOGUE.size - 4]):
@@ -277,9 +302,7 @@ def _parse_front(data: bytes, where: str, size: int) -> tuple[Header, bytes, byt
     if header_length > _MAX_HEADER:
         raise changed
     if size < front_length + _DIGEST_SIZE:
-        raise TruncatedError(
-            f"{where}: the file ends after {size} bytes, inside its header; copy it again, or recreate it"
-        )
+        raise cut
     front, digest = data[:front_length], data[front_length : front_length + _DIGEST_SIZE]
     if hashlib.sha256(front).digest() != digest:
         raise changed

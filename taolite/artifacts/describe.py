@@ -17,10 +17,12 @@ from taolite.artifacts.container import FRONT_SIZE, artifact_hash, read_header
 from taolite.artifacts.etlt import read_etlt
 from taolite.artifacts.keys import Key
 from taolite.artifacts.sidecar import read_sidecar, sidecar_path
+from taolite.artifacts.signing import check_signed, read_signature, signature_path
 from taolite.artifacts.sniff import Kind, advice, sniff_stream, split_etlt
+from taolite.errors import PathError, SignatureError
 from taolite.files import open_file
 
-__all__ = ["describe"]
+__all__ = ["describe", "describe_signature"]
 
 _SEALED = (Kind.BUNDLE, Kind.CHECKPOINT, Kind.ETLT)
 _PUBLIC = ("task", "writer", "input_name")  # members of the public header
@@ -62,6 +64,25 @@ def describe(path: Path, *, key: Key | None) -> dict[str, Any]:
         facts |= _engine(path)
     elif kind is not Kind.ONNX:
         facts["advice"] = advice(kind)
+    if "advice" not in facts or signature_path(path).exists():
+        facts["signature"] = describe_signature(path)
+    return facts
+
+
+def describe_signature(path: Path) -> dict[str, Any] | None:
+    """The signature beside `path`: signer, time, and whether the file is unchanged; or, where it is no signature, the
+    problem. None if there is none. Whether the signer is trusted is not known here."""
+    try:
+        found = read_signature(path)
+    except (SignatureError, PathError) as error:
+        return {"problem": str(error)}
+    if found is None:
+        return None
+    facts: dict[str, Any] = {"signer": found.signer, "signed_at": found.signed_at, "fits": True}
+    try:
+        check_signed(path, found)
+    except SignatureError as error:
+        facts |= {"fits": False, "problem": str(error)}
     return facts
 
 

@@ -88,7 +88,7 @@ def _open(stream: IO[bytes], where: str, key: Key | None) -> Etlt:
     assert parts is not None, "sniffed as an .etlt"
     name, begin = parts
     stream.seek(begin)
-    header, payload = unseal(stream, key=key, where=where)
+    header, payload = unseal(stream, key=key, where=where, kind="etlt")
     if header.public.get("input_name") != name:
         raise DamagedError(f"{where}: its header was changed after it was written; restore the file from a backup")
     with opened(where):

@@ -1,7 +1,8 @@
 """The key that encrypts artifacts: where it comes from, and a type that does not show it.
 
 A key is a passphrase of one byte or more. It is taken from the first of: `-k KEY`, `-k @FILE` (the file's
-text without its final line break; `@@x` is the key `@x`), the environment variable TAOLITE_KEY, a prompt.
+text without a byte order mark and its final line break; `@@x` is the key `@x`), the environment variable TAOLITE_KEY,
+a prompt.
 TAO's default, the empty key, is enough to read plain files; nothing can be encrypted with it
 (reference/detectnet_v2.md 2.3).
 """
@@ -10,16 +11,32 @@ from __future__ import annotations
 
 import hmac
 import os
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from taolite.errors import PathError, UsageError
+from taolite.events import KeyFileOdd, KeyFileOpen, Listener, silent
 
-__all__ = ["KEY_VARIABLE", "Key", "find_key", "find_key_if_given", "terminal_prompt"]
+__all__ = [
+    "KEY_VARIABLE",
+    "PUBLISHED",
+    "Key",
+    "check_mode",
+    "find_key",
+    "find_key_if_given",
+    "take_variable",
+    "terminal_prompt",
+    "variable",
+]
 
 KEY_VARIABLE = "TAOLITE_KEY"
+PUBLISHED = ("tlt_encode", "nvidia_tlt")
+"""The keys of NVIDIA's published models: everybody knows them."""
+_BOM = b"\xef\xbb\xbf"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _LARGEST = 1 << 16  # bytes of a key
 _WAYS = f"give -k KEY, -k @FILE, or set {KEY_VARIABLE}"
 
@@ -55,20 +72,38 @@ class Key:
         raise TypeError("a Key is not pickled: it would end up, readable, in a file or a pipe")
 
 
-def find_key_if_given(option: str | None, *, environ: Mapping[str, str] | None = None) -> Key | None:
+_taken: dict[str, str] = {}  # TAOLITE_KEY, where `take_variable` moved it out of the environment
+
+
+def take_variable() -> None:
+    """Move TAOLITE_KEY from the environment into this process's memory: processes that it starts do not inherit it.
+    `find_key` finds it all the same."""
+    if (value := os.environ.pop(KEY_VARIABLE, None)) is not None:
+        _taken[KEY_VARIABLE] = value
+
+
+def variable() -> str:
+    """The value of TAOLITE_KEY, in the environment or taken out of it; "" if it is not set."""
+    return os.environ.get(KEY_VARIABLE) or _taken.get(KEY_VARIABLE, "")
+
+
+def find_key_if_given(
+    option: str | None, *, environ: Mapping[str, str] | None = None, listener: Listener = silent
+) -> Key | None:
     """The key of `-k` or TAOLITE_KEY, or None. For commands that also read plain files.
 
     Args:
         option: the value of `-k`, or None; "" (TAO's default) means not given.
         environ: environment variables (default: of this process).
+        listener: is told of a key file that others can read, or that does not hold the key and one line break alone.
 
     Raises:
         PathError: the file of `-k @FILE` cannot be read.
-        UsageError: that file is empty.
+        UsageError: that file is empty, or is text in UTF-16.
     """
     if option:
-        return _from_option(option)
-    secret = (os.environ if environ is None else environ).get(KEY_VARIABLE, "")
+        return _from_option(option, listener)
+    secret = variable() if environ is None else environ.get(KEY_VARIABLE, "")
     return Key(secret) if secret else None
 
 
@@ -77,6 +112,7 @@ def find_key(
     *,
     prompt: Callable[[str], str] | None = None,
     environ: Mapping[str, str] | None = None,
+    listener: Listener = silent,
 ) -> Key:
     """The key of `-k`, TAOLITE_KEY or a prompt. For commands that write an encrypted file.
 
@@ -85,13 +121,14 @@ def find_key(
             encrypted with a key that nobody knows is lost.
         prompt: asks for the key, e.g. `terminal_prompt()`; None: do not ask.
         environ: environment variables (default: of this process).
+        listener: see `find_key_if_given`.
 
     Raises:
         UsageError: no key, or an empty one. PathError: the file of `-k @FILE` cannot be read.
     """
     if option == "":
         raise UsageError(f"-k is empty (is the variable behind it set?), and a sealed file needs a key; {_WAYS}")
-    key = find_key_if_given(option, environ=environ)
+    key = find_key_if_given(option, environ=environ, listener=listener)
     if key is not None:
         return key
     if prompt is not None:
@@ -108,18 +145,37 @@ def terminal_prompt() -> Callable[[str], str] | None:
     return getpass
 
 
-def _from_option(option: str) -> Key:
+def _from_option(option: str, listener: Listener) -> Key:
     if not option.startswith("@") or option.startswith("@@"):
         return Key(option.removeprefix("@"))
     path = Path(option[1:]).expanduser()
     try:
         with open(path, "rb") as stream:  # a pipe too, as in -k @<(pass show tao)
+            check_mode(path, stream, listener)
             data = stream.read(_LARGEST + 1)
     except OSError as error:
         raise PathError(f"{path}: the key file of -k @FILE cannot be read ({error.strerror})") from error
     if len(data) > _LARGEST:
         raise UsageError(f"{path}: more than {_LARGEST} bytes; a key file holds the key on one line and nothing else")
+    if data.startswith(_UTF16):
+        raise UsageError(f"{path}: this key file is text in UTF-16; save it as UTF-8, which every tool reads")
+    if data.startswith(_BOM):
+        listener(KeyFileOdd(path, "bom"))
+    data = data.removeprefix(_BOM)
     secret = data.removesuffix(b"\n").removesuffix(b"\r")
     if not secret:
         raise UsageError(f"{path}: the key file is empty; write the key in it, on one line")
+    if data.endswith(b"\r\n"):
+        listener(KeyFileOdd(path, "crlf"))
+    if b"\n" in secret or b"\r" in secret:
+        listener(KeyFileOdd(path, "lines"))
+    elif secret != secret.strip():
+        listener(KeyFileOdd(path, "spaces"))
     return Key(secret)
+
+
+def check_mode(path: Path, stream: IO[bytes], listener: Listener) -> None:
+    """Tell of a key file that other users can read."""
+    status = os.fstat(stream.fileno())
+    if os.name == "posix" and stat.S_ISREG(status.st_mode) and status.st_mode & 0o044:
+        listener(KeyFileOpen(path, stat.S_IMODE(status.st_mode)))

@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import IO
 
-from taolite.artifacts.container import MAGIC, is_ours, read_header
+from taolite.artifacts.container import MAGIC, is_ours, read_header, unknown_kind
 from taolite.errors import ArtifactError, DamagedError, ForeignError, TruncatedError
 from taolite.files import open_file
 from taolite.onnxfile import varint
@@ -92,7 +92,7 @@ def sniff_stream(stream: IO[bytes], *, where: str) -> Kind:
         kind = read_header(head, where=where, size=size).kind
         known = {"bundle": Kind.BUNDLE, "checkpoint": Kind.CHECKPOINT}
         if kind not in known:
-            raise ArtifactError(f"{where}: holds a {kind!r}, which this taolite does not know; upgrade taolite")
+            raise unknown_kind(where, kind)
         return known[kind]
     for first, kind in _SIGNATURES:
         if head.startswith(first):

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from taolite.cli.inputs import input_options
+from taolite.cli.keys import opening_key
 from taolite.cli.parsing import whole
 from taolite.cli.values import count
 from taolite.errors import ModelError, UsageError
@@ -179,11 +180,10 @@ def _model(options: argparse.Namespace, listener: Listener) -> tuple[tuple[str, 
     """The classes of the model that proposes boxes, and the function that does; () and None without a model."""
     if options.model is None:
         return (), None
-    from taolite.artifacts.keys import find_key_if_given
     from taolite.stages.inference.look import find_in
     from taolite.stages.inference.models import open_model
 
-    model = open_model(options.model, key=find_key_if_given(options.key), listener=listener)
+    model = open_model(options.model, key=opening_key(options.key), listener=listener)
     if model.use.name == "classification":
         raise ModelError(f"{options.model}: a classifier gives no boxes; give a detector to propose them")
     if model.decoding is None:

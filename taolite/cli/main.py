@@ -15,12 +15,12 @@ import sys
 from collections.abc import Sequence
 
 from taolite import __version__
-from taolite.cli import moved
+from taolite.cli import keys, moved
 from taolite.cli.parsing import TaoParser
 from taolite.errors import PathError, StoppedError, TaoliteError, printable
 from taolite.extras import missing
 
-__all__ = ["classification_tf1", "detectnet_v2", "main", "parser_for", "ssd", "tao_converter"]
+__all__ = ["classification_tf1", "detectnet_v2", "main", "parser_for", "ssd", "started", "tao_converter"]
 
 # group -> (module with `configure(parser)`, one line of help)
 GROUPS = {
@@ -43,7 +43,11 @@ GROUPS = {
     "dataset": ("taolite.cli.own.dataset", "labels and images: convert, check, stats, view, download"),
     "spec": ("taolite.cli.own.spec", "spec files: new (chosen from pictures), check, show, schema"),
     "parity": ("taolite.cli.own.parity", "how far two models differ on the same pictures: outputs, results, scores"),
-    "show": ("taolite.cli.own.show", "what an artifact holds: kind, classes, size, lineage"),
+    "show": ("taolite.cli.own.show", "what an artifact holds: kind, classes, size, lineage, signature"),
+    "key": ("taolite.cli.own.key", "key files: new (a random key, or a pair of keys that signs models)"),
+    "rekey": ("taolite.cli.own.rekey", "seal a file with another key"),
+    "sign": ("taolite.cli.own.sign", "sign a model, so that others can tell whose it is"),
+    "verify": ("taolite.cli.own.verify", "check that a model is signed, by whom, and unchanged"),
     "completion": ("taolite.cli.own.completion", "print a script that completes commands in your shell"),
     "help": ("taolite.cli.own.help", "help on a command: taolite help detectnet train"),
 }
@@ -55,8 +59,13 @@ STOPPED = 75
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code (0 done, 1 an error the user can mend, 2 wrong usage, `STOPPED`)."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Run one command; returns the exit code (0 done, 1 an error the user can mend, 2 wrong usage, `STOPPED`).
+
+    argv: the words behind `taolite`; None: those of this process, whose keys are then hidden (`taolite.cli.keys`).
+    """
+    if argv is None:
+        return started([])
+    arguments = list(argv)
     asked = next((word for word in arguments if not word.startswith("-")), "")
     options = parser_for(asked).parse_args(arguments)
     options.given = arguments  # as given, for processes that run the same command
@@ -83,22 +92,29 @@ def parser_for(*groups: str) -> TaoParser:
 
 def detectnet_v2() -> int:
     """`detectnet_v2 TASK ...`, as the TAO container spells it."""
-    return main(["detectnet", *sys.argv[1:]])
+    return started(["detectnet"])
 
 
 def classification_tf1() -> int:
     """`classification_tf1 TASK ...`, as the TAO container spells it."""
-    return main(["classification", *sys.argv[1:]])
+    return started(["classification"])
 
 
 def ssd() -> int:
     """`ssd TASK ...`, as the TAO container spells it."""
-    return main(["ssd", *sys.argv[1:]])
+    return started(["ssd"])
 
 
 def tao_converter() -> int:
     """`tao-converter MODEL.etlt -k KEY ...`."""
-    return main(["convert", *sys.argv[1:]])
+    return started(["convert"])
+
+
+def started(group: Sequence[str]) -> int:
+    """Run the command that this process was started with: `group`, and the words of its command line."""
+    words = sys.argv[1:]
+    keys.begin(words)
+    return main([*group, *words])
 
 
 def _run(options: argparse.Namespace) -> int:

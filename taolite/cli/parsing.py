@@ -10,9 +10,10 @@ command and the nearest valid name.
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import zip_longest
 from types import MappingProxyType
@@ -25,13 +26,18 @@ __all__ = [
     "JetsonParser",
     "TaoParser",
     "command_line",
+    "hidden",
+    "is_literal",
+    "keys_in",
     "mount_flag",
     "near",
     "outside_flag",
     "pixels_flag",
     "positive",
+    "signer_flag",
     "whole",
     "without_effect",
+    "without_keys",
 ]
 
 _OURS = {
@@ -77,7 +83,7 @@ class TaoParser(argparse.ArgumentParser):
                 words[index] = f"{word}={self.optional[word][0]}"
         found, left = super().parse_known_args(self._flags_first(words) if self.mixed else words, namespace)
         if left:
-            self.error(f"unrecognized arguments: {' '.join(left)}{self._hint(left)}")
+            self.error(f"unrecognized arguments: {' '.join(hidden(left))}{self._hint(left)}")
         return found, []
 
     def _flags_first(self, words: Sequence[str]) -> list[str]:
@@ -249,6 +255,21 @@ class _AllowOutside(argparse.Action):
         allow_outside()
 
 
+class _RequireSigner(argparse.Action):
+    """Takes effect as soon as it is parsed, for this process and those that it starts."""
+
+    def __call__(self, parser: object, namespace: object, values: object, option_string: str | None = None) -> None:
+        from taolite.artifacts.signing import SIGNERS_VARIABLE
+
+        os.environ[SIGNERS_VARIABLE] = str(values)
+
+
+def signer_flag(add: Callable[..., argparse.Action]) -> None:
+    """Add --require-signer with `add`, a parser's or a group's `add_argument`."""
+    text = "refuse a model that PUB did not sign: a public key or its file, commas between (TAOLITE_REQUIRE_SIGNER)"
+    whole(add("--require-signer", action=_RequireSigner, dest=argparse.SUPPRESS, metavar="PUB", help=text))
+
+
 def outside_flag(add: Callable[..., argparse.Action]) -> None:
     """Add --allow-outside with `add`, a parser's or a group's `add_argument`."""
     text = "allow images that records and lists name outside their folder and its parent"
@@ -267,16 +288,56 @@ def command_line(words: Sequence[str]) -> str:
     >>> command_line(["taolite", "show", "a b.tlt", "-k", "secret"])
     "taolite show 'a b.tlt' -k KEY"
     """
-    shown: list[str] = []
+    return shlex.join(hidden(words))
+
+
+def hidden(words: Sequence[str]) -> list[str]:
+    """The words with KEY (no longer than the key) in the place of each key; the name of a key file stays.
+
+    >>> hidden(["rekey", "m.tlt", "--old=secret", "--new", "@new.key", "-ksecret"])
+    ['rekey', 'm.tlt', '--old=KEY', '--new', '@new.key', '-kKEY']
+    """
+    return [f"{flag}{_KEY[: len(key)] if is_literal(key) else key}" for flag, key in _with_keys(words)]
+
+
+def keys_in(words: Sequence[str]) -> list[str]:
+    """The keys among the words, and the names of key files with their @."""
+    return [key for _, key in _with_keys(words) if key]
+
+
+def without_keys(words: Sequence[str]) -> list[str]:
+    """The words without keys and the flags that give them."""
+    return [flag for flag, key in _with_keys(words) if not key and not _gives_key(flag)]
+
+
+def is_literal(key: str) -> bool:
+    """Whether the value of -k is a key itself, and not the name of a key file."""
+    return not key.startswith("@") or key.startswith("@@")
+
+
+_KEY = "KEY"
+
+
+def _with_keys(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each word as the part that may be seen and the key behind it, "" where there is none. A word that is a key alone
+    has nothing that may be seen."""
+    behind = False
     for word in words:
-        if shown and shown[-1] in ("-k", "--key"):
-            word = word if word.startswith("@") else "KEY"
-        elif word.startswith("--key=") and not word.startswith("--key=@"):
-            word = "--key=KEY"
-        elif word.startswith("-k") and len(word) > 2 and not word.startswith("-k@"):
-            word = "-kKEY"
-        shown.append(word)
-    return shlex.join(shown)
+        name, equals, value = word.partition("=")
+        if behind:
+            yield "", word
+        elif _gives_key(name):
+            yield (f"{name}=", value) if equals else (name, "")
+        elif word.startswith("-k"):
+            yield "-k", word[2:]
+        else:
+            yield word, ""
+        behind = not behind and not equals and _gives_key(name)
+
+
+def _gives_key(flag: str) -> bool:
+    """-k, --key or a beginning of it; jetson-inference's programs take `-key` too. `rekey` has --old and --new."""
+    return flag in ("-k", "-ke", "-key", "--old", "--new") or (len(flag) > 2 and "--key".startswith(flag))
 
 
 def near(word: str, names: Iterable[str]) -> str:

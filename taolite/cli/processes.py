@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
-from taolite.cli.parsing import positive
+from taolite.cli.parsing import positive, without_keys
 from taolite.errors import TaoliteError
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def in_processes(run: Callable[[argparse.Namespace], int], options: argparse.Nam
             return run(options)
     if options.gpus * options.num_nodes == 1:
         return run(options)
+    from taolite.artifacts.keys import variable
+    from taolite.cli.keys import option_of
     from taolite.dist.launch import Cluster, launch
 
     cluster = Cluster(
@@ -71,29 +73,13 @@ def in_processes(run: Callable[[argparse.Namespace], int], options: argparse.Nam
         restarts=options.max_restarts,
     )
     launch(
-        [sys.executable, "-m", "taolite", *_without_key(options.given)],
+        [sys.executable, "-m", "taolite", *without_keys(options.given)],
         cluster,
         warn=lambda text: print(f"warning: {text}", file=sys.stderr, flush=True),
         abandon=_end_at_once,
-        secret=options.key,
+        secret=options.key or option_of(variable()),
     )
     return 0
-
-
-def _without_key(words: Sequence[str]) -> list[str]:
-    """A command line without its `-k KEY`, `-kKEY`, `--key KEY`, `--key=KEY`, or a prefix of `--key`. Other users can
-    see the command line of a process."""
-    kept, at = [], 0
-    while at < len(words):
-        flag, equals, _ = words[at].partition("=")
-        if flag == "-k" or (len(flag) > 2 and "--key".startswith(flag)):
-            at += 1 if equals else 2
-        elif words[at].startswith("-k"):
-            at += 1
-        else:
-            kept.append(words[at])
-            at += 1
-    return kept
 
 
 def _end_at_once(text: str) -> None:

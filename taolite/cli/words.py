@@ -205,6 +205,13 @@ def _engine_unkept(event: events.EngineUnkept) -> list[Line]:
     return [Line(f"{event.model}: its engine is not kept and is built again next time: {reason}", True)]
 
 
+_KEY_FILE_ODD = {
+    "bom": "begins with a byte order mark, which is not part of the key here; other programs may count it",
+    "crlf": "ends with a Windows line break, which is not part of the key here; other programs may count its CR",
+    "lines": "has several lines, and all of them are the key; other programs may take the first line alone",
+    "spaces": "the key begins or ends with a space, which is part of the key",
+}
+
 _WORDS: dict[type, Callable[[Any], list[Line]]] = {
     events.Notice: lambda e: [Line(e.text, e.level == "warning")],
     events.DataFound: _data_found,
@@ -259,6 +266,10 @@ _WORDS: dict[type, Callable[[Any], list[Line]]] = {
     events.EngineReused: lambda e: [Line(f"{e.model}: using the engine {e.path}")],
     events.EngineUnkept: _engine_unkept,
     events.EngineBuilt: lambda e: [Line(f"built {e.path}" if e.path else "built an engine for this run alone")],
+    events.KeyFileOpen: lambda e: [
+        Line(f"{e.path}: other users can read this key file (mode {e.mode:03o}); run: chmod 600 {e.path}", True)
+    ],
+    events.KeyFileOdd: lambda e: [Line(f"{e.path}: {_KEY_FILE_ODD[e.what]}", True)],
     events.SourceLost: lambda e: [
         Line(f"{e.place}: lost ({e.reason}); reconnecting for up to {e.patience_s:g} s", True)
     ],

@@ -17,7 +17,9 @@ from typing import Any, Literal
 from taolite.errors import PathError, StorageError
 from taolite.files import open_file, write_bytes
 
-__all__ = ["MetricsFile", "Status", "StatusFile", "finite"]
+__all__ = ["MetricsFile", "Status", "StatusFile", "finite", "last_status"]
+
+_TAIL = 1 << 16  # bytes at the end of status.json that hold its last line
 
 Status = Literal["STARTED", "RUNNING", "SUCCESS", "FAILURE", "SKIPPED"]
 
@@ -99,6 +101,23 @@ class MetricsFile:
     def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Replace all lines with `rows`, atomically. A resumed run removes the epochs that it will repeat."""
         write_bytes(self.path, "".join(_line(row) for row in rows).encode())
+
+
+def last_status(path: Path) -> dict[str, Any] | None:
+    """The newest whole line of a status.json; None if there is none. Raises PathError if the file cannot be read."""
+    if not path.exists():
+        return None
+    with open_file(path) as stream:
+        stream.seek(max(0, stream.seek(0, 2) - _TAIL))
+        lines = stream.read().splitlines()
+    for line in reversed(lines):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):  # a line that a crash cut off
+            continue
+        if isinstance(row, dict):
+            return row
+    return None
 
 
 def _append(path: Path, value: Mapping[str, Any]) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import re
 
 import pytest
 
+from taolite.artifacts.keyfiles import new_key
 from taolite.artifacts.keys import Key, find_key, find_key_if_given
-from taolite.errors import PathError, UsageError
+from taolite.cli.words import lines
+from taolite.errors import PathError, StorageError, UsageError
 
 
 def test_a_key_does_not_show_itself():
@@ -105,3 +108,88 @@ def test_a_key_comes_through_a_pipe():
     assert find_key(f"@/dev/fd/{read}", environ={}) == Key("tlt_encode")
 
     os.close(read)
+
+
+def test_a_new_key_is_one_printable_line_for_its_owner_alone(tmp_path):
+    one, two = tmp_path / "a" / "one.key", tmp_path / "two.key"
+
+    new_key(one)
+    new_key(two)
+
+    text = one.read_text()
+    assert re.fullmatch(r"[0-9A-Za-z]{43}\n", text)
+    assert text != two.read_text()
+    assert one.stat().st_mode & 0o777 == 0o600
+    assert find_key(f"@{one}", environ={}) == Key(text[:-1])
+
+
+def test_a_key_file_is_never_replaced(tmp_path):
+    (tmp_path / "k").write_text("old")
+
+    with pytest.raises(UsageError) as caught:
+        new_key(tmp_path / "k")
+
+    assert str(caught.value) == (
+        f"{tmp_path}/k: this file exists, and a key that is replaced cannot be had back; choose another name"
+    )
+    assert (tmp_path / "k").read_text() == "old"
+
+
+def test_a_key_that_cannot_be_written_leaves_no_file(tmp_path, monkeypatch):
+    def full(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("taolite.files.os.fsync", full)
+
+    with pytest.raises(StorageError):
+        new_key(tmp_path / "k")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+ODD = {
+    b"\xef\xbb\xbfswordfish\n": "begins with a byte order mark, which is not part of the key here; other programs may "
+    "count it",
+    b"swordfish\r\n": "ends with a Windows line break, which is not part of the key here; other programs may count its "
+    "CR",
+    b"sword\nfish\n": "has several lines, and all of them are the key; other programs may take the first line alone",
+    b" swordfish\n": "the key begins or ends with a space, which is part of the key",
+}
+
+
+@pytest.mark.parametrize("data", ODD)
+def test_a_key_file_that_other_programs_read_in_another_way_is_told(tmp_path, data):
+    file = tmp_path / "k"
+    file.write_bytes(data)
+    file.chmod(0o600)
+    told = []
+
+    key = find_key(f"@{file}", environ={}, listener=told.append)
+
+    meant = {b"sword\nfish\n": "sword\nfish", b" swordfish\n": " swordfish"}.get(data, "swordfish")
+    assert key == Key(meant)
+    assert [line for event in told for line in lines(event)] == [(f"{file}: {ODD[data]}", True)]
+
+
+def test_a_key_file_of_windows_powershell_is_refused(tmp_path):
+    (tmp_path / "k").write_bytes("swordfish\n".encode("utf-16"))
+
+    with pytest.raises(UsageError) as caught:
+        find_key(f"@{tmp_path}/k", environ={})
+
+    assert str(caught.value) == (
+        f"{tmp_path}/k: this key file is text in UTF-16; save it as UTF-8, which every tool reads"
+    )
+
+
+@pytest.mark.parametrize(("mode", "tells"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True)])
+def test_a_key_file_that_others_can_read_is_told_with_the_way_out(tmp_path, mode, tells):
+    file = tmp_path / "k"
+    file.write_text("swordfish\n")
+    file.chmod(mode)
+    told = []
+
+    find_key(f"@{file}", environ={}, listener=told.append)
+
+    said = f"{file}: other users can read this key file (mode {mode:o}); run: chmod 600 {file}"
+    assert [line.text for event in told for line in lines(event)] == ([said] if tells else [])

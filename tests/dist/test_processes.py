@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from taolite.cli.processes import _without_key
+from taolite.cli.parsing import without_keys
 from taolite.dist.launch import Cluster, launch
 from taolite.dist.listening import bound
 from taolite.dist.secret import SECRET, handed_over, offered
@@ -174,7 +174,7 @@ def test_the_key_is_cut_from_a_command_line_and_nothing_else(words):
     rest = ["detectnet", "train", "-e", "K", "-n", "K", "--keep_checkpoints", "3", "--gpus", "2"]
 
     for at in (2, 6, 10):
-        assert _without_key([*rest[:at], *words.split(), *rest[at:]]) == rest
+        assert without_keys([*rest[:at], *words.split(), *rest[at:]]) == rest
 
 
 def test_a_taken_port_is_named(monkeypatch):

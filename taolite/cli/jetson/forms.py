@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from taolite.cli.keys import opening_key
 from taolite.errors import PathError
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ def add_key(add: Any) -> None:
 
 def key_of(option: str | None) -> Key:
     """The key given by flag or environment, else the open key."""
-    from taolite.artifacts.keys import Key, find_key_if_given
+    from taolite.artifacts.keys import Key
 
-    return find_key_if_given(option) or Key(OPEN_KEY)
+    return opening_key(option) or Key(OPEN_KEY)
 
 
 def resume_place(what: str | None, root: Path, *, theirs: str, newest: str) -> Path | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import taolite
+from taolite.cli.keys import user_environment
 from taolite.cli.parsing import JetsonParser
 
 __all__ = ["LINE", "MODULES", "PythonParser"]
@@ -43,7 +44,7 @@ class PythonParser(JetsonParser):
 
 def _run(options: argparse.Namespace) -> int:
     path = os.pathsep.join(filter(None, (str(MODULES), os.environ.get("PYTHONPATH"))))
-    command, environ = [sys.executable, *options.words], {**os.environ, "PYTHONPATH": path}
+    command, environ = [sys.executable, *options.words], {**user_environment(), "PYTHONPATH": path}
     if os.name == "posix":
         sys.stdout.flush()
         os.execve(command[0], command, environ)

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taolite.cli.parsing import mount_flag, pixels_flag
+from taolite.cli.keys import opening_key
+from taolite.cli.parsing import mount_flag, pixels_flag, signer_flag
 from taolite.cli.values import count, number
 from taolite.engines import runtimes
 from taolite.errors import ModelError, UsageError
@@ -39,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--runtime", choices=names, metavar="NAME", help=text)
     add("--json", action="store_true", help="print one JSON object")
     mount_flag(add)
+    signer_flag(add)
     pixels_flag(add)
     parser.set_defaults(run=_run)
 
@@ -76,7 +78,6 @@ def _holds_pictures(place: Path) -> bool:
 
 
 def _open(path: Path, spec: Path | None, options: argparse.Namespace, mounts: Mounts) -> Model:
-    from taolite.artifacts.keys import find_key_if_given
     from taolite.stages.inference.models import meta_of, open_model
 
     def assumed() -> OnnxMeta:
@@ -85,7 +86,7 @@ def _open(path: Path, spec: Path | None, options: argparse.Namespace, mounts: Mo
 
     return open_model(
         path,
-        key=find_key_if_given(options.key),
+        key=opening_key(options.key),
         runtime=options.runtime,
         assumed=assumed if spec is not None else None,
     )

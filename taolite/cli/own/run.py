@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from taolite.cli import inputs, streams
-from taolite.cli.parsing import TaoParser, mount_flag, pixels_flag
+from taolite.cli.keys import opening_key
+from taolite.cli.parsing import TaoParser, mount_flag, pixels_flag, signer_flag
 from taolite.cli.values import count, number
 from taolite.engines import runtimes
 from taolite.errors import UsageError
@@ -66,6 +67,7 @@ def configure(parser: TaoParser) -> None:
     add("--max-frames", type=count(1), metavar="N", help="end after N frames (default: all)")
     pixels_flag(add)
     mount_flag(add)
+    signer_flag(add)
     add("--quiet", action="store_true", help="print neither progress, nor results as text, nor the table at the end")
 
     add = parser.add_argument_group("results").add_argument
@@ -158,13 +160,12 @@ def _run(options: argparse.Namespace) -> int:
 
 def _ready(options: argparse.Namespace, mounts: Mounts, show: Listener) -> Ready:
     """The opened model, with its drawing as the flags want it."""
-    from taolite.artifacts.keys import find_key_if_given
     from taolite.media.overlay import Overlay
     from taolite.stages.inference.opening import open_ready
 
     ready = open_ready(
         options.model,
-        key=find_key_if_given(options.key),
+        key=opening_key(options.key),
         labels=Path(options.labels).expanduser() if options.labels else None,
         spec=mounts.resolve(options.spec) if options.spec else None,
         threshold=options.threshold,

@@ -1,4 +1,4 @@
-"""`taolite show FILE`: what an artifact holds. Without the key, only its public part."""
+"""`taolite show FILE`: what an artifact or the folder of a run holds. Without the key, only its public part."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from taolite.cli.keys import opening_key
 from taolite.cli.parsing import mount_flag
 from taolite.wording import counted
 
@@ -18,7 +19,7 @@ __all__ = ["configure"]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `taolite show`."""
     add = parser.add_argument
-    add("file", type=Path, metavar="FILE", help=".tlt, .etlt, .onnx, checkpoint, engine, or any other file")
+    add("file", type=Path, metavar="FILE", help=".tlt, .etlt, .onnx, checkpoint, engine, a run's folder, or any file")
     text = "key of a sealed file: KEY, @FILE, or the variable TAOLITE_KEY"
     add("-k", "--key", metavar="KEY", help=text)
     mount_flag(add)
@@ -28,16 +29,49 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from taolite.artifacts.describe import describe
-    from taolite.artifacts.keys import find_key_if_given
     from taolite.engines import onnx_graph
+    from taolite.stages.described import describe_run
     from taolite.workspace.mounts import Mounts
 
-    path = Mounts.load(options.mount).resolve(options.file)
-    facts = describe(path, key=find_key_if_given(options.key))
+    path, key = Mounts.load(options.mount).resolve(options.file), opening_key(options.key)
+    if path.is_dir():
+        facts, lines = describe_run(path, key=key), _run_lines
+    else:
+        facts, lines = describe(path, key=key), _lines
     if facts["kind"] == "onnx":
         facts |= onnx_graph.describe(path.read_bytes())
-    print(json.dumps(facts, ensure_ascii=False, indent=2) if options.json else "\n".join(_lines(facts)))
+    print(json.dumps(facts, ensure_ascii=False, indent=2) if options.json else "\n".join(lines(facts)))
     return 0
+
+
+def _run_lines(facts: Mapping[str, Any]) -> Iterator[str]:
+    """The run, then each of its models."""
+    yield facts["path"]
+    yield _row("kind", facts["what"])
+    if "task" in facts:
+        yield _row("task", facts["task"])
+    if "classes" in facts:
+        yield _row("classes", ", ".join(facts["classes"]))
+    if isinstance(facts.get("versions"), Mapping):
+        yield _row("written by", f"taolite {facts['versions'].get('taolite', '?')}")
+    if facts["status"] is not None:
+        yield _row("status", f"{facts['status'].get('status', '?')}: {facts['status'].get('message', '')}")
+    if isinstance(facts.get("metrics"), Mapping):
+        yield _row("scores", _short(facts["metrics"]))
+    if names := facts["checkpoints"]:
+        yield _row("checkpoints", f"{len(names)}, the newest {names[-1]}")
+    if not facts["models"]:
+        yield _row("model", "none yet")
+    for model in facts["models"]:
+        yield from _lines(model)
+
+
+def _signature(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "no"
+    if "signer" not in found:
+        return f"no: {found['problem']}"
+    return f"by {found['signer']} at {found['signed_at']}" + ("" if found["fits"] else "; the file was changed since")
 
 
 def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
@@ -47,6 +81,8 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     yield _row("size", f"{facts['bytes']:,} bytes")
     if "sha256" in facts:
         yield _row("sha256", facts["sha256"])
+    if "signature" in facts:
+        yield _row("signed", _signature(facts["signature"]))
     if facts["sealed"] and not facts["opened"]:
         yield _row("sealed", "yes; give -k KEY to see the rest. Not checked yet:")
     for name in ("writer", "task", "backend", "precision", "opset"):

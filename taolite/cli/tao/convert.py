@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taolite.cli.parsing import mount_flag
+from taolite.cli.keys import opening_key, sealing_key
+from taolite.cli.parsing import mount_flag, signer_flag
 from taolite.cli.tao.flags import backend_flag
 from taolite.errors import UsageError
 
@@ -51,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     text = "GPUs to build for, e.g. 7.5,8.6 or 75,86; needs no GPU here (tensorrt_rtx)"
     add("--compute-capability", metavar="LIST", help=text)
     mount_flag(add)
+    signer_flag(add)
     add("--json", action="store_true", help="print one JSON object")
 
     add = parser.add_argument_group("without effect").add_argument
@@ -97,13 +99,13 @@ def _run(options: argparse.Namespace) -> int:
 
 def _key(options: argparse.Namespace, model: Path) -> Key | None:
     """The key of -k or TAOLITE_KEY; asked for at a terminal where the model is sealed and no key was given."""
-    from taolite.artifacts.keys import find_key, find_key_if_given, terminal_prompt
+    from taolite.artifacts.keys import terminal_prompt
     from taolite.artifacts.sniff import Kind, sniff
 
-    key = find_key_if_given(options.key)
+    key = opening_key(options.key)
     prompt = terminal_prompt()
     if key is None and prompt is not None and sniff(model) is Kind.ETLT:
-        return find_key(None, prompt=prompt)
+        return sealing_key(None, prompt=prompt)
     return key
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from taolite.cli import processes
-from taolite.cli.parsing import mount_flag, outside_flag, pixels_flag, whole, without_effect
+from taolite.cli.parsing import mount_flag, outside_flag, pixels_flag, signer_flag, whole, without_effect
 from taolite.cli.values import amount, count, number
 from taolite.engines import runtimes
 from taolite.errors import UsageError
@@ -81,10 +81,11 @@ def results_flag(
 
 
 def runtime_flag(parser: argparse.ArgumentParser) -> None:
-    """Add --runtime: one of `taolite.engines.runtimes` that runs ONNX."""
+    """Add --runtime, one of `taolite.engines.runtimes` that runs ONNX, and --require-signer."""
     names = " or ".join(runtimes.onnx_runners())
     text = f"runtime for an .etlt or .onnx: {names} (default: {runtimes.onnx_runners()[0]})"
     parser.add_argument("--runtime", type=_named(runtimes.onnx_runner), metavar="NAME", help=text)
+    signer_flag(parser.add_argument)
 
 
 def backend_flag(add: Callable[..., object], *, default: str = "TensorRT where a GPU is here, else OpenVINO") -> None:
@@ -251,6 +252,7 @@ def gen_trt_engine(parser: argparse.ArgumentParser, *, deploy: bool = False) -> 
     add("-e", "--experiment_spec", required=deploy, metavar="SPEC", help="int8: spec with the training images")
     add("--engine_file", required=not deploy, metavar="FILE", help="engine to write")
     key_flag(parser)
+    signer_flag(add)
     results_flag(parser, "-r", "--results_dir", needed=deploy)
 
     add = parser.add_argument_group("engine").add_argument

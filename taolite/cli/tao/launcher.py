@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from taolite import __version__
+from taolite.cli.keys import user_environment
 from taolite.cli.parsing import near
 from taolite.errors import UsageError
 
@@ -102,7 +103,7 @@ def _command(words: list[str], network: str) -> int:
     if not words:
         raise UsageError(f"tao {network} run: give the command that is to run")
     try:
-        return subprocess.run(words, check=False).returncode
+        return subprocess.run(words, env=user_environment(), check=False).returncode
     except OSError as error:
         raise UsageError(f"tao {network} run {words[0]}: cannot be run ({error.strerror})") from error
 

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from taolite.cli import keys
 from taolite.cli.parsing import TaoParser, positive
 from taolite.cli.processes import in_processes, world_of
 from taolite.errors import StorageError, UsageError
@@ -117,11 +118,11 @@ def logged(run: Run, options: argparse.Namespace) -> int:
 
 def _with_key(run: Run, options: argparse.Namespace) -> int:
     """Run a training after asking for the key, because its processes may have no terminal to ask at."""
-    from taolite.artifacts.keys import terminal_prompt
+    from taolite.artifacts.keys import terminal_prompt, variable
 
     prompt = terminal_prompt()
-    if options.key is None and not os.environ.get("TAOLITE_KEY") and prompt is not None:
-        os.environ["TAOLITE_KEY"] = prompt("key: ")
+    if options.key is None and not variable() and prompt is not None:
+        options.key = keys.option_of(prompt("key: "))
     return run(options)
 
 
@@ -288,15 +289,13 @@ def mounts_of(options: argparse.Namespace) -> Mounts:
 
 
 def sealing_key(options: argparse.Namespace) -> Key:
-    from taolite.artifacts.keys import find_key, terminal_prompt
+    from taolite.artifacts.keys import terminal_prompt
 
-    return find_key(options.key, prompt=terminal_prompt())
+    return keys.sealing_key(options.key, prompt=terminal_prompt())
 
 
 def opening_key(options: argparse.Namespace) -> Key | None:
-    from taolite.artifacts.keys import find_key_if_given
-
-    return find_key_if_given(options.key)
+    return keys.opening_key(options.key)
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from taolite.events import BuilderWarned, BuildsWithoutGpu, CacheUnused, Classes
 from taolite.files import refuse_replacing
 from taolite.stages.agree import expect
 from taolite.stages.exporting.ranges import float_layers, narrowed, quantise, read_ranges
+from taolite.stages.signed import require_signed
 
 __all__ = ["DEFAULT_BATCH", "EngineReport", "build", "build_described"]
 
@@ -92,9 +93,11 @@ def build(
         PathError, ArtifactError: the model cannot be opened. EngineError: it cannot be built, with the reason.
         UsageError: `input_chw` or `output_names` are not the model's. StorageError: the engine cannot be written.
         ModelError: the model is of another task. ModelError, DataError: the calibration cache is of another model, or
-        is not a calibration cache.
+        is not a calibration cache. SignatureError: a signer is required (`taolite.stages.signed`) and did not sign the
+        model as it is.
     """
     refuse_replacing(model, engine)
+    require_signed(model)
     started = time.monotonic()
     built, sidecar = build_described(
         read_model(model, key=key).onnx,

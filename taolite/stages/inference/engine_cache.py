@@ -9,7 +9,8 @@ and the device are those it was built with, and its own bytes are those that wer
 and an event says why. Each file appears by rename, and an engine is opened from the bytes that were checked: processes
 that build at once can at worst cost each other a build.
 
-The engine of a sealed model is not kept unless that is asked for: an engine holds the weights unencrypted.
+The engine of a sealed model is not kept unless that is asked for: an engine holds the weights unencrypted. Where a
+signer is required (`taolite.stages.signed`) no engine is kept or used again, as none is signed.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ from taolite.engines.opening import open_engine
 from taolite.engines.runtimes import Runtime
 from taolite.errors import EngineError, PathError, StorageError
 from taolite.events import EngineBuilt, EngineNeeded, EngineReason, EngineReused, EngineUnkept, Listener, silent
+from taolite.stages.signed import required_signers
 
 __all__ = ["KeptEngines", "open_cached", "open_export"]
 
+_UNSIGNED = "a signer is required, and a kept engine has no signature; build one with `taolite convert` and sign it"
 _DEVICE = "device"  # in `Sidecar.meta`
 
 
@@ -107,7 +110,8 @@ def open_cached(
     row = runtimes.find(runtimes.builder(runtime))
     name, capability = _device(row, device)
     origin = _Origin(onnx_graph.sha256(onnx), f"{row.name} {row.load().version()}", name)
-    places = [] if is_sealed and not keep.sealed else _places(beside, row, keep)
+    hidden, trusts = is_sealed and not keep.sealed, not required_signers()
+    places = _places(beside, row, keep) if trusts and not hidden else []
     needed = EngineNeeded(beside, row.name, "asked" if keep.rebuild else "new")
     for path in [] if keep.rebuild else places:
         try:
@@ -133,7 +137,9 @@ def open_cached(
         listener=listener,
     )
     engine = open_engine(built.data, device=device)
-    listener(_written(beside, places, built.data, replace(sidecar, meta={**sidecar.meta, _DEVICE: name})))
+    described = replace(sidecar, meta={**sidecar.meta, _DEVICE: name})
+    reason = None if trusts or hidden else _UNSIGNED
+    listener(_written(beside, places, built.data, described, reason))
     return engine, sidecar
 
 
@@ -175,9 +181,10 @@ def _read(path: Path, origin: _Origin) -> tuple[bytes, Sidecar]:
     return data, sidecar
 
 
-def _written(model: Path, places: Sequence[Path], data: bytes, sidecar: Sidecar) -> EngineBuilt | EngineUnkept:
-    """Write the engine to the first place that can be written to; what is said of it."""
-    reason = None
+def _written(
+    model: Path, places: Sequence[Path], data: bytes, sidecar: Sidecar, reason: str | None
+) -> EngineBuilt | EngineUnkept:
+    """Write the engine to the first place that can be written to; what is said of it. reason: why there is no place."""
     for path in places:
         try:
             write_engine(path, data, sidecar)

@@ -28,6 +28,7 @@ from taolite.preprocessing import Preprocessing
 from taolite.stages.agree import expect
 from taolite.stages.inference.built import open_built
 from taolite.stages.inference.engine_cache import KeptEngines, open_export
+from taolite.stages.signed import require_signed
 from taolite.stages.trained import Trained, open_trained
 from taolite.tasks.base import EnginePlan, Experiment, Predict, Resolve, Use
 from taolite.tasks.registry import find, find_use
@@ -99,6 +100,7 @@ def open_model(
     runtime: RuntimeName | None = None,
     assumed: Callable[[], OnnxMeta] | None = None,
     engines: KeptEngines | None = None,
+    built_here: bool = False,
     listener: Listener = silent,
 ) -> Model:
     """Open a trained model, an export or an engine, told apart by content; for a run folder, its finished model.
@@ -109,6 +111,7 @@ def open_model(
         assumed: gives the metadata of an ONNX that has none, e.g. one of NVIDIA's TAO 5.
         engines: where `runtime` builds engines, one of the export is built and kept
             (`taolite.stages.inference.engine_cache`); None keeps none.
+        built_here: this process has just built the engine, of a model that was checked: it needs no signature.
         listener: is told of a trained model that is newer than the export beside it, of an export that runs instead
             of a GPU engine, where there is no GPU, and of kept engines.
 
@@ -117,11 +120,14 @@ def open_model(
         EngineError: no runtime for it, no GPU for a TensorRT engine, or an engine without the sidecar that describes
         it.
         ModelError: the model is of another task.
+        SignatureError: a signer is required (`taolite.stages.signed`) and did not sign the model as it is.
     """
     if path.is_dir():
         path = RunFolder.model_in(path)
     if not path.is_file():
         raise PathError(f"{path}: no such model; give the path of a .tlt, .etlt, .onnx or engine")
+    if not built_here:
+        require_signed(path)
     kind = sniff(path)
     if kind in (Kind.ETLT, Kind.ONNX):
         onnx = read_model(path, key=key).onnx
@@ -243,7 +249,7 @@ def open_engine_plan(
             listener=listener,
         )
         listener(EngineBuilt(target if target == file else None))
-        return open_model(target, key=key, of=of, computer=computer)
+        return open_model(target, key=key, of=of, computer=computer, built_here=True)
 
 
 def _runs_here(engine: Path | None) -> bool:
