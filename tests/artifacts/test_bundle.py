@@ -9,6 +9,7 @@ import resource
 import signal
 import struct
 import subprocess
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -298,3 +299,16 @@ def test_a_write_that_is_cut_off_keeps_the_old_file(tmp_path):
     assert str(caught.value) == f"{tmp_path}/m.tlt: File too large; nothing was replaced"
     assert (tmp_path / "m.tlt").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["m.tlt"]
+
+
+def test_reading_a_model_takes_at_most_three_times_its_size(tmp_path):
+    size = 32 << 20
+    path = tmp_path / "m.tlt"
+    write_bundle(path, bundle(tensors={"w": np.zeros(size // 4, np.float32)}), key=KEY, cost=CHEAP)
+    tracemalloc.start()
+
+    read_bundle(path, key=KEY)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * size  # docs/FORMAT.md 1, Bounds
