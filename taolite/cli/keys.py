@@ -72,7 +72,7 @@ def sealing_key(option: str | None, *, prompt: Callable[[str], str] | None = Non
 
 def option_of(key: str) -> str | None:
     """The value of -k that means this key; None for no key."""
-    return (key if is_literal(key) and not key.startswith("@") else f"@{key}") if key else None
+    return (f"@{key}" if key.startswith("@") else key) or None
 
 
 def _warned(key: Key | None) -> Key | None:

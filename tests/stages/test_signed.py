@@ -74,6 +74,17 @@ def test_an_unsigned_a_foreign_and_a_changed_model_are_not_opened_and_no_engine_
     )
 
 
+def test_no_ranges_are_measured_of_an_unsigned_model(place, monkeypatch):
+    from taolite.stages.exporting.calibrate import CalibrationOptions, calibrate_model
+
+    monkeypatch.setenv(VARIABLE, key_of(place, "me"))
+
+    with pytest.raises(SignatureError):
+        calibrate_model(place / "model.etlt", key=Key(KEY), options=CalibrationOptions(cache=place / "cal.bin"))
+
+    assert not (place / "cal.bin").exists()
+
+
 def test_the_settings_of_the_workspace_require_a_signer(place):
     envs = [{"variable": VARIABLE, "value": key_of(place, "me")}]
     (place / ".tao_mounts.json").write_text(json.dumps({"Mounts": [], "Envs": envs}))

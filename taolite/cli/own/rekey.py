@@ -44,19 +44,17 @@ def _run(options: argparse.Namespace) -> int:
     if old is None:
         if prompt is None:
             raise UsageError("the old key is needed; give -k KEY, -k @FILE, or set TAOLITE_KEY")
-        old = sealing_key(None, prompt=lambda _: prompt("old key: "))
+        old = sealing_key(option_of(prompt("old key: ")))
     new = _new_key(options.new, prompt)
     paths = [resolve(path) for path in options.files]
     for path in paths:
         check_opens(path, key=old)  # all of them, before one is changed
     for file, path in zip(options.files, paths, strict=True):
+        name = options.output or file
         written = reseal(path, old=old, new=new, output=resolve(options.output) if options.output else None)
-        print(f"{options.output or file}: sealed with the new key")
+        print(f"{name}: sealed with the new key")
         if signature_path(written).is_file():
-            print(
-                f"warning: {options.output or file}: its signature does not fit any more; sign it again",
-                file=sys.stderr,
-            )
+            print(f"warning: {name}: its signature does not fit any more; sign it again", file=sys.stderr)
     return 0
 
 

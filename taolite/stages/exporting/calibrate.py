@@ -31,6 +31,7 @@ from taolite.quant.calibrate import Method, calibrate
 from taolite.quant.tensorfile import read_tensorfile, tensorfile_shape, write_tensorfile
 from taolite.stages.agree import expect
 from taolite.stages.exporting.ranges import Calibration, read_ranges, tensor_scales, write_ranges
+from taolite.stages.signed import require_signed
 from taolite.tasks.base import Experiment
 
 __all__ = [
@@ -141,8 +142,9 @@ def calibrate_model(
     Where `options.json_file` exists, as after quantisation-aware training, it gives the ranges, unless
     `options.force_ptq`. `of`: the task that the model must be of; None accepts any.
     Raises PathError: the ranges are in a JSON file and the cache exists, as in TAO. EngineError: the ONNX of another
-    tool. ModelError: a model of another task. Otherwise as `find_ranges`.
+    tool. ModelError: a model of another task. SignatureError as `taolite.stages.signed`. Otherwise as `find_ranges`.
     """
+    require_signed(model)
     onnx = read_model(model, key=key).onnx
     if "int8" in onnx_graph.element_types(onnx):
         return False
