@@ -261,6 +261,14 @@ SAID: list[tuple[Event, list[Line]]] = [
         events.LayerToFloat("conv1", 1.204, 0.5),
         [Line("int8 with conv1 in float: the drop is 1.20 points, 0.5 allowed")],
     ),
+    (
+        events.KeyFileOpen(Path("k"), 0o640),
+        [Line("k: other users can read this key file (mode 640); run: chmod 600 k", True)],
+    ),
+    (
+        events.KeyFileOdd(Path("k"), "spaces"),
+        [Line("k: the key begins or ends with a space, which is part of the key", True)],
+    ),
 ]
 SHOWN_OTHERWISE = {
     *(events.Progress, events.Stepped, events.BatchDrawn, events.BatchDone, events.EpochDone),
