@@ -1,9 +1,9 @@
 """Reading regular files, and writing files atomically.
 
 A file is written under a temporary name, flushed to the disk, then renamed: after a crash, a full disk or a Ctrl-C the
-old file is there, or none, never half of a new one. The temporary files of processes that died are removed by the next
-process that writes to the folder. A writer holds a lock on its temporary file, also on a disk that several machines
-share, so that the files of running processes are kept.
+old file is there, or none, never half of a new one. A folder of files appears the same way, whole or not at all. The
+temporary files of processes that were killed are removed by the next process that writes to the folder
+(`taolite.partials`).
 
 Only regular files are opened for reading: a pipe without a writer or an endless device is refused at once.
 """
@@ -12,40 +12,30 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from taolite.errors import PathError, StorageError, UsageError
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks; nothing is removed there
-    fcntl = None  # type: ignore[assignment]
+from taolite.partials import Partial, sweep, sync
 
 __all__ = [
-    "Part",
     "open_atomic",
     "open_file",
-    "open_part",
-    "part_path",
     "refuse_replacing",
+    "remove",
     "storage_error",
     "sweep",
     "sync_folder",
+    "whole_file",
+    "whole_folder",
     "write_bytes",
     "write_text",
 ]
 
-_NAME = 40  # characters of the target's name; a file's whole name has 255 bytes at most
-_PARTIAL = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.partial", re.DOTALL)
 _READING = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
-_swept: set[str] = set()  # folders that this process has swept: each is listed once, also one of a million labels
 _NOT_FILES = ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"))
 
 
@@ -73,28 +63,78 @@ def open_atomic(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
 
     Missing parent folders are made. With `durable` False the file is not flushed to the disk: it survives a crash of
     this process, but survives a power cut only after `sync_folder`. Use that for the many files of one folder.
-    Raises StorageError if the disk is full or cannot be written to, PathError if a file is in the way.
+    A device, a pipe and a descriptor (/dev/null, /dev/stdout) are written to as they are.
+    Raises StorageError if the disk is full or cannot be written to, PathError if a folder or a file is in the way, and
+    BrokenPipeError where the reader of a pipe has gone.
     """
-    partial = path.with_name(f".{path.name[:_NAME]}.{os.getpid()}.{secrets.token_hex(4)}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sweep(path.parent)
-        with _new_file(partial) as stream:
-            yield stream
-            stream.flush()
-            if durable:
-                os.fsync(stream.fileno())
-            if fcntl is not None:
-                partial.replace(path)  # before the file is closed, which releases its lock
-        if fcntl is None:
-            partial.replace(path)
-        if durable:
-            _sync(path.parent)
+        stream = _open_device(path)
+        if stream is not None:
+            with stream:
+                yield stream
+            return
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise storage_error(path, error) from error
+    with _becoming(path, durable=durable) as partial:
+        assert partial.stream is not None, "this is a file"
+        yield partial.stream
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """`open_atomic` for a library that opens its file by name: yields the name of an empty file to write to."""
+    with _becoming(path) as partial:
+        yield partial.path
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A new, empty folder to write into. It becomes `folder` if the block ends without an error, and is removed else.
+
+    `folder` must not exist, or be empty. All files are flushed to the disk before. Raises as `open_atomic`.
+    """
+    with _becoming(folder, is_folder=True) as partial:
+        yield partial.path
+        _sync_all(partial.path)
+
+
+@contextmanager
+def _becoming(target: Path, *, is_folder: bool = False, durable: bool = True) -> Iterator[Partial]:
+    """A `Partial` that takes the name `target` if the block ends without an error."""
+    partial = None
+    try:
+        partial = Partial(target, is_folder=is_folder)
+        yield partial
+        partial.keep(durable=durable)
+    except OSError as error:
+        raise storage_error(target, error) from error
     finally:
-        with suppress(OSError):  # a folder that cannot be changed any more; the error under way says why
-            partial.unlink()
+        if partial is not None:
+            partial.drop()
+    try:
+        if durable:
+            sync(target.parent)
+    except OSError as error:
+        raise StorageError(f"{target}: written, but the disk could not confirm it ({error.strerror})") from error
+
+
+def _open_device(path: Path) -> IO[bytes] | None:
+    """`path`, open for writing as it is, where a rename would replace a device, a pipe or a name in /proc. Or None."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # a new file, or a name that the caller hears of when it is made
+        return None
+    end = path
+    while end.is_symlink():
+        folder = os.path.realpath(end.parent)
+        if folder == f"/proc/{os.getpid()}/fd" and end.name.isdecimal():
+            return os.fdopen(os.dup(int(end.name)), "wb")  # /dev/stdout, going on where it is
+        if folder.startswith("/proc/"):
+            return open(path, "wb")
+        end = end.parent / os.readlink(end)  # noqa: PTH115
+    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else open(path, "wb")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -109,127 +149,28 @@ def write_text(path: Path, text: str, *, durable: bool = True) -> None:
         stream.write(text.encode())
 
 
-def sync_folder(folder: Path) -> None:
-    """Flush all files below `folder`, and the folders themselves, to the disk."""
-    for root, _, names in os.walk(folder):
-        for name in names:
-            if not os.path.islink(path := os.path.join(root, name)):  # noqa: PTH114, PTH118
-                _sync(Path(path))
-        _sync(Path(root))
-
-
-def sweep(folder: Path) -> None:
-    """Remove temporary files of processes that died from `folder`. A process does this once for each folder."""
-    place = os.path.abspath(folder)  # noqa: PTH100  (links stay as they are)
-    if fcntl is None or place in _swept:
-        return
-    _swept.add(place)
-    with suppress(OSError), os.scandir(place) as entries:
-        for entry in entries:
-            if _PARTIAL.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                _remove_if_left(Path(entry.path))
-
-
-def _new_file(partial: Path) -> IO[bytes]:
-    """A new file, locked. If another process swept it away before it was locked, it is made again."""
-    while True:
-        stream = open(partial, "wb")  # noqa: SIM115  (closed by the caller)
-        if fcntl is None:
-            return stream
-        with suppress(OSError):  # a disk without locks
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        if partial.exists():
-            return stream
-        stream.close()
-
-
-def _remove_if_left(partial: Path) -> None:
-    """Remove the file unless its writer is running, and so has it locked."""
-    with suppress(OSError), open(partial, "rb+") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        partial.unlink()
-
-
-@dataclass
-class Part:
-    """The beginning of a file that arrives in pieces: its stream, and whether it `is_whole`, which its writer sets."""
-
-    stream: IO[bytes]
-    is_whole: bool = False
-
-
-@contextmanager
-def open_part(path: Path) -> Iterator[Part]:
-    """Open `.NAME.part`, the beginning of the file `path`, for reading and writing, at its first byte.
-
-    Where the writer has set `is_whole`, it is flushed to the disk and gets its name when the block ends; else it stays,
-    also after an error, unless it is empty, and a later run can go on with it. It is locked for this process. Missing
-    parent folders are made. Raises StorageError and PathError as `open_atomic`, UsageError where another process has
-    the part.
-    """
+def remove(path: Path) -> None:
+    """Remove a file, if it is there. Raises StorageError, PathError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked_part(path) as stream:
-            part = Part(stream)
-            try:
-                yield part
-            finally:
-                if not part.is_whole and not stream.seek(0, os.SEEK_END):
-                    part_path(path).unlink(missing_ok=True)
-            if part.is_whole:
-                stream.flush()
-                os.fsync(stream.fileno())
-                if fcntl is not None:
-                    part_path(path).replace(path)  # before the file is closed, which releases its lock
-        if part.is_whole:
-            if fcntl is None:
-                part_path(path).replace(path)
-            _sync(path.parent)
+        path.unlink(missing_ok=True)
     except OSError as error:
         raise storage_error(path, error) from error
 
 
-def part_path(path: Path) -> Path:
-    """Where the beginning of the file `path` is kept."""
-    return path.with_name(f".{path.name}.part")
-
-
-def _locked_part(path: Path) -> IO[bytes]:
-    """The part, made where it is missing. If its writer published it before it was locked, it is made again."""
-    while True:
-        stream = open(part_path(path), "r+b", opener=_making)  # noqa: SIM115  (closed by the caller)
-        try:
-            if fcntl is None:
-                return stream
-            with suppress(OSError):  # a disk without locks
-                _lock(stream, path)
-            if part_path(path).exists() and os.path.samestat(os.fstat(stream.fileno()), part_path(path).stat()):
-                return stream
-        except BaseException:
-            stream.close()
-            raise
-        stream.close()
-
-
-def _making(name: str, flags: int) -> int:
-    return os.open(name, flags | os.O_CREAT, 0o666)
-
-
-def _lock(stream: IO[bytes], path: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Flush all files below `folder`, and the folders themselves, to the disk. Raises StorageError."""
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UsageError(f"{path}: another process is downloading this file; wait for it to end") from error
+        _sync_all(folder)
+    except OSError as error:
+        raise storage_error(folder, error) from error
 
 
-def _sync(path: Path) -> None:
-    """Flush a file, or the names in a folder, to the disk, if the system can open it."""
-    with suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def _sync_all(folder: Path) -> None:
+    for root, _, names in os.walk(folder):
+        for name in names:
+            if not os.path.islink(path := os.path.join(root, name)):  # noqa: PTH114, PTH118
+                sync(Path(path))
+        sync(Path(root))
 
 
 def refuse_replacing(source: Path, target: Path) -> None:
@@ -245,7 +186,9 @@ def storage_error(path: Path, error: OSError) -> StorageError | PathError:
     """The error for a failed write to `path`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(f"{path}: the disk is full; nothing was replaced. Free some space and run it again")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno == errno.EROFS:
+        return StorageError(f"{path}: this disk is mounted read-only; choose another folder, or mount it for writing")
+    if error.errno in (errno.EACCES, errno.EPERM):
         return StorageError(f"{path}: this folder cannot be written to; change its permissions or choose another")
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
         return PathError(f"{path}: a file is where a folder should be, or the reverse; move it or choose another path")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,7 +13,17 @@ from pathlib import Path
 import pytest
 
 from taolite.errors import PathError, StorageError, UsageError
-from taolite.files import open_atomic, open_file, refuse_replacing, sync_folder, write_bytes, write_text
+from taolite.files import (
+    open_atomic,
+    open_file,
+    refuse_replacing,
+    remove,
+    sync_folder,
+    whole_file,
+    whole_folder,
+    write_bytes,
+    write_text,
+)
 
 
 def test_a_file_appears_with_its_folders(tmp_path):
@@ -236,6 +247,181 @@ def test_only_files_are_opened_and_what_is_none_is_named_at_once(tmp_path):
     }
     with open_file(tmp_path / "link") as stream:
         assert stream.read() == b"x"
+
+
+STDOUT = """
+import sys
+from pathlib import Path
+from taolite.files import write_text
+print("before", flush=True)
+write_text(Path(sys.argv[1]), "from us\\n")
+print("after", flush=True)
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="there are no names of open files here")
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_the_standard_output_is_written_to_in_order_and_not_replaced(tmp_path, name):
+    command = [sys.executable, "-c", STDOUT, name]
+    piped = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    with open(tmp_path / "out.txt", "wb") as stream:
+        subprocess.run(command, stdout=stream, check=True)
+
+    assert piped == "before\nfrom us\nafter\n"
+    assert (tmp_path / "out.txt").read_text() == piped
+    assert [path.name for path in tmp_path.iterdir()] == ["out.txt"]
+    assert Path("/dev/stdout").is_symlink()
+
+
+def test_a_device_and_a_pipe_stay_what_they_are(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_bytes(tmp_path / "link", b"through the pipe")
+        assert os.read(reader, 100) == b"through the pipe"
+    finally:
+        os.close(reader)
+    write_bytes(Path("/dev/null"), b"x")
+
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()
+    assert Path("/dev/null").is_char_device()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pipe"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")
+def test_a_device_that_is_full_is_named():
+    with pytest.raises(StorageError) as caught:
+        write_bytes(Path("/dev/full"), b"x")
+
+    assert str(caught.value) == "/dev/full: the disk is full; nothing was replaced. Free some space and run it again"
+    assert Path("/dev/full").is_char_device()
+
+
+def test_a_folder_appears_with_all_its_files_on_the_disk_or_not_at_all(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(os, "fsync", lambda handle: done.append(Path(f"/proc/self/fd/{handle}").readlink().name))
+    (tmp_path / "set").mkdir()  # an empty one is replaced
+
+    with whole_folder(tmp_path / "set") as folder:
+        (folder / "a").write_text("1")
+        assert list((tmp_path / "set").iterdir()) == []
+
+    def interrupted() -> None:
+        with whole_folder(tmp_path / "other") as folder:
+            (folder / "a").write_text("1")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+
+    assert [path.name for path in tmp_path.rglob("*")] == ["set", "a"]
+    assert done[0] == "a"
+    assert done[1].startswith(".set.")
+    assert done[2:] == [tmp_path.name]
+
+
+def test_a_folder_with_files_in_it_is_not_replaced(tmp_path):
+    write_bytes(tmp_path / "set" / "mine", b"x")
+
+    def late() -> None:
+        with whole_folder(tmp_path / "set") as folder:
+            (folder / "a").write_text("1")
+
+    with pytest.raises(StorageError) as caught:
+        late()
+
+    assert str(caught.value) == f"{tmp_path}/set: Directory not empty; nothing was replaced"
+    assert [path.name for path in tmp_path.rglob("*")] == ["set", "mine"]
+
+
+def test_a_library_writes_a_file_by_name_which_appears_when_it_is_whole(tmp_path):
+    with whole_file(tmp_path / "new" / "f") as path:
+        path.write_bytes(b"whole")
+        assert not (tmp_path / "new" / "f").exists()
+
+    assert {one.name: one.read_bytes() for one in (tmp_path / "new").iterdir()} == {"f": b"whole"}
+
+
+HALVES = """
+import os, sys
+from pathlib import Path
+from taolite.partials import Partial
+root = Path(sys.argv[1])
+folder = Partial(root / "set", is_folder=True)
+video, empty = (Partial(root / name, ending=".mp4") for name in ("a.mp4", "b.mp4"))
+(folder.path / "1.txt").write_text("x")
+video.path.write_bytes(b"frames")
+print("half written", flush=True)
+sys.stdin.read() if sys.argv[2] == "wait" else os.kill(os.getpid(), 9)
+"""
+
+
+def test_the_next_process_removes_a_folder_and_gives_a_video_that_was_cut_off_a_name(tmp_path):
+    subprocess.run([sys.executable, "-c", HALVES, str(tmp_path), "die"], stdout=subprocess.DEVNULL)
+    assert len(list(tmp_path.iterdir())) == 3
+
+    subprocess.run([sys.executable, "-c", NEXT, str(tmp_path / "g")], check=True)
+
+    (video,) = (path for path in tmp_path.iterdir() if path.name != "g")
+    assert re.fullmatch(r"a\.[0-9a-f]{8}\.mp4", video.name)
+    assert video.read_bytes() == b"frames"
+
+
+def test_a_folder_and_a_video_that_a_living_process_writes_are_left_alone(tmp_path):
+    command = [sys.executable, "-c", HALVES, str(tmp_path), "wait"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout.readline() == "half written\n"
+
+        write_text(tmp_path / "g", "x")
+        assert len([path for path in tmp_path.iterdir() if ".partial" in path.name]) == 3
+        assert len(list(tmp_path.glob(".set.*/1.txt"))) == 1
+        writer.stdin.close()
+
+
+def test_a_disk_that_refuses_to_flush_a_file_of_a_folder_is_not_passed_over(tmp_path, monkeypatch):
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    (tmp_path / "f").touch()
+
+    with pytest.raises(StorageError) as caught:
+        sync_folder(tmp_path)
+
+    assert str(caught.value) == f"{tmp_path}: the disk is full; nothing was replaced. Free some space and run it again"
+
+
+def test_a_disk_that_cannot_flush_a_name_says_that_the_file_is_written(tmp_path, monkeypatch):
+    flush = os.fsync
+
+    def refuse_folders(handle: int) -> None:
+        if Path(f"/proc/self/fd/{handle}").readlink() == tmp_path:
+            raise OSError(errno.EIO, "Input/output error")
+        flush(handle)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+
+    with pytest.raises(StorageError) as caught:
+        write_bytes(tmp_path / "f", b"x")
+
+    assert str(caught.value) == f"{tmp_path}/f: written, but the disk could not confirm it (Input/output error)"
+    assert (tmp_path / "f").read_bytes() == b"x"
+
+
+def test_a_read_only_disk_is_told_from_a_folder_without_permission(tmp_path, monkeypatch):
+    def refuse(self: Path, *, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+
+    with pytest.raises(StorageError) as caught:
+        remove(tmp_path / "f")
+
+    assert str(caught.value) == (
+        f"{tmp_path}/f: this disk is mounted read-only; choose another folder, or mount it for writing"
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from taolite.files import write_text
+
 __all__ = ["MACHINE", "OUTCOMES", "Ending", "LostError", "Pulse", "forget", "is_writer", "noted"]
 
 OUTCOMES = "TAOLITE_OUTCOMES"
@@ -58,10 +60,10 @@ class Ending:
         """Write it to the file in which the launcher (ours, or torchrun) looks for it."""
         if folder := os.environ.get(OUTCOMES):
             path = Path(folder) / f"{os.environ['RANK']}.ending"
-            path.write_text(json.dumps(vars(self)), encoding="utf-8")
+            write_text(path, json.dumps(vars(self)), durable=False)
         elif file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
             text = json.dumps({"message": self.text, "timestamp": int(time.time())})
-            Path(file).write_text(text, encoding="utf-8")
+            write_text(Path(file), text, durable=False)
 
 
 def noted(folder: Path) -> list[Ending]:

@@ -3,14 +3,12 @@ at all. Picture files keep their bytes."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from taolite.errors import PathError, StorageError
+from taolite.errors import PathError
 from taolite.events import Listener, Progress, silent
-from taolite.files import sync_folder
+from taolite.files import whole_folder
 from taolite.formats.photo import photo_bytes
 from taolite.sample import Sample
 
@@ -34,8 +32,7 @@ def write_folders(
     """
     if folder.exists():
         raise PathError(f"{folder}: this folder exists already; choose another one")
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    try:
+    with whole_folder(folder) as partial:
         for name in classes:
             (partial / name).mkdir(parents=True)
         for number, sample in enumerate(samples, start=1):
@@ -43,12 +40,6 @@ def write_folders(
             target.write_bytes(photo_bytes(sample))
             if number % _PROGRESS_EVERY == 0 or number == len(samples):
                 listener(Progress("convert", number, len(samples)))
-        sync_folder(partial)
-        partial.rename(folder)
-    except OSError as error:
-        raise StorageError(f"{folder}: {error.strerror or error}; nothing was written") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _free(folder: Path, image: Path) -> Path:

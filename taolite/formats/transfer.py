@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
 from taolite.errors import PathError, UsageError
-from taolite.files import open_part, part_path, write_text
+from taolite.files import write_text
+from taolite.formats.arriving import open_part, part_path
 from taolite.formats.http_get import Passing, RefusedError, blocks, get, shown, with_retries
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from taolite.errors import DataError, PathError, StorageError, UsageError
+from taolite.errors import DataError, PathError, UsageError
 from taolite.events import Listener, Notice, Progress, silent
-from taolite.files import sync_folder
+from taolite.files import whole_folder
 from taolite.formats.findings import SHOWN, Findings, problems_error
 from taolite.formats.layout import Target, Writing, class_names
 from taolite.formats.losses import losses
@@ -93,20 +93,11 @@ def write(
     _require_sense(samples, folder, extension)
     _require_names(samples, how)
     usable, left_out = _leave_out(samples, how, listener)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    try:
+    with whole_folder(folder) as partial:
         findings = Findings()
         named = _write_pictures(usable, partial / how.pictures, images, size_hw, extension, listener, findings)
         _tell_broken(folder, findings, len(named), skip_bad, listener)
         how.labels(named, Target(partial, folder.name, lists or {}, classes or class_names(named)))
-        if folder.exists():
-            folder.rmdir()
-        sync_folder(partial)
-        partial.rename(folder)
-    except OSError as error:
-        raise StorageError(f"{folder}: {error.strerror or error}; nothing was written") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     if how.one_extension:
         _tell_extensions([name for name, _ in named], listener)
     lost = losses(usable, how.keeps)
@@ -231,7 +222,7 @@ def _write_pictures(
 ) -> list[tuple[str, Sample]]:
     """(file name, sample as written) of each whose picture is in `folder`; pictures that cannot be decoded go to
     `findings`."""
-    folder.mkdir(parents=True)
+    folder.mkdir(exist_ok=True)
     named = []
     for index, (stem, sample) in enumerate(zip(_stems(samples), samples, strict=True), start=1):
         suffix = sample.image.suffix if sample.image.suffix.lower() in EXTENSIONS else ".jpg"

@@ -2,7 +2,8 @@
 
 A file is written under a temporary name, and takes its own when it is closed. After Ctrl-C, a full disk or another
 error of ours it takes it as well, so that what was written can be played; after a bug of ours, and without a frame, no
-file appears, and an older one stays.
+file appears, and an older one stays. What a killed process leaves gets a name of its own from the next process that
+writes to the folder (`taolite.partials`).
 
     .gif                           Pillow
     .avi                           OpenCV: Motion JPEG, which every player opens
@@ -13,7 +14,6 @@ file appears, and an older one stays.
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 from collections.abc import Collection
 from contextlib import suppress
@@ -28,6 +28,7 @@ from taolite.errors import DataError, StorageError, TaoliteError, UsageError
 from taolite.files import storage_error
 from taolite.media.gif import GifEncoder
 from taolite.media.pyav import CODECS, AvEncoder, has_pyav, needs_pyav
+from taolite.partials import Partial
 from taolite.wording import counted
 
 __all__ = ["BIT_RATE", "CODEC", "VIDEOS", "Clock", "Encoder", "VideoFile"]
@@ -110,7 +111,7 @@ class VideoFile:
         self.path = path
         self._fps, self._bitrate = fps, bitrate
         self._codec = _codec(path, codec)
-        self._partial = path.with_name(f".{path.stem[:40]}.{os.getpid()}.partial{path.suffix.lower()}")
+        self._partial: Partial | None = None
         self._clock = Clock(fps)
         self._encoder: Encoder | None = None
         self._hw: tuple[int, int] | None = None
@@ -132,7 +133,7 @@ class VideoFile:
             raise DataError(f"{self.path}: a frame of {hw[1]}x{hw[0]} pixels came after {before} ones")
         assert self._encoder is not None, f"{self.path} is closed"
         try:
-            if shutil.disk_usage(self._partial.parent).free < _RESERVE:
+            if shutil.disk_usage(self.path.parent).free < _RESERVE:
                 raise OSError(errno.ENOSPC, "the disk is full")
             self._encoder.add(image_hwc, self._clock.at(time_s))
         except OSError as error:
@@ -146,16 +147,17 @@ class VideoFile:
         if self._encoder is None:
             return
         encoder, self._encoder = self._encoder, None
+        assert self._partial is not None, "made with the encoder"
         try:
             try:
                 encoder.close()
             finally:
                 if self._frames:
-                    self._partial.replace(self.path)
-                else:
-                    self._partial.unlink()
+                    self._partial.keep(durable=False)
         except OSError as error:
             raise self._kept(error) from error
+        finally:
+            self._partial.drop()
 
     def __enter__(self) -> VideoFile:
         return self
@@ -170,14 +172,15 @@ class VideoFile:
     def _open(self, hw: tuple[int, int]) -> Encoder:
         suffix = self.path.suffix.lower()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._partial = Partial(self.path, ending=suffix)
+            partial = self._partial.path
             if suffix == ".gif":
-                return GifEncoder(self._partial, hw, fps=self._fps)
+                return GifEncoder(partial, hw, fps=self._fps)
             container = _CONTAINERS[suffix][0]
             if not container or not has_pyav():
-                return _OpenCvEncoder(self._partial, hw, fps=self._fps, code=_OPENCV[suffix])
+                return _OpenCvEncoder(partial, hw, fps=self._fps, code=_OPENCV[suffix])
             return AvEncoder(
-                str(self._partial),
+                str(partial),
                 hw,
                 container=container,
                 codec=self._codec,
@@ -186,8 +189,8 @@ class VideoFile:
                 options=_CRASH_PROOF if container in ("mp4", "mov") else {},
             )
         except OSError as error:
-            with suppress(OSError):  # its folder is not there
-                self._partial.unlink()
+            if self._partial is not None:
+                self._partial.drop()
             raise storage_error(self.path, error) from error
 
     def _kept(self, error: OSError) -> StorageError:

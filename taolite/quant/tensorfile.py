@@ -7,16 +7,15 @@ gzip. The file's attributes `count` and `shape` are the number of batches and th
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.errors import DamagedError, DataError, PathError, StorageError
+from taolite.errors import DamagedError, DataError, PathError
+from taolite.files import whole_file
 
 __all__ = ["read_tensorfile", "tensorfile_shape", "write_tensorfile"]
 
@@ -38,26 +37,17 @@ def write_tensorfile(path: Path, batches: Iterable[NDArray[np.float32]]) -> int:
         raise PathError(
             f"A previously generated tensorfile already exists in the output path. {path}: remove it, or choose another"
         )
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     count, shape = 0, None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(partial, "w") as file:
-            for batch in batches:
-                if shape is not None and batch.shape != shape:
-                    raise DataError(f"{path}: batch {count} is {batch.shape}, and the ones before are {shape}")
-                shape = batch.shape
-                file.create_group(f"{_KEY}_{count}").create_dataset(_KEY, data=batch.astype("f4"), compression="gzip")
-                count += 1
-            if shape is None:
-                raise DataError(f"{path}: there are no batches to write")
-            file.attrs["count"], file.attrs["shape"] = count, shape
-        partial.replace(path)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error}); nothing was kept") from error
-    finally:
-        with suppress(FileNotFoundError, NotADirectoryError):
-            partial.unlink()
+    with whole_file(path) as partial, h5py.File(partial, "w", locking=False) as file:  # the partial file is locked
+        for batch in batches:
+            if shape is not None and batch.shape != shape:
+                raise DataError(f"{path}: batch {count} is {batch.shape}, and the ones before are {shape}")
+            shape = batch.shape
+            file.create_group(f"{_KEY}_{count}").create_dataset(_KEY, data=batch.astype("f4"), compression="gzip")
+            count += 1
+        if shape is None:
+            raise DataError(f"{path}: there are no batches to write")
+        file.attrs["count"], file.attrs["shape"] = count, shape
     return count
 
 

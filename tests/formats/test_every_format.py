@@ -224,7 +224,9 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, scene: list[Sample], 
     with pytest.raises(StorageError) as caught:
         formats.write(scene, tmp_path / "out" / "kitti", "kitti")
 
-    assert str(caught.value) == f"{tmp_path}/out/kitti: No space left on device; nothing was written"
+    assert str(caught.value) == (
+        f"{tmp_path}/out/kitti: the disk is full; nothing was replaced. Free some space and run it again"
+    )
     assert list((tmp_path / "out").iterdir()) == []
 
 

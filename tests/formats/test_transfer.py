@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from taolite.errors import DataError, StorageError, UsageError
-from taolite.files import open_part
+from taolite.formats.arriving import open_part
 from taolite.formats.checksums import Checksums
 from taolite.formats.transfer import Outcome, fetch
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -233,25 +232,9 @@ def _text(place: str, stack: ExitStack) -> TextIO:
     path = Path(place).expanduser()
     if place == "-":
         return sys.stdout
-    if path.exists() and not path.is_file():
-        return stack.enter_context(_device(path))
     stream = io.TextIOWrapper(stack.enter_context(open_atomic(path)), encoding="utf-8", newline="\n")
     stack.callback(stream.detach)
     return stream
-
-
-@contextmanager
-def _device(path: Path) -> Iterator[TextIO]:
-    """A pipe or a device, written to as it is. Raises StorageError, and BrokenPipeError where its reader has gone."""
-    from taolite.files import storage_error
-
-    try:
-        with open(path, "w", encoding="utf-8", newline="\n") as stream:
-            yield stream
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise storage_error(path, error) from error
 
 
 def _print_found(seen: Seen) -> None:
