@@ -9,16 +9,20 @@ argparse, because TAO's flags are argparse's: `-eq`, `-pth`, `--gpu_index 0 1`, 
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
+import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from taolite import __version__
 from taolite.cli import keys, moved
 from taolite.cli.parsing import TaoParser
 from taolite.errors import PathError, StoppedError, TaoliteError, printable
 from taolite.extras import missing
+from taolite.files import storage_error
 
 __all__ = ["classification_tf1", "detectnet_v2", "main", "parser_for", "ssd", "started", "tao_converter"]
 
@@ -54,6 +58,7 @@ GROUPS = {
 ALIASES = {"show": ("inspect",)}
 
 
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # a full or read-only disk is never a bug, whoever wrote to it
 STOPPED = 75
 """Exit code of a training that SIGTERM or Ctrl-C ended after it saved its state: sysexits' EX_TEMPFAIL, try again."""
 
@@ -121,6 +126,7 @@ def _run(options: argparse.Namespace) -> int:
     """Call the command. An error that a user can mend is printed as one message; any other keeps its traceback."""
     try:
         code = options.run(options)
+        sys.stdout.flush()
         return int(code or 0)
     except StoppedError as error:
         print(f"stopped: {printable(str(error))}", file=sys.stderr)
@@ -148,6 +154,13 @@ def _run(options: argparse.Namespace) -> int:
         return 1
     except BrokenPipeError:  # the reader of our output closed it, as in `taolite spec show F | head`
         sys.stderr.close()
+        return 1
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        path = error.filename or "standard output"  # the one file that is written without a name
+        print(f"error: {printable(str(storage_error(Path(os.fsdecode(path)), error)))}", file=sys.stderr)
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  (Python flushes it again at the end)
         return 1
 
 

@@ -10,6 +10,7 @@ from types import TracebackType
 import taolite
 from taolite.errors import TaoliteError, UsageError, printable
 from taolite.events import Downloading, Event, Exporting, Notice
+from taolite.files import storage_error
 
 __all__ = ["Log", "logUsage", "short_errors", "told"]
 
@@ -65,7 +66,7 @@ class Log:
 
     @staticmethod
     def SetFilename(filename: str) -> None:
-        """Append to a file, or write to "stderr"."""
+        """Append to a file, or write to "stderr". What is said then raises StorageError where the file refuses it."""
         Log._file = None if filename in ("", "stderr", "stdout") else Path(filename).expanduser()
 
     @staticmethod
@@ -81,8 +82,11 @@ class Log:
         if Log._file is None:
             sys.stderr.write(line)
         else:
-            with open(Log._file, "a", encoding="utf-8") as stream:
-                stream.write(line)
+            try:
+                with open(Log._file, "a", encoding="utf-8") as stream:
+                    stream.write(line)
+            except OSError as error:
+                raise storage_error(Log._file, error) from error
 
 
 def logUsage() -> str:

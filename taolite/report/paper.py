@@ -8,9 +8,11 @@ that has their letters is used, and a letter that no font has is written as its 
 from __future__ import annotations
 
 import logging
+import os
+import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -30,6 +32,7 @@ BLUE, ORANGE, PURPLE, GREY = "#0072b2", "#d55e00", "#cc79a7", "#666666"
 Corner = Literal["upper right", "lower right", "lower left"]
 
 _DPI = 110
+_LOCK_IS_OLD_S = 60.0  # the list takes a second
 _MANY_POINTS = 60  # beyond this, markers would hide the line
 _MOST_FONTS = 300  # searched for letters that the preferred families do not have
 _BASE = "DejaVu Sans"  # comes with matplotlib
@@ -58,6 +61,7 @@ def drawing(
         The figure, and for each of `names` the text to hand to matplotlib for it.
     """
     with _quiet():
+        _remove_old_lock()
         import matplotlib
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -70,6 +74,15 @@ def drawing(
             yield figure, {name: _drawable(name, missing) for name in names}
             with open_atomic(path) as stream:
                 figure.savefig(stream, format="png")
+
+
+def _remove_old_lock() -> None:
+    """Remove the lock of a process that was killed while it wrote matplotlib's list of fonts. matplotlib would wait 5 s
+    for it, in every process from then on."""
+    for lock in Path(os.environ["MPLCONFIGDIR"]).glob("fontlist-*.matplotlib-lock"):
+        with suppress(OSError):  # its owner removed it now, or the folder is read-only
+            if time.time() - lock.stat().st_mtime > _LOCK_IS_OLD_S:
+                lock.unlink()
 
 
 @contextmanager

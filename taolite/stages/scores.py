@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from taolite.data.examples import Examples
-from taolite.files import write_text
+from taolite.files import remove, write_text
 from taolite.pictures import read_rgb
 from taolite.report import Shown, confusion_png, f1_png, precision_recall_png, worst_png
 from taolite.scorecard import BACKGROUND
@@ -47,7 +47,7 @@ def write_scores(evaluation: Evaluation, examples: Examples, classes: Sequence[s
     card, plots = evaluation.card, folder / "plots"
     write_text(folder / "scores.json", json.dumps(scores_of(evaluation), indent=2, ensure_ascii=False) + "\n")
     for name in _PLOTS:  # of an earlier evaluation in this folder, which may have found something
-        (plots / name).unlink(missing_ok=True)
+        remove(plots / name)
     if card.sweeps:
         f1_png(card, plots / "f1.png")
     if any(curve.recall for curve in card.curves.values()):

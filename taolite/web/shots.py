@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from taolite.errors import PathError, TaoliteError, UsageError
-from taolite.files import storage_error, write_bytes
+from taolite.files import remove, write_bytes
 
 __all__ = ["Shot", "Shots", "free_stem", "listed"]
 
@@ -79,10 +79,7 @@ class Shot:
             if _hash(path) not in (written, None):
                 self._files.pop()
                 raise PathError(f"{path}: this file was changed after it was saved here, so it is left as it is")
-            try:
-                path.unlink(missing_ok=True) if before is None else write_bytes(path, before)
-            except OSError as error:
-                raise storage_error(path, error) from error
+            remove(path) if before is None else write_bytes(path, before)
             self._files.pop()
 
 
@@ -132,10 +129,7 @@ def _relist(path: Path, name: str, wanted: bool) -> None:
     if lines:
         write_bytes(path, "".join(f"{line}\n" for line in lines).encode())
         return
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise storage_error(path, error) from error
+    remove(path)
 
 
 def _hash(path: Path) -> bytes | None:

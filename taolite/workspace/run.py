@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import IO, Any, TypeVar
 
 from taolite.errors import PathError, StorageError, TrainingError, UsageError
-from taolite.files import sweep, write_text
+from taolite.files import storage_error, sweep, write_text
 from taolite.workspace.manifest import read_manifest, write_manifest
 from taolite.workspace.status import MetricsFile, StatusFile
 
@@ -106,7 +106,7 @@ class RunFolder:
         except (FileExistsError, NotADirectoryError) as error:
             raise PathError(f"{root}: this is a file; a folder is needed for the results; move it") from error
         except OSError as error:
-            raise StorageError(f"{root}: the results folder cannot be made ({error.strerror})") from error
+            raise storage_error(root, error) from error
         _take_lock(root)
         for part in ("", "weights", "checkpoints", "plots"):
             sweep(root / part)
@@ -255,7 +255,7 @@ def _take_lock(root: Path) -> None:
     try:
         stream = open(path, "a+", encoding="utf-8")  # noqa: SIM115  (open until the run is closed)
     except OSError as error:
-        raise StorageError(f"{root}: this folder cannot be written to ({error.strerror}); choose another") from error
+        raise storage_error(root, error) from error
     try:
         _lock_file(stream)
     except (BlockingIOError, PermissionError) as error:
@@ -266,16 +266,20 @@ def _take_lock(root: Path) -> None:
             f"{root}: another process ({owner}) is using this folder; wait for it to finish, or choose another folder "
             "(-r, --model-dir)"
         ) from error
-    stream.truncate(0)
-    stream.write(f"process {os.getpid()}")
-    stream.flush()
+    try:
+        os.ftruncate(stream.fileno(), 0)
+        os.write(stream.fileno(), f"process {os.getpid()}".encode())
+    except OSError as error:
+        stream.close()
+        raise storage_error(root, error) from error
     _locks[root] = stream
 
 
 def _drop_lock(root: Path) -> None:
     stream = _locks.pop(root, None)
     if stream is not None:
-        stream.truncate(0)
+        with suppress(OSError):  # a full or read-only disk: the lock goes with the open file, its text tells only who
+            stream.truncate(0)
         stream.close()
 
 

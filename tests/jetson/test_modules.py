@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from taolite.cli.jetson.python import MODULES
+from taolite.errors import PathError
+from taolite.jetson.log import Log
 
 from .modules import on_the_path  # noqa: F401
 
@@ -60,3 +62,16 @@ def test_the_folder_holds_nothing_else():
 
     assert shown == ["Jetson.py", "jetson", "jetson_inference", "jetson_utils"]
     assert str(MODULES.parent) not in sys.path
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path: Path):
+    Log.SetFilename(str(tmp_path))
+    try:
+        with pytest.raises(PathError) as caught:
+            Log.Error("x")
+    finally:
+        Log.SetFilename("stderr")
+
+    assert str(caught.value) == (
+        f"{tmp_path}: a file is where a folder should be, or the reverse; move it or choose another path"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -243,6 +244,18 @@ def test_the_first_batch_of_grey_pictures_without_labels_is_drawn(tmp_path):
 
     assert count(tmp_path / "first.png", np.array([77, 77, 77])) > 100_000
     assert (tmp_path / "none.png").exists()
+
+
+def test_a_lock_that_a_killed_process_left_on_the_list_of_fonts_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path))
+    left, in_use = (tmp_path / f"fontlist-v{version}.json.matplotlib-lock" for version in (1, 2))
+    for lock, age_s in ((left, 61), (in_use, 10)):
+        lock.touch()
+        os.utime(lock, (time.time() - age_s,) * 2)
+
+    confusion_png(np.zeros((1, 1), np.int64), ["cat"], tmp_path / "c.png", background=False)
+
+    assert [path.name for path in tmp_path.glob("*lock")] == [in_use.name]
 
 
 def test_importing_the_plots_imports_no_matplotlib():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taolite.errors import UsageError
+from taolite.errors import StorageError, UsageError
 from taolite.extras import install_command
 from taolite.sinks.base import Sink, guarded
 from taolite.sinks.clearml import ClearmlSettings, open_clearml
@@ -200,3 +201,20 @@ def test_a_sink_that_fails_half_way_is_told_once():
 
     assert said == ["server: connection lost; the command continues without it"]
     assert Broken.calls == 1
+
+
+def test_a_full_disk_under_tensorboard_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    board = Board(tmp_path / "events")
+
+    def full(*values: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(board._writer, "add_scalar", full)
+
+    with pytest.raises(StorageError) as caught:
+        board.scalars({"loss": 0.5}, 1)
+
+    assert str(caught.value) == (
+        f"{tmp_path}/events: the disk is full; nothing was replaced. Free some space and run it again"
+    )
+    board.close()

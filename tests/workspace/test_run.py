@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -9,7 +10,7 @@ import sys
 
 import pytest
 
-from taolite.errors import PathError, TrainingError, UsageError
+from taolite.errors import PathError, StorageError, TrainingError, UsageError
 from taolite.workspace import RunFolder, RunIdentity, content_hash, hardware, versions
 from taolite.workspace.manifest import read_manifest
 
@@ -261,3 +262,19 @@ def test_the_model_of_a_run_folder_is_the_one_its_manifest_names(tmp_path):
 def test_a_folder_without_a_run_has_no_model(tmp_path):
     with pytest.raises(PathError, match="this folder holds no run"):
         RunFolder.model_in(tmp_path)
+
+
+def test_a_full_disk_is_told_when_the_folder_is_taken_and_the_folder_is_free_again(tmp_path, monkeypatch):
+    def full(handle: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(StorageError) as caught:
+            RunFolder.open(tmp_path, RUN)
+
+    assert str(caught.value) == (
+        f"{tmp_path}: the disk is full; nothing was replaced. Free some space and run it again"
+    )
+    with RunFolder.open(tmp_path, RUN) as folder:
+        assert not folder.resumed

@@ -17,6 +17,7 @@ from taolite.artifacts.bundle import read_checkpoint, write_checkpoint
 from taolite.artifacts.keys import Key
 from taolite.errors import DamagedError, TruncatedError
 from taolite.events import CheckpointDamaged, Listener
+from taolite.files import remove
 from taolite.stages.training.loop import Trainer
 
 __all__ = ["State", "newest", "place", "save"]
@@ -46,7 +47,7 @@ def save(path: Path, trainer: Trainer, *, metrics: Sequence[Mapping[str, Any]], 
     tensors = {name: value.detach().cpu().contiguous().numpy() for name, value in trainer.tensors().items()}
     write_checkpoint(path, tensors, {"trainer": trainer.state(), "metrics": list(metrics)}, key=key)
     for old in _checkpoints(path.parent)[:-kept]:
-        old.unlink()
+        remove(old)
 
 
 def newest(folder: Path, *, key: Key, listener: Listener) -> tuple[Path, State] | None:
