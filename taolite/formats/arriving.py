@@ -1,4 +1,4 @@
-"""A file that arrives in pieces, over several runs if need be: `.NAME.part` until it is whole, then NAME by a rename."""
+"""A file that arrives in pieces, over several runs if need be: `.NAME.part` until it is whole, then NAME, renamed."""
 
 from __future__ import annotations
 

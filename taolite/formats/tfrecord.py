@@ -28,6 +28,8 @@ from taolite.formats.text import show
 from taolite.sample import Label
 
 __all__ = [
+    "CONVERTING",
+    "MOVING",
     "Record",
     "encode",
     "framed",
@@ -40,6 +42,9 @@ __all__ = [
     "write_payloads",
     "write_records",
 ]
+
+CONVERTING, MOVING = ".converting", ".moving"
+"""How the folder of files that wait for the end of a conversion ends, and the mark in it once they are moved."""
 
 _CORNERS = tuple(f"target/coordinates_{edge}" for edge in ("x1", "y1", "x2", "y2"))
 _WORLD = tuple(f"target/world_bbox_{part}" for part in ("h", "w", "l", "x", "y", "z", "rot_y"))
@@ -104,7 +109,8 @@ def matching(pattern: str, *, spelled: str) -> tuple[list[str], list[str]]:
     """The record files that a spec's `tfrecords_path` names, and the foreign ones, but for the converter's own report.
 
     A file with a shard's name counts as records, so that damage in its first bytes is not passed over, and so does
-    every address. `spelled` is the pattern as the spec has it. Raises PathError where there is no record file.
+    every address. `spelled` is the pattern as the spec has it. Raises PathError where there is no record file, and
+    DataError where a conversion was ended while it moved its files here.
     """
     missing = f" (tfrecords_path: {spelled!r}); run dataset_convert first, or mend the path"
     found = named(pattern, missing=missing)
@@ -114,7 +120,19 @@ def matching(pattern: str, *, spelled: str) -> tuple[list[str], list[str]]:
     records = [str(path) for path in files if "-of-" in path.name or is_record_file(path)]
     if not records:
         raise PathError(f"No files match pattern {pattern}{missing}")
+    for folder in sorted({Path(record).parent for record in records}):
+        _require_moved(folder)
     return records, [str(path) for path in files if str(path) not in records]
+
+
+def _require_moved(folder: Path) -> None:
+    """Raises DataError where a converter began to move its files into `folder`, and has not ended."""
+    for mark in sorted(folder.glob(f".*{CONVERTING}/{MOVING}")):
+        name = mark.parent.name.removeprefix(".").removesuffix(CONVERTING)
+        raise DataError(
+            f"{folder}: dataset_convert was ended while it moved the files of {name} here, so some are missing or old; "
+            "run it again to finish"
+        )
 
 
 def shard_name(prefix: str, *, fold: int, folds: int, shard: int, shards: int) -> str:

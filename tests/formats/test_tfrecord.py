@@ -241,3 +241,20 @@ def test_a_frame_height_that_is_no_number_of_pixels_is_refused(tmp_path: Path, h
 
     with pytest.raises(DataError, match=r"records: record 1 has a size"):
         list(read_records(tmp_path / "records"))
+
+
+def test_records_of_a_conversion_that_was_ended_while_it_moved_them_are_refused(written: Path):
+    (written.parent / ".fold.converting").mkdir()
+    assert tfrecord.matching(str(written), spelled="f") == (
+        [str(written)],
+        [],
+    )  # it is being written, the old are whole
+    (written.parent / ".fold.converting" / ".moving").touch()
+
+    with pytest.raises(DataError) as caught:
+        tfrecord.matching(f"{written}*", spelled="f*")
+
+    assert str(caught.value) == (
+        f"{written.parent}: dataset_convert was ended while it moved the files of fold here, so some are missing or "
+        "old; run it again to finish"
+    )

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from taolite.errors import DataError, UsageError
 from taolite.events import Listener, Notice, Progress, silent
-from taolite.files import write_text
+from taolite.files import remove, write_text
 from taolite.formats import tfrecord
 from taolite.formats.findings import SHOWN, problems_error
 from taolite.stages.convert.coco import CocoSource
@@ -309,7 +309,7 @@ def _write_warnings(prefix: Path, dropped: Mapping[str, Sequence[int]], listener
     """Write TAO's list of dropped objects; where nothing was dropped, remove the list of an earlier run."""
     path = prefix.with_name(f"{prefix.name}_warning.json")
     if not dropped:
-        path.unlink(missing_ok=True)
+        remove(path)
         return None
     write_text(path, json.dumps(dropped, indent=2, ensure_ascii=False) + "\n")
     count = counted(len(dropped), "object")

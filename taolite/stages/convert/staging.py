@@ -8,7 +8,6 @@ inputs. The receipt is written after the file.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from io import FileIO
@@ -16,7 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from taolite.files import open_atomic, storage_error, write_text
+from taolite.files import open_atomic, storage_error, write_bytes, write_text
+from taolite.formats.tfrecord import CONVERTING, MOVING
+from taolite.partials import discard, sync
 
 __all__ = ["Staging"]
 
@@ -27,7 +28,7 @@ class Staging:
     def __init__(self, prefix: Path) -> None:
         self._place = prefix.parent
         self._is_new = not self._place.exists()
-        self._folder = prefix.with_name(f".{prefix.name}.converting")
+        self._folder = prefix.with_name(f".{prefix.name}{CONVERTING}")
         self._names: list[str] = []
 
     def begun(self, name: str) -> bool:
@@ -72,15 +73,31 @@ class Staging:
         return file
 
     def finish(self) -> list[Path]:
-        """Move every file to its place, in the order of writing, and remove the folder."""
-        for name in self._names:
-            (self._folder / name).replace(self._place / name)
-        self.drop()
+        """Move every file to its place, in the order of writing, and remove the folder. Raises StorageError.
+
+        From the first move until the last, some are old and some are new: readers refuse them (`tfrecord.matching`).
+        """
+        write_bytes(self._folder / MOVING, b"")
+        try:
+            for name in self._names:
+                (self._folder / name).replace(self._place / name)
+            sync(self._place)
+        except OSError as error:
+            raise storage_error(self._place, error) from error
+        self._discard()
         return [self._place / name for name in self._names]
 
     def drop(self) -> None:
-        """Delete all files that are not in place, and the output folder if it was made for them and is empty."""
-        with suppress(FileNotFoundError):
-            shutil.rmtree(self._folder)
-        if self._is_new and self._place.is_dir() and not any(self._place.iterdir()):
-            self._place.rmdir()
+        """Delete all files that are not in place, and the output folder if it was made for them and is empty; but for
+        those of a conversion that was ended while it moved them. Raises StorageError."""
+        if not (self._folder / MOVING).exists():
+            self._discard()
+
+    def _discard(self) -> None:
+        try:
+            with suppress(FileNotFoundError):
+                discard(self._folder)
+            if self._is_new and self._place.is_dir() and not any(self._place.iterdir()):
+                self._place.rmdir()
+        except OSError as error:
+            raise storage_error(self._folder, error) from error

@@ -204,19 +204,19 @@ def export_model(
 
     listener(Exporting(file))
     sealed = target.suffix != ".onnx"
-    if sealed:
+    companions = _deepstream(target, made, meta, precision, listener) if gen_ds_config and passed else ()
+    gate_record = None
+    if verdict is not None:
+        sha256 = onnx_graph.sha256(onnx)
+        gate_record = record_gate(file, verdict, model=model.source, precision=precision, onnx_sha256=sha256)
+    if sealed:  # the model comes last: where it is, all files are
         lineage = (*bundle.lineage, _step(model.source, precision, onnx))
         record = {**onnx_graph.describe(onnx), "opset": opset, "lineage": list(lineage)}
         write_etlt(file, Etlt(onnx=onnx, input_name=border.input_name, meta=record), key=key)
     else:
         write_bytes(file, onnx)
-    gate_record = None
-    if verdict is not None:
-        sha256 = onnx_graph.sha256(onnx)
-        gate_record = record_gate(file, verdict, model=model.source, precision=precision, onnx_sha256=sha256)
-        if not passed:
-            raise failure(verdict, file, precision=precision, advice=_advice(precision, options, learned=learned))
-    companions = _deepstream(target, made, meta, precision, listener) if gen_ds_config else ()
+    if verdict is not None and not passed:
+        raise failure(verdict, file, precision=precision, advice=_advice(precision, options, learned=learned))
     cost = macs_and_parameters(made.floating, (static_batch or 1, *_chw(meta.preprocessing)))
     return ExportReport(
         output=target,

@@ -74,12 +74,13 @@ def write_ranges(
 
     The cache holds every tensor of the float model: TensorRT up to 10 and DeepStream quantise the float model.
     """
-    write_text(cache, cache_text(calibration.ranges, tensorrt=tensorrt))
     record = {**calibration.record, "weights_sha256": _weights_sha256(onnx)}
     write_text(_record_path(cache), json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     if json_file is not None:
         scales = {"tensor_scales": dict(calibration.ranges)}
         write_text(json_file, json.dumps(scales, indent=4, ensure_ascii=False) + "\n")
+    # the next run takes the ranges of a cache that is there, so it comes last
+    write_text(cache, cache_text(calibration.ranges, tensorrt=tensorrt))
 
 
 def float_layers(onnx: bytes, *, excluded: Sequence[str] = (), heads: bool = True) -> tuple[str, ...]:
