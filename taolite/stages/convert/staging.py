@@ -17,7 +17,7 @@ from typing import Any
 
 from taolite.files import open_atomic, storage_error, write_bytes, write_text
 from taolite.formats.tfrecord import CONVERTING, MOVING
-from taolite.partials import discard, sync
+from taolite.partials import discard, sweep, sync
 
 __all__ = ["Staging"]
 
@@ -30,6 +30,7 @@ class Staging:
         self._is_new = not self._place.exists()
         self._folder = prefix.with_name(f".{prefix.name}{CONVERTING}")
         self._names: list[str] = []
+        sweep(self._place)
 
     def begun(self, name: str) -> bool:
         """Whether an earlier run may have left this file finished."""
