@@ -117,7 +117,10 @@ def _becoming(target: Path, *, is_folder: bool = False, durable: bool = True) ->
         if durable:
             sync(target.parent)
     except OSError as error:
-        raise StorageError(f"{target}: written, but the disk could not confirm it ({error.strerror})") from error
+        raise StorageError(
+            f"{target}: written, but the disk did not confirm it ({error.strerror}); free some space or choose another "
+            "folder, and run it again"
+        ) from error
 
 
 def _open_device(path: Path) -> IO[bytes] | None:

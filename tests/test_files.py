@@ -406,7 +406,10 @@ def test_a_disk_that_cannot_flush_a_name_says_that_the_file_is_written(tmp_path,
     with pytest.raises(StorageError) as caught:
         write_bytes(tmp_path / "f", b"x")
 
-    assert str(caught.value) == f"{tmp_path}/f: written, but the disk could not confirm it (Input/output error)"
+    assert str(caught.value) == (
+        f"{tmp_path}/f: written, but the disk did not confirm it (Input/output error); free some space or choose "
+        "another folder, and run it again"
+    )
     assert (tmp_path / "f").read_bytes() == b"x"
 
 
