@@ -48,6 +48,13 @@ OTHERS = {
         "workspace/run.py _take_lock: open",
         "workspace/run.py _take_lock: os.ftruncate",
     },
+    "a key, whose name is taken first so that none is replaced": {
+        "artifacts/keyfiles.py _write_private: os.open",
+        "artifacts/keyfiles.py _write_private: path.unlink",
+    },
+    "into this process's own memory": {
+        "artifacts/hiding.py _rewrite: open",
+    },
     "to the null device": {
         "cli/main.py _run: open",
         "cli/processes.py in_processes: open",
@@ -73,9 +80,12 @@ OTHERS = {
         "stages/convert/staging.py Staging.scratch: TemporaryFile",
     },
     "a download, which goes on where it ended": {
-        "formats/transfer.py _go_on: open",
-        "formats/transfer.py fetch: part.replace",
-        "formats/transfer.py fetch: part.unlink",
+        "formats/arriving.py _locked_part: open",
+        "formats/arriving.py _making: os.open",
+        "formats/arriving.py open_part: *.replace",
+        "formats/arriving.py open_part: *.unlink",
+        "formats/transfer.py _start_over: *.unlink",
+        "formats/transfer.py fetch.once: *.unlink",
         "stages/inference/networks.py _downloaded: torch.hub.download_url_to_file",
     },
     "what a killed process left of another library's": {
