@@ -17,8 +17,10 @@ from taolite.dist.listening import bound
 from taolite.dist.secret import SECRET, handed_over, offered
 from taolite.errors import UsageError
 
-pytestmark = pytest.mark.sockets
+from .launchers import LAUNCHERS, launcher
 
+pytestmark = pytest.mark.sockets
+ROOT = Path(__file__).parents[2]
 SECRET_WORD = "open sesame"
 
 PROCESS = """
@@ -62,22 +64,23 @@ Path(sys.argv[1], f"{world.rank}.json").write_text(json.dumps(facts))
 """
 
 
-@pytest.fixture(scope="module")
-def facts(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
-    """What each of two processes has to say."""
+@pytest.fixture(scope="module", params=LAUNCHERS)
+def facts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
+    """What each of two processes has to say, with both launchers."""
     if sys.platform != "linux":
         pytest.skip("the system is asked through /proc")
     folder = tmp_path_factory.mktemp("facts")
     (folder / "process.py").write_text(PROCESS, encoding="utf-8")
     said: list[str] = []
 
-    launch(
-        [sys.executable, str(folder / "process.py"), str(folder)],
-        Cluster(gpus=2, restarts=0),
-        warn=said.append,
-        abandon=said.append,
-        secret=SECRET_WORD,
-    )
+    with launcher(request.param):
+        launch(
+            [sys.executable, str(folder / "process.py"), str(folder)],
+            Cluster(gpus=2, restarts=0),
+            warn=said.append,
+            abandon=said.append,
+            secret=SECRET_WORD,
+        )
 
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
 
@@ -85,28 +88,32 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
 def test_processes_of_one_machine_listen_on_loopback_alone(facts):
     addresses = [address for each in facts for address in each["listening"]]
 
-    assert len(addresses) >= 2  # the meeting point and the processes' own store
+    assert len(addresses) >= 1  # the processes' own store, and the meeting point of PyTorch's launcher
     assert set(addresses) == {"0100007F"}  # 127.0.0.1
 
 
 MACHINE = """
 import sys
+sys.path.insert(0, sys.argv[6])
 from taolite.dist.launch import Cluster, launch
+from tests.dist.launchers import launcher
 
 folder, rank, address, port = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 cluster = Cluster(gpus=1, nodes=2, least_nodes=2, node_rank=rank, address=address, port=port, restarts=0)
-launch([sys.executable, f"{folder}/process.py", folder], cluster, warn=print, abandon=print)
+with launcher(sys.argv[5]):
+    launch([sys.executable, f"{folder}/process.py", folder], cluster, warn=print, abandon=print)
 """
 
 
-def test_processes_of_several_machines_listen_on_the_interface_of_the_master_alone(tmp_path: Path):
+@pytest.mark.parametrize("way", LAUNCHERS)
+def test_processes_of_several_machines_listen_on_the_interface_of_the_master_alone(way: str, tmp_path: Path):
     address = own_address()
     (tmp_path / "process.py").write_text(PROCESS, encoding="utf-8")
     with bound(address, 0) as free:
         port = free.getsockname()[1]
 
     machines = [
-        subprocess.Popen([sys.executable, "-c", MACHINE, str(tmp_path), str(rank), address, str(port)])
+        subprocess.Popen([sys.executable, "-c", MACHINE, *map(str, (tmp_path, rank, address, port, way, ROOT))])
         for rank in (0, 1)
     ]
 
@@ -177,8 +184,9 @@ def test_the_key_is_cut_from_a_command_line_and_nothing_else(words):
         assert without_keys([*rest[:at], *words.split(), *rest[at:]]) == rest
 
 
-def test_a_taken_port_is_named(monkeypatch):
-    with bound("127.0.0.1", 0) as other:
+@pytest.mark.parametrize("way", LAUNCHERS)
+def test_a_taken_port_is_named(way):
+    with bound("127.0.0.1", 0) as other, launcher(way):
         port = other.getsockname()[1]
         with pytest.raises(UsageError) as caught:
             launch(
