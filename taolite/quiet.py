@@ -18,21 +18,28 @@ import sys
 from pathlib import Path
 from typing import cast
 
-__all__ = ["hush"]
+__all__ = ["hush", "loud"]
 
 _SENDER = "openvino_telemetry"  # OpenVINO's package of its own that sends
+_QUIET = {"ORT_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "WANDB_ERROR_REPORTING": "false"}
+_OFF = {  # other values that are as quiet, in small letters
+    "ORT_DISABLE_TELEMETRY": ("1",),
+    "MLFLOW_DISABLE_TELEMETRY": ("1", "true"),
+    "WANDB_ERROR_REPORTING": ("0", "false"),
+}
 
 
 def hush() -> None:
     """Set what keeps the libraries quiet, in this process and in those that it starts."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    wanted = {
-        "ORT_DISABLE_TELEMETRY": "1",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "WANDB_ERROR_REPORTING": "false",
-        "MPLCONFIGDIR": str(cache / "taolite" / "matplotlib"),
-    }
-    for name, value in wanted.items():
+    for name, value in {**_QUIET, "MPLCONFIGDIR": str(cache / "taolite" / "matplotlib")}.items():
         os.environ.setdefault(name, value)
     modules = cast("dict[str, object]", sys.modules)
     modules.setdefault(_SENDER, None)  # importing it raises ImportError, which OpenVINO expects where it is missing
+
+
+def loud() -> list[str]:
+    """What may send something in spite of `hush`: NAME=VALUE of each variable that the user has set to another value,
+    and the name of OpenVINO's sending package where it was imported before."""
+    found = [f"{name}={value}" for name in _QUIET if (value := os.environ.get(name, "")).lower() not in _OFF[name]]
+    return [*found, _SENDER] if sys.modules.get(_SENDER) is not None else found

@@ -21,7 +21,7 @@ LEVELS = (
     },
     {"spec", "formats", "artifacts", "workspace"},
     {"nn", "data", "metrics", "pruning", "quant", "dist", "engines", "media", "sinks", "tracking"},
-    {"tasks", "report"},
+    {"tasks", "report", "doctor"},
     {"stages"},
     {"web", "api"},
     {"jetson"},
@@ -36,7 +36,7 @@ TORCH_FREE = (
     *(f"taolite.{name}{tail}" for name in (*LEVELS[0], *LEVELS[1]) for tail in ("", ".*")),
     *(
         f"taolite.{name}{tail}"
-        for name in ("engines", "media", "metrics", "quant", "report", "tracking", "cli")
+        for name in ("engines", "media", "metrics", "quant", "report", "doctor", "tracking", "cli")
         for tail in ("", ".*")
     ),
     *(f"taolite.tasks.{name}" for name in ("base", "found", "registry", "*.spec", "*.decode", "*.use")),
@@ -225,6 +225,7 @@ HEAVY = (
         ["jetson", "train.py", "--help"],
         ["jetson", "detectnet", "--help"],
         ["run", "--help"],
+        ["doctor", "--help"],
     ],
 )
 def test_help_answers_without_loading_anything_heavy(arguments):
