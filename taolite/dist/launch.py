@@ -23,6 +23,7 @@ from taolite.dist.listening import interface_of
 from taolite.dist.pulse import MACHINE, OUTCOMES, noted
 from taolite.dist.secret import offered
 from taolite.errors import PathError, StoppedError, TaoliteError, TrainingError, UsageError
+from taolite.wording import counted
 
 __all__ = ["Cluster", "launch"]
 
@@ -78,8 +79,8 @@ def launch(
         _raise_final(Path(folder))
         if lost:
             raise TrainingError(
-                f"{lost}; it was started again {cluster.restarts} times (--max_restarts). The same command goes "
-                "on from the last checkpoint"
+                f"{lost}; it was started again {counted(cluster.restarts, 'time')} (--max_restarts). The same command "
+                "goes on from the last checkpoint"
             )
 
 

@@ -65,6 +65,7 @@ def _once(command: Sequence[str], cluster: Cluster, *, start: int) -> dict[int, 
         "LOCAL_WORLD_SIZE": str(cluster.gpus),
         "TORCHELASTIC_RUN_ID": "taolite",
         "TORCHELASTIC_RESTART_COUNT": str(start),
+        "TORCHELASTIC_USE_AGENT_STORE": "False",  # the first process of machine 0 hosts the store
         **_meeting_point(cluster),
     }
     processes: dict[int, subprocess.Popen[bytes]] = {}

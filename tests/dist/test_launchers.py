@@ -109,7 +109,7 @@ def test_more_losses_than_restarts_end_the_launch_and_all_processes(way, tmp_pat
 
     name = f"rank 1 on {socket.gethostname()} (process {pid_of(tmp_path, 1, start=1)})"
     assert str(caught.value) == (
-        f"{name} was ended with 3; it was started again 1 times (--max_restarts). The same command goes on from the "
+        f"{name} was ended with 3; it was started again 1 time (--max_restarts). The same command goes on from the "
         "last checkpoint"
     )
     assert not is_running(pid_of(tmp_path, 0, start=1))
