@@ -33,7 +33,7 @@ _GRACE_S = 10.0  # beyond the time limit, for whoever can say more
 
 
 class LostError(RuntimeError):
-    """Another process is dead, stopped, stuck or out of reach. The launcher restarts the run; no user action is needed."""
+    """Another process is dead, stopped, stuck or out of reach. The launcher restarts the run; the user does nothing."""
 
 
 def is_writer() -> bool:

@@ -1,6 +1,6 @@
 """What processes send each other, as bytes: JSON with the arrays behind it. No pickle, so a message runs no code.
 
-    pack(value) -> 8 bytes, the length of the JSON (little-endian); the JSON, UTF-8; the arrays' bytes, one after another
+    pack(value) -> 8 bytes, length of the JSON (little-endian); the JSON, UTF-8; the arrays' bytes, one after another
 
 A value consists of None, bool, int, float, str, list, tuple, dict, set, frozenset, Path, NumPy arrays and numbers,
 torch tensors, and what taolite itself defines: dataclasses, enums and spec models. Anything else is refused, on either

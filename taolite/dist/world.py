@@ -91,8 +91,8 @@ class World:
         return cast("T", made if self.writes else wire.unpack(message.numpy().tobytes()))
 
     def collected(self, value: T) -> list[T]:
-        """In the writer, the values of all processes by rank; in the others, an empty list. `taolite.dist.wire` says what
-        can be sent."""
+        """In the writer, the values of all processes by rank; in the others, an empty list. `taolite.dist.wire` says
+        what can be sent."""
         if self.size == 1:
             return [value]
         message = _message(value)
@@ -103,7 +103,8 @@ class World:
         with self._meeting():
             dist.gather(padded, parts, dst=self.writer)
         return [
-            wire.unpack(part[:length].numpy().tobytes()) for part, length in zip(parts or (), lengths, strict=bool(parts))
+            wire.unpack(part[:length].numpy().tobytes())
+            for part, length in zip(parts or (), lengths, strict=bool(parts))
         ]
 
     def alive(self) -> None:

@@ -19,11 +19,11 @@ from taolite.dist.wire import WireError, pack, unpack
 from taolite.errors import SpecProblem
 from taolite.sample import Detection, Truth
 from taolite.scorecard import ACCURACY, AP, Curve, Metric, ScoreCard
-from taolite.stages.training.checkpoint import State
 from taolite.stages.evaluate import Evaluation
+from taolite.stages.training.checkpoint import State
 from taolite.stages.training.run import Best
-from taolite.tasks.found import NO_BOXES, Found
 from taolite.tasks.classification.jetson import Settings, template
+from taolite.tasks.found import NO_BOXES, Found
 
 PLAIN = [
     None,
@@ -82,7 +82,11 @@ def test_what_a_validation_finds_comes_back():
     one, two, three, four = unpack(pack((found, truth, ranking, np.float32(0.1))))
 
     assert (type(one), type(two), type(three)) == (Found, Truth, Found)
-    for back, sent in ((one.boxes_n4, found.boxes_n4), (one.scores_n, found.scores_n), (two.classes_n, truth.classes_n)):
+    for back, sent in (
+        (one.boxes_n4, found.boxes_n4),
+        (one.scores_n, found.scores_n),
+        (two.classes_n, truth.classes_n),
+    ):
         np.testing.assert_array_equal(back, sent)
     assert (two.difficult_n, three.given, four, type(four)) == (None, 1, np.float32(0.1), np.float32)
 
@@ -166,7 +170,9 @@ def test_a_message_that_was_not_packed_is_refused(data, tmp_path, monkeypatch):
 
 
 def test_any_damage_to_a_message_is_a_wire_error_or_another_value():
-    whole = pack((Found(np.ones((1, 4), np.float32), np.float32([0.5]), np.array([1])), Best(Path("w"), 1, 0.5), "text"))
+    whole = pack(
+        (Found(np.ones((1, 4), np.float32), np.float32([0.5]), np.array([1])), Best(Path("w"), 1, 0.5), "text")
+    )
     rng = np.random.default_rng(0)
 
     refused = 0
