@@ -96,7 +96,9 @@ def extras(wanted: Sequence[Requirement], version: Version) -> Finding:
     """The other extras: those that are here and those that are not. An extra whose packages are partly here, or in
     another version, is named with them."""
     names = sorted({one.extra for one in wanted if one.extra} - set(_OWN_LINE))
-    here, absent, wrong = [], [], []
+    here: list[str] = []
+    absent: list[str] = []
+    wrong: list[Mapping[str, Any]] = []
     for name in names:
         packages = [one for one in wanted if one.extra == name]
         there = [one for one in packages if version(one.name) is not None]

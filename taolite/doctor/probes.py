@@ -39,7 +39,7 @@ def runtimes(rows: Sequence[Any]) -> Iterator[Finding]:
                 shape = (1, 4)
                 data = row.load().build(onnx, BuildOrder({"x": Profile(shape, shape, shape)})).data
             with open_engine(data, runtime=row.name) as engine:
-                (out,) = engine.infer({"x": np.float32([[-1, 0, 1, 2]])}).values()
+                (out,) = engine.infer({"x": np.array([[-1, 0, 1, 2]], np.float32)}).values()
             right = np.allclose(out, [[0, 0, 1, 2]], atol=1e-3)
         except (TaoliteError, ImportError, OSError) as error:
             yield Finding(f"{row.name} probe", "broken", "failed", {**facts, "reason": str(error)})

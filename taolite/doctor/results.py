@@ -31,7 +31,8 @@ _TOGETHER_S = 10.0  # files that were copied or checked out together may be in a
 def found_below(folder: Path) -> tuple[list[Path], list[Path], bool]:
     """(folders with a run, files that may be exports or engines, whether all was seen) at and below `folder`. Hidden
     folders are passed over."""
-    run_folders, files = [], []
+    run_folders: list[Path] = []
+    files: list[Path] = []
     for seen, (place, folders, names) in enumerate(os.walk(folder)):
         if seen >= _MOST_FOLDERS:
             return run_folders, files, False
