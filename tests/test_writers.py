@@ -103,6 +103,9 @@ OTHERS = {
         "dist/secret.py offered: tempfile.TemporaryDirectory",
         "stages/inference/models.py open_engine_plan: TemporaryDirectory",
     },
+    "a trial, which is gone at once": {
+        "doctor/places.py _folder: tempfile.TemporaryFile",
+    },
     "a function of that name here, which is one of `taolite.files`' callers": {
         "stages/training/run.py Run.save: checkpoint.save",
         "stages/training/run.py Run.take_up: self.folder.metrics.replace",
