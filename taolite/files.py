@@ -137,7 +137,13 @@ def _open_device(path: Path) -> IO[bytes] | None:
         if folder.startswith("/proc/"):
             return open(path, "wb")
         end = end.parent / os.readlink(end)  # noqa: PTH115
-    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else open(path, "wb")
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    if not stat.S_ISFIFO(mode):
+        return open(path, "wb")
+    handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK)  # ENXIO where nobody reads it, which would be waited for
+    os.set_blocking(handle, True)
+    return os.fdopen(handle, "wb")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -191,6 +197,8 @@ def storage_error(path: Path, error: OSError) -> StorageError | PathError:
         return StorageError(f"{path}: the disk is full; nothing was replaced. Free some space and run it again")
     if error.errno == errno.EROFS:
         return StorageError(f"{path}: this disk is mounted read-only; choose another folder, or mount it for writing")
+    if error.errno == errno.ENXIO:
+        return StorageError(f"{path}: nobody reads this pipe; start its reader first, or choose a file")
     if error.errno in (errno.EACCES, errno.EPERM):
         return StorageError(f"{path}: this folder cannot be written to; change its permissions or choose another")
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):

@@ -290,6 +290,15 @@ def test_a_device_and_a_pipe_stay_what_they_are(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pipe"]
 
 
+def test_a_pipe_that_nobody_reads_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(StorageError) as caught:
+        write_bytes(tmp_path / "pipe", b"lost")
+
+    assert str(caught.value) == f"{tmp_path}/pipe: nobody reads this pipe; start its reader first, or choose a file"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")
 def test_a_device_that_is_full_is_named():
     with pytest.raises(StorageError) as caught:

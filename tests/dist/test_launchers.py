@@ -25,6 +25,8 @@ import json, os, signal, sys, time
 from pathlib import Path
 from taolite.dist.pulse import Ending
 
+pytestmark = pytest.mark.sockets
+
 folder, what = Path(sys.argv[1]), sys.argv[2]
 rank, start = os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"]
 (folder / f"{start}.{rank}.started").write_text(str(os.getpid()))
