@@ -24,6 +24,7 @@ from functools import wraps
 from typing import Any, Literal
 
 import pytest
+import urllib3  # noqa: F401  (binds ::1 when it is first imported, to see whether there is IPv6)
 
 from .no_network import UNREACHABLE, refuse
 

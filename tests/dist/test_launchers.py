@@ -18,14 +18,15 @@ from taolite.errors import PathError, TrainingError
 
 from .launchers import FALLBACK, LAUNCHERS, launcher
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+pytestmark = [
+    pytest.mark.sockets,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"),
+]
 
 PROCESS = """
 import json, os, signal, sys, time
 from pathlib import Path
 from taolite.dist.pulse import Ending
-
-pytestmark = pytest.mark.sockets
 
 folder, what = Path(sys.argv[1]), sys.argv[2]
 rank, start = os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"]
