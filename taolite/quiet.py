@@ -8,6 +8,8 @@ already is left as it is, so whoever wants a library's telemetry can have it: `O
     MLflow, W&B    send usage and their own errors to their makers, beside what they are asked to send
     matplotlib     writes a list of fonts below ~/.cache/matplotlib; here below ~/.cache/taolite
 
+    TensorBoard    loads boto3, and with it half a second of libraries and a socket, in case files lie in S3
+
 ClearML's question for a newer version is left out in `taolite.sinks.clearml`. No library is imported here.
 """
 
@@ -15,10 +17,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
-__all__ = ["hush", "loud"]
+__all__ = ["hush", "loud", "without"]
 
 _SENDER = "openvino_telemetry"  # OpenVINO's package of its own that sends
 _QUIET = {"ORT_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "WANDB_ERROR_REPORTING": "false"}
@@ -43,3 +47,17 @@ def loud() -> list[str]:
     and the name of OpenVINO's sending package where it was imported before."""
     found = [f"{name}={value}" for name in _QUIET if (value := os.environ.get(name, "")).lower() not in _OFF[name]]
     return [*found, _SENDER] if sys.modules.get(_SENDER) is not None else found
+
+
+@contextmanager
+def without(module: str) -> Iterator[None]:
+    """Importing `module` raises ImportError in here, as where it is not installed, unless it was imported before."""
+    modules = cast("dict[str, object]", sys.modules)
+    if module in modules:
+        yield
+        return
+    modules[module] = None
+    try:
+        yield
+    finally:
+        del modules[module]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.files import storage_error
+from taolite.quiet import without
 from taolite.sinks.base import Pixels
 
 __all__ = ["Board"]
@@ -20,7 +21,8 @@ class Board:
     """Appends to `folder`/events.out.tfevents.*; raises StorageError where that fails."""
 
     def __init__(self, folder: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+        with without("boto3"):
+            from torch.utils.tensorboard import SummaryWriter
 
         self._folder = folder
         with self._storage():

@@ -239,7 +239,7 @@ def test_a_folder_that_has_become_read_only_is_named_and_left_as_it_is(spec: Pat
     before = {path.name: path.read_bytes() for path in results.rglob("*.ckpt")}
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
 
-    with pytest.raises(StorageError, match=f"{results}: this folder cannot be written to"):
+    with pytest.raises(StorageError, match=f"{results}: this disk is mounted read-only"):
         run(spec, results)
     assert {path.name: path.read_bytes() for path in results.rglob("*.ckpt")} == before
 

@@ -30,6 +30,14 @@ from taolite.web.serving import Serving, serve
 pytestmark = pytest.mark.sockets
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """Processes get Ctrl-C also where this one ignores it, as with nohup or & of a shell: they would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`taolite capture` on a free port, and the address it printed."""
