@@ -78,7 +78,10 @@ def content_hash(files: Iterable[Path], *, root: Path) -> str:
 
 def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
     """Write `manifest`, a JSON value, to `path`; sorted, indented, atomically."""
-    write_text(path, json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False)
+    if any("\ud800" <= letter <= "\udfff" for letter in text):  # of a name that is no Unicode: such letters as \uXXXX
+        text = json.dumps(manifest, indent=2, sort_keys=True)
+    write_text(path, text + "\n")
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

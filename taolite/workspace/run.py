@@ -54,7 +54,7 @@ class RunIdentity:
     @property
     def spec_hash(self) -> str:
         """SHA-256 of the spec without number of epochs, blank lines and indentation."""
-        return hashlib.sha256("\n".join(_lines(self.spec)).encode()).hexdigest()
+        return hashlib.sha256("\n".join(_lines(self.spec)).encode("utf-8", "surrogatepass")).hexdigest()
 
     def differences(self, other: RunIdentity) -> list[str]:
         """The differences between this run (then) and `other` (now), in words. Empty for the same run."""

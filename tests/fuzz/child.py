@@ -136,6 +136,8 @@ def run(
 
 def main(note: str, jobs: str, most_cpu_s: str) -> None:
     faulthandler.enable()
+    lines = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints is no line of ours
     with open(note, "r+b") as stream, tempfile.TemporaryDirectory() as folder:
         os.environ |= {"XDG_CACHE_HOME": folder, MAX_PIXELS_VARIABLE: str(PIXELS)}
         shared = mmap.mmap(stream.fileno(), NOTE.size)
@@ -152,7 +154,7 @@ def main(note: str, jobs: str, most_cpu_s: str) -> None:
             for line in run(
                 (TARGETS | CHECKS)[name], start, stop, noted=noted, folder=work, most_cpu_s=float(most_cpu_s)
             ):
-                print(json.dumps(line), flush=True)
+                print(json.dumps(line), file=lines, flush=True)
 
 
 if __name__ == "__main__":

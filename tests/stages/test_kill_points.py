@@ -196,7 +196,8 @@ def ended(answer: Answer, stage: Stage, fault: str, what: str) -> str:
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     assert (code, len(errors)) == (1, 1), f"{what}: {said}"
     way_out = {"ENOSPC": "ree some ", "EROFS": "choose another folder"}[fault]
-    assert str(stage.out) in errors[0], f"{what}: {errors[0]}"
+    named = (f"error: {stage.out}", f"error: {stage.out.relative_to(stage.place)}")
+    assert errors[0].startswith(named), f"{what}: {errors[0]}"
     assert way_out in errors[0], f"{what}: {errors[0]}"
     return "refused"
 

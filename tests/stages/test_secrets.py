@@ -30,7 +30,9 @@ def run(words: Sequence[str], folder: Path, **variables: str) -> tuple[list[str]
         begun = False
         while process.poll() is None:
             own = shown(process.pid)
-            begun = begun or SENTINEL.encode() not in own
+            begun = begun or (
+                b"-m\0taolite\0" in own and SENTINEL.encode() not in own
+            )  # before, it is still a fork of us
             if begun and SENTINEL.encode() in own:
                 leaks.append(f"{words[:2]}: the command itself")
             leaks += [
@@ -73,6 +75,7 @@ def below(pid: int, parents: Mapping[int, int]) -> Iterator[int]:
 
 
 @pytest.mark.slow
+@pytest.mark.sockets
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
 def test_a_life_leaves_the_key_nowhere(tiny, tmp_path):
     spec = write_spec(tiny, "secret.txt")

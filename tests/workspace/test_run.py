@@ -278,3 +278,11 @@ def test_a_full_disk_is_told_when_the_folder_is_taken_and_the_folder_is_free_aga
     )
     with RunFolder.open(tmp_path, RUN) as folder:
         assert not folder.resumed
+
+
+def test_a_name_that_is_no_unicode_is_kept_in_the_manifest(tmp_path):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    with RunFolder.open(tmp_path, RUN) as folder:
+        folder.record(weights=name)
+
+    assert read_manifest(folder.manifest)["weights"] == name

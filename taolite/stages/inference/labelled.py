@@ -6,6 +6,7 @@ has no metadata: the file names its classes, and its input is assumed to be prep
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,7 @@ __all__ = ["open_classifier", "open_detector", "open_named", "read_colours"]
 _MEAN, _STD = (123.675, 116.28, 103.53), (0.229, 0.224, 0.225)  # ImageNet's, for values 0..255
 
 _LISTED = 20  # names that a message lists
+_IMAGENET_ID = re.compile("n[0-9]{8} .")
 
 Names = tuple[str, ...]
 
@@ -165,9 +167,7 @@ def _imagenet_labels(path: Path) -> Names:
         lines.pop()
     if "" in lines:
         raise DataError(f"{path}: line {lines.index('') + 1} is blank, and every class after it has a wrong number")
-    return tuple(
-        line.split(" ", 1)[1] if len(line) > 10 and line[0] == "n" and line[1:9].isdigit() else line for line in lines
-    )
+    return tuple(line[10:] if _IMAGENET_ID.match(line) else line for line in lines)
 
 
 def _is_colour(word: str) -> bool:
