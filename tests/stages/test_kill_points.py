@@ -370,4 +370,4 @@ def test_every_write_of_a_life_cycle_may_be_the_last(life: Life, name: str, faul
 
     print(f"{name}, {fault}: {dict(counts)}")
     assert counts["points"] == counts["killed"] + counts["refused"] + counts["not needed"]
-    assert counts["killed"] + counts["refused"] > 2
+    assert counts["killed"] + counts["refused"] > 1
