@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from taolite.artifacts.keys import KEY_VARIABLE, variable
 from taolite.doctor import libraries, machine, places, results
 from taolite.doctor.finding import Finding
 from taolite.doctor.requirements import installed, requirements
@@ -39,7 +40,8 @@ def examine(
         deep: also open a model in each runtime, compute with PyTorch, and read every engine.
         environ: environment variables (default: of this process).
     """
-    environ = os.environ if environ is None else environ
+    if environ is None:
+        environ = {**os.environ, KEY_VARIABLE: variable()}  # the command line has taken the key out of os.environ
     wanted = requirements()
     yield libraries.python()
     yield libraries.base(wanted, installed)

@@ -9,15 +9,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from taolite.artifacts.keys import KEY_VARIABLE
+from taolite.artifacts.keys import KEY_VARIABLE, PUBLISHED
 from taolite.doctor.finding import Finding
 from taolite.errors import TaoliteError
 from taolite.workspace.mounts import Mounts
 
-__all__ = ["PUBLISHED", "cache", "disk", "key", "key_file", "mounts", "workspace"]
-
-PUBLISHED = ("tlt_encode", "nvidia_tlt")
-"""Keys that NVIDIA's documents print: a file sealed with one of them is open to everybody."""
+__all__ = ["cache", "disk", "key", "key_file", "mounts", "workspace"]
 
 _LITTLE_MIB = 5 << 10  # a training keeps checkpoints; an engine and its timing files need a GB
 _NONE_MIB = 200

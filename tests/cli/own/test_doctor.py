@@ -562,3 +562,16 @@ def test_the_command_imports_neither_torch_nor_an_engine_builder(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, cwd=ROOT)
 
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_the_key_of_the_environment_is_seen_by_the_command_itself(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "taolite", "doctor", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TAOLITE_KEY": "open sesame"},
+        check=False,
+    )
+
+    assert "ok       key                TAOLITE_KEY is set\n" in done.stdout
+    assert "open sesame" not in done.stdout
