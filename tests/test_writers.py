@@ -45,8 +45,8 @@ OTHERS = {
         "workspace/status.py _append: open",
     },
     "a lock, which says who has it": {
-        "workspace/run.py _take_lock: open",
-        "workspace/run.py _take_lock: os.ftruncate",
+        "workspace/lock.py take_lock: open",
+        "workspace/lock.py take_lock: os.ftruncate",
     },
     "a key, whose name is taken first so that none is replaced": {
         "artifacts/keyfiles.py _write_private: os.open",

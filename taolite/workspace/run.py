@@ -11,7 +11,6 @@ identity, so that a finished run can be extended.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
@@ -19,19 +18,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 from taolite.errors import PathError, StorageError, TrainingError, UsageError
 from taolite.files import storage_error, sweep, write_text
+from taolite.workspace.lock import drop_lock, take_lock
 from taolite.workspace.manifest import read_manifest, write_manifest
 from taolite.workspace.status import MetricsFile, StatusFile
 
 __all__ = ["RunFolder", "RunIdentity", "note_export"]
 
 T = TypeVar("T")
-_locks: dict[
-    Path, IO[str]
-] = {}  # of this process: the system's lock is per process, and is released with the open file
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ class RunFolder:
             raise PathError(f"{root}: this is a file; a folder is needed for the results; move it") from error
         except OSError as error:
             raise storage_error(root, error) from error
-        _take_lock(root)
+        take_lock(root)
         for part in ("", "weights", "checkpoints", "plots"):
             sweep(root / part)
         try:
@@ -115,7 +112,7 @@ class RunFolder:
             write_text(folder.spec, identity.spec)
             folder.record()
         except BaseException:
-            _drop_lock(root)
+            drop_lock(root)
             raise
         return folder
 
@@ -181,7 +178,7 @@ class RunFolder:
 
     def close(self) -> None:
         """Release the lock. All files stay."""
-        _drop_lock(self.root)
+        drop_lock(self.root)
 
     def __enter__(self) -> RunFolder:
         return self
@@ -245,58 +242,3 @@ def _first_difference(then: list[str], now: list[str]) -> str:
             was, is_now = " ".join(then[i1:i2][:1]), " ".join(now[j1:j2][:1])
             return f"the spec had `{was or 'nothing'}` and has `{is_now or 'nothing'}`"
     raise AssertionError("called for specs that differ")
-
-
-def _take_lock(root: Path) -> None:
-    """Lock the folder. The lock is the system's, so it is released when the process ends, however it ends."""
-    if root in _locks:
-        raise TrainingError(f"{root}: this process already has a run open in this folder; close that run first")
-    path = root / ".lock"
-    try:
-        stream = open(path, "a+", encoding="utf-8")  # noqa: SIM115  (open until the run is closed)
-    except OSError as error:
-        raise storage_error(root, error) from error
-    try:
-        _lock_file(stream)
-    except (BlockingIOError, PermissionError) as error:
-        stream.seek(0)
-        owner = stream.read().strip() or "unknown"
-        stream.close()
-        raise TrainingError(
-            f"{root}: another process ({owner}) is using this folder; wait for it to finish, or choose another folder "
-            "(-r, --model-dir)"
-        ) from error
-    try:
-        os.ftruncate(stream.fileno(), 0)
-        os.write(stream.fileno(), f"process {os.getpid()}".encode())
-    except OSError as error:
-        stream.close()
-        raise storage_error(root, error) from error
-    _locks[root] = stream
-
-
-def _drop_lock(root: Path) -> None:
-    stream = _locks.pop(root, None)
-    if stream is not None:
-        with suppress(OSError):  # a full or read-only disk: the lock goes with the open file, its text tells only who
-            stream.truncate(0)
-        stream.close()
-
-
-def _lock_file(stream: IO[str]) -> None:
-    """Lock the file, or raise BlockingIOError or PermissionError at once. Child processes do not inherit the lock.
-
-    On a network disk without locks the file is not locked, and nothing is raised.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-
-        msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        return
-    try:
-        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-            raise

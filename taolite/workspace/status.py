@@ -17,7 +17,7 @@ from typing import Any, Literal
 from taolite.errors import PathError, StorageError
 from taolite.files import open_file, write_bytes
 
-__all__ = ["MetricsFile", "Status", "StatusFile", "finite", "last_status"]
+__all__ = ["MetricsFile", "Status", "StatusFile", "finite", "last_status", "read_status"]
 
 _TAIL = 1 << 16  # bytes at the end of status.json that hold its last line
 
@@ -84,23 +84,16 @@ class MetricsFile:
 
         Raises PathError if the file cannot be read.
         """
-        if not self.path.exists():
-            return []
-        with open_file(self.path) as stream:
-            lines = stream.read().split(b"\n")[:-1]
-        rows = []
-        for line in lines:
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):  # a line that a crash cut off, closed by the next run
-                continue
-            if isinstance(row, dict) and isinstance(row.get("epoch"), int):
-                rows.append(row)
-        return rows
+        return [row for row in _read(self.path) if isinstance(row.get("epoch"), int)]
 
     def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Replace all lines with `rows`, atomically. A resumed run removes the epochs that it will repeat."""
         write_bytes(self.path, "".join(_line(row) for row in rows).encode())
+
+
+def read_status(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a status.json, oldest first; none where there is no file. Raises PathError."""
+    return _read(path)
 
 
 def last_status(path: Path) -> dict[str, Any] | None:
@@ -118,6 +111,23 @@ def last_status(path: Path) -> dict[str, Any] | None:
         if isinstance(row, dict):
             return row
     return None
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file's lines, but for those that a crash cut off."""
+    if not path.exists():
+        return []
+    with open_file(path) as stream:
+        lines = stream.read().split(b"\n")[:-1]
+    rows = []
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):  # a line that a crash cut off, closed by the next run
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows
 
 
 def _append(path: Path, value: Mapping[str, Any]) -> None:

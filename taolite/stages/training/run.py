@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from taolite import __version__
-from taolite.artifacts.bundle import write_bundle
+from taolite.artifacts.bundle import Bundle, write_bundle
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
 from taolite.dist.world import World
@@ -240,8 +240,8 @@ class Run:
             sink.pictures(pictures, step)
             sink.histograms(histograms, step)
 
-    def save_model(self, path: Path, evaluation: Evaluation | None) -> int:
-        """Write the current network to a sealed file; returns its number of parameters."""
+    def save_model(self, path: Path, evaluation: Evaluation | None) -> Bundle:
+        """Write the current network to a sealed file; returns what is in it."""
         parameters = self.trainer.result.as_stored().parameter_count
         step = {
             "stage": "train",
@@ -254,10 +254,9 @@ class Run:
         }
         lineage = (*self.start.lineage, step)
         best = evaluation.card.best if evaluation else {}
-        write_bundle(
-            path, bundle_of(self.experiment, self.trainer.result, lineage=lineage, best=best), key=self.place.key
-        )
-        return parameters
+        bundle = bundle_of(self.experiment, self.trainer.result, lineage=lineage, best=best)
+        write_bundle(path, bundle, key=self.place.key)
+        return bundle
 
 
 def metrics_of(evaluation: Evaluation) -> dict[str, Any]:

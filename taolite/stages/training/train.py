@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from taolite.artifacts.bundle import weights_hash
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
 from taolite.dist.world import ALONE, World
@@ -157,9 +158,11 @@ def train(
             plots.first_batch_png(first, experiment.classes, folder.plots / "first_batch.png")
         evaluation = run.to_the_end()
         if record:
-            parameters = run.save_model(run.place.weights, evaluation)
+            bundle = run.save_model(run.place.weights, evaluation)
+            parameters = trainer.result.as_stored().parameter_count
             record.finished(title, model=run.place.weights, parameters=parameters)
-            folder.record(metrics=metrics_of(evaluation), parameters=parameters)
+            weights = weights_hash(bundle.tensors)
+            folder.record(metrics=metrics_of(evaluation), parameters=parameters, weights_sha256=weights)
             write_scores(evaluation, plan.held_out, experiment.classes, folder.root)
         best = world.told(run.best)
     epochs = trainer.step // trainer.steps_per_epoch
@@ -175,6 +178,7 @@ def _note_start(experiment: Experiment, plan: _Plan, trainer: Trainer, folder: R
         device=asdict(plan.device.computing),
         seed=experiment.recipe.seed,
         name=name,
+        metric=experiment.task.metric.short,
         batch_size=trainer.batch_size,
     )
     for file, text in experiment.run_files.items():
