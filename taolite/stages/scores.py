@@ -1,4 +1,5 @@
-"""The scores of a model as files: `scores.json`, and below `plots/` the pictures that its score card has numbers for.
+"""The scores of a model as files: `scores.json`, `finds.json` with what is found in the pictures
+(`taolite.workspace.finds`), and below `plots/` the pictures that its score card has numbers for.
 
 f1.png                precision, recall and F1 of each class over the threshold (detectors)
 precision_recall.png  precision over recall of each class (detectors)
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from taolite.files import remove, write_text
 from taolite.pictures import read_rgb
 from taolite.report import Shown, confusion_png, f1_png, precision_recall_png, worst_png
 from taolite.scorecard import BACKGROUND
+from taolite.stages.finds import finds_of
+from taolite.workspace.finds import write_finds
 from taolite.workspace.status import finite
 
 if TYPE_CHECKING:
@@ -34,7 +37,8 @@ _PLOTS = ("f1.png", "precision_recall.png", "confusion.png", "worst.png")
 def scores_of(evaluation: Evaluation) -> dict[str, Any]:
     """All results of an evaluation as a JSON object; a cost that is not available is null. Curves and the counts of
     every picture are left out; `worst` has the names of the worst pictures and their counts."""
-    made: dict[str, Any] = asdict(evaluation)
+    made: dict[str, Any] = asdict(replace(evaluation, shown=()))
+    del made["shown"]
     for name in ("curves", "sweeps", "pictures"):
         del made["card"][name]
     made["worst"] = [{"image": str(one.image), "f1": one.tally.f1, **asdict(one.tally)} for one in evaluation.worst]
@@ -46,6 +50,10 @@ def write_scores(evaluation: Evaluation, examples: Examples, classes: Sequence[s
     be read any more."""
     card, plots = evaluation.card, folder / "plots"
     write_text(folder / "scores.json", json.dumps(scores_of(evaluation), indent=2, ensure_ascii=False) + "\n")
+    if evaluation.shown:
+        write_finds(folder / "finds.json", finds_of(evaluation.shown, examples, classes))
+    else:
+        remove(folder / "finds.json")  # of an earlier evaluation in this folder
     for name in _PLOTS:  # of an earlier evaluation in this folder, which may have found something
         remove(plots / name)
     if card.sweeps:
