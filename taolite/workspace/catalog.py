@@ -163,10 +163,10 @@ def _is_of_a_run(path: Path) -> bool:
 def _state(folder: Path, manifest: Mapping[str, Any], status: tuple[Mapping[str, Any], ...]) -> State:
     if is_locked(folder):
         return "running"
-    last = status[-1].get("status") if status else None
-    if last == "SUCCESS":
+    last = status[-1] if status else {}
+    if last.get("status") == "SUCCESS":
         return "finished"
-    return "failed" if last == "FAILURE" else "stopped"
+    return "failed" if last.get("status") == "FAILURE" and not last.get("stopped") else "stopped"
 
 
 def _time(line: Mapping[str, Any]) -> datetime | None:

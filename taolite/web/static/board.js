@@ -23,7 +23,7 @@ const shared = {
     document.title = text ? `${text}: taolite board` : "taolite board";
   },
   folder(text) {
-    byId("folder").textContent = text;
+    byId("folder").textContent = `\u200e${text}`; // its end is what is shown where there is no room for all
     byId("folder").title = text;
   },
   fail(error) {

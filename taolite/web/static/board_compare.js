@@ -16,7 +16,7 @@ export function compareView(place, [ids = ""], shared) {
   const charts = {
     loss: new Chart("Training cost"),
     validation_cost: new Chart("Validation cost"),
-    score: new Chart("Score", { format: score, least: 0, most: 1 }),
+    score: new Chart("Score", { format: score, within: [0, 1] }),
     learning_rate: new Chart("Learning rate"),
   };
   const classes = make("div", { className: "card wide" });
@@ -25,6 +25,7 @@ export function compareView(place, [ids = ""], shared) {
   return follow("/api/compare", chosen.map((id) => ["id", id]), {
     show(answer) {
       const { lines, runs } = answer;
+      for (const one of Object.values(charts)) one.span = [1, Math.max(...lines.map((line) => line.epochs))];
       const curves = (of) => runs.map((run, index) => ({ name: lines[index].name, colour: colour(index), points: points(run.rows, of(lines[index])) }));
       for (const key of ["loss", "validation_cost", "learning_rate"]) charts[key].show(curves(() => key));
       charts.score.show(curves((line) => line.metric));

@@ -71,8 +71,8 @@ function box(node, { x, y }, isHere) {
   const body = [
     draw("title", {}, `${KINDS[node.kind]}: ${node.title}${node.line ? `, ${node.line}` : ""}`),
     draw("rect", { x, y, width: BOX.width, height: BOX.height, rx: 8 }),
-    draw("text", { x: x + 12, y: y + (node.line ? 19 : 28), class: "node-title" }, shortened(node.title, 26)),
-    node.line ? draw("text", { x: x + 12, y: y + 36, class: "node-line" }, shortened(node.line, 32)) : null,
+    draw("text", { x: x + 12, y: y + (node.line ? 19 : 28), class: "node-title" }, shortened(node.title, 23)),
+    node.line ? draw("text", { x: x + 12, y: y + 36, class: "node-line" }, shortened(node.line, 30)) : null,
   ];
   const kind = `node ${node.kind}${isHere ? " here" : ""}`;
   if (!node.run) return draw("g", { class: kind, "data-node": node.id }, body);
@@ -81,45 +81,66 @@ function box(node, { x, y }, isHere) {
 
 const shortened = (text, most) => (text.length > most ? `…${text.slice(1 - most)}` : text);
 
-/** Where each node is: its column is the longest way to it, its line near those of what it came from. */
+/** Where each node is: its column is the longest way to it, its line near those of its neighbours. */
 function placed(graph) {
-  const before = new Map(graph.nodes.map((node) => [node.id, []]));
-  for (const [first, second] of graph.edges) if (before.has(first)) before.get(second)?.push(first);
-  const depth = new Map();
-  const depthOf = (id, open) => {
-    if (!depth.has(id)) {
-      if (open.has(id)) return 0; // a circle, which damaged files may claim
-      open.add(id);
-      depth.set(id, before.get(id).reduce((most, one) => Math.max(most, depthOf(one, open) + 1), 0));
-    }
-    return depth.get(id);
-  };
-  for (const node of graph.nodes) depthOf(node.id, new Set());
-  for (const { id } of graph.nodes) if (!before.get(id).length && graph.edges.some(([first]) => first === id)) depth.set(id, Math.max(0, firstUse(id, graph, depth) - 1));
-  const columns = [];
-  for (const node of graph.nodes) (columns[depth.get(node.id)] ??= []).push(node);
-  const spots = new Map();
-  columns.forEach((nodes, column) => {
-    const wanted = (node) => {
-      const ys = before.get(node.id).map((one) => spots.get(one)?.y).filter((y) => y !== undefined);
-      return ys.length ? ys.reduce((sum, y) => sum + y, 0) / ys.length : 0;
-    };
-    const order = nodes.map((node) => [wanted(node), node]).sort(([a], [b]) => a - b);
-    order.forEach(([, node], place) => spots.set(node.id, { x: column * (BOX.width + BOX.across), y: place * (BOX.height + BOX.down) }));
+  const [before, after] = [1, 0].map((side) => {
+    const found = new Map(graph.nodes.map((node) => [node.id, []]));
+    for (const edge of graph.edges) if (found.has(edge[1 - side])) found.get(edge[side])?.push(edge[1 - side]);
+    return found;
   });
-  centre(columns, spots);
-  return spots;
-}
-
-function firstUse(id, graph, depth) {
-  return Math.min(...graph.edges.filter(([first]) => first === id).map(([, second]) => depth.get(second) ?? 1), depth.size);
-}
-
-/** Put short columns in the middle of the tallest one. */
-function centre(columns, spots) {
-  const tallest = Math.max(...columns.map((nodes) => nodes?.length ?? 0), 0);
-  for (const nodes of columns) {
-    const space = ((tallest - (nodes?.length ?? 0)) * (BOX.height + BOX.down)) / 2;
-    for (const node of nodes ?? []) spots.get(node.id).y += space;
+  const columns = [];
+  for (const [id, depth] of depths(graph, before, after)) (columns[depth] ??= []).push(id);
+  for (let column = 0; column < columns.length; column += 1) columns[column] ??= [];
+  const lines = new Map();
+  for (const ids of columns) ids.forEach((id, line) => lines.set(id, line));
+  for (let turn = 0; turn < 6; turn += 1) {
+    const around = turn % 2 ? after : before;
+    for (const ids of turn % 2 ? [...columns].reverse() : columns) {
+      const wanted = new Map(ids.map((id) => [id, mean(around.get(id).map((one) => lines.get(one)), lines.get(id))]));
+      ids.sort((a, b) => wanted.get(a) - wanted.get(b)).forEach((id, line) => lines.set(id, line));
+    }
   }
+  return spread(columns, before, after);
+}
+
+/** The tallest column is a list; in the others each node is as near to its neighbours as the others leave room for. */
+function spread(columns, before, after) {
+  const step = BOX.height + BOX.down;
+  const ys = new Map();
+  const tallest = columns.reduce((most, ids, column) => (ids.length > columns[most].length ? column : most), 0);
+  const order = [...columns.keys()].sort((a, b) => Math.abs(a - tallest) - Math.abs(b - tallest));
+  for (const column of order) {
+    let next = 0;
+    const ids = columns[column];
+    const wanted = ids.map((id, line) => mean([...before.get(id), ...after.get(id)].map((one) => ys.get(one)).filter((y) => y !== undefined), line * step));
+    const got = ids.map((id, line) => {
+      const y = column === tallest ? line * step : Math.max(wanted[line], next);
+      next = y + step;
+      return y;
+    });
+    const back = column === tallest ? 0 : mean(got.map((y, line) => y - wanted[line]), 0);
+    ids.forEach((id, line) => ys.set(id, got[line] - back));
+  }
+  const top = Math.min(...ys.values());
+  return new Map(columns.flatMap((ids, column) => ids.map((id) => [id, { x: column * (BOX.width + BOX.across), y: ys.get(id) - top }])));
+}
+
+const mean = (values, otherwise) => (values.length ? values.reduce((sum, one) => sum + one, 0) / values.length : otherwise);
+
+/** The column of each node; what nothing leads to stands right before its first use. */
+function depths(graph, before, after) {
+  const found = new Map();
+  const open = new Set();
+  const depthOf = (id) => {
+    if (found.has(id)) return found.get(id);
+    if (open.has(id)) return 0; // a circle, which damaged files may claim
+    open.add(id);
+    found.set(id, before.get(id).reduce((most, one) => Math.max(most, depthOf(one) + 1), 0));
+    return found.get(id);
+  };
+  for (const { id } of graph.nodes) depthOf(id);
+  for (const { id } of graph.nodes) {
+    if (!before.get(id).length && after.get(id).length) found.set(id, Math.max(0, Math.min(...after.get(id).map((one) => found.get(one))) - 1));
+  }
+  return found;
 }

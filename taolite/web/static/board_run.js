@@ -60,14 +60,14 @@ function showHead(place, data, shared) {
   place.replaceChildren(
     make("div", { className: "title" }, make("h1", { id: "run-name", textContent: run.name }), badge(run.state), make("span", { className: "space" }), choose),
     make("dl", { className: "facts" }, ...rows.map(([name, value]) => make("div", {}, make("dt", { textContent: name }), make("dd", {}, value)))),
-    run.state === "failed" ? make("p", { className: "notice-bad", id: "why", textContent: run.message }) : null,
+    ...(run.message ? [make("p", { className: "notice-bad", id: "why", textContent: run.message })] : []),
   );
 }
 
 function overviewTab(place, id) {
   const charts = {
     cost: new Chart("Cost"),
-    score: new Chart("Score", { format: score, least: 0, most: 1 }),
+    score: new Chart("Score", { format: score, within: [0, 1] }),
     rate: new Chart("Learning rate"),
     parts: new Chart("Parts of the training cost"),
   };
@@ -79,6 +79,7 @@ function overviewTab(place, id) {
     drawGraph(lineage, related(graph, id), { here: id });
   }, () => {});
   return ({ run, rows, scorecard, problem, manifest }) => {
+    for (const one of Object.values(charts)) one.span = [1, run.epochs];
     charts.cost.show([{ name: "training", colour: colour(0), points: points(rows, "loss") }, { name: "validation", colour: colour(1), points: points(rows, "validation_cost") }]);
     const classes = classCurves(rows, run.metric);
     charts.score.show([{ name: run.metric || "score", colour: colour(0), points: points(rows, run.metric) }, ...classes.slice(0, 11).map((one, place) => ({ ...one, colour: colour(place + 1), thin: true }))]);

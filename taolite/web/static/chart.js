@@ -6,11 +6,13 @@ const HEIGHT = 230;
 const MARGIN = { left: 52, right: 14, top: 12, bottom: 26 };
 
 /** A chart with a title. Its element is `element`; `show(series)` draws it anew.
- * series: [{name, colour, points: [[x, y]], thin}], x in epochs. */
+ * series: [{name, colour, points: [[x, y]], thin}], x in epochs. within: what values can be. `span`: epochs that are
+ * shown at least. */
 export class Chart {
-  constructor(title, { format = number, unit = "epoch", least, most } = {}) {
-    Object.assign(this, { format, unit, least, most });
+  constructor(title, { format = number, unit = "epoch", within = null } = {}) {
+    Object.assign(this, { format, unit, within });
     this.series = [];
+    this.span = [];
     this.hidden = new Set();
     this.isLog = false;
     this.at = null; // the place that is read, of `this.xs`
@@ -37,7 +39,7 @@ export class Chart {
   show(series) {
     this.series = series.filter((one) => one.points.length);
     const values = this.series.flatMap((one) => one.points.map(([, y]) => y));
-    this.log.hidden = !values.length || Math.min(...values) <= 0 || this.most !== undefined;
+    this.log.hidden = !values.length || Math.min(...values) <= 0 || this.within !== null;
     if (this.log.hidden) this.isLog = false;
     this.legend.replaceChildren(...this.series.map((one) => this.entry(one)));
     this.legend.hidden = this.series.length < 2;
@@ -71,7 +73,7 @@ export class Chart {
     }
     const points = shown.flatMap((one) => one.points);
     this.xs = [...new Set(points.map(([x]) => x))].sort((a, b) => a - b);
-    const [x1, x2] = [this.xs[0], this.xs[this.xs.length - 1]];
+    const [x1, x2] = [Math.min(this.xs[0], ...this.span.filter(Boolean)), Math.max(this.xs[this.xs.length - 1], ...this.span)];
     const [y1, y2] = this.range(points.map(([, y]) => y));
     const side = (value) => (this.isLog ? Math.log10(value) : value);
     const inner = { width: this.width - MARGIN.left - MARGIN.right, height: HEIGHT - MARGIN.top - MARGIN.bottom };
@@ -83,11 +85,12 @@ export class Chart {
   }
 
   range(values) {
-    let [low, high] = [this.least ?? Math.min(...values), this.most ?? Math.max(...values)];
+    let [low, high] = [Math.min(...values), Math.max(...values)];
     if (this.isLog) return [low / 1.15, high * 1.15];
     if (high === low) [low, high] = [low - (Math.abs(low) || 1) * 0.1, high + (Math.abs(high) || 1) * 0.1];
-    const space = (high - low) * 0.06;
-    return [this.least ?? (low >= 0 && low - space < 0 ? 0 : low - space), this.most ?? high + space];
+    const space = (high - low) * 0.08;
+    const [least, most] = this.within ?? [low >= 0 ? 0 : -Infinity, Infinity];
+    return [Math.max(least, low - space), Math.min(most, high + space)];
   }
 
   axes(x1, x2, y1, y2) {

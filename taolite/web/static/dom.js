@@ -42,7 +42,7 @@ export const score = (value) => (typeof value === "number" ? value.toFixed(4) : 
 export function number(value) {
   if (typeof value !== "number") return "–";
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2);
+  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return Number(value.toPrecision(3)).toExponential();
   return String(Number(value.toPrecision(4)));
 }
 
