@@ -30,7 +30,7 @@ _FACTS = ("name", "seed", "batch_size", "parameters", "device", "hardware", "ver
 @dataclass(frozen=True)
 class Row:
     """A line of the table. epoch, epochs: finished, and wanted; 0 if unknown. eta_s: seconds left when it last wrote.
-    score: 0..1."""
+    trained_s: seconds of its epochs, without pauses. score: 0..1."""
 
     state: str
     task: str = ""
@@ -38,6 +38,7 @@ class Row:
     epoch: int = 0
     epochs: int = 0
     eta_s: float | None = None
+    trained_s: float | None = None
     started: float | None = None
     updated: float | None = None
     metric: str = ""
@@ -60,6 +61,8 @@ class Links:
 def row_of(record: RunRecord) -> Row:
     """The line of a run. Raises what a damaged file may raise."""
     last = record.status[-1] if record.status else {}
+    lines = [line for line in record.status if isinstance(line.get("epoch"), int)]
+    times = {line["epoch"]: _duration(line.get("time_per_epoch")) for line in lines}  # the newest of an epoch
     epoch, epochs = record.epoch
     return Row(
         state=record.state,
@@ -68,6 +71,7 @@ def row_of(record: RunRecord) -> Row:
         epoch=epoch,
         epochs=epochs,
         eta_s=_duration(last.get("eta")) if record.state == "running" else None,
+        trained_s=sum(filter(None, times.values())) or None,
         metric=record.metric,
         score=finite(record.score),
         started=_seconds(record.started),

@@ -110,8 +110,8 @@ class Shelf:
         if complete and others and time.monotonic() < until:  # manifests of something else: runs may lie below
             complete = self._searched(until)
             self._look_at(self._folders, until)
-        found = [self._places[path] for path in self._folders]
-        entries = [one.entry for one in found if one.is_run and one.entry is not None]
+        found = [(path, self._places[path]) for path in self._folders]
+        entries = [place.entry or self._broken(path, _SEARCHING) for path, place in found if place.is_run]
         return sorted(entries, key=lambda one: one.name), complete
 
     def _searched(self, until: float) -> bool:
@@ -157,8 +157,6 @@ class Shelf:
             if place.work is not None and place.work.done():
                 place.work.result()
                 place.work = None
-            elif place.entry is None:
-                place.entry = self._broken(path, _SEARCHING)
 
     def _read(self, folder: Path, place: _Place) -> None:
         """Look at one folder, and read it where it has changed."""

@@ -62,11 +62,11 @@ function showSummary({ lines, runs }) {
       make("td", {}, make("b", { textContent: score(line.score) }), " ", index ? difference(line.score, lines[0].score) : null),
       make("td", { textContent: top ? `${score(top[1])} (epoch ${top[0]})` : "–" }),
       make("td", { textContent: `${line.epoch} / ${line.epochs || "–"}` }),
-      make("td", { textContent: duration(line.started !== null && line.updated !== null ? line.updated - line.started : null) }),
+      make("td", { textContent: duration(line.trained_s) }),
       make("td", { textContent: typeof runs[index].parameters === "number" ? runs[index].parameters.toLocaleString("en") : "–" }),
     );
   });
-  const heads = ["Run", "State", "Score", "Best", "Epochs", "Time", "Parameters"];
+  const heads = ["Run", "State", "Score", "Best", "Epochs", "Trained", "Parameters"];
   return [make("h2", { textContent: "Runs; differences are to the first one" }), make("div", { className: "scroll" }, make("table", { id: "summary" }, make("thead", {}, make("tr", {}, ...heads.map((text) => make("th", { scope: "col", textContent: text })))), make("tbody", {}, ...rows)))];
 }
 

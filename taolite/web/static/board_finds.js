@@ -185,7 +185,6 @@ class Browser {
     const image = make("img", { alt: "", loading: "lazy", decoding: "async", src: address("/api/picture", { id: this.id, index: one.index, width }) });
     const svg = draw("svg", { viewBox: `0 0 ${across} ${height}`, "aria-hidden": "true" });
     const frame = make("span", { className: "frame" }, image, svg);
-    frame.style.aspectRatio = `${across} / ${height}`;
     image.onerror = () => {
       image.remove();
       frame.append(make("span", { className: "gone", textContent: "This picture is not there any more, or cannot be read." }));
@@ -195,7 +194,7 @@ class Browser {
 
   drawOn(card, one) {
     const [height, width] = one.size_hw;
-    const size = Math.max(width, height) / (card.isBig ? 900 : 300);
+    const size = card.isBig ? Math.max(width, height) / 900 : Math.max(width / 280, height / 210); // a pixel of the page
     const shapes = [];
     for (const [kind, things] of Object.entries(one.match)) {
       for (const thing of things) if (thing.box) shapes.push(this.shape(kind, thing, size, width));
@@ -243,6 +242,7 @@ class Browser {
     const head = make("div", { className: "row" }, make("b", { textContent: one.name, title: one.image }), make("span", { className: "quiet", textContent: `${at + 1} of ${this.chosen.length}` }), make("span", { className: "space" }), go(-1, "← Previous"), go(1, "Next →"), make("button", { type: "button", textContent: "Close", onclick: () => this.dialog.close() }));
     this.dialog.replaceChildren(head, make("figure", {}, card.frame, card.caption));
     const [height, width] = one.size_hw;
+    card.frame.style.aspectRatio = `${width} / ${height}`;
     card.frame.style.width = `min(92vw, calc(78vh * ${width / height}))`;
     if (!this.dialog.open) this.dialog.showModal();
   }

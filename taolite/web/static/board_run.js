@@ -51,7 +51,7 @@ function showHead(place, data, shared) {
   const rows = [
     [run.metric || "Score", make("b", { className: "big", textContent: score(run.score) })],
     ["Epoch", progress(run)],
-    ["Time", duration(run.started !== null && run.updated !== null ? run.updated - run.started : null)],
+    ["Trained", duration(run.trained_s)],
     ["Started", when(run.started)],
     ["Task", run.task || "–"],
     ["From", parent],

@@ -10,13 +10,12 @@ const COLUMNS = [
   { key: "epoch", head: "Epoch", of: (run) => run.epoch, isNumber: true },
   { key: "score", head: "Score", of: (run) => run.score, isNumber: true },
   { key: "started", head: "Started", of: (run) => run.started, isNumber: true },
-  { key: "took", head: "Time", of: (run) => took(run), isNumber: true },
+  { key: "took", head: "Trained", of: (run) => run.trained_s, isNumber: true },
   { key: "parent", head: "From", of: (run) => run.parent.name || run.parent.hash },
 ];
 const asked = { text: "", task: "", state: "", by: "started", isDown: true }; // lasts while the page is open
 
 const NAMES = new Intl.Collator("en", { numeric: true });
-const took = (run) => (run.started !== null && run.updated !== null ? run.updated - run.started : null);
 
 /** Seconds that a running run still needs, as it last said. */
 export function left_s(run) {
@@ -121,7 +120,7 @@ export function tableView(place, words, shared) {
       cell,
       make("td", { className: "col-score" }, make("b", { textContent: score(run.score) }), " ", make("small", { className: "quiet", textContent: run.metric })),
       make("td", { className: "col-started", textContent: when(run.started) }),
-      make("td", { className: "col-took", textContent: duration(took(run)) }),
+      make("td", { className: "col-took", textContent: duration(run.trained_s) }),
       make("td", { className: "col-parent" }, parent),
     );
     row.addEventListener("click", (event) => {
