@@ -24,6 +24,7 @@ PLOTS = ("curves.png", "f1.png", "precision_recall.png", "confusion.png", "worst
 
 _MOST_PLOTS = 40
 _MOST_LINES = 200  # of status.json that the page shows
+_DURATION = re.compile(r"(?:(\d{1,6}) days?, )?(\d{1,6}):(\d\d):(\d\d)(\.\d+)?")
 _FACTS = ("name", "seed", "batch_size", "parameters", "device", "hardware", "versions", "weights_sha256")
 
 

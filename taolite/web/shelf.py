@@ -30,7 +30,7 @@ FILES = ("manifest.json", "status.json", "metrics.jsonl", "scores.json", "finds.
 _THREADS = 16
 _PATIENCE_S = 1.5  # a page waits no longer; what comes later is on the next one
 _FRESH_S = 0.5  # pages that ask at the same time get the same answer
-_SEARCHING = "this folder does not answer yet; it may lie on a slow disk, or be large"
+_WAITING = "it is still being read; its disk may be slow"
 
 Stamp = tuple[object, ...]
 
@@ -111,7 +111,7 @@ class Shelf:
             complete = self._searched(until)
             self._look_at(self._folders, until)
         found = [(path, self._places[path]) for path in self._folders]
-        entries = [place.entry or self._broken(path, _SEARCHING) for path, place in found if place.is_run]
+        entries = [place.entry or self._broken(path, _WAITING, state="waiting") for path, place in found if place.is_run]
         return sorted(entries, key=lambda one: one.name), complete
 
     def _searched(self, until: float) -> bool:
@@ -176,9 +176,9 @@ class Shelf:
             place.entry = self._broken(folder, str(error))
         place.stamp = stamp
 
-    def _broken(self, folder: Path, error: str) -> Entry:
+    def _broken(self, folder: Path, error: str, *, state: str = "unreadable") -> Entry:
         name = self._name(folder)
-        return Entry(_id(name), name, folder, Row(state="unreadable", message=error), error=error)
+        return Entry(_id(name), name, folder, Row(state=state, message=error), error=error)
 
     def _name(self, folder: Path) -> str:
         return folder.name if folder == self.root else folder.relative_to(self.root).as_posix()

@@ -84,11 +84,11 @@ class RunRecord:
     @property
     def score(self) -> float | None:
         """The main metric of the final validation or, before the end, of the newest one; None before the first."""
-        for source in (self.scores, *reversed(self.rows)):
-            value = source.get(self.metric)
-            if isinstance(value, (int, float)):
-                return float(value)
-        return None
+        value = self.scores.get(self.metric)
+        if not isinstance(value, (int, float)):
+            newest = (row[self.metric] for row in reversed(self.rows) if isinstance(row.get(self.metric), (int, float)))
+            value = next(newest, None)
+        return None if value is None else float(value)
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:

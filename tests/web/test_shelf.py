@@ -145,8 +145,8 @@ def test_a_folder_that_hangs_is_a_line_with_a_message_until_it_answers(tmp_path:
     monkeypatch.setattr(shelves, "read_run", slowly)
 
     found = look(tmp_path)
-    said = "this folder does not answer yet; it may lie on a slow disk, or be large"
-    assert (found["slow"].row.state, found["slow"].row.message) == ("unreadable", said)
+    said = "it is still being read; its disk may be slow"
+    assert (found["slow"].row.state, found["slow"].row.message) == ("waiting", said)
     answers.set()
     until = time.monotonic() + 30
     while look(tmp_path)["slow"].row.score is None and time.monotonic() < until:
@@ -172,16 +172,18 @@ def test_a_thousand_runs_are_listed_within_two_seconds(tmp_path: Path):
             (folder / name).write_bytes((first / name).read_bytes())
     shelf = Shelf(tmp_path)
 
-    times = []
+    times, work = [], []
     for _ in range(2):
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         entries, complete = shelf.entries()
         while not complete or any(one.row.score is None for one in entries):
             entries, complete = shelf.entries()
         times.append(time.perf_counter() - began)
+        work.append(time.process_time() - worked)
         time.sleep(shelves._FRESH_S)
 
-    print(f"first {times[0]:.2f} s, again {times[1]:.2f} s, load {os.getloadavg()[0]:.1f}")
+    seconds = ", ".join(f"{one:.2f} s ({cpu:.2f} s of a processor)" for one, cpu in zip(times, work, strict=True))
+    print(f"first and again: {seconds}; load {os.getloadavg()[0]:.1f}")
     assert len(entries) == 1000
     assert times[0] < 2
     assert times[1] < 0.5

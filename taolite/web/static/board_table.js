@@ -33,6 +33,9 @@ export function progress(run) {
   return make("div", { className: "progress" }, bar, make("small", { textContent: text }));
 }
 
+/** Whether a run has no page: its files cannot be read, or not yet. */
+const isClosed = (run) => run.state === "unreadable" || run.state === "waiting";
+
 export function tableView(place, words, shared) {
   let runs = [];
   let complete = true;
@@ -105,10 +108,10 @@ export function tableView(place, words, shared) {
   }
 
   function build(run) {
-    const box = make("input", { type: "checkbox", className: "pick", checked: shared.chosen.has(run.id), disabled: run.state === "unreadable" });
+    const box = make("input", { type: "checkbox", className: "pick", checked: shared.chosen.has(run.id), disabled: isClosed(run) });
     box.setAttribute("aria-label", `Choose ${run.name} for a comparison`);
     box.onchange = () => { shared.choose(run, box.checked); pick(); };
-    const name = run.state === "unreadable" ? make("span", { textContent: run.name, tabIndex: 0 }) : linkTo(run);
+    const name = isClosed(run) ? make("span", { textContent: run.name, tabIndex: 0 }) : linkTo(run);
     const cell = make("td", { className: "col-epoch" }, progress(run));
     const parent = run.parent.id ? linkTo(run.parent) : make("span", { className: "quiet", textContent: run.parent.hash.slice(0, 8), title: run.parent.hash });
     const row = make(
@@ -124,7 +127,7 @@ export function tableView(place, words, shared) {
       make("td", { className: "col-parent" }, parent),
     );
     row.addEventListener("click", (event) => {
-      if (run.state !== "unreadable" && !event.target.closest("a, input, .col-pick") && !String(getSelection())) location.hash = `#/run/${run.id}`;
+      if (!isClosed(run) && !event.target.closest("a, input, .col-pick") && !String(getSelection())) location.hash = `#/run/${run.id}`;
     });
     return { row, cell };
   }
