@@ -7,14 +7,14 @@ are null, and texts stay texts.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from taolite.errors import PathError
-from taolite.workspace.catalog import RunRecord
+from taolite.workspace.catalog import RunRecord, time_of
 from taolite.workspace.status import finite
 
 __all__ = ["PLOTS", "Links", "Row", "links_of", "page_of", "plots_of", "row_of"]
@@ -30,15 +30,18 @@ _FACTS = ("name", "seed", "batch_size", "parameters", "device", "hardware", "ver
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table. epoch, epochs: finished, and wanted; 0 if unknown. eta_s: seconds left when it last wrote.
-    trained_s: seconds of its epochs, without pauses. score: 0..1."""
+    """A line of the table.
+
+    epoch, epochs: finished, and wanted; 0 if unknown. ends: when a running one will have trained all its epochs.
+    trained_s: seconds of its epochs, without pauses. score: 0..1.
+    """
 
     state: str
     task: str = ""
     message: str = ""
     epoch: int = 0
     epochs: int = 0
-    eta_s: float | None = None
+    ends: float | None = None
     trained_s: float | None = None
     started: float | None = None
     updated: float | None = None
@@ -71,7 +74,7 @@ def row_of(record: RunRecord) -> Row:
         message=str(last.get("message", "")) if record.state == "failed" else "",
         epoch=epoch,
         epochs=epochs,
-        eta_s=_duration(last.get("eta")) if record.state == "running" else None,
+        ends=_end(record.status) if record.state == "running" else None,
         trained_s=sum(filter(None, times.values())) or None,
         metric=record.metric,
         score=finite(record.score),
@@ -129,6 +132,17 @@ def plots_of(folder: Path) -> list[Path]:
 
 def _at(line: Any) -> str:
     return f"{line.get('date', '')} {line.get('time', '')}"
+
+
+def _end(status: Sequence[Mapping[str, Any]]) -> float | None:
+    """When the last epoch will end, as the newest epoch since the last start says; None before the first."""
+    for line in reversed(status):
+        left, at = _duration(line.get("eta")), _seconds(time_of(line))
+        if line.get("status") == "STARTED":
+            return None
+        if left is not None and at is not None:
+            return at + left
+    return None
 
 
 def _text(value: Any) -> str:

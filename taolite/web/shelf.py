@@ -111,7 +111,9 @@ class Shelf:
             complete = self._searched(until)
             self._look_at(self._folders, until)
         found = [(path, self._places[path]) for path in self._folders]
-        entries = [place.entry or self._broken(path, _WAITING, state="waiting") for path, place in found if place.is_run]
+        entries = [
+            place.entry or self._broken(path, _WAITING, state="waiting") for path, place in found if place.is_run
+        ]
         return sorted(entries, key=lambda one: one.name), complete
 
     def _searched(self, until: float) -> bool:

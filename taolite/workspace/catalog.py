@@ -19,7 +19,7 @@ from taolite.workspace.lock import is_locked
 from taolite.workspace.manifest import read_manifest
 from taolite.workspace.status import MetricsFile, read_status
 
-__all__ = ["RunRecord", "State", "find_runs", "read_run"]
+__all__ = ["RunRecord", "State", "find_runs", "read_run", "time_of"]
 
 State = Literal["running", "finished", "failed", "stopped"]
 
@@ -59,12 +59,12 @@ class RunRecord:
     @property
     def started(self) -> datetime | None:
         """When it was first started, local time; None if unknown."""
-        return _time(self.status[0]) if self.status else None
+        return time_of(self.status[0]) if self.status else None
 
     @property
     def updated(self) -> datetime | None:
         """When it last wrote to its status, local time; None if unknown."""
-        return _time(self.status[-1]) if self.status else None
+        return time_of(self.status[-1]) if self.status else None
 
     @property
     def scores(self) -> Mapping[str, Any]:
@@ -169,7 +169,8 @@ def _state(folder: Path, manifest: Mapping[str, Any], status: tuple[Mapping[str,
     return "failed" if last.get("status") == "FAILURE" and not last.get("stopped") else "stopped"
 
 
-def _time(line: Mapping[str, Any]) -> datetime | None:
+def time_of(line: Mapping[str, Any]) -> datetime | None:
+    """When a line of status.json was written, local time; None if it does not say so."""
     try:
         return datetime.strptime(f"{line.get('date')} {line.get('time')}", "%m/%d/%Y %H:%M:%S")
     except ValueError:

@@ -62,7 +62,7 @@ def test_a_line_has_what_the_files_say(tmp_path: Path, look):
     row = look(tmp_path)["a"].row
 
     assert (row.state, row.task, row.metric, row.score) == ("stopped", "detectnet", "mAP", 0.5)
-    assert (row.epoch, row.epochs, row.eta_s, row.trained_s) == (2, 10, None, 121.0)
+    assert (row.epoch, row.epochs, row.ends, row.trained_s) == (2, 10, None, 121.0)
     assert row.started is not None
     assert row.updated == row.started + 120
 
@@ -80,7 +80,12 @@ def test_a_run_is_read_again_when_a_file_changes_or_its_lock_comes_and_goes(tmp_
     identity = json.loads((tmp_path / "a" / "manifest.json").read_text())["run"]
     del identity["spec_hash"]
     with RunFolder.open(tmp_path / "a", RunIdentity(**{**identity, "classes": tuple(identity["classes"])})) as run:
-        assert (look(tmp_path)["a"].row.state, look(tmp_path)["a"].row.eta_s) == ("running", 540.0)
+        row = look(tmp_path)["a"].row
+        assert (row.state, row.ends) == ("running", (row.updated or 0) + 540)
+        run.status.write("Evaluation metrics generated.")
+        assert look(tmp_path)["a"].row.ends == row.ends
+        run.status.write("Starting again", status="STARTED")
+        assert look(tmp_path)["a"].row.ends is None
         run.metrics.write(2, {"mAP": 0.5, "validation_cost": 0.1})
         assert look(tmp_path)["a"].row.score == 0.5
     assert look(tmp_path)["a"].row.state == "stopped"

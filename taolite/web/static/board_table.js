@@ -19,8 +19,7 @@ const NAMES = new Intl.Collator("en", { numeric: true });
 
 /** Seconds that a running run still needs, as it last said. */
 export function left_s(run) {
-  if (run.eta_s === null || run.updated === null) return null;
-  return Math.max(0, run.eta_s - (Date.now() / 1000 + skew_s - run.updated));
+  return run.ends === null ? null : Math.max(0, run.ends - Date.now() / 1000 - skew_s);
 }
 
 /** How far a run is: a bar while it runs, and the time left. */
