@@ -26,41 +26,52 @@ class _Graph:
         self._nodes: dict[str, dict[str, Any]] = {}
         self._edges: dict[tuple[str, str], None] = {}
         self._makers: dict[str, str] = {}  # hash of weights -> the node that made them
+        self._makers.update((one.links.weights, one.id) for one in entries if one.links.weights)
+        pruned = [
+            (one, name, facts if isinstance(facts, dict) else {})
+            for one in entries
+            for name, facts in one.links.pruned.items()
+        ]
+        for one, name, facts in pruned:
+            made = facts.get("weights_sha256")
+            if isinstance(made, str) and made:
+                self._makers.setdefault(made, f"{one.id} pruned {name}")
         for one in entries:
-            for name, made in one.links.pruned.items():
-                self._pruned(one, name, made if isinstance(made, dict) else {})
-            if one.links.weights:
-                self._makers[one.links.weights] = one.id
-        for one in entries:
-            links = one.links
-            self._node(one.id, "run", one.name, _line(one), run=one.id)
-            if links.data:
-                self._node(f"data {links.data}", "data", f"data {links.data[:_SHORT]}", "")
-                self._edge(f"data {links.data}", one.id)
-            for weights in filter(None, (links.parent, links.teacher)):
-                self._from_weights(weights, one.id)
-            for name, facts in links.exports.items():
-                node = f"{one.id} export {name}"
-                precision = facts.get("precision", "") if isinstance(facts, dict) else ""
-                self._node(node, "export", name, str(precision))
-                self._edge(one.id, node)
+            self._run(one)
+        for one, name, facts in pruned:
+            self._pruned(one, name, facts)
 
     def to_json(self) -> dict[str, Any]:
         return {"nodes": list(self._nodes.values()), "edges": [list(edge) for edge in self._edges]}
 
-    def _pruned(self, one: Entry, name: str, facts: dict[str, Any]) -> None:
-        node, made = f"{one.id} pruned {name}", facts.get("weights_sha256")
-        count = facts.get("parameters")
-        self._node(node, "pruned", name, f"{count:,} parameters" if isinstance(count, int) else "pruned")
-        self._edge(one.id, node)
-        if isinstance(made, str) and made:
-            self._makers[made] = node
+    def _run(self, one: Entry) -> None:
+        links = one.links
+        self._node(one.id, "run", one.name, _line(one), run=one.id)
+        if links.data:
+            self._node(f"data {links.data}", "data", f"data {links.data[:_SHORT]}", links.data_path)
+            self._edge(f"data {links.data}", one.id)
+        self._from_weights(links.parent, one.id, links.start)
+        self._from_weights(links.teacher, one.id, "")
+        for name, facts in links.exports.items():
+            node = f"{one.id} export {name}"
+            precision = facts.get("precision", "") if isinstance(facts, dict) else ""
+            self._node(node, "export", name, str(precision))
+            self._edge(one.id, node)
 
-    def _from_weights(self, weights: str, to: str) -> None:
+    def _pruned(self, one: Entry, name: str, facts: dict[str, Any]) -> None:
+        node, count, base = f"{one.id} pruned {name}", facts.get("parameters"), facts.get("parent_weights")
+        self._node(node, "pruned", name, f"{count:,} parameters" if isinstance(count, int) else "")
+        before = self._makers.get(base, one.id) if isinstance(base, str) else one.id  # it may be pruned a second time
+        self._edge(one.id if before == node else before, node)
+
+    def _from_weights(self, weights: str, to: str, path: str) -> None:
+        """An edge from what made the weights that a run began with; from themselves where no run here did."""
+        if not weights:
+            return
         node = self._makers.get(weights)
         if node is None:
             node = f"weights {weights}"
-            self._node(node, "weights", f"weights {weights[:_SHORT]}", "of no run here")
+            self._node(node, "weights", f"weights {weights[:_SHORT]}", path)
         if node != to:
             self._edge(node, to)
 

@@ -25,6 +25,10 @@ PLOTS = ("curves.png", "f1.png", "precision_recall.png", "confusion.png", "worst
 _MOST_PLOTS = 40
 _MOST_LINES = 200  # of status.json that the page shows
 _DURATION = re.compile(r"(?:(\d{1,6}) days?, )?(\d{1,6}):(\d\d):(\d\d)(\.\d+)?")
+_DATA = re.compile(r'^\s*(?:tfrecords_path|train_dataset_path|image_directory_path|root): "(.*)"$', re.MULTILINE)
+_START = re.compile(
+    r'^\s*(?:pretrained_model_file|pretrained_model_path|pretrain_model_path|resume_model_path): "(.+)"$', re.MULTILINE
+)
 _FACTS = ("name", "seed", "batch_size", "parameters", "device", "hardware", "versions", "weights_sha256")
 
 
@@ -52,10 +56,13 @@ class Row:
 @dataclass(frozen=True)
 class Links:
     """What the lineage of a run is drawn from. parent, teacher, weights: hashes of the weights that it began with,
-    learned from, and made. exports, pruned: what was made of its model, by name."""
+    learned from, and made. exports, pruned: what was made of its model, by name. data_path, start: where its spec has
+    the data and the start model, "" where it does not say."""
 
     data: str = ""
+    data_path: str = ""
     parent: str = ""
+    start: str = ""
     teacher: str = ""
     weights: str = ""
     exports: Mapping[str, Any] = field(default_factory=dict)
@@ -89,6 +96,8 @@ def links_of(record: RunRecord) -> Links:
     return Links(
         **{name: _text(record.run.get(field)) for name, field in texts.items()},
         weights=_text(record.manifest.get("weights_sha256")),
+        data_path=_named(_DATA, record.spec),
+        start=_named(_START, record.spec),
         exports=_mapping(record.manifest.get("exports")),
         pruned=_mapping(record.manifest.get("pruned")),
     )
@@ -143,6 +152,11 @@ def _end(status: Sequence[Mapping[str, Any]]) -> float | None:
         if left is not None and at is not None:
             return at + left
     return None
+
+
+def _named(field: re.Pattern[str], spec: str) -> str:
+    found = field.search(spec)
+    return found[1] if found else ""
 
 
 def _text(value: Any) -> str:

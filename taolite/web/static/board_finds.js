@@ -7,6 +7,7 @@ import { once } from "./feed.js";
 import { matched, prepared } from "./matching.js";
 
 const AT_ONCE = 24; // pictures that are added at a time
+const MOST_TEXTS = 8; // on a small picture; with more boxes they would hide it
 const SHOWN = { all: "every picture", mistakes: "with mistakes", wrong: "with wrong finds", missed: "with missed objects" };
 const ORDERS = { recorded: "in their order", worst: "most mistakes first", name: "by name" };
 
@@ -16,11 +17,12 @@ export function findsTab(place, id) {
   place.append(note);
   let browser = null;
   let last = null;
-  const update = ({ run, hasFinds, scorecard }) => {
+  const update = (data) => {
+    const { run, hasFinds, scorecard } = data;
     if (hasFinds && last === run.updated) return;
     last = run.updated;
     if (!hasFinds) {
-      note.replaceChildren(...howTo(run));
+      note.replaceChildren(...howTo(data));
       note.hidden = false;
       return;
     }
@@ -37,14 +39,18 @@ export function findsTab(place, id) {
   return update;
 }
 
-function howTo(run) {
-  if (run.state === "running") return [make("p", { textContent: "The finds in the validation pictures are recorded at the end of the training." })];
-  const command = `taolite ${run.task || "detectnet"} evaluate -e RUN/experiment_spec.txt -m RUN/weights/MODEL.tlt -k KEY -r RUN`;
+function howTo({ run, folder, facts }) {
+  if (run.state === "running") return [make("p", { textContent: "What the model finds in the validation pictures is recorded at the end of the training." })];
+  const name = typeof facts.name === "string" ? facts.name : "model";
+  const [spec, model, results] = ["/experiment_spec.txt", `/weights/${name.replace(/\.tlt$/, "")}.tlt`, ""].map((part) => quoted(folder + part));
   return [
-    make("p", { textContent: "This run has no finds.json: it was trained before taolite recorded what a model finds, or it has not ended. To record it, evaluate the model into the folder of the run:" }),
-    make("pre", { className: "command", textContent: command }),
+    make("p", { textContent: "This run has no finds.json: it has not ended, or was trained before taolite recorded finds. Evaluate its model into its own folder to have them here:" }),
+    make("pre", { className: "command", textContent: `taolite ${run.task || "detectnet"} evaluate -e ${spec} -m ${model} -k KEY -r ${results}` }),
   ];
 }
+
+/** A path as a shell reads it. */
+const quoted = (path) => (/^[\w./@%+=:,-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`);
 
 class Browser {
   constructor(place, id, finds, scorecard) {
@@ -195,11 +201,9 @@ class Browser {
   drawOn(card, one) {
     const [height, width] = one.size_hw;
     const size = card.isBig ? Math.max(width, height) / 900 : Math.max(width / 280, height / 210); // a pixel of the page
-    const shapes = [];
-    for (const [kind, things] of Object.entries(one.match)) {
-      for (const thing of things) if (thing.box) shapes.push(this.shape(kind, thing, size, width));
-    }
-    card.svg.replaceChildren(...shapes);
+    const things = Object.entries(one.match).flatMap(([kind, list]) => list.map((thing) => [kind, thing])).filter(([, thing]) => thing.box);
+    const hasTexts = card.isBig || things.length <= MOST_TEXTS;
+    card.svg.replaceChildren(...things.map(([kind, thing]) => this.shape(kind, thing, hasTexts && { size, width })));
     const { right, wrong, missed } = one.match;
     card.caption?.replaceChildren(
       make("span", { className: "name", textContent: one.name, title: one.image }),
@@ -210,13 +214,17 @@ class Browser {
     card.element?.classList.toggle("bad", wrong.length + missed.length > 0);
   }
 
-  shape(kind, { kind: place, box: [x1, y1, x2, y2], score }, size, width) {
+  /** A box; with `texts`, the size of a pixel of the page and the width of the picture, its class and score. */
+  shape(kind, { kind: place, box: [x1, y1, x2, y2], score }, texts) {
     const name = this.classes[place];
     const text = score === undefined ? name : `${name} ${score.toFixed(2)}`;
     const parts = [draw("rect", { x: x1, y: y1, width: Math.max(0, x2 - x1), height: Math.max(0, y2 - y1), "vector-effect": "non-scaling-stroke" })];
-    const high = 11 * size;
-    const isLeft = x1 + text.length * high * 0.6 < width;
-    parts.push(draw("text", { x: isLeft ? x1 + size : x2 - size, y: y1 > high * 1.3 ? y1 - 3 * size : y1 + high, "font-size": high, "stroke-width": 2.6 * size, "text-anchor": isLeft ? "start" : "end" }, text));
+    if (texts) {
+      const { size, width } = texts;
+      const high = 11 * size;
+      const isLeft = x1 + text.length * high * 0.6 < width;
+      parts.push(draw("text", { x: isLeft ? x1 + size : x2 - size, y: y1 > high * 1.3 ? y1 - 3 * size : y1 + high, "font-size": high, "stroke-width": 2.6 * size, "text-anchor": isLeft ? "start" : "end" }, text));
+    }
     return draw("g", { class: `shape ${kind}` }, draw("title", {}, `${kind}: ${text}`), parts);
   }
 

@@ -4,7 +4,7 @@ import { draw, make } from "./dom.js";
 import { follow } from "./feed.js";
 
 const BOX = { width: 210, height: 46, across: 70, down: 14 };
-const KINDS = { data: "data", weights: "weights of no run here", run: "run", pruned: "pruned model", export: "export" };
+const KINDS = { data: "data", weights: "weights from elsewhere", run: "run", pruned: "pruned model", export: "export" };
 
 export function lineageView(place, words, shared) {
   shared.title("lineage");
