@@ -55,7 +55,7 @@ class Evaluation:
     cost: float
     seconds_per_image: float
     worst: tuple[Worst, ...] = ()
-    shown: tuple[Found, ...] = field(default=(), repr=False)
+    shown: tuple[Found, ...] = field(default=(), repr=False, compare=False)
 
 
 def evaluate(

@@ -19,8 +19,8 @@ from PIL import Image
 from selenium.webdriver.common.keys import Keys
 
 from taolite.workspace.finds import Finds, Looked, Thing
+from tests.stages.conftest import tiny, write_spec  # noqa: F401  (tiny is a fixture)
 
-from ..stages.conftest import tiny, write_spec  # noqa: F401  (tiny is a fixture)
 from .browser import NEEDS_CHROMIUM, Browser
 from .workspaces import make_run
 
@@ -201,6 +201,8 @@ def test_a_picture_opens_large_and_one_that_is_gone_says_so(tmp_path: Path, star
     page.until(lambda: page.texts("dialog b") == ["first.png"])
     page.press(Keys.ARROW_RIGHT)
     page.until(lambda: page.texts("dialog b") == ["gone.png"])
+    page.press(Keys.ARROW_LEFT)
+    page.until(lambda: page.texts("dialog b") == ["first.png"])
     page.press(Keys.ESCAPE)
     page.until(lambda: not page.all("dialog[open]"))
 

@@ -77,8 +77,10 @@ class Recorder:
         if error is not None:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             with suppress(StorageError):  # a full disk may be the error already being raised
-                stopped = {"stopped": True} if isinstance(error, StoppedError) else {}
-                self._run.status.write(first, status="FAILURE", **stopped)
+                if isinstance(error, StoppedError):
+                    self._run.status.write(first, status="FAILURE", stopped=True)  # for TAO's readers it is a failure
+                else:
+                    self._run.status.write(first, status="FAILURE")
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Stepped):

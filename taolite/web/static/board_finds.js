@@ -8,6 +8,7 @@ import { matched, prepared } from "./matching.js";
 
 const AT_ONCE = 24; // pictures that are added at a time
 const MOST_TEXTS = 8; // on a small picture; with more boxes they would hide it
+const MOST_CHIPS = 60; // classes that can be shown and hidden
 const SHOWN = { all: "every picture", mistakes: "with mistakes", wrong: "with wrong finds", missed: "with missed objects" };
 const ORDERS = { recorded: "in their order", worst: "most mistakes first", name: "by name" };
 
@@ -84,10 +85,10 @@ class Browser {
     });
     Object.assign(this, { only, order });
     this.sums = make("div", { className: "sums", id: "sums", role: "status" });
-    const chips = make("div", { className: "chips" }, ...this.classes.map((name, kind) => this.chip(name, kind)));
+    const chips = make("div", { className: "chips" }, ...this.classes.slice(0, MOST_CHIPS).map((name, kind) => this.chip(name, kind)));
     this.grid = make("div", { className: "pictures", id: "pictures" });
     this.more = make("button", { type: "button", id: "more", onclick: () => { this.most += AT_ONCE; this.list(); } });
-    this.dialog = make("dialog", { className: "big" });
+    this.dialog = make("dialog", { tabIndex: -1 });
     this.dialog.addEventListener("keydown", (event) => this.key(event));
     this.dialog.addEventListener("click", (event) => { if (event.target === this.dialog) this.dialog.close(); });
     const part = finds.of > this.pictures.length ? `${this.pictures.length} of ${counted(finds.of, "validation picture")} are recorded, at even distances` : counted(finds.of, "validation picture");
@@ -95,7 +96,7 @@ class Browser {
       "div", { className: "finds" },
       make("div", { className: "card controls" },
         make("div", { className: "row" }, make("label", { className: "slide" }, "Threshold ", this.slider, this.value), this.bestButton, only, order),
-        this.sums, this.classes.length > 1 && chips,
+        this.sums, this.classes.length > 1 && this.classes.length <= MOST_CHIPS && chips,
         make("p", { className: "quiet small-text", textContent: part + (this.hasBoxes ? ". A find is right where it overlaps a label of its class by an IoU of 0.5 or more." : ".") })),
       this.grid, this.more, this.dialog,
     );
@@ -205,8 +206,8 @@ class Browser {
     const hasTexts = card.isBig || things.length <= MOST_TEXTS;
     card.svg.replaceChildren(...things.map(([kind, thing]) => this.shape(kind, thing, hasTexts && { size, width })));
     const { right, wrong, missed } = one.match;
-    card.caption?.replaceChildren(
-      make("span", { className: "name", textContent: one.name, title: one.image }),
+    card.caption.replaceChildren(
+      ...(card.isBig ? [] : [make("span", { className: "name", textContent: one.name, title: one.image })]),
       this.hasBoxes
         ? make("span", { className: "quiet tally", textContent: `${right.length} right, ${wrong.length} wrong, ${missed.length} missed` })
         : make("span", { className: "answers" }, ...this.answers(one)),
@@ -231,10 +232,11 @@ class Browser {
   /** The classes of a classified picture: its own, and what was found. */
   answers(one) {
     const own = new Set(one.truth.map(([kind]) => kind));
-    const rows = one.finds.slice(0, 4).map(({ kind, score }) => {
+    const rows = one.finds.slice(0, 4).map((find) => {
+      const { kind, score } = find;
       const bar = make("span", { className: "bar" });
       bar.style.width = `${100 * Math.min(1, score)}%`;
-      return make("span", { className: `answer${own.has(kind) ? " own" : ""}` }, make("span", { className: "name", textContent: this.classes[kind] }), make("span", { textContent: score.toFixed(2) }), bar);
+      return make("span", { className: `answer${own.has(kind) ? " own" : ""}${one.match.wrong.includes(find) ? " wrong" : ""}` }, make("span", { className: "name", textContent: this.classes[kind] }), make("span", { textContent: score.toFixed(2) }), bar);
     });
     const missing = [...own].filter((kind) => !one.finds.slice(0, 4).some((find) => find.kind === kind));
     return [...rows, ...missing.map((kind) => make("span", { className: "answer missing", textContent: `is ${this.classes[kind]}` }))];
@@ -253,6 +255,7 @@ class Browser {
     card.frame.style.aspectRatio = `${width} / ${height}`;
     card.frame.style.width = `min(92vw, calc(78vh * ${width / height}))`;
     if (!this.dialog.open) this.dialog.showModal();
+    this.dialog.focus(); // the keys go on
   }
 
   key(event) {

@@ -188,5 +188,5 @@ function filesTab(place) {
 
 function pairs(title, values) {
   const text = (value) => (value === null || value === undefined ? "–" : isMapping(value) ? JSON.stringify(value) : String(value));
-  return make("div", { className: "card" }, make("h2", { textContent: title }), make("dl", { className: "pairs" }, ...Object.entries(values).flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: text(value) })])));
+  return make("div", { className: "card" }, make("h2", { textContent: title }), make("dl", { className: "pairs" }, ...Object.entries(values).filter(([, value]) => value !== "").flatMap(([name, value]) => [make("dt", { textContent: name }), make("dd", { textContent: text(value) })])));
 }
