@@ -2,55 +2,49 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import importlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from taolite.spec.text import Block, Scalar, parse
+from taolite import spec as specs
+from taolite.errors import SpecError
+from taolite.spec.flat import Plain, flatten, flatten_text
 from taolite.workspace.catalog import RunRecord
 
 __all__ = ["compared", "differences"]
 
-_NAMES = ("key", "name")  # fields by which blocks of one name are told apart
+_MODELS = {"detectnet": "DetectNetSpec", "classification": "ClassificationSpec", "ssd": "SsdSpec"}
 
 
 def compared(records: Sequence[RunRecord]) -> dict[str, Any]:
     """`runs`: rows of metrics and scores of each; `spec`: the `differences` of their specs."""
     runs = [{"rows": one.rows, "scores": one.scores, "parameters": one.manifest.get("parameters")} for one in records]
-    return {"runs": runs, "spec": differences([one.spec for one in records])}
+    return {"runs": runs, "spec": differences([_fields(one) for one in records])}
 
 
-def differences(specs: Sequence[str]) -> list[dict[str, Any]]:
+def differences(fields: Sequence[Mapping[str, Plain]]) -> list[dict[str, Any]]:
     """The fields that are not the same in all specs, in the order of the specs: [{path, values}], a value for each
-    spec as it is written, None where it is not set.
+    spec, None where it is not set.
 
-    >>> differences(["a { b: 1 c: 2 }", "a { b: 1 c: 3 } d: 4"])
-    [{'path': 'a.c', 'values': ['2', '3']}, {'path': 'd', 'values': [None, '4']}]
+    >>> differences([{"a.b": 1, "a.c": 2}, {"a.b": 1, "a.c": 3, "d": "x"}])
+    [{'path': 'a.c', 'values': ['2', '3']}, {'path': 'd', 'values': [None, 'x']}]
     """
-    fields = [dict(_fields(parse(spec).root)) for spec in specs]
     paths = dict.fromkeys(path for one in fields for path in one)
-    rows = [{"path": path, "values": [one.get(path) for one in fields]} for path in paths]
+    rows = [{"path": path, "values": [_shown(one.get(path)) for one in fields]} for path in paths]
     return [row for row in rows if len(set(row["values"])) > 1]
 
 
-def _fields(block: Block, before: str = "") -> Iterator[tuple[str, str]]:
-    """Path and text of every field; blocks of one name have the name inside them, or their number, in brackets."""
-    many = Counter(entry.name for entry in block.entries for _ in entry.values)
-    seen = Counter[str]()
-    for entry in block.entries:
-        for value in entry.values:
-            path = f"{before}{entry.name}"
-            if many[entry.name] > 1:
-                path += f"[{_name_of(value) or seen[entry.name]}]"
-            seen[entry.name] += 1
-            if isinstance(value, Scalar):
-                yield path, " ".join(token.text for token in value.tokens)
-            else:
-                yield from _fields(value, f"{path}.")
+def _fields(record: RunRecord) -> Mapping[str, Plain]:
+    """The fields of a run's spec, those that are not given with their default; of a spec that this version does not
+    read, those of its text."""
+    if record.task in _MODELS:
+        module = importlib.import_module(f"taolite.tasks.{record.task}.spec")
+        with suppress(SpecError):
+            return flatten(specs.loads(record.spec, getattr(module, _MODELS[record.task])))
+    return flatten_text(record.spec)
 
 
-def _name_of(value: Block | Scalar) -> str:
-    if isinstance(value, Scalar):
-        return ""
-    named = (one.values[0] for one in value.entries if one.name in _NAMES and one.values)
-    return next((one.text.strip("\"'") for one in named if isinstance(one, Scalar)), "")
+def _shown(value: Plain | None) -> str | None:
+    """A value as a spec has it."""
+    return str(value).lower() if isinstance(value, bool) else None if value is None else str(value)

@@ -1,27 +1,41 @@
-"""Where specs differ, field by field."""
+"""Where the specs of runs differ, field by field."""
 
 from __future__ import annotations
 
-from taolite.web.compare import differences
+import json
+from pathlib import Path
+
+from taolite.web.compare import compared
+from taolite.workspace.catalog import RunRecord, read_run
+from tests.stages.conftest import SPEC
+
+from .workspaces import make_run
 
 
-def test_blocks_of_one_name_are_told_apart_by_the_name_inside_them_or_by_their_number():
-    first = 'a { key: "cat" value { x: 1 } } a { key: "dog" value { x: 2 } } b { x: 1 } b { x: 2 } c: [1, 2]'
-    second = 'a { key: "dog" value { x: 2 } } a { key: "cat" value { x: 5 } } b { x: 1 } b { x: 3 } c: [1, 4]'
+def run(folder: Path, spec: str, *, task: str = "detectnet") -> RunRecord:
+    path = make_run(folder, task=task) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["run"]["spec"] = spec
+    path.write_text(json.dumps(manifest))
+    return read_run(folder)
 
-    assert differences([first, second]) == [
-        {"path": "a[cat].value.x", "values": ["1", "5"]},
-        {"path": "b[1].x", "values": ["2", "3"]},
-        {"path": "c[1]", "values": ["2", "4"]},
+
+def test_fields_differ_by_value_and_not_by_layout_order_or_a_default_that_is_written(tmp_path: Path):
+    text = SPEC.format(root="/data", epochs=5, model="")
+    other = text.replace("num_epochs: 5", "# more\n  enable_qat: false\n  num_epochs: 7").replace(" }", "\n}")
+    first, second = run(tmp_path / "a", text), run(tmp_path / "b", other)
+
+    assert other.count("\n") > text.count("\n") + 10
+    assert compared([first, second])["spec"] == [{"path": "training_config.num_epochs", "values": ["5", "7"]}]
+
+
+def test_a_spec_that_is_not_read_here_is_compared_as_it_is_written(tmp_path: Path):
+    first = run(tmp_path / "a", "new {\n  x: 1\n}\n")
+    second = run(tmp_path / "b", "new {\n  x: 2\n  y: true\n}\n")
+    other = run(tmp_path / "c", "}} \0 ]", task="painting")
+
+    assert compared([first, second])["spec"] == [
+        {"path": "new.x", "values": ["1", "2"]},
+        {"path": "new.y", "values": [None, "true"]},
     ]
-
-
-def test_layout_and_order_are_no_difference_and_a_spec_that_cannot_be_read_does_no_harm():
-    assert differences(["a { b: 1 c: 2 }", "# changed\na {\n  c: 2\n  b: 1\n}\n"]) == []
-    assert differences(["a: 1", "}} \0 ]", ""]) == [{"path": "a", "values": ["1", None, None]}]
-
-
-def test_a_difference_in_the_middle_of_a_long_text_is_seen():
-    first, second = (f'"{"x" * 200}{middle}{"x" * 200}"' for middle in "ab")
-
-    assert differences([f"a: {first}", f"a: {second}"]) == [{"path": "a", "values": [first, second]}]
+    assert {"path": "new.x", "values": ["1", None]} in compared([first, other])["spec"]
