@@ -128,7 +128,7 @@ class _Board:
         return self._shelf.entry(request.query_params.get("id", ""))
 
     def _found(self, entry: Entry) -> Finds:
-        path = inside(entry.folder / "finds.json", str(self._shelf.root))
+        path = inside(entry.folder / "finds.json", self._shelf.real)
         try:
             found = path.stat()
         except FileNotFoundError as error:

@@ -27,19 +27,19 @@ class _Graph:
         self._edges: dict[tuple[str, str], None] = {}
         self._makers: dict[str, str] = {}  # hash of weights -> the node that made them
         self._makers.update((one.links.weights, one.id) for one in entries if one.links.weights)
-        pruned = [
-            (one, name, facts if isinstance(facts, dict) else {})
-            for one in entries
-            for name, facts in one.links.pruned.items()
-        ]
-        for one, name, facts in pruned:
-            made = facts.get("weights_sha256")
-            if isinstance(made, str) and made:
-                self._makers.setdefault(made, f"{one.id} pruned {name}")
+        for one in entries:
+            for name, facts in one.links.pruned.items():
+                made = _text(facts, "weights_sha256")
+                if made:
+                    self._makers.setdefault(made, f"{one.id} pruned {name}")
         for one in entries:
             self._run(one)
-        for one, name, facts in pruned:
-            self._pruned(one, name, facts)
+        for one in entries:
+            for name, facts in one.links.pruned.items():
+                count = facts.get("parameters") if isinstance(facts, dict) else None
+                self._made(one, "pruned", name, facts, f"{count:,} parameters" if isinstance(count, int) else "")
+            for name, facts in one.links.exports.items():
+                self._made(one, "export", name, facts, _text(facts, "precision"))
 
     def to_json(self) -> dict[str, Any]:
         return {"nodes": list(self._nodes.values()), "edges": [list(edge) for edge in self._edges]}
@@ -52,16 +52,12 @@ class _Graph:
             self._edge(f"data {links.data}", one.id)
         self._from_weights(links.parent, one.id, links.start)
         self._from_weights(links.teacher, one.id, "")
-        for name, facts in links.exports.items():
-            node = f"{one.id} export {name}"
-            precision = facts.get("precision", "") if isinstance(facts, dict) else ""
-            self._node(node, "export", name, str(precision))
-            self._edge(one.id, node)
 
-    def _pruned(self, one: Entry, name: str, facts: dict[str, Any]) -> None:
-        node, count, base = f"{one.id} pruned {name}", facts.get("parameters"), facts.get("parent_weights")
-        self._node(node, "pruned", name, f"{count:,} parameters" if isinstance(count, int) else "")
-        before = self._makers.get(base, one.id) if isinstance(base, str) else one.id  # it may be pruned a second time
+    def _made(self, one: Entry, kind: str, name: str, facts: Any, line: str) -> None:
+        """What was made of a model of this run: of the run's own, or of one that was pruned before."""
+        node = f"{one.id} {kind} {name}"
+        self._node(node, kind, name, line)
+        before = self._makers.get(_text(facts, "parent_weights"), one.id)
         self._edge(one.id if before == node else before, node)
 
     def _from_weights(self, weights: str, to: str, path: str) -> None:
@@ -86,3 +82,8 @@ def _line(one: Entry) -> str:
     if one.row.score is None:
         return one.row.state
     return f"{one.row.metric} {one.row.score:.4f}"
+
+
+def _text(facts: Any, name: str) -> str:
+    value = facts.get(name) if isinstance(facts, dict) else None
+    return value if isinstance(value, str) else ""

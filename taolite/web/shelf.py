@@ -11,7 +11,6 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -66,7 +65,7 @@ class Shelf:
         if not root.is_dir():
             raise PathError(f"{root}: there is no such folder; name a folder that holds runs")
         self.root = Path(os.path.abspath(root))  # noqa: PTH100  (links stay as the user wrote them)
-        self._real = os.path.realpath(root)
+        self.real = os.path.realpath(root)  # without links
         self._places: dict[Path, _Place] = {}
         self._search: Future[list[Path]] | None = None
         self._folders: list[Path] = []
@@ -95,7 +94,7 @@ class Shelf:
     def record(self, entry: Entry) -> RunRecord:
         """The files of a run as they are now. Raises PathError."""
         for name in FILES:
-            inside(entry.folder / name, self._real)
+            inside(entry.folder / name, self.real)
         return read_run(entry.folder)
 
     def close(self) -> None:
@@ -105,10 +104,11 @@ class Shelf:
 
     def _looked(self, until: float) -> tuple[list[Entry], bool]:
         complete = self._searched(until)
+        runs = self._count_runs()
         self._look_at(self._folders, until)
-        others = [path for path in self._folders if not self._places[path].is_run]
-        if complete and others and time.monotonic() < until:  # manifests of something else: runs may lie below
+        while complete and self._count_runs() < runs:  # a manifest of something else was read: runs may lie below
             complete = self._searched(until)
+            runs = self._count_runs()
             self._look_at(self._folders, until)
         found = [(path, self._places[path]) for path in self._folders]
         entries = [
@@ -116,10 +116,13 @@ class Shelf:
         ]
         return sorted(entries, key=lambda one: one.name), complete
 
+    def _count_runs(self) -> int:
+        return sum(self._places[path].is_run for path in self._folders)
+
     def _searched(self, until: float) -> bool:
         """Look for folders; whether that came to its end."""
         if self._search is None:
-            self._search = self._searcher.submit(lambda: list(self._walk(self.root)))
+            self._search = self._searcher.submit(self._walk)
         with suppress(TimeoutError):
             self._folders = self._search.result(max(0.0, until - time.monotonic()))
             self._search = None
@@ -127,25 +130,28 @@ class Shelf:
             return True
         return False
 
-    def _walk(self, folder: Path) -> Iterator[Path]:
+    def _walk(self) -> list[Path]:
         """Folders that have a manifest.json; below that of a run nothing is looked for."""
-        inner, has_manifest = [], False
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.name == "manifest.json":
-                        has_manifest = True
-                    elif not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
-                        inner.append(entry.name)
-        except OSError:  # not ours to read, or gone in the meantime: there is no run to be shown in it
-            return
-        if has_manifest:
-            yield folder
-            known = self._places.get(folder)
-            if known is None or known.is_run:
-                return
-        for name in sorted(inner):
-            yield from self._walk(folder / name)
+        found, left = [], [self.root]
+        while left:
+            folder = left.pop()
+            inner, has_manifest = [], False
+            try:
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        if entry.name == "manifest.json":
+                            has_manifest = entry.is_file()
+                        elif not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+                            inner.append(folder / entry.name)
+            except OSError:  # not ours to read, or gone in the meantime: there is no run to be shown in it
+                continue
+            if has_manifest:
+                found.append(folder)
+                known = self._places.get(folder)
+                if known is None or known.is_run:
+                    continue
+            left += inner
+        return found
 
     def _look_at(self, folders: list[Path], until: float) -> None:
         for path in folders:
@@ -168,7 +174,7 @@ class Shelf:
         try:
             with reading(folder, PathError, found="this run cannot be read"):
                 for name in FILES:
-                    inside(folder / name, self._real)
+                    inside(folder / name, self.real)
                 record = read_run(folder)
                 name = self._name(folder)
                 place.is_run = isinstance(record.manifest.get("run"), dict)

@@ -24,7 +24,8 @@ def test_a_model_is_followed_from_its_data_to_its_export(tmp_path: Path):
         "pruned.tlt": {"weights_sha256": "b" * 64, "parent_weights": "c" * 64, "parameters": 12345},
         "again.tlt": {"weights_sha256": "f" * 64, "parent_weights": "b" * 64, "parameters": 1234},
     }
-    make_run(tmp_path / "first", parent="a" * 64, weights_sha256="c" * 64, pruned=pruned)
+    small = {"small.etlt": {"precision": "fp16", "parent_weights": "f" * 64}}
+    make_run(tmp_path / "first", parent="a" * 64, weights_sha256="c" * 64, pruned=pruned, exports=small)
     exports = {"m.etlt": {"precision": "int8"}}
     make_run(tmp_path / "second", parent="b" * 64, weights_sha256="e" * 64, exports=exports)
 
@@ -36,6 +37,7 @@ def test_a_model_is_followed_from_its_data_to_its_export(tmp_path: Path):
         "first": ("run", "mAP 0.7500"),
         "pruned.tlt": ("pruned", "12,345 parameters"),
         "again.tlt": ("pruned", "1,234 parameters"),
+        "small.etlt": ("export", "fp16"),
         "second": ("run", "mAP 0.7500"),
         "m.etlt": ("export", "int8"),
     }
@@ -44,6 +46,7 @@ def test_a_model_is_followed_from_its_data_to_its_export(tmp_path: Path):
         ("weights aaaaaaaa", "first"),
         ("first", "pruned.tlt"),
         ("pruned.tlt", "again.tlt"),
+        ("again.tlt", "small.etlt"),
         ("pruned.tlt", "second"),
         ("data dddddddd", "second"),
         ("second", "m.etlt"),

@@ -44,10 +44,25 @@ def test_runs_are_found_at_any_depth_but_not_in_dot_folders_links_and_other_runs
 
 
 def test_runs_below_a_manifest_that_is_none_of_a_run_are_found(tmp_path: Path, look):
-    make_run(tmp_path / "set" / "run")
-    (tmp_path / "set" / "manifest.json").write_text('{"name": "data"}')
+    make_run(tmp_path / "set" / "part" / "run")
+    for name in ("set", "set/part"):
+        (tmp_path / name / "manifest.json").write_text('{"name": "data"}')
 
-    assert list(look(tmp_path)) == ["set/run"]
+    assert list(look(tmp_path)) == ["set/part/run"]
+    assert list(look(tmp_path)) == ["set/part/run"]
+
+
+def test_folders_may_be_nested_deeper_than_python_calls_itself(tmp_path: Path, look):
+    place = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1100):
+        os.mkdir("d", dir_fd=place)  # noqa: PTH102  (a path of that many names is built step by step)
+        inner = os.open("d", os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = inner
+    os.close(place)
+    make_run(tmp_path / "run")
+
+    assert list(look(tmp_path)) == ["run"]
 
 
 def test_the_root_may_be_a_run_itself(tmp_path: Path, look):
