@@ -52,19 +52,6 @@ def test_runs_below_a_manifest_that_is_none_of_a_run_are_found(tmp_path: Path, l
     assert list(look(tmp_path)) == ["set/part/run"]
 
 
-def test_folders_may_be_nested_deeper_than_python_calls_itself(tmp_path: Path, look):
-    place = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(1100):
-        os.mkdir("d", dir_fd=place)  # noqa: PTH102  (a path of that many names is built step by step)
-        inner = os.open("d", os.O_RDONLY, dir_fd=place)
-        os.close(place)
-        place = inner
-    os.close(place)
-    make_run(tmp_path / "run")
-
-    assert list(look(tmp_path)) == ["run"]
-
-
 def test_the_root_may_be_a_run_itself(tmp_path: Path, look):
     make_run(tmp_path / "mine")
 
