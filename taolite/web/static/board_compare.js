@@ -25,7 +25,7 @@ export function compareView(place, [ids = ""], shared) {
   return follow("/api/compare", chosen.map((id) => ["id", id]), {
     show(answer) {
       const { lines, runs } = answer;
-      for (const one of Object.values(charts)) one.span = [1, Math.max(...lines.map((line) => line.epochs))];
+      for (const one of Object.values(charts)) one.span = [1, Math.max(...lines.map((line) => line.epoch))];
       const curves = (of) => runs.map((run, index) => ({ name: lines[index].name, colour: colour(index), points: points(run.rows, of(lines[index])) }));
       for (const key of ["loss", "validation_cost", "learning_rate"]) charts[key].show(curves(() => key));
       charts.score.show(curves((line) => line.metric));

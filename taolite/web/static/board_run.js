@@ -79,7 +79,7 @@ function overviewTab(place, id) {
     drawGraph(lineage, related(graph, id), { here: id });
   }, () => {});
   return ({ run, rows, scorecard, problem, manifest }) => {
-    for (const one of Object.values(charts)) one.span = [1, run.epochs];
+    for (const one of Object.values(charts)) one.span = [1, run.state === "running" ? Math.min(run.epochs, 2 * run.epoch) : run.epoch]; // room to grow
     charts.cost.show([{ name: "training", colour: colour(0), points: points(rows, "loss") }, { name: "validation", colour: colour(1), points: points(rows, "validation_cost") }]);
     const classes = classCurves(rows, run.metric);
     charts.score.show([{ name: run.metric || "score", colour: colour(0), points: points(rows, run.metric) }, ...classes.slice(0, 11).map((one, place) => ({ ...one, colour: colour(place + 1), thin: true }))]);
