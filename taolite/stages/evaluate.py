@@ -48,14 +48,14 @@ class Worst:
 @dataclass(frozen=True)
 class Evaluation:
     """`cost`: mean cost without regularisation. `seconds_per_image`: median over batches, network alone. `worst`: of a
-    detector, up to 12 pictures with mistakes, the lowest F1 first; of equal ones that with the most mistakes. `shown`:
+    detector, up to 12 pictures with mistakes, the lowest F1 first; of equal ones that with the most mistakes. `founds`:
     in the process that writes, what was found in the pictures of `taolite.stages.finds.shown_indices`."""
 
     card: ScoreCard
     cost: float
     seconds_per_image: float
     worst: tuple[Worst, ...] = ()
-    shown: tuple[Found, ...] = field(default=(), repr=False, compare=False)
+    founds: tuple[Found, ...] = field(default=(), repr=False, compare=False)
 
 
 def evaluate(
@@ -154,7 +154,7 @@ def score_split(
     if not world.writes:
         return evaluation
     founds = [one for batch in everything for one in batch.found]
-    return replace(evaluation, shown=tuple(founds[index] for index in shown_indices(len(founds))))
+    return replace(evaluation, founds=tuple(founds[index] for index in shown_indices(len(founds))))
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ _PLOTS = ("f1.png", "precision_recall.png", "confusion.png", "worst.png")
 def scores_of(evaluation: Evaluation) -> dict[str, Any]:
     """All results of an evaluation as a JSON object; a cost that is not available is null. Curves and the counts of
     every picture are left out; `worst` has the names of the worst pictures and their counts."""
-    made: dict[str, Any] = asdict(replace(evaluation, shown=()))
-    del made["shown"]
+    made: dict[str, Any] = asdict(replace(evaluation, founds=()))
+    del made["founds"]
     for name in ("curves", "sweeps", "pictures"):
         del made["card"][name]
     made["worst"] = [{"image": str(one.image), "f1": one.tally.f1, **asdict(one.tally)} for one in evaluation.worst]
@@ -50,8 +50,8 @@ def write_scores(evaluation: Evaluation, examples: Examples, classes: Sequence[s
     be read any more."""
     card, plots = evaluation.card, folder / "plots"
     write_text(folder / "scores.json", json.dumps(scores_of(evaluation), indent=2, ensure_ascii=False) + "\n")
-    if evaluation.shown:
-        write_finds(folder / "finds.json", finds_of(evaluation.shown, examples, classes))
+    if evaluation.founds:
+        write_finds(folder / "finds.json", finds_of(evaluation.founds, examples, classes))
     else:
         remove(folder / "finds.json")  # of an earlier evaluation in this folder
     for name in _PLOTS:  # of an earlier evaluation in this folder, which may have found something
