@@ -22,8 +22,10 @@ LABELS: Labels = "folders"
 _SIDES = (64, 96, 128, 160, 224)  # of the input, pixels
 _FEW = 2000  # training pictures below which batches are small and colours vary
 _BATCHES = (16, 32)  # for few pictures, and for many
-_RATE = 0.005  # of SGD from pretrained weights, for a batch of 16
-_SEEN = {True: 8_000, False: 40_000}  # pictures that training sees, all epochs together, by pretrained weights or not
+_RATES = {True: 0.001, False: 0.02}  # for a batch of 16: of AdamW from pretrained weights, of SGD from random ones
+_BACKBONE_RATE = 0.1  # of pretrained layers: at the head's rate they forget what they know
+_RETRAINED_RATE = 0.3
+_SEEN = {True: 4_000, False: 40_000}  # pictures that training sees, all epochs together, by pretrained weights or not
 _EPOCHS = (8, 100)  # least and most
 _WARM_UP = 100  # steps
 _SMOOTHED = 5  # classes from which labels are smoothed
@@ -40,6 +42,7 @@ class _Chosen:
     epochs: int
     why_epochs: str
     steps: int
+    pretrained: bool
     rate: float
     why_rate: str
     colours: bool
@@ -79,7 +82,8 @@ def _choose(train: Sequence[Sample], classes: Sequence[str], *, pretrained: bool
         epochs,
         why_epochs,
         epochs * math.ceil(count / batch),
-        _RATE * batch / _BATCHES[0] * (1 if pretrained else 4),
+        pretrained,
+        _RATES[pretrained] * batch / _BATCHES[0],
         f"for batches of {batch}, from {'pretrained' if pretrained else 'random'} weights",
         few,
         amount,
@@ -90,6 +94,7 @@ def _choose(train: Sequence[Sample], classes: Sequence[str], *, pretrained: bool
 
 def _training(chosen: _Chosen, places: Places, judged: str, *, pruned: bool) -> str:
     folder, rate = places.folder, chosen.rate
+    own = _own_block(pruned=pruned) if chosen.pretrained else ""
     what = "Trains the pruned network again" if pruned else "Trains a classifier"
     start = (
         f"  pretrained_model_path: {literal(places.pretrained)}"
@@ -126,7 +131,7 @@ train_config {{
   enable_color_augmentation: {"true" if chosen.colours else "false"}  # {chosen.why_colours}
   label_smoothing: {chosen.smoothing:g}
   reg_config {{
-    type: "L2"
+    type: "{"None" if chosen.pretrained else "L2"}"
     scope: "Conv2D,Dense"
     weight_decay: 5e-05
   }}
@@ -144,5 +149,20 @@ eval_config {{
   batch_size: {chosen.batch}
   n_workers: 2
   enable_center_crop: true
+}}
+{own}"""
+
+
+def _own_block(*, pruned: bool) -> str:
+    teacher = """
+  teacher { }  # the model before it was pruned: its scores are learned beside the labels"""
+    return f"""# What TAO does not have: docs/cookbook/recipe.md. Without this block the spec trains as TAO does.
+taolite {{
+  fitting {{
+    weight_decay: 0.02
+    backbone_rate: {_RETRAINED_RATE if pruned else _BACKBONE_RATE:g}
+    largest_gradient: 10.0
+    average: 0.998
+  }}{teacher if pruned else ""}
 }}
 """
