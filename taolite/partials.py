@@ -21,7 +21,7 @@ try:
 except ImportError:  # Windows has no such locks; nothing is removed there
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Partial", "discard", "sweep", "sync"]
+__all__ = ["Partial", "clear", "discard", "leftovers", "sweep", "sync"]
 
 _NAME = 40  # characters of the target's name; a file's whole name has 255 bytes at most
 _PARTIAL = re.compile(r"\.(.+)\.\d+\.([0-9a-f]{8})\.partial(\.[a-z0-9]+)?", re.DOTALL)
@@ -109,11 +109,11 @@ def sweep(folder: Path) -> None:
     with suppress(OSError), os.scandir(place) as entries:
         for entry in entries:
             if _PARTIAL.fullmatch(entry.name) and not entry.is_symlink():
-                _clear_if_left(Path(entry.path))
+                clear(Path(entry.path))
 
 
-def _clear_if_left(partial: Path) -> None:
-    """Remove it, or rename a video, unless its writer is running, and so has it locked."""
+def clear(partial: Path) -> None:
+    """Remove a temporary file or folder, or rename a video, unless its writer is running, and so has it locked."""
     with suppress(OSError):
         handle = os.open(partial, os.O_RDONLY if partial.is_dir() else os.O_RDWR)
         try:
@@ -127,6 +127,27 @@ def _clear_if_left(partial: Path) -> None:
                 partial.unlink()
         finally:
             os.close(handle)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """What processes that were killed left in `folder`, sorted; nothing is removed. Empty where there are no locks."""
+    if fcntl is None:
+        return []
+    with suppress(OSError), os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if _PARTIAL.fullmatch(entry.name) and not entry.is_symlink()]
+        return [folder / name for name in sorted(names) if _is_left(folder / name)]
+    return []
+
+
+def _is_left(partial: Path) -> bool:
+    with suppress(OSError):
+        handle = os.open(partial, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return True
+        finally:
+            os.close(handle)
+    return False
 
 
 def discard(folder: Path) -> None:

@@ -53,6 +53,11 @@ GROUPS = {
     "rekey": ("taolite.cli.own.rekey", "seal a file with another key"),
     "sign": ("taolite.cli.own.sign", "sign a model, so that others can tell whose it is"),
     "verify": ("taolite.cli.own.verify", "check that a model is signed, by whom, and unchanged"),
+    "init": ("taolite.cli.own.init", "a workspace for experiments: specs, data, commands, results, a mounts map"),
+    "experiment": (
+        "taolite.cli.own.experiment",
+        "what was run: list, show, compare, lineage; and again: rerun, sweep; gc",
+    ),
     "doctor": ("taolite.cli.own.doctor", "check this machine, its libraries and a workspace; name each way out"),
     "completion": ("taolite.cli.own.completion", "print a script that completes commands in your shell"),
     "help": ("taolite.cli.own.help", "help on a command: taolite help detectnet train"),

@@ -54,7 +54,7 @@ def drawing(
 
     Args:
         inches: (width, height); 110 pixels an inch.
-        path: the PNG to write. Raises StorageError where writing fails.
+        path: the PNG to write, or the SVG where it ends in .svg. Raises StorageError where writing fails.
         names: the texts from outside that will be drawn, such as class names.
 
     Yields:
@@ -73,7 +73,7 @@ def drawing(
             FigureCanvasAgg(figure)
             yield figure, {name: _drawable(name, missing) for name in names}
             with open_atomic(path) as stream:
-                figure.savefig(stream, format="png")
+                figure.savefig(stream, format="svg" if path.suffix.lower() == ".svg" else "png")
 
 
 def _remove_old_lock() -> None:

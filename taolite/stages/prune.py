@@ -12,7 +12,7 @@ from taolite.events import Cutting, Exploring, LayersFloored, Listener, silent
 from taolite.files import refuse_replacing
 from taolite.nn.arrays import state_arrays
 from taolite.pruning.plan import Plan, apply
-from taolite.stages.pruning.descent import descent
+from taolite.stages.pruning.descent import descent, note_pruned
 from taolite.stages.pruning.judge import open_judge
 from taolite.stages.pruning.settings import PruneSettings, chosen, ranked, target_of
 from taolite.stages.trained import Trained
@@ -84,6 +84,7 @@ def prune(
         lineage=(*bundle.lineage, step),
     )
     write_bundle(output, pruned, key=key)
+    note_pruned(model, output, pruned)
     megabytes = output.stat().st_size / 1e6
     return PruneReport(
         output,

@@ -14,19 +14,18 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from taolite.errors import PathError, StorageError, TrainingError, UsageError
+from taolite.errors import PathError, TrainingError, UsageError
 from taolite.files import storage_error, sweep, write_text
 from taolite.workspace.lock import drop_lock, take_lock
 from taolite.workspace.manifest import read_manifest, write_manifest
 from taolite.workspace.status import MetricsFile, StatusFile
 
-__all__ = ["RunFolder", "RunIdentity", "note_export"]
+__all__ = ["RunFolder", "RunIdentity"]
 
 T = TypeVar("T")
 
@@ -185,18 +184,6 @@ class RunFolder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
-
-
-def note_export(model: Path, name: str, facts: dict[str, Any]) -> None:
-    """Add what is known of the export called `name` to the manifest of the run that `model` belongs to, below
-    `exports`; nothing where the model lies in no run folder, or the folder cannot be written to."""
-    path = model.parent.parent / "manifest.json"
-    if model.parent.name != "weights" or not path.is_file():
-        return
-    with suppress(PathError, StorageError):
-        manifest = read_manifest(path)
-        exports = manifest.get("exports")
-        write_manifest(path, {**manifest, "exports": {**(exports if isinstance(exports, dict) else {}), name: facts}})
 
 
 def _same_run(root: Path, identity: RunIdentity) -> bool:

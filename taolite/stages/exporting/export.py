@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 
 from taolite import __version__
-from taolite.artifacts.bundle import Bundle
+from taolite.artifacts.bundle import Bundle, weights_hash
 from taolite.artifacts.container import artifact_hash
 from taolite.artifacts.etlt import Etlt, write_etlt
 from taolite.artifacts.keys import Key
@@ -51,6 +51,7 @@ from taolite.stages.predict import torch_predict
 from taolite.stages.trained import Trained
 from taolite.tasks.base import BEST_THRESHOLD, Experiment, Task
 from taolite.tasks.registry import find
+from taolite.workspace.notes import note_made
 
 __all__ = ["TAOS", "Border", "ExportReport", "Int8Report", "export_model"]
 
@@ -215,6 +216,7 @@ def export_model(
         write_etlt(file, Etlt(onnx=onnx, input_name=border.input_name, meta=record), key=key)
     else:
         write_bytes(file, onnx)
+    _note(model, file, precision, onnx)
     if verdict is not None and not passed:
         raise failure(verdict, file, precision=precision, advice=_advice(precision, options, learned=learned))
     cost = macs_and_parameters(made.floating, (static_batch or 1, *_chw(meta.preprocessing)))
@@ -328,6 +330,17 @@ def _advice(precision: ExportPrecision, options: CalibrationOptions, *, learned:
         f"Calibrate on other images (remove {options.cache} first), try --int8-calibrator entropy, or train with "
         "enable_qat"
     )
+
+
+def _note(model: Trained, file: Path, precision: str, onnx: bytes) -> None:
+    """Note the export in the manifest of the run that `model` comes from."""
+    facts = {
+        "precision": precision,
+        "onnx_sha256": onnx_graph.sha256(onnx),
+        "sha256": artifact_hash(file),
+        "parent_weights": weights_hash(model.bundle.tensors),
+    }
+    note_made(model.source, "exports", file, facts, lineage=model.bundle.lineage)
 
 
 def _step(model: Path, precision: str, onnx: bytes) -> dict[str, Any]:

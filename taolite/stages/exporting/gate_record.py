@@ -10,7 +10,7 @@ from taolite.errors import ModelError
 from taolite.files import write_text
 from taolite.stages.exporting.gate import GateReport
 from taolite.wording import counted
-from taolite.workspace.run import note_export
+from taolite.workspace.notes import note_made
 from taolite.workspace.status import finite
 
 __all__ = ["failure", "record_gate", "rejected_name"]
@@ -47,7 +47,7 @@ def record_gate(artifact: Path, report: GateReport, *, model: Path, precision: s
     """Write the result beside the export, as `NAME.gate.json`, and to the manifest of the run that `model` is of.
     Returns the path of the file."""
     about = {"precision": precision, "onnx_sha256": onnx_sha256}
-    note_export(model, artifact.name, {**report.to_json(), **about})
+    note_made(model, "exports", artifact, {**report.to_json(), **about})
     path = artifact.with_name(f"{artifact.name}.gate.json")
     record = {
         **report.to_json(),

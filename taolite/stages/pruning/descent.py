@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from taolite.artifacts.bundle import weights_hash
+from taolite.artifacts.bundle import Bundle, count_parameters, weights_hash
 from taolite.artifacts.container import artifact_hash
 from taolite.stages.trained import Trained
+from taolite.workspace.notes import note_made
 
-__all__ = ["descent"]
+__all__ = ["descent", "note_pruned"]
 
 
 def descent(model: Trained, output: Path) -> dict[str, str]:
@@ -20,6 +21,17 @@ def descent(model: Trained, output: Path) -> dict[str, str]:
         "parent_weights": weights_hash(model.bundle.tensors),
         "parent_file": _seen_from(output.parent, model.source),
     }
+
+
+def note_pruned(model: Trained, output: Path, pruned: Bundle) -> None:
+    """Note the pruned model in `output` in the manifest of the run that `model` comes from."""
+    facts = {
+        "sha256": artifact_hash(output),
+        "weights_sha256": weights_hash(pruned.tensors),
+        "parent_weights": weights_hash(model.bundle.tensors),
+        "parameters": count_parameters(pruned.tensors),
+    }
+    note_made(model.source, "pruned", output, facts, lineage=model.bundle.lineage)
 
 
 def _seen_from(folder: Path, file: Path) -> str:

@@ -23,7 +23,7 @@ from taolite.pruning.anatomy import Size
 from taolite.pruning.plan import Plan, apply
 from taolite.pruning.ranking import Ranking
 from taolite.stages.bundles import best_thresholds
-from taolite.stages.pruning.descent import descent
+from taolite.stages.pruning.descent import descent, note_pruned
 from taolite.stages.pruning.judge import open_judge
 from taolite.stages.pruning.settings import PruneSettings, Target, ranked, target_of
 from taolite.stages.trained import Trained
@@ -199,3 +199,4 @@ def _write(
         decoding={**bundle.decoding, **(thresholds if known else {})},
     )
     write_bundle(output, pruned, key=key)
+    note_pruned(model, output, pruned)

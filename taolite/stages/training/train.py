@@ -6,6 +6,7 @@ another run is refused. Ctrl-C and SIGTERM end the run between two steps, with a
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -94,6 +95,7 @@ def train(
     key: Key,
     options: TrainOptions,
     listener: Listener = silent,
+    admit: Callable[[RunIdentity], Mapping[str, Any]] = lambda identity: {},
 ) -> TrainReport:
     """Train, or resume training.
 
@@ -104,6 +106,8 @@ def train(
         key: seals the model and its checkpoints, and opens a pretrained `.tlt`.
         options: where and how to compute.
         listener: is told of progress.
+        admit: is told what the run is before its folder is touched; raises to refuse it, or returns facts for its
+            manifest.
 
     Raises UsageError, SpecError, DataError, PathError, ArtifactError, ModelError, TrainingError, StorageError.
     """
@@ -122,10 +126,12 @@ def train(
         start.parent,
         plan.teacher.weights if plan.teacher else "",
     )
+    noted = admit(identity)
     with ExitStack() as opened:
         folder, record = RunFolder(results, identity, resumed=False), None
         if world.writes:
             folder = opened.enter_context(RunFolder.open(results, identity))
+            folder.record(**noted)
             for text in () if folder.resumed else start.notices:
                 listener(Notice(text))
             services = _services(watch, name, folder.root, _facts(experiment, plan), options, listener)
@@ -150,7 +156,7 @@ def train(
             listener=hear,
         )
         if record:
-            _note_start(experiment, plan, trainer, folder, name=name)
+            _note_start(experiment, plan, trainer, folder, name=name, options=options)
         run.take_up()
         if record:
             record.started(title)
@@ -170,7 +176,9 @@ def train(
     return TrainReport(run.place.weights, evaluation, best, epochs, time.perf_counter() - began, parameters)
 
 
-def _note_start(experiment: Experiment, plan: _Plan, trainer: Trainer, folder: RunFolder, *, name: str) -> None:
+def _note_start(
+    experiment: Experiment, plan: _Plan, trainer: Trainer, folder: RunFolder, *, name: str, options: TrainOptions
+) -> None:
     """Write what the run folder holds from the beginning."""
     folder.record(
         versions=versions(),
@@ -180,6 +188,14 @@ def _note_start(experiment: Experiment, plan: _Plan, trainer: Trainer, folder: R
         name=name,
         metric=experiment.task.metric.short,
         batch_size=trainer.batch_size,
+        options={
+            "precision": options.precision,
+            "use_amp": options.use_amp,
+            "deterministic": options.deterministic,
+            "skip_corrupt": options.skip_corrupt,
+            "processes": options.world.size,
+        },
+        started_in=os.getcwd(),  # noqa: PTH109  (relative paths of the spec are seen from here)
     )
     for file, text in experiment.run_files.items():
         write_text(folder.root / file, text)
