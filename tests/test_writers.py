@@ -39,6 +39,7 @@ SAVES = {"save", "savefig"}  # into a stream or into a path
 
 OTHERS = {
     "a log, which grows line by line": {
+        "cli/own/experiment_sweep.py _begun: open",
         "cli/tao/lifecycle.py logged: open",
         "jetson/log.py Log._say: open",
         "sinks/tensorboard.py Board.__init__: SummaryWriter",
@@ -90,6 +91,9 @@ OTHERS = {
     },
     "what a killed process left of another library's": {
         "report/paper.py _remove_old_lock: lock.unlink",
+    },
+    "the empty folders of a run that was deleted on request": {
+        "stages/experiments/cleanup.py delete: folder.rmdir",
     },
     "a damaged file, set aside": {
         "stages/training/checkpoint.py newest: path.replace",

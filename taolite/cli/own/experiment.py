@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from taolite.stages.training.rerun import Rerun
     from taolite.workspace.lineage import Lineage
 
-__all__ = ["configure"]
+__all__ = ["configure", "verdict"]
 
 _TASKS = ("detectnet", "classification", "ssd")
 _STATES = ("running", "finished", "failed", "stopped")
@@ -197,11 +197,11 @@ def _rerun(options: argparse.Namespace) -> int:
                  "scores": {name: list(pair) for name, pair in made.scores.items()}, "differs_here": lines}  # fmt: skip
         print(json.dumps(found, ensure_ascii=False, indent=2))
     else:
-        print(_verdict(made, results, run.metric))
+        print(verdict(made, results, run.metric))
     return 0 if made.identical else 1
 
 
-def _verdict(made: Rerun, results: Path, metric: str) -> str:
+def verdict(made: Rerun, results: Path, metric: str) -> str:
     """Whether the rerun came to the same."""
     from taolite.cli.own.experiment_text import score
 
@@ -214,7 +214,10 @@ def _verdict(made: Rerun, results: Path, metric: str) -> str:
         scores = ""
     if not made.expected:
         return f"cannot be told: the run has no hash of its weights, and its model is gone{scores}; {results}"
-    return f"not identical: the weights were {made.expected[:12]} and are {made.found[:12]}{scores}; {results}"
+    return (
+        f"not identical: the weights were {made.expected[:12]} and are {made.found[:12]}{scores}; {results}\n"
+        "the hash of the data covers names, sizes and labels of the pictures, not their pixels"
+    )
 
 
 def _gc(options: argparse.Namespace) -> int:
