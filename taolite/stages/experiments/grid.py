@@ -93,7 +93,7 @@ def grid_of(settings: Sequence[str]) -> list[Point]:
     names: set[str] = set()
     for chosen in itertools.product(*fields.values()):
         values_of = dict(zip(fields, chosen, strict=True))
-        name = "_".join(f"{short[path]}-{value}" for path, value in values_of.items())
+        name = "_".join(f"{short[path]}-{value.strip(chr(34))}" for path, value in values_of.items())
         name = re.sub(r"[^\w.+-]+", "-", name).strip("-.")[:180]
         if name in names:
             name = f"{name}-{len(names) + 1}"

@@ -33,7 +33,7 @@ def test_a_sweep_is_the_product_of_the_values_each_run_named_by_its_own():
 def test_names_of_folders_hold_no_path_and_are_not_the_same_twice():
     points = grid_of(['train.path={"../a b","../a/b"}', "val.path=c"])
 
-    assert [point.name for point in points] == ["train.path-..-a-b-_val.path-c", "train.path-..-a-b-_val.path-c-2"]
+    assert [point.name for point in points] == ["train.path-..-a-b_val.path-c", "train.path-..-a-b_val.path-c-2"]
 
 
 def test_a_whole_block_is_one_value():
@@ -141,6 +141,6 @@ def test_runs_are_trained_two_at_once_then_skipped_and_ranked(tmp_path, capsys):
     spec.write_text(spec.read_text().replace("random_seed: 3", "random_seed: 4"))
     assert main([*words, "-k", KEY]) == 1
     assert capsys.readouterr().err == (
-        f"error: {tmp_path / 's'}: this folder has a sweep of another spec, or of this one before it was changed; choose "
-        "another folder (-r)\n"
+        f"error: {tmp_path / 's'}: this folder has a sweep of another spec, or of this one before it was changed; "
+        "choose another folder (-r)\n"
     )
