@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taolite.cli.parsing import mount_flag
+from taolite.cli.parsing import TaoParser, mount_flag
 
 if TYPE_CHECKING:
     from taolite.stages.training.rerun import Rerun
@@ -25,13 +25,13 @@ _STATES = ("running", "finished", "failed", "stopped")
 _ROOT = "folder that holds runs, at any depth (default: the current folder)"
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: TaoParser) -> None:
     """Add the commands of `taolite experiment`."""
     from taolite.cli.own import experiment_sweep
 
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    def add(name: str, run: Callable[[argparse.Namespace], int], line: str) -> argparse.ArgumentParser:
+    def add(name: str, run: Callable[[argparse.Namespace], int], line: str) -> TaoParser:
         command = commands.add_parser(name, help=line, description=f"{line[:1].upper()}{line[1:]}.")
         command.set_defaults(run=run)
         return command

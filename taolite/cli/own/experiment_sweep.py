@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from taolite.cli.parsing import mount_flag
+from taolite.cli.parsing import TaoParser, mount_flag
 from taolite.errors import UsageError
 from taolite.wording import counted
 
@@ -32,8 +32,9 @@ _STOPPED = 75  # exit code of a training that was told to stop and has saved its
 _POLL_S = 0.2
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: TaoParser) -> None:
     """Add the arguments of `taolite experiment sweep`."""
+    parser.mixed = True  # the words behind `--` belong to train
     add = parser.add_argument
     add("spec", type=Path, metavar="SPEC", help="training spec of a task")
     text = "a field and its values: training_config.batch_size_per_gpu={4,8}; may be repeated"
