@@ -38,7 +38,7 @@ def configure(parser: TaoParser) -> None:
     add = parser.add_argument
     add("spec", type=Path, metavar="SPEC", help="training spec of a task")
     text = "a field and its values: training_config.batch_size_per_gpu={4,8}; may be repeated"
-    add("--set", action="append", default=[], dest="settings", metavar="PATH={A,B}", help=text)
+    add("--set", action="append", default=[], dest="axes", metavar="PATH={A,B}", help=text)
     add("-r", "--results_dir", type=Path, required=True, metavar="DIR", help="folder for the runs, one inside it each")
     add("-k", "--key", metavar="KEY", help="key of the models: KEY, @FILE, or the variable TAOLITE_KEY")
     add("--at-once", type=int, default=1, metavar="N", help="train N runs at the same time (default: 1)")
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     spec, folder = mounts.resolve(options.spec), mounts.resolve(options.results_dir)
     if options.at_once < 1:
         raise UsageError(f"--at-once {options.at_once}: 1 or more is needed")
-    task, points = _task_of(spec), grid_of(options.settings)
+    task, points = _task_of(spec), grid_of(options.axes)
     if options.only is not None and not 0 <= options.only < len(points):
         raise UsageError(f"--only {options.only}: this sweep has the runs 0 to {len(points) - 1}")
     if options.slurm is not None:
@@ -202,7 +202,7 @@ def _report(options: argparse.Namespace, folder: Path, rows: Sequence[ResultRow]
 def slurm_script(options: argparse.Namespace, count: int) -> str:
     """An array job: each job trains one run, and goes back into the queue where its time is over."""
     words = ["taolite", "experiment", "sweep", str(options.spec), "-r", str(options.results_dir)]
-    for setting in options.settings:
+    for setting in options.axes:
         words += ["--set", setting]
     for mount in options.mount:
         words += ["--mount", mount]

@@ -63,7 +63,7 @@ def test_a_sweep_that_cannot_be_is_told(words, said):
 
 def options(**others: object) -> Namespace:
     return Namespace(
-        spec=Path("s.txt"), results_dir=Path("out dir"), settings=["a={1,2}"], mount=[], words=["--precision", "fp32"],
+        spec=Path("s.txt"), results_dir=Path("out dir"), axes=["a={1,2}"], mount=[], words=["--precision", "fp32"],
         at_once=4, **others,
     )  # fmt: skip
 
