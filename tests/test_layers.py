@@ -42,6 +42,7 @@ TORCH_FREE = (
     *(f"taolite.tasks.{name}" for name in ("base", "found", "registry", "*.spec", "*.decode", "*.use")),
     *(f"taolite.stages.{name}" for name in ("agree", "described", "parity", "signed", "trained")),
     *("taolite.stages.inference", "taolite.stages.inference.*"),
+    *("taolite.stages.experiments", "taolite.stages.experiments.*"),
     *("taolite.api", "taolite.api.*", "taolite.jetson", "taolite.jetson.*"),
     *("taolite.web", "taolite.web.*"),
 )

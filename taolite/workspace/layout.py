@@ -45,8 +45,9 @@ published and protects nothing; `taolite key new my.key` makes a key for `export
 3. **Compare.** Change one field of the spec, train into another folder, and look at both:
    `commands/train.sh specs/first/train.txt second`, then `taolite experiment compare results/first results/second`.
 
-After that: `commands/prune.sh first 0.3` and `commands/export.sh first`. `taolite experiment list results` shows all
-runs, and `taolite experiment lineage results` what was made of what.
+After that: `commands/prune.sh first 0.3 OUT`, where OUT is the model that `specs/first/retrain.txt` starts from, then
+`commands/train.sh specs/first/retrain.txt small` and `commands/export.sh small`. `taolite experiment list results`
+shows all runs, and `taolite experiment lineage results` what was made of what.
 """
 
 _COMMON = """# shellcheck shell=bash
@@ -107,11 +108,12 @@ _SCRIPTS = {
         'taolite "$task" evaluate -e "$spec" -m "$here/results/$1"\n',
     ),
     "prune": (
-        "Remove the weakest channels of results/RUN: results/RUN-pruned.tlt keeps a SHARE of its parameters (0.3).",
-        "RUN SHARE",
+        "Remove the weakest channels of results/RUN: OUT (results/RUN-pruned.tlt) keeps a SHARE of its parameters.",
+        "RUN SHARE [OUT]    (SHARE from 0 to 1, as 0.3)",
         2,
         'task=$(task_of "$here/results/$1/experiment_spec.txt")\n'
-        'taolite "$task" prune -m "$here/results/$1" -o "$here/results/$1-pruned.tlt" --target "$2"\n',
+        'taolite "$task" prune -m "$here/results/$1" \\\n'
+        '  -o "${3:-$here/results/$1-pruned.tlt}" --target "$2"\n',
     ),
     "export": (
         "Export the model of results/RUN as results/RUN.etlt, for TensorRT, OpenVINO and ONNX Runtime.",

@@ -24,7 +24,10 @@ def _run(options: argparse.Namespace) -> int:
     for path in made.written:
         print(f"made: {path}")
     if made.kept:
-        print(f"{counted(len(made.kept), 'file')} of this name there already, left as they are: "
-              f"{', '.join(str(path) for path in made.kept)}")  # fmt: skip
+        names = ", ".join(str(path) for path in made.kept)
+        were = "of this name was there already and stays as it is"
+        if len(made.kept) > 1:
+            were = "of these names were there already and stay as they are"
+        print(f"{counted(len(made.kept), 'file')} {were}: {names}")
     print(f"next: cd {options.folder}, then read README.md")
     return 0

@@ -1,1 +1,1 @@
-"""Many runs at once: listed, compared, repeated, and cleared away. Nothing here loads torch but `rerun`."""
+"""Many runs at once: listed, compared, swept, cleared away. To repeat one is a training: `stages.training.rerun`."""
