@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from taolite.artifacts.bundle import read_bundle, weights_hash
 from taolite.artifacts.etlt import read_etlt
 from taolite.artifacts.keys import Key
 from taolite.cli.main import main
@@ -39,7 +42,7 @@ def spec(tiny: Path) -> Path:
 def model(tiny: Path, spec: Path) -> Path:
     """A detector that finds every plate, in a folder like that of a run."""
     path = write_fitted(spec, tiny / "fitted/weights/plate.tlt", key=KEY)
-    (tiny / "fitted/manifest.json").write_text('{"name": "plate", "exports": {"older.etlt": {}}}')
+    (tiny / "fitted/manifest.json").write_text('{"name": "plate", "run": {}, "exports": {"older.etlt": {}}}')
     return path
 
 
@@ -104,6 +107,9 @@ def test_an_export_that_is_good_tells_both_scores_and_keeps_them(model, spec, go
         **stored,
         "precision": "int8",
         "onnx_sha256": onnx_graph.sha256(etlt.onnx),
+        "sha256": hashlib.sha256((good.parent / "again.etlt").read_bytes()).hexdigest(),
+        "parent_weights": weights_hash(read_bundle(model, key=Key(KEY)).tensors),
+        "file": Path(os.path.relpath(good.parent / "again.etlt", model.parents[1])).as_posix(),
     }
 
     assert main(["show", str(good.parent / "again.etlt"), "-k", KEY]) == 0
