@@ -88,6 +88,7 @@ def _list(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     from taolite.cli.own.experiment_text import columns, lineage_lines, score
+    from taolite.errors import printable
     from taolite.stages.experiments.compare import facts_of, scores_of, seconds_of
     from taolite.workspace.catalog import read_run
     from taolite.workspace.lineage import lineage_of
@@ -108,12 +109,13 @@ def _show(options: argparse.Namespace) -> int:
         print(json.dumps(found, ensure_ascii=False, indent=2))
         return 0
     epoch, epochs = run.epoch
-    print(f"{run.folder}: {run.state}, epoch {epoch} of {epochs}")
+    place = printable(str(run.folder))
+    print(f"{place}: {run.state}, epoch {epoch} of {epochs}")
     scores = [(score(value, f"{metric} {name}".strip()),) for (metric, name), value in scores_of(run).items()]
     print("\n".join(columns(scores, indent="  ")))
     print("\n".join(columns([(name, str(value)) for name, value in facts_of(run).items()], indent="  ")))
     print("\n".join(lineage_lines(lineage)))
-    print(f"spec: {run.folder / 'experiment_spec.txt'}\nagain: taolite experiment rerun {run.folder} -k KEY")
+    print(f"spec: {place}/experiment_spec.txt\nagain: taolite experiment rerun {place} -k KEY")
     return 0
 
 

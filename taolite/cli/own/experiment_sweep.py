@@ -52,6 +52,7 @@ def configure(parser: TaoParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
+    from taolite.spec.files import read_text
     from taolite.stages.experiments.grid import grid_of, open_sweep, results_of
     from taolite.workspace.mounts import Mounts
 
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"{options.slurm}: an array of {counted(len(points), 'job')}; start it with: sbatch {options.slurm}")
         return 0
     if options.only is None:
-        open_sweep(folder, points, task=task, spec=spec.read_text(encoding="utf-8"))
+        open_sweep(folder, points, task=task, spec=read_text(spec))
     code = 0 if options.listed else _train(options, task, spec, folder, points)
     if options.only is not None:
         return code

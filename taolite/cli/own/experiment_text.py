@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from taolite.errors import printable
 from taolite.wording import counted
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def columns(rows: Sequence[Sequence[str]], *, indent: str = "") -> list[str]:
     """Rows as lines with their cells in columns, each as wide as its widest cell."""
     if not rows:
         return []
+    rows = [[printable(cell) for cell in row] for row in rows]  # names of folders and classes come from outside
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return [
         (indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
@@ -130,7 +132,7 @@ def node_text(node: Node) -> str:
         facts.append(f"rerun of {known['rerun_of']}")
     if not node.there:
         facts.append("the file is gone")
-    return f"{node.kind} {node.name}  {', '.join(facts)}".rstrip()
+    return printable(f"{node.kind} {node.name}  {', '.join(facts)}".rstrip())
 
 
 def garbage_lines(found: Sequence[Garbage]) -> Iterator[str]:

@@ -101,11 +101,11 @@ def model_of(task: str) -> type[SpecModel] | None:
 
 def facts_of(run: RunRecord) -> dict[str, Plain]:
     """What a run's result depends on beside its spec, by the words of a reader; facts that are unknown are left out."""
-    manifest = run.manifest
+    manifest, classes = run.manifest, run.run.get("classes")
     device, hardware, versions = (_object(manifest.get(name)) for name in ("device", "hardware", "versions"))
     named = {
         "task": run.task,
-        "classes": ", ".join(run.run.get("classes", ())),
+        "classes": ", ".join(classes) if isinstance(classes, list) and all(isinstance(n, str) for n in classes) else "",
         "data": str(run.run.get("data_hash", ""))[:12],
         "start model": str(run.run.get("parent", ""))[:12],
         "teacher": str(run.run.get("teacher", ""))[:12],

@@ -306,3 +306,23 @@ def test_a_thousand_runs_are_listed_in_two_seconds(make, tmp_path):
     assert len(done.stdout.splitlines()) == 1001
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2  # seconds of one core
+
+
+def test_names_from_outside_do_not_steer_the_terminal(make, said, tmp_path):
+    folder = make("e\x1b[2Jvil", weights_sha256=WEIGHTS)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest |= {
+        "metrics": {"accuracy": 0.5, "precision": {"\x1b[31m": 0.5}},
+        "exports": {"\x1b]0;x\x07": {"file": "a"}},
+    }
+    manifest["run"]["classes"] = [3]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    lines = [
+        *said("list", tmp_path),
+        *said("lineage", tmp_path),
+        *said("compare", folder, folder),
+        *said("show", folder),
+    ]
+
+    assert "\x1b" not in "\n".join(lines)
