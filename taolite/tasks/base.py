@@ -384,6 +384,7 @@ class Experiment(ABC):
         watch: what is shown of a run during training.
         run_files: text files that TAO writes to the run folder for this task only: name -> text.
         teaching: the teacher that training learns from beside the labels; None for none.
+        weights: the model that training starts from, as a flag names it; "" where the spec says what it starts from.
     """
 
     task: Task
@@ -397,6 +398,7 @@ class Experiment(ABC):
     watch: Watch
     run_files: Mapping[str, str] = field(default_factory=dict)
     teaching: Teaching | None = None
+    weights: str = ""
 
     @abstractmethod
     def seeded(self, seed: int) -> Experiment:

@@ -110,8 +110,7 @@ def _runs(runs: Sequence[RunRecord], files: Sequence[Node], root: Path) -> list[
         if isinstance(run.manifest.get("parameters"), int):
             facts["parameters"] = run.manifest["parameters"]
         if parent and not started:
-            named = _START.search(run.spec)
-            facts["started_from"] = {"hash": parent, "file": Path(named[1]).name if named else ""}
+            facts["started_from"] = {"hash": parent, "file": Path(_start_file(run)).name}
         if isinstance(of := run.manifest.get("rerun_of"), dict):
             facts["rerun_of"] = str(of.get("folder", ""))
         name = run_name(root, run.folder)
@@ -121,12 +120,17 @@ def _runs(runs: Sequence[RunRecord], files: Sequence[Node], root: Path) -> list[
     return nodes
 
 
+def _start_file(run: RunRecord) -> str:
+    """The start model as the spec, or the flag of the training, names it; "" for none."""
+    found = _START.search(run.spec)
+    return str(run.manifest.get("start_model") or (found[1] if found else ""))
+
+
 def _by_path(run: RunRecord, runs: Sequence[RunRecord]) -> str:
     """Key of the run whose folder has the start model, as the spec names it; "" where there is none."""
-    named = _START.search(run.spec)
-    if named is None:
+    if not (named := _start_file(run)):
         return ""
-    path = os.path.normpath(os.path.join(str(run.manifest.get("started_in", "")), named[1]))  # noqa: PTH118
+    path = os.path.normpath(os.path.join(str(run.manifest.get("started_in", "")), named))  # noqa: PTH118
     return next((_key(other) for other in runs if other is not run and path.startswith(f"{other.folder}{os.sep}")), "")
 
 

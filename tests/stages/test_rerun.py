@@ -19,7 +19,7 @@ from taolite.stages.training.train import TrainReport
 from taolite.workspace.catalog import read_run
 
 from . import classes, voc_set
-from .conftest import write_spec
+from .conftest import TAO_SSD, write_spec
 
 KEY = "tlt_encode"
 
@@ -88,6 +88,20 @@ def test_an_ssd_is_trained_again_with_identical_weights(tmp_path: Path):
 
     assert code == 0
     assert model(tmp_path / "run-rerun") == model(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_an_ssd_whose_start_model_a_flag_named_is_trained_again_with_identical_weights(tiny: Path):
+    spec = tiny / "ssd.txt"
+    spec.write_text(TAO_SSD.format(kitti=tiny / "kitti", epochs=1))
+    assert taolite("ssd", "train", "-e", spec, "-r", tiny / "first") == 0
+    first = tiny / "first" / "weights" / "ssd_resnet10.tlt"
+    assert taolite("ssd", "train", "-e", spec, "-r", tiny / "second", "-m", first) == 0
+
+    code = taolite("experiment", "rerun", tiny / "second")
+
+    assert code == 0
+    assert model(tiny / "second-rerun") == model(tiny / "second") != model(tiny / "first")
 
 
 def test_data_that_changed_is_refused_before_a_folder_is_made(

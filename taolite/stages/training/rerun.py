@@ -131,7 +131,8 @@ def _experiment(run: RunRecord, resolve: Resolve) -> Experiment:
     where = f"{run.folder / 'manifest.json'} (its spec)"
     spec = loads(run.spec, model, path=where)
     classes = run.run.get("classes") or None
-    given = Given(command="train", skip_corrupt=bool(_options(run).get("skip_corrupt")))
+    weights = str(run.manifest.get("start_model", ""))
+    given = Given(command="train", weights=weights, skip_corrupt=bool(_options(run).get("skip_corrupt")))
     return find(run.task).read(spec, resolve=resolve, classes=classes, given=given, source=where).model
 
 

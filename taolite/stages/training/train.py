@@ -196,6 +196,7 @@ def _note_start(
             "processes": options.world.size,
         },
         started_in=os.getcwd(),  # noqa: PTH109  (relative paths of the spec are seen from here)
+        **({"start_model": experiment.weights} if experiment.weights else {}),
     )
     for file, text in experiment.run_files.items():
         write_text(folder.root / file, text)

@@ -136,6 +136,7 @@ def bind(
         watch=plan.watch,
         run_files=plan.run_files,
         teaching=teaching_of(spec.taolite.teacher if spec.taolite else None, resolve=resolve),
+        weights=given.weights,
         spec=spec,
         plan=plan,
         resolve=resolve,
