@@ -144,7 +144,12 @@ def _begun(
         environment[KEY_VARIABLE] = options.key
     log = open(folder / f"{point.name}.log", "ab")  # noqa: SIM115  (closed when its process ends)
     child = subprocess.Popen(
-        [*words, *options.words], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
+        [*words, *options.words],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        start_new_session=True,  # a Ctrl-C comes once, as the SIGTERM of `_children`
     )
     return child, log
 

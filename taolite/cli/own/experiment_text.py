@@ -53,7 +53,7 @@ def _list_row(row: Row) -> tuple[str, ...]:
     run = row.run
     epoch, epochs = run.epoch
     started = f"{run.started:%Y-%m-%d %H:%M}" if run.started else "-"
-    fields = [f"{name} {_short(value.strip(chr(34)))}" for name, value in row.differs.items()]
+    fields = [f"{name} {_short(value.strip(chr(34)) or value)}" for name, value in row.differs.items()]
     more = [f"and {counted(len(fields) - _FIELDS, 'field')} more"] if len(fields) > _FIELDS else []
     shown = score(run.score, run.metric)
     return (
