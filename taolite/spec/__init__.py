@@ -3,10 +3,12 @@
 spec.load(path, DetectNetSpec)      a model, or SpecError with all problems at once
 spec.read(path, DetectNetSpec)      the same, with warnings and their lines
 spec.dumps(model)                   text from which an equal model is loaded
+spec.edited(text, DetectNetSpec, settings=[spec.parse_setting("training_config.num_epochs=40")])
+                                    the text with another value, and what is read from it
 """
 
 from taolite.spec.kinds import Kind, identify
-from taolite.spec.load import Reading, json_schema, load, loads, read, reads, warnings
+from taolite.spec.load import Reading, edited, json_schema, load, loads, read, reads, warnings
 from taolite.spec.model import (
     Finding,
     Float,
@@ -20,6 +22,7 @@ from taolite.spec.model import (
     check,
     field,
 )
+from taolite.spec.setting import Setting, in_force, parse_setting
 from taolite.spec.write import dumps
 
 __all__ = [
@@ -31,16 +34,20 @@ __all__ = [
     "Kind",
     "OneOf",
     "Reading",
+    "Setting",
     "SpecEnum",
     "SpecModel",
     "UInt",
     "check",
     "dumps",
+    "edited",
     "field",
     "identify",
+    "in_force",
     "json_schema",
     "load",
     "loads",
+    "parse_setting",
     "read",
     "reads",
     "warnings",

@@ -10,7 +10,7 @@ one key, the last is used. A warning is given for the latter two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -21,18 +21,19 @@ from taolite.spec.text import Block, Entry, Scalar, Tree
 from taolite.spec.values import UnfitError, value_of
 from taolite.wording import nearest
 
-__all__ = ["Bound", "all_notes", "bind"]
+__all__ = ["Bound", "all_notes", "any_open", "bind"]
 
 Model = TypeVar("Model", bound=SpecModel)
 
 
 @dataclass(frozen=True)
 class Bound(Generic[Model]):
-    """The result of `bind`: the model, or None and the problems; and the warnings."""
+    """The result of `bind`: the model, or None and the problems; the warnings; line and column of what is written."""
 
     model: Model | None
     problems: tuple[SpecProblem, ...]
     warnings: tuple[SpecProblem, ...]
+    places: Mapping[Path, tuple[int, int]]
 
 
 def bind(tree: Tree, model: type[Model]) -> Bound[Model]:
@@ -42,13 +43,13 @@ def bind(tree: Tree, model: type[Model]) -> Bound[Model]:
     binder.check(lenient, ())
     problems = tuple(sorted(set(binder.problems)))
     if problems:
-        return Bound(None, problems, ())
+        return Bound(None, problems, (), binder.places)
     built = model.model_validate(plain)
     for finding in all_notes(built):
         binder.warnings.append(
             SpecProblem(*binder.place(finding.at), f"{show_path(finding.at)} {finding.text}".strip())
         )
-    return Bound(built, (), tuple(sorted(set(binder.warnings))))
+    return Bound(built, (), tuple(sorted(set(binder.warnings))), binder.places)
 
 
 def all_notes(model: SpecModel, path: Path = ()) -> Iterator[Finding]:
@@ -161,7 +162,7 @@ class _Binder:
 
     def _grammar_broken(self) -> bool:
         if self._broken is None:
-            self._broken = bool(self.tree.problems) or _any_open(self.tree.root)
+            self._broken = bool(self.tree.problems) or any_open(self.tree.root)
         return self._broken
 
     def _near(self, word: str, known: Iterable[str]) -> str:
@@ -352,6 +353,7 @@ class _MapEntry(SpecModel):
     value: str = ""
 
 
-def _any_open(block: Block) -> bool:
+def any_open(block: Block) -> bool:
+    """True if the block or one inside it is not closed."""
     blocks = [value for entry in block.entries for value in entry.values if isinstance(value, Block)]
-    return not block.closed or any(_any_open(inner) for inner in blocks)
+    return not block.closed or any(any_open(inner) for inner in blocks)

@@ -57,12 +57,14 @@ class Scalar:
 
 @dataclass
 class Block:
-    """The inside of `{ }`. Line and column are those of the brace (1:1 for the file)."""
+    """The inside of `{ }`. Line and column are those of the brace (1:1 for the file); `end` those of the closing brace
+    (of the end of the file)."""
 
     line: int
     column: int
     entries: list[Entry] = field(default_factory=list)
     closed: bool = True
+    end: tuple[int, int] = (0, 0)
 
 
 Value: TypeAlias = Scalar | Block
@@ -70,7 +72,8 @@ Value: TypeAlias = Scalar | Block
 
 @dataclass
 class Entry:
-    """`name: value`, `name { }` or `name: [value, value]`; line and column are those of the name."""
+    """`name: value`, `name { }` or `name: [value, value]`; line and column are those of the name, `end` those of the
+    character behind it and its `,` or `;`."""
 
     name: str
     line: int
@@ -78,6 +81,7 @@ class Entry:
     values: list[Value]
     is_list: bool
     has_colon: bool
+    end: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,7 @@ class _Parser:
                 self._entry_into(root, "", 0)
             except _TooDeepError:
                 break
+        root.end = (self._tokens[-1].line, self._tokens[-1].column)
         return Tree(root, tuple(self._problems))
 
     @property
@@ -210,6 +215,8 @@ class _Parser:
             raise
         if not self._take(","):
             self._take(";")
+        last = self._tokens[self._at - 1]
+        entry.end = (last.line, last.column + len(last.text))
 
     def _list(self, entry: Entry, depth: int) -> None:
         opening = self._tokens[self._at - 1]
@@ -263,6 +270,8 @@ class _Parser:
                 self._next()
                 return block
             self._entry_into(block, end, depth + 1)
+        closing = self._tokens[self._at - 1]
+        block.end = (closing.line, closing.column)
         return block
 
 
