@@ -148,6 +148,11 @@ class SpecProblem:
     column: int
     text: str
 
+    @property
+    def said(self) -> str:
+        """The text with its line, where it has one."""
+        return f"line {self.line}: {self.text}" if self.line else self.text
+
 
 class SpecError(TaoliteError):
     """All problems of one spec file, in file order."""

@@ -68,7 +68,7 @@ def read(
 
         reading = find(name).read(path, resolve=Mounts.load().resolve, classes=classes, given=Given(command=command))
     for warning in reading.warnings:
-        listener(Notice(f"{path}: line {warning.line}: {warning.text}", "warning"))
+        listener(Notice(f"{path}: {warning.said}", "warning"))
     return reading.model
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from taolite import __version__
 from taolite.cli import keys, moved
 from taolite.cli.parsing import TaoParser
+from taolite.cli.settings import with_settings
 from taolite.errors import PathError, StoppedError, TaoliteError, printable
 from taolite.extras import missing
 from taolite.files import storage_error
@@ -132,7 +133,7 @@ def started(group: Sequence[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     """Call the command. An error that a user can mend is printed as one message; any other keeps its traceback."""
     try:
-        code = options.run(options)
+        code = with_settings(options.run, options)
         sys.stdout.flush()
         return int(code or 0)
     except StoppedError as error:

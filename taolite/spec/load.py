@@ -13,7 +13,7 @@ from taolite.spec.draft import Draft
 from taolite.spec.files import own_errors, read_text
 from taolite.spec.model import Path as FieldPath
 from taolite.spec.model import SpecModel, show_path
-from taolite.spec.setting import Setting, applied, settings_in_force
+from taolite.spec.setting import Setting, applied, settings_of
 
 __all__ = ["Reading", "edited", "json_schema", "load", "loads", "read", "reads", "warnings"]
 
@@ -44,7 +44,7 @@ def loads(text: str, model: type[Model], *, path: Path | str = "<text>") -> Mode
 def read(path: Path | str, model: type[Model]) -> Reading[Model]:
     """Like `load`, with the warnings, and with the settings in force (`setting.in_force`). Raises PathError,
     SpecError."""
-    return reads(read_text(path), model, path=path, settings=settings_in_force())
+    return reads(read_text(path), model, path=path, settings=settings_of(str(path)))
 
 
 def reads(

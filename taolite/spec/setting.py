@@ -23,7 +23,7 @@ from taolite.spec.draft import Draft
 from taolite.spec.edit import EditError, Step, edit
 from taolite.spec.model import SpecModel
 
-__all__ = ["Setting", "applied", "in_force", "parse_setting", "settings_in_force"]
+__all__ = ["Setting", "applied", "in_force", "parse_setting", "settings_of"]
 
 
 @dataclass(frozen=True)
@@ -79,19 +79,23 @@ def applied(draft: Draft, model: type[SpecModel], settings: Sequence[Setting]) -
     return problems
 
 
-_IN_FORCE: ContextVar[tuple[Setting, ...]] = ContextVar("settings", default=())
+_IN_FORCE: ContextVar[tuple[Sequence[Setting], set[str]]] = ContextVar("in_force")
 
 
 @contextmanager
-def in_force(settings: Sequence[Setting]) -> Iterator[None]:
-    """A `with` block in which every spec file that `spec.read` and `spec.load` open has `settings`."""
-    token = _IN_FORCE.set(tuple(settings))
+def in_force(settings: Sequence[Setting]) -> Iterator[set[str]]:
+    """A `with` block in which every spec file that `spec.read` and `spec.load` open has `settings`. Its value are the
+    specs that were read, by name."""
+    read: set[str] = set()
+    token = _IN_FORCE.set((settings, read))
     try:
-        yield
+        yield read
     finally:
         _IN_FORCE.reset(token)
 
 
-def settings_in_force() -> tuple[Setting, ...]:
-    """The settings of the innermost `in_force` block."""
-    return _IN_FORCE.get()
+def settings_of(path: str) -> Sequence[Setting]:
+    """The settings in force for the spec `path`, which is read now."""
+    settings, read = _IN_FORCE.get(((), set()))
+    read.add(path)
+    return settings

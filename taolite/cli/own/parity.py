@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from taolite.cli.keys import opening_key
 from taolite.cli.parsing import mount_flag, pixels_flag, signer_flag
+from taolite.cli.settings import set_flag
 from taolite.cli.values import count, number
 from taolite.engines import runtimes
 from taolite.errors import ModelError, UsageError
@@ -31,6 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         add(name, metavar="AB"[name == "second"], help=".tlt, .etlt, .onnx, engine or run folder")
     text = "training spec, whose validation images are labelled; or a folder of pictures, or one picture"
     add("--data", required=True, metavar="SPEC|DIR", help=text)
+    set_flag(parser)
     add("-k", "--key", metavar="KEY", help="key of sealed models: KEY, @FILE, or the variable TAOLITE_KEY")
     add("--images", type=count(1), metavar="N", help="compare on N pictures at most (default: 500)")
     text = "fail where a value of an output differs by more than D"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 from taolite.cli import inputs, streams
 from taolite.cli.keys import opening_key
 from taolite.cli.parsing import TaoParser, mount_flag, pixels_flag, signer_flag
+from taolite.cli.settings import set_flag
 from taolite.cli.values import count, number
 from taolite.engines import runtimes
 from taolite.errors import UsageError
@@ -53,6 +54,7 @@ def configure(parser: TaoParser) -> None:
     add("-k", "--key", metavar="KEY", help="key of a sealed model: KEY, @FILE, or the variable TAOLITE_KEY")
     text = "spec: an inference spec's settings are used; any other describes an ONNX that does not describe itself"
     add("-e", "--spec", metavar="SPEC", help=text)
+    set_flag(parser)
     add("--labels", metavar="FILE", help="class names, one a line, for an ONNX that does not name its classes")
     names = [row.name for row in runtimes.RUNTIMES]
     text = f"runtime for an .etlt or .onnx: {', '.join(names)} (default: {runtimes.onnx_runners()[0]})"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taolite.cli.parsing import mount_flag
+from taolite.cli.settings import set_flag
 from taolite.wording import counted
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show = add("show", _show, "print a spec with all defaults filled in")
     show.add_argument("file", type=Path, metavar="FILE", help="a spec file")
     for command in (check, show):
+        set_flag(command)
         mount_flag(command.add_argument)
     show.add_argument("--json", action="store_true", help="print JSON (default: the spec's own format)")
     schema = add("schema", _schema, "print the JSON schema of a spec: fields, types, ranges, units, meanings")

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from taolite.cli import keys
 from taolite.cli.parsing import TaoParser, positive
 from taolite.cli.processes import in_processes, world_of
+from taolite.cli.settings import set_flag_of_tao
 from taolite.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def add_tasks(
     for add_flags, run, line in rows:
         task = tasks.add_parser(add_flags.__name__, help=line, description=line)
         add_flags(task)
+        set_flag_of_tao(task)
         common(task)
         task.set_defaults(run=partial(logged, run), network=network)
     return tasks
@@ -332,7 +334,7 @@ def told(reading: Reading[Bound], path: Path, show: Listener) -> Bound:
     from taolite.events import Notice
 
     for warning in reading.warnings:
-        show(Notice(f"{path}: line {warning.line}: {warning.text}", "warning"))
+        show(Notice(f"{path}: {warning.said}", "warning"))
     return reading.model
 
 

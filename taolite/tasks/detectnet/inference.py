@@ -54,7 +54,7 @@ def load_plan(path: Path) -> InferencePlan:
             if name not in own
         ),
         wandb=wandb_settings(handler.wandb_config, "detectnet_v2_inference"),
-        warnings=tuple(f"line {warning.line}: {warning.text}" for warning in reading.warnings),
+        warnings=tuple(warning.said for warning in reading.warnings),
     )
 
 
