@@ -20,12 +20,13 @@ _OURS = ("spec", "data", "file", "files")
 """The names (argparse's `dest`) of flags and arguments that name a spec."""
 
 
-def set_flag(parser: argparse.ArgumentParser) -> None:
-    """Add --set to a command that reads a spec."""
+def set_flag(parser: argparse.ArgumentParser, *, dest: str = "settings", needed: bool = False) -> None:
+    """Add --set to a command that reads a spec. The values are set in each spec that it reads; with another `dest`, the
+    command itself sets them."""
     text = "set a field of SPEC, e.g. training_config.num_epochs=40; may be repeated"
     whole(
         parser.add_argument(
-            "--set", dest="settings", type=setting, action="append", default=[], metavar="PATH=VALUE",
+            "--set", dest=dest, type=setting, action="append", default=[], required=needed, metavar="PATH=VALUE",
             help=text,
         )
     )  # fmt: skip

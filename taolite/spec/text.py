@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 
 from taolite.errors import SpecProblem
 
-__all__ = ["Block", "Entry", "Scalar", "Token", "Tree", "parse", "shown"]
+__all__ = ["Block", "Entry", "Scalar", "Token", "Tree", "comments", "parse", "shown"]
 
 _LONGEST_NAME = 200  # characters; the longest of TAO's fields has 40
 _LONGEST_SHOWN = 80  # characters of a word that a message quotes
@@ -97,6 +97,7 @@ def parse(text: str) -> Tree:
     return _Parser(_tokens(text)).file()
 
 
+_COMMENT = re.compile(r"#[^\n]*")
 _BLANK = re.compile(r"(?:\s+|#[^\n]*)+")
 _WORDS = re.compile(
     r"""(?P<name>[A-Za-z_][0-9A-Za-z_+-]*)
@@ -126,6 +127,20 @@ def _tokens(text: str) -> list[Token]:
         assert kind in ("name", "number", "string", "symbol")
         tokens.append(Token(kind, word.group(), line, position - line_start + 1))  # type: ignore[arg-type]
         position = word.end()
+
+
+def comments(text: str) -> list[tuple[int, str]]:
+    """The comments of `text` with their offsets, in order; without white space at their ends."""
+    found, position = [], 0
+    while position < len(text):
+        blank = _BLANK.match(text, position)
+        if blank:
+            for comment in _COMMENT.finditer(text, position, blank.end()):
+                found.append((comment.start(), comment.group().rstrip()))
+            position = blank.end()
+        word = _WORDS.match(text, position)
+        position = word.end() if word else len(text)
+    return found
 
 
 _CLOSING = {"{": "}", "<": ">"}

@@ -1,4 +1,5 @@
-"""`taolite spec new TASK DATA`, `check FILE...`, `show FILE`, `schema [KIND]`: write, check and show spec files."""
+"""`taolite spec new TASK DATA`, `check FILE...`, `show FILE`, `schema [KIND]`: write, check and show spec files. The
+commands derive, diff and fmt are in `spec_texts`."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taolite.cli.own import spec_texts
 from taolite.cli.parsing import mount_flag
 from taolite.cli.settings import set_flag
 from taolite.wording import counted
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from taolite.spec import Kind, SpecModel
     from taolite.stages.propose import NewExperiment
 
-__all__ = ["configure"]
+__all__ = ["configure", "model_of"]
 
 _PROPOSED = ("detectnet", "classification", "ssd")
 _SCHEMAS = ("detectnet", "inference", "dataset_convert", "classification", "ssd")
@@ -51,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         set_flag(command)
         mount_flag(command.add_argument)
     show.add_argument("--json", action="store_true", help="print JSON (default: the spec's own format)")
+    spec_texts.add_commands(add)
     schema = add("schema", _schema, "print the JSON schema of a spec: fields, types, ranges, units, meanings")
     schema.add_argument(
         "kind", nargs="?", choices=_SCHEMAS, default="detectnet", metavar="KIND",
@@ -136,7 +139,7 @@ def _report(file: Path) -> Iterator[str]:
     from taolite import spec
 
     kind = spec.identify(file)
-    reading = spec.read(file, _model_of(kind, file))
+    reading = spec.read(file, model_of(kind, file))
     count = len(reading.warnings)
     said = f", {counted(count, 'warning')}" if count else ""
     yield f"{file}: good, {'an' if kind is spec.Kind.SSD else 'a'} {kind.value} spec{said}"
@@ -150,7 +153,7 @@ def _show(options: argparse.Namespace) -> int:
     from taolite.workspace.mounts import Mounts
 
     file = Mounts.load(options.mount).resolve(options.file)
-    model = spec.load(file, _model_of(spec.identify(file), file))
+    model = spec.load(file, model_of(spec.identify(file), file))
     if options.json:
         print(model.model_dump_json(by_alias=True, exclude_none=True, indent=2))
     else:
@@ -171,7 +174,7 @@ def _schema(options: argparse.Namespace) -> int:
     return 0
 
 
-def _model_of(kind: Kind, file: Path) -> type[SpecModel]:
+def model_of(kind: Kind, file: Path) -> type[SpecModel]:
     """The model that reads a spec of `kind`. Raises UsageError for a kind that this version does not read."""
     from taolite.errors import UsageError
     from taolite.spec import Kind

@@ -1,0 +1,155 @@
+"""Whatever field of whatever spec is set: the spec that comes out differs in this field alone, and has its value."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taolite import spec
+from taolite.errors import SpecError
+from taolite.spec import SpecModel
+from taolite.spec.compare import differences
+from taolite.spec.layout import laid_out
+from taolite.spec.shape import Shape, shapes
+from taolite.tasks.classification.spec import ClassificationSpec
+from taolite.tasks.detectnet.spec import DatasetExportSpec, DetectNetSpec, InferenceSpec
+from taolite.tasks.ssd.spec import SsdSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+TAOS = Path(os.environ.get("TAOLITE_TEST_DATA", ROOT.parent / "shared" / "data")) / "tao_specs"
+MODELS: dict[spec.Kind, type[SpecModel]] = {
+    spec.Kind.DETECTNET: DetectNetSpec,
+    spec.Kind.DETECTNET_INFERENCE: InferenceSpec,
+    spec.Kind.DATASET_EXPORT: DatasetExportSpec,
+    spec.Kind.CLASSIFICATION: ClassificationSpec,
+    spec.Kind.SSD: SsdSpec,
+}
+SHIPPED = sorted((ROOT / "specs").rglob("*.txt"))
+ONE_OF_EACH = [
+    ROOT / "specs" / name
+    for name in (
+        "demo/train.txt", "demo/inference.txt", "demo/tfrecords.txt", "classification/train.txt", "ssd/retrain.txt"
+    )
+]  # fmt: skip
+OTHERS = [path for path in (*SHIPPED, *sorted(TAOS.rglob("*"))) if path not in ONE_OF_EACH and path.is_file()]
+
+
+def read_of(path: Path) -> tuple[str, type[SpecModel], Any] | None:
+    """Text, model and reading of a valid spec."""
+    if path.suffix not in (".txt", ".cfg", ".prototxt"):
+        return None
+    kind = spec.identify(path)
+    if kind not in MODELS:
+        return None
+    try:
+        return path.read_text(encoding="utf-8-sig"), MODELS[kind], spec.read(path, MODELS[kind])
+    except SpecError:
+        return None
+
+
+def fields(model: SpecModel, at: str = "") -> Iterator[tuple[str, Shape, Any]]:
+    """Every single value of a spec: its path, its shape and the value."""
+    for shape in shapes(type(model)).values():
+        value = getattr(model, shape.name)
+        path = f"{at}.{shape.spec_name}" if at else shape.spec_name
+        if shape.repeats == "list":
+            found = [(f"{path}[{place}]", item) for place, item in enumerate(value)]
+        elif shape.repeats == "map":
+            found = [(f'{path}["{key}"]', item) for key, item in value.items()]
+        else:
+            found = [(path, value)] if value is not None else []
+        for inner, item in found:
+            if isinstance(item, SpecModel):
+                yield from fields(item, inner)
+            else:
+                yield inner, shape, item
+
+
+def others(shape: Shape, value: Any, words: list[str]) -> Iterator[Any]:
+    """Other values that may be valid there; `words`: the strings of the spec."""
+    if shape.kind == "bool":
+        yield not value
+    elif shape.choices or shape.enum:
+        yield from (choice for choice in shape.choices or list(shape.enum or ()) if choice != value)
+    elif shape.kind == "string":
+        yield from (word for word in (f"{value}x", *words) if word != value)
+    else:
+        step = shape.range.multiple_of or 1
+        tries = [value + step, value - step, value * 2, value + 16 * step, 1, 3, 2, 0]
+        if shape.kind == "float" or isinstance(value, float):
+            tries = [value * 0.75, value * 1.25, *tries, 0.5, 0.25, 0.125]
+        for number in tries:
+            one = float(number) if shape.kind == "float" else number
+            if shape.range.holds(one) and one != value and not (shape.zero_is_default and one == 0):
+                yield one
+
+
+def spelled(value: Any) -> str:
+    """A value on the command line."""
+    if isinstance(value, Enum):
+        return value.name
+    return str(value).lower() if isinstance(value, bool) else str(value) or '""'
+
+
+def set_each_field(path: Path) -> tuple[int, list[str]]:
+    """Set each field of a spec to another value, and compare. Returns the number of fields that were set, and those for
+    which no value alone is valid, because another field has to change with them."""
+    found = read_of(path)
+    if found is None:
+        pytest.skip("not a spec that is read")
+    text, model, before = found
+    every = list(fields(before.model))
+    words = sorted({value for _, shape, value in every if shape.kind == "string"})
+    done, bound = 0, []
+    for name, shape, value in every:
+        for other in others(shape, value, words):
+            try:
+                setting = spec.parse_setting(f"{name}={spelled(other)}")
+                new, after = spec.edited(text, model, settings=[setting])
+            except SpecError:
+                continue
+            (one,) = differences(before, after)
+            assert (one.path, one.second.value) == (name, other.name if isinstance(other, Enum) else other)
+            assert one.second.line is not None
+            assert spelled(other) in new.splitlines()[one.second.line - 1]
+            assert [line for line in text.splitlines() if "#" in line and line not in new.splitlines()] in (
+                [],
+                text.splitlines()[one.first.line - 1 : one.first.line] if one.first.line else [],
+            )
+            assert spec.reads(new, model).model == after.model
+            done += 1
+            break
+        else:
+            bound.append(name)
+    return done, bound
+
+
+LITERALS = {"aspect_ratios_global": "[1.0, 3.0]", "scales": "[0.05, 0.1, 0.25, 0.4, 0.55, 0.7, 0.85]"}
+ALONE_INVALID = {
+    "confidence_model": "taolite reads one model of confidence",
+    "num_partitions": "partition_mode needs 2 of them",
+    "partition_mode": "needs another number of partitions",
+    "input_image_size": "the architecture's own",
+}
+
+
+@pytest.mark.parametrize("path", ONE_OF_EACH, ids=lambda path: "-".join(path.parts[-2:]))
+def test_a_field_that_is_set_is_the_one_that_differs(path: Path) -> None:
+    done, bound = set_each_field(path)
+
+    print(done, bound)
+    assert done
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", OTHERS, ids=lambda path: "-".join(path.parts[-2:]))
+def test_a_field_of_any_spec_that_is_set_is_the_one_that_differs(path: Path) -> None:
+    done, bound = set_each_field(path)
+
+    print(done, bound)
+    assert done
