@@ -32,8 +32,8 @@ def test_the_pages_are_those_of_the_models(reference: ModuleType) -> None:
     [
         (
             "detectnet",
-            "`first_validation_epoch` | whole number (epochs) | needed | more than 0 | The first epoch, from 1, that ends "
-            "in a validation.",
+            "`first_validation_epoch` | whole number (epochs) | needed | more than 0 | The first epoch, from 1, that "
+            "ends in a validation.",
         ),
         (
             "detectnet",

@@ -171,3 +171,22 @@ def test_pictures_that_cannot_be_read_stop_a_run_unless_they_may_be_skipped(
     assert f"{tmp_path}/train/down/99.png: not a readable image" in capsys.readouterr().err
     assert classification("train", "-e", spec, "-r", tmp_path / "run", "--skip-corrupt") == 0
     assert read_bundle(tmp_path / "run/weights/resnet.tlt", key=Key(KEY)).classes == CLASSES
+
+
+def test_a_training_with_set_is_that_of_the_spec_with_the_value(root: Path, capsys: pytest.CaptureFixture[str]):
+    spec, run = root / "spec.txt", root / "set"
+    words = ["train", "-e", spec, "-r", run, "--precision", "fp32"]
+    derived = root / "derived.txt"
+    assert main(["spec", "derive", str(spec), "--set", "train_config.n_epochs=1", "-o", str(derived)]) == 0
+
+    assert classification(*words, "--set", "train_config.n_epochs=1") == 0
+
+    assert (run / "weights/resnet_001.tlt").is_file()
+    assert "  n_epochs: 1\n" in (run / "experiment_spec.txt").read_text()
+    capsys.readouterr()
+    assert classification(*words, "--set", "train_config.batch_size_per_gpu=3") == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"error: {run}: this folder holds another run: the spec had `batch_size_per_gpu: 4` and has "
+        "`batch_size_per_gpu: 3`. Choose another folder (-r, --model-dir), or remove this one to start over"
+    )
+    assert classification("train", "-e", derived, "-r", run, "--precision", "fp32", "--resume") == 0
