@@ -33,11 +33,14 @@ def reader(path: Path, seeds: tuple[bytes, ...], read: Callable[[], object], cha
 
 
 def spec(folder: Path) -> Reader:
-    """Every spec of this repository: told apart and read; every fourth one that can be read is written again, and bound
-    to its task as training does it."""
+    """Every spec of this repository: told apart and read; every fourth one that can be read is laid out, changed in a
+    field and written again, and bound to its task as training does it."""
     from taolite import spec as specs
-    from taolite.cli.own.spec import _model_of
+    from taolite.cli.own.spec import model_of
     from taolite.spec import Kind
+    from taolite.spec.files import read_text
+    from taolite.spec.flat import flatten
+    from taolite.spec.layout import laid_out
     from taolite.tasks.registry import find
 
     path = folder / "spec.txt"
@@ -49,11 +52,18 @@ def spec(folder: Path) -> Reader:
 
     def read() -> object:
         kind = specs.identify(path)
-        reading = specs.read(path, _model_of(kind, path))
+        reading = specs.read(path, model_of(kind, path))
         if next(numbers) % 4:
             return reading
         text = specs.dumps(reading.model, defaults=True)
         assert specs.loads(text, type(reading.model)) == reading.model, "it does not come back from its own text"
+        original = read_text(path)
+        written = laid_out(original)
+        assert laid_out(written) == written, "the layout of its own layout is another"
+        assert specs.loads(written, type(reading.model)) == reading.model, "its layout reads otherwise"
+        setting = specs.parse_setting(f"{next(iter(flatten(reading.model)), 'random_seed')}=7")
+        changed, then = specs.edited(original, type(reading.model), settings=[setting])
+        assert specs.loads(changed, type(reading.model)) == then.model, "a changed text reads otherwise"
         if kind in bound:
             bound[kind].read(path, resolve=lambda name: folder / Path(name).name)
         return reading
