@@ -215,3 +215,17 @@ def words(text: str) -> list[Any]:
         ]
 
     return inside(parse(text).root)
+
+
+def test_every_setting_that_the_cookbook_shows_is_possible() -> None:
+    page = (ROOT / "docs" / "cookbook" / "specs.md").read_text()
+    quoted = re.findall(r"--set (?:'([^']*)'|([a-z_][^\s`'$]*=[^\s`'$]*))", page)
+    settings = [spec.parse_setting(one or other) for one, other in quoted if "num_epoch=" not in other]
+    text = (ROOT / "taolite" / "tasks" / "detectnet" / "default_spec.txt").read_text()
+
+    start = spec.parse_setting("model_config.pretrained_model_file=w.tlt")  # freeze_blocks are blocks of a model
+    text = spec.edited(text, DetectNetSpec, settings=[start])[0]
+    changed = [spec.edited(text, DetectNetSpec, settings=[setting])[0] != text for setting in settings]
+
+    assert len(changed) >= 13
+    assert sum(changed) >= 10  # some values are those that the spec has
