@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from taolite.spec.draft import Draft
+from taolite.spec.given import EditError, block_text, list_text, value_text
 from taolite.spec.model import Key, Path, SpecModel, show_path
 from taolite.spec.shape import Shape, shapes
-from taolite.spec.text import Block, Entry, Scalar, parse
+from taolite.spec.text import Block, Entry, Scalar
 from taolite.spec.values import UnfitError, value_of
 from taolite.spec.write import literal
 from taolite.wording import counted, nearest
@@ -28,10 +29,6 @@ class Step:
 
     text: str
     is_key: bool = False
-
-
-class EditError(Exception):
-    """The change is not possible. The text says why, beginning with the path."""
 
 
 def edit(draft: Draft, model: type[SpecModel], steps: Sequence[Step], value: str, change: int) -> None:
@@ -99,15 +96,15 @@ class _Editor:
         if shape.repeats == "map":
             raise EditError(f"{show_path(path)} has an entry for each key; name one, as {_last(path)}[KEY]=VALUE")
         if shape.kind == "message":
-            written = self._block(shape, path)
+            written = block_text(shape, self.value, path)
         elif shape.repeats == "list":
-            written = f"{shape.spec_name}: {self._list(shape)}"
+            written = f"{shape.spec_name}: {list_text(shape, self.value)}"
         else:
-            written = f"{shape.spec_name}: {_written(shape, self.value)}"
+            written = f"{shape.spec_name}: {value_text(shape, self.value)}"
         if not entries:
             self._add(blocks, written, [])
         elif shape.kind != "message" and shape.repeats == "no" and isinstance(value := entries[-1].values[-1], Scalar):
-            self._replace_scalar(value, _written(shape, self.value))
+            self._replace_scalar(value, value_text(shape, self.value))
         else:
             for entry in reversed(entries[1:]):
                 self._remove(entry)
@@ -115,27 +112,6 @@ class _Editor:
             self.draft.replace(
                 self.draft.offset(first.line, first.column), self.draft.offset(*first.end), written, self.change
             )
-
-    def _block(self, shape: Shape, path: Path) -> str:
-        written = f"{shape.spec_name} {self.value}"
-        if self.value.startswith(("{", "<")):
-            tree = parse(written)
-            if tree.problems:
-                raise EditError(f"{show_path(path)}: {tree.problems[0].text}")
-            if len(tree.root.entries) == 1 and all(_closed(value) for value in tree.root.entries[0].values):
-                return written
-            raise EditError(f"{show_path(path)}: a `{{` is not closed, or something follows its `}}`")
-        assert shape.model is not None
-        names = ", ".join(shapes(shape.model))
-        raise EditError(f"{show_path(path)} is a block; set a field of it ({names}), or all of it with {{ ... }}")
-
-    def _list(self, shape: Shape) -> str:
-        if not self.value.startswith("["):
-            return f"[{_written(shape, self.value)}]"
-        if not self.value.endswith("]"):
-            raise EditError(f"{shape.spec_name}: the list has no `]` at its end")
-        parts = _split(self.value[1:-1])
-        return f"[{', '.join(_written(shape, part) for part in parts)}]"
 
     def _of_map(
         self, shape: Shape, entries: list[Entry], blocks: list[Block], left: list[Step], path: Path
@@ -151,7 +127,7 @@ class _Editor:
                 return None if not left else [], path
             if shape.kind == "message":
                 raise EditError(f"{show_path(path[:-1])} {_no_entry(key, by_key)}")
-            written = f"{shape.spec_name} {{\n  key: {literal(key)}\n  value: {_written(shape, self.value)}\n}}"
+            written = f"{shape.spec_name} {{\n  key: {literal(key)}\n  value: {value_text(shape, self.value)}\n}}"
             self._add(blocks, written, entries)
             left.clear()
             return None, path
@@ -168,7 +144,7 @@ class _Editor:
         if left:
             raise EditError(f"{show_path(path)} has no fields; it is one value")
         if values and isinstance(values[-1], Scalar):
-            self._replace_scalar(values[-1], _written(shape, self.value))
+            self._replace_scalar(values[-1], value_text(shape, self.value))
         return None, path
 
     def _of_list(
@@ -190,7 +166,7 @@ class _Editor:
                 self._add(blocks, f"{shape.spec_name} {{\n}}", entries)
                 left.append(Step(""))  # the walk begins again
             else:
-                self._add(blocks, f"{shape.spec_name}: {_written(shape, self.value)}", entries)
+                self._add(blocks, f"{shape.spec_name}: {value_text(shape, self.value)}", entries)
             return None, path
         entry, value = elements[index]
         if shape.kind == "message":
@@ -201,7 +177,7 @@ class _Editor:
         elif left:
             raise EditError(f"{show_path(path)}[{index}] has no fields; it is one value")
         elif self.value and isinstance(value, Scalar):
-            self._replace_scalar(value, _written(shape, self.value))
+            self._replace_scalar(value, value_text(shape, self.value))
             return None, path
         if entry.is_list:
             raise EditError(f"{show_path(path)} is written as one list; set all of it, as {_last(path)}=[A, B]")
@@ -269,12 +245,6 @@ def _last(path: Path) -> str:
     return show_path(path[-1:])
 
 
-def _closed(value: Block | Scalar) -> bool:
-    if isinstance(value, Scalar):
-        return True
-    return value.closed and all(_closed(inner) for entry in value.entries for inner in entry.values)
-
-
 def _line_end(text: str, at: int) -> int:
     """Offset of the line end behind `at`."""
     end = text.find("\n", at)
@@ -321,31 +291,6 @@ def _no_entry(key: str, known: Iterable[str]) -> str:
     names = list(known)
     near = nearest(key, names) or (f"; there are {', '.join(names)}" if names else "; the spec has none")
     return f'has no "{key}"{near}'
-
-
-def _written(shape: Shape, value: str) -> str:
-    """A value in the spelling of specs; quotes are added to a string, and to what is not one word."""
-    tree = parse(f"x: {value}")
-    entries = tree.root.entries
-    whole = not tree.problems and len(entries) == 1 and len(entries[0].values) == 1 and not entries[0].is_list
-    given = entries[0].values[0] if whole else None
-    if not isinstance(given, Scalar) or "".join(token.text for token in given.tokens) != value.strip():
-        return literal(value)
-    is_string = given.tokens[0].kind == "string"
-    return value if is_string or shape.kind != "string" else literal(value)
-
-
-def _split(text: str) -> list[str]:
-    """The parts of a list; commas in quotes do not part."""
-    parts, quote = [""], ""
-    for letter in text:
-        if letter in "\"'" and quote in ("", letter):
-            quote = "" if quote else letter
-        if letter == "," and not quote:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return [part.strip() for part in parts if part.strip()]
 
 
 class _OneString(SpecModel):
