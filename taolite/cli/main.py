@@ -48,6 +48,7 @@ GROUPS = {
     "board": ("taolite.cli.own.board", "the runs below a folder on a page in your browser: curves, scores, pictures"),
     "dataset": ("taolite.cli.own.dataset", "labels and images: convert, check, stats, view, download"),
     "spec": ("taolite.cli.own.spec", "spec files: new (chosen from pictures), check, show, derive, diff, fmt, schema"),
+    "demo": ("taolite.cli.own.demo", "a first detector from drawn pictures: data, and every command to an export"),
     "parity": ("taolite.cli.own.parity", "how far two models differ on the same pictures: outputs, results, scores"),
     "show": ("taolite.cli.own.show", "what an artifact holds: kind, classes, size, lineage, signature"),
     "key": ("taolite.cli.own.key", "key files: new (a random key, or a pair of keys that signs models)"),

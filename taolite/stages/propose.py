@@ -32,7 +32,8 @@ _FEWEST = 8  # pictures for training
 @dataclass(frozen=True)
 class Wanted:
     """What the user asks for. format: of the labels, None to recognise it. classes: the ones to learn, None for all.
-    train, val: names of parts, or list files; None: the data set's own. pretrained: weights to start from."""
+    train, val: names of parts, or list files; None: the data set's own. pretrained: weights to start from.
+    epochs: of the training; None: chosen from the number of pictures."""
 
     format: str | None = None
     classes: Sequence[str] | None = None
@@ -40,6 +41,7 @@ class Wanted:
     val: str | None = None
     pretrained: Path | None = None
     skip_bad: bool = False
+    epochs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ def new_experiment(
         parts=tuple(parts),
         classes=classes if labels == "folders" else tuple(name.lower() for name in classes),
         places=Places(str(folder.absolute()), str(wanted.pretrained.absolute()) if wanted.pretrained else ""),
+        epochs=wanted.epochs,
     )
     for name, text in texts.items():
         write_text(folder / name, text)

@@ -1,0 +1,97 @@
+"""`taolite demo`: what it draws and prints, and that --run runs what is printed. tests/test_install.py runs it all."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from taolite.cli.main import main
+
+PRINTED = """\
+D/pictures: 12 pictures, labelled in labelme's format: COUNTS
+next:
+  taolite spec new detectnet D/pictures -o D/experiment --epochs 20
+  detectnet_v2 dataset_convert -d D/experiment/tfrecords_train.txt -o D/experiment/tfrecords/train
+  detectnet_v2 dataset_convert -d D/experiment/tfrecords_val.txt -o D/experiment/tfrecords/val
+  detectnet_v2 train -e D/experiment/train.txt -r D/experiment/trained -n detector -k tlt_encode
+  detectnet_v2 evaluate -e D/experiment/train.txt -m D/experiment/trained/weights/detector.tlt -k tlt_encode
+  detectnet_v2 prune -m D/experiment/trained/weights/detector.tlt -o D/experiment/pruned/detector.tlt -eq union -nf 64 \
+--target 0.2 -k tlt_encode
+  detectnet_v2 train -e D/experiment/retrain.txt -r D/experiment/retrained -n detector -k tlt_encode
+  detectnet_v2 evaluate -e D/experiment/retrain.txt -m D/experiment/retrained/weights/detector.tlt -k tlt_encode
+  detectnet_v2 export -m D/experiment/retrained/weights/detector.tlt -o D/experiment/detector.etlt -k tlt_encode
+  detectnet_v2 inference -e D/experiment/inference.txt -i D/experiment/data/val/image_2 -o D/experiment/found \
+-m D/experiment/detector.etlt -k tlt_encode
+"""
+
+
+WORDS = {"taolite": "-m taolite", "detectnet_v2": "-m taolite detectnet"}
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stands in for Python: writes its words to the file that is returned; `fails` beside it names a word that ends it
+    with 3."""
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\ncd "{tmp_path}"\necho "$*" >>ran\n'
+        'for word; do if [ -f fails ] && [ "$word" = "$(cat fails)" ]; then exit 3; fi; done\n'
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    return tmp_path / "ran"
+
+
+def test_the_demonstration_prints_every_command_to_an_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["demo", str(tmp_path / "D"), "--pictures", "12"]) == 0
+
+    labels = [
+        shape["label"]
+        for path in tmp_path.glob("D/pictures/*.json")
+        for shape in json.loads(path.read_text())["shapes"]
+    ]
+    counts = ", ".join(f"{labels.count(name)} {name}s" for name in ("circle", "square", "triangle"))
+    assert capsys.readouterr().out.replace(str(tmp_path / "D"), "D") == PRINTED.replace("COUNTS", counts)
+    assert [path.name for path in (tmp_path / "D").iterdir()] == ["pictures"]
+
+
+def test_run_runs_the_printed_commands_in_their_order(
+    tmp_path: Path, programs: Path, capfd: pytest.CaptureFixture[str]
+):
+    assert main(["demo", str(tmp_path / "D"), "--pictures", "12", "--run"]) == 0
+
+    printed = [line.strip() for line in PRINTED.splitlines()[2:]]
+    ran = programs.read_text().replace(str(tmp_path / "D"), "D").splitlines()
+    assert ran == [
+        line.replace("detectnet_v2", "-m taolite detectnet").replace("taolite spec", "-m taolite spec")
+        for line in printed
+    ]
+    said = capfd.readouterr().out.replace(str(tmp_path / "D"), "D").splitlines()
+    assert [line for line in said if line.startswith("==")] == [
+        f"== {number} of 10: {line}" for number, line in enumerate(printed, 1)
+    ]
+    assert said[-2:] == ["pictures with boxes: D/experiment/found/images_annotated", "total: 0 min 0 s"]
+
+
+def test_run_stops_at_the_first_command_that_fails_and_has_its_exit_code(tmp_path: Path, programs: Path):
+    (tmp_path / "fails").write_text("train")
+
+    assert main(["demo", str(tmp_path / "D"), "--pictures", "12", "--run"]) == 3
+
+    assert [line.split()[3] for line in programs.read_text().splitlines()] == [
+        *("new", "dataset_convert", "dataset_convert", "train"),
+    ]
+
+
+def test_too_few_pictures_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as caught:
+        main(["demo", str(tmp_path / "D"), "--pictures", "11"])
+
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "taolite demo: error: argument --pictures: '11' needs to be a whole number, 12 or more"
+    )
