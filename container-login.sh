@@ -10,7 +10,8 @@
 #   --workspace DIR  another repository with data/, specs/ and commands/, such as the tutorial's, instead of this one
 #   COMMAND          is run instead of a shell
 #
-# The first docker login builds the image taolite (docker/Dockerfile); TAOLITE_IMAGE names another one.
+# The first docker login builds the image taolite (docker/Dockerfile), with CUDA where docker has NVIDIA's runtime;
+# TAOLITE_IMAGE names another image.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/commands/common.sh"
 wants_help "$@"
@@ -41,13 +42,16 @@ start=${workspace:-$ROOT}
 if [ "$mode" != inside ]; then mkdir -p "$ROOT/workspace/data" "$ROOT/workspace/demo"; fi
 
 in_docker() {
-  local image=${TAOLITE_IMAGE:-taolite} options=(--interactive --rm --init --shm-size 2g)
+  local image=${TAOLITE_IMAGE:-taolite} options=(--interactive --rm --init --shm-size 2g) device=cpu
+  if docker info --format '{{json .Runtimes}}' 2>/dev/null | grep -q nvidia; then
+    device=cuda
+    options+=(--gpus all)
+  fi
   if ! docker image inspect "$image" >/dev/null 2>&1; then
-    say "building the image $image, some minutes the first time"
-    docker build --tag "$image" --file "$ROOT/docker/Dockerfile" "$ROOT"
+    say "building the image $image for $device, some minutes the first time"
+    docker build --tag "$image" --file "$ROOT/docker/Dockerfile" --build-arg "DEVICE=$device" "$ROOT" >&2
   fi
   if [ -t 0 ]; then options+=(--tty); fi
-  if docker info --format '{{json .Runtimes}}' 2>/dev/null | grep -q nvidia; then options+=(--gpus all); fi
   if [ -n "${TAOLITE_KEY:-}" ]; then options+=(--env TAOLITE_KEY); fi
   if [ -n "$workspace" ]; then
     options+=(--volume "$workspace:$HERE")

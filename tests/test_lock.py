@@ -1,4 +1,4 @@
-"""docker/requirements.lock, which the image installs: pinned by hash, within the bounds of pyproject.toml, and from no
+"""The locks of docker/, which the images install: pinned by hash, within the bounds of pyproject.toml, and from no
 particular package index."""
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ from packaging.utils import canonicalize_name
 tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
 
 ROOT = Path(__file__).parents[1]
-LOCK = (ROOT / "docker" / "requirements.lock").read_text(encoding="utf-8")
+LOCKS = {
+    name: (ROOT / "docker" / name).read_text(encoding="utf-8")
+    for name in ("requirements.lock", "requirements-edge.lock")
+}
 IMAGE = ("train", "tensorrt", "openvino", "demo")
+EXTRAS = {"requirements.lock": IMAGE, "requirements-edge.lock": ()}
 LINUX = {
     **default_environment(),
     **{"sys_platform": "linux", "platform_system": "Linux", "platform_machine": "x86_64", "os_name": "posix"},
@@ -24,40 +28,45 @@ LINUX = {
 }
 
 
-def locked() -> dict[str, Requirement]:
-    """The lines of the lock by package, without their hashes."""
-    lines = [line.removesuffix(" \\") for line in LOCK.splitlines() if line and not line.startswith((" ", "#"))]
+def locked(lock: str) -> dict[str, Requirement]:
+    """The lines of a lock by package, without their hashes."""
+    lines = [line.removesuffix(" \\") for line in LOCKS[lock].splitlines() if line and not line.startswith((" ", "#"))]
     return {canonicalize_name(one.name): one for one in map(Requirement, lines)}
 
 
-def asked() -> list[Requirement]:
+def asked(lock: str) -> list[Requirement]:
     """What pyproject.toml asks for: the base and the extras of the image."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lists = {"": project["dependencies"], **project["optional-dependencies"]}
-    return [Requirement(words) for name in ("", *IMAGE) for words in lists[name]]
+    return [Requirement(words) for name in ("", *EXTRAS[lock]) for words in lists[name]]
 
 
-def test_what_the_image_needs_is_locked_within_its_bounds():
-    wanted, found = asked(), locked()
+@pytest.mark.parametrize("lock", LOCKS)
+def test_what_an_image_needs_is_locked_within_its_bounds(lock: str):
+    wanted, found = asked(lock), locked(lock)
 
-    assert {"numpy", "torch", "openvino", "tensorrt-rtx-cu13", "scikit-image"} <= {one.name for one in wanted}
+    named = {one.name for one in wanted}
+    assert {"numpy", "onnxruntime"} <= named
+    assert ({"torch", "openvino", "tensorrt-rtx-cu13", "scikit-image"} <= named) == (lock == "requirements.lock")
     for one in wanted:
         line = found[canonicalize_name(one.name)]
         (pin,) = line.specifier
         assert pin.operator == "=="
-        assert one.specifier.contains(pin.version), f"{one} is {pin} in docker/requirements.lock; run .ci/lock"
+        assert one.specifier.contains(pin.version), f"{one} is {pin} in docker/{lock}; run .ci/lock"
         assert line.marker is None or line.marker.evaluate(LINUX)
 
 
-def test_every_package_of_the_lock_has_hashes_and_none_an_address():
-    packages = re.split(r"\n(?=\S)", "\n".join(line for line in LOCK.splitlines() if not line.startswith("#")))
+@pytest.mark.parametrize(("lock", "least"), [("requirements.lock", 50), ("requirements-edge.lock", 20)])
+def test_every_package_of_a_lock_has_hashes_and_none_an_address(lock: str, least: int):
+    lines = LOCKS[lock].splitlines()
+    packages = re.split(r"\n(?=\S)", "\n".join(line for line in lines if not line.startswith("#")))
 
-    assert len(packages) == len(locked()) > 50
+    assert len(packages) == len(locked(lock)) > least
     for package in packages:
         assert re.fullmatch(
             r"[\w.-]+==[\w.+]+(?: ; [^\\]+)? \\(?:\n    --hash=sha256:[0-9a-f]{64}(?: \\)?)+\n?", package
         )
-    assert not re.search(r"https?:|file:|--(?:extra-)?index-url|--find-links|--trusted-host|@", LOCK)
+    assert not re.search(r"https?:|file:|--(?:extra-)?index-url|--find-links|--trusted-host|@", LOCKS[lock])
 
 
 def test_the_image_and_the_lock_have_the_same_extras():

@@ -131,13 +131,16 @@ def test_every_script_says_how_it_is_called_from_any_folder(path: Path, flag: st
     assert list(tmp_path.iterdir()) == []
 
 
+LINT = ("ruff", "mypy", "shellcheck", "hadolint")
+
+
 @pytest.fixture
 def lint_tools(tmp_path: Path) -> Callable[..., dict[str, str]]:
-    """An environment whose ruff, mypy and shellcheck find nothing, but for those named; what each is given goes to a
-    file of its name in `tmp_path`."""
+    """An environment whose tools of LINT find nothing, but for those named; what each is given goes to a file of its
+    name in `tmp_path`."""
 
     def tools(*failing: str) -> dict[str, str]:
-        for name in ("ruff", "mypy", "shellcheck"):
+        for name in LINT:
             tool = tmp_path / "bin" / name
             tool.parent.mkdir(exist_ok=True)
             tool.write_text(f'#!/bin/sh\necho "$@" >>"{tmp_path}/{name}"\nexit {int(name in failing)}\n')
@@ -147,7 +150,7 @@ def lint_tools(tmp_path: Path) -> Callable[..., dict[str, str]]:
     return tools
 
 
-@pytest.mark.parametrize("tool", ["ruff", "mypy", "shellcheck"])
+@pytest.mark.parametrize("tool", LINT)
 def test_lint_fails_where_one_of_its_tools_does(tool: str, lint_tools: Callable[..., dict[str, str]]) -> None:
     assert subprocess.run([ROOT / ".ci" / "lint"], env=lint_tools(), cwd="/").returncode == 0
     assert subprocess.run([ROOT / ".ci" / "lint"], env=lint_tools(tool), cwd="/").returncode == 1
