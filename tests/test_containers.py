@@ -1,4 +1,4 @@
-"""The images of docker/: what they copy is there and let in, what they install is in the lock, and the login enters them.
+"""The images of docker/: what they copy is there and let in, what they install is locked, and the login enters them.
 
 A build needs a container engine; where there is none, that test is skipped.
 """

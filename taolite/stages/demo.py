@@ -1,4 +1,4 @@
-"""Pictures of circles, squares and triangles, labelled in labelme's format: data for a first detector, out of nothing.
+"""A first detector out of nothing: pictures of circles, squares and triangles, labelled in labelme's format, and specs.
 
 A picture depends on its number and on the seed alone. NumPy and Pillow draw it. Loads without torch.
 """
@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from taolite.errors import PathError
 from taolite.events import Listener, Progress, silent
 from taolite.files import whole_folder, write_bytes, write_text
+from taolite.tasks.detectnet.demo import demo_specs
 
-__all__ = ["CLASSES", "draw", "draw_pictures"]
+__all__ = ["CLASSES", "draw", "draw_pictures", "new_demo"]
 
-SIZE_HW = (160, 224)  # pixels of a picture
+SIZE_HW = (112, 160)  # pixels of a picture
+UNSEEN = 8  # pictures that the detector is shown at the end
 MOST = 3  # objects in a picture
-SIDES = (36, 72)  # of an object, pixels
+SIDES = (28, 56)  # of an object, pixels
 GAP = 4  # least distance of two objects, pixels
 CONTRAST = 70  # least distance of an object's colour from that behind it, of 255
 
@@ -36,17 +38,31 @@ _SHAPES: dict[str, _Inside] = {
 CLASSES = tuple(_SHAPES)
 
 
-def draw_pictures(folder: Path, *, count: int, seed: int = 0, listener: Listener = silent) -> dict[str, int]:
-    """Write `count` pictures, NNN.jpg, and their labels, NNN.json, to `folder`, which must not exist or be empty.
+def new_demo(folder: Path, *, count: int, epochs: int, listener: Listener = silent) -> dict[str, int]:
+    """Write `count` labelled pictures, a few for the end, and the specs of a detector to `folder`, which must be new or
+    empty.
 
     Returns:
-        The number of objects of each class.
+        The number of objects of each class in the labelled pictures.
 
     Raises:
         PathError: `folder` has files.
     """
     if folder.is_dir() and any(folder.iterdir()):
-        raise PathError(f"{folder}: this folder is not empty; choose another one for the pictures")
+        raise PathError(f"{folder}: this folder is not empty; choose another one for the demonstration")
+    objects = draw_pictures(folder / "pictures", count=count, seed=0, listener=listener)
+    draw_pictures(folder / "unseen", count=UNSEEN, seed=1)
+    for name, text in demo_specs(str(folder.absolute()), classes=CLASSES, size_hw=SIZE_HW, epochs=epochs).items():
+        write_text(folder / "specs" / name, text)
+    return objects
+
+
+def draw_pictures(folder: Path, *, count: int, seed: int = 0, listener: Listener = silent) -> dict[str, int]:
+    """Write `count` pictures, NNN.jpg, and their labels, NNN.json, to the new folder `folder`.
+
+    Returns:
+        The number of objects of each class.
+    """
     objects = dict.fromkeys(CLASSES, 0)
     with whole_folder(folder) as partial:
         for index in range(count):

@@ -32,8 +32,7 @@ _FEWEST = 8  # pictures for training
 @dataclass(frozen=True)
 class Wanted:
     """What the user asks for. format: of the labels, None to recognise it. classes: the ones to learn, None for all.
-    train, val: names of parts, or list files; None: the data set's own. pretrained: weights to start from.
-    epochs: of the training; None: chosen from the number of pictures."""
+    train, val: names of parts, or list files; None: the data set's own. pretrained: weights to start from."""
 
     format: str | None = None
     classes: Sequence[str] | None = None
@@ -41,7 +40,6 @@ class Wanted:
     val: str | None = None
     pretrained: Path | None = None
     skip_bad: bool = False
-    epochs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,6 @@ def new_experiment(
         parts=tuple(parts),
         classes=classes if labels == "folders" else tuple(name.lower() for name in classes),
         places=Places(str(folder.absolute()), str(wanted.pretrained.absolute()) if wanted.pretrained else ""),
-        epochs=wanted.epochs,
     )
     for name, text in texts.items():
         write_text(folder / name, text)

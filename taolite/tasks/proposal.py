@@ -66,10 +66,9 @@ def each(classes: Sequence[str], text: str, **values: Mapping[str, str]) -> str:
     return "\n".join(texts)
 
 
-def epochs_for(pictures: int, *, seen: int, least: int, most: int, asked: int | None = None) -> tuple[int, str]:
-    """The epochs `asked` for, else those in which training sees at least `seen` pictures, within bounds; and why, as a
-    comment."""
-    epochs = asked or int(np.clip(math.ceil(seen / pictures), least, most))
+def epochs_for(pictures: int, *, seen: int, least: int, most: int) -> tuple[int, str]:
+    """The epochs in which training sees at least `seen` pictures, within bounds; and why, as a comment."""
+    epochs = int(np.clip(math.ceil(seen / pictures), least, most))
     views = f"{epochs * pictures:,} views"
     return epochs, f"{counted(pictures, 'picture')}, each seen {counted(epochs, 'time')}: {views}"
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taolite import formats
+from taolite import formats, spec
 from taolite.errors import PathError
-from taolite.stages.demo import CLASSES, draw, draw_pictures
+from taolite.stages.demo import CLASSES, draw, draw_pictures, new_demo
+from taolite.tasks.detectnet.spec import DatasetExportSpec, DetectNetSpec, InferenceSpec
 
 GRAIN = 25  # five standard deviations of the noise
 LOWER_CORNERS = {"circle": False, "square": True, "triangle": True}  # whether they belong to the object
@@ -48,7 +49,7 @@ def test_objects_lie_in_the_picture_and_apart():
         for index, (_, (x1, y1, x2, y2)) in enumerate(boxes):
             assert 0 <= x1 < x2 <= width
             assert 0 <= y1 < y2 <= height
-            assert 36 <= x2 - x1 == y2 - y1 <= 72
+            assert 28 <= x2 - x1 == y2 - y1 <= 56
             for _, (left, top, right, bottom) in boxes[:index]:
                 assert max(left - x2, x1 - right, top - y2, y1 - bottom) >= 4
 
@@ -59,7 +60,7 @@ def test_the_pictures_are_read_back_as_they_were_drawn(tmp_path: Path):
     samples = formats.read(tmp_path / "new" / "pictures", formats.detect(tmp_path / "new" / "pictures"))
     drawn = [boxes for _, boxes in drawings(5)]
     assert [[(label.name, label.box) for label in sample.labels] for sample in samples] == drawn
-    assert [sample.size_hw for sample in samples] == [(160, 224)] * 5
+    assert [sample.size_hw for sample in samples] == [(112, 160)] * 5
     assert objects == {name: sum(label == name for boxes in drawn for label, _ in boxes) for name in CLASSES}
 
 
@@ -79,7 +80,35 @@ def test_a_folder_with_files_is_left_alone(tmp_path: Path):
     (tmp_path / "mine.jpg").write_bytes(b"mine")
 
     with pytest.raises(PathError) as caught:
-        draw_pictures(tmp_path, count=3)
+        new_demo(tmp_path, count=10, epochs=2)
 
-    assert str(caught.value) == f"{tmp_path}: this folder is not empty; choose another one for the pictures"
+    assert str(caught.value) == f"{tmp_path}: this folder is not empty; choose another one for the demonstration"
     assert [path.name for path in tmp_path.iterdir()] == ["mine.jpg"]
+
+
+def test_the_specs_are_tao_s_alone_and_bind_without_a_warning(tmp_path: Path):
+    new_demo(tmp_path / "a b", count=10, epochs=6)
+
+    kinds = {
+        **{"tfrecords.txt": DatasetExportSpec, "train.txt": DetectNetSpec, "retrain.txt": DetectNetSpec},
+        "inference.txt": InferenceSpec,
+    }
+    assert sorted(path.name for path in (tmp_path / "a b" / "specs").iterdir()) == sorted(kinds)
+    readings = {name: spec.read(tmp_path / "a b" / "specs" / name, kind) for name, kind in kinds.items()}
+    assert [warning.text for reading in readings.values() for warning in reading.warnings] == []
+    train, retrain = (readings[name].model for name in ("train.txt", "retrain.txt"))
+    assert train.taolite is None
+    for one in (train, retrain):
+        assert one.training_config.num_epochs == one.training_config.checkpoint_interval == 6
+        assert one.evaluation_config.validation_period_during_training == 3
+        assert one.dataset_config.data_sources[0].image_directory_path == str(tmp_path / "a b" / "kitti")
+    assert (train.model_config_.load_graph, retrain.model_config_.load_graph) == (False, True)
+
+
+def test_pictures_that_are_shown_at_the_end_are_none_of_those_for_training(tmp_path: Path):
+    new_demo(tmp_path, count=10, epochs=2)
+
+    shown, learned = (
+        {path.read_bytes() for path in (tmp_path / name).glob("*.jpg")} for name in ("unseen", "pictures")
+    )
+    assert (len(shown), len(learned), len(shown & learned)) == (8, 10, 0)

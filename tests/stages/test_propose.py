@@ -493,15 +493,3 @@ def test_real_sets_get_specs_without_a_warning(shared_data: Path, tmp_path: Path
     checked(made.files)
     read = formats.read(tmp_path / "boxes/data/train", "kitti")
     assert len(read) == made.parts["train"]
-
-
-def test_epochs_that_are_asked_for_stand_in_the_specs_of_every_task(tmp_path: Path) -> None:
-    boxes, faces = samples(40, (224, 224), 60), samples(40, (224, 224), 60, names=("a", "b"))
-    texts = [
-        propose_detectnet(boxes, parts=("train", "val"), classes=("cat",), places=HERE, epochs=7)["train.txt"],
-        propose_ssd(boxes, parts=("train", "val"), classes=("cat",), places=HERE, epochs=7)["train.txt"],
-        propose_classification(faces, parts=("train", "val"), classes=("a", "b"), places=HERE, epochs=7)["train.txt"],
-    ]
-
-    said = "epochs: 7  # 40 pictures, each seen 7 times: 280 views"
-    assert [text.count(said) for text in texts] == [1, 1, 1]

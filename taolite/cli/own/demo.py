@@ -17,7 +17,7 @@ from taolite.wording import counted
 __all__ = ["configure"]
 
 _KEY = "tlt_encode"  # the tutorials' key: what the demonstration makes is no secret
-_FEWEST = 12  # pictures: a fifth is held out, and 8 are needed for training
+_FEWEST = 10  # pictures, a fifth of them for validation
 _GROUP = {"detectnet_v2": ("detectnet",), "taolite": ()}
 """The words behind `taolite` that a program's name stands for."""
 
@@ -27,7 +27,7 @@ def configure(parser: TaoParser) -> None:
     add = parser.add_argument
     add("folder", type=Path, metavar="DIR", help="new folder for pictures, specs and models")
     add("--pictures", type=count(_FEWEST), default=100, metavar="N", help="pictures to draw (default: 100)")
-    add("--epochs", type=count(1), default=20, metavar="N", help="epochs of both trainings (default: 20)")
+    add("--epochs", type=count(1), default=40, metavar="N", help="epochs of each of both trainings (default: 40)")
     add("--run", dest="also_run", action="store_true", help="run the commands (default: print them)")
     parser.epilog = (
         "--run needs the extra train. With --epochs 2 it takes a minute or two, and the scores mean nothing."
@@ -37,48 +37,42 @@ def configure(parser: TaoParser) -> None:
 
 def _demo(options: argparse.Namespace) -> int:
     from taolite.cli.progress import Terminal
-    from taolite.stages.demo import draw_pictures
+    from taolite.stages.demo import new_demo
 
     folder: Path = options.folder
     with Terminal() as show:
-        objects = draw_pictures(folder / "pictures", count=options.pictures, listener=show)
+        objects = new_demo(folder, count=options.pictures, epochs=options.epochs, listener=show)
     said = ", ".join(counted(number, name) for name, number in objects.items())
     print(f"{folder / 'pictures'}: {counted(options.pictures, 'picture')}, labelled in labelme's format: {said}")
-    commands = list(_commands(folder, options.epochs))
+    commands = list(_commands(folder))
     if options.also_run:
         return _run(commands, folder)
     print("next:\n" + "\n".join(f"  {shlex.join(command)}" for command in commands))
     return 0
 
 
-def _commands(folder: Path, epochs: int) -> Iterator[list[str]]:
+def _commands(folder: Path) -> Iterator[list[str]]:
     """The life of a detector, from labels to pictures with boxes."""
-    made = folder / "experiment"
-    trained, retrained = (made / run / "weights" / "detector.tlt" for run in ("trained", "retrained"))
-    key = ("-k", _KEY)
+    specs, records = folder / "specs", folder / "tfrecords" / "demo"
+    trained, retrained = (folder / run / "weights" / "detector.tlt" for run in ("trained", "retrained"))
+    pruned, export = folder / "pruned" / "detector.tlt", folder / "detector.etlt"
 
-    def line(program: str, *words: str | Path) -> list[str]:
-        return [program, *map(str, words)]
+    def line(*words: str | Path) -> list[str]:
+        return [*map(str, words)]
 
-    yield line("taolite", "spec", "new", "detectnet", folder / "pictures", "-o", made, "--epochs", str(epochs))
-    for part in ("train", "val"):
-        spec, records = made / f"tfrecords_{part}.txt", made / "tfrecords" / part
-        yield line("detectnet_v2", "dataset_convert", "-d", spec, "-o", records)
-    yield line("detectnet_v2", "train", "-e", made / "train.txt", "-r", made / "trained", "-n", "detector", *key)
-    yield line("detectnet_v2", "evaluate", "-e", made / "train.txt", "-m", trained, *key)
-    pruned = made / "pruned" / "detector.tlt"
-    yield line(
-        "detectnet_v2", "prune", "-m", trained, "-o", pruned, "-eq", "union", "-nf", "64", "--target", "0.2", *key
-    )
-    yield line("detectnet_v2", "train", "-e", made / "retrain.txt", "-r", made / "retrained", "-n", "detector", *key)
-    yield line("detectnet_v2", "evaluate", "-e", made / "retrain.txt", "-m", retrained, *key)
-    export = made / "detector.etlt"
-    yield line("detectnet_v2", "export", "-m", retrained, "-o", export, *key)
-    pictures = made / "data" / "val" / "image_2"
-    found = made / "found"
-    yield line(
-        "detectnet_v2", "inference", "-e", made / "inference.txt", "-i", pictures, "-o", found, "-m", export, *key
-    )
+    def detectnet(*words: str | Path) -> list[str]:
+        return line("detectnet_v2", *words, "-k", _KEY)
+
+    yield line("taolite", "dataset", "convert", folder / "pictures", folder / "kitti", "--to", "kitti")
+    yield line("detectnet_v2", "dataset_convert", "-d", specs / "tfrecords.txt", "-o", records)
+    yield detectnet("train", "-e", specs / "train.txt", "-r", folder / "trained", "-n", "detector")
+    yield detectnet("evaluate", "-e", specs / "train.txt", "-m", trained)
+    yield detectnet("prune", "-m", trained, "-o", pruned, "-eq", "union", "-nf", "32", "--target", "0.2")
+    yield detectnet("train", "-e", specs / "retrain.txt", "-r", folder / "retrained", "-n", "detector")
+    yield detectnet("evaluate", "-e", specs / "retrain.txt", "-m", retrained)
+    yield detectnet("export", "-m", retrained, "-o", export)
+    pictures, found = folder / "unseen", folder / "found"
+    yield detectnet("inference", "-e", specs / "inference.txt", "-i", pictures, "-o", found, "-m", export)
 
 
 def _run(commands: Sequence[Sequence[str]], folder: Path) -> int:
@@ -92,6 +86,6 @@ def _run(commands: Sequence[Sequence[str]], folder: Path) -> int:
             return done.returncode
         print(f"   {time.monotonic() - started:.0f} s", flush=True)
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
-    print(f"\npictures with boxes: {folder / 'experiment' / 'found' / 'images_annotated'}")
+    print(f"\npictures with boxes: {folder / 'found' / 'images_annotated'}")
     print(f"total: {minutes} min {seconds} s")
     return 0

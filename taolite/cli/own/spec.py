@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from taolite.cli.own import spec_texts
 from taolite.cli.parsing import mount_flag
 from taolite.cli.settings import set_flag
-from taolite.cli.values import count as count_from
 from taolite.wording import counted
 
 if TYPE_CHECKING:
@@ -44,9 +43,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     new.add_argument("--pretrained", type=Path, metavar="FILE", help="weights to start from (default: random weights)")
     new.add_argument("--train", metavar="PART", help="training part: train, trainval ... or a list file")
     new.add_argument("--val", metavar="PART", help="validation part (default: val, else a fifth of the training part)")
-    new.add_argument(
-        "--epochs", type=count_from(1), metavar="N", help="epochs of the training (default: more for fewer pictures)"
-    )
     new.add_argument("--from", dest="format", metavar="FORMAT", help="format of the labels (default: detected)")
     new.add_argument("--skip-bad", action="store_true", help="leave out unreadable labels and images, with warnings")
     check = add("check", _check, "check spec files: every problem with its line and column")
@@ -70,9 +66,7 @@ def _new(options: argparse.Namespace) -> int:
     from taolite.stages.propose import Wanted, new_experiment
 
     names = [name.strip() for name in options.classes.split(",") if name.strip()] if options.classes else None
-    wanted = Wanted(
-        options.format, names, options.train, options.val, options.pretrained, options.skip_bad, options.epochs
-    )
+    wanted = Wanted(options.format, names, options.train, options.val, options.pretrained, options.skip_bad)
     with Terminal() as show:
         made = new_experiment(options.data, options.output, task=options.task, wanted=wanted, listener=show)
     counts = ", ".join(f"{counted(count, 'picture')} in {name}" for name, count in made.parts.items())

@@ -51,22 +51,14 @@ class _Chosen:
     balance: str
 
 
-def propose(
-    train: Sequence[Sample],
-    *,
-    parts: Sequence[str],
-    classes: Sequence[str],
-    places: Places,
-    epochs: int | None = None,
-) -> dict[str, str]:
+def propose(train: Sequence[Sample], *, parts: Sequence[str], classes: Sequence[str], places: Places) -> dict[str, str]:
     """Texts of spec files by name, for the training pictures `train`.
 
     Args:
         parts: names of the parts that are written: train, val and perhaps test, which `evaluate` then scores.
         classes: names of the class folders.
-        epochs: of the training; None: chosen from the number of pictures.
     """
-    chosen = _choose(train, classes, epochs, pretrained=bool(places.pretrained))
+    chosen = _choose(train, classes, pretrained=bool(places.pretrained))
     judged = "test" if "test" in parts else "val"
     return {
         "train.txt": _training(chosen, places, judged, pruned=False),
@@ -74,13 +66,13 @@ def propose(
     }
 
 
-def _choose(train: Sequence[Sample], classes: Sequence[str], asked: int | None, *, pretrained: bool) -> _Chosen:
+def _choose(train: Sequence[Sample], classes: Sequence[str], *, pretrained: bool) -> _Chosen:
     count, few = len(train), len(train) < _FEW
     shorter = float(np.median([min(sample.size_hw) for sample in train]))
     side = next((side for side in _SIDES if side >= shorter), _SIDES[-1])
     batch = _BATCHES[0] if few else _BATCHES[1]
     least, most = _EPOCHS
-    epochs, why_epochs = epochs_for(count, seen=_SEEN[pretrained], least=least, most=most, asked=asked)
+    epochs, why_epochs = epochs_for(count, seen=_SEEN[pretrained], least=least, most=most)
     amount = f"{'fewer' if few else 'more'} than {_FEW} pictures"
     return _Chosen(
         side,

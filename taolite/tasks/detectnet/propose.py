@@ -54,22 +54,14 @@ class _Chosen:
     balance: str
 
 
-def propose(
-    train: Sequence[Sample],
-    *,
-    parts: Sequence[str],
-    classes: Sequence[str],
-    places: Places,
-    epochs: int | None = None,
-) -> dict[str, str]:
+def propose(train: Sequence[Sample], *, parts: Sequence[str], classes: Sequence[str], places: Places) -> dict[str, str]:
     """Texts of spec files by name, for the training pictures `train`.
 
     Args:
         parts: names of the parts that are converted: train, val and perhaps test.
         classes: names as TFRecords have them, in lower case.
-        epochs: of the training; None: chosen from the number of pictures.
     """
-    chosen = _choose(train, classes, epochs)
+    chosen = _choose(train, classes)
     return {
         **{f"tfrecords_{part}.txt": _conversion(places, part, chosen.extension) for part in parts},
         "train.txt": _training(chosen, classes, places, pruned=False),
@@ -78,10 +70,10 @@ def propose(
     }
 
 
-def _choose(train: Sequence[Sample], classes: Sequence[str], asked: int | None) -> _Chosen:
+def _choose(train: Sequence[Sample], classes: Sequence[str]) -> _Chosen:
     hw, why_hw = input_size(train, sides=_SIDES, enough=_SMALL)
     count, (least, most) = len(train), _EPOCHS
-    epochs, why_epochs = epochs_for(count, seen=_SEEN, least=least, most=most, asked=asked)
+    epochs, why_epochs = epochs_for(count, seen=_SEEN, least=least, most=most)
     few, sides_of = count < _MANY, sides(train, hw)
     varies = spread(sides_of)
     change = min(max(_VARIED * varies, _SCALES[0]), _SCALES[1])

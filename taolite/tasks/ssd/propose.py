@@ -49,22 +49,14 @@ class _Chosen:
     balance: str
 
 
-def propose(
-    train: Sequence[Sample],
-    *,
-    parts: Sequence[str],
-    classes: Sequence[str],
-    places: Places,
-    epochs: int | None = None,
-) -> dict[str, str]:
+def propose(train: Sequence[Sample], *, parts: Sequence[str], classes: Sequence[str], places: Places) -> dict[str, str]:
     """Texts of spec files by name, for the training pictures `train`.
 
     Args:
         parts: names of the parts that are written: train, val and perhaps test.
         classes: names in lower case.
-        epochs: of the training; None: chosen from the number of pictures.
     """
-    chosen = _choose(train, classes, epochs)
+    chosen = _choose(train, classes)
     made = {
         "train.txt": _training(chosen, classes, places, pruned=False, judged="val"),
         "retrain.txt": _training(chosen, classes, places, pruned=True, judged="val"),
@@ -74,10 +66,10 @@ def propose(
     return made
 
 
-def _choose(train: Sequence[Sample], classes: Sequence[str], asked: int | None) -> _Chosen:
+def _choose(train: Sequence[Sample], classes: Sequence[str]) -> _Chosen:
     hw, why_hw = input_size(train, sides=_SIDES, enough=_SMALL)
     count, (least, most) = len(train), _EPOCHS
-    epochs, why_epochs = epochs_for(count, seen=_SEEN, least=least, most=most, asked=asked)
+    epochs, why_epochs = epochs_for(count, seen=_SEEN, least=least, most=most)
     small = smallest(train, hw)
     first = float(np.clip(small / min(hw), _LEAST_SCALE, _SCALES))
     middle = np.linspace(max(2 * first, 0.2), _LAST[0], 5)

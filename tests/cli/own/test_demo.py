@@ -14,18 +14,16 @@ from taolite.cli.main import main
 PRINTED = """\
 D/pictures: 12 pictures, labelled in labelme's format: COUNTS
 next:
-  taolite spec new detectnet D/pictures -o D/experiment --epochs 20
-  detectnet_v2 dataset_convert -d D/experiment/tfrecords_train.txt -o D/experiment/tfrecords/train
-  detectnet_v2 dataset_convert -d D/experiment/tfrecords_val.txt -o D/experiment/tfrecords/val
-  detectnet_v2 train -e D/experiment/train.txt -r D/experiment/trained -n detector -k tlt_encode
-  detectnet_v2 evaluate -e D/experiment/train.txt -m D/experiment/trained/weights/detector.tlt -k tlt_encode
-  detectnet_v2 prune -m D/experiment/trained/weights/detector.tlt -o D/experiment/pruned/detector.tlt -eq union -nf 64 \
---target 0.2 -k tlt_encode
-  detectnet_v2 train -e D/experiment/retrain.txt -r D/experiment/retrained -n detector -k tlt_encode
-  detectnet_v2 evaluate -e D/experiment/retrain.txt -m D/experiment/retrained/weights/detector.tlt -k tlt_encode
-  detectnet_v2 export -m D/experiment/retrained/weights/detector.tlt -o D/experiment/detector.etlt -k tlt_encode
-  detectnet_v2 inference -e D/experiment/inference.txt -i D/experiment/data/val/image_2 -o D/experiment/found \
--m D/experiment/detector.etlt -k tlt_encode
+  taolite dataset convert D/pictures D/kitti --to kitti
+  detectnet_v2 dataset_convert -d D/specs/tfrecords.txt -o D/tfrecords/demo
+  detectnet_v2 train -e D/specs/train.txt -r D/trained -n detector -k tlt_encode
+  detectnet_v2 evaluate -e D/specs/train.txt -m D/trained/weights/detector.tlt -k tlt_encode
+  detectnet_v2 prune -m D/trained/weights/detector.tlt -o D/pruned/detector.tlt -eq union -nf 32 --target 0.2 \
+-k tlt_encode
+  detectnet_v2 train -e D/specs/retrain.txt -r D/retrained -n detector -k tlt_encode
+  detectnet_v2 evaluate -e D/specs/retrain.txt -m D/retrained/weights/detector.tlt -k tlt_encode
+  detectnet_v2 export -m D/retrained/weights/detector.tlt -o D/detector.etlt -k tlt_encode
+  detectnet_v2 inference -e D/specs/inference.txt -i D/unseen -o D/found -m D/detector.etlt -k tlt_encode
 """
 
 
@@ -56,7 +54,7 @@ def test_the_demonstration_prints_every_command_to_an_export(tmp_path: Path, cap
     ]
     counts = ", ".join(f"{labels.count(name)} {name}s" for name in ("circle", "square", "triangle"))
     assert capsys.readouterr().out.replace(str(tmp_path / "D"), "D") == PRINTED.replace("COUNTS", counts)
-    assert [path.name for path in (tmp_path / "D").iterdir()] == ["pictures"]
+    assert sorted(path.name for path in (tmp_path / "D").iterdir()) == ["pictures", "specs", "unseen"]
 
 
 def test_run_runs_the_printed_commands_in_their_order(
@@ -69,9 +67,9 @@ def test_run_runs_the_printed_commands_in_their_order(
     assert ran == [re.sub("^(taolite|detectnet_v2)", lambda found: WORDS[found[0]], line) for line in printed]
     said = capfd.readouterr().out.replace(str(tmp_path / "D"), "D").splitlines()
     assert [line for line in said if line.startswith("==")] == [
-        f"== {number} of 10: {line}" for number, line in enumerate(printed, 1)
+        f"== {number} of 9: {line}" for number, line in enumerate(printed, 1)
     ]
-    assert said[-2:] == ["pictures with boxes: D/experiment/found/images_annotated", "total: 0 min 0 s"]
+    assert said[-2:] == ["pictures with boxes: D/found/images_annotated", "total: 0 min 0 s"]
 
 
 def test_run_stops_at_the_first_command_that_fails_and_has_its_exit_code(tmp_path: Path, programs: Path):
@@ -80,15 +78,15 @@ def test_run_stops_at_the_first_command_that_fails_and_has_its_exit_code(tmp_pat
     assert main(["demo", str(tmp_path / "D"), "--pictures", "12", "--run"]) == 3
 
     assert [line.split()[3] for line in programs.read_text().splitlines()] == [
-        *("new", "dataset_convert", "dataset_convert", "train"),
+        *("convert", "dataset_convert", "train"),
     ]
 
 
 def test_too_few_pictures_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as caught:
-        main(["demo", str(tmp_path / "D"), "--pictures", "11"])
+        main(["demo", str(tmp_path / "D"), "--pictures", "9"])
 
     assert caught.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "taolite demo: error: argument --pictures: '11' needs to be a whole number, 12 or more"
+        "taolite demo: error: argument --pictures: '9' needs to be a whole number, 10 or more"
     )
