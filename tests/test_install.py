@@ -103,6 +103,16 @@ def test_the_base_has_no_torch_and_training_names_the_extra_it_needs(wheel: Path
     assert (done.returncode, done.stderr.splitlines()[-1]) == (1, needed)
 
 
+def test_the_demonstration_is_drawn_by_the_base_and_run_with_the_extra_alone(wheel: Path, bare: Path, tmp_path: Path):
+    drawn = run(bare / "taolite", "demo", "first", "--pictures", 10, cwd=tmp_path)
+    refused = run(bare / "taolite", "demo", "second", "--run", cwd=tmp_path)
+
+    assert (drawn.returncode, len(list((tmp_path / "first" / "pictures").glob("*.jpg")))) == (0, 10)
+    needed = f"error: --run needs torch, which is not installed; run pip install '{wheel}[train]'\n"
+    assert (refused.returncode, refused.stderr) == (1, needed)
+    assert not (tmp_path / "second").exists()
+
+
 @pytest.mark.parametrize("words", [("--help",), ("detectnet", "train", "--help"), ("spec", "schema", "ssd")])
 def test_help_and_schemas_need_no_extra(bare: Path, tmp_path: Path, words: tuple[str, ...]):
     done = run(bare / "taolite", *words, cwd=tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import shlex
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from taolite.cli.parsing import TaoParser
 from taolite.cli.values import count
+from taolite.errors import UsageError
+from taolite.extras import install_command
 from taolite.wording import counted
 
 __all__ = ["configure"]
@@ -27,7 +30,7 @@ def configure(parser: TaoParser) -> None:
     add = parser.add_argument
     add("folder", type=Path, metavar="DIR", help="new folder for pictures, specs and models")
     add("--pictures", type=count(_FEWEST), default=100, metavar="N", help="pictures to draw (default: 100)")
-    add("--epochs", type=count(1), default=40, metavar="N", help="epochs of each of both trainings (default: 40)")
+    add("--epochs", type=count(1), default=40, metavar="N", help="epochs of each of the two trainings (default: 40)")
     add("--run", dest="also_run", action="store_true", help="run the commands (default: print them)")
     parser.epilog = (
         "--run needs the extra train. With --epochs 2 it takes a minute or two, and the scores mean nothing."
@@ -40,6 +43,8 @@ def _demo(options: argparse.Namespace) -> int:
     from taolite.stages.demo import new_demo
 
     folder: Path = options.folder
+    if options.also_run and importlib.util.find_spec("torch") is None:
+        raise UsageError(f"--run needs torch, which is not installed; run {install_command('train')}")
     with Terminal() as show:
         objects = new_demo(folder, count=options.pictures, epochs=options.epochs, listener=show)
     said = ", ".join(counted(number, name) for name, number in objects.items())
