@@ -131,7 +131,7 @@ def test_the_wheel_alone_trains_prunes_retrains_exports_and_finds_in_an_empty_fo
     assert [folder for folder in path if folder and (Path(folder) / "pyproject.toml").exists()] == []
 
     done = run(
-        *(training / "taolite", "demo", "first", "--pictures", 12, "--epochs", 1, "--run"), cwd=empty, timeout_s=600
+        *(training / "taolite", "demo", "first", "--pictures", 12, "--epochs", 1, "--run"), cwd=empty, timeout_s=1200
     )
 
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,5 @@
-"""A first detector out of nothing: pictures of circles, squares and triangles, labelled in labelme's format, and specs.
+"""A first detector out of nothing: pictures of red circles, green squares and blue triangles, labelled in labelme's
+format, and specs.
 
 A picture depends on its number and on the seed alone. NumPy and Pillow draw it. Loads without torch.
 """
@@ -26,7 +27,6 @@ UNSEEN = 8  # pictures that the detector is shown at the end
 MOST = 3  # objects in a picture
 SIDES = (28, 56)  # of an object, pixels
 GAP = 4  # least distance of two objects, pixels
-CONTRAST = 70  # least distance of an object's colour from that behind it, of 255
 
 _Inside = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.bool_]]
 """Whether a point is part of the object; x and y from 0 to 1 in its box."""
@@ -36,6 +36,7 @@ _SHAPES: dict[str, _Inside] = {
     "triangle": lambda x, y: np.abs(x - 0.5) <= y / 2,
 }
 CLASSES = tuple(_SHAPES)
+_COLOURS = {"circle": (215, 60, 50), "square": (60, 170, 70), "triangle": (60, 90, 215)}  # RGB, each a shade of it
 
 
 def new_demo(folder: Path, *, count: int, epochs: int, listener: Listener = silent) -> dict[str, int]:
@@ -89,32 +90,24 @@ def draw(rng: np.random.Generator) -> tuple[NDArray[np.uint8], list[tuple[str, t
         name = CLASSES[int(rng.integers(len(CLASSES)))]
         centres = (np.arange(side) + 0.5) / side
         part = picture[y : y + side, x : x + side]
-        part[_SHAPES[name](centres[None, :], centres[:, None])] = _colour(part.mean(axis=(0, 1)), rng)
+        part[_SHAPES[name](centres[None, :], centres[:, None])] = np.array(_COLOURS[name]) + rng.uniform(-35, 35, 3)
         boxes.append((name, box))
     grain = rng.normal(0, 5, picture.shape)
     return np.clip(np.round(picture + grain), 0, 255).astype(np.uint8), boxes
 
 
 def _background(rng: np.random.Generator) -> NDArray[np.float64]:
-    """A soft ground of few colours, with thin strokes."""
+    """A soft grey ground with a touch of colour, and thin strokes of any colour."""
     from PIL import Image
 
     height, width = SIZE_HW
-    few = rng.integers(50, 206, (4, 6, 3)).astype(np.uint8)
+    few = (rng.uniform(90, 200, (4, 6, 1)) + rng.uniform(-20, 20, (4, 6, 3))).astype(np.uint8)
     ground = np.array(Image.fromarray(few).resize((width, height), Image.Resampling.BICUBIC), np.float64)
     for _ in range(6):
         ends = rng.uniform(0, 1, (2, 2)) * (width - 1, height - 1)
         x, y = np.round(np.linspace(ends[0], ends[1], 2 * width)).astype(int).T
         ground[y, x] = rng.integers(0, 256, 3)
     return ground
-
-
-def _colour(behind: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """A colour that can be told from the mean colour `behind` it."""
-    while True:
-        colour = rng.uniform(0, 255, 3)
-        if np.abs(colour - behind).max() >= CONTRAST:
-            return colour
 
 
 def _are_close(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:

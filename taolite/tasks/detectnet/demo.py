@@ -112,7 +112,7 @@ augmentation_config {{
     translate_max_y: 16.0
   }}
   color_augmentation {{
-    hue_rotation_max: 25.0
+    hue_rotation_max: 10.0
     saturation_shift_max: 0.2
     contrast_scale_max: 0.1
     contrast_center: 0.5
