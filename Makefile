@@ -1,5 +1,5 @@
 # What CI runs, by the same names. `make check` is everything that a change has to pass.
-.PHONY: check test lint slow gpu bench docs
+.PHONY: check test lint slow gpu bench docs site
 
 check: test lint
 
@@ -20,3 +20,6 @@ bench:
 
 docs:
 	commands/test.sh --doctest-modules taolite tests/test_shipped.py tests/test_documents.py
+
+site:
+	.ci/site

@@ -9,7 +9,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 wants_help "$@"
-set_up dev pytest skimage sklearn openvino starlette uvicorn httpx selenium
+set_up dev pytest skimage sklearn openvino starlette uvicorn httpx selenium sphinx myst_parser furo
 cd "$ROOT"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 exec python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile "$@"

@@ -22,11 +22,13 @@ HEAD = """# Licences
 
 Every package that taolite installs, with the licence that the package states, and the part of taolite that brings it
 (`pip install 'taolite[train]'`). `python docs/licences.py` writes this page; do not edit it. The base and `train` have
-no package under the GPL or AGPL; tests/test_licences.py checks it. Two extras have, and nothing else needs them:
+no package under the GPL or AGPL; tests/test_licences.py checks it. Three extras have, and nothing else needs them:
 
 - `video`: PyAV itself is BSD, and its wheels carry x264 and x265, which are GPL.
 - `annotate`: labelme is GPL, and so is the PyQt that it brings. `commands/annotate.sh` starts it as a program of its
   own, and taolite imports nothing of it.
+- `docs`: docutils is in the public domain and under BSD, but for its mode for Emacs, which is GPL. Only the site of the
+  documents is built with it.
 
 pycuda (`jetson`) is built on the device and is not listed. NVIDIA's packages (CUDA for PyTorch, TensorRT) have NVIDIA's
 own licence: read it before you ship them with a product.
