@@ -140,6 +140,7 @@ def test_the_commands_of_the_page_for_tao_are_those_of_the_notebook() -> None:
     assert command_words(page) == expected
 
 
+@pytest.mark.slow  # tests/commands/test_tutorials.py plays the tutorial's own commands always
 def test_a_classifier_is_made_with_the_programs_of_jetson_inference_as_printed(
     shared_data: Path, tmp_path: Path
 ) -> None:
