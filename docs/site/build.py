@@ -120,8 +120,7 @@ def api_page() -> str:
         if kind == "autofunction" and isinstance(value, type):
             kind = "autoclass"
         members = "" if kind == "autofunction" else "\n   :members:"
-        place = f"{value.__module__}.{value.__qualname__}"
-        blocks.append(f"\n## {name}\n\n```{{eval-rst}}\n.. {kind}:: {place}{members}\n```\n")
+        blocks.append(f"\n## {name}\n\n```{{eval-rst}}\n.. {kind}:: taolite.{name}{members}\n```\n")
     return head + "".join(blocks)
 
 
