@@ -27,8 +27,8 @@ CONTAINER = {
     "tao-converter": "convert",
 }
 BEFORE_MARKS = {
-    "capture", "cat-dog", "ccpd", "engines", "first-detector", "int8", "jetson-deepstream", "keys", "live", "pruning",
-    "python", "real-data", "recipe", "scores", "shards", "slurm", "ssd-mobilenet", "tao-ssd", "teacher", "tracking",
+    "capture", "cat-dog", "ccpd", "engines", "first-detector", "int8", "keys", "live", "pruning",
+    "real-data", "recipe", "scores", "shards", "ssd-mobilenet", "tao-ssd", "teacher", "tracking",
 }  # fmt: skip
 """Pages that are older than the marks: their commands are parsed, and a block may be without one. No page is added."""
 
