@@ -74,7 +74,7 @@ def play(page: Path, folder: Path, *, before: Mapping[str, str] | None = None, *
 
 
 def command_words(text: str) -> list[list[str]]:
-    """The commands of a script word by word; those of the shell's own (cd, export, mkdir) and comments are left out."""
+    """The commands of a script word by word; settings, functions, `ls` and comments are left out."""
     lines = re.sub(r"\\\n\s*", " ", text).splitlines()
     words = [shlex.split(line, comments=True) for line in lines if "()" not in line]
-    return [one for one in words if one and one[0] in ("tao", "taolite", "detectnet_v2", "tao-converter")]
+    return [one for one in words if one and one[0] in ("tao", "taolite", "detectnet_v2", "mkdir", "rm")]

@@ -136,7 +136,7 @@ def test_the_commands_of_the_page_for_tao_are_those_of_the_notebook() -> None:
     notebook = (Path(__file__).parent / "notebook.sh").read_text(encoding="utf-8")
 
     expected = command_words(notebook.replace("${CALIBRATION_BATCHES:-10}", "10"))
-    assert len(expected) == 17
+    assert len(expected) == 24
     assert command_words(page) == expected
 
 
