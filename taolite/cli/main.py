@@ -47,6 +47,7 @@ GROUPS = {
     "dataset": ("taolite.cli.own.dataset", "labels and images: convert, check, stats, view, download"),
     "spec": ("taolite.cli.own.spec", "spec files: new (chosen from pictures), check, show, schema"),
     "parity": ("taolite.cli.own.parity", "how far two models differ on the same pictures: outputs, results, scores"),
+    "report": ("taolite.cli.own.report", "one HTML page about a run, or about runs beside each other"),
     "show": ("taolite.cli.own.show", "what an artifact holds: kind, classes, size, lineage, signature"),
     "key": ("taolite.cli.own.key", "key files: new (a random key, or a pair of keys that signs models)"),
     "rekey": ("taolite.cli.own.rekey", "seal a file with another key"),

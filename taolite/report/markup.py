@@ -44,7 +44,7 @@ def join(*children: Child) -> Html:
     return Html("".join(text(one) for one in children))
 
 
-def el(name: str, *children: Child, **attributes: str | float | bool | None) -> Html:
+def el(name: str, /, *children: Child, **attributes: str | float | bool | None) -> Html:
     """One element. In the name of an attribute `_` is a `-`, and the last one is left out: `class_`, `stroke_width`.
     An attribute of None or False is left out, one of True has no value.
 

@@ -1,0 +1,384 @@
+"""The sections of a run's report: each from the facts to markup, or None where there is nothing to show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from taolite.report.html.advice import Advice
+from taolite.report.html.drawings import (
+    bars,
+    colour,
+    confusion_table,
+    heat,
+    image,
+    marks,
+    photo,
+    ranges,
+    table_of,
+)  # fmt: skip
+from taolite.report.html.facts import RunFacts, number, numbers, table, tables
+from taolite.report.markup import Html, el, join, text
+from taolite.report.svg import Series, chart, curves
+from taolite.wording import counted
+
+__all__ = [
+    "advice_list", "artifacts", "classes", "confusion", "costs", "environment", "labels", "lineage", "photos",
+    "pruning", "quantisation", "spec",
+]  # fmt: skip
+
+_MOST_LINES = 12  # classes in one chart
+_MOST_BARS = 40  # classes of the label counts
+_PICTURE_BYTES = 3_500_000  # of all photos of a report, in base64
+
+
+def advice_list(found: Sequence[Advice]) -> Html:
+    """The advice, each with what was seen and what to do."""
+    made = []
+    for one in found:
+        why = el("dd", *(el("p", line) for line in one.why))
+        do = el("dd", *(el("p", line) for line in one.do))
+        lines = el("pre", "\n".join(one.commands)) if one.commands else None
+        made.append(
+            el("li", el("h3", one.title), el("dl", el("dt", "Seen"), why, el("dt", "Do"), do), lines, class_=one.level)
+        )
+    return el("ol", *made, class_="advice")
+
+
+def costs(facts: RunFacts) -> Html | None:
+    """Costs, metric and learning rate over the epochs."""
+    if not facts.record.rows:
+        return None
+    drawn = curves(facts.record.rows, words=facts.words, classes=facts.names)
+    return _cards(drawn.items())
+
+
+def classes(facts: RunFacts) -> Html | None:
+    """A row for each class, then the curves of precision, recall and F1."""
+    if not facts.scores and not any(one.judged for one in facts.classes):
+        return None
+    heads = ["class", facts.words.of_class if facts.is_detector else "accuracy"]
+    heads += ["precision", "recall", "F1"]
+    heads += ["threshold", "missed", "wrong finds"] if facts.is_detector else ["taken for"]
+    heads += ["labels in training", "in validation"]
+    rows = []
+    for one in facts.classes:
+        name = el("span", el("bdi", one.name), class_=f"key {colour(one.number)}")
+        row: list[str | Html | None] = [name, _share(one.score)]
+        row += [_share(one.precision), _share(one.recall), _share(one.f1)]
+        if facts.is_detector:
+            wrong = None if one.finds is None or one.right is None else str(one.finds - one.right)
+            row += [_share(one.threshold), _text(one.missed), wrong]
+        else:
+            row.append(", ".join(f"{name} ({count})" for name, count in one.confused[:3]) or "no other")
+        rows.append([*row, _text(one.labels), _text(one.judged)])
+    note = "Precision, recall and F1 are those at the threshold with the best F1; boxes match at an IoU of 0.5."
+    parts: list[Html | None] = [table_of(heads, rows)]
+    if facts.is_detector:
+        parts += [el("p", note, class_="soft small"), _beside(facts), _pr_curves(facts)]
+    return join(*parts)
+
+
+def _beside(facts: RunFacts) -> Html | None:
+    """The scores by other rules, and by size."""
+    said = []
+    for name, other in table(facts.card.get("beside")).items():
+        value = number(table(other).get("value"))
+        if value is not None:
+            said.append(f"{name} {table(table(other).get('words')).get('short', 'score')} {value:.3f}")
+    sizes = [f"{name} {value:.3f}" for name, one in table(facts.card.get("by_size")).items()
+             if (value := number(one)) is not None]  # fmt: skip
+    if sizes:
+        said.append(f"COCO AP by size of the objects: {', '.join(sizes)}")
+    return el("p", "Other scores: ", "; ".join(said), ".", class_="small") if said else None
+
+
+def _pr_curves(facts: RunFacts) -> Html | None:
+    """F1 over the threshold, precision over recall, precision and recall over the threshold."""
+    sweeps, lines = table(facts.curves.get("sweeps")), table(facts.curves.get("curves"))
+    names = facts.names[:_MOST_LINES]
+    more = f"and {len(facts.names) - len(names)} more classes" if len(facts.names) > len(names) else ""
+    f1, over, both, rings = list[Series](), list[Series](), list[Series](), list[tuple[int, float, float, str]]()
+    for index, name in enumerate(names):
+        sweep, curve = table(sweeps.get(name)), table(lines.get(name))
+        at, precision, recall = (numbers(sweep.get(key)) for key in ("threshold", "precision", "recall"))
+        if at and len(at) == len(precision) == len(recall):
+            values = [2 * p * r / (p + r) if p + r else 0.0 for p, r in zip(precision, recall, strict=True)]
+            best = facts.classes[index]
+            if best.f1 is not None and best.threshold is not None:
+                rings.append((len(f1), best.threshold, best.f1, ""))
+            said = f"{best.f1:.3f} at {best.threshold:.2f}" if best.f1 is not None and best.threshold else ""
+            f1.append(Series(name, list(zip(at, values, strict=True)), index, said=said))
+            both.append(Series(f"precision of {name}", list(zip(at, precision, strict=True)), index))
+            both.append(Series(f"recall of {name}", list(zip(at, recall, strict=True)), index, dashed=True))
+        xs, ys = numbers(curve.get("recall")), numbers(curve.get("precision"))
+        if xs and len(xs) == len(ys):
+            over.append(Series(name, list(zip(xs, ys, strict=True)), index))
+    if not f1 and not over:
+        return _plots(facts, ("f1.png", "precision_recall.png"))
+    axis = partial(chart, y_range=(0.0, 1.03), whole_x=False, more=more)
+    at_threshold = partial(axis, x_label="threshold on the score")
+    both_title = "Precision and recall over the threshold"
+    return _cards(
+        [
+            ("F1 over the threshold", at_threshold(f1, title="F1 over the threshold", rings=rings)),
+            (
+                "Precision over recall",
+                axis(over, title="precision over recall", x_label="recall", x_range=(0.0, 1.0)),
+            ),
+            (both_title, at_threshold(both, title=both_title)),
+        ]
+    )
+
+
+def confusion(facts: RunFacts) -> Html | None:
+    """The confusion matrix, and how to read it."""
+    if not facts.confusion:
+        return _plots(facts, ("confusion.png",))
+    names = facts.headings
+    said = "Rows are true classes, columns what the model said. Blue cells are right answers, orange ones mistakes."
+    if facts.is_detector:
+        said += " The last column counts missed objects, the last row finds on places without a label."
+    return join(el("p", said, class_="soft small"), confusion_table(facts.confusion, names))
+
+
+def labels(facts: RunFacts) -> Html | None:
+    """What is labelled: counts, sizes, places, for each split."""
+    made = []
+    for split, title in (("train", "Training"), ("val", "Validation")):
+        found = facts.split(split)
+        if not found:
+            continue
+        objects = {name: int(number(count) or 0) for name, count in table(found.get("objects")).items()}
+        order = sorted(enumerate(facts.names), key=lambda pair: -objects.get(pair[1], 0))[:_MOST_BARS]
+        counts = [(name, index, objects.get(name, 0), str(objects.get(name, 0))) for index, name in order]
+        cards = [("Labels of each class", bars(counts, title="labels of each class"))]
+        sides = table(found.get("sides"))
+        rows = [(name, index, values) for index, name in order if len(values := numbers(sides.get(name))) == 5]
+        if rows:
+            cards.append(("Size of the boxes in the network's input", join(
+                ranges(rows, title="size of boxes"),
+                el("p", "Square root of the area. Line: 90 % of the boxes; bar: the middle half; mark: the median.",
+                   class_="soft small"),
+            )))  # fmt: skip
+        for key, head, note in (
+            ("centres", "Where the boxes are", "Centres of the boxes in the photo; dark is many."),
+            ("sizes", "How wide and high the boxes are", "Width to the right, height downwards, both as a share of "
+             "the photo."),
+        ):  # fmt: skip
+            if grid := numbers(found.get(key)):
+                cards.append((head, join(heat(grid, title=head, aspect=_aspect(found)),
+                                         el("p", note, class_="soft small"))))  # fmt: skip
+        made.append(join(el("h3", title), el("p", _split_line(found)), _cards(cards)))
+    return join(*made) if made else None
+
+
+def _split_line(found: Mapping[str, Any]) -> str:
+    pictures, empty = round(number(found.get("pictures")) or 0), round(number(found.get("empty")) or 0)
+    total = sum(round(number(count) or 0) for count in table(found.get("objects")).values())
+    said = f"{counted(pictures, 'picture')} with {counted(total, 'label')}"
+    most = number(table(found.get("in_one")).get("most")) or 0
+    if most > 1:
+        said += f", up to {most:.0f} in one picture"
+    said += f"; {empty} without a label." if empty else "."
+    if sizes := _sizes(found):
+        rest = round(number(found.get("photo_sizes")) or 0) - len(sizes)
+        said += f" Photo sizes: {', '.join(sizes)}{f', and {rest} more' if rest > 0 else ''}."
+    return said
+
+
+def _sizes(found: Mapping[str, Any]) -> list[str]:
+    photos = found.get("photos")
+    rows = [numbers(one) for one in photos] if isinstance(photos, list) else []
+    return [f"{row[0]:.0f} x {row[1]:.0f} ({row[2]:.0f})" for row in rows if len(row) == 3][:3]
+
+
+def _aspect(found: Mapping[str, Any]) -> float:
+    photos = found.get("photos")
+    row = numbers(photos[0]) if isinstance(photos, list) and photos else []
+    return min(max(row[0] / row[1], 0.5), 2.5) if len(row) == 3 and row[1] > 0 else 1.0
+
+
+def photos(facts: RunFacts) -> tuple[Html | None, int]:
+    """The validation pictures, the worst first; and how many were left out because they are too large."""
+    shown: dict[str, list[Html]] = {"worst": [], "other": []}
+    budget, left = _PICTURE_BYTES, 0
+    for one in tables(facts.pictures.get("pictures")):
+        size = len(str(one.get("jpeg", "")))
+        drawn = photo(one) if size <= budget else None
+        if drawn is None:
+            left += 1
+            continue
+        budget -= size
+        shown["worst" if one.get("why") == "worst" else "other"].append(drawn)
+    if not any(shown.values()):
+        return _plots(facts, ("worst.png",)), left
+    parts: list[Html | None] = [marks() if facts.is_detector else None]
+    if shown["worst"]:
+        head = "Most mistakes first" if facts.is_detector else "Wrong answers, the surest first"
+        parts += [el("h3", head), el("div", *shown["worst"], class_="photos")]
+    if shown["other"]:
+        parts += [el("h3", "Some of the others"), el("div", *shown["other"], class_="photos")]
+    return join(*parts), left
+
+
+def pruning(facts: RunFacts) -> Html | None:
+    """Sweeps over pruning thresholds."""
+    made = []
+    for name, sweep in facts.sweeps:
+        rows = tables(sweep.get("rows"))
+        whole, metric = number(sweep.get("unpruned")), str(sweep.get("metric", "score"))
+        heads = ["threshold", "parameters left", "parameters", "MACs", f"{metric} as it is", f"{metric} settled",
+                 f"{metric} fine-tuned", "latency"]  # fmt: skip
+        cells = [
+            [_text(row.get("threshold")), _percent(row.get("share")), _big(row.get("parameters")),
+             _big(row.get("macs")), _share(row.get("score")), _share(row.get("settled")), _share(row.get("finetuned")),
+             _ms(row.get("latency_ms"))]
+            for row in rows
+        ]  # fmt: skip
+        lines = []
+        for index, (key, said) in enumerate((("score", "as it is"), ("settled", "batch norms measured again"),
+                                             ("finetuned", "after fine-tuning"))):  # fmt: skip
+            points = sorted((100 * share, value) for row in rows
+                            if (share := number(row.get("share"))) is not None
+                            and (value := number(row.get(key))) is not None)  # fmt: skip
+            lines.append(Series(said, points, (7, 1, 0)[index]))
+        picture = chart(lines, title="score over what is left", x_label="parameters left, %", y_range=(0.0, 1.03))
+        images = counted(round(number(sweep.get("images")) or 0), "picture")
+        unpruned = None if whole is None else el("p", f"Unpruned: {metric} {whole:.3f} on {images}.")
+        made.append(join(el("h3", el("bdi", name)), unpruned,
+                         el("div", picture, class_="card") if any(one.points for one in lines) else None,
+                         table_of(heads, cells)))  # fmt: skip
+    return join(*made) if made else None
+
+
+def quantisation(facts: RunFacts) -> Html | None:
+    """What exports keep of the trained model's score."""
+    rows = []
+    for name, gate in facts.gates:
+        floats = gate.get("floats")
+        drop = number(gate.get("drop"))
+        rows.append([
+            el("bdi", name), _text(gate.get("precision")), _percent(gate.get("trained"), 2),
+            _percent(gate.get("exported"), 2), None if drop is None else f"{drop:.2f}",
+            "yes" if gate.get("passed") is True else "no", _text(gate.get("images")),
+            ", ".join(map(str, floats)) if isinstance(floats, list) else "none",
+        ])  # fmt: skip
+    heads = ["export", "precision", "trained", "exported", "points lost", "passed", "pictures", "layers in float"]
+    return table_of(heads, rows) if rows else None
+
+
+def artifacts(facts: RunFacts) -> Html | None:
+    """The files of the run."""
+    rows = []
+    for model in facts.models:
+        path, size = str(model.get("path", "")), number(model.get("bytes"))
+        rows.append([
+            el("bdi", path.rpartition("/")[2]), None if size is None else f"{size / 1e6:.2f} MB",
+            _big(model.get("parameters")), el("code", str(model.get("sha256", ""))[:16]),
+            _signed(model),
+        ])  # fmt: skip
+    return table_of(["file in weights/", "size", "parameters", "sha256 begins", "signed by"], rows) if rows else None
+
+
+def _signed(model: Mapping[str, Any]) -> str:
+    signature = table(model.get("signature"))
+    return str(signature.get("signer")) if signature.get("fits") is True else "nobody"
+
+
+def lineage(facts: RunFacts) -> Html | None:
+    """The chain from the data to the exports, as the records have it."""
+    record, run = facts.record, facts.record.run
+    steps: list[tuple[str, Html | str]] = []
+    for model in facts.models:
+        chain = tables(model.get("lineage"))
+        if chain and str(model.get("path", "")).endswith(f"/{record.weights.name}"):
+            for one in chain[:-1]:
+                steps.append((str(one.get("stage", "step")), _facts_line(one)))
+    if not steps and run.get("parent"):
+        steps.append(("started from", join("weights ", el("code", str(run["parent"])[:16]))))
+    if run.get("data_hash"):
+        steps.append(("data", join("content ", el("code", str(run["data_hash"])[:16]))))
+    if run.get("teacher"):
+        steps.append(("teacher", join("weights ", el("code", str(run["teacher"])[:16]))))
+    weights = str(record.manifest.get("weights_sha256", ""))
+    steps.append(("this run", join(el("bdi", str(record.folder)), el("br"), "weights ", el("code", weights[:16]))
+                  if weights else el("bdi", str(record.folder))))  # fmt: skip
+    for name, export in table(record.manifest.get("exports")).items():
+        about = table(export)
+        steps.append(("export", join(el("bdi", name), f" {about.get('precision', '')} ",
+                                     el("code", str(about.get("onnx_sha256", ""))[:16]))))  # fmt: skip
+    return table_of(["step", "what"], [[text(step), what] for step, what in steps], left=True)
+
+
+def _facts_line(step: Mapping[str, Any]) -> str:
+    """The plain entries of a step of a lineage."""
+    words = []
+    for name, value in step.items():
+        if name == "stage" or isinstance(value, (Mapping, list)) or value in ("", None):
+            continue
+        short = value[:16] if isinstance(value, str) and len(value) == 64 else value
+        words.append(f"{name} {short:.4g}" if isinstance(short, float) else f"{name} {short}")
+    return ", ".join(words)
+
+
+def environment(facts: RunFacts) -> Html | None:
+    """Versions, hardware, seed."""
+    manifest = facts.record.manifest
+    rows: list[tuple[str, str]] = []
+    for group in ("versions", "hardware", "device"):
+        rows += [(name, str(value)) for name, value in table(manifest.get(group)).items() if value not in (None, "")]
+    rows += [(name, str(manifest[name])) for name in ("seed", "batch_size") if name in manifest]
+    return table_of(["", ""], [[text(name), text(value)] for name, value in rows], left=True) if rows else None
+
+
+def spec(facts: RunFacts) -> Html | None:
+    """What the spec sets, then all of it."""
+    whole = facts.record.spec
+    if not whole:
+        return None
+    rows = [[el("code", path), el("bdi", value), default] for path, value, default in facts.changes]
+    changes = table_of(["field", "value", "default"], rows, left=True) if rows else None
+    count = counted(len(rows), "field")
+    verb = "differs from its default, or has" if len(rows) == 1 else "differ from their defaults, or have"
+    head = el("p", f"{count} {verb} none.") if rows else None
+    every = el("details", el("summary", "The whole spec"), el("pre", whole))
+    return join(head, el("details", el("summary", "Show them"), changes) if len(rows) > 24 else changes, every)
+
+
+def _plots(facts: RunFacts, names: Sequence[str]) -> Html | None:
+    """PNG files of the run, where it has no numbers to draw."""
+    found = [el("figure", image(facts.plots[name], alt=name), class_="plot card") for name in names
+             if name in facts.plots]  # fmt: skip
+    return el("div", *found, class_="grid") if found else None
+
+
+def _cards(parts: Any) -> Html:
+    return el("div", *(el("div", el("h3", head), drawn, class_="card") for head, drawn in parts), class_="grid")
+
+
+def _share(value: object) -> str | None:
+    found = number(value)
+    return None if found is None else f"{found:.3f}"
+
+
+def _percent(value: object, digits: int = 0) -> str | None:
+    found = number(value)
+    return None if found is None else f"{100 * found:.{digits}f} %"
+
+
+def _ms(value: object) -> str | None:
+    found = number(value)
+    return None if found is None else f"{found:.1f} ms"
+
+
+def _big(value: object) -> str | None:
+    found = number(value)
+    return None if found is None else f"{found:,.0f}"
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return None if value is None else str(value)
