@@ -40,7 +40,7 @@ TORCH_FREE = (
         for tail in ("", ".*")
     ),
     *(f"taolite.tasks.{name}" for name in ("base", "found", "registry", "*.spec", "*.decode", "*.use")),
-    *(f"taolite.stages.{name}" for name in ("agree", "described", "parity", "signed", "trained")),
+    *(f"taolite.stages.{name}" for name in ("agree", "described", "parity", "reporting", "signed", "trained")),
     *("taolite.stages.inference", "taolite.stages.inference.*"),
     *("taolite.api", "taolite.api.*", "taolite.jetson", "taolite.jetson.*"),
     *("taolite.web", "taolite.web.*"),
@@ -226,6 +226,7 @@ HEAVY = (
         ["jetson", "detectnet", "--help"],
         ["run", "--help"],
         ["doctor", "--help"],
+        ["report", "--help"],
     ],
 )
 def test_help_answers_without_loading_anything_heavy(arguments):

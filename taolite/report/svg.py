@@ -17,7 +17,7 @@ from taolite.scorecard import AP, Words
 __all__ = ["COLOURS", "STYLE", "Series", "chart", "curves", "points_of"]
 
 COLOURS = 8  # after these, they begin again with dashed lines
-_WIDTH, _HEIGHT = 460, 250
+_WIDTH, _HEIGHT = 400, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 10, 36
 _MOST_POINTS = 300  # of a line; more are taken at even distances
 _MOST_DOTS = 40  # beyond this, dots hide the line

@@ -6,7 +6,7 @@ point at causes, and prove none: an advice that does not fit the pictures of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +14,7 @@ from taolite.report.html.facts import ClassFacts, RunFacts, number, table, table
 from taolite.report.svg import points_of
 from taolite.wording import counted
 
-__all__ = ["Advice", "advice"]
+__all__ = ["Advice", "advice", "chance"]
 
 FEW_LABELS = 100  # objects of a class in training; fewer are few
 RARE = 0.2  # of the most frequent class's labels; a class below is rare
@@ -106,7 +106,6 @@ def _missing_labels(facts: RunFacts) -> Iterator[Advice]:
             "training pictures, which were probably labelled in the same way.",
             "Then convert the data again, and train again.",
         ),
-        ("taolite annotate FOLDER_OF_THE_PICTURES",),
     )
 
 
@@ -118,9 +117,8 @@ def _weak_classes(facts: RunFacts) -> Iterator[Advice]:
     if lowest >= GOOD:
         return
     weak = sorted((one for one in known if (one.score or 0.0) <= lowest + NEAR), key=lambda one: one.score or 0.0)
-    most = max((one.labels or 0 for one in known), default=0)
     for place, one in enumerate(weak[:3]):
-        reasons = list(_reasons(one, most))
+        reasons = list(_reasons(one, known))
         title = f"{one.name} is the weakest class: {facts.words.of_class_long} {one.score:.3f}"
         if len(known) == 1:
             title = f"What {one.name} loses: {facts.words.of_class_long} {one.score:.3f}"
@@ -132,9 +130,10 @@ def _weak_classes(facts: RunFacts) -> Iterator[Advice]:
         yield Advice("act", title, tuple(why for why, _ in reasons), tuple(dict.fromkeys(do for _, do in reasons)))
 
 
-def _reasons(one: ClassFacts, most: int) -> Iterator[tuple[str, str]]:
-    """(what was seen, what to do) of a weak class."""
-    if one.labels is not None and (one.labels < FEW_LABELS or one.labels < RARE * most):
+def _reasons(one: ClassFacts, known: Sequence[ClassFacts]) -> Iterator[tuple[str, str]]:
+    """(what was seen, what to do) of a weak class among all that are known."""
+    most = max((other.labels or 0 for other in known), default=0)
+    if one.labels is not None and (one.labels < FEW_LABELS or _is_rare(one, known, most)):
         beside = f"; the most frequent class has {most}" if most > one.labels else ""
         yield (
             f"It has {counted(one.labels, 'label')} in training{beside}.",
@@ -166,6 +165,13 @@ def _reasons(one: ClassFacts, most: int) -> Iterator[tuple[str, str]]:
             f"Look at the wrong finds of {one.name} below (thick frames): real objects need labels; other things need "
             "training pictures that show them without a label.",
         )
+
+
+def _is_rare(one: ClassFacts, known: Sequence[ClassFacts], most: int) -> bool:
+    """Whether a class has few labels beside the others, and none that is found well has about as few."""
+    labels = one.labels or 0
+    well = any((other.score or 0.0) >= GOOD and (other.labels or 0) <= 1.25 * labels for other in known)
+    return labels < RARE * most and not well
 
 
 def _labels(facts: RunFacts) -> Iterator[Advice]:
@@ -268,7 +274,7 @@ def _validation_size(facts: RunFacts) -> Iterator[Advice]:
     few = [one for one in judged if (one.judged or 0) < FEW_JUDGED]
     if not judged or (images >= FEW_PICTURES and not few):
         return
-    error = _chance(judged)
+    error = chance(judged)
     counts = ", ".join(f"{one.name} {one.judged}" for one in sorted(judged, key=lambda one: one.judged or 0)[:6])
     yield Advice(
         "check",
@@ -282,7 +288,7 @@ def _validation_size(facts: RunFacts) -> Iterator[Advice]:
     )  # fmt: skip
 
 
-def _chance(judged: list[ClassFacts]) -> float:
+def chance(judged: Sequence[ClassFacts]) -> float:
     """Twice the standard error of the mean of the classes' recalls, in points; that of a score of 0.5 where a recall
     is not known."""
     variances = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
+from taolite.report.html.advice import advice, chance
 from taolite.report.html.drawings import colour, table_of
 from taolite.report.html.facts import RunFacts, number
 from taolite.report.html.page import document, summary
@@ -66,8 +67,12 @@ def _verdict(runs: Sequence[RunFacts], names: Sequence[str]) -> list[str | Html]
     judged = {(one.images, str(one.record.run.get("data_hash", ""))) for one in runs}
     if len(judged) > 1:
         words.append(" The runs did not have the same data, so their scores can differ for that reason alone.")
-    else:
-        words.append(" Another seed alone changes a score; to know how much, train with --seeds 3.")
+        return words
+    points = chance([one for one in runs[first].classes if one.judged])
+    if gap < points:
+        on = counted(runs[first].images or 0, "validation picture")
+        words.append(f" That is less than chance alone makes on {on}, which is about {points:.1f} points.")
+    words += [" Another seed changes a score, too; ", el("code", "train --seeds 3"), " shows how much."]
     return words
 
 
@@ -98,7 +103,9 @@ def _scores(runs: Sequence[RunFacts], names: Sequence[str]) -> Html:
 def _runs(runs: Sequence[RunFacts], names: Sequence[str]) -> Html:
     made = []
     for place, one in enumerate(runs):
-        made.append(el("div", el("h3", _key(names, place)), el("p", *summary(one)),
+        titles = "; ".join(said.title for said in advice(one)[:3])
+        following = el("p", el("b", "What to do next: "), titles, ".")
+        made.append(el("div", el("h3", _key(names, place)), el("p", *summary(one)), following,
                        el("p", el("bdi", str(one.record.folder)), class_="soft small"), class_="card"))  # fmt: skip
     return el("div", *made, class_="grid")
 
@@ -117,7 +124,7 @@ def _curves(runs: Sequence[RunFacts], names: Sequence[str]) -> Html | None:
             wide = min(values) > 0 and max(values) > 10 * min(values) and key != runs[0].words.short
             drawn = chart(lines, title=f"{title} over the epochs", scale="log" if wide else "linear")
             made.append(el("div", el("h3", title.capitalize()), drawn, class_="card"))
-    return el("div", *made, class_="grid") if made else None
+    return el("div", *made, class_="grid two") if made else None
 
 
 def _classes(runs: Sequence[RunFacts], names: Sequence[str]) -> Html | None:

@@ -16,7 +16,8 @@ __all__ = ["bars", "colour", "confusion_table", "heat", "image", "marks", "photo
 _MATRIX = 20  # classes up to which the confusion matrix is shown whole
 _BAR, _GAP = 17, 7  # height of a bar, and what is between two
 _FEW_BOXES = 8  # up to which right finds have their names written
-_LONG = 20  # letters of a name beside a bar
+_NAMES, _LENGTH = 84, 120  # where bars begin, and how long the longest is
+_LONG = 13  # letters of a name beside a bar
 
 
 def colour(index: int) -> str:
@@ -43,9 +44,17 @@ def bars(rows: Sequence[tuple[str, int, float, str]], *, title: str) -> Html:
     for place, (name, kind, value, said) in enumerate(rows):
         y = place * (_BAR + _GAP)
         made += [
-            el("text", _cut(name), el("title", name), x=128, y=y + 13, text_anchor="end"),
-            el("rect", x=136, y=y, width=max(1.0, 250 * value / most), height=_BAR, rx=3, class_=colour(kind)),
-            el("text", said, x=142 + 250 * value / most, y=y + 13),
+            el("text", _cut(name), el("title", name), x=_NAMES, y=y + 13, text_anchor="end"),
+            el(
+                "rect",
+                x=_NAMES + 8,
+                y=y,
+                width=max(1.0, _LENGTH * value / most),
+                height=_BAR,
+                rx=3,
+                class_=colour(kind),
+            ),
+            el("text", said, x=_NAMES + 14 + _LENGTH * value / most, y=y + 13),
         ]
     return _bars(made, len(rows), title)
 
@@ -57,9 +66,9 @@ def ranges(rows: Sequence[tuple[str, int, Sequence[float]]], *, title: str) -> H
     made = []
     for place, (name, kind, values) in enumerate(rows):
         y = place * (_BAR + _GAP)
-        low, first, middle, third, high = (136 + 250 * value / most for value in values)
+        low, first, middle, third, high = (_NAMES + 8 + _LENGTH * value / most for value in values)
         made += [
-            el("text", _cut(name), el("title", name), x=128, y=y + 13, text_anchor="end"),
+            el("text", _cut(name), el("title", name), x=_NAMES, y=y + 13, text_anchor="end"),
             el("line", x1=low, x2=high, y1=y + 8.5, y2=y + 8.5, class_=colour(kind)),
             el("rect", x=first, y=y + 2, width=max(third - first, 1.5), height=13, rx=3, class_=colour(kind)),
             el("rect", x=middle - 1.5, y=y, width=3, height=_BAR, class_="ink"),
@@ -69,7 +78,7 @@ def ranges(rows: Sequence[tuple[str, int, Sequence[float]]], *, title: str) -> H
 
 
 def _bars(made: Sequence[Html], count: int, title: str) -> Html:
-    box = f"0 0 460 {max(count, 1) * (_BAR + _GAP)}"
+    box = f"0 0 256 {max(count, 1) * (_BAR + _GAP)}"
     return el("svg", el("title", title), *made, viewBox=box, role="img", class_="bars")
 
 
@@ -100,12 +109,12 @@ def confusion_table(counts: Sequence[Sequence[int]], names: Sequence[str]) -> Ht
     head = el("tr", el("th"), *(el("th", el("bdi", name), scope="col") for name in names))
     rows_made = []
     for i, row in enumerate(counts):
-        whole = sum(row) or 1
+        whole = sum(row)
         cells = [
             el(
                 "td",
-                str(count) if count or i == k else "",
-                class_=f"{'hit' if i == k else 'miss'} p{min(5, round(5 * (count / whole) ** 0.5))}",
+                str(count) if count else "",
+                class_=f"{'hit' if i == k else 'miss'} p{min(5, round(5 * (count / max(whole, 1)) ** 0.5))}",
             )
             for k, count in enumerate(row)
         ]

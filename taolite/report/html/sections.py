@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -170,7 +170,7 @@ def labels(facts: RunFacts) -> Html | None:
             if grid := numbers(found.get(key)):
                 cards.append((head, join(heat(grid, title=head, aspect=_aspect(found)),
                                          el("p", note, class_="soft small"))))  # fmt: skip
-        made.append(join(el("h3", title), el("p", _split_line(found)), _cards(cards)))
+        made.append(join(el("h3", title), el("p", _split_line(found)), _cards(cards, "grid four")))
     return join(*made) if made else None
 
 
@@ -354,8 +354,8 @@ def _plots(facts: RunFacts, names: Sequence[str]) -> Html | None:
     return el("div", *found, class_="grid") if found else None
 
 
-def _cards(parts: Any) -> Html:
-    return el("div", *(el("div", el("h3", head), drawn, class_="card") for head, drawn in parts), class_="grid")
+def _cards(parts: Iterable[tuple[str, Html]], style: str = "grid") -> Html:
+    return el("div", *(el("div", el("h3", head), drawn, class_="card") for head, drawn in parts), class_=style)
 
 
 def _share(value: object) -> str | None:

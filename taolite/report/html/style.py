@@ -11,7 +11,7 @@ STYLE = (
     CHARTS
     + """
 :root{color-scheme:light dark;--page:#fff;--card:#f6f7f9;--link:#0b62b0;--act:#c2410c;--check:#a16207;--note:#0f766e;
---right:#00a86b;--wrong:#ff6a00;--missed:#ff3ea5}
+--right:#19e39b;--wrong:#ff7a1a;--missed:#ff4fb0}
 @media (prefers-color-scheme:dark){:root{--page:#14181d;--card:#1c2229;--link:#7cc0ff;--act:#ff9a5c;--check:#f2c94c;
 --note:#5fd0c0}}
 @media print{:root{color-scheme:light;--page:#fff;--card:#f6f7f9;--link:#0b62b0;--act:#c2410c;--check:#a16207;
@@ -22,8 +22,8 @@ html{background:var(--page);color:var(--ink);font:16px/1.5 system-ui,"Segoe UI",
 body{margin:0 auto;max-width:70rem;padding:1.25rem 1rem 4rem}
 h1{font-size:1.7rem;line-height:1.2;margin:0 0 .3rem;overflow-wrap:anywhere}
 h2{font-size:1.25rem;margin:2.4rem 0 .7rem;padding-top:.9rem;border-top:1px solid var(--hair)}
-h3{font-size:1rem;margin:0 0 .4rem}
-p{margin:.3rem 0 .7rem}a{color:var(--link)}bdi,td,th,li,p{overflow-wrap:anywhere}
+h3{font-size:1rem;margin:1.4rem 0 .5rem}.card h3,.advice h3,h2+h3{margin-top:0}.card h3{margin-bottom:.4rem}
+p{margin:.3rem 0 .7rem}a{color:var(--link)}li,p,h2,h3,dd,.left td{overflow-wrap:anywhere}
 .lead{font-size:1.08rem;max-width:52rem}.soft,.empty{color:var(--soft)}.small{font-size:.85rem}
 nav{margin:1.1rem 0 0;font-size:.9rem}nav a{margin-right:1rem;white-space:nowrap;display:inline-block}
 .tiles{display:flex;flex-wrap:wrap;gap:.6rem;margin:1rem 0 0;padding:0;list-style:none}
@@ -38,13 +38,15 @@ padding:.75rem 1rem;margin:0 0 .7rem;break-inside:avoid}
 grid-template-columns:max-content 1fr;gap:.1rem .8rem}.advice dt{color:var(--soft);font-size:.9rem}
 .advice dd{margin:0;min-width:0}.advice dd p{margin:0 0 .25rem}
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,21rem),1fr));gap:1.1rem}
+.two{grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr))}
+.four{grid-template-columns:repeat(auto-fit,minmax(min(100%,15.5rem),1fr))}
 .card{background:var(--card);border-radius:.6rem;padding:.8rem .9rem;min-width:0;break-inside:avoid}
 .card figure.chart{--page:var(--card)}
 .scroll{overflow-x:auto;max-width:100%}
 table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
 th,td{padding:.28rem .65rem;text-align:right;border-bottom:1px solid var(--hair);vertical-align:top}
-th{font-weight:600;color:var(--soft);overflow-wrap:normal}
-th:first-child,td:first-child,.left th,.left td{text-align:left}td:first-child{min-width:6rem}
+th{font-weight:600;color:var(--soft)}
+th:first-child,td:first-child,.left th,.left td{text-align:left}.matrix th bdi,td:first-child bdi{display:inline-block;max-width:12rem;overflow-wrap:break-word}
 td.low{color:var(--act);font-weight:600}
 .key::before{content:"";display:inline-block;width:.7em;height:.7em;border-radius:50%;background:var(--c);
 margin-right:.45em}
@@ -61,8 +63,8 @@ figure{margin:0}figcaption{font-size:.84rem;color:var(--soft);margin-top:.25rem;
 .photos{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,20rem),1fr));gap:1rem}
 .photos svg,.plot img{display:block;width:100%;height:auto;border-radius:.4rem}.photos figure{break-inside:avoid}
 .photos text{font:600 12px system-ui,sans-serif;paint-order:stroke;stroke:#000b;stroke-width:3px;fill:#fff}
-.halo{fill:none;stroke:#0009;stroke-width:4}.box{fill:none;stroke-width:1.6}.right{stroke:var(--right)}
-.wrong{stroke:var(--wrong);stroke-width:3}.missed{stroke:var(--missed);stroke-width:2.4;stroke-dasharray:6 4}
+.halo{fill:none;stroke:#0005;stroke-width:3.6}.box{fill:none;stroke-width:2}.right{stroke:var(--right)}
+.wrong{stroke:var(--wrong);stroke-width:3}.missed{stroke:var(--missed);stroke-width:2.6;stroke-dasharray:7 4}
 .photos text.wrong{stroke:#000b;stroke-width:3px;fill:#ffb27d}.photos text.missed{stroke:#000b;stroke-width:3px;
 stroke-dasharray:none;fill:#ff9fd2}
 .marks{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;padding:0;margin:.2rem 0 .8rem;list-style:none;font-size:.9rem}
