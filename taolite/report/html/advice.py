@@ -23,7 +23,7 @@ SHARE = 0.10  # of a class's objects or finds that are missed, invented or confu
 GOOD = 0.95  # a class with this score needs no advice
 NEAR = 0.02  # classes this near to the weakest are looked at, too
 RISE = 1.05  # the last validation cost over the lowest
-STILL = 0.01  # gain of the score over the last third of the validations
+STILL = 0.01  # gain of the score in the last third of the validations
 BETTER = 0.005  # how much the best epoch is above the last
 FEW_JUDGED = 50  # objects of a class in validation
 FEW_PICTURES = 100  # in validation
@@ -74,7 +74,7 @@ def _nothing_found(facts: RunFacts) -> Iterator[Advice]:
         yield Advice(
             "act",
             f"The score is 0: {'nothing is found' if facts.is_detector else 'no picture is classified right'}",
-            (f"{facts.words.short} of the newest validation is 0.",),
+            (f"The {facts.words.short} of the newest validation is 0.",),
             (
                 "Look at the first batch and at the pictures below: do the labels fit the objects?",
                 "Compare the class names of the labels with those of the spec.",
@@ -118,7 +118,7 @@ def _weak_classes(facts: RunFacts) -> Iterator[Advice]:
         return
     weak = sorted((one for one in known if (one.score or 0.0) <= lowest + NEAR), key=lambda one: one.score or 0.0)
     for place, one in enumerate(weak[:3]):
-        reasons = list(_reasons(one, known))
+        reasons = list(_reasons(one, known, "object" if facts.is_detector else "picture"))
         title = f"{one.name} is the weakest class: {facts.words.of_class_long} {one.score:.3f}"
         if len(known) == 1:
             title = f"What {one.name} loses: {facts.words.of_class_long} {one.score:.3f}"
@@ -130,8 +130,8 @@ def _weak_classes(facts: RunFacts) -> Iterator[Advice]:
         yield Advice("act", title, tuple(why for why, _ in reasons), tuple(dict.fromkeys(do for _, do in reasons)))
 
 
-def _reasons(one: ClassFacts, known: Sequence[ClassFacts]) -> Iterator[tuple[str, str]]:
-    """(what was seen, what to do) of a weak class among all that are known."""
+def _reasons(one: ClassFacts, known: Sequence[ClassFacts], noun: str) -> Iterator[tuple[str, str]]:
+    """(what was seen, what to do) of a weak class among all that are known. noun: what is counted."""
     most = max((other.labels or 0 for other in known), default=0)
     if one.labels is not None and (one.labels < FEW_LABELS or _is_rare(one, known, most)):
         beside = f"; the most frequent class has {most}" if most > one.labels else ""
@@ -148,7 +148,7 @@ def _reasons(one: ClassFacts, known: Sequence[ClassFacts]) -> Iterator[tuple[str
     for name, count in one.confused[:2]:
         if count >= SHARE * judged:
             yield (
-                f"{count} of its {counted(judged, 'validation object')} {'was' if count == 1 else 'were'} taken for "
+                f"{count} of its {counted(judged, f'validation {noun}')} {'was' if count == 1 else 'were'} taken for "
                 f"{name}.",
                 f"Check that {one.name} and {name} are labelled by one rule, and add pictures where they differ "
                 "clearly.",
@@ -248,21 +248,21 @@ def _epochs(facts: RunFacts) -> Iterator[Advice]:
         return
     epoch, best = max(points, key=lambda point: (point[1], -point[0]))
     last_epoch, last = points[-1]
-    third = points[-max(len(points) // 3, 2)]
+    before = max(points[: -max(len(points) // 3, 1)], key=lambda point: (point[1], -point[0]))
     if last - best < -BETTER:
         name = f"{record.weights.stem}.best.tlt"
         yield Advice(
-            "act",
+            "check",
             f"The best model is that of epoch {epoch:.0f}, not the last one",
-            (f"{words.short} was {best:.3f} in epoch {epoch:.0f}, and is {last:.3f} in epoch {last_epoch:.0f}.",),
+            (f"The {words.short} was {best:.3f} in epoch {epoch:.0f}, and is {last:.3f} in epoch {last_epoch:.0f}.",),
             (f"Use weights/{name}, which is kept beside the last model.",),
         )
-    elif last - third[1] > STILL:
+    elif last - before[1] > STILL:
         epochs = round(1.5 * last_epoch)
         yield Advice(
             "check",
             "The score was still rising when the training ended",
-            (f"{words.short} rose from {third[1]:.3f} in epoch {third[0]:.0f} to {last:.3f} in epoch "
+            (f"The {words.short} rose from {before[1]:.3f} in epoch {before[0]:.0f} to {last:.3f} in epoch "
              f"{last_epoch:.0f}.",),
             (f"Train for more epochs, {epochs} for example.",),
         )  # fmt: skip

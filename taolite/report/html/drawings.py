@@ -126,7 +126,7 @@ def confusion_table(counts: Sequence[Sequence[int]], names: Sequence[str]) -> Ht
 def image(data: bytes, *, alt: str) -> Html:
     """A PNG or JPEG as part of the page."""
     kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
-    return el("img", src=f"data:image/{kind};base64,{base64.b64encode(data).decode()}", alt=alt, loading="lazy")
+    return el("img", src=f"data:image/{kind};base64,{base64.b64encode(data).decode()}", alt=alt)
 
 
 def marks() -> Html:

@@ -143,7 +143,9 @@ def run_again(facts: RunFacts) -> str:
 
 def _first_batch(facts: RunFacts) -> Html | None:
     data = facts.plots.get("first_batch.png")
-    said = "What the network was trained on, after augmentation. The frames have to fit their objects."
+    said = "What the network was trained on, after augmentation."
+    if facts.is_detector:
+        said += " The frames have to fit their objects."
     alt = "the first pictures of the training"
     if data is None:
         return None

@@ -61,7 +61,7 @@ def classes(facts: RunFacts) -> Html | None:
     heads = ["class", facts.words.of_class if facts.is_detector else "accuracy"]
     heads += ["precision", "recall", "F1"]
     heads += ["threshold", "missed", "wrong finds"] if facts.is_detector else ["taken for"]
-    heads += ["labels in training", "in validation"]
+    heads += ["labels in training" if facts.is_detector else "pictures in training", "in validation"]
     rows = []
     for one in facts.classes:
         name = el("span", el("bdi", one.name), class_=f"key {colour(one.number)}")
@@ -177,7 +177,9 @@ def labels(facts: RunFacts) -> Html | None:
 def _split_line(found: Mapping[str, Any]) -> str:
     pictures, empty = round(number(found.get("pictures")) or 0), round(number(found.get("empty")) or 0)
     total = sum(round(number(count) or 0) for count in table(found.get("objects")).values())
-    said = f"{counted(pictures, 'picture')} with {counted(total, 'label')}"
+    said = counted(pictures, "picture")
+    if found.get("boxed") is True:
+        said += f" with {counted(total, 'label')}"
     most = number(table(found.get("in_one")).get("most")) or 0
     if most > 1:
         said += f", up to {most:.0f} in one picture"

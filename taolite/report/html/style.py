@@ -46,7 +46,8 @@ grid-template-columns:max-content 1fr;gap:.1rem .8rem}.advice dt{color:var(--sof
 table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
 th,td{padding:.28rem .65rem;text-align:right;border-bottom:1px solid var(--hair);vertical-align:top}
 th{font-weight:600;color:var(--soft)}
-th:first-child,td:first-child,.left th,.left td{text-align:left}.matrix th bdi,td:first-child bdi{display:inline-block;max-width:12rem;overflow-wrap:break-word}
+th:first-child,td:first-child,.left th,.left td{text-align:left}
+.matrix th bdi,td:first-child bdi{display:inline-block;max-width:12rem;overflow-wrap:break-word}
 td.low{color:var(--act);font-weight:600}
 .key::before{content:"";display:inline-block;width:.7em;height:.7em;border-radius:50%;background:var(--c);
 margin-right:.45em}
@@ -70,8 +71,9 @@ stroke-dasharray:none;fill:#ff9fd2}
 .marks{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;padding:0;margin:.2rem 0 .8rem;list-style:none;font-size:.9rem}
 .marks svg{width:1.5rem;height:1rem;vertical-align:-.15rem;margin-right:.4rem}
 .heat{display:block;width:100%;height:auto;border:1px solid var(--hair);border-radius:.3rem}
-.heat rect{fill:var(--s1)}.bars text{font:11px system-ui,sans-serif;fill:var(--soft)}.bars{display:block;width:100%;
-height:auto}.bars rect,.bars .bar{fill:var(--c)}.bars .ink{fill:var(--ink)}.bars line{stroke:var(--c);stroke-width:2}
+.heat rect{fill:var(--s1)}.bars text{font:11px system-ui,sans-serif;fill:var(--soft)}.bars{display:block;
+width:100%;max-width:26rem;height:auto}
+.bars rect,.bars .bar{fill:var(--c)}.bars .ink{fill:var(--ink)}.bars line{stroke:var(--c);stroke-width:2}
 details{margin:.5rem 0}summary{cursor:pointer;color:var(--link)}
 footer{margin-top:3rem;color:var(--soft);font-size:.84rem;border-top:1px solid var(--hair);padding-top:.8rem}
 @media (max-width:34rem){html{font-size:15px}.advice dl{display:block}.tiles li{min-width:calc(50% - .3rem);flex:1}
