@@ -16,6 +16,7 @@ __all__ = ["bars", "colour", "confusion_table", "heat", "image", "marks", "photo
 _MATRIX = 20  # classes up to which the confusion matrix is shown whole
 _BAR, _GAP = 17, 7  # height of a bar, and what is between two
 _FEW_BOXES = 8  # up to which right finds have their names written
+_DRAWN = 480.0  # units of the longer side of a photo, so that letters have one size in all
 _NAMES, _LENGTH = 84, 120  # where bars begin, and how long the longest is
 _LONG = 13  # letters of a name beside a bar
 
@@ -152,13 +153,14 @@ def photo(one: Mapping[str, Any]) -> Html | None:
         sound = False
     if not sound or len(hw) != 2:
         return None
-    height, width = hw
+    scale = _DRAWN / max(*hw, 1.0)
+    height, width = (side * scale for side in hw)
     labelled, found = tables(one.get("labelled")), tables(one.get("found"))
     boxed = [*labelled, *found]
     named = len(boxed) <= 2 * _FEW_BOXES
-    drawn = [_frame(find, "right", named) for find in found if find.get("right") is True]
-    drawn += [_frame(label, "missed", True) for label in labelled if label.get("seen") is not True]
-    drawn += [_frame(find, "wrong", True) for find in found if find.get("right") is not True]
+    drawn = [_frame(find, "right", scale, named) for find in found if find.get("right") is True]
+    drawn += [_frame(label, "missed", scale) for label in labelled if label.get("seen") is not True]
+    drawn += [_frame(find, "wrong", scale) for find in found if find.get("right") is not True]
     name = str(one.get("image", "")).rpartition("/")[2]
     svg = el(
         "svg",
@@ -171,18 +173,18 @@ def photo(one: Mapping[str, Any]) -> Html | None:
     return el("figure", svg, el("figcaption", el("bdi", name), ": ", _said(one, labelled, found)))
 
 
-def _frame(one: Mapping[str, Any], kind: str, named: bool) -> Html | None:
-    box = numbers(one.get("box"))
+def _frame(one: Mapping[str, Any], kind: str, scale: float, named: bool = True) -> Html | None:
+    box = [side * scale for side in numbers(one.get("box"))]
     if len(box) != 4:
         return None
     x, y, width, height = box[0], box[1], max(box[2] - box[0], 1.0), max(box[3] - box[1], 1.0)
     score = number(one.get("score"))
-    said = str(one.get("name", "")) + (f" {score:.2f}" if kind != "missed" and score is not None else "")
+    name, behind = str(one.get("name", "")), f" {score:.2f}" if kind != "missed" and score is not None else ""
     place = {"x": x, "y": y, "width": width, "height": height}
-    note = el("text", said, x=x + 2, y=y + 12 if y < 14 else y - 4, class_=kind) if named else None
+    note = el("text", _cut(name) + behind, x=x + 2, y=y + 12 if y < 14 else y - 4, class_=kind) if named else None
     return join(
         el("rect", class_="halo", **place),
-        el("rect", el("title", f"{said} ({kind})"), class_=f"box {kind}", **place),
+        el("rect", el("title", f"{name}{behind} ({kind})"), class_=f"box {kind}", **place),
         note,
     )
 

@@ -51,7 +51,7 @@ th:first-child,td:first-child,.left th,.left td{text-align:left}
 td.low{color:var(--act);font-weight:600}
 .key::before{content:"";display:inline-block;width:.7em;height:.7em;border-radius:50%;background:var(--c);
 margin-right:.45em}
-.matrix td,.matrix th{text-align:center;border:1px solid var(--hair);min-width:2.6rem;max-width:11rem}
+.matrix td,.matrix th{text-align:center;border:1px solid var(--hair);min-width:2.6rem}
 .matrix th[scope=row]{text-align:right}.matrix td:first-child{text-align:center;min-width:2.6rem}
 .hit{background:color-mix(in srgb,#0072b2 var(--p),transparent)}
 .miss{background:color-mix(in srgb,#d55e00 var(--p),transparent)}
