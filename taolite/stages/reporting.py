@@ -88,13 +88,18 @@ def gather(folder: Path, *, key: Key | None, beside: Sequence[Path] = (), light:
         labels=found["labels"],
         curves=found["curves"],
         pictures=found["pictures"],
-        models=[describe(path, key=key) for path in sorted((record.folder / "weights").glob("*.tlt"))],
+        models=[describe(path, key=key) for path in _models(record.folder)],
         gates=gates,
         sweeps=sweeps,
         changes=changes,
         plots=dict(_plots(record.folder / "plots", wanted)),
         notes=notes,
     )
+
+
+def _models(folder: Path) -> list[Path]:
+    """The models of a run: those in weights/, and those that a program of jetson-inference has in the folder itself."""
+    return sorted([*folder.glob("weights/*.tlt"), *folder.glob("*.tlt")])
 
 
 def _labels(folder: Path, task: str, classes: object) -> tuple[Mapping[str, Any], str]:

@@ -36,7 +36,7 @@ from taolite.workspace.status import finite
 if TYPE_CHECKING:
     from taolite.stages.evaluate import Evaluation
 
-__all__ = ["scores_of", "write_scores"]
+__all__ = ["curves_of", "pictures_of", "scores_of", "write_scores"]
 
 _MOST_POINTS = 200  # of a line in curves.json
 _AREA = 480 * 360  # pixels of a JPEG in pictures.json, at most

@@ -159,6 +159,14 @@ def test_what_the_curves_say(tmp_path: Path, name: str):
     assert [one.title for one in found(tmp_path / "run", rows=lines)] == titles
 
 
+@pytest.mark.parametrize(("best", "level", "sentences"), [(0.96, "note", 2), (0.99, "act", 1)])
+def test_a_better_epoch_is_urgent_only_where_chance_does_not_explain_it(tmp_path: Path, best, level, sentences):
+    (one,) = found(tmp_path / "run", rows=rows([3, 2, 1], [0.7, best, 0.95], [3, 2, 1]))
+
+    # two classes of 100 objects, found as 0.96: chance makes 3.1 points
+    assert (one.level, len(one.why)) == (level, sentences)
+
+
 OTHERS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "names that no class takes": (
         {"labels": {"unused": {"bird": 3, "cow": 4}}}, ["7 training labels belong to no class"]),

@@ -207,8 +207,14 @@ def test_the_changes_of_a_spec_have_their_defaults(tmp_path: Path):
     changes, note = spec_changes(conftest.SPEC.format(root="/d", model="", epochs=3), "detectnet")
     assert note == ""
     assert ("random_seed", "7", "0") in changes
-    assert ("training_config.num_epochs", "3", "120") in changes
-    assert not [path for path, _, _ in changes if path.endswith("beta1")]  # 0.9 is the default
+    assert ("training_config.num_epochs", "3", "none") in changes  # TAO has no default for it
+    assert ("training_config.checkpoint_interval", "2", "10") in changes
+    assert (
+        'postprocessing_config.target_class_config["plate"].clustering_config.coverage_threshold',
+        "0.3",
+        "0.0",
+    ) in (changes)
+    assert not [path for path, _, _ in changes if path.endswith("freeze_bn")]  # at its default
 
 
 FILES = ("labels.json", "curves.json", "pictures.json", "scores.json", "manifest.json", "metrics.jsonl")

@@ -6,6 +6,7 @@ point at causes, and prove none: an advice that does not fit the pictures of the
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -250,13 +251,17 @@ def _epochs(facts: RunFacts) -> Iterator[Advice]:
     last_epoch, last = points[-1]
     before = max(points[: -max(len(points) // 3, 1)], key=lambda point: (point[1], -point[0]))
     if last - best < -BETTER:
-        name = f"{record.weights.stem}.best.tlt"
-        yield Advice(
-            "check",
-            f"The best model is that of epoch {epoch:.0f}, not the last one",
-            (f"The {words.short} was {best:.3f} in epoch {epoch:.0f}, and is {last:.3f} in epoch {last_epoch:.0f}.",),
-            (f"Use weights/{name}, which is kept beside the last model.",),
+        kept = [name for name in facts.files if "best" in name]
+        do = f"Use {kept[0]}." if kept else "Use the best model of this run, which is kept beside the last one."
+        why: tuple[str, ...] = (
+            f"The {words.short} was {best:.3f} in epoch {epoch:.0f}, and is {last:.3f} in epoch {last_epoch:.0f}.",
         )
+        points_of_chance = chance([one for one in facts.classes if one.judged])
+        by_chance = 100 * (best - last) < points_of_chance
+        if by_chance:
+            why += (f"That is less than chance makes here ({points_of_chance:.1f} points): both may be equally good.",)
+        title = f"The best model is that of epoch {epoch:.0f}, not the last one"
+        yield Advice("note" if by_chance else "act", title, why, (do,))
     elif last - before[1] > STILL:
         epochs = round(1.5 * last_epoch)
         yield Advice(
@@ -290,14 +295,14 @@ def _validation_size(facts: RunFacts) -> Iterator[Advice]:
 
 def chance(judged: Sequence[ClassFacts]) -> float:
     """Twice the standard error of the mean of the classes' recalls, in points; that of a score of 0.5 where a recall
-    is not known."""
+    is not known; 0 without classes."""
     variances = []
     for one in judged:
         share = one.recall if one.recall is not None else one.score if one.score is not None else 0.5
         count = one.judged or 1
         smooth = (share * count + 1) / (count + 2)  # never 0 or 1 on few objects
         variances.append(smooth * (1 - smooth) / count)
-    return float(200 * sum(variances) ** 0.5 / len(judged))
+    return float(200 * sum(variances) ** 0.5 / max(len(judged), 1))
 
 
 def _exports(facts: RunFacts) -> Iterator[Advice]:
@@ -351,7 +356,8 @@ def _next_stage(facts: RunFacts) -> Iterator[Advice]:
     record = facts.record
     if record.state != "finished" or not record.score:
         return
-    model, group = record.weights, record.task
+    model, spec = (shlex.quote(str(path)) for path in (record.weights, record.folder / "experiment_spec.txt"))
+    group = record.task
     exports = table(record.manifest.get("exports"))
     pruned = any(step.get("stage") == "prune" for one in facts.models for step in tables(one.get("lineage")))
     commands, do = [], []
@@ -360,7 +366,7 @@ def _next_stage(facts: RunFacts) -> Iterator[Advice]:
         commands.append(f"taolite {group} prune -m {model} -o PRUNED.tlt --target 0.3 -k KEY")
     if not exports and not facts.gates:
         do.append("Export it for the device where it shall run.")
-        commands.append(f"taolite {group} export -m {model} -o MODEL.etlt -k KEY")
+        commands.append(f"taolite {group} export -m {model} -e {spec} -o MODEL.etlt -k KEY")
     if do:
         yield Advice("note", "When the score is good enough", ("No such step is recorded yet.",), tuple(do),
                      tuple(commands))  # fmt: skip

@@ -51,7 +51,7 @@ class ClassFacts:
 class RunFacts:
     """A run and everything that was found of it.
 
-    labels, curves, pictures: labels.json, curves.json and pictures.json of the run. models: its files in weights/, as
+    labels, curves, pictures: labels.json, curves.json and pictures.json of the run. models: its .tlt files, as
     `taolite.artifacts.describe.describe` has them. gates, sweeps: (file name, JSON) of exports and pruning sweeps.
     changes: fields of the spec that differ from their default: (path, value, default). plots: PNG files by name. notes:
     what could not be read, in words.
@@ -88,6 +88,11 @@ class RunFacts:
         """The classes in their order."""
         found = self.record.run.get("classes")
         return tuple(map(str, found)) if isinstance(found, list) else ()
+
+    @property
+    def files(self) -> list[str]:
+        """The models of the run, below its folder."""
+        return [str(one.get("path", "")).removeprefix(f"{self.record.folder}/") for one in self.models]
 
     @property
     def images(self) -> int | None:

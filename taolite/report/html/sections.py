@@ -274,14 +274,14 @@ def quantisation(facts: RunFacts) -> Html | None:
 def artifacts(facts: RunFacts) -> Html | None:
     """The files of the run."""
     rows = []
-    for model in facts.models:
-        path, size = str(model.get("path", "")), number(model.get("bytes"))
+    for name, model in zip(facts.files, facts.models, strict=True):
+        size = number(model.get("bytes"))
         rows.append([
-            el("bdi", path.rpartition("/")[2]), None if size is None else f"{size / 1e6:.2f} MB",
+            el("bdi", name), None if size is None else f"{size / 1e6:.2f} MB",
             _big(model.get("parameters")), el("code", str(model.get("sha256", ""))[:16]),
             _signed(model),
         ])  # fmt: skip
-    return table_of(["file in weights/", "size", "parameters", "sha256 begins", "signed by"], rows) if rows else None
+    return table_of(["file", "size", "parameters", "sha256 begins", "signed by"], rows) if rows else None
 
 
 def _signed(model: Mapping[str, Any]) -> str:
