@@ -92,7 +92,7 @@ def heat(counts: Sequence[float], *, title: str, aspect: float = 1.0) -> Html:
         el("rect", x=(place % side) * width, y=(place // side) * height, width=width + 0.2, height=height + 0.2,
            opacity=round(max(0.06, (count / most) ** 0.5), 2))
         for place, count in enumerate(counts)
-        if count
+        if count > 0
     ]  # fmt: skip
     box = f"0 0 {side * width:.0f} {side * height:.0f}"
     return el("svg", el("title", title), *cells, viewBox=box, role="img", class_="heat")

@@ -109,7 +109,7 @@ class RunFacts:
         rows = self.card.get("confusion")
         if not isinstance(rows, list) or not rows or not all(isinstance(row, list) for row in rows):
             return ()
-        made = tuple(tuple(_count(cell) or 0 for cell in row) for row in rows)
+        made = tuple(tuple(max(_count(cell) or 0, 0) for cell in row) for row in rows)
         size = len(self.names) + self.is_detector
         return made if len(made) == size and all(len(row) == size for row in made) else ()
 
