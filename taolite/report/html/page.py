@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Sequence
 
 from taolite import __version__
-from taolite.report.html import sections
+from taolite.report.html import records, sections
 from taolite.report.html.advice import advice
 from taolite.report.html.drawings import image
 from taolite.report.html.facts import RunFacts, number, table
@@ -32,12 +32,12 @@ def run_page(facts: RunFacts) -> str:
         ("pictures", "Validation pictures", photos),
         ("labels", "Labels", sections.labels(facts)),
         ("batch", "First training batch", _first_batch(facts)),
-        ("pruning", "Pruning", sections.pruning(facts)),
-        ("quantisation", "Exports and their scores", sections.quantisation(facts)),
-        ("files", "Files", sections.artifacts(facts)),
-        ("lineage", "Lineage", sections.lineage(facts)),
-        ("spec", "Spec", sections.spec(facts)),
-        ("environment", "Environment", sections.environment(facts)),
+        ("pruning", "Pruning", records.pruning(facts)),
+        ("quantisation", "Exports and their scores", records.quantisation(facts)),
+        ("files", "Files", records.artifacts(facts)),
+        ("lineage", "Lineage", records.lineage(facts)),
+        ("spec", "Spec", records.spec(facts)),
+        ("environment", "Environment", records.environment(facts)),
         ("again", "Run it again", el("pre", run_again(facts))),
     ]
     shown = [(name, title, part) for name, title, part in parts if part]

@@ -49,6 +49,7 @@ th{font-weight:600;color:var(--soft)}
 th:first-child,td:first-child,.left th,.left td{text-align:left}
 .matrix th bdi,td:first-child bdi{display:inline-block;max-width:12rem;overflow-wrap:break-word}
 td.low{color:var(--act);font-weight:600}
+table:not(.left) td{white-space:nowrap}table:not(.left) td bdi{white-space:normal}
 .key::before{content:"";display:inline-block;width:.7em;height:.7em;border-radius:50%;background:var(--c);
 margin-right:.45em}
 .matrix td,.matrix th{text-align:center;border:1px solid var(--hair);min-width:2.6rem}
