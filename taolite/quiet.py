@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import cast
 
-__all__ = ["hush", "loud", "without"]
+__all__ = ["hush", "loud", "reported_later", "without"]
 
 _SENDER = "openvino_telemetry"  # OpenVINO's package of its own that sends
 _QUIET = {"ORT_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "WANDB_ERROR_REPORTING": "false"}
@@ -61,3 +63,15 @@ def without(module: str) -> Iterator[None]:
         yield
     finally:
         del modules[module]
+
+
+@cache
+def reported_later(package: str) -> None:
+    """An OSError in a thread of `package`, whose next call raises it in the caller's thread, is not printed too."""
+    before = threading.excepthook
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if not isinstance(args.exc_value, OSError) or type(args.thread).__module__.partition(".")[0] != package:
+            before(args)
+
+    threading.excepthook = hook

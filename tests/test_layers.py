@@ -221,6 +221,7 @@ HEAVY = (
         ["ssd", "train", "--help"],
         ["show", "--help"],
         ["capture", "--help"],
+        ["board", "--help"],
         ["jetson", "camera-capture", "--help"],
         ["jetson", "train.py", "--help"],
         ["jetson", "detectnet", "--help"],

@@ -95,9 +95,9 @@ OTHERS = {
         "stages/training/checkpoint.py newest: path.replace",
     },
     "in a folder of this process alone, which ends with it": {
-        "cli/capturing.py _open_browser: path.write_text",
-        "cli/capturing.py show_page: TemporaryDirectory",
         "cli/jetson/ssd.py _opened: TemporaryDirectory",
+        "cli/pages.py _open_browser: path.write_text",
+        "cli/pages.py serve_page: TemporaryDirectory",
         "dist/launch.py launch: TemporaryDirectory",
         "dist/pulse.py forget: path.unlink",
         "dist/secret.py offered: tempfile.TemporaryDirectory",

@@ -6,13 +6,12 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from taolite.cli import pages
 from taolite.cli.inputs import input_options
 from taolite.cli.keys import opening_key
 from taolite.cli.parsing import whole
-from taolite.cli.values import count
 from taolite.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from taolite.sample import Detection
     from taolite.web.desk import Kind
     from taolite.web.live import LiveCamera
-    from taolite.web.serving import Serving
 
 __all__ = ["add_model", "add_server", "add_writing", "show_page"]
 
@@ -51,14 +49,8 @@ def add_model(add: Callable[..., argparse.Action]) -> None:
 
 def add_server(add: Callable[..., argparse.Action]) -> None:
     """Add the flags of the server."""
-    text = "address to listen on (default: 127.0.0.1). Any other can be reached by other machines"
-    whole(
-        add("--port", type=count(0), help="port of the page; 0 for any free one (default: 8420, or any free one)"),
-        add("--host", default="127.0.0.1", help=text),
-        add("--ssl-cert", type=Path, metavar="FILE", help="certificate (PEM): the page is https, as phones need it"),
-        add("--ssl-key", type=Path, metavar="FILE", help="key of the certificate (PEM)"),
-        add("--open", action="store_true", help="open the page in a browser"),
-    )
+    pages.add_server(add, https="certificate (PEM): the page is https, as phones need it")
+    add("--open", action="store_true", help="open the page in a browser")
 
 
 def show_page(
@@ -76,11 +68,9 @@ def show_page(
     from taolite.cli.progress import Terminal
     from taolite.web.capture import capture_app
     from taolite.web.desk import Desk, kind_of
-    from taolite.web.serving import Serving, serve
 
     if not 1 <= options.quality <= 100:
         raise UsageError(f"--quality {options.quality}: needs to be 1 to 100")
-    serving = Serving(options.host, options.port, options.ssl_cert, options.ssl_key)
     with Terminal() as listener:
         classes, propose = _model(options, listener)
         _bring_labels(options.labels, root)
@@ -96,14 +86,9 @@ def show_page(
         writing = {"quality": options.quality, "merge": options.merge_sets, "to": options.to}
         app = capture_app(desk, camera=camera, listener=listener, **writing)
 
-        def announce(address: str) -> None:
-            _say_address(address, root, serving)
-            if options.open:
-                _open_browser(address, Path(folder))
-
+        plain = ", and other machines' browsers do not give it their camera"
         try:
-            with TemporaryDirectory(prefix="taolite-") as folder:
-                serve(app, serving, announce=announce)
+            pages.serve_page(app, options, root, opens=options.open, plain=plain)
         except KeyboardInterrupt:
             print("stopped; everything that was saved is kept", file=sys.stderr)
         finally:
@@ -127,31 +112,6 @@ def _camera(place: str, options: argparse.Namespace, listener: Listener) -> Live
         return open_source(place, options=asked, on_unreadable=left_out, listener=listener)
 
     return LiveCamera(place or "the first camera of this machine", opened, listener=listener)
-
-
-def _say_address(address: str, root: Path, serving: Serving) -> None:
-    if not serving.is_local:
-        said = (
-            f"warning: --host {serving.host}: every machine of the network can reach this page; its address is its key"
-        )
-        print(said, file=sys.stderr, flush=True)
-        if serving.certificate is None:
-            said = (
-                "warning: without --ssl-cert and --ssl-key the page is not encrypted, and other machines' browsers do "
-                "not give it their camera"
-            )
-            print(said, file=sys.stderr, flush=True)
-    print(f"{root}: open this page in a browser; Ctrl-C ends it\n  {address}", flush=True)
-
-
-def _open_browser(address: str, folder: Path) -> None:
-    """Open the page by a file that leads there: what a program is called with, here the browser, all users can see."""
-    import webbrowser
-
-    path = folder / "open.html"  # the folder is the user's alone
-    path.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={address}">', encoding="utf-8")
-    if not webbrowser.open(path.as_uri()):
-        print("warning: no browser could be opened here; open the address yourself", file=sys.stderr, flush=True)
 
 
 def _bring_labels(labels: Path | None, root: Path) -> None:

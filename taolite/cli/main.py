@@ -44,6 +44,7 @@ GROUPS = {
         "taolite.cli.own.annotate",
         "draw boxes on the pictures of a folder: labelme, or a page in your browser",
     ),
+    "board": ("taolite.cli.own.board", "the runs below a folder on a page in your browser: curves, scores, pictures"),
     "dataset": ("taolite.cli.own.dataset", "labels and images: convert, check, stats, view, download"),
     "spec": ("taolite.cli.own.spec", "spec files: new (chosen from pictures), check, show, schema"),
     "parity": ("taolite.cli.own.parity", "how far two models differ on the same pictures: outputs, results, scores"),

@@ -9,7 +9,7 @@ column is a score: TAO refuses it, we read it. Lines stay in file order; `DontCa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from taolite.errors import DataError
@@ -103,13 +103,17 @@ def parse_labels(path: Path, findings: Findings) -> tuple[Label, ...] | None:
     return tuple(labels) if len(findings.errors) == before else None
 
 
-def require_writable(names: Sequence[str]) -> None:
-    """Raise one DataError for all class names with a blank in them, which no KITTI reader can tell from a column."""
+def require_writable(names: Mapping[str, str]) -> None:
+    """Raise one DataError for all class names with a blank in them, which no KITTI reader can tell from a column.
+
+    names: where each stands first, as FILE:LINE.
+    """
     bad = [name for name in names if name.split() != [name]]
     if bad:
         flags = " ".join(f'--rename "{name}={"_".join(name.split()) or "NAME"}"' for name in bad)
+        listed = ", ".join(f"{show(name)} ({names[name]})" for name in bad)
         raise DataError(
-            f"class name{'s' if len(bad) > 1 else ''} {', '.join(map(show, bad))} cannot stand in a KITTI file, "
+            f"class name{'s' if len(bad) > 1 else ''} {listed} cannot stand in a KITTI file, "
             f"whose columns are separated by blanks; rename with {flags}"
         )
 

@@ -63,7 +63,7 @@ class Writing:
     and `no-area` for points and lines.
     cut: whether boxes are cut at the edges of their picture.
     one_extension: whether all pictures need the same extension.
-    require: raises DataError for class names that cannot be written.
+    require: raises DataError for class names that cannot be written; it is given where each stands first.
     """
 
     labels: Callable[[Named, Target], None]
@@ -71,7 +71,7 @@ class Writing:
     keeps: frozenset[str] = frozenset()
     cut: bool = False
     one_extension: bool = False
-    require: Callable[[Sequence[str]], None] | None = None
+    require: Callable[[Mapping[str, str]], None] | None = None
 
 
 def class_names(named: Named) -> list[str]:

@@ -166,16 +166,25 @@ def _listed(names: Iterable[str]) -> str:
 
 def _require_names(samples: Sequence[Sample], how: Writing) -> None:
     """Raises DataError for class names that no label file can hold."""
-    names = sorted({label.name for sample in samples for label in sample.labels})
-    bad = [name for name in names if any(map(is_control, name))]
+    first: dict[str, str] = {}
+    for sample in samples:
+        for label in sample.labels:
+            first.setdefault(label.name, _where(sample, label))
+    names = dict(sorted(first.items()))
+    bad = [f"{show(name)} ({where})" for name, where in names.items() if any(map(is_control, name))]
     if bad:
         many = "class name holds" if len(bad) == 1 else "class names hold"
         raise DataError(
-            f"{len(bad)} {many} control characters or line breaks: {', '.join(map(show, bad[:SHOWN]))}; "
+            f"{len(bad)} {many} control characters or line breaks: {', '.join(bad[:SHOWN])}; "
             "correct the labels, or rename with --rename OLD=NEW"
         )
     if how.require is not None:
         how.require(names)
+
+
+def _where(sample: Sample, label: Label) -> str:
+    """The label's file, and its line where it has one."""
+    return f"{sample.source or sample.image}{f':{label.line}' if label.line else ''}"
 
 
 def _leave_out(samples: Sequence[Sample], how: Writing, listener: Listener) -> tuple[list[Sample], int]:
@@ -189,7 +198,7 @@ def _leave_out(samples: Sequence[Sample], how: Writing, listener: Listener) -> t
             if fitted is not None:
                 labels.append(fitted)
                 continue
-            where = f"{sample.source or sample.image}{f':{label.line}' if label.line else ''}"
+            where = _where(sample, label)
             shape = label.attributes.get("shape")
             what = f"a {shape} has no area" if shape else "its box has no width or height"
             gone.append(printable(f"{where}: {label.name} is left out, {what}"))

@@ -195,7 +195,8 @@ class VideoFile:
 
     def _kept(self, error: OSError) -> StorageError:
         kept = f"the {counted(self._frames, 'frame')} before are kept" if self._frames else "no video was written"
-        return StorageError(f"{self.path}: {(error.strerror or str(error)).lower()}; {kept}")
+        what = (error.strerror or str(error)).lower()
+        return StorageError(f"{self.path}: {what}; {kept}. Free some space there, or choose another folder")
 
 
 class _OpenCvEncoder:

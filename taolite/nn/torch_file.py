@@ -7,6 +7,8 @@ Such a file holds a state dict, or a checkpoint: a table with a state dict under
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import pickle
 import pickletools
 import re
@@ -60,6 +62,16 @@ def read_torch_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return _state_dict(path, _load(path))
 
 
+class _Bounded(io.BufferedReader):
+    """A file of which no more is asked than it has: a pickle may claim a text of gigabytes, and a reader that believes
+    it takes that memory before it looks for the bytes."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
+            size = min(size, max(os.fstat(self.fileno()).st_size - self.tell(), 0))
+        return super().read(size)
+
+
 def _check_archive(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
@@ -88,7 +100,7 @@ def _load(path: Path) -> object:
         with (
             warnings.catch_warnings(),
             torch.serialization.safe_globals([argparse.Namespace]),
-            open(path, "rb") as stream,
+            _Bounded(io.FileIO(path)) as stream,
         ):
             warnings.simplefilter("ignore", UserWarning)
             # given the path, torch would go by the file's ending
@@ -113,7 +125,7 @@ def _pickled(path: Path) -> tuple[bool, list[str]]:
             name = next(name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl")
             with archive.open(name) as stream:
                 return _instructions(stream)
-    with open(path, "rb") as stream:
+    with _Bounded(io.FileIO(path)) as stream:
         return _instructions(stream)
 
 

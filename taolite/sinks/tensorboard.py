@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.files import storage_error
-from taolite.quiet import without
+from taolite.quiet import reported_later, without
 from taolite.sinks.base import Pixels
 
 __all__ = ["Board"]
@@ -23,6 +23,7 @@ class Board:
     def __init__(self, folder: Path) -> None:
         with without("boto3"):
             from torch.utils.tensorboard import SummaryWriter
+        reported_later("tensorboard")
 
         self._folder = folder
         with self._storage():

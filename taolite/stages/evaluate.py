@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from taolite.sample import Detection, Sample, Truth
 from taolite.scorecard import ScoreCard
 from taolite.stages.agree import agree
 from taolite.stages.decodable import decodable
+from taolite.stages.finds import shown_indices
 from taolite.stages.inference.models import Model
 from taolite.stages.scores import write_scores
 from taolite.stages.shown import Worst, shown_pictures
@@ -35,13 +36,15 @@ Told = Callable[[Sample, Sequence[Detection]], None]
 class Evaluation:
     """`cost`: mean cost without regularisation. `seconds_per_image`: median over batches, network alone. `worst`: of a
     detector, up to 12 pictures with mistakes, the lowest F1 first; of equal ones that with the most mistakes. `shown`:
-    pictures for a report, of any task: the worst, then some of the others."""
+    pictures for a report, of any task: the worst, then some of the others. `founds`: in the process that writes, what
+    was found in the pictures of `taolite.stages.finds.shown_indices`."""
 
     card: ScoreCard
     cost: float
     seconds_per_image: float
     worst: tuple[Worst, ...] = ()
     shown: tuple[Worst, ...] = ()
+    founds: tuple[Found, ...] = field(default=(), repr=False, compare=False)
 
 
 def evaluate(
@@ -136,7 +139,11 @@ def score_split(
         names, prep = experiment.classes, examples.preprocessing
         for sample, one in zip(examples.samples, (one for batch in everything for one in batch.found), strict=True):
             told(sample, one.in_photo(names, preprocessing=prep, photo_hw=sample.size_hw))
-    return world.told(lambda: _scored(experiment, everything, examples))
+    evaluation = world.told(lambda: _scored(experiment, everything, examples))
+    if not world.writes:
+        return evaluation
+    founds = [one for batch in everything for one in batch.found]
+    return replace(evaluation, founds=tuple(founds[index] for index in shown_indices(len(founds))))
 
 
 @dataclass(frozen=True)

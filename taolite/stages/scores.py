@@ -1,5 +1,6 @@
-"""The scores of a model as files: `scores.json`, `curves.json`, `pictures.json`, and below `plots/` the pictures that
-its score card has numbers for. A report is made from them (`taolite.report`), on a machine without the data, too.
+"""The scores of a model as files: `scores.json`, `curves.json`, `pictures.json`, `finds.json` with what is found in the
+pictures (`taolite.workspace.finds`), and below `plots/` the pictures that its score card has numbers for. A report is
+made from them (`taolite.report`), on a machine without the data, too.
 
 f1.png                precision, recall and F1 of each class over the threshold (detectors)
 precision_recall.png  precision over recall of each class (detectors)
@@ -16,7 +17,7 @@ import base64
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,9 @@ from taolite.preprocessing import resize
 from taolite.report import Shown, confusion_png, f1_png, precision_recall_png, worst_png
 from taolite.sample import Detection
 from taolite.scorecard import BACKGROUND, ScoreCard
+from taolite.stages.finds import finds_of
 from taolite.stages.shown import WORST, Worst
+from taolite.workspace.finds import write_finds
 from taolite.workspace.status import finite
 
 if TYPE_CHECKING:
@@ -47,7 +50,8 @@ _PLOTS = ("f1.png", "precision_recall.png", "confusion.png", "worst.png")
 def scores_of(evaluation: Evaluation) -> dict[str, Any]:
     """All results of an evaluation as a JSON object; a cost that is not available is null. Curves and the counts of
     every picture are left out; `worst` has the names of the worst pictures and their counts."""
-    made: dict[str, Any] = asdict(evaluation)
+    made: dict[str, Any] = asdict(replace(evaluation, founds=()))
+    del made["founds"]
     for name in ("curves", "sweeps", "pictures"):
         del made["card"][name]
     del made["shown"]
@@ -60,6 +64,10 @@ def write_scores(evaluation: Evaluation, examples: Examples, classes: Sequence[s
     be read any more."""
     card, plots = evaluation.card, folder / "plots"
     write_text(folder / "scores.json", json.dumps(scores_of(evaluation), indent=2, ensure_ascii=False) + "\n")
+    if evaluation.founds:
+        write_finds(folder / "finds.json", finds_of(evaluation.founds, examples, classes))
+    else:
+        remove(folder / "finds.json")  # of an earlier evaluation in this folder
     for name in _PLOTS:  # of an earlier evaluation in this folder, which may have found something
         remove(plots / name)
     if card.sweeps:

@@ -19,7 +19,7 @@ from taolite.workspace.lock import is_locked
 from taolite.workspace.manifest import read_manifest
 from taolite.workspace.status import MetricsFile, read_status
 
-__all__ = ["RunRecord", "State", "find_runs", "read_run"]
+__all__ = ["RunRecord", "State", "find_runs", "read_run", "time_of"]
 
 State = Literal["running", "finished", "failed", "stopped"]
 
@@ -59,12 +59,12 @@ class RunRecord:
     @property
     def started(self) -> datetime | None:
         """When it was first started, local time; None if unknown."""
-        return _time(self.status[0]) if self.status else None
+        return time_of(self.status[0]) if self.status else None
 
     @property
     def updated(self) -> datetime | None:
         """When it last wrote to its status, local time; None if unknown."""
-        return _time(self.status[-1]) if self.status else None
+        return time_of(self.status[-1]) if self.status else None
 
     @property
     def scores(self) -> Mapping[str, Any]:
@@ -84,11 +84,11 @@ class RunRecord:
     @property
     def score(self) -> float | None:
         """The main metric of the final validation or, before the end, of the newest one; None before the first."""
-        for source in (self.scores, *reversed(self.rows)):
-            value = source.get(self.metric)
-            if isinstance(value, (int, float)):
-                return float(value)
-        return None
+        value = self.scores.get(self.metric)
+        if not isinstance(value, (int, float)):
+            newest = (row[self.metric] for row in reversed(self.rows) if isinstance(row.get(self.metric), (int, float)))
+            value = next(newest, None)
+        return None if value is None else float(value)
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -163,13 +163,14 @@ def _is_of_a_run(path: Path) -> bool:
 def _state(folder: Path, manifest: Mapping[str, Any], status: tuple[Mapping[str, Any], ...]) -> State:
     if is_locked(folder):
         return "running"
-    last = status[-1].get("status") if status else None
-    if last == "SUCCESS":
+    last = status[-1] if status else {}
+    if last.get("status") == "SUCCESS":
         return "finished"
-    return "failed" if last == "FAILURE" else "stopped"
+    return "failed" if last.get("status") == "FAILURE" and not last.get("stopped") else "stopped"
 
 
-def _time(line: Mapping[str, Any]) -> datetime | None:
+def time_of(line: Mapping[str, Any]) -> datetime | None:
+    """When a line of status.json was written, local time; None if it does not say so."""
     try:
         return datetime.strptime(f"{line.get('date')} {line.get('time')}", "%m/%d/%Y %H:%M:%S")
     except ValueError:

@@ -269,8 +269,8 @@ def test_a_class_name_with_control_characters_is_not_written(tmp_path: Path, sce
         with pytest.raises(DataError) as caught:
             formats.write(samples, tmp_path / format, format)
         assert str(caught.value) == (
-            "2 class names hold control characters or line breaks: `c\\x1bt`, `d\\ng`; correct the labels, or rename "
-            "with --rename OLD=NEW"
+            f"2 class names hold control characters or line breaks: `c\\x1bt` ({scene[0].image}), `d\\ng` "
+            f"({scene[0].image}); correct the labels, or rename with --rename OLD=NEW"
         )
 
 

@@ -237,7 +237,8 @@ def test_a_class_name_with_a_blank_needs_another_name_for_kitti(tmp_path: Path, 
         formats.write(samples, tmp_path / "kitti", "kitti")
 
     assert str(caught.value) == (
-        "class names `big cat`, `hot dog` cannot stand in a KITTI file, whose columns are separated by blanks; "
+        f"class names `big cat` ({scene[0].image}), `hot dog` ({scene[0].image}) cannot stand in a KITTI file, whose "
+        "columns are separated by blanks; "
         'rename with --rename "big cat=big_cat" --rename "hot dog=hot_dog"'
     )
 

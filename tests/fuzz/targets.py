@@ -36,6 +36,7 @@ TARGETS: dict[str, Target] = {
         Target("sidecar", OTHERS, texts.sidecar, 2),
         Target("manifest", OTHERS, texts.manifest, 2),
         Target("report", OTHERS, texts.report, 2),
+        Target("finds", OTHERS, texts.finds, 2),
         Target("int8 record", OTHERS, models.ranges, 1),
         Target("onnx", OTHERS, models.onnx_model, 1),
         Target("onnx metadata", OTHERS, models.onnx_meta, 1),

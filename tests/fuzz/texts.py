@@ -11,7 +11,7 @@ from typing import Any
 from .mutators import changed_bytes, changed_json, changed_words
 from .target import Reader
 
-__all__ = ["label_set", "manifest", "mounts", "report", "sidecar", "spec", "text"]
+__all__ = ["finds", "label_set", "manifest", "mounts", "report", "sidecar", "spec", "text"]
 
 SPECS = Path(__file__).parents[2] / "specs"
 Mutate = Callable[[bytes, Random], bytes]
@@ -265,3 +265,15 @@ def manifest(folder: Path) -> Reader:
 
     made = reader(path, (path.read_bytes(),), read, changed_json)
     return Reader(made.mutate, made.read, made.seeds, str(folder))
+
+
+def finds(folder: Path) -> Reader:
+    """What a validation found, which the board shows."""
+    from taolite.workspace.finds import Finds, Looked, Thing, read_finds, write_finds
+
+    box, path = (1.0, 2.0, 30.0, 40.5), folder / "finds.json"
+    looked = Looked(
+        "/data/1.png", (64, 96), (Thing(0, box, difficult=True),), (Thing(1, box, 0.9), Thing(0, None, 0.1))
+    )
+    write_finds(path, Finds(("cat", "dog"), 2, (looked, Looked("2.png", (4, 5), (), ()))))
+    return reader(path, (path.read_bytes(),), lambda: read_finds(path), changed_json)

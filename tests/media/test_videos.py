@@ -222,7 +222,8 @@ def test_a_disk_that_fills_up_keeps_the_frames_before(monkeypatch, tmp_path, nam
     with pytest.raises(StorageError) as caught:
         filled()
 
-    assert str(caught.value) == f"{path}: the disk is full; the 3 frames before are kept"
+    way_out = "Free some space there, or choose another folder"
+    assert str(caught.value) == f"{path}: the disk is full; the 3 frames before are kept. {way_out}"
     assert list(tmp_path.iterdir()) == [path]
     assert len(list(open_source(path))) == 3
 
@@ -249,7 +250,7 @@ def test_a_write_that_fails_is_told_with_its_reason_and_the_file_plays(av, tmp_p
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith(f"taolite.errors.StorageError: {path}: file too large; the ")
-    assert last.endswith(" frames before are kept")
+    assert last.endswith(" frames before are kept. Free some space there, or choose another folder")
     assert list(tmp_path.iterdir()) == [path]
     if name == "out.gif":  # Pillow wants the whole of each frame that it seeks
         with Image.open(path) as first:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import subprocess
 import sys
 import time
 import zipfile
@@ -218,3 +219,28 @@ def test_a_full_disk_under_tensorboard_is_told_as_such(tmp_path: Path, monkeypat
         f"{tmp_path}/events: the disk is full; nothing was replaced. Free some space and run it again"
     )
     board.close()
+
+
+REFUSED = """
+import resource, signal, sys, time
+from pathlib import Path
+from taolite.errors import StorageError
+from taolite.sinks.tensorboard import Board
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+board = Board(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    for step in range(100_000):
+        board.scalars({"loss": 0.5}, step)
+except StorageError as error:
+    print(error)
+    time.sleep(1)  # the thread may have more to say
+"""
+
+
+def test_a_write_that_fails_in_tensorboards_thread_is_told_once_and_not_as_a_traceback(tmp_path: Path):
+    done = subprocess.run([sys.executable, "-c", REFUSED, tmp_path], capture_output=True, text=True, timeout=120)
+
+    assert done.stdout.startswith(f"{tmp_path}: ")
+    assert "Traceback" not in done.stderr

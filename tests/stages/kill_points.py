@@ -74,6 +74,7 @@ class Watch:
             if self._at is None or self._count < self._at:
                 return
             if self._fault == "torn":
+                self._at = None  # the next open is our own
                 half = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
                 os.write(half, b'{"epoch": 1, "lo')
             if self._fault in ("kill", "torn"):

@@ -245,3 +245,14 @@ def test_a_folder_that_has_become_read_only_is_named_and_left_as_it_is(spec: Pat
 
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
     assert run(spec, results) == whole[0]
+
+
+def test_what_a_process_that_was_killed_between_save_and_delete_left_is_deleted_at_the_next_start(
+    spec: Path, tiny: Path, whole
+):
+    results = tiny / "left"
+    assert run(spec, results, minutes=0.0, checkpoints_kept=3) == whole[0]
+
+    assert run(spec, results, checkpoints_kept=2) == whole[0]
+
+    assert names(results) == [f"step-{step:09d}.ckpt" for step in (8, 9)]

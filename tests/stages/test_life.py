@@ -48,7 +48,7 @@ def test_a_run_leaves_what_tao_leaves_and_what_we_promise(trained: Path):
 
     assert {"weights/plate.tlt", "status.json", "experiment_spec.txt", "manifest.json", "metrics.jsonl"} <= names
     assert {"plots/curves.png", "plots/first_batch.png", "model.epoch-2.tlt"} <= names
-    assert {"scores.json", "plots/f1.png", "plots/precision_recall.png", "plots/confusion.png"} <= names
+    assert {"scores.json", "finds.json", "plots/f1.png", "plots/precision_recall.png", "plots/confusion.png"} <= names
     assert any(name.startswith("events/events.out.tfevents") for name in names)
     lines = [json.loads(line) for line in (trained / "status.json").read_text().splitlines()]
     assert [lines[0]["status"], lines[-1]["status"]] == ["STARTED", "SUCCESS"]

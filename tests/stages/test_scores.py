@@ -17,10 +17,12 @@ from taolite.preprocessing import Preprocessing
 from taolite.sample import Label, Sample
 from taolite.scorecard import ACCURACY, AP, Curve, Metric, Point, ScoreCard, Sweep, Tally
 from taolite.stages.evaluate import Evaluation, score_split
+from taolite.stages.finds import finds_of, shown_indices
 from taolite.stages.scores import curves_of, pictures_of, scores_of, write_scores
 from taolite.stages.shown import shown_pictures
 from taolite.tasks.details import detailed
 from taolite.tasks.found import NO_BOXES, Found
+from taolite.workspace.finds import MOST_PICTURES, Thing, read_finds, write_finds
 
 PREP = Preprocessing((50, 100), fit="stretch")
 BOX = (10.0, 10.0, 40.0, 40.0)  # in the input; 20, 20, 80, 80 in photos of 200 x 100
@@ -183,6 +185,39 @@ def test_the_wrong_answers_that_a_classifier_is_surest_of_come_first(examples: E
     ]
     assert len(worst) == 2
     assert worst[0].tally == Tally(0, 1, 1)
+
+
+def test_what_is_found_is_recorded_in_pixels_of_the_photos_with_low_scores_and_without_the_lowest(
+    examples: Examples, tmp_path: Path
+):
+    elsewhere = (60.0, 10.0, 90.0, 40.0)
+    founds = [found((BOX, 0.9, 0), (elsewhere, 0.02, 1), (elsewhere, 0.009, 0)), found(), found(), found()]
+
+    write_scores(evaluated(examples, founds), examples, ("cat", "dog"), tmp_path)
+
+    finds = read_finds(tmp_path / "finds.json")
+    assert (finds.classes, finds.of) == (("cat", "dog"), 4)
+    first, second = finds.pictures[:2]
+    assert (first.image, first.size_hw) == (str(examples.samples[0].image), (100, 200))
+    assert first.truth == (Thing(0, (20.0, 20.0, 80.0, 80.0)),)
+    assert first.finds == (Thing(0, (20.0, 20.0, 80.0, 80.0), 0.9), Thing(1, (120.0, 20.0, 180.0, 80.0), 0.02))
+    assert (len(second.truth), second.finds) == (1, ())
+    assert [one.truth[0].kind for one in finds.pictures] == [0, 0, 1, 0]
+
+
+def test_of_a_classifier_all_classes_are_recorded_without_boxes(examples: Examples, tmp_path: Path):
+    both = Found(NO_BOXES, np.array([0.75, 0.25], np.float32), np.array([1, 0]), given=1)
+
+    write_finds(tmp_path / "finds.json", finds_of([both] * 4, examples, ("cat", "dog")))
+
+    first = read_finds(tmp_path / "finds.json").pictures[0]
+    assert first.truth == (Thing(0),)
+    assert first.finds == (Thing(1, None, 0.75), Thing(0, None, 0.25))
+
+
+def test_of_many_pictures_some_at_even_distances_are_recorded():
+    assert shown_indices(3) == [0, 1, 2]
+    assert shown_indices(MOST_PICTURES * 3) == list(range(0, MOST_PICTURES * 3, 3))
 
 
 def test_a_folder_has_the_plots_of_its_last_evaluation_alone(examples: Examples, tmp_path: Path):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +15,7 @@ import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
     from starlette.testclient import TestClient
 
     from taolite.web.desk import Kind
@@ -79,3 +83,33 @@ def open_page() -> Iterator[Callable[..., Page]]:
     yield make
     for client in clients:
         client.close()
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Chrome]:
+    """A Chromium without a screen."""
+    from .browser import open_chromium
+
+    made = open_chromium()
+    yield made
+    made.quit()
+
+
+@pytest.fixture
+def launch(driver: Chrome) -> Iterator[Callable[..., str]]:
+    """launch(*words): `taolite WORDS` on a free port; the address of its page."""
+    started = []
+
+    def make(*words: object) -> str:
+        command = [sys.executable, "-m", "taolite", *map(str, words), "--port", "0"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        text = process.stdout.readline() + process.stdout.readline()
+        return str(re.findall(r"http\S+", text)[0])
+
+    yield make
+    driver.get("about:blank")
+    for process in started:
+        process.kill()
+        process.communicate()

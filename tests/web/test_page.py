@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,50 +12,24 @@ pytest.importorskip("uvicorn")
 
 import numpy as np
 from PIL import Image
-from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService
+from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.wait import WebDriverWait
 
 from taolite import formats
 from taolite.formats.check import check
 from taolite.formats.folders import read_folders
 from taolite.formats.voc_sets import read_voc_set
 
-os.environ.update(SE_OFFLINE="true", SE_AVOID_STATS="true")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.sockets,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no Chromium here: apt-get install chromium chromium-driver"),
-]
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run"),
-    *("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", "--window-size=1280,900"),
-)
+from .browser import NEEDS_CHROMIUM, Browser
+
+pytestmark = NEEDS_CHROMIUM
 VECTORS = Path(__file__).parents[1] / "vectors" / "0.1.0"
 HOSTILE = '<img src=x onerror="document.title=1">'
 
 
-class Page:
+class Page(Browser):
     """The page as a user sees it."""
-
-    def __init__(self, driver: Chrome, address: str) -> None:
-        self.driver = driver
-        driver.get_log("browser")  # of the page before
-        driver.get(address)
-
-    def find(self, name: str):
-        return self.driver.find_element(By.ID, name)
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.driver.find_element(By.TAG_NAME, "body").send_keys(key)
-
-    def until(self, what: Callable[[], object], reason: str = "") -> None:
-        waits = WebDriverWait(self.driver, 20, poll_frequency=0.05, ignored_exceptions=[StaleElementReferenceException])
-        waits.until(lambda _: what(), reason)
 
     def ready(self) -> Page:
         self.until(lambda: self.find("take").is_enabled(), "the camera does not show")
@@ -82,42 +51,11 @@ class Page:
         act.move_to_element_with_offset(view, *places[0]).click_and_hold()
         act.move_to_element_with_offset(view, *places[1]).release().perform()
 
-    @property
-    def complaints(self) -> list[str]:
-        """What the browser's console says: errors of the scripts, and what the page may not load."""
-        return [entry["message"] for entry in self.driver.get_log("browser")]
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Chrome]:
-    options = ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in FLAGS:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    made = Chrome(options=options, service=ChromeService(DRIVER))
-    yield made
-    made.quit()
-
 
 @pytest.fixture
-def start(driver: Chrome) -> Iterator[Callable[..., Page]]:
+def start(driver, launch) -> Callable[..., Page]:
     """start(*words): `taolite WORDS` on a free port, and its page in the browser."""
-    started = []
-
-    def make(*words: object) -> Page:
-        command = [sys.executable, "-m", "taolite", *map(str, words), "--port", "0"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        started.append(process)
-        assert process.stdout is not None
-        text = process.stdout.readline() + process.stdout.readline()
-        return Page(driver, re.findall(r"http\S+", text)[0])
-
-    yield make
-    driver.get("about:blank")
-    for process in started:
-        process.kill()
-        process.communicate()
+    return lambda *words: Page(driver, launch(*words))
 
 
 def files(root: Path, pattern: str) -> list[Path]:

@@ -2,48 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("selenium", reason="selenium is not installed; pip install 'taolite[dev]' brings it")
 
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
 from taolite.stages.reporting import write_comparison, write_report
 
 from ..report.hostile import NAMES, SHOWN, write_run
-from .test_page import CHROMIUM, DRIVER, FLAGS
+from .browser import NEEDS_CHROMIUM
 
-pytestmark = [
-    pytest.mark.sockets,  # chromedriver's
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no Chromium here: apt-get install chromium chromium-driver"),
-]
+pytestmark = NEEDS_CHROMIUM
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chrome]:
-    options = ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in (*FLAGS, "--hide-scrollbars"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    made = Chrome(options=options, service=ChromeService(DRIVER))
-    yield made
-    made.quit()
-
-
-def opened(browser: Chrome, path: Path, *, width: int = 1280, scheme: str = "light") -> Chrome:
-    browser.execute_cdp_cmd(
+def opened(driver: Chrome, path: Path, *, width: int = 1280, scheme: str = "light") -> Chrome:
+    driver.execute_cdp_cmd(
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     )
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    browser.get_log("browser")  # of the page before
-    browser.get(path.as_uri())
-    return browser
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    driver.get_log("browser")  # of the page before
+    driver.get(path.as_uri())
+    return driver
 
 
 SCRIPTED = (
@@ -52,10 +36,10 @@ SCRIPTED = (
 LOADED = "return performance.getEntriesByType('resource').map(e => e.name).filter(n => !n.startsWith('data:'))"
 
 
-def test_hostile_names_are_text_and_nothing_runs_or_is_loaded(browser: Chrome, tmp_path: Path):
+def test_hostile_names_are_text_and_nothing_runs_or_is_loaded(driver: Chrome, tmp_path: Path):
     run = write_run(tmp_path / "<img src=x onerror=alert(1)>")
 
-    page = opened(browser, write_report(run, tmp_path / "r.html"))
+    page = opened(driver, write_report(run, tmp_path / "r.html"))
 
     assert page.title == "Report: <img src=x onerror=alert(1)>"
     assert page.get_log("browser") == []  # nothing that the page's policy had to refuse
@@ -72,10 +56,10 @@ def test_hostile_names_are_text_and_nothing_runs_or_is_loaded(browser: Chrome, t
     assert captions == [name.rpartition("/")[2] for name in SHOWN]
 
 
-def test_hostile_names_are_text_in_a_comparison(browser: Chrome, tmp_path: Path):
+def test_hostile_names_are_text_in_a_comparison(driver: Chrome, tmp_path: Path):
     first, second = write_run(tmp_path / "a" / NAMES[3]), write_run(tmp_path / "<script>document.title=1</script>")
 
-    page = opened(browser, write_comparison([first, second], tmp_path / "c.html"))
+    page = opened(driver, write_comparison([first, second], tmp_path / "c.html"))
 
     assert page.title == f"Comparison: {NAMES[3]}, script>"  # the name has a slash, and a folder's name has none
     assert page.get_log("browser") == []
@@ -84,24 +68,24 @@ def test_hostile_names_are_text_in_a_comparison(browser: Chrome, tmp_path: Path)
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_a_report_fits_its_screen_in_light_and_in_dark(browser: Chrome, tmp_path: Path, width: int):
+def test_a_report_fits_its_screen_in_light_and_in_dark(driver: Chrome, tmp_path: Path, width: int):
     path = write_report(write_run(tmp_path / "run"), tmp_path / "r.html")
     ground = "return getComputedStyle(document.documentElement).backgroundColor"
 
     colours = set()
     for scheme in ("light", "dark"):
-        page = opened(browser, path, width=width, scheme=scheme)
+        page = opened(driver, path, width=width, scheme=scheme)
         colours.add(page.execute_script(ground))
         assert page.execute_script("return document.documentElement.scrollWidth") <= width
 
     assert colours == {"rgb(255, 255, 255)", "rgb(20, 24, 29)"}
 
 
-def test_the_policy_refuses_what_is_not_of_the_report(browser: Chrome, tmp_path: Path):
+def test_the_policy_refuses_what_is_not_of_the_report(driver: Chrome, tmp_path: Path):
     path = write_report(write_run(tmp_path / "run"), tmp_path / "r.html")
     path.write_text(path.read_text().replace("</body>", "<script>document.title='hit'</script></body>"))
 
-    page = opened(browser, path)
+    page = opened(driver, path)
 
     assert page.title == "Report: run"
     assert ["Content Security Policy" in entry["message"] for entry in page.get_log("browser")] == [True]

@@ -59,6 +59,12 @@ def test_a_run_whose_last_line_says_so_failed(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who has a lock without taking it")
+def test_a_run_that_was_told_to_stop_has_not_failed(tmp_path):
+    make(tmp_path).status.write("after epoch 1; saved", status="FAILURE", stopped=True)
+
+    assert read_run(tmp_path).state == "stopped"
+
+
 def test_a_run_of_this_or_of_another_process_is_running_and_keeps_its_lock(tmp_path):
     make(tmp_path / "ours")
     make(tmp_path / "theirs")

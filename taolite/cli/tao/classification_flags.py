@@ -35,7 +35,12 @@ def evaluate(parser: argparse.ArgumentParser) -> None:
     key_flag(parser)
     add("-cm", "-c", "--classmap", metavar="FILE", help=_CHECKED)
     add("-b", "--batch_size", type=int, metavar="N", help="images in a batch (default: that of SPEC)")
-    results_flag(parser, "-r", "--results_dir", files="status.json, results.json and confusion.png")
+    results_flag(
+        parser,
+        "-r",
+        "--results_dir",
+        files="status.json, results.json, scores.json, finds.json, plots/ and confusion.png",
+    )
     text = "class folders to score (default: eval_dataset_path of SPEC)"
     add("-i", "--image_dir", dest="pictures", metavar="DIR", help=text)
     skip_corrupt_flag(add)

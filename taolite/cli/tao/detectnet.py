@@ -110,7 +110,6 @@ def run_evaluate(options: argparse.Namespace) -> int:
         batch_size=positive("-b", options.batch_size),
         record=record,
         split="train" if options.use_training_set else "test",
-        shows=True,
     )
     print(scores_json(evaluation) if options.json else evaluation_block(evaluation))
     if not options.json:

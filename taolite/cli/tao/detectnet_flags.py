@@ -48,7 +48,11 @@ def evaluate(parser: argparse.ArgumentParser, *, deploy: bool = False) -> None:
     text = "images in a batch (default: that of the engine or spec)"
     add("-b", "--batch_size", type=int, metavar="N", help=text)
     results_flag(
-        parser, "-r", "--results_dir", files="status.json, results.json, scores.json and plots/", needed=deploy
+        parser,
+        "-r",
+        "--results_dir",
+        files="status.json, results.json, scores.json, finds.json and plots/",
+        needed=deploy,
     )
     skip_corrupt_flag(add)
     runtime_flag(parser)

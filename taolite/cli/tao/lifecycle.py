@@ -387,10 +387,9 @@ def scored(
     record: Callable[[StatusFile, Path, Evaluation], None],
     split: Split = "test",
     workers: int = 2,
-    shows: bool = False,
 ) -> Evaluation:
     """Evaluate with the flags that all networks have. `read` binds the spec to the model's classes; `record` writes to
-    status.json and into its folder; `shows` has the scores written there as pictures, too."""
+    status.json and into its folder, where the scores are written as pictures, too."""
     from taolite.cli.progress import Terminal
     from taolite.events import Notice
     from taolite.stages.evaluate import evaluate
@@ -415,7 +414,7 @@ def scored(
                 batch_size=batch_size,
                 workers=workers,
                 skip_corrupt=options.skip_corrupt,
-                shown=mounts.resolve(options.results_dir) if shows and status is not None else None,
+                shown=mounts.resolve(options.results_dir) if status is not None else None,
                 listener=show,
             )
         if status is not None:

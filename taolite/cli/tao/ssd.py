@@ -142,7 +142,6 @@ def _run_evaluate(options: argparse.Namespace) -> int:
         mounts=mounts,
         batch_size=positive("-b", options.batch_size) or (judged.batch_size if judged else None),
         record=record,
-        shows=True,
     )
     if judged is not None and judged.visualize_pr_curve:
         precision_recall_png(evaluation.card, model.parent / "PR_curve.png")

@@ -47,7 +47,7 @@ def evaluate(parser: argparse.ArgumentParser) -> None:
     add("-e", "--experiment_spec", required=True, metavar="SPEC", help=SPEC)
     key_flag(parser)
     add("-b", "--batch_size", type=int, metavar="N", help="images in a batch (default: that of SPEC)")
-    results_flag(parser, "-r", "--results_dir", files="status.json, results.json, scores.json and plots/")
+    results_flag(parser, "-r", "--results_dir", files="status.json, results.json, scores.json, finds.json and plots/")
     skip_corrupt_flag(add)
     runtime_flag(parser)
     add("--json", action="store_true", help="print the scores as one JSON object")

@@ -174,9 +174,9 @@ def open_gate(
     except (DataError, PathError, ModelError) as error:
         why = str(error).splitlines()[0]
         if settings.max_drop is not None:
+            way_out = "give the training spec with -e, or" if experiment is None else "or"
             raise UsageError(
-                f"--max-drop {settings.max_drop:g}: the export cannot be scored: {why}; give the training spec with -e "
-                "and its validation images, or leave --max-drop out"
+                f"--max-drop {settings.max_drop:g}: the export cannot be scored: {why}; {way_out} leave --max-drop out"
             ) from error
         listener(GateSkipped(why))
         return None

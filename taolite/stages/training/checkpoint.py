@@ -20,7 +20,7 @@ from taolite.events import CheckpointDamaged, Listener
 from taolite.files import remove
 from taolite.stages.training.loop import Trainer
 
-__all__ = ["State", "newest", "place", "save"]
+__all__ = ["State", "keep_newest", "newest", "place", "save"]
 
 _PATTERN = "step-*.ckpt"
 
@@ -46,7 +46,12 @@ def save(path: Path, trainer: Trainer, *, metrics: Sequence[Mapping[str, Any]], 
     """
     tensors = {name: value.detach().cpu().contiguous().numpy() for name, value in trainer.tensors().items()}
     write_checkpoint(path, tensors, {"trainer": trainer.state(), "metrics": list(metrics)}, key=key)
-    for old in _checkpoints(path.parent)[:-kept]:
+    keep_newest(path.parent, kept)
+
+
+def keep_newest(folder: Path, kept: int) -> None:
+    """Delete all checkpoints but the newest `kept`: a process may have been killed after it saved one more."""
+    for old in _checkpoints(folder)[:-kept]:
         remove(old)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
 
-from taolite.errors import StorageError
+from taolite.errors import StoppedError, StorageError
 from taolite.events import EpochDone, Event, Stepped, Validated
 from taolite.files import write_text
 from taolite.scorecard import Metric
@@ -77,7 +77,10 @@ class Recorder:
         if error is not None:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             with suppress(StorageError):  # a full disk may be the error already being raised
-                self._run.status.write(first, status="FAILURE")
+                if isinstance(error, StoppedError):
+                    self._run.status.write(first, status="FAILURE", stopped=True)  # for TAO's readers it is a failure
+                else:
+                    self._run.status.write(first, status="FAILURE")
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Stepped):

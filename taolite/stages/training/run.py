@@ -134,6 +134,7 @@ class Run:
         trainer.restore(state.tensors, state.trainer)
         if self.world.writes:
             self.folder.metrics.replace(state.metrics)
+            checkpoint.keep_newest(self.folder.checkpoints, self.place.kept)
         epoch, step = divmod(trainer.step, trainer.steps_per_epoch)
         self.listener(WentOn(path, epoch, trainer.recipe.epochs, step, trainer.finished))
 

@@ -12,6 +12,7 @@ from taolite.artifacts.bundle import read_bundle
 from taolite.artifacts.keys import Key
 from taolite.cli.main import main
 from taolite.stages import evaluate
+from taolite.workspace.finds import read_finds
 from tests.stages.classes import CLASSES, draw_classes, write_spec
 
 KEY = "tlt_encode"
@@ -56,6 +57,9 @@ def test_evaluate_says_what_tao_says(root: Path, capsys: pytest.CaptureFixture[s
     assert [line["status"] for line in said] == ["STARTED", "RUNNING", "SUCCESS"]
     assert said[1]["kpi"]["top_k_accuracy"] == top
     assert (root / "scores/confusion.png").is_file()
+    pictures = read_finds(root / "scores/finds.json").pictures
+    right = sum(one.finds[0].kind == one.truth[0].kind for one in pictures)
+    assert (len(pictures), right) == (12, sum(row[kind] for kind, row in enumerate(rows)))
 
 
 def test_evaluate_takes_other_pictures_and_the_spec_s_number_of_workers(
