@@ -5,10 +5,13 @@ from __future__ import annotations
 import difflib
 import importlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from taolite.errors import UsageError
-from taolite.spec import SpecModel
 from taolite.tasks.base import Task, Use
+
+if TYPE_CHECKING:
+    from taolite.spec import SpecModel
 
 __all__ = ["TASKS", "TaskRow", "find", "find_spec", "find_use"]
 
