@@ -40,7 +40,7 @@ TORCH_FREE = (
         for tail in ("", ".*")
     ),
     *(f"taolite.tasks.{name}" for name in ("base", "found", "registry", "*.spec", "*.decode", "*.use")),
-    *(f"taolite.stages.{name}" for name in ("agree", "demo", "described", "parity", "signed", "trained")),
+    *(f"taolite.stages.{name}" for name in ("agree", "demo", "described", "parity", "reporting", "signed", "trained")),
     *("taolite.stages.inference", "taolite.stages.inference.*"),
     *("taolite.stages.experiments", "taolite.stages.experiments.*"),
     *("taolite.api", "taolite.api.*", "taolite.jetson", "taolite.jetson.*"),
@@ -228,6 +228,7 @@ HEAVY = (
         ["jetson", "detectnet", "--help"],
         ["run", "--help"],
         ["doctor", "--help"],
+        ["report", "--help"],
     ],
 )
 def test_help_answers_without_loading_anything_heavy(arguments):

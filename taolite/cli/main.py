@@ -50,6 +50,7 @@ GROUPS = {
     "spec": ("taolite.cli.own.spec", "spec files: new (chosen from pictures), check, show, derive, diff, fmt, schema"),
     "demo": ("taolite.cli.own.demo", "a first detector from drawn pictures: data, and every command to an export"),
     "parity": ("taolite.cli.own.parity", "how far two models differ on the same pictures: outputs, results, scores"),
+    "report": ("taolite.cli.own.report", "one HTML page about a run, or about runs beside each other"),
     "show": ("taolite.cli.own.show", "what an artifact holds: kind, classes, size, lineage, signature"),
     "key": ("taolite.cli.own.key", "key files: new (a random key, or a pair of keys that signs models)"),
     "rekey": ("taolite.cli.own.rekey", "seal a file with another key"),

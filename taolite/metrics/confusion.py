@@ -15,7 +15,7 @@ Legend: N pictures, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,7 @@ from taolite.metrics.match import FoundLike
 from taolite.sample import Truth
 from taolite.scorecard import Tally
 
-__all__ = ["Confusion", "confuse"]
+__all__ = ["Confusion", "Pairs", "confuse", "pair"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +36,15 @@ class Confusion:
 
     counts_kk: NDArray[np.int64]
     pictures: tuple[Tally, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The pairs of one picture. kept_f: indices of the F finds that reach the threshold of their class, in the order of
+    the finds. find_of: index of a true box -> place of its find in `kept_f`."""
+
+    kept_f: NDArray[np.int64]
+    find_of: Mapping[int, int]
 
 
 def confuse(
@@ -60,27 +69,41 @@ def confuse(
     return Confusion(total, tuple(pictures))
 
 
+def pair(truth: Truth, found: FoundLike, *, thresholds_k: NDArray[np.float64], least_iou: float = 0.5) -> Pairs:
+    """Which find belongs to which true box of a picture, whatever their classes.
+
+    Args:
+        truth, found: labels and detections, in one frame.
+        thresholds_k: (K,) for each class, the least score of a find that counts.
+        least_iou: of a pair.
+    """
+    kept = np.flatnonzero(np.asarray(found.scores_n) >= thresholds_k[found.classes_n])
+    iou_tf = iou_matrix(truth.boxes_n4, found.boxes_n4[kept])
+    near = np.argwhere(iou_tf >= least_iou)
+    order = np.argsort(-iou_tf[near[:, 0], near[:, 1]], kind="stable")
+    find_of: dict[int, int] = {}
+    taken: set[int] = set()
+    for box, find in near[order].tolist():
+        if box not in find_of and find not in taken:
+            find_of[box] = find
+            taken.add(find)
+    return Pairs(kept, find_of)
+
+
 def _of_picture(
     truth: Truth, found: FoundLike, thresholds_k: NDArray[np.float64], least_iou: float
 ) -> NDArray[np.int64]:
     """(K + 1, K + 1) counts of one picture."""
     background = len(thresholds_k)
     counts = np.zeros((background + 1, background + 1), np.int64)
-    kept = np.flatnonzero(np.asarray(found.scores_n) >= thresholds_k[found.classes_n])
+    pairs = pair(truth, found, thresholds_k=thresholds_k, least_iou=least_iou)
+    kept, find_of, taken = pairs.kept_f, pairs.find_of, set(pairs.find_of.values())
     difficult = np.zeros(len(truth.classes_n), bool) if truth.difficult_n is None else truth.difficult_n
-    iou_tf = iou_matrix(truth.boxes_n4, found.boxes_n4[kept])
-    pairs = np.argwhere(iou_tf >= least_iou)
-    order = np.argsort(-iou_tf[pairs[:, 0], pairs[:, 1]], kind="stable")
-    find_of: dict[int, int] = {}
-    taken: set[int] = set()
-    for box, find in pairs[order].tolist():
-        if box not in find_of and find not in taken:
-            find_of[box] = find
-            taken.add(find)
     predicted = np.asarray(found.classes_n)[kept]
     for box, true_class in enumerate(truth.classes_n.tolist()):
         if not difficult[box]:
             counts[true_class, predicted[find_of[box]] if box in find_of else background] += 1
+    iou_tf = iou_matrix(truth.boxes_n4, found.boxes_n4[kept])
     excused = np.any(iou_tf[difficult] >= least_iou, axis=0, keepdims=True)[0]
     for find, predicted_class in enumerate(predicted.tolist()):
         if find not in taken and not excused[find]:

@@ -16,45 +16,34 @@ from taolite.data.loading import batches
 from taolite.dist.world import ALONE, World
 from taolite.events import BatchDone, Listener, Progress, silent
 from taolite.sample import Detection, Sample, Truth
-from taolite.scorecard import ScoreCard, Tally
+from taolite.scorecard import ScoreCard
 from taolite.stages.agree import agree
 from taolite.stages.decodable import decodable
 from taolite.stages.finds import shown_indices
 from taolite.stages.inference.models import Model
 from taolite.stages.scores import write_scores
+from taolite.stages.shown import Worst, shown_pictures
 from taolite.tasks.base import Experiment, Objective, Predict, Split
 from taolite.tasks.found import Found
 
 __all__ = ["Evaluation", "Told", "Worst", "evaluate", "score_split"]
-
-_WORST = 12  # pictures that are shown
 
 Told = Callable[[Sample, Sequence[Detection]], None]
 """Called for every picture with the objects found in it, highest score first, in the picture's pixels."""
 
 
 @dataclass(frozen=True)
-class Worst:
-    """A picture with mistakes. index: of the sample. labelled, found: its objects and the finds that reach the best
-    threshold of their class, in pixels of the photo."""
-
-    index: int
-    image: Path
-    tally: Tally
-    labelled: tuple[Detection, ...]
-    found: tuple[Detection, ...]
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """`cost`: mean cost without regularisation. `seconds_per_image`: median over batches, network alone. `worst`: of a
-    detector, up to 12 pictures with mistakes, the lowest F1 first; of equal ones that with the most mistakes. `founds`:
-    in the process that writes, what was found in the pictures of `taolite.stages.finds.shown_indices`."""
+    detector, up to 12 pictures with mistakes, the lowest F1 first; of equal ones that with the most mistakes. `shown`:
+    pictures for a report, of any task: the worst, then some of the others. `founds`: in the process that writes, what
+    was found in the pictures of `taolite.stages.finds.shown_indices`."""
 
     card: ScoreCard
     cost: float
     seconds_per_image: float
     worst: tuple[Worst, ...] = ()
+    shown: tuple[Worst, ...] = ()
     founds: tuple[Found, ...] = field(default=(), repr=False, compare=False)
 
 
@@ -174,25 +163,5 @@ def _scored(experiment: Experiment, judged: Sequence[_Judged], examples: Example
     card = experiment.score(truths, found, photos=[sample.size_hw for sample in examples.samples])
     mean_cost = sum(batch.cost * len(batch.found) for batch in judged) / len(found)
     seconds = float(np.median([batch.seconds / len(batch.found) for batch in judged]))
-    return Evaluation(card, mean_cost, seconds, _worst(experiment, card, truths, found, examples))
-
-
-def _worst(
-    experiment: Experiment, card: ScoreCard, truths: Sequence[Truth], founds: Sequence[Found], examples: Examples
-) -> tuple[Worst, ...]:
-    """The pictures with the lowest F1, where the card counts pictures."""
-    names, prep = experiment.classes, examples.preprocessing
-    order = sorted(range(len(card.pictures)), key=lambda i: (card.pictures[i].f1, -card.pictures[i].mistakes, i))
-    worst = []
-    for index in [index for index in order[:_WORST] if card.pictures[index].mistakes]:
-        sample, truth = examples.samples[index], truths[index]
-        ones = np.ones(len(truth.classes_n), np.float32)
-        labelled = Found(truth.boxes_n4, ones, np.asarray(truth.classes_n, np.int64))
-        found = [
-            one
-            for one in founds[index].in_photo(names, preprocessing=prep, photo_hw=sample.size_hw)
-            if one.score >= card.threshold(one.name)
-        ]
-        there = labelled.in_photo(names, preprocessing=prep, photo_hw=sample.size_hw)
-        worst.append(Worst(index, sample.image, card.pictures[index], tuple(there), tuple(found)))
-    return tuple(worst)
+    worst, others = shown_pictures(experiment, card, truths, found, examples)
+    return Evaluation(card, mean_cost, seconds, worst if card.pictures else (), (*worst, *others))

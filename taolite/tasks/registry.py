@@ -5,11 +5,15 @@ from __future__ import annotations
 import difflib
 import importlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from taolite.errors import UsageError
 from taolite.tasks.base import Task, Use
 
-__all__ = ["TASKS", "TaskRow", "find", "find_use"]
+if TYPE_CHECKING:
+    from taolite.spec import SpecModel
+
+__all__ = ["TASKS", "TaskRow", "find", "find_spec", "find_use"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class TaskRow:
         package: the module that holds `use.USE` and `task.TASK`.
         front_door: the module whose `configure` adds TAO's commands of this task to a parser.
         line: the task's line in the help.
+        spec: name of the model of its train and evaluate specs, in the module `spec` of its package.
     """
 
     name: str
@@ -29,6 +34,7 @@ class TaskRow:
     package: str
     front_door: str
     line: str
+    spec: str = ""
 
 
 TASKS: tuple[TaskRow, ...] = (
@@ -38,6 +44,7 @@ TASKS: tuple[TaskRow, ...] = (
         "taolite.tasks.detectnet",
         "taolite.cli.tao.detectnet",
         "DetectNet_v2 detectors: dataset_convert, train, evaluate, prune, export, inference",
+        "DetectNetSpec",
     ),
     TaskRow(
         "classification",
@@ -45,6 +52,7 @@ TASKS: tuple[TaskRow, ...] = (
         "taolite.tasks.classification",
         "taolite.cli.tao.classification",
         "image classification: train, evaluate, prune, export, inference",
+        "ClassificationSpec",
     ),
     TaskRow(
         "ssd",
@@ -52,6 +60,7 @@ TASKS: tuple[TaskRow, ...] = (
         "taolite.tasks.ssd",
         "taolite.cli.tao.ssd",
         "SSD detectors: dataset_convert, train, evaluate, prune, export, inference",
+        "SsdSpec",
     ),
 )
 
@@ -66,6 +75,15 @@ def find_use(name: str) -> Use:
     """The task called `name`, for running a finished model; loads no torch. Raises UsageError as `find` does."""
     use: Use = importlib.import_module(f"{_row(name).package}.use").USE
     return use
+
+
+def find_spec(name: str) -> type[SpecModel]:
+    """The model of the task's train and evaluate specs; loads no torch. Raises UsageError as `find` does."""
+    row = _row(name)
+    if not row.spec:
+        raise UsageError(f"{name!r} has no spec model in the list of tasks")
+    model: type[SpecModel] = getattr(importlib.import_module(f"{row.package}.spec"), row.spec)
+    return model
 
 
 def _row(name: str) -> TaskRow:

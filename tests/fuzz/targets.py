@@ -35,6 +35,7 @@ TARGETS: dict[str, Target] = {
         Target("mounts", OTHERS, texts.mounts, 2),
         Target("sidecar", OTHERS, texts.sidecar, 2),
         Target("manifest", OTHERS, texts.manifest, 2),
+        Target("report", OTHERS, texts.report, 2),
         Target("finds", OTHERS, texts.finds, 2),
         Target("int8 record", OTHERS, models.ranges, 1),
         Target("onnx", OTHERS, models.onnx_model, 1),

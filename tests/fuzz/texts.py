@@ -11,7 +11,7 @@ from typing import Any
 from .mutators import changed_bytes, changed_json, changed_words
 from .target import Reader
 
-__all__ = ["finds", "label_set", "manifest", "mounts", "sidecar", "spec", "text"]
+__all__ = ["finds", "label_set", "manifest", "mounts", "report", "sidecar", "spec", "text"]
 
 SPECS = Path(__file__).parents[2] / "specs"
 Mutate = Callable[[bytes, Random], bytes]
@@ -237,6 +237,27 @@ def sidecar(folder: Path) -> Reader:
 
     one = reader(path, (path.read_bytes(),), read, changed_json)
     return Reader(one.mutate, one.read, one.seeds, str(engine))
+
+
+def report(folder: Path) -> Reader:
+    """The JSON files of a run folder that a report is made from: every file holds the mutation of one of them."""
+    from taolite.stages.reporting import write_comparison, write_report
+
+    from ..report.hostile import write_run
+
+    run = write_run(folder / "run")
+    names = ("scores.json", "curves.json", "pictures.json", "labels.json", "sweep.json", "metrics.jsonl")
+    seeds = tuple((run / name).read_bytes() for name in (*names[:-1], "manifest.json"))
+    whole = (run / "manifest.json").read_bytes()
+
+    def read(data: bytes) -> object:
+        for name in names:
+            (run / name).write_bytes(data)
+        (run / "manifest.json").write_bytes(data if b'"versions"' in data else whole)
+        write_comparison([run, run], folder / "c.html")
+        return write_report(run, folder / "r.html")
+
+    return Reader(lambda rng: changed_json(rng.choice(seeds), rng), read, seeds, str(run))
 
 
 def manifest(folder: Path) -> Reader:

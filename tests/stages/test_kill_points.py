@@ -116,6 +116,8 @@ def require_whole(path: Path) -> None:
         pass  # its sidecar has its hash, and `check_engine` compares them at each use
     elif path.suffix == ".csv":
         assert path.read_text().endswith("\n")
+    elif path.suffix == ".html":
+        assert path.read_text().endswith("</html>\n")
     elif path.suffix == ".mp4":
         import cv2
 

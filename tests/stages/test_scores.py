@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from pathlib import Path
 
@@ -13,10 +15,11 @@ from taolite.data.examples import Examples, Source
 from taolite.metrics import score
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Label, Sample
-from taolite.scorecard import AP, Metric, Point, ScoreCard, Sweep, Tally
+from taolite.scorecard import ACCURACY, AP, Curve, Metric, Point, ScoreCard, Sweep, Tally
 from taolite.stages.evaluate import Evaluation, score_split
 from taolite.stages.finds import finds_of, shown_indices
-from taolite.stages.scores import scores_of, write_scores
+from taolite.stages.scores import curves_of, pictures_of, scores_of, write_scores
+from taolite.stages.shown import shown_pictures
 from taolite.tasks.details import detailed
 from taolite.tasks.found import NO_BOXES, Found
 from taolite.workspace.finds import MOST_PICTURES, Thing, read_finds, write_finds
@@ -104,6 +107,84 @@ def test_the_worst_pictures_come_first_with_labels_and_finds_in_pixels_of_the_ph
         {"image": str(first.image), "f1": 0.0, "right": 0, "finds": 2, "objects": 1},
         {"image": str(evaluation.worst[1].image), "f1": 0.0, "right": 0, "finds": 0, "objects": 1},
     ]
+
+
+def test_what_is_right_in_a_shown_picture_is_marked_and_others_follow_the_worst(examples: Examples):
+    elsewhere = (60.0, 10.0, 90.0, 40.0)
+    founds = [
+        found((BOX, 0.9, 0)),
+        found((elsewhere, 0.8, 0), (BOX, 0.75, 0)),
+        found((BOX, 0.9, 0)),  # a dog taken for a cat
+        found((BOX, 0.9, 0)),
+    ]
+
+    evaluation = evaluated(examples, founds)
+
+    assert [(one.image.name, one.seen, one.right) for one in evaluation.shown] == [
+        ("2.png", (False,), (False,)),
+        ("1.png", (True,), (False, True)),
+        ("0.png", (True,), (True,)),
+        ("3.png", (True,), (True,)),
+    ]
+    assert evaluation.worst == evaluation.shown[:2]
+
+
+def test_small_pictures_have_their_boxes_in_their_own_pixels(examples: Examples, tmp_path: Path):
+    write_scores(evaluated(examples, [found((BOX, 0.9, 0))] * 4), examples, ("cat", "dog"), tmp_path)
+
+    first, *others = json.loads((tmp_path / "pictures.json").read_text())["pictures"]
+    assert (first["why"], {one["why"] for one in others}) == ("worst", {"other"})
+    assert (first["photo_hw"], first["hw"]) == ([100, 200], [100, 200])  # smaller ones are not enlarged
+    assert first["labelled"] == [{"name": "dog", "box": [20.0, 20.0, 80.0, 80.0], "score": 1.0, "seen": False}]
+    assert first["found"] == [{"name": "cat", "box": [20.0, 20.0, 80.0, 80.0], "score": 0.9, "right": False}]
+    with Image.open(io.BytesIO(base64.b64decode(first["jpeg"]))) as picture:
+        assert picture.size == (200, 100)
+
+
+def test_a_large_picture_becomes_small(examples: Examples):
+    (one,) = evaluated(examples, [found((BOX, 0.9, 0))] * 4).shown[:1]
+
+    (made,) = pictures_of([one], [np.zeros((2000, 4000, 3), np.uint8)], worst=1)["pictures"]
+
+    # 480 * 360 pixels with an aspect of 2: 588 x 294; the photo is 20 times as large as its record says here
+    assert made["hw"] == [294, 588]
+    assert made["labelled"][0]["box"] == [2.9, 2.9, 11.8, 11.8]
+
+
+def test_curves_keep_at_most_200_points_with_both_ends():
+    values = tuple(np.linspace(0, 1, 5000).tolist())
+    card = ScoreCard(
+        Metric(AP, 0.5, {}), {}, {}, 1, curves={"cat": Curve(values, values)}, sweeps={"cat": Sweep((), (), ())}
+    )
+
+    made = curves_of(card)
+
+    assert len(made["curves"]["cat"]["recall"]) == 200
+    assert (made["curves"]["cat"]["recall"][0], made["curves"]["cat"]["recall"][-1]) == (0.0, 1.0)
+    assert made["sweeps"]["cat"] == {"threshold": [], "precision": [], "recall": []}
+
+
+@pytest.mark.parametrize("confusion", [((1, 2), (0, 1)), ()])
+def test_the_wrong_answers_that_a_classifier_is_surest_of_come_first(examples: Examples, confusion):
+    """Pictures are cat, cat, dog, cat. One class each: the first is the answer; tags: those that are given."""
+    answers = [((0, 0.6), (1, 0.4)), ((1, 0.7), (0, 0.3)), ((1, 0.9), (0, 0.1)), ((1, 0.8), (0, 0.2))]
+    founds = [
+        Found(NO_BOXES, np.array([p for _, p in rows], np.float32), np.array([k for k, _ in rows], np.int64), 1)
+        for rows in answers
+    ]
+    card = ScoreCard(Metric(ACCURACY, 0.5, {}), {}, {}, 4, confusion=confusion)
+    truths = [examples.truth(index) for index in range(4)]
+
+    worst, others = shown_pictures(Judge(founds), card, truths, founds, examples)  # type: ignore[arg-type]
+
+    assert [(one.image.name, [find.name for find in one.found], one.right) for one in (*worst, *others)] == [
+        ("3.png", ["dog"], (False,)),
+        ("1.png", ["dog"], (False,)),
+        ("0.png", ["cat"], (True,)),
+        ("2.png", ["dog"], (True,)),
+    ]
+    assert len(worst) == 2
+    assert worst[0].tally == Tally(0, 1, 1)
 
 
 def test_what_is_found_is_recorded_in_pixels_of_the_photos_with_low_scores_and_without_the_lowest(

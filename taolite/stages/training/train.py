@@ -43,6 +43,8 @@ from taolite.sinks.wandb import open_wandb
 from taolite.stages.decodable import decodable
 from taolite.stages.device import Device, Precision, choose, set_deterministic
 from taolite.stages.evaluate import Evaluation
+from taolite.stages.labels import write_labels
+from taolite.stages.reporting import write_report
 from taolite.stages.scores import write_scores
 from taolite.stages.training.loop import Trainer
 from taolite.stages.training.record import Recorder
@@ -170,6 +172,7 @@ def train(
             weights = weights_hash(bundle.tensors)
             folder.record(metrics=metrics_of(evaluation), parameters=parameters, weights_sha256=weights)
             write_scores(evaluation, plan.held_out, experiment.classes, folder.root)
+            write_report(folder.root, key=key, finished=True)
         best = world.told(run.best)
     epochs = trainer.step // trainer.steps_per_epoch
     parameters = trainer.network.as_stored().parameter_count
@@ -200,6 +203,7 @@ def _note_start(
     )
     for file, text in experiment.run_files.items():
         write_text(folder.root / file, text)
+    write_labels(folder.root, {"train": plan.examples, "val": plan.held_out}, experiment.classes)
 
 
 def _batch_size(folder: RunFolder, recipe: Recipe, options: TrainOptions, listener: Listener) -> int:
