@@ -53,6 +53,7 @@ GROUPS = {
     "sign": ("taolite.cli.own.sign", "sign a model, so that others can tell whose it is"),
     "verify": ("taolite.cli.own.verify", "check that a model is signed, by whom, and unchanged"),
     "doctor": ("taolite.cli.own.doctor", "check this machine, its libraries and a workspace; name each way out"),
+    "diagnose": ("taolite.cli.own.diagnose", "why a score is low: the likeliest cause first, and the way out"),
     "completion": ("taolite.cli.own.completion", "print a script that completes commands in your shell"),
     "help": ("taolite.cli.own.help", "help on a command: taolite help detectnet train"),
 }
