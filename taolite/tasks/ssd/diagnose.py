@@ -28,8 +28,8 @@ _MOST_OBJECTS = 1000
 
 
 def heard(outputs: Outputs, truth: Truth, priors_p4: NDArray[np.float32], *, input_hw: tuple[int, int]) -> Heard | None:
-    """The scores of the anchors whose centres lie in an object's box, or of the nearest one; and elsewhere. None for a
-    model that ends in NMS."""
+    """The scores of the anchors whose centres lie in an object's box, or of the nearest one; and elsewhere, half
+    a box or more away. None for a model that ends in NMS."""
     if len(outputs) != 2 or len(outputs[0]) != len(priors_p4):
         return None
     scores_pk = np.asarray(outputs[0], np.float32)[:, 1:]
@@ -41,7 +41,8 @@ def heard(outputs: Outputs, truth: Truth, priors_p4: NDArray[np.float32], *, inp
         if not inside.any():
             inside[np.hypot(x - (box[0] + box[2]) / 2, y - (box[1] + box[3]) / 2).argmin()] = True
         on[index] = scores_pk[inside, kind].max()
-        free_pk[inside, kind] = False
+        away_x, away_y = np.abs(x - (box[0] + box[2]) / 2), np.abs(y - (box[1] + box[3]) / 2)
+        free_pk[(away_x <= box[2] - box[0]) & (away_y <= box[3] - box[1]), kind] = False
     return Heard(on, np.where(free_pk, scores_pk, 0).max(axis=0))
 
 
