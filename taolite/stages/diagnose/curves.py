@@ -7,14 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import torch
-
 from taolite.diagnosis import Cause
 from taolite.tasks.base import Experiment
 
 __all__ = ["of_costs", "of_rate"]
 
-_ADAMS = (torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop)  # a step moves a weight by about the rate
+_ADAMS = ("Adam", "AdamW", "RMSprop")  # a step moves a weight by about the rate
 _LEAST_WAY = 1e-3  # sum of the rates of all steps
 _FEW_STEPS = 100
 _HIGHEST = {True: 0.02, False: 1.0}  # rate of Adam and its kin, of SGD
@@ -30,16 +28,16 @@ def of_rate(experiment: Experiment, rows: Sequence[Mapping[str, Any]], *, pictur
     rates = [schedule.rate(epoch + share) for epoch in range(epochs) for share in (0.0, 0.5)]
     rates = [rate / (1 + recipe.decay * steps * place / 2) for place, rate in enumerate(rates)]
     peak, way = max(rates), sum(rates) / 2 * steps
-    optimizer = recipe.optimizer.func if isinstance(recipe.optimizer, partial) else torch.optim.SGD
+    optimizer = recipe.optimizer.func.__name__ if isinstance(recipe.optimizer, partial) else "the optimizer"
     adam = optimizer in _ADAMS
     facts = {"peak": peak, "way": way, "steps": steps * epochs, "epochs": epochs, "batch_size": recipe.batch_size}
-    facts |= {"pictures": pictures, "optimizer": getattr(optimizer, "__name__", "the optimizer")}
+    facts |= {"pictures": pictures, "optimizer": optimizer}
     yield Cause("rate_too_low", "training", 1.0 if way < _LEAST_WAY else 0.0, facts)
     yield Cause("few_steps", "training", 0.5 if way >= _LEAST_WAY and steps * epochs < _FEW_STEPS else 0.0, facts)
-    fell = _fell(rows)
-    high = peak > _HIGHEST[adam]
+    fell, limit = _fell(rows), _HIGHEST[adam]
+    wild = peak > 10 * limit or fell is None or fell < 0.5
     facts |= {"usual": 5e-4 if adam else 1e-2, "fell": fell}
-    yield Cause("rate_too_high", "training", (0.9 if fell is None or fell < 0.5 else 0.4) if high else 0.0, facts)
+    yield Cause("rate_too_high", "training", (0.9 if wild else 0.6) if peak > limit else 0.0, facts)
 
 
 def _fell(rows: Sequence[Mapping[str, Any]]) -> float | None:

@@ -19,7 +19,7 @@ _MOST = 200  # pictures looked at in detail, at even distances
 _FEW = 10  # objects that sizes are compared on
 _OVER = 0.02  # of a side; a box that reaches less beyond its picture was rounded
 _CORNER = 0.6  # of each side; labels that all lie so near to the top left corner
-_LABELS_NEEDED = 20  # to say so
+_LABELS_NEEDED = 10  # to say so
 _SIZES = 3.0  # times; sizes of the two splits that differ more
 
 
