@@ -57,8 +57,9 @@ def _class_without(facts: Facts) -> str:
     told = f"the {split} split has no label of {names}"
     if facts["strangers"]:
         told += f", and no class takes its labels {_names(facts['strangers'])}"
-    usual = "its AP counts as 0; label some, or take the class out" if split == "validation" else "it cannot be learned"
-    return f"{told}; {_near(facts) or usual}"
+        return f"{told}; {_near(facts) or 'if they are the same, map their name in target_class_mapping'}"
+    usual = "an AP of 0 is counted for it" if split == "validation" else "it cannot be learned"
+    return f"{told}, and {usual}; label some, or take the class out of the spec"
 
 
 def _size(pair: list[int]) -> str:

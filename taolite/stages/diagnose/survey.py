@@ -40,7 +40,7 @@ def survey(examples: Examples, classes: Sequence[str]) -> Survey:
 
 def of_labels(train: Survey | None, val: Survey | None, classes: Sequence[str]) -> Iterator[Cause]:
     """Names of labels that no class takes, and classes without labels."""
-    for split, found in (("val", val), ("train", train)):
+    for split, found in (("train", train), ("val", val)):
         if found is None:
             continue
         if not sum(found.labels.values()):
