@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -12,12 +13,18 @@ from taolite.artifacts.keys import Key
 from taolite.cli.main import main
 from taolite.diagnosis import Answers, Cause
 from taolite.events import Diagnosed, Event
-from taolite.stages.diagnose.diagnose import diagnose, ranked
+from taolite.sample import Truth
+from taolite.stages.diagnose.curves import of_costs
+from taolite.stages.diagnose.diagnose import causes_of, ranked
 from taolite.stages.diagnose.overfit import overfit
 from taolite.stages.diagnose.recorded import diagnose_run
+from taolite.stages.diagnose.survey import of_labels
 from taolite.stages.evaluate import Evaluation, evaluate
 from taolite.stages.inference.models import open_model
 from taolite.stages.training.train import TrainOptions, train
+from taolite.tasks.detectnet.diagnose import positives
+from taolite.tasks.detectnet.targets import Ellipse, Raster
+from taolite.tasks.diagnosing import Evidence, Survey
 from taolite.tasks.registry import find
 
 from .conftest import CONVERT, write_spec
@@ -125,6 +132,9 @@ def scaled(factor: float) -> Relabel:
     return change
 
 
+unscaled = scaled(1)
+
+
 @pytest.fixture
 def trained(tiny: Path, tmp_path: Path) -> Callable[..., tuple[Path, list[Event]]]:
     """trained(change, relabel=, enlarge=, epochs=): a training of the tiny set, broken on purpose: its folder, and what
@@ -133,7 +143,7 @@ def trained(tiny: Path, tmp_path: Path) -> Callable[..., tuple[Path, list[Event]
     def make(
         change: Broken = as_it_is,
         *,
-        relabel: Relabel = scaled(1),
+        relabel: Relabel = unscaled,
         enlarge: int = 1,
         loader: str = "MULTISOURCE",
         epochs: int = 1,
@@ -192,3 +202,110 @@ def test_a_training_that_is_broken_in_one_way_names_it_first(trained, name: str)
     assert told(heard).causes[0].name == name
     assert told(heard).folder == folder
     assert diagnose_run(folder).causes == told(heard).causes
+
+
+def test_the_order_of_causes_is_the_stated_one():
+    causes = [
+        Cause("late", "scoring", 1.0),
+        Cause("part", "data", 0.6),
+        Cause("early", "training", 0.95),
+        Cause("small", "data", 0.2),
+        Cause("larger", "training", 1.0),
+        Cause("part", "data", 0.4),
+    ]
+
+    assert [one.name for one in ranked(causes, score=0.0)] == ["larger", "early", "late", "part"]
+    assert [one.name for one in ranked(causes, score=0.5)] == ["part"]  # the others leave no more than 0.05
+    assert ranked(causes, score=0.9) == []
+
+
+def test_answers_tell_what_a_lower_threshold_would_find():
+    sure = Answers(tuple(number / 10 for number in range(11)), (0.2,) * 11, (0.9,) * 11, 3)
+    deaf = Answers((0.1,) * 11, (0.2,) * 11, (0.0,) * 11, 0)
+
+    assert sure.lost_below(0.55) == pytest.approx(0.55)
+    assert deaf.lost_below(0.3) == 0.5  # all are below it, and so is all the rest
+
+
+def survey_of(sides: list[float]) -> Survey:
+    boxes = np.array([[0, 0, side, side] for side in sides], np.float32)
+    truth = Truth(boxes, np.zeros(len(sides), np.int64))
+    return Survey(1, {"plate": len(sides)}, {}, [boxes], [(500, 500)], [truth])
+
+
+def test_splits_with_other_sizes_of_objects_are_a_cause(tiny: Path):
+    experiment = find("detectnet").read(write_spec(tiny, "sizes.txt")).model
+    evidence = Evidence(survey_of([10.0] * 10), survey_of([40.0] * 10))
+
+    (cause,) = [one for one in causes_of(experiment, evidence, trained=False) if one.name == "other_sizes"]
+
+    assert cause.share == 0.6
+    assert cause.facts == {"train": 10.0, "val": 40.0}
+
+
+def test_labels_with_other_names_are_named_with_the_class_that_they_are_nearly(tiny: Path):
+    experiment = find("detectnet").read(write_spec(tiny, "names.txt")).model
+    strangers = Survey(3, {"plate": 0}, {"Plates": 7, "car": 9}, [], [], [])
+
+    found = list(of_labels(None, strangers, experiment.classes))
+
+    facts = {"split": "val", "pictures": 3, "labels": {"Plates": 7, "car": 9}, "near": {"plate": "Plates"}}
+    assert found == [Cause("no_labels", "data", 1.0, facts)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "name"),
+    [
+        ([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": None}], "cost_not_finite"),
+        ([{"epoch": epoch, "loss": 0.5 - epoch / 1000} for epoch in (1, 2, 3)], "cost_still"),
+        (
+            [{"epoch": epoch, "loss": 1 / epoch, "train_cov": 0.5 / epoch, "train_bbox": 0.2} for epoch in (1, 2, 3)],
+            "part_still",
+        ),
+        ([{"epoch": 1, "loss": 0.5, "penalty": 6.0}], "penalty"),
+    ],
+)
+def test_the_course_of_a_cost_tells_its_cause(rows: list[dict[str, float]], name: str):
+    assert [cause.name for cause in of_costs(rows) if cause.share] == [name]
+
+
+def test_a_cost_that_falls_has_no_cause():
+    rows = [{"epoch": epoch, "loss": 1 / epoch, "penalty": 0.01, "train_cov": 1 / epoch} for epoch in (1, 2, 3)]
+
+    assert [cause for cause in of_costs(rows) if cause.share] == []
+
+
+def test_cells_that_learn_an_object_are_counted_once_all_are_drawn():
+    raster = Raster((Ellipse(0.5, 0.5, 0.5, 0.5, 0.0),), deadzone_radius=0.0)
+    whole = [0.0, 0.0, 64.0, 64.0]
+    truth = Truth(np.array([whole, [70.0, 0, 90, 20], whole], np.float32), np.zeros(3, np.int64))
+
+    found = positives(truth, raster=raster, input_hw=(64, 96), grid_hw=(4, 6))
+
+    # Half of half the side is a radius of 1 cell around the corner of 4 cells, which both equal boxes keep; and of 0.31
+    # cells around (5, 0.62), in 2 cells.
+    assert found.tolist() == [4, 2, 4]
+
+
+def test_one_batch_is_learned_by_heart_and_nothing_is_written(tiny: Path):
+    spec = write_spec(tiny, "heart.txt")
+    before = sorted(tiny.rglob("*"))
+
+    found = overfit(find("detectnet").read(spec).model, key=None, steps=60)
+
+    assert (found.pictures, found.steps, found.in_time, found.rate) == (4, 60, True, pytest.approx(1e-3))
+    assert found.falls
+    assert found.learned
+    assert found.found is not None
+    assert found.found > 0.8
+    assert sorted(tiny.rglob("*")) == before
+
+
+def test_one_batch_is_not_learned_without_a_learning_rate(tiny: Path):
+    spec = write_spec(tiny, "no_rate.txt")
+    spec.write_text(spec.read_text().replace("1e-5 max_learning_rate: 1e-3", "1e-13 max_learning_rate: 1e-12"))
+
+    found = overfit(find("detectnet").read(spec).model, key=None, steps=3)
+
+    assert not found.falls
+    assert not found.learned

@@ -77,8 +77,9 @@ def striped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny classes, and a classifier of them in run/weights/m.tlt."""
     root = tmp_path_factory.mktemp("classes")
     classes.draw_classes(root)
-    spec = classes.write_spec(root, "spec.txt", epochs=12)
-    spec.write_text(spec.read_text().replace("learning_rate: 0.002", "learning_rate: 0.02"))
+    spec = classes.write_spec(root, "spec.txt", epochs=4)
+    text = spec.read_text().replace("learning_rate: 0.002", "learning_rate: 0.005")
+    spec.write_text(text.replace("enable_random_crop: true enable_color_augmentation: true", ""))
     train(find("classification").read(spec).model, root / "run", name="m", key=KEY, options=OPTIONS)
     return root
 

@@ -14,9 +14,11 @@ import torch
 
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
+from taolite.data.loading import batches
 from taolite.diagnosis import share_below
 from taolite.errors import DataError
 from taolite.events import EpochDone, Listener, Progress, silent
+from taolite.nn.batchnorm import measure_statistics
 from taolite.stages.device import Device
 from taolite.stages.evaluate import Evaluation, score_split
 from taolite.stages.predict import torch_predict
@@ -97,6 +99,7 @@ def overfit(
         assert done is not None, "nothing pauses this training"
         costs.append(done)
         listener(Progress("one batch", len(costs), steps, "step", f"loss {done.loss:.5f}"))
+    _settle(trainer, examples)
     evaluation = score_split(
         experiment,
         torch_predict(trainer.result, Device(torch.device("cpu"), None)),
@@ -119,6 +122,14 @@ def overfit(
         card.main.words.short,
         card.main.value,
     )
+
+
+def _settle(trainer: Trainer, examples: Examples) -> None:
+    """Measure the batch norms on the batch: their moving statistics are behind after so few steps."""
+    network = trainer.network.train()
+    batch = next(batches(examples, range(len(examples)), batch_size=len(examples)))
+    layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d) and layer.training]
+    measure_statistics(layers, (network(batch.pixels) for _ in range(1)))
 
 
 def _labelled(examples: Examples, count: int) -> Examples:

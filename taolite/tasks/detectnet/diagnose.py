@@ -32,8 +32,8 @@ _FAR, _NEAR = 20.0, 0.05  # units of the box outputs; from 0.2 to 10 is usual
 
 
 def heard(outputs: Outputs, truth: Truth, *, input_hw: tuple[int, int]) -> Heard:
-    """The coverage of the cells whose centres lie in an object's box, or of the cell of its centre; and elsewhere, a cell
-    or more away, because the cells around a box learn it too."""
+    """The coverage of the cells whose centres lie in an object's box, or of the cell of its centre; and elsewhere, a
+    cell or more away, because the cells around a box learn it too."""
     cov_khw = np.asarray(outputs[0], np.float32)
     count, height, width = cov_khw.shape
     stride_y, stride_x = input_hw[0] / height, input_hw[1] / width
@@ -43,8 +43,8 @@ def heard(outputs: Outputs, truth: Truth, *, input_hw: tuple[int, int]) -> Heard
     for index, (box, kind) in enumerate(zip(truth.boxes_n4, truth.classes_n, strict=True)):
         rows, columns = _between(y, box[1], box[3]), _between(x, box[0], box[2])
         on[index] = cov_khw[kind, rows, columns].max()
-        around = _between(y, box[1] - stride_y, box[3] + stride_y), _between(x, box[0] - stride_x, box[2] + stride_x)
-        free_khw[kind, *around] = False
+        near_rows = _between(y, box[1] - stride_y, box[3] + stride_y)
+        free_khw[kind, near_rows, _between(x, box[0] - stride_x, box[2] + stride_x)] = False
     return Heard(on, np.where(free_khw, cov_khw, 0).reshape(count, -1).max(axis=1))
 
 
