@@ -15,22 +15,20 @@ import torch
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
 from taolite.data.loading import batches
-from taolite.diagnosis import share_below
 from taolite.errors import DataError
 from taolite.events import EpochDone, Listener, Progress, silent
 from taolite.nn.batchnorm import measure_statistics
+from taolite.scorecard import ScoreCard
 from taolite.stages.device import Device
-from taolite.stages.evaluate import Evaluation, score_split
+from taolite.stages.evaluate import score_split
 from taolite.stages.predict import torch_predict
 from taolite.stages.training.loop import Trainer
 from taolite.tasks.base import Experiment
-from taolite.tasks.diagnosing import Diagnosable
 from taolite.tasks.schedules import Fixed
 
 __all__ = ["Overfit", "overfit"]
 
 _MOST_PICTURES = 8
-_WITHIN = 0.5  # IoU of an object that is found
 _PLACES = 1e3  # rates are looked at in so many places of the run
 
 
@@ -42,9 +40,8 @@ class Overfit:
         pictures, objects: in the batch.
         steps, seconds: of the training; `in_time` is False where the time was up before the steps were done.
         rate: learning rate, the highest of the spec's schedule.
-        first, last: the cost before the first and at the last step, without the penalty.
-        found: share of the objects that are found with an IoU of 0.5 or more, or of the pictures with the right class,
-            0..1; None where the task does not tell.
+        first, last: the cost at the first and at the last step, without the penalty.
+        found: share of the objects that are found with an IoU of 0.5 or more, 0..1; None for a classifier.
         metric, score: the main metric of the batch, 0..1.
     """
 
@@ -118,7 +115,7 @@ def overfit(
         rate,
         costs[0].loss,
         costs[-1].loss,
-        _found(evaluation) if isinstance(experiment, Diagnosable) else None,
+        _found(card),
         card.main.words.short,
         card.main.value,
     )
@@ -153,10 +150,12 @@ def _labelled(examples: Examples, count: int) -> Examples:
     return dataclasses.replace(examples, sources=sources)
 
 
-def _found(evaluation: Evaluation) -> float | None:
-    """The share of objects that are found, the mean over classes; None without answers."""
-    rows = [one.overlaps for one in evaluation.answers.values() if one.overlaps]
-    return sum(1 - share_below(row, _WITHIN - 1e-6) for row in rows) / len(rows) if rows else None
+def _found(card: ScoreCard) -> float | None:
+    """The share of the objects that are found at the best threshold of their class; None where no boxes are found."""
+    total = sum(card.objects.values())
+    if not card.pictures or not total:
+        return None
+    return sum(count * card.best[name].recall for name, count in card.objects.items() if name in card.best) / total
 
 
 class _Constant(Fixed):
