@@ -26,15 +26,14 @@ _SIZES = 3.0  # times; sizes of the two splits that differ more
 def survey(examples: Examples, classes: Sequence[str]) -> Survey:
     """The labels of a split; of a large one, 200 pictures in detail."""
     known, strangers = examples.label_counts()
-    few = examples.few(_MOST)
-    places = range(len(few))
+    places = np.linspace(0, len(examples) - 1, min(len(examples), _MOST)).round().astype(int).tolist()
     return Survey(
         len(examples),
         {name: known[kind] for kind, name in enumerate(classes)},
         dict(strangers),
-        [few.labelled(place).boxes_n4 for place in places],
-        [few.samples[place].size_hw for place in places],
-        [few.truth(place) for place in places],
+        [examples.labelled(place).boxes_n4 for place in places],
+        [examples.samples[place].size_hw for place in places],
+        [examples.truth(place) for place in places],
     )
 
 
