@@ -109,7 +109,7 @@ def _rate_high(facts: Facts) -> str:
 
 def _few_steps(facts: Facts) -> str:
     return (
-        f"the network was trained for {counted(facts['steps'], 'step')} only ({counted(facts['epochs'], 'epoch')} of "
+        f"the network is trained for {counted(facts['steps'], 'step')} only ({counted(facts['epochs'], 'epoch')} of "
         f"{counted(facts['pictures'], 'picture')}, {facts['batch_size']} a step); train for more epochs: some thousand "
         "steps are usual, some hundred with pretrained weights"
     )
