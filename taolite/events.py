@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from taolite.diagnosis import Cause
 from taolite.scorecard import Metric
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "CostStuck",
     "Cutting",
     "DataFound",
+    "Diagnosed",
     "Downloading",
     "EngineBuilt",
     "EngineNeeded",
@@ -166,6 +168,16 @@ class Validated:
     cost: float
     metric: Metric
     seconds_per_image: float
+
+
+@dataclass(frozen=True)
+class Diagnosed:
+    """A validation scored 0 in `metric`: the causes that were found, likeliest first. folder: that of the run; None for
+    a model alone."""
+
+    causes: tuple[Cause, ...]
+    metric: str
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -558,6 +570,7 @@ Event: TypeAlias = (
     | Validated
     | Saved
     | DataFound
+    | Diagnosed
     | LabelsLeftOut
     | ClassesMissing
     | Computing

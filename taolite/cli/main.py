@@ -62,6 +62,7 @@ GROUPS = {
         "what was run: list, show, compare, lineage; and again: rerun, sweep; gc",
     ),
     "doctor": ("taolite.cli.own.doctor", "check this machine, its libraries and a workspace; name each way out"),
+    "diagnose": ("taolite.cli.own.diagnose", "why a score is low: the likeliest cause first, and the way out"),
     "completion": ("taolite.cli.own.completion", "print a script that completes commands in your shell"),
     "help": ("taolite.cli.own.help", "help on a command: taolite help detectnet train"),
 }

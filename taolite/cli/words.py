@@ -7,6 +7,7 @@ from decimal import ROUND_CEILING, Context
 from typing import Any, NamedTuple
 
 from taolite import events
+from taolite.cli.causes import sentence
 from taolite.wording import counted
 
 __all__ = ["Line", "lines", "looked", "pth"]
@@ -89,6 +90,16 @@ def _of(spec: str) -> str:
     from taolite.tasks.base import FLAGS
 
     return "" if spec == FLAGS else f"{spec}: "
+
+
+def _diagnosed(event: events.Diagnosed) -> list[Line]:
+    if not event.causes:
+        return [Line(f"{event.metric} is 0 and no usual cause was found; try `taolite diagnose --overfit`", True)]
+    said = [Line(f"{event.metric} is 0, most likely because {sentence(event.causes[0])}", True)]
+    if (more := len(event.causes) - 1) and event.folder is not None:
+        causes = counted(more, "other possible cause")
+        said.append(Line(f"{causes}: `taolite diagnose {event.folder}` lists {'it' if more == 1 else 'them'}", True))
+    return said
 
 
 def _computing(event: events.Computing) -> list[Line]:
@@ -219,6 +230,7 @@ _WORDS: dict[type, Callable[[Any], list[Line]]] = {
     events.LabelsLeftOut: _labels_left_out,
     events.ClassesMissing: _classes_missing,
     events.Computing: _computing,
+    events.Diagnosed: _diagnosed,
     events.BatchShared: _batch_shared,
     events.SeedBegun: lambda e: [Line(f"seed {e.seed} (run {e.number} of {e.count}): {e.folder}")],
     events.WentOn: _went_on,

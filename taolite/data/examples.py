@@ -159,10 +159,10 @@ class Examples:
 
     def truth(self, index: int) -> Truth:
         """The labels of one sample, in pixels of the input, before augmentation."""
-        fitted = fit_truth(self._labelled(index), self.preprocessing, self.samples[index].size_hw, self.fitted_rule)
+        fitted = fit_truth(self.labelled(index), self.preprocessing, self.samples[index].size_hw, self.fitted_rule)
         return self.view_rule.apply(fitted, hw=self.preprocessing.input_hw)
 
-    def _labelled(self, index: int) -> Truth:
+    def labelled(self, index: int) -> Truth:
         """The labels of one sample, in pixels of its photo."""
         known = [(label, self.class_of(label.name)) for label in self.samples[index].labels]
         kept = [(label, kind) for label, kind in known if kind is not None]
@@ -203,7 +203,7 @@ class Examples:
                 f"{sample.image}: {photo.shape[1]}x{photo.shape[0]} pixels, and its record says {width}x{height}; "
                 "the image was changed after dataset_convert: convert again"
             )
-        return photo, self._labelled(index)
+        return photo, self.labelled(index)
 
     def label_counts(self) -> tuple[Counter[int], Counter[str]]:
         """The number of boxes of each class index, and of each label name that is not used."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -13,17 +13,21 @@ import torch
 
 from taolite.data.examples import Examples
 from taolite.data.loading import batches
+from taolite.diagnosis import Answers
 from taolite.dist.world import ALONE, World
 from taolite.events import BatchDone, Listener, Progress, silent
 from taolite.sample import Detection, Sample, Truth
 from taolite.scorecard import ScoreCard
 from taolite.stages.agree import agree
 from taolite.stages.decodable import decodable
+from taolite.stages.diagnose.answers import answers_of
+from taolite.stages.diagnose.diagnose import why_zero
 from taolite.stages.finds import shown_indices
 from taolite.stages.inference.models import Model
 from taolite.stages.scores import write_scores
 from taolite.stages.shown import Worst, shown_pictures
-from taolite.tasks.base import Experiment, Objective, Predict, Split
+from taolite.tasks.base import Experiment, Objective, Outputs, Predict, Split
+from taolite.tasks.diagnosing import Diagnosable, Heard
 from taolite.tasks.found import Found
 
 __all__ = ["Evaluation", "Told", "Worst", "evaluate", "score_split"]
@@ -37,7 +41,8 @@ class Evaluation:
     """`cost`: mean cost without regularisation. `seconds_per_image`: median over batches, network alone. `worst`: of a
     detector, up to 12 pictures with mistakes, the lowest F1 first; of equal ones that with the most mistakes. `shown`:
     pictures for a report, of any task: the worst, then some of the others. `founds`: in the process that writes, what
-    was found in the pictures of `taolite.stages.finds.shown_indices`."""
+    was found in the pictures of `taolite.stages.finds.shown_indices`. `answers`: what the network says of each class
+    before any threshold, where the task can tell."""
 
     card: ScoreCard
     cost: float
@@ -45,6 +50,7 @@ class Evaluation:
     worst: tuple[Worst, ...] = ()
     shown: tuple[Worst, ...] = ()
     founds: tuple[Found, ...] = field(default=(), repr=False, compare=False)
+    answers: Mapping[str, Answers] = field(default_factory=dict)
 
 
 def evaluate(
@@ -88,6 +94,7 @@ def evaluate(
         told=told,
         listener=listener,
     )
+    why_zero(experiment, evaluation, val=examples, shapes=shapes, listener=listener)
     if shown is not None:
         write_scores(evaluation, examples, experiment.classes, shown)
     return evaluation
@@ -128,7 +135,8 @@ def score_split(
             task.decode(tuple(output[index] for output in outputs), decoding, preprocessing=examples.preprocessing)
             for index in range(len(batch.examples))
         ]
-        judged.append(_Judged(found, [example.truth for example in batch.examples], float(cost.total), network_s))
+        truths = [example.truth for example in batch.examples]
+        judged.append(_Judged(found, truths, float(cost.total), network_s, _heard(experiment, outputs, truths)))
         world.alive()
         listener(Progress("evaluate", min(len(judged) * batch_size * world.size, len(examples)), len(examples)))
         before_s, batch_s = time.perf_counter(), time.perf_counter() - before_s
@@ -148,12 +156,20 @@ def score_split(
 
 @dataclass(frozen=True)
 class _Judged:
-    """One batch: predicted and true objects of its images, its cost, and the network's seconds."""
+    """One batch: predicted and true objects of its images, its cost, the network's seconds, and its answers."""
 
     found: Sequence[Found]
     truths: Sequence[Truth]
     cost: float
     seconds: float
+    heard: Sequence[Heard | None]
+
+
+def _heard(experiment: Experiment, outputs: Outputs, truths: Sequence[Truth]) -> list[Heard | None]:
+    """The answers for each image of a batch, where the task can tell them."""
+    if not isinstance(experiment, Diagnosable):
+        return [None] * len(truths)
+    return [experiment.heard(tuple(output[index] for output in outputs), truth) for index, truth in enumerate(truths)]
 
 
 def _scored(experiment: Experiment, judged: Sequence[_Judged], examples: Examples) -> Evaluation:
@@ -164,4 +180,6 @@ def _scored(experiment: Experiment, judged: Sequence[_Judged], examples: Example
     mean_cost = sum(batch.cost * len(batch.found) for batch in judged) / len(found)
     seconds = float(np.median([batch.seconds / len(batch.found) for batch in judged]))
     worst, others = shown_pictures(experiment, card, truths, found, examples)
-    return Evaluation(card, mean_cost, seconds, worst if card.pictures else (), (*worst, *others))
+    answers = answers_of(experiment.classes, [one for batch in judged for one in batch.heard], truths, found)
+    mistaken = worst if card.pictures else ()
+    return Evaluation(card, mean_cost, seconds, mistaken, (*worst, *others), answers=answers)

@@ -41,6 +41,10 @@ SAID: list[tuple[Event, list[Line]]] = [
     ),
     (events.Notice("look out", "warning"), [Line("look out", True)]),
     (
+        events.Diagnosed((), "mAP"),
+        [Line("mAP is 0 and no usual cause was found; try `taolite diagnose --overfit`", True)],
+    ),
+    (
         events.DataFound(8, 2, 4),
         [Line("Found 8 samples in training set"), Line("Found 2 samples in validation set")],
     ),

@@ -42,6 +42,7 @@ from taolite.sinks.mlflow import open_mlflow
 from taolite.sinks.wandb import open_wandb
 from taolite.stages.decodable import decodable
 from taolite.stages.device import Device, Precision, choose, set_deterministic
+from taolite.stages.diagnose.diagnose import why_zero
 from taolite.stages.evaluate import Evaluation
 from taolite.stages.labels import write_labels
 from taolite.stages.reporting import write_report
@@ -172,6 +173,17 @@ def train(
             weights = weights_hash(bundle.tensors)
             folder.record(metrics=metrics_of(evaluation), parameters=parameters, weights_sha256=weights)
             write_scores(evaluation, plan.held_out, experiment.classes, folder.root)
+            why_zero(
+                experiment,
+                evaluation,
+                val=plan.held_out,
+                train=plan.examples,
+                shapes=start.shapes,
+                rows=folder.metrics.read(),
+                random_start=not start.parent,
+                folder=folder.root,
+                listener=hear,
+            )
             write_report(folder.root, key=key, finished=True)
         best = world.told(run.best)
     epochs = trainer.step // trainer.steps_per_epoch

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -19,6 +19,7 @@ from taolite import spec as specs
 from taolite.artifacts.bundle import Bundle
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
+from taolite.diagnosis import Cause
 from taolite.nn.network import TaskNetwork
 from taolite.nn.regularised import LayerKind, kernels
 from taolite.preprocessing import Preprocessing
@@ -29,6 +30,7 @@ from taolite.tasks.base import (
     Decoding,
     Experiment,
     Given,
+    Outputs,
     ParameterGroup,
     Recipe,
     Resolve,
@@ -38,6 +40,7 @@ from taolite.tasks.base import (
     Task,
     Watch,
 )
+from taolite.tasks.classification import diagnose
 from taolite.tasks.classification.examples import (
     class_examples,
     spec_augment,
@@ -52,6 +55,7 @@ from taolite.tasks.classification.origin import begin
 from taolite.tasks.classification.schedule import schedule_of
 from taolite.tasks.classification.scoring import class_card, tag_card
 from taolite.tasks.classification.spec import ClassificationSpec, Optimizer, VisualizerConfig
+from taolite.tasks.diagnosing import Evidence, Heard
 from taolite.tasks.fitting import fitted, with_decay
 from taolite.tasks.found import Found
 from taolite.tasks.services import clearml_settings, wandb_settings, without_secrets
@@ -152,6 +156,12 @@ class ClassificationExperiment(Experiment):
             return ()
         kinds = {"softmax": "one class", "sigmoid": "any number of classes"}
         return [f"it gives a picture {kinds.get(str(theirs), theirs)} and the spec {kinds[ours]}"]
+
+    def heard(self, outputs: Outputs, truth: Truth) -> Heard:
+        return diagnose.heard(outputs, truth)
+
+    def causes(self, evidence: Evidence) -> Iterator[Cause]:
+        return diagnose.causes(self, evidence)
 
 
 def bind(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -13,6 +13,7 @@ from taolite import spec as specs
 from taolite.artifacts.bundle import Bundle
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
+from taolite.diagnosis import Cause
 from taolite.metrics.match import BoxLimits
 from taolite.metrics.operating import risen
 from taolite.metrics.score import score
@@ -25,6 +26,7 @@ from taolite.tasks.base import (
     CostScaling,
     Decoding,
     Experiment,
+    Outputs,
     ParameterGroup,
     Recipe,
     Resolve,
@@ -35,6 +37,7 @@ from taolite.tasks.base import (
     Task,
 )
 from taolite.tasks.details import detailed
+from taolite.tasks.detectnet import diagnose
 from taolite.tasks.detectnet.decode import Clustering
 from taolite.tasks.detectnet.examples import spec_examples, spec_preprocessing
 from taolite.tasks.detectnet.loss import ClassWeights, DetectNetObjective
@@ -45,6 +48,7 @@ from taolite.tasks.detectnet.schedule import EarlyStopping
 from taolite.tasks.detectnet.spec import DetectNetSpec
 from taolite.tasks.detectnet.spec.network import BackendFloat
 from taolite.tasks.detectnet.watch import watch
+from taolite.tasks.diagnosing import Evidence, Heard
 from taolite.tasks.fitting import Fitting, fitted, with_decay
 from taolite.tasks.found import Found
 from taolite.tasks.schedules import Cosine, SoftStart
@@ -151,6 +155,12 @@ class DetectNetExperiment(Experiment):
             for name in ("scale", "offset")
             if bundle.decoding.get(name) != self.decoding[name]
         ]
+
+    def heard(self, outputs: Outputs, truth: Truth) -> Heard:
+        return diagnose.heard(outputs, truth, input_hw=self.preprocessing.input_hw)
+
+    def causes(self, evidence: Evidence) -> Iterator[Cause]:
+        return diagnose.causes(self, evidence)
 
 
 def bind(spec: DetectNetSpec, *, task: Task, source: str, resolve: Resolve) -> DetectNetExperiment:

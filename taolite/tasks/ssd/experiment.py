@@ -6,25 +6,29 @@ Legend: K classes without background, P priors.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from taolite import spec as specs
 from taolite.artifacts.bundle import Bundle
 from taolite.artifacts.keys import Key
 from taolite.data.examples import Examples
+from taolite.diagnosis import Cause
 from taolite.nn.network import TaskNetwork
 from taolite.nn.regularised import kernels
 from taolite.sample import Truth
 from taolite.scorecard import ScoreCard
-from taolite.tasks.base import Begun, Experiment, Given, Resolve, Shapes, Split, Start, Task
+from taolite.tasks.base import Begun, Experiment, Given, Outputs, Resolve, Shapes, Split, Start, Task
+from taolite.tasks.diagnosing import Evidence, Heard
 from taolite.tasks.fitting import with_decay
 from taolite.tasks.found import Found
 from taolite.tasks.services import without_secrets
-from taolite.tasks.ssd import jetson, tao
+from taolite.tasks.ssd import diagnose, jetson, tao
 from taolite.tasks.ssd.examples import ssd_examples
 from taolite.tasks.ssd.loss import SsdObjective
 from taolite.tasks.ssd.model import Part, Ssd, build_ssd, freeze, parameter_groups
@@ -64,6 +68,11 @@ class SsdExperiment(Experiment):
         with torch.device("meta"):
             network = build_ssd(self.plan.network, len(self.classes), self.plan.priors)
         return network.prior_plan, network.map_sizes(self.plan.network.input_hw)
+
+    @cached_property
+    def anchors(self) -> NDArray[np.float32]:
+        """(P, 4) the priors, relative centre x, centre y, width, height."""
+        return priors(*self.layout)
 
     def examples(self, split: Split, *, augment: bool = False, shapes: Shapes | None = None) -> Examples:
         plan, encoder = self.plan, None
@@ -112,6 +121,12 @@ class SsdExperiment(Experiment):
     def against_teacher(self, bundle: Bundle) -> Sequence[str]:
         ours = json.loads(json.dumps(self.layout[0].to_json()))  # as a file holds it: lists for tuples
         return () if bundle.architecture.get("priors") == ours else ("its anchors are not those of the spec",)
+
+    def heard(self, outputs: Outputs, truth: Truth) -> Heard | None:
+        return diagnose.heard(outputs, truth, self.anchors, input_hw=self.preprocessing.input_hw)
+
+    def causes(self, evidence: Evidence) -> Iterator[Cause]:
+        return diagnose.causes(self, evidence)
 
 
 def bind(
