@@ -49,7 +49,8 @@ NOT_ALONE = {
     "cost_function_config.target_classes.objectives.name",
     "dataset_config.target_class_mapping",
     "inferencer_config.target_classes",
-    # random folds are 2, and folds by sequence more than 2
+    # random folds are 2, and folds by sequence more than 2; COCO's are as many as its files
+    "coco_config.num_partitions",
     "kitti_config.partition_mode",
     "kitti_config.num_partitions",
     # one that is read; those of one architecture; those that go with the start weights
@@ -110,7 +111,7 @@ def others(shape: Shape, value: Any, words: list[str]) -> Iterator[Any]:
         yield from (word for word in (f"{value}x", *words, *with_other_number(value)) if word != value)
     else:
         step = shape.range.multiple_of or 1
-        tries = [value + step, value - step, value * 2, value + 16 * step, 1, 3, 2, 0]
+        tries = [value + step, value - step, value * 2, value + 16 * step, 1, 3, 2, 0, 18, 19]
         if shape.kind == "float" or isinstance(value, float):
             tries = [value * 0.75, value * 1.25, *tries, 0.5, 0.25, 0.125]
         for number in tries:
