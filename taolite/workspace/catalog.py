@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -131,14 +131,23 @@ def read_run(folder: Path) -> RunRecord:
     return RunRecord(folder, manifest, status, _state(folder, manifest, status))
 
 
-def find_runs(root: Path) -> list[RunRecord]:
+def find_runs(root: Path, *, damaged: Callable[[PathError], None] | None = None) -> list[RunRecord]:
     """The runs in a folder and below it, oldest first, then by folder. Folders with a dot, and links, are left out.
 
-    Raises PathError where `root` is no folder, or a run's manifest cannot be read.
+    damaged: is told of each run whose files cannot be read, and the others are found.
+
+    Raises PathError where `root` is no folder, or (without `damaged`) a run's files cannot be read.
     """
     if not root.is_dir():
         raise PathError(f"{root}: there is no such folder; name a folder that holds runs")
-    found = [read_run(folder) for folder in _folders(Path(os.path.abspath(root)))]  # noqa: PTH100
+    found = []
+    for folder in _folders(Path(os.path.abspath(root))):  # noqa: PTH100
+        try:
+            found.append(read_run(folder))
+        except PathError as error:
+            if damaged is None:
+                raise
+            damaged(error)
     return sorted(found, key=lambda run: (run.started or datetime.max, run.folder))
 
 
@@ -157,7 +166,11 @@ def _folders(root: Path) -> Iterator[Path]:
 
 
 def _is_of_a_run(path: Path) -> bool:
-    return isinstance(read_manifest(path).get("run"), dict)
+    """Whether a manifest is that of a run; one that cannot be read may be."""
+    try:
+        return isinstance(read_manifest(path).get("run"), dict)
+    except PathError:
+        return True
 
 
 def _state(folder: Path, manifest: Mapping[str, Any], status: tuple[Mapping[str, Any], ...]) -> State:

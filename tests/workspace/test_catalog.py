@@ -108,3 +108,15 @@ def test_a_folder_without_a_run_and_a_missing_one_are_refused(tmp_path):
     with pytest.raises(PathError) as caught:
         find_runs(tmp_path / "gone")
     assert str(caught.value) == f"{tmp_path / 'gone'}: there is no such folder; name a folder that holds runs"
+
+
+def test_a_run_whose_manifest_is_damaged_is_told_and_the_others_are_found(tmp_path):
+    make(tmp_path / "whole")
+    make(tmp_path / "torn")
+    (tmp_path / "torn" / "manifest.json").write_text('{"run": {')
+    told = []
+
+    assert [run.folder.name for run in find_runs(tmp_path, damaged=told.append)] == ["whole"]
+    assert [str(error).partition(":")[0] for error in told] == [f"{tmp_path}/torn/manifest.json"]
+    with pytest.raises(PathError):
+        find_runs(tmp_path)

@@ -16,6 +16,7 @@ from taolite.cli.parsing import TaoParser, mount_flag
 
 if TYPE_CHECKING:
     from taolite.stages.training.rerun import Rerun
+    from taolite.workspace.catalog import RunRecord
     from taolite.workspace.lineage import Lineage
 
 __all__ = ["configure", "verdict"]
@@ -70,13 +71,19 @@ def configure(parser: TaoParser) -> None:
     experiment_sweep.configure(add("sweep", experiment_sweep.run, experiment_sweep.LINE))
 
 
+def _runs(root: Path) -> list[RunRecord]:
+    """The runs below a folder; a run whose files cannot be read is named in a warning, and left out."""
+    from taolite.workspace.catalog import find_runs
+
+    return find_runs(root, damaged=lambda error: print(f"warning: {error}", file=sys.stderr))
+
+
 def _list(options: argparse.Namespace) -> int:
     from taolite.cli.own.experiment_text import list_lines
     from taolite.stages.experiments.listing import rows_of, to_json
-    from taolite.workspace.catalog import find_runs
 
     root = _resolved(options, options.root)
-    rows = rows_of(find_runs(root), root, task=options.task, state=options.state, order=options.sort)
+    rows = rows_of(_runs(root), root, task=options.task, state=options.state, order=options.sort)
     if options.json:
         print(json.dumps([to_json(row) for row in rows], ensure_ascii=False, indent=2))
     elif rows:
@@ -137,14 +144,13 @@ def _compare(options: argparse.Namespace) -> int:
 def _lineage(options: argparse.Namespace) -> int:
     from taolite.cli.own.experiment_text import lineage_lines, node_text
     from taolite.report.lineage import draw_lineage
-    from taolite.workspace.catalog import find_runs
     from taolite.workspace.lineage import lineage_of
 
     place, root = _resolved(options, options.place), _resolved(options, options.root)
     is_whole = place.is_dir() and not (place / "manifest.json").is_file()
     if is_whole:
         root = place
-    found = lineage_of(find_runs(root), root)
+    found = lineage_of(_runs(root), root)
     if not is_whole:
         found = _about(found, place, root)
     if options.output:
@@ -225,10 +231,9 @@ def verdict(made: Rerun, results: Path, metric: str) -> str:
 def _gc(options: argparse.Namespace) -> int:
     from taolite.cli.own.experiment_text import garbage_lines, megabytes
     from taolite.stages.experiments.cleanup import delete, find_garbage
-    from taolite.workspace.catalog import find_runs
 
     root = _resolved(options, options.root)
-    found = find_garbage(find_runs(root), root)
+    found = find_garbage(_runs(root), root)
     if options.json:
         rows = [{"reason": one.reason, "place": str(one.place), "files": [str(path) for path in one.files],
                  "bytes": one.size, "can_resume": one.can_resume} for one in found]  # fmt: skip

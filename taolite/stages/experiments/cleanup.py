@@ -21,7 +21,10 @@ __all__ = ["Garbage", "Reason", "delete", "find_garbage"]
 
 Reason = Literal["checkpoints of a finished run", "left by a process that was killed", "failed run without a model"]
 
-_OWN = ("manifest.json", "status.json", "metrics.jsonl", "experiment_spec.txt", "scores.json")
+_OWN = (
+    *("manifest.json", "status.json", "metrics.jsonl", "experiment_spec.txt", "report.html"),
+    *(f"{name}.json" for name in ("scores", "finds", "labels", "curves", "pictures")),
+)
 _FOLDERS = ("checkpoints", "plots", "events", "weights")
 
 

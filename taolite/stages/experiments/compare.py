@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from taolite import spec as specs
-from taolite.errors import SpecError
+from taolite.errors import SpecError, UsageError
 from taolite.spec.flat import Plain, flatten, flatten_text
 from taolite.spec.model import SpecModel
+from taolite.tasks.registry import find_spec
 from taolite.workspace.catalog import RunRecord
 
 __all__ = [
@@ -19,14 +19,13 @@ __all__ = [
     "Difference",
     "ScoreRow",
     "compare",
+    "differences",
     "facts_of",
     "flat_spec",
     "model_of",
     "scores_of",
     "seconds_of",
 ]
-
-_MODELS = {"detectnet": "DetectNetSpec", "classification": "ClassificationSpec", "ssd": "SsdSpec"}
 
 
 @dataclass(frozen=True)
@@ -72,12 +71,12 @@ class Comparison:
 def compare(runs: Sequence[RunRecord]) -> Comparison:
     """Compare two runs or more."""
     flat = [flat_spec(run) for run in runs]
-    spec = _differences(flat)
+    spec = differences(flat)
     return Comparison(
         tuple(runs),
         spec,
         len({path for one in flat for path in one}) - len(spec),
-        _differences([facts_of(run) for run in runs]),
+        differences([facts_of(run) for run in runs]),
         _scores(runs),
         tuple(seconds_of(run) for run in runs),
     )
@@ -93,10 +92,10 @@ def flat_spec(run: RunRecord) -> Mapping[str, Plain]:
 
 def model_of(task: str) -> type[SpecModel] | None:
     """The model of a task's training spec; None for a task that this version does not have."""
-    if task not in _MODELS:
+    try:
+        return find_spec(task)
+    except UsageError:
         return None
-    found: type[SpecModel] = getattr(importlib.import_module(f"taolite.tasks.{task}.spec"), _MODELS[task])
-    return found
 
 
 def facts_of(run: RunRecord) -> dict[str, Plain]:
@@ -145,7 +144,8 @@ def seconds_of(run: RunRecord) -> float | None:
     return float(sum(found)) if found else None
 
 
-def _differences(sides: Sequence[Mapping[str, Plain]]) -> tuple[Difference, ...]:
+def differences(sides: Sequence[Mapping[str, Plain]]) -> tuple[Difference, ...]:
+    """The fields that are not the same on all sides, in their order."""
     names = list(dict.fromkeys(name for side in sides for name in side))
     rows = (Difference(name, tuple(side.get(name) for side in sides)) for name in names)
     return tuple(row for row in rows if any(value != row.values[0] for value in row.values))
