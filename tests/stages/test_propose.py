@@ -127,7 +127,7 @@ def test_many_pictures_have_fewer_mosaics_and_weaker_colours():
     assert [one.views.mosaic_probability for one in own if one and one.views] == [0.5, 0.25]
     assert [(one.contrast, one.saturation) for one in colours if one] == [(0.5, 0.5), (0.3, 0.3)]
     assert [one.enable_color_augmentation for one in crops] == [True, False]
-    assert [(one.batch_size_per_gpu, one.lr_config.cosine.learning_rate) for one in crops] == [(16, 0.001), (32, 0.002)]
+    assert [(one.batch_size_per_gpu, one.lr_config.cosine.learning_rate) for one in crops] == [(16, 0.003), (32, 0.006)]
 
 
 def test_a_class_of_few_and_small_objects_counts_more():
@@ -192,9 +192,10 @@ def test_a_classifier_from_random_weights_is_trained_longer_and_faster():
 
     assert (started.train_config.n_epochs, begun.train_config.n_epochs) == (8, 40)
     rates = [one.train_config.lr_config.cosine.learning_rate for one in (started, begun)]
-    assert rates == [0.001, 0.02]
+    assert rates == [0.003, 0.02]
+    assert [one.model_config_.freeze_bn for one in (started, begun)] == [True, False]
     assert started.taolite is not None
-    assert started.taolite.fitting.backbone_rate == 0.1
+    assert started.taolite.fitting.backbone_rate == 0.01
     assert begun.taolite is None
     assert begun.train_config.pretrained_model_path == ""
     assert started.train_config.pretrained_model_path == "/x/resnet18.safetensors"

@@ -22,8 +22,8 @@ LABELS: Labels = "folders"
 _SIDES = (64, 96, 128, 160, 224)  # of the input, pixels
 _FEW = 2000  # training pictures below which batches are small and colours vary
 _BATCHES = (16, 32)  # for few pictures, and for many
-_RATES = {True: 0.001, False: 0.02}  # for a batch of 16: of AdamW from pretrained weights, of SGD from random ones
-_BACKBONE_RATE = 0.1  # of pretrained layers: at the head's rate they forget what they know
+_RATES = {True: 0.003, False: 0.02}  # for a batch of 16: of AdamW from pretrained weights, of SGD from random ones
+_BACKBONE_RATE = 0.01  # of pretrained layers: at the head's rate they forget what they know
 _RETRAINED_RATE = 0.3
 _SEEN = {True: 4_000, False: 40_000}  # pictures that training sees, all epochs together, by pretrained weights or not
 _EPOCHS = (8, 100)  # least and most
@@ -94,6 +94,9 @@ def _choose(train: Sequence[Sample], classes: Sequence[str], *, pretrained: bool
 
 def _training(chosen: _Chosen, places: Places, judged: str, *, pruned: bool) -> str:
     folder, rate = places.folder, chosen.rate
+    if pruned and chosen.pretrained:
+        rate /= 3  # all layers learn
+    frozen = "\n  freeze_bn: true  # batches of few pictures tell less of them than ImageNet did"
     own = _own_block(pruned=pruned) if chosen.pretrained else ""
     what = "Trains the pruned network again" if pruned else "Trains a classifier"
     start = (
@@ -108,7 +111,7 @@ def _training(chosen: _Chosen, places: Places, judged: str, *, pruned: bool) -> 
 model_config {{
   arch: "resnet"
   n_layers: 18
-  use_batch_norm: true
+  use_batch_norm: true{frozen if chosen.pretrained and not pruned else ""}
   input_image_size: "3,{chosen.side},{chosen.side}"  # {chosen.why_side}
 }}
 train_config {{
