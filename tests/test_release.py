@@ -179,7 +179,7 @@ def test_ci_records_the_files_that_passed_and_only_those(passes: bool, repositor
     shutil.copy(ROOT / ".ci" / "run", repository / ".ci")
     (repository / "commands").mkdir()
     (repository / "pyproject.toml").write_text("")
-    for script, code in (("commands/test.sh", 0), (".ci/lint", 0 if passes else 1)):
+    for script, code in (("commands/test.sh", 0), (".ci/lint", 0 if passes else 1), (".ci/site", 0)):
         (repository / script).write_text(f"#!/bin/sh\nexit {code}\n")
         (repository / script).chmod(0o755)
     commit(repository)

@@ -18,6 +18,7 @@ from taolite.artifacts.describe import describe
 from taolite.artifacts.keys import Key
 from taolite.errors import PathError, TaoliteError, reading
 from taolite.files import open_file, write_text
+from taolite.pictures import read_rgb
 from taolite.report.html import RunFacts, comparison_page, run_page
 from taolite.spec.shape import shapes
 from taolite.spec.write import literal
@@ -164,12 +165,11 @@ def _plots(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
 def _smaller(data: bytes, path: Path) -> bytes:
     from PIL import Image
 
-    with reading(path, PathError, found="not a PNG", way_out="remove it"):
-        picture = Image.open(io.BytesIO(data)).convert("RGB")
-        picture.thumbnail((_WIDEST, 4 * _WIDEST))
-        made = io.BytesIO()
-        picture.save(made, "JPEG", quality=82)
-        return made.getvalue()
+    picture = Image.fromarray(read_rgb(path, stream=io.BytesIO(data)))
+    picture.thumbnail((_WIDEST, 4 * _WIDEST))
+    made = io.BytesIO()
+    picture.save(made, "JPEG", quality=82)
+    return made.getvalue()
 
 
 def spec_changes(text: str, task: str) -> tuple[list[tuple[str, str, str]], str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import shlex
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -91,7 +93,8 @@ def refusal(line: str) -> str | None:
     if words[:1] == ["tao"] and len(words) > 2 and words[1] in CONTAINER:
         words = [CONTAINER[words[1]], *words[2:]]
     said = io.StringIO()
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+    quiet = (contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()))
+    with quiet[0], quiet[1], mock.patch.dict(os.environ):  # --require-signer and others set a variable
         try:
             parser_for(words[0]).parse_args(words)
         except SystemExit as end:
