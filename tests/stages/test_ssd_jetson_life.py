@@ -204,7 +204,8 @@ def test_eval_judges_test_txt_and_writes_what_was_found(
     front("eval", *flags, "--net=mb1-ssd", f"--eval_dir={tmp_path}/again")
 
     assert alone.replace("found\n", "again\n") == capsys.readouterr().out
-    assert "warning" not in told
+    warnings = [line for line in told.splitlines() if "warning" in line]
+    assert [line for line in warnings if not line.startswith("warning: mAP is 0")] == []  # a tiny training may score 0
     lines = alone.splitlines()
     assert [line.split(":")[0] for line in lines[4:6]] == [
         "mAP of the whole area (VOC 2010)",
