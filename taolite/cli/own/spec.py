@@ -92,7 +92,8 @@ def _next_detectnet(made: NewExperiment) -> Iterator[str]:
         yield f"detectnet_v2 dataset_convert -d {here}/tfrecords_{part}.txt -o {here}/tfrecords/{part}"
     yield f"detectnet_v2 train -e {here}/train.txt -r {here}/trained -n detector -k KEY"
     trained, pruned = f"{here}/trained/weights/detector.tlt", f"{here}/pruned/detector.tlt"
-    yield f"detectnet_v2 prune -m {trained} -o {pruned} -eq union -nf 64 --target 0.12 -k KEY"
+    rule = f"--importance taylor -e {here}/train.txt -nf 48 --target 0.12"  # docs/cookbook/pruning.md has the figures
+    yield f"detectnet_v2 prune -m {trained} -o {pruned} {rule} -k KEY"
     yield f"detectnet_v2 train -e {here}/retrain.txt -r {here}/retrained -n detector -k KEY"
     yield f"detectnet_v2 export -m {here}/retrained/weights/detector.tlt -o {here}/detector.etlt -k KEY"
     yield f"detectnet_v2 inference -e {here}/inference.txt -i {here}/data/val/image_2 -o {here}/pictures -k KEY"
