@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from taolite.spec.flat import Plain, flatten
 from taolite.spec.load import Reading
-from taolite.spec.model import Key, Path, SpecModel
+from taolite.spec.model import Path, SpecModel, show_path
 
 __all__ = ["Difference", "Side", "differences"]
 
@@ -45,16 +45,4 @@ def differences(first: Reading[SpecModel], second: Reading[SpecModel]) -> list[D
 
 def _lines(places: Mapping[Path, tuple[int, int]]) -> dict[str, int]:
     """The line of each field that is written, by its path in the spelling of `flatten`."""
-    return {_spelled(path): line for path, (line, _) in places.items()}
-
-
-def _spelled(path: Path) -> str:
-    text = ""
-    for step in path:
-        if isinstance(step, Key):
-            text += f'["{step}"]'
-        elif isinstance(step, int):
-            text += f"[{step}]"
-        else:
-            text += f".{step}" if text else step
-    return text
+    return {show_path(path, places=True): line for path, (line, _) in places.items()}

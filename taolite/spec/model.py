@@ -214,12 +214,15 @@ class SpecModel(BaseModel):
         return iter(())
 
 
-def show_path(path: Path) -> str:
-    """`("a", "b", Key("cat"), "c")` -> `a.b["cat"].c`. Indices are left out, because messages have the line."""
+def show_path(path: Path, *, places: bool = False) -> str:
+    """`("a", "b", Key("cat"), "c")` -> `a.b["cat"].c`. Indices are left out, because messages have the line; with
+    `places` they are written, as `taolite.spec.flat.flatten` writes them: `a[0]`."""
     text = ""
     for step in path:
         if isinstance(step, Key):
             text += f'["{step}"]'
         elif isinstance(step, str):
             text += f".{step}" if text else step
+        elif places:
+            text += f"[{step}]"
     return text

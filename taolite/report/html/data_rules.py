@@ -3,7 +3,7 @@ the validation set is large enough."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from taolite.report.html.facts import ClassFacts, RunFacts, number, table, tables
 from taolite.report.html.rule import Advice, chance
@@ -137,7 +137,7 @@ def class_labels(facts: RunFacts) -> Iterator[Advice]:
         )
     unused = {name: int(number(count) or 0) for name, count in table(train.get("unused")).items()}
     if unused:
-        shown = ", ".join(f"{name} ({count})" for name, count in list(unused.items())[:6])
+        shown = _first_of(unused)
         yield Advice(
             "check",
             f"{counted(sum(unused.values()), 'training label')} belong to no class",
@@ -146,7 +146,7 @@ def class_labels(facts: RunFacts) -> Iterator[Advice]:
         )
     small = {name: int(number(count) or 0) for name, count in table(train.get("left_out")).items() if number(count)}
     if small:
-        shown = ", ".join(f"{name} ({count})" for name, count in list(small.items())[:6])
+        shown = _first_of(small)
         yield Advice(
             "check",
             f"{counted(sum(small.values()), 'training label')} are not trained",
@@ -182,3 +182,8 @@ def validation_size(facts: RunFacts) -> Iterator[Advice]:
         (f"Do not choose between models by less than that. Label {FEW_PICTURES} validation pictures or more, with "
          f"{FEW_JUDGED} objects of each class or more.",),
     )  # fmt: skip
+
+
+def _first_of(counts: Mapping[str, int]) -> str:
+    """The first six names, each with its count."""
+    return ", ".join(f"{name} ({count})" for name, count in list(counts.items())[:6])
