@@ -2,7 +2,7 @@
 
 A mark is a comment in the page's source, right above the block:
 
-    <!-- tested -->             test_pages.py plays the block as it is printed
+    <!-- tested -->             one of test_pages*.py plays the block as it is printed
     <!-- tested: in FILE -->    another test runs these commands
     <!-- parsed: REASON -->     cannot run in a test; the parsers accept its commands
 """
@@ -36,24 +36,28 @@ def blocks(page: Path) -> list[Block]:
     return [Block(mark, text) for mark, text in BLOCK.findall(page.read_text(encoding="utf-8"))]
 
 
-def play(page: Path, folder: Path, *, before: Mapping[str, str] | None = None, **variables: str) -> str:
+def play(
+    page: Path, folder: Path, *, before: Mapping[str, str] | None = None, programs: Path | None = None, **variables: str
+) -> str:
     """Run the blocks of a page that are marked `tested`, one after the other, in one shell in `folder`.
 
     before: the beginning of a line -> what is run before it, where the page's own pictures would take too long. Each
     has to be there once.
+    programs: a folder of programs that the page calls by name, beside those of this environment.
 
     Returns what was printed, with the commands behind a `+`.
     """
-    script = "".join(block.text for block in blocks(page) if block.mark == "tested")
+    script = "".join(f"\n{block.text}" for block in blocks(page) if block.mark == "tested")
     assert script, f"{page}: no block is marked `tested`"
     for line, first in (before or {}).items():
         assert script.count(f"\n{line}") == 1, line
         script = script.replace(f"\n{line}", f"\n{first}\n{line}")
+    here = [Path(sys.executable).parent, *([programs] if programs else [])]
     environment = {
         **os.environ,
         "HOME": str(folder),
         "OMP_NUM_THREADS": "1",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": ":".join([*map(str, here), os.environ["PATH"]]),
         "PYTHONPATH": str(ROOT),
         "TORCH_HOME": str(folder / "torch"),
         **variables,

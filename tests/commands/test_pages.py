@@ -1,4 +1,6 @@
-"""What the pages of the cookbook show to type runs as it is printed, or at least has flags that the parsers accept."""
+"""What the pages of the cookbook show to type runs as it is printed, or at least has flags that the parsers accept.
+
+test_pages_of_models.py runs the pages for a model that is there, test_pages_of_trainings.py those that train."""
 
 from __future__ import annotations
 
@@ -28,11 +30,6 @@ CONTAINER = {
     "ssd": "ssd",
     "tao-converter": "convert",
 }
-BEFORE_MARKS = {
-    "capture", "cat-dog", "ccpd", "engines", "first-detector", "int8", "keys", "live", "pruning",
-    "real-data", "recipe", "scores", "shards", "ssd-mobilenet", "tao-ssd", "teacher", "tracking",
-}  # fmt: skip
-"""Pages that are older than the marks: their commands are parsed, and a block may be without one. No page is added."""
 
 
 # Marks
@@ -44,17 +41,16 @@ def test_every_block_of_commands_says_whether_it_is_run(page: Path) -> None:
 
     for block in blocks(page):
         mark = allowed.fullmatch(block.mark)
-        assert mark or (page.stem in BEFORE_MARKS and not block.mark), (
-            f"{page}: <!-- tested --> or <!-- parsed: WHY -->"
-        )
-        if mark and mark[1]:
+        assert mark, f"{page}: <!-- tested --> or <!-- parsed: WHY -->"
+        if mark[1]:
             assert (ROOT / mark[1]).is_file(), f"{page}: {mark[1]}: no such file"
 
 
-def test_every_page_with_a_block_that_is_run_has_its_test_here() -> None:
+def test_every_page_with_a_block_that_is_run_has_its_test_beside_this_one() -> None:
     marked = {page.stem for page in COOKBOOK.glob("*.md") if any(block.mark == "tested" for block in blocks(page))}
 
-    assert marked == set(re.findall(r'play\(\s*COOKBOOK / "([\w-]+)\.md"', Path(__file__).read_text(encoding="utf-8")))
+    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_pages*.py"))
+    assert marked == set(re.findall(r'play\(\s*COOKBOOK / "([\w-]+)\.md"', tests))
 
 
 def test_a_block_is_read_with_its_mark(tmp_path: Path) -> None:
