@@ -11,7 +11,7 @@ import pytest
 
 from taolite.stages.demo import draw_pictures
 from tests.stages import voc_set
-from tests.stages.conftest import tiny, write_spec
+from tests.stages.conftest import TAO_SSD, tiny, write_spec
 from tests.stages.fitted import write_fitted
 
 from .pages import COOKBOOK, ROOT, play
@@ -110,19 +110,19 @@ def test_pruned_models_are_taught_as_printed(shared_data: Path, tmp_path: Path) 
     pruned = "-o models/pruned.tlt -k nvidia_tlt --target 0.5"
     ssd = "taolite jetson train_ssd.py --dataset-type=voc --data=data/plates --model-dir=models/plates --epochs=1"
 
-    said = play(
+    play(
         COOKBOOK / "teacher.md",
         tmp_path,
         before={
             "taolite jetson train.py": "taolite jetson train.py --model-dir=models/big --epochs=1 data/cat_dog\n"
             f"taolite classification prune -m models/big/model_best.tlt {pruned}",
-            "taolite jetson train_ssd.py": f"rm -r models/small models/pruned.tlt\n{ssd}\n"
+            "taolite jetson train_ssd.py": f"mv models/small models/small-classifier; rm models/pruned.tlt\n{ssd}\n"
             f"taolite ssd prune -m models/plates/model_best.tlt {pruned}",
         },
     )
 
-    assert said.count("teacher") > 2
-    assert (tmp_path / "models" / "small" / "model_best.tlt").is_file()
+    for run in ("small-classifier", "small"):
+        assert '"train_teacher"' in (tmp_path / "models" / run / "metrics.jsonl").read_text()
 
 
 # SSDs
@@ -202,22 +202,49 @@ def test_a_detector_of_one_s_own_photographs_is_made_as_printed(shared_data: Pat
 
 
 def test_an_export_in_int8_is_judged_as_printed(fitted: Path) -> None:
-    said = play(COOKBOOK / "int8.md", fitted)
-    print(said)
+    text = (fitted / "train.txt").read_text()
+    source = re.search(r"^  data_sources .*\n", text, re.MULTILINE)
+    assert source
+    (fitted / "train.txt").write_text(text.replace(source[0], source[0] * 14))  # 12 pictures; 160 are asked for
 
-    assert (fitted / "model.etlt.gate.json").is_file()
+    said = play(COOKBOOK / "int8.md", fitted)
+
+    assert "calibrating (minmax) with 160 images: the training images of train.txt\n" in said
+    assert said.count("trained model (float32) 100.00 %, export (int8, ") == 2
+    assert (fitted / "calibration.tensor").is_file()
+    assert "cal.bin: its ranges are used, no image is looked at\n" in said
     assert (fitted / "model.engine").is_file()
 
 
 def test_a_model_is_pruned_to_sizes_speeds_and_prices_as_printed(fitted: Path) -> None:
     shutil.copy(fitted / "train.txt", fitted / "retrain.txt")
+    weak = "detectnet_v2 train -e train.txt -r weak -n detector -k KEY; cp weak/weights/detector.tlt trained.tlt"
 
-    said = play(COOKBOOK / "pruning.md", fitted)
-    print(said)
+    said = play(
+        COOKBOOK / "pruning.md",
+        fitted,
+        # a model that finds nothing has nothing to lose: no step costs more than the price
+        before={"taolite detectnet prune -m trained.tlt -o small.tlt -k KEY -e retrain.txt": weak},
+    )
 
+    first, second = re.findall(r"^\| +-pth .*\n\+-.*\n((?:\|.*\n)+)", said, re.MULTILINE)[:2]
+    assert re.findall(r"^\| (\S+)", first, re.MULTILINE) == re.findall(r"^\| (\S+)", second, re.MULTILINE)
     assert (fitted / "pruned" / "sweep.json").is_file()
+    assert "keeps at most 0.12 of the parameters\n" in said
+    assert re.search(r"^stopped", said, re.MULTILINE)
 
 
-def test_scores_are_printed_and_seeds_compared_as_printed(fitted: Path) -> None:
-    said = play(COOKBOOK / "scores.md", fitted)
-    print(said)
+def test_scores_are_printed_and_seeds_compared_as_printed(fitted: Path, tiny: Path) -> None:
+    shutil.copy(fitted / "train.txt", fitted / "SPEC")
+    shutil.copy(fitted / "model.tlt", fitted / "MODEL.tlt")
+    (fitted / "ssd.txt").write_text(TAO_SSD.format(kitti=tiny / "kitti", epochs=1))
+    ssd = "taolite ssd train -e ssd.txt -r ssd -k KEY; cp ssd.txt SPEC; cp ssd/weights/ssd_resnet10.tlt MODEL.tlt"
+
+    said = play(
+        COOKBOOK / "scores.md",
+        fitted,
+        before={"taolite ssd       evaluate": ssd, "taolite detectnet train": "cp train.txt SPEC"},
+    )
+    assert said.count("plots: scores/plots\n") == 2
+    assert re.findall(r"^seed (\d) \(run . of 3\): runs/a/seed-\1$", said, re.MULTILINE) == ["7", "8", "9"]
+    assert (fitted / "runs" / "a" / "seeds.json").is_file()
