@@ -33,6 +33,7 @@ EXTRA_OF = {
     "av": "video",
     "s3fs": "cloud",
     "gcsfs": "cloud",
+    "ray": "ray",
 }
 """Module as it is imported -> the extra of this package that installs it."""
 

@@ -40,6 +40,7 @@ SAVES = {"save", "savefig"}  # into a stream or into a path
 OTHERS = {
     "a log, which grows line by line": {
         "cli/own/experiment_sweep.py _begun: open",
+        "cli/own/ray_runs.py _Starter.start: open",
         "cli/tao/lifecycle.py logged: open",
         "jetson/log.py Log._say: open",
         "sinks/tensorboard.py Board.__init__: SummaryWriter",

@@ -1,8 +1,8 @@
 """`taolite experiment sweep SPEC --set PATH={A,B} ... -r DIR`: the product of some values, one run each.
 
 Each run is the training command of its own, in a process of its own, with its words in DIR/NAME.log. The same command
-goes on: finished runs are skipped, stopped ones continue. `--slurm` writes a script instead, whose jobs call this
-command for one run each.
+goes on: finished runs are skipped, stopped ones continue. `--ray` puts the runs on the machines of a Ray cluster.
+`--slurm` writes a script instead, whose jobs call this command for one run each.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from taolite.cli.parsing import TaoParser, mount_flag
 from taolite.errors import UsageError
 from taolite.wording import counted
 
 if TYPE_CHECKING:
+    from taolite.cli.own.ray_runs import RayRun
     from taolite.stages.experiments.grid import Point, ResultRow
 
 __all__ = ["LINE", "configure", "run", "slurm_script"]
@@ -42,6 +43,8 @@ def configure(parser: TaoParser) -> None:
     add("-r", "--results_dir", type=Path, required=True, metavar="DIR", help="folder for the runs, one inside it each")
     add("-k", "--key", metavar="KEY", help="key of the models: KEY, @FILE, or the variable TAOLITE_KEY")
     add("--at-once", type=int, default=1, metavar="N", help="train N runs at the same time (default: 1)")
+    text = "train on a Ray cluster: its address, auto for that of this machine, local for a new one (default: no Ray)"
+    add("--ray", metavar="ADDRESS", help=text)
     add("--slurm", type=Path, metavar="FILE", help="write a SLURM array script to FILE, and train nothing")
     add("--only", type=int, metavar="N", help="train run N alone, counted from 0, as the SLURM script does")
     add("--list", action="store_true", dest="listed", help="print the runs and what came of them; train nothing")
@@ -104,21 +107,26 @@ def _train(options: argparse.Namespace, task: str, spec: Path, folder: Path, poi
     if len(waiting) < len(points) and options.only is None:
         print(f"{counted(len(points) - len(waiting), 'run')} of {len(points)} finished already", file=sys.stderr)
     failed: list[str] = []
-    running: dict[str, tuple[subprocess.Popen[bytes], IO[bytes]]] = {}
+    running: dict[str, subprocess.Popen[bytes] | RayRun] = {}
     stopped = False
+    ray = None
+    if options.ray is not None:
+        from taolite.cli.own.ray_runs import connect
+
+        ray = connect(options.ray)
     with _children(running):
         while waiting or running:
             while waiting and len(running) < options.at_once and not stopped:
                 point = waiting.pop(0)
-                running[point.name] = _begun(options, task, spec, folder, point)
+                running[point.name] = _begun(options, task, spec, folder, point, ray)
                 print(f"{point.name}: begun", file=sys.stderr)
-            for name in [name for name, (child, _) in running.items() if child.poll() is not None]:
-                child, log = running.pop(name)
-                log.close()
+            for name in [name for name, child in running.items() if child.poll() is not None]:
+                child = running.pop(name)
                 stopped |= child.returncode == _STOPPED
+                said = "finished" if child.returncode == 0 else "stopped"
                 if child.returncode not in (0, _STOPPED):
                     failed.append(name)
-                said = {0: "finished", _STOPPED: "stopped"}.get(child.returncode, f"failed; see {folder / name}.log")
+                    said = f"failed; see {folder / name}.log"
                 print(f"{name}: {said}", file=sys.stderr)
             if stopped and not running:
                 break
@@ -127,9 +135,9 @@ def _train(options: argparse.Namespace, task: str, spec: Path, folder: Path, poi
 
 
 def _begun(
-    options: argparse.Namespace, task: str, spec: Path, folder: Path, point: Point
-) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
-    """The process of one run, and its log."""
+    options: argparse.Namespace, task: str, spec: Path, folder: Path, point: Point, ray: Any
+) -> subprocess.Popen[bytes] | RayRun:
+    """The process of one run; its words go to a log."""
     from taolite.artifacts.keys import KEY_VARIABLE
     from taolite.cli import keys
 
@@ -142,25 +150,30 @@ def _begun(
     environment = keys.user_environment()
     if options.key is not None:
         environment[KEY_VARIABLE] = options.key
-    log = open(folder / f"{point.name}.log", "ab")  # noqa: SIM115  (closed when its process ends)
-    child = subprocess.Popen(
-        [*words, *options.words],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        start_new_session=True,  # a Ctrl-C comes once, as the SIGTERM of `_children`
-    )
-    return child, log
+    words += options.words
+    log = folder / f"{point.name}.log"
+    if ray is not None:
+        from taolite.cli.own.ray_runs import RayRun
+
+        return RayRun(ray, words, log=log, environment=environment)
+    with open(log, "ab") as stream:
+        return subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,  # a Ctrl-C comes once, as the SIGTERM of `_children`
+        )
 
 
 @contextmanager
-def _children(running: dict[str, tuple[subprocess.Popen[bytes], IO[bytes]]]) -> Iterator[None]:
+def _children(running: dict[str, subprocess.Popen[bytes] | RayRun]) -> Iterator[None]:
     """SIGTERM and Ctrl-C go to the processes too, which save their state; this process waits for them."""
     import signal
 
     def tell(number: int, frame: object) -> None:
-        for child, _ in running.values():
+        for child in running.values():
             child.send_signal(signal.SIGTERM)
 
     before = {number: signal.signal(number, tell) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -169,10 +182,9 @@ def _children(running: dict[str, tuple[subprocess.Popen[bytes], IO[bytes]]]) -> 
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for child, log in running.values():
+        for child in running.values():
             child.terminate()
             child.wait()
-            log.close()
 
 
 def _report(options: argparse.Namespace, folder: Path, rows: Sequence[ResultRow]) -> None:

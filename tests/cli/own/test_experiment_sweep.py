@@ -144,3 +144,43 @@ def test_runs_are_trained_two_at_once_then_skipped_and_ranked(tmp_path, capsys):
         f"error: {tmp_path / 's'}: this folder has a sweep of another spec, or of this one before it was changed; "
         "choose another folder (-r)\n"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.sockets
+def test_runs_are_trained_on_a_ray_cluster_and_nothing_is_told_to_ray_s_makers(tmp_path, capsys, monkeypatch):
+    ray = pytest.importorskip("ray", reason="the extra ray is not installed")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
+    draw_classes(tmp_path)
+    spec = write_spec(tmp_path, "train.txt", epochs=1)
+    words = ["experiment", "sweep", str(spec), "--set", "train_config.batch_size_per_gpu={4,8}", "-k", KEY]
+    here, there = tmp_path / "here", tmp_path / "there"
+
+    try:
+        code = main([*words, "-r", str(there), "--ray", "local", "--at-once", "2", "--", "--precision", "fp32"])
+        assert ray.get(ray.remote(os.getenv).remote("RAY_USAGE_STATS_ENABLED")) == "0"
+    finally:
+        ray.shutdown()
+
+    assert code == 0, capsys.readouterr().err
+    assert main([*words, "-r", str(here), "--", "--precision", "fp32"]) == 0
+    rows = [json.loads((folder / "sweep.json").read_text())["runs"] for folder in (here, there)]
+    scores = [[(row["name"], row["state"], row["score"]) for row in one] for one in rows]
+    assert [state for _, state, _ in scores[0]] == ["finished", "finished"]
+    assert scores[1] == scores[0]
+
+
+@pytest.mark.sockets
+def test_a_ray_cluster_that_is_not_there_is_told(tmp_path, capsys):
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    draw_classes(tmp_path)
+    spec = write_spec(tmp_path, "train.txt", epochs=1)
+
+    words = ["experiment", "sweep", str(spec), "--set", "a={1,2}", "-r", str(tmp_path / "s"), "-k", KEY]
+    code = main([*words, "--ray", "auto"])
+
+    assert code == 1
+    assert capsys.readouterr().err == (
+        "error: --ray auto: no Ray cluster answers; start one with `ray start --head`, or give --ray local for one "
+        "on this machine\n"
+    )
