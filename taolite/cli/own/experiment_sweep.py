@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from taolite.errors import UsageError
 from taolite.wording import counted
 
 if TYPE_CHECKING:
+    from taolite.artifacts.keys import Key
     from taolite.cli.own.ray_runs import RayRun
     from taolite.stages.experiments.grid import Point, ResultRow
 
@@ -30,6 +32,7 @@ __all__ = ["LINE", "configure", "run", "slurm_script"]
 
 LINE = "train one spec with several values of some fields, one run each, and compare the scores"
 _STOPPED = 75  # exit code of a training that was told to stop and has saved its state
+_TOLD = (_STOPPED, -15)  # SIGTERM reached it before it had begun
 _POLL_S = 0.2
 
 
@@ -99,7 +102,6 @@ def _train(options: argparse.Namespace, task: str, spec: Path, folder: Path, poi
     from taolite.stages.experiments.grid import results_of
 
     key = keys.sealing_key(options.key)  # asked for, and refused, before anything is trained
-    del key
     if options.only is not None:
         waiting = [points[options.only]]
     else:
@@ -118,13 +120,13 @@ def _train(options: argparse.Namespace, task: str, spec: Path, folder: Path, poi
         while waiting or running:
             while waiting and len(running) < options.at_once and not stopped:
                 point = waiting.pop(0)
-                running[point.name] = _begun(options, task, spec, folder, point, ray)
+                running[point.name] = _begun(options, task, spec, folder, point, key, ray)
                 print(f"{point.name}: begun", file=sys.stderr)
             for name in [name for name, child in running.items() if child.poll() is not None]:
                 child = running.pop(name)
-                stopped |= child.returncode == _STOPPED
+                stopped |= child.returncode in _TOLD
                 said = "finished" if child.returncode == 0 else "stopped"
-                if child.returncode not in (0, _STOPPED):
+                if child.returncode not in (0, *_TOLD):
                     failed.append(name)
                     said = f"failed; see {folder / name}.log"
                 print(f"{name}: {said}", file=sys.stderr)
@@ -135,11 +137,10 @@ def _train(options: argparse.Namespace, task: str, spec: Path, folder: Path, poi
 
 
 def _begun(
-    options: argparse.Namespace, task: str, spec: Path, folder: Path, point: Point, ray: Any
+    options: argparse.Namespace, task: str, spec: Path, folder: Path, point: Point, key: Key, ray: Any
 ) -> subprocess.Popen[bytes] | RayRun:
     """The process of one run; its words go to a log."""
     from taolite.artifacts.keys import KEY_VARIABLE
-    from taolite.cli import keys
 
     folder.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, "-m", "taolite", task, "train", "-e", str(spec), "-r", str(folder / point.name)]
@@ -147,9 +148,7 @@ def _begun(
         words += ["--set", setting]
     for mount in options.mount:
         words += ["--mount", mount]
-    environment = keys.user_environment()
-    if options.key is not None:
-        environment[KEY_VARIABLE] = options.key
+    environment = {**os.environ, KEY_VARIABLE: os.fsdecode(key.reveal())}
     words += options.words
     log = folder / f"{point.name}.log"
     if ray is not None:

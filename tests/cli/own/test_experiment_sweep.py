@@ -101,6 +101,28 @@ def test_a_slurm_script_trains_one_run_a_job_and_goes_back_into_the_queue(tmp_pa
     assert (done.returncode, done.stdout) == (75, "requeue 77_1\n")
 
 
+def test_the_runs_get_the_key_of_a_key_file_and_not_its_name(tmp_path, monkeypatch):
+    draw_classes(tmp_path)
+    spec = write_spec(tmp_path, "train.txt", epochs=1)
+    (tmp_path / "model.key").write_text("the key\n")
+    given = []
+
+    class Finished:
+        returncode = 0
+
+        def __init__(self, words, *, env, **others):
+            given.append((words.count("-k"), env["TAOLITE_KEY"]))
+
+        def poll(self):
+            return 0
+
+    monkeypatch.setattr(subprocess, "Popen", Finished)
+    words = ["experiment", "sweep", str(spec), "--set", "a={1,2}", "-r", str(tmp_path / "s")]
+
+    assert main([*words, "-k", f"@{tmp_path / 'model.key'}"]) == 0
+    assert given == [(0, "the key")] * 2
+
+
 @pytest.mark.slow
 def test_runs_are_trained_two_at_once_then_skipped_and_ranked(tmp_path, capsys):
     pytest.importorskip("taolite.spec.setting", reason="--set is another part")
