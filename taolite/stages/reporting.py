@@ -24,6 +24,8 @@ from taolite.spec.shape import shapes
 from taolite.spec.write import literal
 from taolite.tasks.registry import find_spec
 from taolite.workspace.catalog import read_run
+from taolite.workspace.lineage import lineage_of, links_of
+from taolite.workspace.sidecars import EngineFiles
 
 __all__ = ["REPORT", "gather", "spec_changes", "write_comparison", "write_report"]
 
@@ -95,6 +97,7 @@ def gather(folder: Path, *, key: Key | None, beside: Sequence[Path] = (), light:
         changes=changes,
         plots=dict(_plots(record.folder / "plots", wanted)),
         notes=notes,
+        lineage=lineage_of([links_of(record)], record.folder, EngineFiles(record.folder).found()),
     )
 
 

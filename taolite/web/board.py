@@ -122,7 +122,8 @@ class _Board:
         }
 
     def _lineage(self, request: Request) -> dict[str, Any]:
-        return graph(self._shelf.entries()[0])
+        runs = {str(one.folder): one.id for one in self._shelf.entries()[0]}
+        return graph(self._shelf.lineage(), runs)
 
     def _entry(self, request: Request) -> Entry:
         return self._shelf.entry(request.query_params.get("id", ""))

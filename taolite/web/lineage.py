@@ -1,89 +1,54 @@
-"""What came from what, as a graph: data -> run -> pruned model -> run -> export. From manifests alone."""
+"""The lineage as a graph of boxes: data and weights -> run -> pruned model -> run -> export -> engine."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from taolite.web.shelf import Entry
+from taolite.workspace.lineage import Lineage, Node
 
 __all__ = ["graph"]
 
 _SHORT = 8  # digits of a hash that are shown
 
 
-def graph(entries: Sequence[Entry]) -> dict[str, Any]:
+def graph(lineage: Lineage, runs: Mapping[str, str]) -> dict[str, Any]:
     """Nodes and edges; an edge leads from what there was to what was made of it.
 
-    A node has an id, a kind (data, weights, run, pruned, export), a title and a line below it; that of a run has `run`,
-    the run's id.
+    A node has an id, a kind (data, weights, run, pruned, export, engine), a title and a line below it; that of a run
+    also has its id as `run`. Weights are a start model or a teacher that no run here made.
+
+    Args:
+        runs: ids of the runs by their folder.
     """
-    return _Graph(entries).to_json()
+    nodes: dict[str, dict[str, str]] = {}
+    edges: dict[tuple[str, str], None] = {}
+
+    def add(key: str, kind: str, title: str, line: str, run: str = "") -> None:
+        nodes.setdefault(key, {"id": key, "kind": kind, "title": title, "line": line, "run": run})
+
+    ids = {node.key: runs.get(node.path, node.key) if node.kind == "run" else node.key for node in lineage.nodes}
+    for node in lineage.nodes:
+        made = ids[node.key]
+        title = node.name if node.kind != "data" else f"data {node.hash[:_SHORT]}"
+        add(made, node.kind, title, _line(node), made if node.kind == "run" else "")
+        edges.update(((ids[before], made), None) for before in (node.data, node.parent, node.teacher) if before in ids)
+        for fact in ("started_from", "taught_by"):
+            if weights := node.facts.get(fact):
+                key = f"weights:{weights['hash']}"
+                add(key, "weights", f"weights {weights['hash'][:_SHORT]}", weights.get("path", ""))
+                edges[key, made] = None
+    return {"nodes": list(nodes.values()), "edges": [list(edge) for edge in edges]}
 
 
-class _Graph:
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        self._nodes: dict[str, dict[str, Any]] = {}
-        self._edges: dict[tuple[str, str], None] = {}
-        self._makers: dict[str, str] = {}  # hash of weights -> the node that made them
-        self._makers.update((one.links.weights, one.id) for one in entries if one.links.weights)
-        for one in entries:
-            for name, facts in one.links.pruned.items():
-                made = _text(facts, "weights_sha256")
-                if made:
-                    self._makers.setdefault(made, f"{one.id} pruned {name}")
-        for one in entries:
-            self._run(one)
-        for one in entries:
-            for name, facts in one.links.pruned.items():
-                count = facts.get("parameters") if isinstance(facts, dict) else None
-                self._made(one, "pruned", name, facts, f"{count:,} parameters" if isinstance(count, int) else "")
-            for name, facts in one.links.exports.items():
-                self._made(one, "export", name, facts, _text(facts, "precision"))
-
-    def to_json(self) -> dict[str, Any]:
-        return {"nodes": list(self._nodes.values()), "edges": [list(edge) for edge in self._edges]}
-
-    def _run(self, one: Entry) -> None:
-        links = one.links
-        self._node(one.id, "run", one.name, _line(one), run=one.id)
-        if links.data:
-            self._node(f"data {links.data}", "data", f"data {links.data[:_SHORT]}", links.data_path)
-            self._edge(f"data {links.data}", one.id)
-        self._from_weights(links.parent, one.id, links.start)
-        self._from_weights(links.teacher, one.id, "")
-
-    def _made(self, one: Entry, kind: str, name: str, facts: Any, line: str) -> None:
-        """What was made of a model of this run: of the run's own, or of one that was pruned before."""
-        node = f"{one.id} {kind} {name}"
-        self._node(node, kind, name, line)
-        before = self._makers.get(_text(facts, "parent_weights"), one.id)
-        self._edge(one.id if before == node else before, node)
-
-    def _from_weights(self, weights: str, to: str, path: str) -> None:
-        """An edge from what made the weights that a run began with; from themselves where no run here did."""
-        if not weights:
-            return
-        node = self._makers.get(weights)
-        if node is None:
-            node = f"weights {weights}"
-            self._node(node, "weights", f"weights {weights[:_SHORT]}", path)
-        if node != to:
-            self._edge(node, to)
-
-    def _node(self, node: str, kind: str, title: str, line: str, run: str = "") -> None:
-        self._nodes.setdefault(node, {"id": node, "kind": kind, "title": title, "line": line, "run": run})
-
-    def _edge(self, first: str, second: str) -> None:
-        self._edges[first, second] = None
-
-
-def _line(one: Entry) -> str:
-    if one.row.score is None:
-        return one.row.state
-    return f"{one.row.metric} {one.row.score:.4f}"
-
-
-def _text(facts: Any, name: str) -> str:
-    value = facts.get(name) if isinstance(facts, dict) else None
-    return value if isinstance(value, str) else ""
+def _line(node: Node) -> str:
+    """What is said below the title."""
+    facts = node.facts
+    if node.kind == "data":
+        return node.path
+    if node.kind == "run":
+        return facts["state"] if facts["score"] is None else f"{facts['metric']} {facts['score']:.4f}"
+    words = [str(facts[name]) for name in ("backend", "backend_version", "precision") if facts.get(name)]
+    if isinstance(facts.get("parameters"), int) and node.kind == "pruned":
+        words.append(f"{facts['parameters']:,} parameters")
+    return ", ".join([*words, *(() if node.there else ("the file is gone",))])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from taolite.errors import PathError
 from taolite.workspace.catalog import RunRecord, time_of
 from taolite.workspace.status import finite
 
-__all__ = ["PLOTS", "Links", "Row", "links_of", "page_of", "plots_of", "row_of"]
+__all__ = ["PLOTS", "Row", "page_of", "plots_of", "row_of"]
 
 PLOTS = ("curves.png", "f1.png", "precision_recall.png", "confusion.png", "worst.png", "first_batch.png")
 """The order of the plots; others follow by name."""
@@ -25,10 +25,6 @@ PLOTS = ("curves.png", "f1.png", "precision_recall.png", "confusion.png", "worst
 _MOST_PLOTS = 40
 _MOST_LINES = 200  # of status.json that the page shows
 _DURATION = re.compile(r"(?:(\d{1,6}) days?, )?(\d{1,6}):(\d\d):(\d\d)(\.\d+)?")
-_DATA = re.compile(r'^\s*(?:tfrecords_path|train_dataset_path|image_directory_path|root): "(.*)"$', re.MULTILINE)
-_START = re.compile(
-    r'^\s*(?:pretrained_model_file|pretrained_model_path|pretrain_model_path|resume_model_path): "(.+)"$', re.MULTILINE
-)
 _FACTS = ("name", "seed", "batch_size", "parameters", "device", "hardware", "versions", "weights_sha256")
 
 
@@ -53,22 +49,6 @@ class Row:
     score: float | None = None
 
 
-@dataclass(frozen=True)
-class Links:
-    """What the lineage of a run is drawn from. parent, teacher, weights: hashes of the weights that it began with,
-    learned from, and made. exports, pruned: what was made of its model, by name. data_path, start: where its spec has
-    the data and the start model, "" where it does not say."""
-
-    data: str = ""
-    data_path: str = ""
-    parent: str = ""
-    start: str = ""
-    teacher: str = ""
-    weights: str = ""
-    exports: Mapping[str, Any] = field(default_factory=dict)
-    pruned: Mapping[str, Any] = field(default_factory=dict)
-
-
 def row_of(record: RunRecord) -> Row:
     """The line of a run. Raises what a damaged file may raise."""
     last = record.status[-1] if record.status else {}
@@ -87,19 +67,6 @@ def row_of(record: RunRecord) -> Row:
         score=finite(record.score),
         started=_seconds(record.started),
         updated=_seconds(record.updated),
-    )
-
-
-def links_of(record: RunRecord) -> Links:
-    """The links of a run; those that are of another kind than they should be are left out."""
-    texts = {"data": "data_hash", "parent": "parent", "teacher": "teacher"}
-    return Links(
-        **{name: _text(record.run.get(field)) for name, field in texts.items()},
-        weights=_text(record.manifest.get("weights_sha256")),
-        data_path=_named(_DATA, record.spec),
-        start=_named(_START, record.spec),
-        exports=_mapping(record.manifest.get("exports")),
-        pruned=_mapping(record.manifest.get("pruned")),
     )
 
 
@@ -152,19 +119,6 @@ def _end(status: Sequence[Mapping[str, Any]]) -> float | None:
         if left is not None and at is not None:
             return at + left
     return None
-
-
-def _named(field: re.Pattern[str], spec: str) -> str:
-    found = field.search(spec)
-    return found[1] if found else ""
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _seconds(time: datetime | None) -> float | None:

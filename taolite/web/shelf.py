@@ -17,9 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from taolite.errors import PathError, TaoliteError, reading
-from taolite.web.runs import Links, Row, links_of, row_of
+from taolite.web.runs import Row, row_of
 from taolite.workspace.catalog import RunRecord, read_run
+from taolite.workspace.lineage import Lineage, Links, lineage_of, links_of
 from taolite.workspace.lock import is_locked
+from taolite.workspace.sidecars import EngineFile, EngineFiles
 
 __all__ = ["FILES", "Entry", "Shelf", "inside"]
 
@@ -43,7 +45,7 @@ class Entry:
     name: str
     folder: Path
     row: Row
-    links: Links = field(default_factory=Links)
+    links: Links
     error: str = ""
 
 
@@ -69,6 +71,9 @@ class Shelf:
         self._places: dict[Path, _Place] = {}
         self._search: Future[list[Path]] | None = None
         self._folders: list[Path] = []
+        self._engines = EngineFiles(self.root)
+        self._engine_search: Future[list[EngineFile]] | None = None
+        self._found_engines: list[EngineFile] = []
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="runs")
         self._searcher = ThreadPoolExecutor(1, thread_name_prefix="search")
         self._turn = threading.Lock()
@@ -96,6 +101,18 @@ class Shelf:
         for name in FILES:
             inside(entry.folder / name, self.real)
         return read_run(entry.folder)
+
+    def lineage(self) -> Lineage:
+        """What came from what; engines that a slow disk has not shown yet are in the next answer."""
+        entries, _ = self.entries()
+        with self._turn:
+            if self._engine_search is None:
+                self._engine_search = self._searcher.submit(self._engines.found)
+            with suppress(TimeoutError):
+                self._found_engines = self._engine_search.result(_PATIENCE_S)
+                self._engine_search = None
+            engines = self._found_engines
+        return lineage_of([one.links for one in entries], self.root, engines)
 
     def close(self) -> None:
         """Let the threads end."""
@@ -186,7 +203,7 @@ class Shelf:
 
     def _broken(self, folder: Path, error: str, *, state: str = "unreadable") -> Entry:
         name = self._name(folder)
-        return Entry(_id(name), name, folder, Row(state=state, message=error), error=error)
+        return Entry(_id(name), name, folder, Row(state=state, message=error), Links(folder, state=state), error)
 
     def _name(self, folder: Path) -> str:
         return folder.name if folder == self.root else folder.relative_to(self.root).as_posix()

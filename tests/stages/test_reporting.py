@@ -14,6 +14,7 @@ from taolite.artifacts.keys import Key
 from taolite.cli.main import main
 from taolite.errors import PathError
 from taolite.stages.reporting import gather, spec_changes, write_report
+from tests.web.workspaces import make_run
 
 from . import classes, conftest
 
@@ -257,3 +258,25 @@ def test_gathering_a_run_changes_nothing_in_it(detector: Path):
     gather(detector, key=Key(KEY))
 
     assert {path: path.stat().st_mtime_ns for path in detector.rglob("*")} == before
+
+
+def test_the_lineage_of_a_run_is_shown_without_its_key_with_exports_and_engines(tmp_path: Path):
+    exports = {"m.etlt": {"file": "weights/m.etlt", "sha256": "e" * 64, "onnx_sha256": "9" * 64, "precision": "int8"}}
+    run = make_run(tmp_path / "run", parent="a" * 64, teacher="b" * 64, weights_sha256="c" * 64, exports=exports)
+    (run / "weights").mkdir()
+    engine = {"onnx_sha256": "9" * 64, "engine_sha256": "f" * 64, "backend": "tensorrt", "backend_version": "10.3"}
+    (run / "weights" / "m.engine.json").write_text(json.dumps(engine))
+    (run / "weights" / "m.engine").write_bytes(b"x")
+
+    html = write_report(run).read_text()
+
+    table = html[html.index('<section id="lineage">') :].partition("</section>")[0]
+    rows = [re.sub("<[^>]+>", " ", row).split() for row in re.findall("<tr>(.*?)</tr>", table)[1:]]
+    assert rows == [
+        ["data", "data", "d" * 16],
+        ["started", "from", "weights", "a" * 16],
+        ["teacher", "weights", "b" * 16],
+        ["this", "run", str(run), "c" * 16],
+        ["export", "m.etlt", "int8,", "file", "is", "gone", "e" * 16],
+        ["engine", "m.engine", "tensorrt,", "10.3", "f" * 16],
+    ]

@@ -260,7 +260,7 @@ def test_lineage_is_drawn_and_leads_to_the_run(tmp_path: Path, start):
     assert len(page.all(".edge")) == 6
     page.find("search").send_keys("m.etlt")
     page.until(lambda: len(page.all(".node")) == 5)
-    left = {one.get_attribute("data-node").split()[-1]: one.rect["x"] for one in page.all(".node")}
+    left = {one.get_attribute("data-node").split(":")[-1]: one.rect["x"] for one in page.all(".node")}
     first, second = (page.driver.execute_script(FIND, name) for name in ("first", "second"))
     assert left[first] < left["small.tlt"] < left[second] < left["m.etlt"]
     page.all("a.node")[-1].click()

@@ -13,7 +13,7 @@ from .workspaces import make_run
 
 def drawn(root: Path) -> tuple[dict[str, tuple[str, str]], set[tuple[str, str]]]:
     """Kind and line by title, and edges between titles."""
-    made = graph(Shelf(root).entries()[0])
+    made = graph(Shelf(root).lineage(), {})
     titles = {node["id"]: node["title"] for node in made["nodes"]}
     nodes = {node["title"]: (node["kind"], node["line"]) for node in made["nodes"]}
     return nodes, {(titles[first], titles[second]) for first, second in made["edges"]}
@@ -58,8 +58,31 @@ def test_a_run_that_claims_to_come_from_itself_and_odd_facts_do_no_harm(tmp_path
 
     nodes, edges = drawn(tmp_path)
 
-    assert set(nodes) == {"a", "x"}
-    assert edges == {("a", "x")}
+    assert (set(nodes), edges) == ({"a"}, set())
+
+
+def test_engines_and_teachers_are_shown_and_a_changed_engine_is_read_again(tmp_path: Path):
+    exports = {"m.etlt": {"onnx_sha256": "9" * 64}}
+    make_run(tmp_path / "large", weights_sha256="a" * 64, data="")
+    make_run(tmp_path / "small", teacher="a" * 64, exports=exports, data="")
+    make_run(tmp_path / "other", teacher="b" * 64, data="")
+    shelf = Shelf(tmp_path)
+
+    def engine(precision: str) -> str:
+        facts = {"onnx_sha256": "9" * 64, "engine_sha256": "e" * 64, "backend": "tensorrt", "backend_version": "10.3"}
+        (tmp_path / "m.engine.json").write_text(json.dumps({**facts, "precision": precision}))
+        boxes = {node["title"]: node["line"] for node in graph(shelf.lineage(), {})["nodes"]}
+        return boxes["m.engine"]
+
+    assert engine("fp16") == "tensorrt, 10.3, fp16, the file is gone"
+    (tmp_path / "m.engine").write_bytes(b"x")
+    assert engine("int8 ") == "tensorrt, 10.3, int8 "
+    assert drawn(tmp_path)[1] == {
+        ("large", "small"),
+        ("small", "m.etlt"),
+        ("m.etlt", "m.engine"),
+        ("weights bbbbbbbb", "other"),
+    }
 
 
 def test_data_and_weights_of_no_run_are_shown_where_the_spec_has_them(tmp_path: Path):

@@ -28,6 +28,7 @@ def make_run(
     classes: tuple[str, ...] = ("cat", "dog"),
     parent: str = "",
     data: str = "d" * 64,
+    teacher: str = "",
     batch: int = 4,
     finds: Finds | None = None,
     **facts: Any,
@@ -40,7 +41,7 @@ def make_run(
     def clock() -> datetime:
         return moment
 
-    with RunFolder.open(root, RunIdentity(task, spec, classes, data, parent)) as folder:
+    with RunFolder.open(root, RunIdentity(task, spec, classes, data, parent, teacher)) as folder:
         folder.record(name="m", metric="mAP", parameters=1000, **facts)
         status = StatusFile(root / "status.json", clock=clock)
         status.write("Starting training", status="STARTED")

@@ -98,10 +98,11 @@ def _show(options: argparse.Namespace) -> int:
     from taolite.errors import printable
     from taolite.stages.experiments.compare import facts_of, scores_of, seconds_of
     from taolite.workspace.catalog import read_run
-    from taolite.workspace.lineage import lineage_of
+    from taolite.workspace.lineage import lineage_of, links_of
+    from taolite.workspace.sidecars import EngineFiles
 
     run = read_run(_resolved(options, options.folder))
-    lineage = lineage_of([run], run.folder)
+    lineage = lineage_of([links_of(run)], run.folder, EngineFiles(run.folder).found())
     if options.json:
         found = {
             "folder": str(run.folder),
@@ -144,13 +145,14 @@ def _compare(options: argparse.Namespace) -> int:
 def _lineage(options: argparse.Namespace) -> int:
     from taolite.cli.own.experiment_text import lineage_lines, node_text
     from taolite.report.lineage import draw_lineage
-    from taolite.workspace.lineage import lineage_of
+    from taolite.workspace.lineage import lineage_of, links_of
+    from taolite.workspace.sidecars import EngineFiles
 
     place, root = _resolved(options, options.place), _resolved(options, options.root)
     is_whole = place.is_dir() and not (place / "manifest.json").is_file()
     if is_whole:
         root = place
-    found = lineage_of(_runs(root), root)
+    found = lineage_of([links_of(run) for run in _runs(root)], root, EngineFiles(root).found())
     if not is_whole:
         found = _about(found, place, root)
     if options.output:

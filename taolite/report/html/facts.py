@@ -13,6 +13,7 @@ from typing import Any
 
 from taolite.scorecard import ACCURACY, AP, BACKGROUND, Words
 from taolite.workspace.catalog import RunRecord
+from taolite.workspace.lineage import Lineage
 
 __all__ = ["ClassFacts", "RunFacts", "number", "numbers", "table", "tables"]
 
@@ -54,7 +55,7 @@ class RunFacts:
     labels, curves, pictures: labels.json, curves.json and pictures.json of the run. models: its .tlt files, as
     `taolite.artifacts.describe.describe` has them. gates, sweeps: (file name, JSON) of exports and pruning sweeps.
     changes: fields of the spec that differ from their default: (path, value, default). plots: PNG files by name. notes:
-    what could not be read, in words.
+    what could not be read, in words. lineage: of the run, and of what was made of it in its folder.
     """
 
     record: RunRecord
@@ -67,6 +68,7 @@ class RunFacts:
     changes: Sequence[tuple[str, str, str]] = ()
     plots: Mapping[str, bytes] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    lineage: Lineage = field(default_factory=lambda: Lineage(()))
 
     @cached_property
     def card(self) -> Json:

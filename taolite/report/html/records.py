@@ -80,28 +80,26 @@ def _signed(model: Mapping[str, Any]) -> str:
 
 
 def lineage(facts: RunFacts) -> Html | None:
-    """The chain from the data to the exports, as the records have it."""
-    record, run = facts.record, facts.record.run
+    """What came before, as the model tells it to those with its key; then data, run, and what was made of it."""
     steps: list[tuple[str, Html | str]] = []
     for model in facts.models:
-        chain = tables(model.get("lineage"))
-        if chain and str(model.get("path", "")).endswith(f"/{record.weights.name}"):
-            for one in chain[:-1]:
-                steps.append((str(one.get("stage", "step")), _facts_line(one)))
-    if not steps and run.get("parent"):
-        steps.append(("started from", join("weights ", el("code", str(run["parent"])[:16]))))
-    if run.get("data_hash"):
-        steps.append(("data", join("content ", el("code", str(run["data_hash"])[:16]))))
-    if run.get("teacher"):
-        steps.append(("teacher", join("weights ", el("code", str(run["teacher"])[:16]))))
-    weights = str(record.manifest.get("weights_sha256", ""))
-    steps.append(("this run", join(el("bdi", str(record.folder)), el("br"), "weights ", el("code", weights[:16]))
-                  if weights else el("bdi", str(record.folder))))  # fmt: skip
-    for name, export in table(record.manifest.get("exports")).items():
-        about = table(export)
-        steps.append(("export", join(el("bdi", name), f" {about.get('precision', '')} ",
-                                     el("code", str(about.get("onnx_sha256", ""))[:16]))))  # fmt: skip
+        if str(model.get("path", "")).endswith(f"/{facts.record.weights.name}"):
+            steps += [(str(one.get("stage", "step")), _facts_line(one)) for one in tables(model.get("lineage"))[:-1]]
+    is_told = bool(steps)
+    for node in facts.lineage.nodes:
+        for fact, called in (("started_from", "started from"), ("taught_by", "teacher")):
+            if (weights := table(node.facts.get(fact))) and not (is_told and fact == "started_from"):
+                about = join("weights ", el("code", str(weights.get("hash", ""))[:16]))
+                steps.append((called, join(about, " ", el("bdi", str(weights.get("file", ""))))))
+        words = [str(node.facts[name]) for name in _TOLD if node.facts.get(name)]
+        words += [] if node.there else ["file is gone"]
+        name = node.path if node.kind in ("data", "run") and node.path else node.name
+        called = "this run" if node.kind == "run" else node.kind
+        steps.append((called, join(el("bdi", name), f" {', '.join(words)} ", el("code", node.hash[:16]))))
     return table_of(["step", "what"], [[text(step), what] for step, what in steps], left=True)
+
+
+_TOLD = ("backend", "backend_version", "precision")  # of a node
 
 
 def _facts_line(step: Mapping[str, Any]) -> str:

@@ -1,10 +1,10 @@
-// What came from what, drawn from left to right: data and weights, runs, pruned models, runs on them, exports.
+// What came from what, drawn from left to right: data and weights, runs, pruned models, runs on them, exports, engines.
 
 import { draw, make } from "./dom.js";
 import { follow } from "./feed.js";
 
 const BOX = { width: 210, height: 46, across: 70, down: 14 };
-const KINDS = { data: "data", weights: "weights from elsewhere", run: "run", pruned: "pruned model", export: "export" };
+const KINDS = { data: "data", weights: "weights from elsewhere", run: "run", pruned: "pruned model", export: "export", engine: "engine" };
 
 export function lineageView(place, words, shared) {
   shared.title("lineage");
@@ -45,7 +45,7 @@ export function related(graph, ...ids) {
     }
     for (const one of seen) kept.add(one);
   }
-  for (const [first, second] of graph.edges) if (kept.has(second) && first.startsWith("data ")) kept.add(first);
+  for (const [first, second] of graph.edges) if (kept.has(second) && first.startsWith("data:")) kept.add(first);
   return { nodes: graph.nodes.filter((node) => kept.has(node.id)), edges: graph.edges.filter((edge) => edge.every((one) => kept.has(one))) };
 }
 

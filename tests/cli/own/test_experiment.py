@@ -219,7 +219,11 @@ def test_manifests_that_make_each_other_are_not_followed_for_ever(make, said, tm
     make("one", weights_sha256="a" * 64, parent="b" * 64)
     make("two", weights_sha256="b" * 64, parent="a" * 64)
 
-    assert said("lineage", tmp_path) == ["data data/train  11111111"]
+    assert [line.partition("  ")[0].strip() for line in said("lineage", tmp_path)] == [
+        "data data/train",
+        "└─ run one",
+        "",
+    ]
 
 
 @pytest.mark.parametrize(("name", "start"), [("l.png", b"\x89PNG"), ("l.svg", b"<?xml")])
