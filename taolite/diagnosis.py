@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Answers", "Cause", "Step", "share_below"]
+__all__ = ["Answers", "Cause", "Loaded", "Step", "share_below"]
 
 Step = Literal["data", "input", "training", "answers", "scoring"]
 """Where on the way from a label to a score a cause lies, in the order of the way. input: how photos and boxes are
@@ -73,6 +73,53 @@ class Answers:
         """The scores that a cause names: median and largest on objects, and the median elsewhere."""
         elsewhere = self.elsewhere[5] if self.elsewhere else 0.0
         return {"median": self.on_objects[5], "most": self.on_objects[-1], "elsewhere": elsewhere}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a training took from a file of weights.
+
+    Attributes:
+        file: path or address.
+        layers: number of layers that were taken.
+        fresh: layers of the backbone that are not in the file, or have other shapes there, and begin at random.
+        reason: why the first of the file's layers that do not fit was left out; "" where all fit.
+        learned: the normalisation of the input that the weights were trained with (`scale`, `offsets`, `stds`, `bgr` of
+            a Preprocessing), where it is known and not that of this training; else empty.
+    """
+
+    file: str
+    layers: int
+    fresh: tuple[str, ...] = ()
+    reason: str = ""
+    learned: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object. `from_json` makes an equal value of it."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(found: object) -> Loaded | None:
+        """The value of an object of `to_json`; None for anything else."""
+        if not isinstance(found, Mapping) or found.keys() != Loaded.__dataclass_fields__.keys():
+            return None
+        kinds: dict[str, type] = {
+            "file": str,
+            "layers": int,
+            "fresh": Sequence,
+            "reason": str,
+            "learned": Mapping,
+        }
+        if not all(isinstance(found[name], kind) for name, kind in kinds.items()):
+            return None
+        lists = {name: tuple(value) if isinstance(value, list) else value for name, value in found["learned"].items()}
+        if lists and lists.keys() != set(NORMALISATION):
+            return None
+        return Loaded(**{**found, "fresh": tuple(map(str, found["fresh"])), "learned": lists})
+
+
+NORMALISATION = ("scale", "offsets", "stds", "bgr")
+"""The fields of a Preprocessing that `Loaded.learned` has."""
 
 
 def share_below(row: Sequence[float], least: float) -> float:

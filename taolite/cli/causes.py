@@ -156,6 +156,29 @@ def _no_cell(facts: Facts) -> str:
     )
 
 
+def _not_loaded(facts: Facts) -> str:
+    names = ", ".join(facts["names"]) + (", ..." if facts["fresh"] > len(facts["names"]) else "")
+    return (
+        f"{facts['file']} has no weights for {facts['fresh']} of the {counted(facts['layers'], 'layer')} of the "
+        f"backbone, which began at random ({names})"
+        + (f"; of the file, {facts['reason']}" if facts["reason"] else "")
+        + "; choose weights of the same arch and num_layers; a pruned DetectNet_v2 needs load_graph: true"
+    )
+
+
+def _normalised(input: Facts) -> str:
+    """The normalisation of an input: `BGR - (103.939, 116.779, 123.68)`."""
+    told = "BGR" if input["bgr"] else "RGB"
+    if any(input["offsets"]):
+        told += f" - ({', '.join(f'{offset:g}' for offset in input['offsets'])})"
+    factors = [input["scale"] / std for std in input["stds"]]
+    if len(set(factors)) > 1:
+        return f"({told}) / ({', '.join(f'{1 / factor:.4g}' for factor in factors)})"
+    if factors[0] == 1:
+        return told
+    return f"({told}) / {1 / factors[0]:.4g}" if any(input["offsets"]) else f"{told} / {1 / factors[0]:.4g}"
+
+
 _WORDS: dict[str, Callable[[Facts], str]] = {
     "failed": lambda f: f"the training ended with an error: {f['message']}",
     "unreadable": lambda f: f"the {_SPLIT[f['split']]} split cannot be read: {f['reason']}",
@@ -191,6 +214,12 @@ _WORDS: dict[str, Callable[[Facts], str]] = {
     "frozen_random": lambda f: (
         f"{f['field']} freezes {_names([str(block) for block in f['blocks']])}, and training began with random "
         "weights, which these blocks keep; name pretrained weights, or freeze nothing"
+    ),
+    "not_loaded": _not_loaded,
+    "other_input": lambda f: (
+        f"{f['file']} was trained on {_normalised(f['learned'])} (values 0 to 255), and this training gives it "
+        f"{_normalised(f['given'])}; set preprocess_mode or image_mean as they were there, where the spec has them, or "
+        "begin with weights that were trained on this input"
     ),
     "rate_too_low": _rate_low,
     "rate_too_high": _rate_high,

@@ -42,6 +42,7 @@ from taolite.nn.state_dict import (
 
 if TYPE_CHECKING:
     from taolite.artifacts.keys import Key
+    from taolite.preprocessing import Preprocessing
 
 __all__ = [
     "LoadReport",
@@ -66,7 +67,7 @@ class Weights:
     source: the file or address, for messages. tensors: by `layer.tensor` (`block_1a_conv_1.weight`), on the CPU. graph:
     the variant of the network that the weights were trained in. num_layers, arch: of that network; None where the names
     do not tell. layers: the names of all layers, also those without weights; empty where the file does not list them
-    (all but Keras).
+    (all but Keras). preprocessing: of the input they were trained with, where the file tells (a `.tlt`).
     """
 
     source: str
@@ -75,6 +76,7 @@ class Weights:
     num_layers: int | None
     arch: str | None = None
     layers: tuple[str, ...] = ()
+    preprocessing: Preprocessing | None = None
 
 
 @dataclass(frozen=True)
@@ -275,4 +277,4 @@ def _read_tlt(path: Path, key: Key | None) -> Weights:
         for name, value in sorted(bundle.tensors.items())  # a bundle has no order of its own
         if name.rpartition(".")[2] not in ActivationQuantizer.STATE
     }
-    return Weights(str(path), tensors, graph, _depth(arch, tensors), arch)
+    return Weights(str(path), tensors, graph, _depth(arch, tensors), arch, preprocessing=bundle.preprocessing)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from taolite.diagnosis import Loaded
 from taolite.preprocessing import Preprocessing
 from taolite.scorecard import ScoreCard, Words
 from taolite.tasks.found import Found
@@ -157,6 +158,7 @@ class Begun(Generic[Net]):
         lineage: the steps that made these weights, oldest first; empty for weights from other tools.
         parent: a hash of these weights; "" for random weights.
         file: the file that the lineage was read from; None where it is empty.
+        loaded: what was taken from a file of weights; None for random weights, and where it is not known.
     """
 
     network: Net
@@ -164,6 +166,7 @@ class Begun(Generic[Net]):
     lineage: tuple[Mapping[str, object], ...] = ()
     parent: str = ""
     file: Path | None = None
+    loaded: Loaded | None = None
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.diagnosis import Answers, Cause, share_below
+from taolite.diagnosis import NORMALISATION, Answers, Cause, Loaded, share_below
 from taolite.sample import Truth
 from taolite.tasks.base import Outputs, Shapes
 
 if TYPE_CHECKING:
     from taolite.boxes import Boxes
+    from taolite.preprocessing import Preprocessing
 
-__all__ = ["Diagnosable", "Evidence", "Heard", "Survey", "of_mean", "of_overlap"]
+__all__ = ["Diagnosable", "Evidence", "Heard", "Survey", "loaded_from", "of_mean", "of_overlap", "normalisation"]
 
 _USUAL_IOU = 0.5
 _TINY = 1e-6  # an object with the very IoU that is asked for is found
@@ -75,6 +77,7 @@ class Evidence:
         confusion: its (K, K) or (K + 1, K + 1) counts, truth by row.
         shapes: of the network's outputs for one image.
         random_start: whether training began with random weights.
+        loaded: what it took from a file of weights.
     """
 
     train: Survey | None = None
@@ -84,6 +87,7 @@ class Evidence:
     confusion: Sequence[Sequence[int]] = ()
     shapes: Shapes | None = None
     random_start: bool | None = None
+    loaded: Loaded | None = None
 
 
 @runtime_checkable
@@ -99,6 +103,42 @@ class Diagnosable(Protocol):
     def causes(self, evidence: Evidence) -> Iterable[Cause]:
         """The causes of a low score that only this task knows, in any order."""
         ...
+
+
+def normalisation(preprocessing: Preprocessing) -> dict[str, Any]:
+    """How a network's input is normalised."""
+    return {name: getattr(preprocessing, name) for name in NORMALISATION}
+
+
+def loaded_from(
+    file: str,
+    layers: int,
+    *,
+    learned: Preprocessing | None,
+    given: Preprocessing,
+    adapts: bool,
+    fresh: Sequence[str] = (),
+    skipped: Mapping[str, str] = MappingProxyType({}),
+) -> Loaded:
+    """What was taken from `file`.
+
+    Args:
+        learned: how the input of the weights was prepared; None where the file does not tell.
+        given: how the input of this training is prepared.
+        adapts: the network undoes `given` itself, and takes the first kernels for RGB.
+        skipped: layers of the file that were not taken, and why.
+    """
+    other = learned is not None and (
+        learned.bgr if adapts else _values(learned) != _values(given) and learned.channels == given.channels
+    )
+    reason = next((f"{layer}: {why}" for layer, why in skipped.items()), "") if fresh else ""
+    return Loaded(file, layers, tuple(fresh), reason, normalisation(learned) if learned and other else {})
+
+
+def _values(preprocessing: Preprocessing) -> tuple[object, ...]:
+    """What two normalisations that are the same have in common, however they are written."""
+    factors = tuple(round(preprocessing.scale / std, 9) for std in preprocessing.stds)
+    return preprocessing.bgr, preprocessing.offsets, factors
 
 
 def of_mean(by_class: Mapping[str, float]) -> float:

@@ -243,6 +243,16 @@ def test_splits_with_other_sizes_of_objects_are_a_cause(tiny: Path):
     assert cause.facts == {"train": 10.0, "val": 40.0}
 
 
+def test_objects_smaller_than_a_cell_are_a_cause(tiny: Path):
+    experiment = find("detectnet").read(write_spec(tiny, "small.txt")).model
+
+    found = ranked(causes_of(experiment, Evidence(survey_of([10.0] * 10)), trained=False), score=0.0)
+
+    (cause,) = [one for one in found if one.name == "small_objects"]
+    assert (cause.share, cause.facts["cell"], cause.facts["smaller"]) == (0.5, 16, 1.0)
+    assert cause.facts["sides"] == [10.0] * 5
+
+
 def test_labels_with_other_names_are_named_with_the_class_that_they_are_nearly(tiny: Path):
     experiment = find("detectnet").read(write_spec(tiny, "names.txt")).model
     strangers = Survey(3, {"plate": 0}, {"Plates": 7, "car": 9}, [], [], [])

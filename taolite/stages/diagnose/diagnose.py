@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from taolite.data.examples import Examples
-from taolite.diagnosis import Answers, Cause, Step
+from taolite.diagnosis import Answers, Cause, Loaded, Step
 from taolite.errors import DataError, PathError
 from taolite.events import Diagnosed, Listener
 from taolite.stages.diagnose.curves import of_costs, of_rate
+from taolite.stages.diagnose.start import of_start
 from taolite.stages.diagnose.survey import of_detectors, of_labels, survey
 from taolite.tasks.base import Experiment, Shapes, Split
 from taolite.tasks.diagnosing import Diagnosable, Evidence, Survey
@@ -44,6 +45,7 @@ def diagnose(
     rows: Sequence[Mapping[str, Any]] = (),
     shapes: Shapes | None = None,
     random_start: bool | None = None,
+    loaded: Loaded | None = None,
     trained: bool = True,
 ) -> list[Cause]:
     """The causes, likeliest first; labels are read where the spec says they are.
@@ -53,6 +55,7 @@ def diagnose(
         rows: lines of metrics.jsonl.
         shapes: of the network's outputs for one image, where they are known.
         random_start: whether training began with random weights.
+        loaded: what it took from a file of weights.
         trained: whether a training of this spec is diagnosed, so that its schedule counts.
     """
     splits: dict[Split, Survey | None] = {}
@@ -63,7 +66,7 @@ def diagnose(
         except (DataError, PathError) as error:
             splits[split] = None
             unread.append(Cause("unreadable", "data", 1.0, {"split": split, "reason": str(error)}))
-    evidence = Evidence(splits["train"], splits["val"], answers, score, confusion, shapes, random_start)
+    evidence = Evidence(splits["train"], splits["val"], answers, score, confusion, shapes, random_start, loaded)
     return ranked([*unread, *causes_of(experiment, evidence, rows=rows, trained=trained)], score=score)
 
 
@@ -76,6 +79,7 @@ def why_zero(
     shapes: Shapes,
     rows: Sequence[Mapping[str, Any]] = (),
     random_start: bool | None = None,
+    loaded: Loaded | None = None,
     folder: Path | None = None,
     listener: Listener,
 ) -> None:
@@ -91,6 +95,7 @@ def why_zero(
         card.confusion,
         shapes,
         random_start,
+        loaded,
     )
     found = causes_of(experiment, evidence, rows=rows, trained=train is not None)
     listener(Diagnosed(tuple(ranked(found, score=card.main.value)), card.main.words.short, folder))
@@ -104,6 +109,8 @@ def causes_of(
     yield from of_labels(train, val, experiment.classes)
     if experiment.task.network_type == _DETECTOR:
         yield from of_detectors(experiment, train, val)
+    if evidence.loaded is not None:
+        yield from of_start(experiment, evidence.loaded)
     if trained:
         if train is not None:
             yield from of_rate(experiment, rows, pictures=train.pictures)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from taolite.diagnosis import Answers, Cause
+from taolite.diagnosis import Answers, Cause, Loaded
 from taolite.errors import PathError
 from taolite.stages.diagnose.diagnose import diagnose
 from taolite.tasks.base import Experiment, Resolve
@@ -51,6 +51,7 @@ def diagnose_run(folder: Path, *, resolve: Resolve = Path) -> Recorded:
         confusion=confusion,
         rows=run.rows,
         random_start="parent" in run.run and not run.run["parent"],
+        loaded=Loaded.from_json(run.manifest.get("loaded")),
     )
     if run.state == "failed":
         found.insert(0, Cause("failed", "training", 1.0, {"message": str(run.status[-1].get("message", ""))}))

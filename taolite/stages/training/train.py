@@ -181,6 +181,7 @@ def train(
                 shapes=start.shapes,
                 rows=folder.metrics.read(),
                 random_start=not start.parent,
+                loaded=start.loaded,
                 folder=folder.root,
                 listener=hear,
             )
@@ -212,6 +213,7 @@ def _note_start(
         },
         started_in=os.getcwd(),  # noqa: PTH109  (relative paths of the spec are seen from here)
         **({"start_model": experiment.weights} if experiment.weights else {}),
+        **({"loaded": plan.start.loaded.to_json()} if plan.start.loaded else {}),
     )
     for file, text in experiment.run_files.items():
         write_text(folder.root / file, text)

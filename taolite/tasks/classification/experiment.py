@@ -128,6 +128,7 @@ class ClassificationExperiment(Experiment):
             begun.lineage,
             begun.parent,
             begun.file,
+            begun.loaded,
             groups=_groups(network, self.spec),
             regularised=kernels(network, kinds=kinds),
             shapes=((network.num_classes,),),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -31,6 +30,7 @@ from taolite.tasks.classification.model import (
 )
 from taolite.tasks.classification.spec import ClassificationSpec
 from taolite.tasks.classification.use import USE
+from taolite.tasks.diagnosing import loaded_from
 from taolite.wording import counted
 
 __all__ = ["begin"]
@@ -82,7 +82,16 @@ def begin(
     skipped = tuple(f"{path}: layer {layer} skipped: {why}" for layer, why in report.skipped.items())
     fresh = (f"begin at random: {', '.join(report.fresh)}",) if report.fresh else ()
     parent = fingerprint(weights.tensors)
-    return Begun(network, (loaded, *skipped, *fresh), parent=parent)
+    taken = loaded_from(
+        path,
+        len(report.loaded),
+        learned=weights.preprocessing,
+        given=preprocessing,
+        adapts=network.normalises,
+        fresh=report.fresh,
+        skipped=report.skipped,
+    )
+    return Begun(network, (loaded, *skipped, *fresh), parent=parent, loaded=taken)
 
 
 def _torchvisions(asked: _Asked, path: str) -> Begun[Classifier]:
@@ -146,13 +155,16 @@ def _trained_before(asked: _Asked, bundle: Bundle, path: str) -> Begun[Classifie
     if network.normalises and ours.bgr != theirs.bgr:
         swap_colours(network)
     set_input(network, ours)
-    if not network.normalises and _normalisation(ours) != _normalisation(theirs):
-        notices.append(f"{path}: it was trained with another preprocess_mode or image_mean, and has to learn anew")
+    taken = None
+    if not network.normalises:
+        taken = loaded_from(path, len(stored["channels"]), learned=theirs, given=ours, adapts=False)
+        if taken.learned:
+            notices.append(f"{path}: it was trained with another preprocess_mode or image_mean, and has to learn anew")
     if bundle.classes != asked.classes:
         network.renew_head(len(asked.classes))
         names = f"{', '.join(bundle.classes)}; now {', '.join(asked.classes)}"
         notices.append(f"{path}: its classes were {names}: its head begins at random")
-    return Begun(network, tuple(notices), bundle.lineage, weights_hash(bundle.tensors), Path(path))
+    return Begun(network, tuple(notices), bundle.lineage, weights_hash(bundle.tensors), Path(path), taken)
 
 
 def _fresh(spec: ClassificationSpec, num_classes: int, graph: Graph) -> Classifier:
@@ -200,7 +212,3 @@ def _fresh_tao(spec: ClassificationSpec, num_classes: int, graph: Graph) -> TaoC
 
 def _activation(spec: ClassificationSpec) -> Activation:
     return "softmax" if spec.tag_threshold is None else "sigmoid"
-
-
-def _normalisation(preprocessing: Preprocessing) -> tuple[Any, ...]:
-    return preprocessing.scale, preprocessing.offsets, preprocessing.stds, preprocessing.bgr

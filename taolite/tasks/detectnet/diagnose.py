@@ -84,9 +84,6 @@ def causes(experiment: DetectNetExperiment, evidence: Evidence) -> Iterator[Caus
     """The causes that only this task knows."""
     if evidence.train is not None and len(evidence.train.objects.boxes_n4):
         yield from _of_targets(experiment, evidence.train, _grid_hw(experiment, evidence))
-    if evidence.random_start and experiment.spec.model_config_.freeze_blocks:
-        blocks = [int(block) for block in experiment.spec.model_config_.freeze_blocks]
-        yield Cause("frozen_random", "training", 0.5, {"field": "model_config.freeze_blocks", "blocks": blocks})
     rows = [Clustering.from_json(row) for row in experiment.decoding["clusterings"]]  # type: ignore[attr-defined]
     yield from _of_thresholds(experiment, evidence, dict(zip(experiment.classes, rows, strict=True)))
     if evidence.val is not None:

@@ -88,6 +88,7 @@ class DetectNetExperiment(Experiment):
             begun.lineage,
             begun.parent,
             begun.file,
+            begun.loaded,
             groups=_groups(network, self.spec.taolite.fitting if self.spec.taolite else None),
             # kernels and biases of every convolution, heads included; no batch norms (reference 5.6)
             regularised=kernels(network, kinds=("conv2d", "grouped"), biases=True),

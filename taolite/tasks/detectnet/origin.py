@@ -18,10 +18,12 @@ from taolite.nn.batchnorm import forget_statistics
 from taolite.nn.fake_quant import forget_ranges, is_quantized, quantize, strip
 from taolite.nn.weights import load_weights, preferred_graph, read_weights
 from taolite.tasks.base import Begun, Resolve
+from taolite.tasks.detectnet.examples import spec_preprocessing
 from taolite.tasks.detectnet.keras_graph import has_heads, is_quantised, network_from_keras
 from taolite.tasks.detectnet.model import DetectNet, build
 from taolite.tasks.detectnet.spec import DetectNetSpec
 from taolite.tasks.detectnet.use import HEADS
+from taolite.tasks.diagnosing import loaded_from
 from taolite.wording import counted
 
 __all__ = ["begin"]
@@ -64,7 +66,16 @@ def _float_or_loaded(spec: DetectNetSpec, *, resolve: Resolve, key: Key | None) 
         f"{path}: layer {layer} skipped: {'heads begin at random without load_graph' if layer in HEADS else why}"
         for layer, why in report.skipped.items()
     )
-    return Begun(network, (text, *skipped), parent=fingerprint(weights.tensors))
+    loaded = loaded_from(
+        path,
+        len(report.loaded),
+        learned=weights.preprocessing,
+        given=spec_preprocessing(spec),
+        adapts=network.backbone.graph != "tao",
+        fresh=report.fresh,
+        skipped=report.skipped,
+    )
+    return Begun(network, (text, *skipped), parent=fingerprint(weights.tensors), loaded=loaded)
 
 
 def _loaded_graph(spec: DetectNetSpec, path: Path, key: Key | None) -> Begun[DetectNet]:

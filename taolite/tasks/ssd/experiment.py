@@ -97,6 +97,7 @@ class SsdExperiment(Experiment):
             begun.lineage,
             begun.parent,
             begun.file,
+            begun.loaded,
             groups=with_decay(groups, fitting),
             regularised=kernels(network, kinds=("conv2d", "grouped")),
             shapes=((count, network.num_classes + 1), (count, 4)),

@@ -17,7 +17,9 @@ from taolite.nn.arrays import fingerprint, load_arrays
 from taolite.nn.batchnorm import forget_statistics
 from taolite.nn.fake_quant import forget_ranges, is_quantized, strip
 from taolite.nn.inputs import swap_colours
+from taolite.nn.weights import Weights
 from taolite.tasks.base import Begun, Resolve
+from taolite.tasks.diagnosing import loaded_from
 from taolite.tasks.ssd.model import Ssd, boxes_per_cell, build, build_ssd, quantize_features, set_input
 from taolite.tasks.ssd.plan import SsdPlan
 from taolite.tasks.ssd.use import USE
@@ -59,7 +61,17 @@ def _begin(plan: SsdPlan, *, resolve: Resolve, key: Key | None) -> Begun[Ssd]:
     set_input(network, plan.preprocessing)
     loaded = f"{path}: {counted(len(report.loaded), 'layer')} loaded into the {network.backbone.graph} graph"
     fresh = (f"begin at random: {', '.join(report.fresh)}",) if report.fresh else ()
-    return Begun(network, (loaded, *fresh), parent=fingerprint(weights.tensors))
+    own = dict(network.backbone.named_children())
+    taken = loaded_from(
+        path,
+        len(report.loaded),
+        learned=weights.preprocessing if isinstance(weights, Weights) else None,
+        given=plan.preprocessing,
+        adapts=network.normalises,
+        fresh=[layer for layer in report.fresh if layer in own],
+        skipped=report.skipped,
+    )
+    return Begun(network, (loaded, *fresh), parent=fingerprint(weights.tensors), loaded=taken)
 
 
 def _trained_before(plan: SsdPlan, bundle: Bundle, path: str) -> Begun[Ssd]:
@@ -94,7 +106,10 @@ def _trained_before(plan: SsdPlan, bundle: Bundle, path: str) -> Begun[Ssd]:
             raise ModelError(f"{path}: {names}; to begin with its features alone, give it as pretrained weights")
         network.renew_heads(len(plan.classes))
         notices.append(f"{path}: {names}: its heads begin at random")
-    return Begun(network, tuple(notices), bundle.lineage, weights_hash(bundle.tensors), Path(path))
+    taken = None
+    if not network.normalises:
+        taken = loaded_from(path, len(channels), learned=bundle.preprocessing, given=plan.preprocessing, adapts=False)
+    return Begun(network, tuple(notices), bundle.lineage, weights_hash(bundle.tensors), Path(path), taken)
 
 
 def _listed(numbers: Sequence[int]) -> str:
