@@ -9,14 +9,14 @@ model, so a first element has no place in its path: `dataset_config.data_sources
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import TypeAlias
 
 from taolite.spec.model import SpecModel
-from taolite.spec.shape import shapes
+from taolite.spec.shape import Shape, shapes
 
-__all__ = ["Plain", "flatten", "flatten_text"]
+__all__ = ["Plain", "changed", "flatten", "flatten_text"]
 
 Plain: TypeAlias = str | bool | int | float  # the value of a field; an enum's by its name
 
@@ -24,30 +24,40 @@ Plain: TypeAlias = str | bool | int | float  # the value of a field; an enum's b
 def flatten(model: SpecModel) -> dict[str, Plain]:
     """The value of each field by its path, in the order of the model. Fields that are not given have their default, so
     equal specs are equal here, however they are written; fields without a value are left out."""
-    return dict(_message(model, ""))
+    return {path: value.name if isinstance(value, Enum) else value for path, value, _ in _message(model, "", _any)}
 
 
-def _message(model: SpecModel, at: str) -> Iterator[tuple[str, Plain]]:
+def changed(model: SpecModel) -> Iterator[tuple[str, Plain | Enum, Plain | Enum | None]]:
+    """(path, value, default) of each field that has another value than its default, in the order of the model. default:
+    None for a field without one, and for entries of lists and maps."""
+    for path, value, shape in _message(model, "", lambda shape, value: shape.required or value != shape.default):
+        yield path, value, shape.default if shape.repeats == "no" else None
+
+
+def _any(shape: Shape, value: object) -> bool:
+    return True
+
+
+def _message(
+    model: SpecModel, at: str, wanted: Callable[[Shape, object], bool]
+) -> Iterator[tuple[str, Plain | Enum, Shape]]:
+    """The path and value of each field that is `wanted` and has a value, also in the messages of those."""
     for shape in shapes(type(model)).values():
         value = getattr(model, shape.name)
         path = f"{at}.{shape.spec_name}" if at else shape.spec_name
-        if value is None:
+        if value is None or not wanted(shape, value):
             continue
         if shape.repeats == "list":
-            for place, item in enumerate(value):
-                yield from _entry(item, f"{path}[{place}]")
+            entries = [(f"{path}[{place}]", item) for place, item in enumerate(value)]
         elif shape.repeats == "map":
-            for key, item in value.items():
-                yield from _entry(item, f'{path}["{key}"]')
+            entries = [(f'{path}["{key}"]', item) for key, item in value.items()]
         else:
-            yield from _entry(value, path)
-
-
-def _entry(value: SpecModel | Plain | Enum, path: str) -> Iterator[tuple[str, Plain]]:
-    if isinstance(value, SpecModel):
-        yield from _message(value, path)
-    else:
-        yield path, value.name if isinstance(value, Enum) else value
+            entries = [(path, value)]
+        for where, item in entries:
+            if isinstance(item, SpecModel):
+                yield from _message(item, where, wanted)
+            else:
+                yield where, item, shape
 
 
 def flatten_text(text: str) -> dict[str, str]:

@@ -7,7 +7,6 @@ label statistics from the data where the spec's folders are on this machine.
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,21 +15,22 @@ from typing import Any
 from taolite import spec as specs
 from taolite.artifacts.describe import describe
 from taolite.artifacts.keys import Key
-from taolite.errors import PathError, TaoliteError, reading
+from taolite.errors import PathError, TaoliteError
 from taolite.files import open_file, write_text
 from taolite.pictures import read_rgb
 from taolite.report.html import RunFacts, comparison_page, run_page
-from taolite.spec.shape import shapes
+from taolite.spec.flat import changed
 from taolite.spec.write import literal
 from taolite.tasks.registry import find_spec
 from taolite.workspace.catalog import read_run
 from taolite.workspace.lineage import lineage_of, links_of
+from taolite.workspace.manifest import read_object
 from taolite.workspace.sidecars import EngineFiles
 
 __all__ = ["REPORT", "gather", "spec_changes", "write_comparison", "write_report"]
 
 REPORT = "report.html"
-_LARGEST = 1 << 26  # bytes that are read of a JSON file
+_LARGEST = 1 << 26  # bytes that are read of a plot
 _LARGEST_PNG = 250_000  # bytes; a larger plot becomes a JPEG
 _WIDEST = 1600  # pixels of such a JPEG
 _PLOTS = ("first_batch.png", "f1.png", "precision_recall.png", "confusion.png", "worst.png")
@@ -121,12 +121,7 @@ def _json(path: Path) -> Mapping[str, Any]:
     """A JSON object of the run; an empty one where there is no such file. Raises PathError for a damaged one."""
     if not path.is_file():
         return {}
-    with reading(path, PathError, found="not JSON", way_out="run evaluate with -r on this folder to write it anew"):
-        with open_file(path) as stream:
-            found = json.loads(stream.read(_LARGEST))
-        if not isinstance(found, dict):
-            raise ValueError("an object is needed")
-        return found
+    return read_object(path, found="not JSON", way_out="run evaluate with -r on this folder to write it anew")
 
 
 def _extras(
@@ -182,24 +177,5 @@ def spec_changes(text: str, task: str) -> tuple[list[tuple[str, str, str]], str]
         model = specs.loads(text, find_spec(task))
     except TaoliteError as error:
         return [], f"The spec cannot be compared with its defaults: {str(error).splitlines()[-1].strip()}"
-    return list(_changes(model, "")), ""
-
-
-def _changes(model: specs.SpecModel, before: str) -> Iterator[tuple[str, str, str]]:
-    """The changed fields of a message and of those in it; `before` is its path, with a dot."""
-    for shape in shapes(type(model)).values():
-        value, path = getattr(model, shape.name), f"{before}{shape.spec_name}"
-        if value is None or (value == shape.default and not shape.required):
-            continue
-        if shape.repeats == "map":
-            items = [(f'{path}["{key}"]', item) for key, item in value.items()]
-        elif shape.repeats == "list":
-            items = [(path if len(value) == 1 else f"{path}[{place}]", item) for place, item in enumerate(value)]
-        else:
-            items = [(path, value)]
-        for where, item in items:
-            if isinstance(item, specs.SpecModel):
-                yield from _changes(item, f"{where}.")
-            else:
-                plain = shape.repeats == "no" and not shape.required and shape.default is not None
-                yield where, literal(item), literal(shape.default) if plain else "none"
+    return [(path, literal(value), "none" if default is None else literal(default)) for path, value, default in
+            changed(model)], ""  # fmt: skip

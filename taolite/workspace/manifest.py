@@ -20,9 +20,9 @@ from taolite import __version__
 from taolite.errors import PathError, reading
 from taolite.files import open_file, write_text
 
-__all__ = ["content_hash", "hardware", "read_manifest", "versions", "write_manifest"]
+__all__ = ["content_hash", "hardware", "read_manifest", "read_object", "versions", "write_manifest"]
 
-_LARGEST = 1 << 26  # bytes that are read of a manifest; it holds the spec and the run's metrics
+_LARGEST = 1 << 26  # bytes that are read of a file; a manifest holds the spec and the run's metrics
 _LIBRARIES = (
     "numpy",
     "torch",
@@ -86,7 +86,12 @@ def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
 
 def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest at `path`. Raises PathError if it is missing or is not a JSON object."""
-    with reading(path, PathError, found="not a manifest", way_out="move this folder away and run again"):
+    return read_object(path, found="not a manifest", way_out="move this folder away and run again")
+
+
+def read_object(path: Path, *, found: str, way_out: str) -> dict[str, Any]:
+    """The JSON object in a file of a run. Raises PathError, `PATH: FOUND (reason); WAY OUT`, for any other content."""
+    with reading(path, PathError, found=found, way_out=way_out):
         with open_file(path) as stream:
             value = json.loads(stream.read(_LARGEST))
         if not isinstance(value, dict):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from taolite import spec
-from taolite.spec.flat import flatten, flatten_text
-from tests.spec.test_spec_bind import Kitchen
+from taolite.spec.flat import changed, flatten, flatten_text
+from tests.spec.test_spec_bind import Kitchen, Rule
 
 TEXT = """
 batch_size: 4
@@ -73,3 +73,19 @@ def test_the_text_of_a_spec_gives_the_same_paths_without_a_model_but_for_the_pla
 
 def test_any_text_is_read_without_an_error():
     assert flatten_text('}\n}\na {\nvalue: 3\n}\nb: "x {\nkey: 1') == {"a.value": "3", "b": '"x {', "key": "1"}
+
+
+def test_what_was_changed_has_its_default_where_there_is_one():
+    written = spec.loads(f"title: ''\n{TEXT}", Kitchen)
+
+    assert list(changed(written)) == [
+        ("batch_size", 4, None),
+        ("rule", Rule.L2, Rule.NO_REG),
+        ("oven.low", 0.5, None),
+        ("oven.wood", 3, None),
+        ("tins[0].low", 0.1, None),
+        ("tins[0].high", 2.0, 1.0),
+        ("tins[1].low", 0.2, None),
+        ('shelves["a b"].low', 0.0, None),
+        ('prices["tea"]', 1.5, None),
+    ]
