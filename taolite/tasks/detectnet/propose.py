@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from taolite.sample import Sample
 from taolite.spec.write import literal
+from taolite.tasks.detectnet import blocks
 from taolite.tasks.proposal import Labels, Places, balance_note, closeness, each, epochs_for, input_size, sides, spread
 
 __all__ = ["LABELS", "propose"]
@@ -121,10 +122,6 @@ kitti_config {{
 def _training(chosen: _Chosen, classes: Sequence[str], places: Places, *, pruned: bool) -> str:
     folder, (height, width) = places.folder, chosen.hw
     period = max(1, chosen.epochs // 5)
-    start = f"pretrained_model_file: {literal(places.pretrained)}" if places.pretrained else "# random weights"
-    if pruned:
-        start = f"""pretrained_model_file: {literal(f"{folder}/pruned/detector.tlt")}
-  load_graph: true  # the pruned network is read from this file"""
     teacher = ""
     if pruned:
         teacher = f"""
@@ -148,25 +145,7 @@ def _training(chosen: _Chosen, classes: Sequence[str], places: Places, *, pruned
   }""",
         MERGED=chosen.merged,
     )
-    judged = each(
-        classes,
-        """  minimum_detection_ground_truth_overlap { key: NAME value: 0.5 }
-  evaluation_box_config {
-    key: NAME
-    value { minimum_height: 1 maximum_height: 9999 minimum_width: 1 maximum_width: 9999 }
-  }""",
-    )
-    costs = each(
-        classes,
-        """  target_classes {
-    name: NAME
-    class_weight: WEIGHT
-    coverage_foreground_weight: 0.5
-    objectives { name: "cov" initial_weight: 1.0 weight_target: 1.0 }
-    objectives { name: "bbox" initial_weight: 10.0 weight_target: 10.0 }
-  }""",
-        WEIGHT=chosen.weights,
-    )
+    start = blocks.beginning(folder, pretrained=places.pretrained, pruned=pruned)
     raster = each(
         classes,
         """  target_class_config {
@@ -214,61 +193,10 @@ augmentation_config {{
 postprocessing_config {{
 {clustering}
 }}
-model_config {{
-  {start}
-  arch: "resnet"
-  num_layers: 18
-  use_batch_norm: true
-  objective_set {{
-    bbox {{
-      scale: 35.0  # as DeepStream decodes it
-      offset: 0.5
-    }}
-    cov {{ }}
-  }}
-}}
-evaluation_config {{
-  validation_period_during_training: {period}
-  first_validation_epoch: {period}
-{judged}
-  average_precision_mode: INTEGRATE
-}}
-cost_function_config {{
-{costs}
-  enable_autoweighting: false
-  max_objective_weight: 0.9999
-  min_objective_weight: 0.0001
-}}
-training_config {{
-  batch_size_per_gpu: {_BATCH}
-  num_epochs: {chosen.epochs}  # {chosen.why_epochs}
-  learning_rate {{
-    soft_start_annealing_schedule {{
-      min_learning_rate: 1e-06
-      max_learning_rate: 0.001
-      soft_start: {min(_WARM_UP / chosen.steps, 0.3):.4f}  # {_WARM_UP} steps
-      annealing: 0.6
-    }}
-  }}
-  regularizer {{
-    type: NO_REG
-    weight: 0.0
-  }}
-  optimizer {{
-    adam {{
-      epsilon: 1e-08
-      beta1: 0.9
-      beta2: 0.999
-    }}
-  }}
-  cost_scaling {{
-    enabled: false
-    initial_exponent: 20.0
-    increment: 0.005
-    decrement: 1.0
-  }}
-  checkpoint_interval: {chosen.epochs}
-}}
+{blocks.network(start, num_layers=18, scale_note="as DeepStream decodes it")}
+{blocks.evaluation(classes, period=period, least=1)}
+{blocks.cost({name: chosen.weights[name] for name in classes})}
+{_schedule(chosen)}
 bbox_rasterizer_config {{
 {raster}
   deadzone_radius: 0.67
@@ -302,38 +230,21 @@ taolite {{
 """
 
 
-def _inference(chosen: _Chosen, classes: Sequence[str], places: Places) -> str:
-    height, width = chosen.hw
-    names = ", ".join(literal(name) for name in classes)
-    handlers = each(
-        classes,
-        """  classwise_bbox_handler_config {
-    key: NAME
-    value {
-      output_map: NAME
-      clustering_config {
-        clustering_algorithm: NMS
-        coverage_threshold: 0.3
-        nms_iou_threshold: MERGED
-        nms_confidence_threshold: 0.3
-      }
-    }
-  }""",
-        MERGED=chosen.merged,
+def _schedule(chosen: _Chosen) -> str:
+    return blocks.training(
+        batch_size=_BATCH,
+        epochs=f"{chosen.epochs}  # {chosen.why_epochs}",
+        rates=f"""      min_learning_rate: 1e-06
+      max_learning_rate: 0.001
+      soft_start: {min(_WARM_UP / chosen.steps, 0.3):.4f}  # {_WARM_UP} steps
+      annealing: 0.6""",
+        regularizer="    type: NO_REG\n    weight: 0.0",
+        last=chosen.epochs,
     )
-    return f"""# Draws what the detector finds, and writes it as KITTI labels.
-inferencer_config {{
-  target_classes: [{names}]
-  image_width: {width}
-  image_height: {height}
-  image_channels: 3
-  batch_size: 4
-  tlt_config {{
-    model: {literal(f"{places.folder}/trained/weights/detector.tlt")}
-  }}
-}}
-bbox_handler_config {{
-  kitti_dump: true
-{handlers}
-}}
-"""
+
+
+def _inference(chosen: _Chosen, classes: Sequence[str], places: Places) -> str:
+    model = f"{places.folder}/trained/weights/detector.tlt"
+    merged = {name: chosen.merged[name] for name in classes}
+    made = blocks.inference(merged, model=model, size_hw=chosen.hw, batch_size=4)
+    return f"# Draws what the detector finds, and writes it as KITTI labels.\n{made}"
