@@ -28,6 +28,7 @@ from taolite.nn.across import Across, look_across
 from taolite.nn.average import Average
 from taolite.nn.batchnorm import kept_statistics, measure_statistics
 from taolite.nn.network import TaskNetwork
+from taolite.nn.reduced import keep_strided_exact
 from taolite.stages.device import Device
 from taolite.stages.training.penalty import penalties
 from taolite.stages.training.scaling import FLOAT16, CostScale
@@ -92,6 +93,7 @@ class Trainer:
         self._part = Part(len(self._places) / self.batch_size, world.rank, world.total, world.side_by_side)
         across = Across(self._places, self.batch_size, world.total, world.largest, world.side_by_side)
         look_across(self.network, across)
+        keep_strided_exact(self.network)
         self.objective = objective
         self.schedule = schedule
         self._penalties = penalties(recipe, start)

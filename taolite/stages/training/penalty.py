@@ -33,8 +33,10 @@ class Penalty:
         with torch.no_grad():
             for parameter in self.parameters:
                 assert parameter.grad is not None
-                slope = parameter.sign() if self.kind == "l1" else 2 * parameter
-                parameter.grad.add_(slope, alpha=self.weight)
+                if self.kind == "l1":
+                    parameter.grad.add_(parameter.sign(), alpha=self.weight)
+                else:
+                    parameter.grad.add_(parameter, alpha=2 * self.weight)
 
 
 def penalties(recipe: Recipe, start: Start) -> list[Penalty]:
