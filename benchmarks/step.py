@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from timing import in_turn, machine, ratio, table
@@ -36,7 +37,7 @@ TAOLITE, PLAIN, BARE = "taolite", "plain", "bare"
 def plain_loop(bench: Bench) -> Callable[[], None]:
     """A step of a loop as the first chapter of a textbook has it, on a copy of the network."""
     trainer, device = bench.trainer, bench.trainer._device.place
-    network = copy.deepcopy(trainer.network).to(device, memory_format=torch.contiguous_format)
+    network = copy.deepcopy(trainer.network).to(memory_format=torch.contiguous_format)
     objective = bench.experiment.objective()
     pixels = bench.batch.pixels.contiguous().to(device)
     targets = {name: value.to(device) for name, value in bench.batch.targets.items()}
@@ -80,7 +81,7 @@ def bare_convolutions(bench: Bench, dtype: torch.dtype = torch.bfloat16) -> Call
 
     def step() -> None:
         for x, weight, slope, layer, wanted in work:
-            how = (layer.stride, layer.padding, layer.dilation)
+            how: tuple[Any, ...] = (layer.stride, layer.padding, layer.dilation)
             nn.functional.conv2d(x, weight, None, *how, layer.groups)
             torch.ops.aten.convolution_backward(slope, x, weight, None, *how, False, [0, 0], layer.groups, wanted)
 
@@ -105,7 +106,7 @@ def profiled(title: str, bench: Bench, steps: int = 3) -> str:
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
         for _ in range(steps):
             bench.step()
-    events = sorted(found.key_averages(), key=lambda one: -one.self_cpu_time_total)
+    events: list[Any] = sorted(found.key_averages(), key=lambda one: -one.self_cpu_time_total)
     whole = sum(one.self_cpu_time_total for one in events)
     rows = [
         (one.key, f"{one.self_cpu_time_total / 1000 / steps:.1f}", f"{100 * one.self_cpu_time_total / whole:.1f} %")
