@@ -24,9 +24,9 @@ from timing import in_turn, machine, ratio, table
 from torch import nn
 from trainers import Bench, classification, detectnet, ssd
 
-from taolite.stages.device import choose
+from taolite.stages.device import Device, choose
 
-TASKS = {
+TASKS: dict[str, tuple[str, Callable[[Path, Device], Bench]]] = {
     "detectnet": ("DetectNet_v2 ResNet-18, 512x384, batch 4", detectnet),
     "classification": ("classification ResNet-18, 224x224, batch 8", classification),
     "ssd": ("SSD MobileNet v1, 300x300, batch 4", ssd),
@@ -82,7 +82,7 @@ def bare_convolutions(bench: Bench, dtype: torch.dtype = torch.bfloat16) -> Call
     def step() -> None:
         for x, weight, slope, layer, wanted in work:
             how: tuple[Any, ...] = (layer.stride, layer.padding, layer.dilation)
-            nn.functional.conv2d(x, weight, None, *how, layer.groups)
+            torch.ops.aten.convolution(x, weight, None, *how, False, [0, 0], layer.groups)
             torch.ops.aten.convolution_backward(slope, x, weight, None, *how, False, [0, 0], layer.groups, wanted)
 
     return step
@@ -106,7 +106,7 @@ def profiled(title: str, bench: Bench, steps: int = 3) -> str:
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
         for _ in range(steps):
             bench.step()
-    events: list[Any] = sorted(found.key_averages(), key=lambda one: -one.self_cpu_time_total)
+    events = sorted(found.key_averages(), key=lambda one: -one.self_cpu_time_total)
     whole = sum(one.self_cpu_time_total for one in events)
     rows = [
         (one.key, f"{one.self_cpu_time_total / 1000 / steps:.1f}", f"{100 * one.self_cpu_time_total / whole:.1f} %")
