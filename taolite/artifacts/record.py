@@ -22,16 +22,15 @@ def join(record: Mapping[str, Any], rest: bytes) -> bytes:
     return struct.pack("<I", len(text)) + text + rest
 
 
-def split(payload: bytearray) -> tuple[dict[str, Any], bytes]:
+def split(payload: memoryview) -> tuple[dict[str, Any], bytes]:
     """The record and the bytes behind it. Raises whatever comes of a payload that `join` did not make; see `opened`."""
     (length,) = struct.unpack_from("<I", payload)
     if length > len(payload) - 4:
         raise ValueError(f"a record of {length} bytes in {len(payload)}")
-    record = json.loads(payload[4 : 4 + length])
+    record = json.loads(bytes(payload[4 : 4 + length]))
     if not isinstance(record, dict):
         raise ValueError("its record is no object")
-    with memoryview(payload) as view:
-        return record, bytes(view[4 + length :])
+    return record, bytes(payload[4 + length :])
 
 
 @contextmanager

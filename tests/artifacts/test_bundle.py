@@ -96,7 +96,7 @@ def test_decoding_lies_in_the_file_where_0_1_0_reads_it(tmp_path, decoding, stor
     _, payload = unseal((tmp_path / "m.tlt").read_bytes(), key=KEY, where="m.tlt")
 
     (length,) = struct.unpack_from("<I", payload)
-    assert json.loads(payload[4 : 4 + length])["extra"] == stored
+    assert json.loads(bytes(payload[4 : 4 + length]))["extra"] == stored
 
 
 def test_decoding_of_a_model_that_0_1_0_wrote_is_read_from_extra(tmp_path):

@@ -294,6 +294,36 @@ def test_a_large_payload_takes_memory_once():
     assert peak < 1.3 * size
 
 
+def test_a_cipher_that_cannot_write_into_buffers_seals_and_opens_the_same(monkeypatch):
+    class Older:  # of cryptography 45 and 46
+        def __init__(self, key: bytes) -> None:
+            self.encrypt, self.decrypt = AESGCM(key).encrypt, AESGCM(key).decrypt
+
+    newer = sealed()
+    monkeypatch.setattr("cryptography.hazmat.primitives.ciphers.aead.AESGCM", Older)
+    older = sealed()
+
+    assert unseal(newer, key=KEY, where="m.tlt")[1] == PAYLOAD
+    assert open_by_the_book(older, KEY.reveal()) == PAYLOAD
+    with pytest.raises(DamagedError):
+        unseal(newer[:-1] + bytes([newer[-1] ^ 1]), key=KEY, where="m.tlt")
+    monkeypatch.undo()
+    assert unseal(older, key=KEY, where="m.tlt")[1] == PAYLOAD
+
+
+def test_a_file_that_becomes_shorter_while_it_is_read_is_damaged():
+    class Shrinking(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(size)[:-1] if size == CHUNK + 16 else super().read(size)
+
+    with pytest.raises(DamagedError) as caught:
+        unseal(Shrinking(sealed()), key=KEY, where="m.tlt")
+
+    assert str(caught.value) == (
+        "m.tlt: chunk 1 of 3 was changed after it was written; restore the file from a backup, or recreate it"
+    )
+
+
 def test_a_claimed_length_beyond_the_file_is_told_without_making_room_for_it():
     with pytest.raises(TruncatedError):
         unseal(forged(payload_length=1 << 40), key=KEY, where="m.tlt")
