@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Boxes", "clip_boxes", "iou_matrix", "scale_boxes"]
+__all__ = ["Boxes", "clip_boxes", "iou_matrix", "iou_pairs", "scale_boxes"]
 
 Boxes: TypeAlias = NDArray[np.float32]
 
@@ -60,5 +60,26 @@ def iou_matrix(first_n4: Boxes, second_m4: Boxes, *, plus: float = 0.0, epsilon:
     area_n = np.prod(first[:, 2:] - first[:, :2] + plus, axis=1)
     area_m = np.prod(second[:, 2:] - second[:, :2] + plus, axis=1)
     union = area_n[:, None] + area_m[None, :] - inter + epsilon
+    overlap: NDArray[np.float64] = np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+    return overlap
+
+
+def iou_pairs(first_p4: Boxes, second_p4: Boxes, *, plus: float = 0.0) -> NDArray[np.float64]:
+    """Intersection over union of the boxes of P rows, each with the box in the same row; the numbers of `iou_matrix`.
+
+    Args:
+        first_p4, second_p4: (P, 4) boxes, in one frame.
+        plus: as in `iou_matrix`.
+
+    Returns:
+        (P,) float64; 0 where the union is empty.
+    """
+    first, second = first_p4.astype(np.float64).T, second_p4.astype(np.float64).T
+    width = np.clip(np.minimum(first[2], second[2]) - np.maximum(first[0], second[0]) + plus, 0, None)
+    height = np.clip(np.minimum(first[3], second[3]) - np.maximum(first[1], second[1]) + plus, 0, None)
+    inter = width * height
+    area_first = (first[2] - first[0] + plus) * (first[3] - first[1] + plus)
+    area_second = (second[2] - second[0] + plus) * (second[3] - second[1] + plus)
+    union = area_first + area_second - inter
     overlap: NDArray[np.float64] = np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
     return overlap

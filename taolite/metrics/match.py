@@ -20,12 +20,14 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.boxes import Boxes, iou_matrix
+from taolite.boxes import Boxes
+from taolite.metrics.pairs import Pairs, near_pairs
 from taolite.sample import Truth
 
 __all__ = ["BoxLimits", "ClassMatches", "Convention", "FoundLike", "match"]
 
 Convention: TypeAlias = Literal["tao", "continuous"]
+_NO_BOXES = np.zeros((0, 4), np.float32)
 
 
 class FoundLike(Protocol):
@@ -101,93 +103,89 @@ def match(
     """
     assert len(truths) == len(founds), f"{len(truths)} images are labelled, {len(founds)} have detections"
     assert len(iou_thresholds) == num_classes, f"{len(iou_thresholds)} thresholds for {num_classes} classes"
-    thresholds_c = np.asarray(iou_thresholds, dtype=np.float64)
-    wanted_c = np.zeros(num_classes, dtype=np.int64)
-    images = [_Detections.none()]
-    for truth, found in zip(truths, founds, strict=True):
-        truth = truth.only(_allowed(truth.boxes_n4, truth.classes_n, limits))
-        wanted_c += np.bincount(truth.classes_n[~_difficult(truth)], minlength=num_classes)
-        images.append(
-            _match_image(
-                truth,
-                found,
-                thresholds_c,
-                limits=limits,
-                convention=convention,
-                strict=strict,
-                second_choice=second_choice,
-            )
-        )
-    scores = np.concatenate([image.scores for image in images])
-    classes = np.concatenate([image.classes for image in images])
-    correct = np.concatenate([image.correct for image in images])
-    indices = np.repeat(np.arange(-1, len(founds)), [len(image.scores) for image in images])
-    order = np.argsort(-scores, kind="stable")
+    true, found = _labelled(truths, limits), _detected(founds, limits)
+    near = near_pairs(
+        _as_measured(found.boxes_n4, convention),
+        found.images_n * num_classes + found.classes_n,
+        np.asarray(iou_thresholds, dtype=np.float64)[found.classes_n],
+        _as_measured(true.boxes_n4, convention),
+        true.images_n * num_classes + true.classes_n,
+        plus=1.0 if convention == "tao" else 0.0,
+        strict=strict,
+    )
+    chosen, best = _free_choices(near) if second_choice else _first_choices(near)
+    excused = true.difficult_n[best]
+    kept = np.ones(len(found.boxes_n4), dtype=np.bool_)
+    kept[chosen[excused]] = False
+    _, first = np.unique(best[~excused], return_index=True)  # the best-scored detection of each true box
+    correct = np.zeros(len(kept), dtype=np.bool_)
+    correct[chosen[~excused][first]] = True
+    wanted_c = np.bincount(true.classes_n[~true.difficult_n], minlength=num_classes)
     matches = []
     for label in range(num_classes):
-        own = order[classes[order] == label]
-        matches.append(ClassMatches(int(wanted_c[label]), scores[own], correct[own], indices[own]))
+        own = np.flatnonzero(kept & (found.classes_n == label))
+        matches.append(ClassMatches(int(wanted_c[label]), found.scores_n[own], correct[own], found.images_n[own]))
     return matches
 
 
 @dataclass(frozen=True, eq=False)
-class _Detections:
-    """The detections of one image that are evaluated, by descending score."""
+class _Labelled:
+    """The true boxes of all images that are evaluated: (N, 4) boxes, (N,) classes, images and difficulties."""
 
-    scores: NDArray[np.float64]
-    classes: NDArray[np.int64]
-    correct: NDArray[np.bool_]
-
-    @staticmethod
-    def none() -> _Detections:
-        return _Detections(np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_))
+    boxes_n4: Boxes
+    classes_n: NDArray[np.int64]
+    images_n: NDArray[np.int64]
+    difficult_n: NDArray[np.bool_]
 
 
-def _match_image(
-    truth: Truth,
-    found: FoundLike,
-    thresholds_c: NDArray[np.float64],
-    *,
-    limits: Sequence[BoxLimits] | None,
-    convention: Convention,
-    strict: bool,
-    second_choice: bool,
-) -> _Detections:
-    scores = np.asarray(found.scores_n, dtype=np.float64)
+@dataclass(frozen=True, eq=False)
+class _Detected:
+    """The detections of all images that are evaluated, by descending score: boxes, classes, images and scores."""
+
+    boxes_n4: Boxes
+    classes_n: NDArray[np.int64]
+    images_n: NDArray[np.int64]
+    scores_n: NDArray[np.float64]
+
+
+def _labelled(truths: Sequence[Truth], limits: Sequence[BoxLimits] | None) -> _Labelled:
+    boxes = np.concatenate([_NO_BOXES, *(truth.boxes_n4 for truth in truths)])
+    classes = np.concatenate([np.zeros(0, np.int64), *(truth.classes_n for truth in truths)])
+    images = np.repeat(np.arange(len(truths)), [len(truth.boxes_n4) for truth in truths])
+    difficult = np.concatenate([np.zeros(0, np.bool_), *map(_difficult, truths)])
+    kept = _allowed(boxes, classes, limits)
+    return _Labelled(boxes[kept], classes[kept], images[kept], difficult[kept])
+
+
+def _detected(founds: Sequence[FoundLike], limits: Sequence[BoxLimits] | None) -> _Detected:
+    boxes = np.concatenate([_NO_BOXES, *(found.boxes_n4 for found in founds)])
+    classes = np.concatenate([np.zeros(0, np.int64), *(found.classes_n for found in founds)])
+    images = np.repeat(np.arange(len(founds)), [len(found.boxes_n4) for found in founds])
+    scores = np.concatenate([np.zeros(0), *(found.scores_n for found in founds)])
     order = np.argsort(-scores, kind="stable")
-    order = order[_allowed(found.boxes_n4[order], found.classes_n[order], limits)]
-    scores, classes = scores[order], np.asarray(found.classes_n[order], dtype=np.int64)
-    correct = np.zeros(len(order), dtype=np.bool_)
-    if not len(order) or not len(truth.boxes_n4):
-        return _Detections(scores, classes, correct)
-    iou = _iou(found.boxes_n4[order], truth.boxes_n4, convention)
-    iou[classes[:, None] != truth.classes_n[None, :]] = -1.0
-    near_nm = (iou > thresholds_c[classes][:, None]) if strict else (iou >= thresholds_c[classes][:, None])
-    best = _free_choices(iou, near_nm) if second_choice else iou.argmax(axis=1)
-    near = (best >= 0) & near_nm[np.arange(len(best)), best]
-    excused = near & _difficult(truth)[best]
-    near = np.flatnonzero(near & ~excused)
-    _, first = np.unique(best[near], return_index=True)  # the best-scored detection of each true box
-    correct[near[first]] = True
-    return _Detections(scores[~excused], classes[~excused], correct[~excused])
+    order = order[_allowed(boxes, classes, limits)[order]]
+    return _Detected(boxes[order], classes[order], images[order], scores[order])
 
 
-def _free_choices(iou_nm: NDArray[np.float64], near_nm: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(N,) int64, the true box that each detection matches among those that higher scores left; -1 for none."""
-    choices = np.full(len(iou_nm), -1, dtype=np.int64)
-    left_nm = np.where(near_nm, iou_nm, -1.0)
-    for detection in range(len(left_nm)):
-        best = left_nm[detection].argmax()
-        if left_nm[detection, best] >= 0:
-            choices[detection] = best
-            left_nm[:, best] = -1.0
-    return choices
+def _first_choices(near: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The detections that are near a true box, ascending, and for each the box that it overlaps most."""
+    found, first = np.unique(near.found_p, return_index=True)
+    return found, near.true_p[first]
 
 
-def _iou(found_n4: Boxes, true_m4: Boxes, convention: Convention) -> NDArray[np.float64]:
-    if convention == "tao":
-        return iou_matrix(np.rint(found_n4), np.rint(true_m4), plus=1.0)
-    return iou_matrix(found_n4, true_m4)
+def _free_choices(near: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The detections that are near a true box that higher scores left, ascending, and the box that each matches."""
+    choice: dict[int, int] = {}
+    taken: set[int] = set()
+    for found, true in zip(near.found_p.tolist(), near.true_p.tolist(), strict=True):
+        if found not in choice and true not in taken:
+            choice[found] = true
+            taken.add(true)
+    return np.array([*choice], np.int64), np.array([*choice.values()], np.int64)
+
+
+def _as_measured(boxes_n4: Boxes, convention: Convention) -> Boxes:
+    return np.rint(boxes_n4) if convention == "tao" else boxes_n4
 
 
 def _allowed(
