@@ -15,32 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from taolite.boxes import Boxes
+from taolite.metrics.boxed import Detected, FoundLike, Labelled
 from taolite.metrics.pairs import Pairs, near_pairs
 from taolite.sample import Truth
 
 __all__ = ["BoxLimits", "ClassMatches", "Convention", "FoundLike", "match"]
 
 Convention: TypeAlias = Literal["tao", "continuous"]
-_NO_BOXES = np.zeros((0, 4), np.float32)
-
-
-class FoundLike(Protocol):
-    """Detections of one image: (N, 4) boxes, (N,) scores and (N,) class indices, e.g. what a task's `decode` gives."""
-
-    @property
-    def boxes_n4(self) -> Boxes: ...
-
-    @property
-    def scores_n(self) -> NDArray[np.floating[Any]]: ...
-
-    @property
-    def classes_n(self) -> NDArray[np.integer[Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -103,13 +90,15 @@ def match(
     """
     assert len(truths) == len(founds), f"{len(truths)} images are labelled, {len(founds)} have detections"
     assert len(iou_thresholds) == num_classes, f"{len(iou_thresholds)} thresholds for {num_classes} classes"
-    true, found = _labelled(truths, limits), _detected(founds, limits)
+    true, found = Labelled.of(truths), Detected.of(founds)
+    true = true.only(_allowed(true.boxes_n4, true.classes_n, limits))
+    found = found.only(_allowed(found.boxes_n4, found.classes_n, limits))
     near = near_pairs(
         _as_measured(found.boxes_n4, convention),
-        found.images_n * num_classes + found.classes_n,
+        found.groups(num_classes),
         np.asarray(iou_thresholds, dtype=np.float64)[found.classes_n],
         _as_measured(true.boxes_n4, convention),
-        true.images_n * num_classes + true.classes_n,
+        true.groups(num_classes),
         plus=1.0 if convention == "tao" else 0.0,
         strict=strict,
     )
@@ -126,45 +115,6 @@ def match(
         own = np.flatnonzero(kept & (found.classes_n == label))
         matches.append(ClassMatches(int(wanted_c[label]), found.scores_n[own], correct[own], found.images_n[own]))
     return matches
-
-
-@dataclass(frozen=True, eq=False)
-class _Labelled:
-    """The true boxes of all images that are evaluated: (N, 4) boxes, (N,) classes, images and difficulties."""
-
-    boxes_n4: Boxes
-    classes_n: NDArray[np.int64]
-    images_n: NDArray[np.int64]
-    difficult_n: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class _Detected:
-    """The detections of all images that are evaluated, by descending score: boxes, classes, images and scores."""
-
-    boxes_n4: Boxes
-    classes_n: NDArray[np.int64]
-    images_n: NDArray[np.int64]
-    scores_n: NDArray[np.float64]
-
-
-def _labelled(truths: Sequence[Truth], limits: Sequence[BoxLimits] | None) -> _Labelled:
-    boxes = np.concatenate([_NO_BOXES, *(truth.boxes_n4 for truth in truths)])
-    classes = np.concatenate([np.zeros(0, np.int64), *(truth.classes_n for truth in truths)])
-    images = np.repeat(np.arange(len(truths)), [len(truth.boxes_n4) for truth in truths])
-    difficult = np.concatenate([np.zeros(0, np.bool_), *map(_difficult, truths)])
-    kept = _allowed(boxes, classes, limits)
-    return _Labelled(boxes[kept], classes[kept], images[kept], difficult[kept])
-
-
-def _detected(founds: Sequence[FoundLike], limits: Sequence[BoxLimits] | None) -> _Detected:
-    boxes = np.concatenate([_NO_BOXES, *(found.boxes_n4 for found in founds)])
-    classes = np.concatenate([np.zeros(0, np.int64), *(found.classes_n for found in founds)])
-    images = np.repeat(np.arange(len(founds)), [len(found.boxes_n4) for found in founds])
-    scores = np.concatenate([np.zeros(0), *(found.scores_n for found in founds)])
-    order = np.argsort(-scores, kind="stable")
-    order = order[_allowed(boxes, classes, limits)[order]]
-    return _Detected(boxes[order], classes[order], images[order], scores[order])
 
 
 def _first_choices(near: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -197,7 +147,3 @@ def _allowed(
         own = classes_n == label
         allowed[own] = limit.allow(boxes_n4[own])
     return allowed
-
-
-def _difficult(truth: Truth) -> NDArray[np.bool_]:
-    return np.zeros(len(truth.boxes_n4), dtype=np.bool_) if truth.difficult_n is None else truth.difficult_n

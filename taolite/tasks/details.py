@@ -1,11 +1,10 @@
 """What every detector's score card has beside its task's own metric: figures that tell what to do next.
 
-Boxes are matched at an IoU of 0.5, continuous, as for VOC's AP. NumPy only; COCO's figures need faster-coco-eval.
+Boxes are matched at an IoU of 0.5, continuous, as for VOC's AP. NumPy only.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -29,7 +28,7 @@ def detailed(
     photos: Sequence[tuple[int, int]] | None = None,
 ) -> ScoreCard:
     """`card` with best thresholds, sweeps, the confusion with the background, the count of each picture and, where
-    COCO's library is installed and there are labelled objects, COCO's AP.
+    there are labelled objects, COCO's AP.
 
     Args:
         truths, founds: of each image, in pixels of the network input.
@@ -39,7 +38,7 @@ def detailed(
     names, card = [one.name for one in voc.classes], replace(card, best=best_points(voc))
     confusion = confuse(truths, founds, thresholds=[card.threshold(name) for name in names])
     beside, by_size = dict(card.beside), {}
-    if importlib.util.find_spec("faster_coco_eval") and any(one.truths for one in voc.classes):
+    if any(one.truths for one in voc.classes):
         if photos is not None:
             truths = [_truth_in(one, preprocessing, hw) for one, hw in zip(truths, photos, strict=True)]
             founds = [_found_in(one, preprocessing, hw) for one, hw in zip(founds, photos, strict=True)]

@@ -223,7 +223,6 @@ def test_pictures_without_a_box_or_a_find_score_nothing_and_break_nothing(scorin
 
 
 def test_cocos_ap_stands_beside():
-    pytest.importorskip("faster_coco_eval")
     finds = found([(0, 0, 20, 14.5)], [0.9])  # an IoU of 0.725: right at 5 of COCO's 10 thresholds
 
     assert card([truth([(0, 0, 20, 20)])], [finds], VOC).beside["COCO"].value == pytest.approx(0.5)
