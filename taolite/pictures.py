@@ -166,13 +166,14 @@ def read_rgb(path: Path, *, grey: bool = False, stream: IO[bytes] | None = None)
     with open_image(path, stream=stream) as image:
         _refuse_many_scans(path, image)
         tags = getattr(image, "tag_v2", {})
-        upright: Image.Image = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
+        upright: Image.Image = image
         if upright.mode == "F":
             upright = Image.fromarray(_of_floats(path, np.asarray(upright)))
         elif upright.mode.startswith("I"):
             bits = min(tags.get(_BITS_PER_SAMPLE, (16,))[0], 16)
             upright = Image.fromarray(_of_integers(path, np.asarray(upright), highest=(1 << bits) - 1))
-        pixels = np.array(upright.convert("RGB"))
+        pixels = np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
     return to_grey(pixels) if grey else pixels
 
 

@@ -8,9 +8,8 @@ NumPy only.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,8 @@ __all__ = ["Ellipse", "Raster", "Targets", "rasterize"]
 
 _SUBCELLS = (np.arange(4) + 0.5) / 4  # 4 x 4 sample points per cell
 _LEAST_RADIUS = 0.1  # cells
+_MOST_CELLS = 1 << 14  # of boxes drawn at once; bounds the memory
+_NOBODY = -2  # the owner of a cell that was erased
 
 
 @dataclass(frozen=True)
@@ -72,15 +73,22 @@ def rasterize(
         grid_hw: (rows, columns) of the network's outputs; a cell has input_hw / grid_hw pixels, as in decoding.
     """
     count = len(raster.ellipses)
+    targets = Targets(
+        np.zeros((count, *grid_hw), np.float32),
+        np.zeros((count, 4, *grid_hw), np.float32),
+        np.zeros((count, *grid_hw), np.float32),
+    )
     stride_hw = input_hw[0] / grid_hw[0], input_hw[1] / grid_hw[1]
-    cov = np.zeros((count, *grid_hw), np.float32)
-    norm = np.zeros((count, *grid_hw), np.float32)
-    bbox = np.zeros((count, 4, *grid_hw), np.float32)
-    for index in np.argsort(boxes_n4[:, 3], kind="stable"):
-        kind = int(classes_n[index])
-        box = boxes_n4[index].astype(np.float64)
-        _draw(box, raster.ellipses[kind], raster, stride_hw, cov[kind], bbox[kind], norm[kind])
-    return Targets(cov, bbox, norm)
+    order = np.argsort(boxes_n4[:, 3], kind="stable")
+    areas = _areas(boxes_n4[order].astype(np.float64), classes_n[order], raster, stride_hw, grid_hw)
+    ends = np.cumsum(areas.cells_n)
+    start = 0
+    while start < len(ends):  # as many boxes at once as have a number of cells, at least one
+        before = int(ends[start - 1]) if start else 0
+        stop = max(int(np.searchsorted(ends, before + _MOST_CELLS, side="right")), start + 1)
+        _draw(areas.only(slice(start, stop)), raster, stride_hw, targets)
+        start = stop
+    return targets
 
 
 def semi_axes(
@@ -104,51 +112,104 @@ def semi_axes(
     return cx, cy, cov_x, cov_y, dead_x, dead_y
 
 
-def _draw(
-    box: NDArray[np.float64],
-    ellipse: Ellipse,
+@dataclass(frozen=True, eq=False)
+class _Areas:
+    """N boxes in the order in which they are drawn. boxes_n4: in input pixels. centres_n2, coverage_n2, deadzone_n2:
+    the centre and the semi-axes (x, y) in cells. corners_n2, sides_n2: the cells that the deadzone can reach, from
+    column and row, as many columns and rows. kinds_n: classes. float64 and int64."""
+
+    boxes_n4: NDArray[np.float64]
+    kinds_n: NDArray[np.int64]
+    centres_n2: NDArray[np.float64]
+    coverage_n2: NDArray[np.float64]
+    deadzone_n2: NDArray[np.float64]
+    corners_n2: NDArray[np.int64]
+    sides_n2: NDArray[np.int64]
+
+    @property
+    def cells_n(self) -> NDArray[np.int64]:
+        """(N,) how many cells each box can reach."""
+        return np.asarray(self.sides_n2.prod(axis=1))
+
+    def only(self, rows: slice) -> _Areas:
+        return _Areas(*(getattr(self, one.name)[rows] for one in fields(self)))
+
+
+def _areas(
+    boxes_n4: NDArray[np.float64],
+    kinds_n: NDArray[np.integer[Any]],
     raster: Raster,
     stride_hw: tuple[float, float],
-    cov_hw: NDArray[np.float32],
-    bbox_4hw: NDArray[np.float32],
-    norm_hw: NDArray[np.float32],
-) -> None:
-    """Draw one box onto the planes of its class, in place; only the cells its deadzone can reach are touched."""
-    stride_y, stride_x = stride_hw
-    in_cells = (box / (stride_x, stride_y, stride_x, stride_y)).tolist()
-    cx, cy, cov_x, cov_y, dead_x, dead_y = semi_axes(in_cells, ellipse, raster.deadzone_radius)
-    height, width = cov_hw.shape
-    left, right = max(math.floor(cx - dead_x), 0), min(math.ceil(cx + dead_x), width)
-    top, bottom = max(math.floor(cy - dead_y), 0), min(math.ceil(cy + dead_y), height)
-    if left >= right or top >= bottom:
-        return
-    columns, rows = np.arange(left, right), np.arange(top, bottom)
-    covered = _share_inside(columns, rows, (cx, cy), (cov_x, cov_y))
-    dead = _share_inside(columns, rows, (cx, cy), (dead_x, dead_y))
-    window = np.s_[top:bottom, left:right]
-    cov, bbox, norm = cov_hw[window], bbox_4hw[:, top:bottom, left:right], norm_hw[window]
+    grid_hw: tuple[int, int],
+) -> _Areas:
+    in_cells = boxes_n4 / (stride_hw[1], stride_hw[0], stride_hw[1], stride_hw[0])
+    kinds = kinds_n.tolist()
+    axes = [
+        semi_axes(box, raster.ellipses[kind], raster.deadzone_radius)
+        for box, kind in zip(in_cells.tolist(), kinds, strict=True)
+    ]
+    centres, coverage, deadzone = np.array(axes, np.float64).reshape(-1, 3, 2).transpose(1, 0, 2)
+    size = (grid_hw[1], grid_hw[0])
+    low = np.clip(np.floor(centres - deadzone), 0, size).astype(np.int64)
+    high = np.clip(np.ceil(centres + deadzone), 0, size).astype(np.int64)
+    return _Areas(boxes_n4, np.array(kinds, np.int64), centres, coverage, deadzone, low, np.maximum(high - low, 0))
 
-    erased = (dead > 0) & (dead >= cov)
-    cov[erased] = 0
-    norm[erased] = 0
-    bbox[:, erased] = 0
 
-    drawn = (covered > 0) & (covered >= cov)
-    gx = (columns * stride_x + raster.offset)[None, :]
-    gy = (rows * stride_y + raster.offset)[:, None]
-    x1, y1, x2, y2 = box
-    distances = np.broadcast_arrays(gx - x1, gy - y1, x2 - gx, y2 - gy)
-    cov[drawn] = covered[drawn]
-    norm[drawn] = covered[drawn] / max(4 * cov_x * cov_y, 1.0)
-    bbox[:, drawn] = np.stack(distances)[:, drawn] / raster.scale
+def _draw(areas: _Areas, raster: Raster, stride_hw: tuple[float, float], targets: Targets) -> None:
+    """Draw boxes onto the planes of their classes, in place.
+
+    P is the number of pairs of a box and a cell that it can reach. A cell sees its boxes one after another, and all
+    cells see their first, then all their second, ... at once: as often as boxes lie on one another.
+    """
+    boxes, columns, rows = _cells(areas)
+    covered = _share_inside(columns, rows, areas.centres_n2[boxes], areas.coverage_n2[boxes])
+    dead = _share_inside(columns, rows, areas.centres_n2[boxes], areas.deadzone_n2[boxes])
+    height, width = targets.cov.shape[1:]
+    cell = (areas.kinds_n[boxes] * height + rows) * width + columns
+    order = np.argsort(cell, kind="stable")
+    turn = np.empty(len(cell), np.int64)
+    turn[order] = np.arange(len(cell)) - np.searchsorted(cell[order], cell[order], side="left")
+    cov, norm = targets.cov.reshape(-1), targets.norm.reshape(-1)
+    owner = np.full(len(cov), -1)  # the pair that is drawn last on a cell
+    for number in range(int(turn.max(initial=-1)) + 1):
+        now = np.flatnonzero(turn == number)
+        at = cell[now]
+        erased = (dead[now] > 0) & (dead[now] >= cov[at])
+        cov[at[erased]], owner[at[erased]] = 0, _NOBODY
+        drawn = (covered[now] > 0) & (covered[now] >= cov[at])
+        cov[at[drawn]], owner[at[drawn]] = covered[now[drawn]], now[drawn]
+    bbox = targets.bbox.reshape(len(targets.bbox), 4, -1)
+    kind, place = np.divmod(np.flatnonzero(owner == _NOBODY), height * width)
+    norm[owner == _NOBODY] = 0
+    bbox[kind, :, place] = 0
+    at = np.flatnonzero(owner >= 0)
+    pair = owner[at]
+    box = boxes[pair]
+    sizes = np.maximum(4 * areas.coverage_n2[:, 0] * areas.coverage_n2[:, 1], 1.0).astype(np.float32)
+    norm[at] = covered[pair] / sizes[box]
+    gx, gy = columns[pair] * stride_hw[1] + raster.offset, rows[pair] * stride_hw[0] + raster.offset
+    x1, y1, x2, y2 = areas.boxes_n4[box].T
+    kind, place = np.divmod(at, height * width)
+    bbox[kind, :, place] = np.stack([gx - x1, gy - y1, x2 - gx, y2 - gy], axis=1) / raster.scale
+
+
+def _cells(areas: _Areas) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """(P,) box, column and row of every pair of a box and a cell that it can reach."""
+    counts = areas.cells_n
+    boxes = np.repeat(np.arange(len(counts)), counts)
+    place = np.arange(len(boxes)) - np.repeat(np.cumsum(counts) - counts, counts)
+    row, column = np.divmod(place, areas.sides_n2[boxes, 0])
+    return boxes, areas.corners_n2[boxes, 0] + column, areas.corners_n2[boxes, 1] + row
 
 
 def _share_inside(
-    columns: NDArray[np.int64], rows: NDArray[np.int64], centre: tuple[float, float], semi: tuple[float, float]
+    columns_p: NDArray[np.int64],
+    rows_p: NDArray[np.int64],
+    centres_p2: NDArray[np.float64],
+    semi_p2: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """(rows, columns): the share of each cell's 16 sample points strictly inside the ellipse, a multiple of 1/16."""
-    dx = ((columns[:, None] + _SUBCELLS - centre[0]) / semi[0]) ** 2
-    dy = ((rows[:, None] + _SUBCELLS - centre[1]) / semi[1]) ** 2
-    inside = dy[:, None, :, None] + dx[None, :, None, :] < 1
-    share: NDArray[np.float32] = inside.mean(axis=(2, 3), dtype=np.float32)
-    return share
+    """(P,): the share of each cell's 16 sample points strictly inside its ellipse, a multiple of 1/16."""
+    dx = ((columns_p[:, None] + _SUBCELLS - centres_p2[:, :1]) / semi_p2[:, :1]) ** 2
+    dy = ((rows_p[:, None] + _SUBCELLS - centres_p2[:, 1:]) / semi_p2[:, 1:]) ** 2
+    inside = dy[:, :, None] + dx[:, None, :] < 1
+    return np.asarray(np.count_nonzero(inside, axis=(1, 2)) / np.float32(16), np.float32)

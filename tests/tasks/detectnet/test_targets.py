@@ -184,3 +184,21 @@ def _slow(boxes, classes, raster, grid_hw, stride):
                     norm[k, j, i] = c / max(4 * csx * csy, 1)
                     bbox[k, :, j, i] = np.array([gx - x1, gy - y1, x2 - gx, y2 - gy]) / raster.scale
     return cov, bbox, norm
+
+
+@pytest.mark.parametrize("at_once", [1, 40, 1 << 14])
+def test_boxes_drawn_together_are_the_boxes_drawn_one_by_one_bit_by_bit(monkeypatch, at_once):
+    monkeypatch.setattr("taolite.tasks.detectnet.targets._MOST_CELLS", at_once)
+    raster = Raster((USUAL, Ellipse(0.5, 0.5, 1.0, 0.7, 1.0)), 0.5)
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        corner = rng.uniform(-40, 150, (14, 2))
+        boxes = np.concatenate([corner, corner + np.exp(rng.uniform(0, 5, (14, 2)))], axis=1)
+        boxes = (np.rint(boxes / 8) * 8 if seed % 2 else boxes).astype(np.float32)
+        classes = rng.integers(0, 2, len(boxes))
+
+        made = rasterize(boxes, classes, raster=raster, input_hw=(96, 160), grid_hw=(6, 10))
+
+        slow = _slow(boxes, classes, raster, (6, 10), 16)
+        assert [part.tobytes() for part in (made.cov, made.bbox, made.norm)] == [part.tobytes() for part in slow]
+        assert (made.cov > 0).sum() > 15
