@@ -77,20 +77,47 @@ class Block:
     def of(cls, samples: Sequence[Sample]) -> Block:
         """Pack samples; at least one is needed."""
         labels = [label for sample in samples for label in sample.labels]
-        names = {name: kind for kind, name in enumerate(dict.fromkeys(label.name for label in labels))}
         sources = [str(sample.source or "") for sample in samples]
+        return cls.of_columns(
+            [str(sample.image) for sample in samples],
+            [sample.size_hw for sample in samples],
+            [len(sample.labels) for sample in samples],
+            [label.name for label in labels],
+            [label.box for label in labels],
+            difficult=[label.difficult for label in labels],
+            lines=[label.line for label in labels],
+            sources=sources if any(sources) else None,
+        )
+
+    @classmethod
+    def of_columns(
+        cls,
+        images: Sequence[str],
+        sizes_hw: Sequence[tuple[int, int]],
+        counts: Sequence[int],
+        names: Sequence[str],
+        boxes: Sequence[tuple[float, float, float, float]],
+        *,
+        difficult: Sequence[bool] | None = None,
+        lines: Sequence[int] | None = None,
+        sources: Sequence[str] | None = None,
+    ) -> Block:
+        """Pack columns: of each sample its image, size, number of labels and source ("" for none), of each label its
+        name, box, and whether it is difficult and its line (None: none is, 0)."""
+        kinds = {name: kind for kind, name in enumerate(dict.fromkeys(names))}
+        nothing = [0] * len(names)
         return cls(
-            Texts.of([str(sample.image) for sample in samples]),
-            Texts.of(sources) if any(sources) else None,
-            tuple(names),
+            Texts.of(images),
+            Texts.of(sources) if sources else None,
+            tuple(kinds),
             {
-                "heights_n": narrow([sample.size_hw[0] for sample in samples]),
-                "widths_n": narrow([sample.size_hw[1] for sample in samples]),
-                "label_ends_n": narrow([0, *accumulate(len(sample.labels) for sample in samples)]),
-                "kinds_l": narrow([names[label.name] for label in labels]),
-                "boxes_l4": narrow([label.box for label in labels], floats=True).reshape(-1, 4),
-                "difficult_l": narrow([label.difficult for label in labels]),
-                "lines_l": narrow([label.line for label in labels]),
+                "heights_n": narrow([height for height, _ in sizes_hw]),
+                "widths_n": narrow([width for _, width in sizes_hw]),
+                "label_ends_n": narrow([0, *accumulate(counts)]),
+                "kinds_l": narrow([kinds[name] for name in names]),
+                "boxes_l4": narrow(boxes, floats=True).reshape(-1, 4),
+                "difficult_l": narrow(difficult or nothing),
+                "lines_l": narrow(lines or nothing),
             },
         )
 

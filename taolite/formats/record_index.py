@@ -24,6 +24,7 @@ from taolite.formats.index_file import (
 from taolite.formats.packed import BLOCK, Block, PackedSamples, packed_blocks
 from taolite.formats.places import outside_allowed
 from taolite.formats.ranges import is_url
+from taolite.formats.record_rows import read_rows, row_blocks
 from taolite.formats.tfrecord import Record
 from taolite.sample import Sample
 
@@ -45,6 +46,8 @@ def record_samples(name: Path | str, *, made: Callable[[Record], Sample] = as_sa
         return kept
 
     def read() -> Iterator[Block]:
+        if made is as_sample:
+            return row_blocks(read_rows(name))
         return packed_blocks(made(record) for record in tfrecord.read_records(name))
 
     blocks, remote = read(), is_url(str(name))

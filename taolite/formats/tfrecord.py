@@ -29,13 +29,19 @@ from taolite.sample import Label
 
 __all__ = [
     "CONVERTING",
+    "CORNERS",
+    "FLOATS",
+    "LARGEST_SIDE",
     "MOVING",
     "Record",
     "encode",
+    "example_class",
     "framed",
     "is_record_file",
     "masked_crc",
     "matching",
+    "parse_record",
+    "read_frames",
     "read_records",
     "shard_name",
     "shard_sizes",
@@ -46,12 +52,13 @@ __all__ = [
 CONVERTING, MOVING = ".converting", ".moving"
 """How the folder of files that wait for the end of a conversion ends, and the mark in it once they are moved."""
 
-_CORNERS = tuple(f"target/coordinates_{edge}" for edge in ("x1", "y1", "x2", "y2"))
 _WORLD = tuple(f"target/world_bbox_{part}" for part in ("h", "w", "l", "x", "y", "z", "rot_y"))
 _NOWHERE = (0.0,) * len(_WORLD)
 _PICTURE = "frame/path"  # ours
-_LARGEST_SIDE = 1 << 24  # pixels
-_FLOATS = ("target/truncation", "target/observation_angle", *_CORNERS, *_WORLD)
+LARGEST_SIDE = 1 << 24  # pixels
+CORNERS = tuple(f"target/coordinates_{edge}" for edge in ("x1", "y1", "x2", "y2"))
+FLOATS = ("target/truncation", "target/observation_angle", *CORNERS, *_WORLD)
+"""The features of an object's edges, and all of its features that are floats."""
 
 
 class Record(NamedTuple):
@@ -71,9 +78,9 @@ def read_records(paths: Path | str | Iterable[Path | str]) -> Iterator[Record]:
     truncated, damaged or holds something else.
     """
     for path in [paths] if isinstance(paths, Path | str) else paths:
-        for index, payload in enumerate(_read_frames(str(path)), start=1):
+        for index, payload in enumerate(read_frames(str(path)), start=1):
             with guarded(path, place=f"record {index}"):
-                record = _parse_record(payload, str(path), index)
+                record = parse_record(payload, str(path), index)
             yield record
 
 
@@ -153,7 +160,8 @@ def shard_sizes(count: int, shards: int) -> list[int]:
     return [size] * (shards - 1) + [count - size * (shards - 1)]
 
 
-def _read_frames(path: str) -> Iterator[bytes]:
+def read_frames(path: str) -> Iterator[bytes]:
+    """The payloads of a file or an address, whose checksums fit. Raises PathError, DataError."""
     if not is_url(path) and not Path(path).exists():
         raise PathError(f"{path}: this TFRecord file is missing; run dataset_convert again")
     version = version_of(path)
@@ -205,7 +213,7 @@ def _mend(path: str) -> str:
 
 
 @functools.cache
-def _example_class() -> Any:
+def example_class() -> Any:
     """`tensorflow.Example`, built at run time in a pool of its own (reference/dependencies.md 9).
 
     Example { Features features = 1 }   Features { map<string, Feature> feature = 1 }
@@ -248,7 +256,7 @@ def _example_class() -> Any:
 
 def encode(record: Record) -> bytes:
     """The record as a serialized `tf.train.Example`; same record, same bytes."""
-    example = _example_class()()
+    example = example_class()()
     feature, labels = example.features.feature, record.labels
     feature["frame/id"].bytes_list.value.append(record.frame_id.encode())
     feature["frame/height"].int64_list.value.append(record.size_hw[0])
@@ -256,11 +264,11 @@ def encode(record: Record) -> bytes:
     if record.picture:
         feature[_PICTURE].bytes_list.value.append(record.picture.encode())
     rows = [_floats(label) for label in labels]
-    floats = list(zip(*rows, strict=True)) or [()] * len(_FLOATS)
+    floats = list(zip(*rows, strict=True)) or [()] * len(FLOATS)
     for values, column in (
         (feature["target/object_class"].bytes_list, [label.name.encode() for label in labels]),
         (feature["target/occlusion"].int64_list, [label.occluded for label in labels]),
-        *((feature[name].float_list, column) for name, column in zip(_FLOATS, floats, strict=True)),
+        *((feature[name].float_list, column) for name, column in zip(FLOATS, floats, strict=True)),
     ):
         values.SetInParent()  # TAO writes an empty list where there is nothing; `extend` leaves its kind unset
         values.value.extend(column)
@@ -272,10 +280,12 @@ def _floats(label: Label) -> tuple[float, ...]:
     return (label.truncated, label.alpha, *label.box, *world)
 
 
-def _parse_record(payload: bytes, path: str, index: int) -> Record:
+def parse_record(payload: bytes, path: str, index: int) -> Record:
+    """The record of a payload, the `index`th of `path`, checked. Raises DataError and, for what was never foreseen,
+    anything; see `formats.guard`."""
     from google.protobuf.message import DecodeError
 
-    example = _example_class()()
+    example = example_class()()
     try:
         example.ParseFromString(payload)
     except DecodeError as error:
@@ -291,9 +301,9 @@ def _parse_record(payload: bytes, path: str, index: int) -> Record:
         size_hw = (int(_only(feature, "frame/height")), int(_only(feature, "frame/width")))
         picture = str(_only(feature, _PICTURE).decode()) if _PICTURE in feature else ""
         names = [bytes(name).decode() for name in _values(feature, "target/object_class")]
-        if not 1 <= min(size_hw) <= max(size_hw) <= _LARGEST_SIDE:
+        if not 1 <= min(size_hw) <= max(size_hw) <= LARGEST_SIDE:
             raise KeyError(f"a size of {size_hw[1]}x{size_hw[0]} pixels")
-        columns = [_column(feature, name, len(names)) for name in (*_FLOATS, "target/occlusion")]
+        columns = [_column(feature, name, len(names)) for name in (*FLOATS, "target/occlusion")]
     except (KeyError, UnicodeDecodeError) as error:
         reason = error.args[0] if isinstance(error, KeyError) else "a name that is not UTF-8"
         raise DataError(f"{path}: record {index} has {reason}; was it made by DetectNet's dataset_convert?") from error
@@ -334,7 +344,7 @@ def _only(feature: Any, name: str) -> Any:
 def _column(feature: Any, name: str, count: int) -> list[float]:
     """One value for each object; zeros where a foreign writer left out a column that is no coordinate."""
     values = list(_values(feature, name))
-    if not values and name not in _CORNERS:
+    if not values and name not in CORNERS:
         return [0.0] * count
     if len(values) != count:
         raise KeyError(f"{len(values)} values of `{name}` for {count} objects")

@@ -234,7 +234,7 @@ def test_a_record_may_say_where_its_picture_is(tmp_path: Path):
 
 @pytest.mark.parametrize("height", [float("nan"), float("inf"), -1.0, 0.0, 1e30])
 def test_a_frame_height_that_is_no_number_of_pixels_is_refused(tmp_path: Path, height: float):
-    example = tfrecord._example_class()()  # the one way to write what our writer never does
+    example = tfrecord.example_class()()  # the one way to write what our writer never does
     example.ParseFromString(tfrecord.encode(Record("images/a", (9, 9), ())))
     example.features.feature["frame/height"].float_list.value.append(height)
     (tmp_path / "records").write_bytes(tfrecord.framed(example.SerializeToString()))

@@ -21,6 +21,7 @@ TAIL = struct.Struct("<IIQ8s")
 
 def tfrecord(folder: Path) -> Reader:
     """A record file; in half of the cases with checksums that fit."""
+    from taolite.formats.record_rows import read_rows
     from taolite.formats.tfrecord import Record, framed, read_records, write_records
     from taolite.sample import Label
 
@@ -37,7 +38,9 @@ def tfrecord(folder: Path) -> Reader:
 
     def read(data: bytes) -> object:
         path.write_bytes(data)
-        return list(read_records(path))
+        rows, records = list(read_rows(path)), list(read_records(path))
+        assert [row.size_hw for row in rows] == [record.size_hw for record in records]
+        return records
 
     return Reader(mutate, read, (whole,), str(path))
 

@@ -203,7 +203,7 @@ def test_records_that_do_not_say_where_their_pictures_are_are_refused_with_the_w
 
 
 def test_records_of_taos_own_ssd_are_told_from_ours(root: Path) -> None:
-    example = tfrecord._example_class()()
+    example = tfrecord.example_class()()
     feature = example.features.feature
     feature["frame/id"].bytes_list.value.append(b"images/a")
     feature["frame/encoded"].bytes_list.value.append(b"\x89PNG")
