@@ -36,7 +36,9 @@ __all__ = [
     "open_image",
     "open_picture",
     "read_rgb",
+    "read_scaled",
     "read_size",
+    "scaled_hw",
     "to_grey",
 ]
 
@@ -161,20 +163,47 @@ def read_rgb(path: Path, *, grey: bool = False, stream: IO[bytes] | None = None)
     Raises PathError for a missing file; PictureError for a file that is not a picture, is truncated, or has grey values
     outside of these ranges.
     """
+    with open_image(path, stream=stream) as image:
+        pixels = _upright_rgb(path, image)
+    return to_grey(pixels) if grey else pixels
+
+
+def read_scaled(
+    path: Path, *, least_hw: tuple[int, int], grey: bool = False, stream: IO[bytes] | None = None
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """A picture as `read_rgb` gives it, and its own (height, width). A JPEG is decoded at the smallest of 1/1, 1/2, 1/4
+    and 1/8 of its size that is not below `least_hw`, both ways; sides are rounded up, so the last row or column may
+    show a part only. Raises as `read_rgb` does."""
+    with open_image(path, stream=stream) as image:
+        sideways = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
+        width, height = _stored_size(image)
+        if image.format in ("JPEG", "MPO"):
+            image.draft(None, least_hw if sideways else (least_hw[1], least_hw[0]))
+        pixels = _upright_rgb(path, image)
+    return to_grey(pixels) if grey else pixels, (width, height) if sideways else (height, width)
+
+
+def scaled_hw(hw: tuple[int, int], least_hw: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) that `read_scaled` gives a JPEG of size `hw`."""
+    room = min(hw[0] // least_hw[0], hw[1] // least_hw[1])
+    divisor = next((step for step in (8, 4, 2) if room >= step), 1)
+    return -(-hw[0] // divisor), -(-hw[1] // divisor)
+
+
+def _upright_rgb(path: Path, image: ImageFile) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8, the pixels of an open picture, which is changed."""
     from PIL import Image, ImageOps
 
-    with open_image(path, stream=stream) as image:
-        _refuse_many_scans(path, image)
-        tags = getattr(image, "tag_v2", {})
-        ImageOps.exif_transpose(image, in_place=True)
-        upright: Image.Image = image
-        if upright.mode == "F":
-            upright = Image.fromarray(_of_floats(path, np.asarray(upright)))
-        elif upright.mode.startswith("I"):
-            bits = min(tags.get(_BITS_PER_SAMPLE, (16,))[0], 16)
-            upright = Image.fromarray(_of_integers(path, np.asarray(upright), highest=(1 << bits) - 1))
-        pixels = np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
-    return to_grey(pixels) if grey else pixels
+    _refuse_many_scans(path, image)
+    tags = getattr(image, "tag_v2", {})
+    ImageOps.exif_transpose(image, in_place=True)
+    upright: Image.Image = image
+    if upright.mode == "F":
+        upright = Image.fromarray(_of_floats(path, np.asarray(upright)))
+    elif upright.mode.startswith("I"):
+        bits = min(tags.get(_BITS_PER_SAMPLE, (16,))[0], 16)
+        upright = Image.fromarray(_of_integers(path, np.asarray(upright), highest=(1 << bits) - 1))
+    return np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
 
 
 def to_grey(image_hwc: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -103,6 +103,7 @@ OTHERS = {
         "cli/jetson/ssd.py _opened: TemporaryDirectory",
         "cli/pages.py _open_browser: path.write_text",
         "cli/pages.py serve_page: TemporaryDirectory",
+        "data/kept.py _on_disk: tempfile.TemporaryFile",
         "dist/launch.py launch: TemporaryDirectory",
         "dist/pulse.py forget: path.unlink",
         "dist/secret.py offered: tempfile.TemporaryDirectory",

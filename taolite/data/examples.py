@@ -5,6 +5,7 @@ An example depends on (seed, epoch, index) only.
 from __future__ import annotations
 
 import bisect
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +16,14 @@ from typing import IO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from taolite.boxes import clip_boxes
+from taolite.boxes import clip_boxes, scale_boxes
+from taolite.data.kept import Keep, Kept
 from taolite.data.order import BUFFER, Order, Shards, epoch_order, even_order, generator, shard_order
 from taolite.errors import DataError
 from taolite.events import Notice
 from taolite.formats.packed import PackedSamples, pack
 from taolite.formats.tars import TarPictures
-from taolite.pictures import open_picture, read_rgb
+from taolite.pictures import open_picture, read_rgb, read_scaled, scaled_hw
 from taolite.preprocessing import Preprocessing
 from taolite.sample import Sample, Truth
 
@@ -105,7 +107,10 @@ class Examples:
     """A split of a data set.
 
     class_of: maps a label's name to its class index, or to None where the spec does not use it. augment: None for
-    evaluation, where the input is the resized photo. compose: in place of augment, views of several samples. evenly:
+    evaluation, where the input is the resized photo. augment_fitted: in place of augment, gets the photo fitted to the
+    input, and its labels there. compose: in place of augment, views of several samples. least_hw: large JPEGs may be
+    decoded smaller, but not below this (height, width); None decodes all of it. keep: how decoded pictures, or fitted
+    ones where nothing needs more, are kept for the next epoch; None keeps none. evenly:
     every source gives the same number of samples an epoch;
     without it every sample comes once. fitted_rule, view_rule: which boxes are used before and after augmentation.
     notices: messages for the user, to show before the split is used.
@@ -116,7 +121,10 @@ class Examples:
     preprocessing: Preprocessing
     encode: Encoder
     augment: Augment | None = None
+    augment_fitted: Augment | None = None
     compose: Compose | None = None
+    least_hw: tuple[int, int] | None = None
+    keep: Keep | None = None
     seed: int = 0
     evenly: bool = False
     fitted_rule: BoxRule = BoxRule()
@@ -186,24 +194,73 @@ class Examples:
         elif self.augment is not None:
             pixels, truth = self.augment(*self._photo(index), rng)
         else:
-            photo, truth = self._photo(index)
-            pixels = self.preprocessing.fit_photo(photo)
-            truth = fit_truth(truth, self.preprocessing, sample.size_hw, self.fitted_rule)
+            pixels = self._fitted(index)
+            truth = fit_truth(self.labelled(index), self.preprocessing, sample.size_hw, self.fitted_rule)
+            if self.augment_fitted is not None:
+                pixels, truth = self.augment_fitted(pixels, truth, rng)
         truth = self.view_rule.apply(truth, hw=self.preprocessing.input_hw)
         return Example(pixels, truth, self.encode(truth, self._source(index).weight), str(sample.image))
 
+    def prepare(self) -> None:
+        """Make room for what is kept. To be called before threads ask for examples; else each might make its own."""
+        _ = self._kept
+
+    @cached_property
+    def _kept(self) -> Kept | None:
+        if self.keep is None:
+            return None
+        height, width, channels = *self.preprocessing.input_hw, self.preprocessing.channels
+        if not self._needs_photos:
+            return self.keep.room(np.full(len(self), height * width * channels))
+        least = self.least_hw
+        if least is None:
+            return self.keep.room(self.samples.sizes_n2().prod(axis=1) * channels)
+        return self.keep.room(
+            [math.prod(scaled_hw((h, w), least)) * channels for h, w in self.samples.sizes_n2().tolist()]
+        )
+
+    @property
+    def _needs_photos(self) -> bool:
+        return self.compose is not None or self.augment is not None
+
+    def _fitted(self, index: int) -> NDArray[np.uint8]:
+        """The photo of a sample, fitted to the input."""
+        return self._found(index, lambda: self.preprocessing.fit_photo(self._decoded(index)))
+
     def _photo(self, index: int) -> tuple[NDArray[np.uint8], Truth]:
         """The decoded photo of a sample, and its labels in pixels of it."""
-        sample = self.samples[index]
+        photo, truth = self._found(index, lambda: self._decoded(index)), self.labelled(index)
+        from_hw, to_hw = self.samples[index].size_hw, (photo.shape[0], photo.shape[1])
+        if from_hw != to_hw:
+            truth = Truth(scale_boxes(truth.boxes_n4, from_hw=from_hw, to_hw=to_hw), truth.classes_n, truth.difficult_n)
+        return photo, truth
+
+    def _found(self, index: int, make: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """What is kept of a sample, else what `make` gives, kept from now on."""
+        kept = self._kept
+        found = None if kept is None else kept.get(index)
+        if found is None:
+            found = make()
+            if kept is not None:
+                kept.put(index, found)
+        return found
+
+    def _decoded(self, index: int) -> NDArray[np.uint8]:
+        """The photo of a sample."""
+        sample, grey = self.samples[index], self.preprocessing.channels == 1
         with self.open(index) as stream:
-            photo = read_rgb(sample.image, grey=self.preprocessing.channels == 1, stream=stream)
-        if photo.shape[:2] != sample.size_hw:
+            if self.least_hw is None:
+                photo = read_rgb(sample.image, grey=grey, stream=stream)
+                found_hw = (photo.shape[0], photo.shape[1])
+            else:
+                photo, found_hw = read_scaled(sample.image, least_hw=self.least_hw, grey=grey, stream=stream)
+        if found_hw != sample.size_hw:
             height, width = sample.size_hw
             raise DataError(
-                f"{sample.image}: {photo.shape[1]}x{photo.shape[0]} pixels, and its record says {width}x{height}; "
+                f"{sample.image}: {found_hw[1]}x{found_hw[0]} pixels, and its record says {width}x{height}; "
                 "the image was changed after dataset_convert: convert again"
             )
-        return photo, self.labelled(index)
+        return photo
 
     def label_counts(self) -> tuple[Counter[int], Counter[str]]:
         """The number of boxes of each class index, and of each label name that is not used."""

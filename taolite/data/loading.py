@@ -46,6 +46,7 @@ def batches(
         epoch: counted from 0 here; part of the seed of augmentation.
         workers: threads; at most `workers` + 1 batches are kept ready.
     """
+    examples.prepare()
     with ThreadPoolExecutor(max(workers, 1), thread_name_prefix="taolite-load") as pool:
         waiting: deque[Future[Batch]] = deque()
         try:

@@ -207,6 +207,11 @@ class PackedSamples(Sequence[Sample]):
         """Bytes of memory, or of mapped files, that the samples take."""
         return sum(block.nbytes for block in self.blocks)
 
+    def sizes_n2(self) -> NDArray[np.int64]:
+        """(N, 2) height and width of each picture."""
+        sides = [np.stack([block.columns["heights_n"], block.columns["widths_n"]], axis=1) for block in self.blocks]
+        return np.concatenate([np.zeros((0, 2), np.int64), *sides])
+
     def name_counts(self) -> Counter[str]:
         """How many labels have each name, in order of first occurrence."""
         return sum((block.name_counts() for block in self.blocks), Counter[str]())

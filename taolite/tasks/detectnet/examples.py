@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taolite.data.augment import Augmentation, draw_view, view_boxes, view_pixels
-from taolite.data.examples import BoxRule, Examples, fit_truth
+from taolite.data.examples import BoxRule, Examples
+from taolite.data.kept import Keep
 from taolite.data.scenes import Scenes
 from taolite.events import Notice
 from taolite.preprocessing import Preprocessing
@@ -22,7 +23,7 @@ from taolite.tasks.detectnet.loss import OBJECTIVES
 from taolite.tasks.detectnet.masks import ClassFilter, Filter, LossMask, RegionFilter, SizeFilter, draw_mask
 from taolite.tasks.detectnet.records import Split, class_lookup, split_sources
 from taolite.tasks.detectnet.spec import DataloaderMode, DetectNetSpec, LabelFilter, SamplingMode
-from taolite.tasks.detectnet.spec.recipe import TaoliteConfig, ViewsConfig
+from taolite.tasks.detectnet.spec.recipe import LoadingConfig, TaoliteConfig, ViewsConfig
 from taolite.tasks.detectnet.targets import Ellipse, Raster, rasterize
 
 __all__ = ["spec_examples", "spec_preprocessing", "spec_raster"]
@@ -52,10 +53,12 @@ def spec_examples(
         class_of=class_lookup(data.target_class_mapping, spec.classes),
         preprocessing=preprocessing,
         encode=encode,
-        augment=partial(_augment, settings=_augmentation(spec), preprocessing=preprocessing, rule=fitted_rule)
+        augment_fitted=partial(_augment, settings=_augmentation(spec), hw=preprocessing.input_hw)
         if augment and preprocessing.fit != "aspect" and compose is None
         else None,
         compose=compose,
+        least_hw=_least_hw(own, preprocessing) if augment else None,
+        keep=_keep(own.loading or LoadingConfig(), resolve) if augment else None,
         seed=spec.random_seed,
         evenly=multisource and data.sampling_mode is SamplingMode.UNIFORM,
         fitted_rule=fitted_rule,
@@ -65,19 +68,26 @@ def spec_examples(
 
 
 def _augment(
-    photo: NDArray[np.uint8],
-    truth: Truth,
-    rng: np.random.Generator,
-    *,
-    settings: Augmentation,
-    preprocessing: Preprocessing,
-    rule: BoxRule,
+    fitted: NDArray[np.uint8], truth: Truth, rng: np.random.Generator, *, settings: Augmentation, hw: tuple[int, int]
 ) -> tuple[NDArray[np.uint8], Truth]:
-    """Augment one photo. As in TAO, the photo is first fitted to the input, then warped: cropped parts stay lost."""
-    view = draw_view(settings, hw=preprocessing.input_hw, rng=rng)
-    fitted = fit_truth(truth, preprocessing, (photo.shape[0], photo.shape[1]), rule)
-    boxes = view_boxes(fitted.boxes_n4, view)
-    return view_pixels(preprocessing.fit_photo(photo), view), Truth(boxes, fitted.classes_n, fitted.difficult_n)
+    """Augment one photo. As in TAO, it was first fitted to the input, and is now warped: cropped parts stay lost."""
+    view = draw_view(settings, hw=hw, rng=rng)
+    boxes = view_boxes(truth.boxes_n4, view)
+    return view_pixels(fitted, view), Truth(boxes, truth.classes_n, truth.difficult_n)
+
+
+def _keep(config: LoadingConfig, resolve: Resolve) -> Keep:
+    """How a training keeps decoded pictures."""
+    return Keep(config.cache_mb * 1_000_000, resolve(config.cache_folder) if config.cache_folder else None)
+
+
+def _least_hw(own: TaoliteConfig, preprocessing: Preprocessing) -> tuple[int, int] | None:
+    """Below which size no JPEG is decoded; None where `scaled_jpeg` is off, or the spec crops in the photo's pixels."""
+    if own.loading is None or not own.loading.scaled_jpeg or preprocessing.fit == "crop":
+        return None
+    most = max(own.views.scale_max, own.views.mosaic_scale_max, 1.0) if own.views else 1.0
+    height, width = preprocessing.input_hw
+    return math.ceil(height * most), math.ceil(width * most)
 
 
 def spec_preprocessing(spec: DetectNetSpec) -> Preprocessing:

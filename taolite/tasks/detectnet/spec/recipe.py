@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from taolite.spec import Finding, Float, SpecEnum, SpecModel, check, field
+from taolite.spec import Finding, Float, Int, SpecEnum, SpecModel, check, field
 from taolite.tasks.fitting import AnnealedFitting
 from taolite.tasks.teaching import TeacherConfig
 
-__all__ = ["BoxLoss", "LossConfig", "TaoliteConfig", "ViewsConfig"]
+__all__ = ["BoxLoss", "LoadingConfig", "LossConfig", "TaoliteConfig", "ViewsConfig"]
 
 
 class ViewsConfig(SpecModel):
@@ -57,6 +57,18 @@ class LossConfig(SpecModel):
     smaller_wins: bool = field(True, doc="Of two objects on one cell the smaller is learned; else the lower.")
 
 
+class LoadingConfig(SpecModel):
+    """Faster loading of training pictures."""
+
+    cache_mb: Int = field(
+        512, ge=0, unit="MB", doc="Decoded pictures are kept in each process if all of them take no more; 0 is off."
+    )
+    cache_folder: str = field("", doc="Keep decoded pictures in a file in this folder instead of in memory.")
+    scaled_jpeg: bool = field(
+        False, doc="JPEGs are decoded at 1/2, 1/4 or 1/8 of their size where no view needs more; other pixels."
+    )
+
+
 class TaoliteConfig(SpecModel):
     """What taolite adds to TAO's training."""
 
@@ -64,4 +76,5 @@ class TaoliteConfig(SpecModel):
     views: ViewsConfig | None = field(None, doc="Random views.")
     loss: LossConfig | None = field(None, doc="The cost.")
     fitting: AnnealedFitting | None = field(None, doc="Optimisation.")
+    loading: LoadingConfig | None = field(None, doc="Loading of pictures.")
     teacher: TeacherConfig | None = field(None, doc="A trained model to learn from beside the labels.")
