@@ -244,3 +244,17 @@ def test_help_answers_without_loading_anything_heavy(arguments):
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "LOADED []"
+
+
+def test_a_spec_is_checked_without_other_tasks_and_without_numpy():
+    code = (
+        "import sys, taolite.cli.main as front\n"
+        "front.main(['spec', 'check', sys.argv[1]])\n"
+        "unwanted = {'numpy', 'torch', 'taolite.events', 'taolite.tasks.ssd', 'taolite.tasks.classification'}\n"
+        "print('LOADED', sorted(unwanted & set(sys.modules)))"
+    )
+    spec = PACKAGE.parent / "specs" / "demo" / "train.txt"
+
+    done = subprocess.run([sys.executable, "-c", code, str(spec)], capture_output=True, text=True)
+
+    assert done.stdout.splitlines() == [f"{spec}: good, a DetectNet_v2 experiment spec", "LOADED []"], done.stderr

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, NoReturn
 
+from taolite.artifacts.variable import KEY_VARIABLE, take_variable, variable
 from taolite.errors import PathError, UsageError
 from taolite.events import KeyFileOdd, KeyFileOpen, Listener, silent
 
@@ -32,7 +33,6 @@ __all__ = [
     "variable",
 ]
 
-KEY_VARIABLE = "TAOLITE_KEY"
 PUBLISHED = ("tlt_encode", "nvidia_tlt")
 """The keys of NVIDIA's published models: everybody knows them."""
 _BOM = b"\xef\xbb\xbf"
@@ -70,21 +70,6 @@ class Key:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Key is not pickled: it would end up, readable, in a file or a pipe")
-
-
-_taken: dict[str, str] = {}  # TAOLITE_KEY, where `take_variable` moved it out of the environment
-
-
-def take_variable() -> None:
-    """Move TAOLITE_KEY from the environment into this process's memory: processes that it starts do not inherit it.
-    `find_key` finds it all the same."""
-    if (value := os.environ.pop(KEY_VARIABLE, None)) is not None:
-        _taken[KEY_VARIABLE] = value
-
-
-def variable() -> str:
-    """The value of TAOLITE_KEY, in the environment or taken out of it; "" if it is not set."""
-    return os.environ.get(KEY_VARIABLE) or _taken.get(KEY_VARIABLE, "")
 
 
 def find_key_if_given(

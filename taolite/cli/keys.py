@@ -30,7 +30,7 @@ def begin(words: Sequence[str]) -> None:
     In the list of processes a key becomes KEY, where the system allows that. Processes that are started from now on do
     not inherit TAOLITE_KEY; `user_environment` is for those that the user asked for.
     """
-    from taolite.artifacts.keys import KEY_VARIABLE, take_variable
+    from taolite.artifacts.variable import KEY_VARIABLE, take_variable
 
     _begun.append(True)
     _typed.extend(key for key in keys_in(words) if is_literal(key))
@@ -49,7 +49,7 @@ def begin(words: Sequence[str]) -> None:
 
 def user_environment() -> dict[str, str]:
     """The environment for a command of the user's, which may want the key."""
-    from taolite.artifacts.keys import KEY_VARIABLE, variable
+    from taolite.artifacts.variable import KEY_VARIABLE, variable
 
     return {**os.environ, **({KEY_VARIABLE: value} if (value := variable()) else {})}
 

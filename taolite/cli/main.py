@@ -129,6 +129,8 @@ def tao_converter() -> int:
 def started(group: Sequence[str]) -> int:
     """Run the command that this process was started with: `group`, and the words of its command line."""
     words = sys.argv[1:]
+    # pydantic would look through every installed package for plugins of its own, which takes longer than reading a spec
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     keys.begin(words)
     return main([*group, *words])
 

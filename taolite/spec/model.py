@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from types import FunctionType
 from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
@@ -166,7 +167,12 @@ class SpecModel(BaseModel):
     """Base of all spec messages. Frozen; an unknown field is an error."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", protected_namespaces=(), populate_by_name=True, validate_default=False
+        frozen=True,
+        extra="forbid",
+        protected_namespaces=(),
+        populate_by_name=True,
+        validate_default=False,
+        defer_build=True,  # a command builds the messages of the specs that it reads, and no others
     )
 
     one_of: ClassVar[tuple[OneOf, ...]] = ()
@@ -195,7 +201,8 @@ class SpecModel(BaseModel):
         """The methods marked with `check`, base classes first."""
         found: dict[str, Callable[[Any], Iterator[Finding]]] = {}
         for base in reversed(cls.__mro__):
-            found.update({name: member for name, member in vars(base).items() if hasattr(member, "uses")})
+            functions = {name: member for name, member in vars(base).items() if isinstance(member, FunctionType)}
+            found.update({name: member for name, member in functions.items() if hasattr(member, "uses")})
         return list(found.values())
 
     @check()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from taolite.sinks.clearml import ClearmlSettings
-from taolite.sinks.wandb import WandbSettings
 from taolite.spec import SpecEnum, SpecModel, UInt, field
+
+if TYPE_CHECKING:
+    from taolite.sinks.clearml import ClearmlSettings
+    from taolite.sinks.wandb import WandbSettings
 
 __all__ = [
     "ClearMLConfig",
@@ -74,6 +76,8 @@ def wandb_settings(config: WandBConfig | None, name: str) -> WandbSettings | Non
     """The settings of a `wandb_config`; None where the block is absent or sets `enabled: false`."""
     if config is None or ("enabled" in config.model_fields_set and not config.enabled):
         return None
+    from taolite.sinks.wandb import WandbSettings
+
     return WandbSettings(
         name=config.name or name,
         project=config.project,
@@ -87,7 +91,11 @@ def wandb_settings(config: WandBConfig | None, name: str) -> WandbSettings | Non
 
 def clearml_settings(config: ClearMLConfig | None) -> ClearmlSettings | None:
     """The settings of a `clearml_config`."""
-    return ClearmlSettings(**config.model_dump()) if config is not None else None
+    if config is None:
+        return None
+    from taolite.sinks.clearml import ClearmlSettings
+
+    return ClearmlSettings(**config.model_dump())
 
 
 Spec = TypeVar("Spec", bound=SpecModel)

@@ -23,15 +23,14 @@ from taolite.artifacts import (
     Etlt,
     KdfCost,
     Key,
-    Kind,
     read_bundle,
     read_checkpoint,
     read_etlt,
-    sniff,
     write_bundle,
     write_checkpoint,
     write_etlt,
 )
+from taolite.artifacts.sniff import Kind, sniff
 from taolite.errors import ArtifactError, DamagedError, ForeignError, TruncatedError, WrongKeyError
 from taolite.preprocessing import Preprocessing
 

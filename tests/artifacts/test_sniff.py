@@ -24,19 +24,18 @@ from taolite.artifacts import (
     Etlt,
     KdfCost,
     Key,
-    Kind,
     artifact_hash,
     read_bundle,
     read_checkpoint,
     read_etlt,
     read_model,
-    sniff,
     write_bundle,
     write_checkpoint,
 )
 from taolite.artifacts import write_etlt as seal_etlt
 from taolite.artifacts.container import seal
 from taolite.artifacts.describe import describe
+from taolite.artifacts.sniff import Kind, sniff
 from taolite.errors import ArtifactError, DamagedError, ForeignError, PathError
 from taolite.preprocessing import Preprocessing
 

@@ -179,20 +179,22 @@ def model_of(kind: Kind, file: Path) -> type[SpecModel]:
     """The model that reads a spec of `kind`. Raises UsageError for a kind that this version does not read."""
     from taolite.errors import UsageError
     from taolite.spec import Kind
-    from taolite.tasks.classification.spec import ClassificationSpec
-    from taolite.tasks.detectnet.spec import DatasetExportSpec, DetectNetSpec, InferenceSpec
-    from taolite.tasks.ssd.spec import SsdSpec
 
-    models: dict[Kind, type[SpecModel]] = {
-        Kind.DETECTNET: DetectNetSpec,
-        Kind.DETECTNET_INFERENCE: InferenceSpec,
-        Kind.DATASET_EXPORT: DatasetExportSpec,
-        Kind.CLASSIFICATION: ClassificationSpec,
-        Kind.SSD: SsdSpec,
-        Kind.DSSD: SsdSpec,  # this model explains why it is refused
-    }
-    if kind in models:
-        return models[kind]
+    # Only the models of the task are imported: those of all tasks take longer than reading a spec.
+    if kind in (Kind.DETECTNET, Kind.DETECTNET_INFERENCE, Kind.DATASET_EXPORT):
+        from taolite.tasks.detectnet.spec import DatasetExportSpec, DetectNetSpec, InferenceSpec
+
+        if kind is Kind.DETECTNET:
+            return DetectNetSpec
+        return InferenceSpec if kind is Kind.DETECTNET_INFERENCE else DatasetExportSpec
+    if kind is Kind.CLASSIFICATION:
+        from taolite.tasks.classification.spec import ClassificationSpec
+
+        return ClassificationSpec
+    if kind in (Kind.SSD, Kind.DSSD):  # the model explains why DSSD is refused
+        from taolite.tasks.ssd.spec import SsdSpec
+
+        return SsdSpec
     read = "it reads those of DetectNet_v2 (train and evaluate, inference, dataset_convert), classification and SSD"
     if kind is Kind.UNKNOWN:
         raise UsageError(f"{file}: this version knows no spec with these blocks; {read}")
