@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -21,11 +22,12 @@ try:
 except ImportError:  # Windows has no such locks; nothing is removed there
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Partial", "clear", "discard", "leftovers", "sweep", "sync"]
+__all__ = ["Partial", "clear", "discard", "leftovers", "sweep", "sync", "sync_disk"]
 
 _NAME = 40  # characters of the target's name; a file's whole name has 255 bytes at most
 _PARTIAL = re.compile(r"\.(.+)\.\d+\.([0-9a-f]{8})\.partial(\.[a-z0-9]+)?", re.DOTALL)
 _UNSUPPORTED = (errno.EINVAL, errno.EBADF, errno.ENOSYS, errno.EOPNOTSUPP)  # by a disk that cannot flush a folder
+_TELLS = (5, 8)  # the first Linux whose syncfs(2) tells of writes that failed
 _swept: set[str] = set()  # folders that this process has swept: each is listed once, also one of a million labels
 
 
@@ -155,6 +157,29 @@ def discard(folder: Path) -> None:
     doomed = folder.with_name(f".{folder.name[:_NAME]}.{os.getpid()}.{secrets.token_hex(4)}.partial")
     folder.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
+
+
+def sync_disk(folder: Path) -> bool:
+    """Flush the disk that `folder` is on, in one go; False where the system cannot, or would not tell of a write that
+    failed. Raises OSError."""
+    kernel = re.match(r"(\d+)\.(\d+)", os.uname().release) if sys.platform == "linux" else None
+    if kernel is None or (int(kernel[1]), int(kernel[2])) < _TELLS:
+        return False
+    import ctypes
+
+    flush = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if flush is None:
+        return False
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if flush(handle) == 0:
+            return True
+        code = ctypes.get_errno()
+        if code not in _UNSUPPORTED:
+            raise OSError(code, os.strerror(code), str(folder))
+        return False
+    finally:
+        os.close(handle)
 
 
 def sync(path: Path) -> None:

@@ -46,12 +46,12 @@ class Preprocessing:
     most_side: int = 0  # pixels, 0 for no limit
     cubic: bool = False  # photos that grow are interpolated bicubically
 
-    def apply(self, photo_hwc: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(H, W, C) uint8 photo -> (C, height, width) float32 input, contiguous."""
+    def apply(self, photo_hwc: NDArray[np.uint8], *, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """(H, W, C) uint8 photo -> (C, height, width) float32 input, contiguous; written to `out` where it is given."""
         pixels = self.fit_photo(photo_hwc)
         if self.bgr:
             pixels = pixels[..., ::-1]
-        values = np.empty((pixels.shape[2], *pixels.shape[:2]), np.float32)
+        values = np.empty((pixels.shape[2], *pixels.shape[:2]), np.float32) if out is None else out
         for plane, channel in zip(values, pixels.transpose(2, 0, 1), strict=True):
             np.copyto(plane, channel)  # plane by plane, and arithmetic on whole planes, is ten times faster
         if any(self.offsets):

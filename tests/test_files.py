@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import re
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -132,6 +134,7 @@ def test_a_file_is_on_the_disk_before_it_takes_the_place_of_the_old_one(tmp_path
 def test_the_files_of_a_folder_are_brought_to_the_disk_once_at_the_end(tmp_path, monkeypatch):
     done = []
     monkeypatch.setattr(os, "fsync", lambda handle: done.append(str(Path(f"/proc/self/fd/{handle}").readlink())))
+    monkeypatch.setattr("taolite.files.sync_disk", lambda folder: False)
     for name in ("a", "b/c"):
         with open_atomic(tmp_path / "set" / name, durable=False) as stream:
             stream.write(b"x")
@@ -394,12 +397,66 @@ def test_a_disk_that_refuses_to_flush_a_file_of_a_folder_is_not_passed_over(tmp_
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr("taolite.files.sync_disk", lambda folder: False)
     (tmp_path / "f").touch()
 
     with pytest.raises(StorageError) as caught:
         sync_folder(tmp_path)
 
     assert str(caught.value) == f"{tmp_path}: the disk is full; nothing was replaced. Free some space and run it again"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no syncfs")
+def test_linux_flushes_the_disk_of_a_folder_in_one_go(tmp_path, monkeypatch):
+    flushed: list[Path] = []
+
+    class Library:
+        def __init__(self, name: None, use_errno: bool) -> None:
+            assert use_errno
+
+        def syncfs(self, handle: int) -> int:
+            flushed.append(Path(f"/proc/self/fd/{handle}").readlink())
+            return 0
+
+    monkeypatch.setattr(ctypes, "CDLL", Library)
+    monkeypatch.setattr(os, "fsync", lambda handle: pytest.fail("no file needs a flush of its own"))
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(release="5.8.0-generic"))
+    (tmp_path / "f").touch()
+
+    sync_folder(tmp_path)
+
+    assert flushed == [tmp_path]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no syncfs")
+def test_a_kernel_that_would_not_tell_of_a_failed_write_flushes_file_by_file(tmp_path, monkeypatch):
+    flushed: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: flushed.append(Path(f"/proc/self/fd/{handle}").readlink()))
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(release="5.7.19"))
+    (tmp_path / "f").touch()
+
+    sync_folder(tmp_path)
+
+    assert flushed == [tmp_path / "f", tmp_path]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no syncfs")
+def test_a_disk_that_cannot_be_flushed_in_one_go_is_an_error(tmp_path, monkeypatch):
+    class Library:
+        def __init__(self, name: None, use_errno: bool) -> None:
+            pass
+
+        def syncfs(self, handle: int) -> int:
+            ctypes.set_errno(errno.EIO)
+            return -1
+
+    monkeypatch.setattr(ctypes, "CDLL", Library)
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(release="6.1.0"))
+
+    with pytest.raises(StorageError) as caught:
+        sync_folder(tmp_path)
+
+    assert str(caught.value) == f"{tmp_path}: Input/output error; nothing was replaced"
 
 
 def test_a_disk_that_cannot_flush_a_name_says_that_the_file_is_written(tmp_path, monkeypatch):

@@ -47,6 +47,7 @@ class Engine(Protocol):
         version: the runtime's own version, e.g. "1.31.1".
         device: where it runs, e.g. "CPU" or "GPU 0".
         precision: what it computes in, e.g. "fp32", "bf16", or "as in the ONNX".
+        calls: how many calls of `infer` run side by side; more of them wait for each other.
         inputs: name -> shape, -1 where an axis is free, in the network's order.
         outputs: name -> shape, -1 where an axis is free, in the network's order.
     """
@@ -55,6 +56,7 @@ class Engine(Protocol):
     version: str
     device: str
     precision: str
+    calls: int
     inputs: Mapping[str, Shape]
     outputs: Mapping[str, Shape]
 
@@ -79,12 +81,13 @@ class Engine(Protocol):
 @dataclass(frozen=True)
 class OpenOptions:
     """How an engine is opened: CPU threads (None: the runtime decides), the number format a runtime can be asked to
-    compute in, the index of the GPU, and what messages call the model."""
+    compute in, the index of the GPU, what messages call the model, and whether many frames come (`open_engine`)."""
 
     threads: int | None = None
     precision: Precision = "fp32"
     device: int = 0
     where: str = "this model"
+    many: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -15,6 +16,8 @@ from taolite.onnxfile import check_onnx
 
 __all__ = ["ADAPTER", "OnnxRuntimeEngine"]
 
+_MOST_CALLS = 8  # each needs memory of its own
+
 
 class _OnnxRuntime:
     """See `taolite.engines.base.Adapter`."""
@@ -23,7 +26,7 @@ class _OnnxRuntime:
         return str(_library().__version__)
 
     def open(self, data: bytes, options: OpenOptions) -> OnnxRuntimeEngine:
-        return OnnxRuntimeEngine(data, threads=options.threads, where=options.where)
+        return OnnxRuntimeEngine(data, threads=options.threads, where=options.where, many=options.many)
 
     def build(self, onnx: bytes, order: BuildOrder) -> Built:
         raise EngineError("onnxruntime builds no engines: it runs the ONNX itself")
@@ -39,7 +42,9 @@ class OnnxRuntimeEngine:
     device = "CPU"
     precision = "as in the ONNX"
 
-    def __init__(self, onnx: bytes, *, threads: int | None = None, where: str = "this model") -> None:
+    def __init__(
+        self, onnx: bytes, *, threads: int | None = None, where: str = "this model", many: bool = False
+    ) -> None:
         onnxruntime = _library()
         self.version: str = onnxruntime.__version__
         check_onnx(onnx, where=where)
@@ -47,6 +52,11 @@ class OnnxRuntimeEngine:
         options.log_severity_level = 3  # errors only; they also arrive as exceptions
         # threads that spin between two runs take the processor from those that prepare the next frames
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.calls = 1
+        if many:
+            cores = threads or _cores()
+            self.calls = min(cores, _MOST_CALLS)
+            threads = cores // self.calls
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
@@ -80,6 +90,11 @@ class OnnxRuntimeEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _library() -> Any:

@@ -29,6 +29,7 @@ def open_engine(
     threads: int | None = None,
     precision: Precision = "fp32",
     device: int = 0,
+    many: bool = False,
 ) -> Engine:
     """Open an ONNX file, ONNX bytes or an engine that `taolite convert` built.
 
@@ -41,6 +42,8 @@ def open_engine(
             silently wherever it can (reference/dependencies.md 4.3), so fp32 is pinned unless asked otherwise. The
             other runtimes compute in the types the ONNX or the engine carries, and take only "fp32" here.
         device: index of the GPU, for TensorRT.
+        many: many frames come, as of a folder. On a processor each core then works at a frame of its own
+            (`Engine.calls`), which takes longer for one frame and less time for all of them; the numbers are the same.
 
     Raises:
         PathError: the file is missing. EngineError: not a model, the wrong runtime for it, a runtime that is not
@@ -61,7 +64,7 @@ def open_engine(
     if precision not in row.precisions:
         able = ", ".join(one.name for one in runtimes.RUNTIMES if precision in one.precisions)
         raise EngineError(f"{row.name} computes in the model's own types; precision {precision} needs {able}")
-    return row.load().open(data, OpenOptions(threads, precision, device, where))
+    return row.load().open(data, OpenOptions(threads, precision, device, where, many))
 
 
 def sniff(data: bytes, *, where: str = "this model") -> Kind:

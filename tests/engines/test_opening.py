@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,30 @@ def test_an_engine_says_what_it_is_and_what_it_takes(two_heads, runtime):
         assert engine.inputs == {"input_1": (-1, 3, 16, 32)}
         assert engine.outputs == {COV: (-1, 2, 8, 16), BBOX: (-1, 8, 8, 16)}
         assert engine.version[0].isdigit()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_an_engine_for_many_frames_gives_the_same_bits_to_calls_side_by_side(two_heads, photos, runtime):
+    frames = [np.roll(photos(1), shift, axis=3) for shift in range(12)]
+    with open_engine(two_heads.onnx, runtime=runtime) as engine:
+        assert engine.calls == 1
+        expected = [engine.infer({"input_1": frame}) for frame in frames]
+
+    with open_engine(two_heads.onnx, runtime=runtime, many=True) as engine, ThreadPoolExecutor(4) as pool:
+        assert engine.calls >= 1
+        answers = list(pool.map(lambda frame: engine.infer({"input_1": frame}), frames))
+
+    for answer, right in zip(answers, expected, strict=True):
+        np.testing.assert_array_equal(answer[COV], right[COV])
+        np.testing.assert_array_equal(answer[BBOX], right[BBOX])
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to cores")
+def test_onnx_runtime_takes_as_many_calls_as_there_are_cores(two_heads):
+    with open_engine(two_heads.onnx, runtime="onnxruntime", many=True) as engine:
+        assert engine.calls == min(len(os.sched_getaffinity(0)), 8)
+    with open_engine(two_heads.onnx, runtime="onnxruntime", many=True, threads=3) as engine:
+        assert engine.calls == 3
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

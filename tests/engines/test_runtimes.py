@@ -27,7 +27,7 @@ from taolite.engines.base import Built, checked_feeds
 
 
 class Abacus:
-    name, version, device, precision = "abacus", "1.2", "beads", "as built"
+    name, version, device, precision, calls = "abacus", "1.2", "beads", "as built", 1
 
     def __init__(self, data):
         signature = onnx_graph.signature(data.removeprefix(b"abac"))

@@ -15,7 +15,7 @@ from taolite.stages.inference.models import _engine_model
 class Doubler:
     """An engine that doubles its input, and remembers how much it was given at once."""
 
-    name, version = "stub", "1"
+    name, version, precision, calls = "stub", "1", "fp32", 1
     outputs = dict.fromkeys(("output_cov/Sigmoid", "output_bbox/BiasAdd"), (-1, 3, 16, 16))
 
     def __init__(self, batch: int) -> None:

@@ -43,6 +43,42 @@ def test_only_a_few_items_are_produced_before_they_are_wanted() -> None:
         assert len(produced) == 1 + 2 + 1  # read, waiting in the queue, and one in the producer's hand
 
 
+def test_work_that_goes_on_side_by_side_keeps_its_order() -> None:
+    both, running, most = threading.Barrier(2, timeout=10), [], []
+
+    def work(item: int) -> int:
+        running.append(item)
+        most.append(len(running))
+        both.wait()  # with one at a time the barrier would break
+        time.sleep(0.02 * (item % 2))  # the first of two is the slower one for odd pairs
+        running.remove(item)
+        return 2 * item
+
+    with Pipeline() as pipeline:
+        assert list(pipeline.abreast(work, range(8), 2)) == [2 * item for item in range(8)]
+
+    assert max(most) == 2
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_an_error_before_work_side_by_side_comes_after_its_results(count: int) -> None:
+    read: list[int] = []
+
+    with Pipeline() as pipeline, pytest.raises(ValueError, match="after the last"):
+        read.extend(pipeline.abreast(lambda item: item + 10, failing(5), count))
+
+    assert read == [10, 11, 12, 13, 14]
+
+
+def test_an_error_of_work_side_by_side_comes_in_its_place() -> None:
+    read: list[float] = []
+
+    with Pipeline() as pipeline, pytest.raises(ZeroDivisionError):
+        read.extend(pipeline.abreast(lambda item: 6 / (3 - item), range(8), 2))
+
+    assert read == [2.0, 3.0, 6.0]
+
+
 def test_an_error_comes_after_the_items_before_it() -> None:
     read: list[int] = []
 

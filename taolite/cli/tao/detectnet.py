@@ -143,7 +143,8 @@ def run_inference(options: argparse.Namespace) -> int:
             show(Notice(f"{options.experiment_spec}: {warning}", "warning"))
         for note in plan.notes if plan else ():
             show(Notice(note))
-        computer = Computer(options.gpus, options.gpu_index or ([plan.gpu_index] if plan else None))
+        indices = options.gpu_index or ([plan.gpu_index] if plan else None)
+        computer = Computer(options.gpus, indices, options.engine_precision, many=True)
         key, runtime = opening_key(options), options.runtime
         if engine is not None:
             model = open_engine_plan(

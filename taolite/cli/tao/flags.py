@@ -81,10 +81,12 @@ def results_flag(
 
 
 def runtime_flag(parser: argparse.ArgumentParser) -> None:
-    """Add --runtime, one of `taolite.engines.runtimes` that runs ONNX, and --require-signer."""
+    """Add --runtime, one of `taolite.engines.runtimes` that runs ONNX, --engine-precision, and --require-signer."""
     names = " or ".join(runtimes.onnx_runners())
     text = f"runtime for an .etlt or .onnx: {names} (default: {runtimes.onnx_runners()[0]})"
     parser.add_argument("--runtime", type=_named(runtimes.onnx_runner), metavar="NAME", help=text)
+    text = "number format that OpenVINO computes a float model in: fp32, or bf16 where the CPU has it (default: fp32)"
+    whole(parser.add_argument("--engine-precision", choices=("fp32", "bf16"), default="fp32", help=text))
     signer_flag(parser.add_argument)
 
 

@@ -395,7 +395,7 @@ def scored(
     from taolite.cli.progress import Terminal
     from taolite.events import Notice
     from taolite.stages.evaluate import evaluate
-    from taolite.stages.inference.models import meta_of, open_model
+    from taolite.stages.inference.models import Computer, meta_of, open_model
 
     on_tensorrt = options.framework == "tensorrt"
     if on_tensorrt:
@@ -403,7 +403,13 @@ def scored(
     with Terminal(verbose=options.verbose) as show, status_of(options, mounts, "evaluation") as status:
         key, task = opening_key(options), options.network.task
         with open_model(
-            model, key=key, of=task, runtime=options.runtime, assumed=lambda: meta_of(read(None)), listener=show
+            model,
+            key=key,
+            of=task,
+            computer=Computer(precision=options.engine_precision),
+            runtime=options.runtime,
+            assumed=lambda: meta_of(read(None)),
+            listener=show,
         ) as opened:
             experiment = read(opened.classes)
             show(Notice(f"{model}: {opened.runs_on}"))

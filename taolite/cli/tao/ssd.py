@@ -188,7 +188,7 @@ def _run_inference(options: argparse.Namespace) -> int:
             mounts.resolve(options.model_path),
             key=opening_key(options),
             of=NETWORK.task,
-            computer=Computer(options.gpus, options.gpu_index),
+            computer=Computer(options.gpus, options.gpu_index, options.engine_precision, many=True),
             runtime=options.runtime,
             listener=show,
         ) as model,

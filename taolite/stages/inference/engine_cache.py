@@ -25,7 +25,7 @@ from pathlib import Path
 from taolite.artifacts.container import read_file
 from taolite.artifacts.sidecar import Sidecar, read_sidecar, sidecar_path, write_engine
 from taolite.engines import onnx_graph, runtimes
-from taolite.engines.base import BuildPrecision, Engine, RuntimeName
+from taolite.engines.base import BuildPrecision, Engine, Precision, RuntimeName
 from taolite.engines.buffers import open_gpu
 from taolite.engines.opening import open_engine
 from taolite.engines.runtimes import Runtime
@@ -67,16 +67,19 @@ def open_export(
     keep: KeptEngines | None,
     is_sealed: bool = False,
     device: int = 0,
+    precision: Precision = "fp32",
+    many: bool = False,
     listener: Listener = silent,
 ) -> tuple[Engine, int | None]:
     """An exported model, opened, and the largest batch it takes (None: any).
 
     With `keep` and a runtime that builds engines this is `open_cached`. Otherwise the ONNX itself is opened and no file
-    is written; also where the runtime needs no engine and that of a sealed model is not to be kept.
+    is written; also where the runtime needs no engine and that of a sealed model is not to be kept. precision, many: of
+    the ONNX itself (`taolite.engines.opening.open_engine`).
     """
     row = None if keep is None or runtime is None else runtimes.find(runtime)
     if keep is None or row is None or not row.builds or (is_sealed and not keep.sealed and row.runs_onnx):
-        return open_engine(onnx, runtime=runtime, device=device), None
+        return open_engine(onnx, runtime=runtime, device=device, precision=precision, many=many), None
     engine, sidecar = open_cached(
         onnx, beside=beside, runtime=row.name, keep=keep, is_sealed=is_sealed, device=device, listener=listener
     )

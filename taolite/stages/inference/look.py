@@ -1,7 +1,8 @@
 """Run a model over frames: one generator whose results pictures, videos, labels, tables and console lines all use.
 
 Reading frames, preparing them, running the model, decoding its outputs and the caller's own work overlap: each of the
-first four runs in a thread of its own, at most `AHEAD` batches ahead. Frames come out in order, and none is left out. A
+first four runs in a thread of its own, at most `AHEAD` batches ahead, and an engine that takes several calls at once
+(`Model.calls`) gets them. Frames come out in order, and none is left out. A
 live source is the exception: the model always gets the newest frame, and `Seen.lost` counts the older ones.
 """
 
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -36,7 +38,8 @@ class Seen:
     Attributes:
         found: best first; boxes in pixels of the frame.
         seconds: this frame's share of the time from pixels to results, without reading and drawing.
-        times: seconds that each part spent on this frame, its share of those of a batch: read, prepare, engine, decode.
+        times: seconds that each part spent on this frame, its share of those of a batch, and of batches that run side
+            by side: read, prepare, engine, decode.
         lost: frames of a live source that were dropped since the last one, because they came faster than the model is.
         lines: the counting lines, with their counts so far.
         trails: the number of a track -> the places its object was at, in pixels, the oldest first.
@@ -75,9 +78,9 @@ class _Batch:
     def images(self) -> list[NDArray[np.uint8]]:
         return [frame.image_hwc for frame in self.frames]
 
-    def took(self, part: str, began_s: float) -> None:
-        """Note that `part` began then and ends now."""
-        self.times[part] = (time.perf_counter() - began_s) / len(self.frames)
+    def took(self, part: str, began_s: float, *, beside: int = 1) -> None:
+        """Note that `part` began then and ends now, on `beside` batches at once."""
+        self.times[part] = (time.perf_counter() - began_s) / len(self.frames) / beside
 
 
 def look(model: Model, frames: Iterable[Frame], *, batch_size: int = 1, live: bool = False) -> Iterator[Seen]:
@@ -96,7 +99,7 @@ def looked(
     count = 1 if live else AHEAD
     read = _newest(pipeline, frames) if live else pipeline.ahead(_read(frames, batch_size), count=count)
     prepared = pipeline.ahead(_prepared(model, read), count=count)
-    answered = pipeline.ahead(_answered(model, prepared), count=count)
+    answered = pipeline.ahead(pipeline.abreast(partial(_answered, model), prepared, model.calls), count=count)
     for batch in pipeline.ahead(_decoded(model, answered), count=count):
         yield from batch
 
@@ -141,12 +144,12 @@ def _prepared(model: Model, batches: Iterable[_Batch]) -> Iterator[tuple[_Batch,
         yield batch, pixels
 
 
-def _answered(model: Model, batches: Iterable[tuple[_Batch, NDArray[np.float32]]]) -> Iterator[tuple[_Batch, Outputs]]:
-    for batch, pixels in batches:
-        began_s = time.perf_counter()
-        outputs = model.predict(pixels)
-        batch.took("engine", began_s)
-        yield batch, outputs
+def _answered(model: Model, prepared: tuple[_Batch, NDArray[np.float32]]) -> tuple[_Batch, Outputs]:
+    batch, pixels = prepared
+    began_s = time.perf_counter()
+    outputs = model.predict(pixels)
+    batch.took("engine", began_s, beside=model.calls)
+    return batch, outputs
 
 
 def _decoded(model: Model, batches: Iterable[tuple[_Batch, Outputs]]) -> Iterator[list[Seen]]:
@@ -165,7 +168,10 @@ def _decoded(model: Model, batches: Iterable[tuple[_Batch, Outputs]]) -> Iterato
 def _prepare(model: Model, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """(N, C, H, W) float32 network input."""
     prep = model.preprocessing
-    return np.stack([prep.apply(to_grey(one) if prep.channels == 1 else one) for one in images])
+    inputs = np.empty((len(images), prep.channels, *prep.input_hw), np.float32)
+    for values, image in zip(inputs, images, strict=True):
+        prep.apply(to_grey(image) if prep.channels == 1 else image, out=values)
+    return inputs
 
 
 def _decode(model: Model, images: Sequence[NDArray[np.uint8]], outputs: Outputs) -> list[list[Detection]]:

@@ -18,7 +18,7 @@ from taolite.artifacts.keys import Key
 from taolite.artifacts.sidecar import read_sidecar, sidecar_path
 from taolite.artifacts.sniff import Kind, sniff
 from taolite.engines import foreign, onnx_graph, runtimes
-from taolite.engines.base import Engine, RuntimeName
+from taolite.engines.base import Engine, Precision, RuntimeName
 from taolite.engines.buffers import gpu_is_here, open_gpu
 from taolite.engines.onnx_graph import OnnxMeta
 from taolite.engines.opening import open_engine
@@ -39,10 +39,18 @@ __all__ = ["Computer", "Model", "meta_of", "open_engine_plan", "open_model", "op
 
 @dataclass(frozen=True)
 class Computer:
-    """`--gpus` and `--gpu_index`: where a model runs. Without effect on a processor."""
+    """How a model runs.
+
+    Attributes:
+        gpus, gpu_index: `--gpus` and `--gpu_index`; without effect on a processor.
+        precision: what OpenVINO computes in; another runtime refuses "bf16".
+        many: many frames come; see `taolite.engines.opening.open_engine`.
+    """
 
     gpus: int = 1
     gpu_index: Sequence[int] | None = None
+    precision: Precision = "fp32"
+    many: bool = False
 
     @property
     def first(self) -> int:
@@ -71,6 +79,7 @@ class Model:
         runs_on: the runtime and its version.
         batch: the largest batch it takes; None for any.
         outputs: names of what `predict` gives, in its order.
+        calls: how many calls of `predict` run side by side.
     """
 
     source: Path
@@ -83,6 +92,7 @@ class Model:
     close: Callable[[], None]
     batch: int | None = None
     outputs: tuple[str, ...] = ()
+    calls: int = 1
 
     def __enter__(self) -> Model:
         return self
@@ -149,9 +159,16 @@ def open_model(
             keep=engines,
             is_sealed=kind is Kind.ETLT,
             device=computer.first,
+            precision=computer.precision,
+            many=computer.many,
             listener=listener,
         )
         return _engine_model(path, engine, meta.task, meta.classes, meta.preprocessing, meta.decoding, largest)
+    if computer.precision != "fp32":
+        raise UsageError(
+            f"{path}: {computer.precision} is for an .etlt or .onnx in OpenVINO; an engine computes as it was built, "
+            "and a .tlt in fp32"
+        )
     on_gpu = kind in (Kind.TENSORRT, Kind.TENSORRT_RTX)
     if on_gpu or (kind is Kind.UNKNOWN and sidecar_path(path).is_file()):
         if on_gpu and not gpu_is_here() and (source := _built_from(path, key)) is not None:
@@ -316,8 +333,9 @@ def _engine_model(
         preprocessing,
         decoding or None,
         predict,
-        f"{engine.name} {engine.version}",
+        f"{engine.name} {engine.version}" + (", bf16" if engine.precision == "bf16" else ""),
         engine.close,
         fixed or largest_batch,
         names,
+        engine.calls,
     )

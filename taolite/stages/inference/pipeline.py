@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -23,6 +24,7 @@ _PATIENCE_S = 5.0  # a part that hangs longer, as a camera may, is left behind
 _LOOK_S = 1.0  # on Windows, Ctrl-C reaches a waiting thread only when its wait ends
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Pipeline:
@@ -53,6 +55,25 @@ class Pipeline:
         """The same items, produced in a thread, at most `count` of them waiting for the reader."""
         for item, _ in self._run(items, _Queue(count)):
             yield item
+
+    def abreast(self, work: Callable[[Item], Result], items: Iterable[Item], count: int) -> Iterator[Result]:
+        """`work` of each item, in order, `count` of them at once."""
+        if count == 1:
+            yield from map(work, items)
+            return
+        with ThreadPoolExecutor(count) as pool:
+            running: deque[Future[Result]] = deque()
+            try:
+                for item in items:
+                    running.append(pool.submit(work, item))
+                    if len(running) > count:  # one waits, so that no thread does
+                        yield running.popleft().result()
+            except Exception:  # of `items`: behind the results that were under way
+                while running:
+                    yield running.popleft().result()
+                raise
+            while running:
+                yield running.popleft().result()
 
     def newest(self, items: Iterable[Item]) -> Iterator[tuple[Item, int]]:
         """The newest item whenever the reader asks for one, and the number of items dropped since the last one."""
