@@ -63,17 +63,20 @@ class Pipeline:
             return
         with ThreadPoolExecutor(count) as pool:
             running: deque[Future[Result]] = deque()
-            try:
-                for item in items:
-                    running.append(pool.submit(work, item))
-                    if len(running) > count:  # one waits, so that no thread does
-                        yield running.popleft().result()
-            except Exception:  # of `items`: behind the results that were under way
-                while running:
+            waiting, failed = iter(items), None
+            while failed is None:
+                try:
+                    running.append(pool.submit(work, next(waiting)))
+                except StopIteration:
+                    break
+                except Exception as error:  # raised behind the results that are under way
+                    failed = error
+                if len(running) > count:  # one waits, so that no thread does
                     yield running.popleft().result()
-                raise
             while running:
                 yield running.popleft().result()
+            if failed is not None:
+                raise failed
 
     def newest(self, items: Iterable[Item]) -> Iterator[tuple[Item, int]]:
         """The newest item whenever the reader asks for one, and the number of items dropped since the last one."""
