@@ -1,4 +1,4 @@
-"""Blocks of a DetectNet_v2 spec that every spec written here has alike: TAO's fixed fields around the chosen numbers."""
+"""Blocks of a DetectNet_v2 spec that every spec written here shares: TAO's fixed fields around the chosen numbers."""
 
 from __future__ import annotations
 
