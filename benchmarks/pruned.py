@@ -77,7 +77,8 @@ def retrained(folder: Path, whole: Path, name: str, target: float, filters: int,
     model = results / "weights" / "detector.tlt"
     if not pruned.exists():
         cut = ("-eq", "union", "-nf", str(filters), "--target", str(target))
-        run("detectnet_v2", "prune", "-m", whole / "weights" / "detector.tlt", "-o", pruned, *cut)
+        by = ("--importance", "taylor", "-e", specs / "train.txt")  # as `spec new` prints it
+        run("detectnet_v2", "prune", "-m", whole / "weights" / "detector.tlt", "-o", pruned, *cut, *by)
     if not model.exists():
         text = (specs / "retrain.txt").read_text()
         text = text.replace(f"{specs}/pruned/detector.tlt", str(pruned))

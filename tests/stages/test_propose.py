@@ -45,9 +45,9 @@ def samples(
     ]
 
 
-def detectnet(train: Sequence[Sample], classes: Sequence[str] = ("cat",)) -> DetectNetSpec:
+def detectnet(train: Sequence[Sample], classes: Sequence[str] = ("cat",), *, name: str = "train.txt") -> DetectNetSpec:
     texts = propose_detectnet(train, parts=("train", "val"), classes=classes, places=HERE)
-    return spec.loads(texts["train.txt"], DetectNetSpec)
+    return spec.loads(texts[name], DetectNetSpec)
 
 
 def ssd(train: Sequence[Sample], classes: Sequence[str] = ("cat",)) -> SsdSpec:
@@ -105,13 +105,16 @@ def test_the_class_with_the_smallest_objects_decides():
     assert input_hw(detectnet(large + small, ("cat", "mouse"))) == (1248, 1248)  # 30 * 1248 / 1000 is the first over 32
 
 
-@pytest.mark.parametrize(("pictures", "epochs"), [(8, 300), (100, 72), (160, 45), (1000, 20), (100_000, 20)])
-def test_few_pictures_are_seen_more_often(pictures: int, epochs: int):
+@pytest.mark.parametrize(
+    ("pictures", "epochs", "pruned"), [(8, 300, 900), (100, 72, 216), (160, 45, 135), (1000, 20, 22), (100_000, 20, 20)]
+)
+def test_few_pictures_are_seen_more_often(pictures: int, epochs: int, pruned: int):
     train = samples(pictures, (600, 600), 200.0)
 
     made = ssd(train)
 
     assert detectnet(train).training_config.num_epochs == epochs
+    assert detectnet(train, name="retrain.txt").training_config.num_epochs == pruned
     assert made.training_config is not None
     assert made.training_config.num_epochs == epochs
     assert epochs_for(pictures, seen=7200, least=20, most=300)[0] == epochs

@@ -25,6 +25,7 @@ LABELS: Labels = "boxes"
 _BATCH = 8
 _SEEN = 7200  # pictures that training sees, all epochs together
 _EPOCHS = (20, 300)  # least and most
+_AGAIN = 3  # times as many for a pruned network, whose steps are cheaper (docs/cookbook/pruning.md)
 _WARM_UP = 60  # steps
 _SIDES = (224, 288, 352, 416, 512, 640, 768, 960, 1248)  # longer side of the input, pixels
 _SMALL = 32.0  # pixels of the input that nine of ten objects reach: two cells
@@ -62,19 +63,20 @@ def propose(train: Sequence[Sample], *, parts: Sequence[str], classes: Sequence[
         parts: names of the parts that are converted: train, val and perhaps test.
         classes: names as TFRecords have them, in lower case.
     """
-    chosen = _choose(train, classes)
+    chosen = _choose(train, classes, times=1)
     return {
         **{f"tfrecords_{part}.txt": _conversion(places, part, chosen.extension) for part in parts},
         "train.txt": _training(chosen, classes, places, pruned=False),
-        "retrain.txt": _training(chosen, classes, places, pruned=True),
+        "retrain.txt": _training(_choose(train, classes, times=_AGAIN), classes, places, pruned=True),
         "inference.txt": _inference(chosen, classes, places),
     }
 
 
-def _choose(train: Sequence[Sample], classes: Sequence[str]) -> _Chosen:
+def _choose(train: Sequence[Sample], classes: Sequence[str], *, times: int) -> _Chosen:
+    """The numbers for a training that sees `times` as many pictures as usual."""
     hw, why_hw = input_size(train, sides=_SIDES, enough=_SMALL)
     count, (least, most) = len(train), _EPOCHS
-    epochs, why_epochs = epochs_for(count, seen=_SEEN, least=least, most=most)
+    epochs, why_epochs = epochs_for(count, seen=times * _SEEN, least=least, most=times * most)
     few, sides_of = count < _MANY, sides(train, hw)
     varies = spread(sides_of)
     change = min(max(_VARIED * varies, _SCALES[0]), _SCALES[1])
