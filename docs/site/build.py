@@ -32,7 +32,15 @@ WAYS = ("first-model", "first-detector", "from-tao", "from-jetson-inference", "s
 WAYS += ("several-machines", "int8")
 """Pages of the cookbook that are a newcomer's way in, in this order; the others follow by name."""
 LOOK_UP = ("docs/commands/index", "docs/api", "docs/specs(/.*)?", "docs/reference/specs.*", "docs/FORMAT", "docs/scale")
-INSIDE = ("CONTRIBUTING", "docs/architecture", "docs/decisions/.*", "docs/hardening", "docs/licences", "CHANGELOG")
+INSIDE = (
+    "CONTRIBUTING",
+    "docs/architecture",
+    "docs/speed/.*",
+    "docs/decisions/.*",
+    "docs/hardening",
+    "docs/licences",
+    "CHANGELOG",
+)
 HIDDEN = (r"README(\.\w+)?", "docs/interfaces", "workspace/README")
 """Patterns of pages without a line in the site's menu; links lead to them."""
 BEGIN, END = "<!-- written by python docs/site/build.py --list -->\n", "<!-- end -->\n"

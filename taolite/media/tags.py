@@ -38,7 +38,8 @@ def stamp_tag(canvas_hwc: NDArray[np.uint8], text: str, colour: Colour, at: tupl
     x, y = at
     cover = _cover(text, size)
     part = canvas_hwc[max(y, 0) : max(y + cover.shape[0], 0), max(x, 0) : max(x + cover.shape[1], 0)]
-    part[:] = _inks(colour)[cover[max(-y, 0) :, max(-x, 0) :][: part.shape[0], : part.shape[1]]]
+    inside = cover[max(-y, 0) :, max(-x, 0) :][: part.shape[0], : part.shape[1]]
+    part[:] = np.take(_inks(colour), inside, axis=0)
 
 
 def place_tags(
@@ -52,13 +53,13 @@ def place_tags(
         wanted: the frames that have a tag; the first one chooses first.
         hw: (height, width) of the picture.
     """
+    rows = list(wanted)
     if len(frames_n4) > _CROWD:
+        firsts = _spots(frames_n4[rows], sizes_n2[rows], hw=hw)[:, 0].tolist()
         return {
             index: (round(x1), round(y1), round(x2), round(y2))
-            for index, (x1, y1, x2, y2) in enumerate(_spots(frames_n4, sizes_n2, hw=hw)[:, 0].tolist())
-            if index in set(wanted)
+            for index, (x1, y1, x2, y2) in sorted(zip(rows, firsts, strict=True))
         }
-    rows = list(wanted)
     spots_r10_4 = _spots(frames_n4[rows], sizes_n2[rows], hw=hw)
     area_r = sizes_n2[rows].prod(axis=1)
     area_n = (frames_n4[:, 2] - frames_n4[:, 0] + 1) * (frames_n4[:, 3] - frames_n4[:, 1] + 1)

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Every table about speed, one after the other: benchmarks/all.sh OUT [MODEL PICTURES [RUNTIME]]
+# OUT gets NAME.md for each. MODEL is an exported model (its key in TAOLITE_KEY) and PICTURES a folder for the tables of
+# inference; without them these are skipped. Nothing else should be running.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+if [ $# -lt 1 ] || [ $# = 2 ]; then sed -n 2,4p "${BASH_SOURCE[0]}" >&2; exit 1; fi
+out=$1
+mkdir -p "$out"
+failed=
+
+# one NAME COMMAND...: its table in OUT/NAME.md and on the screen; what it says beside in OUT/NAME.log.
+one() {
+  local name=$1
+  shift
+  echo "== $name"
+  "$@" 2>"$out/$name.log" | tee "$out/$name.md" || { failed+=" $name"; tail -n 5 "$out/$name.log" >&2; }
+}
+
+one step env OMP_NUM_THREADS=1 python benchmarks/step.py
+one data env OMP_NUM_THREADS=1 python benchmarks/data.py
+one metrics python benchmarks/metrics.py
+one sealing python benchmarks/sealing.py
+one startup python benchmarks/startup.py
+if [ $# -ge 3 ]; then
+  one inference python benchmarks/inference.py "$2" "$3" ${4:+--runtime "$4"}
+  one pipeline python benchmarks/pipeline.py "$2" "$3"
+else
+  echo "skipped: inference and pipeline, no MODEL and PICTURES were given"
+fi
+[ -z "$failed" ] || { echo "failed:$failed" >&2; exit 1; }
