@@ -131,6 +131,8 @@ def started(group: Sequence[str]) -> int:
     words = sys.argv[1:]
     # pydantic would look through every installed package for plugins of its own, which takes longer than reading a spec
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    if "GOMP_SPINCOUNT" not in os.environ:  # threads that wait by spinning take the cores of whatever else runs here
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     keys.begin(words)
     return main([*group, *words])
 

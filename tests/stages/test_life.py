@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from taolite.artifacts.bundle import read_bundle, weights_hash
 from taolite.artifacts.keys import Key
 from taolite.cli.main import main
 from taolite.errors import TrainingError
-from taolite.events import EpochDone, Event, Progress
+from taolite.events import EpochDone, Event, Notice, Progress
 from taolite.stages.training.train import TrainOptions, train
 from taolite.tasks.registry import find
 
@@ -161,12 +162,33 @@ def test_a_run_stopped_between_steps_goes_on_to_the_same_weights(tiny: Path):
     assert resumed == whole
 
 
-def train_once(results: Path, spec: Path, *, stop_at: int | None = None, workers: int = 1) -> str:
+def test_a_run_that_goes_on_with_other_threads_says_so(tiny: Path):
+    spec, heard = write_spec(tiny, "threads.txt", epochs=2), list[Event]()
+    before = torch.get_num_threads()
+    with pytest.raises(TrainingError):
+        train_once(tiny / "threads", spec, stop_at=4, heard=heard)
+    torch.set_num_threads(before + 1)
+    try:
+        train_once(tiny / "threads", spec, heard=heard)
+    finally:
+        torch.set_num_threads(before)
+
+    assert [event.text for event in heard if isinstance(event, Notice) and event.level == "warning"] == [
+        f"the run was computed with OMP_NUM_THREADS={before} so far, and goes on with OMP_NUM_THREADS={before + 1}: "
+        "its weights will differ, in their last digits at least, from those of a run that was never stopped"
+    ]
+
+
+def train_once(
+    results: Path, spec: Path, *, stop_at: int | None = None, workers: int = 1, heard: list[Event] | None = None
+) -> str:
     """Train in this process, a Ctrl-C in the step after `stop_at`; the hash of the final weights."""
     steps = 0
 
     def listen(event: Event) -> None:
         nonlocal steps
+        if heard is not None:
+            heard.append(event)
         if isinstance(event, Progress) and event.unit == "step":
             steps += 1
             if steps == stop_at:

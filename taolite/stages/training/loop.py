@@ -127,6 +127,11 @@ class Trainer:
         """Whether no step is left."""
         return self.step >= self.total_steps or self.schedule.stopped
 
+    @property
+    def computed_on(self) -> dict[str, str | int]:
+        """See `Device.fingerprint`."""
+        return self._device.fingerprint()
+
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
         return self.schedule.rate(step / self.steps_per_epoch) / (1 + self.recipe.decay * step)
@@ -366,7 +371,7 @@ class Trainer:
             "schedule": self.schedule.state(),
             "epoch": asdict(self._tally),
             "cost_scale": self.cost_scale.state() if self.cost_scale else None,
-            "computed_on": self._device.fingerprint(),
+            "computed_on": self.computed_on,
         }
 
     def restore(self, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from taolite.events import (
     EpochDone,
     Listener,
     ModelKept,
+    Notice,
     Saved,
     Validated,
     WentOn,
@@ -132,6 +133,8 @@ class Run:
             return
         path, state = found
         trainer.restore(state.tensors, state.trainer)
+        for text in _elsewhere(state.trainer.get("computed_on", {}), trainer.computed_on):
+            self.listener(Notice(text, "warning"))
         if self.world.writes:
             self.folder.metrics.replace(state.metrics)
             checkpoint.keep_newest(self.folder.checkpoints, self.place.kept)
@@ -258,6 +261,17 @@ class Run:
         bundle = bundle_of(self.experiment, self.trainer.result, lineage=lineage, best=best)
         write_bundle(path, bundle, key=self.place.key)
         return bundle
+
+
+def _elsewhere(before: Mapping[str, str | int], now: Mapping[str, str | int]) -> Iterator[str]:
+    """A warning for everything that a resumed run computes in another way than before; see `Device.fingerprint`."""
+    ways = {"device": "on {}", "dtype": "in {}", "threads": "with OMP_NUM_THREADS={}"}
+    for name, way in ways.items():
+        if name in before and before[name] != now[name]:
+            yield (
+                f"the run was computed {way.format(before[name])} so far, and goes on {way.format(now[name])}: its "
+                "weights will differ, in their last digits at least, from those of a run that was never stopped"
+            )
 
 
 def metrics_of(evaluation: Evaluation) -> dict[str, Any]:
