@@ -189,4 +189,5 @@ def test_onnx_is_parsed_in_one_module():
     assert found == {
         "onnxfile.py: load_model_from_string",
         "formats/tfrecord.py: ParseFromString",  # TFRecords
+        "formats/record_rows.py: ParseFromString",
     }
