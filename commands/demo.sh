@@ -9,7 +9,7 @@
 #   --quick            2 epochs, to see everything run in a minute or two; the scores mean nothing then
 #
 # Needs nothing but Python 3.10 or newer: the first run makes .venv and installs taolite there. On two processor cores
-# the rest takes under 10 minutes, and about an hour with DIR. Everything lands in workspace/demo; an earlier one
+# the rest takes under 10 minutes, and an hour or two with DIR. Everything lands in workspace/demo; an earlier one
 # becomes workspace/demo.1.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -68,14 +68,14 @@ say "cd $ROOT"
 say "export PATH=$(dirname "$(command -v python)"):\$PATH$([ -n "$own_key" ] || printf " TAOLITE_KEY=tlt_encode")"
 
 if [ -n "$photographs" ]; then
-  specs=$work heldout=$work/data/val/image_2
+  specs=$work heldout=$work/data/val/image_2 prune=(-nf 48 --target 0.12 --importance taylor -e "$work/train.txt")
   step "KITTI folders, and specs for these photographs" taolite spec new detectnet "$photographs" -o "$work" \
     ${pretrained[@]+"${pretrained[@]}"}
   for part in train val; do
     step "KITTI to TFRecords: $part" detectnet_v2 dataset_convert -d "$specs/tfrecords_$part.txt" -o "$work/tfrecords/$part"
   done
 else
-  specs=$demo/specs heldout=$demo/heldout
+  specs=$demo/specs heldout=$demo/heldout prune=(-nf 64 --target 0.2)
   step "photographs, labelled with labelme" python commands/demo/make_data.py "$work/labelme"
   step "labelme to KITTI" taolite dataset convert "$work/labelme" "$work/kitti" --to kitti --image-format jpg
   mkdir -p "$work"/{specs,heldout}
@@ -94,7 +94,7 @@ mkdir -p "$work"/{evaluated,pruned,etlts,engines}
 step "train" detectnet_v2 train -e "$specs/train.txt" -r "$demo/trained" -n detector --gpus 1
 trained=$demo/trained/weights/detector.tlt
 step "evaluate" score trained "$specs/train.txt" "$trained"
-step "prune" detectnet_v2 prune -m "$trained" -o "$demo/pruned/detector.tlt" -eq union -nf 64 --target 0.2 --gpus 1
+step "prune" detectnet_v2 prune -m "$trained" -o "$demo/pruned/detector.tlt" -eq union "${prune[@]}" --gpus 1
 step "evaluate the pruned model, before it learns again" score pruned "$specs/retrain.txt" "$demo/pruned/detector.tlt"
 step "retrain" detectnet_v2 train -e "$specs/retrain.txt" -r "$demo/retrained" -n detector --gpus 1
 retrained=$demo/retrained/weights/detector.tlt
@@ -102,7 +102,7 @@ step "evaluate" score retrained "$specs/retrain.txt" "$retrained"
 step "export, sealed with the key" detectnet_v2 export -m "$retrained" -o "$demo/etlts/retrained.etlt"
 step "export the unpruned one too, to compare" detectnet_v2 export -m "$trained" -o "$demo/etlts/trained.etlt"
 step "evaluate the export" score exported "$specs/retrain.txt" "$demo/etlts/retrained.etlt"
-step "an engine: TensorRT's with an NVIDIA GPU, otherwise OpenVINO's for this processor" \
+step "an engine: TensorRT-RTX's where it is installed, otherwise OpenVINO's for this processor" \
   taolite convert "$work/etlts/retrained.etlt" -e "$work/engines/retrained.engine" -t fp16 -m 4
 step "pictures of what was held out" detectnet_v2 inference -e "$specs/inference.txt" -i "$heldout" \
   -o "$demo/pictures" -m "$demo/etlts/retrained.etlt"
