@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -245,9 +246,17 @@ def _gc(options: argparse.Namespace) -> int:
     else:
         print("\n".join(garbage_lines(found)))
     if found and options.yes:
-        for one in found:
+        kept = [one for one in found if one.can_resume and one.place != root]
+        going = [one for one in found if one not in kept]
+        for one in going:
             delete(one)
-        print(f"deleted: {megabytes(sum(one.size for one in found))}", file=sys.stderr)
+        print(f"deleted: {megabytes(sum(one.size for one in going))}", file=sys.stderr)
+        for one in kept:
+            print(
+                f"kept: {one.place}, because the same command goes on with it; to delete it, name it: "
+                f"taolite experiment gc {shlex.quote(str(one.place))} --yes",
+                file=sys.stderr,
+            )
     elif found and not options.json:
         if any(one.reason == "checkpoints of a finished run" for one in found):
             print("without its checkpoints a finished run cannot be extended: the same command trains it anew")

@@ -271,6 +271,7 @@ def test_only_what_was_listed_is_deleted_and_a_users_own_file_stays(litter, said
     before = files(litter)
 
     said("gc", litter, "--yes")
+    said("gc", litter / "broken", "--yes")
 
     assert before - files(litter) == {
         ".model.etlt.1234.0123abcd.partial",
@@ -280,6 +281,19 @@ def test_only_what_was_listed_is_deleted_and_a_users_own_file_stays(litter, said
     }
     assert (litter / "broken" / "notes.txt").read_text() == "mine"
     assert said("gc", litter) == [f"{litter}: nothing to delete"]
+
+
+def test_a_failed_run_that_could_go_on_is_deleted_only_where_it_is_named(litter, said, capsys):
+    before = files(litter)
+
+    assert main(["experiment", "gc", str(litter), "--yes"]) == 0
+
+    assert {name for name in before - files(litter) if name.startswith("broken/")} == set()
+    assert capsys.readouterr().err.splitlines() == [
+        "deleted: 3.0 MB",
+        f"kept: {litter}/broken, because the same command goes on with it; to delete it, name it: "
+        f"taolite experiment gc {litter}/broken --yes",
+    ]
 
 
 def test_a_partial_file_that_is_being_written_is_not_listed(tmp_path, said):
