@@ -1,6 +1,7 @@
 """How far two lists of results for the same pictures agree: which results belong together, and how they differ.
 
 Results of one class are paired by their overlap, the largest first, each at most once; a pair needs an IoU of 0.5.
+Equal boxes are a pair, also those without an area, which an untrained network finds.
 Results without boxes speak of the whole picture, so the same class is a pair. Legend: N results of an image.
 """
 
@@ -61,7 +62,8 @@ def _pairs(first: FoundLike, second: FoundLike) -> Iterator[tuple[int, int, floa
     """The index of each result of `first` that has a partner, the partner's index in `second`, and their IoU."""
     overlap = np.ones((len(first.scores_n), len(second.scores_n)))
     if len(first.boxes_n4) == len(first.scores_n) and len(second.boxes_n4) == len(second.scores_n):
-        overlap = iou_matrix(first.boxes_n4, second.boxes_n4)
+        equal = (first.boxes_n4[:, None] == second.boxes_n4[None, :]).all(axis=2)
+        overlap = np.where(equal, 1.0, iou_matrix(first.boxes_n4, second.boxes_n4))
     overlap = np.where(first.classes_n[:, None] == second.classes_n[None, :], overlap, 0.0)
     while overlap.size and (best := float(overlap.max())) >= LEAST_IOU:
         i, j = (int(at) for at in np.unravel_index(int(overlap.argmax()), overlap.shape))

@@ -36,6 +36,13 @@ def test_a_pair_needs_an_iou_of_a_half():
     assert less == Agreement(1, 1, 0, None, None, None)
 
 
+def test_equal_boxes_without_an_area_are_a_pair():
+    flat, moved = found(((3, 4, 3, 9), 0.9, 0)), found(((3, 5, 3, 9), 0.9, 0))
+
+    assert agreement([flat], [flat]) == Agreement(1, 1, 1, 1.0, 0.0, 0.0)
+    assert agreement([flat], [moved]) == Agreement(1, 1, 0, None, None, None)
+
+
 def test_pictures_are_compared_one_by_one_and_their_pairs_averaged():
     one, moved = found(((0, 0, 10, 1), 0.9, 0)), found(((0, 0, 8, 1), 0.8, 0))
 
