@@ -21,7 +21,6 @@ EXTRA_OF = {
     "tensorrt_rtx": "tensorrt",
     "cuda": "cuda",
     "pycuda": "jetson",
-    "faster_coco_eval": "coco",
     "wandb": "wandb",
     "clearml": "clearml",
     "mlflow": "mlflow",
