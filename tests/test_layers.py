@@ -172,6 +172,14 @@ def test_what_must_load_without_torch_does(module):
     assert heavy == {}, f"loading {module} loads torch, named at module level by {heavy}"
 
 
+@pytest.mark.parametrize("module", ["taolite.stages.inference.infer", "taolite.tasks.detectnet.use"])
+@pytest.mark.parametrize("slow", ["pydantic", "urllib.request"])
+def test_a_model_runs_without_what_reads_specs_and_addresses(module, slow):
+    found = loaded_by(module)
+
+    assert slow not in found, f"loading {module} loads {slow}, which {found[slow]} imports"
+
+
 FOREIGN = ({"tao", "jetson"}, {"tao", "own"}, {"jetson", "own"})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,10 @@ from taolite.media.flips import flipped
 from taolite.media.frames import Frame, InputOptions
 from taolite.media.readers import Broken, Link, Reader
 from taolite.media.reconnect import Live
-from taolite.media.web import WebPicture
 from taolite.pictures import read_rgb
+
+if TYPE_CHECKING:
+    from taolite.media.web import WebPicture
 
 __all__ = ["live", "open_link", "pictures", "repeated", "video", "web_picture"]
 

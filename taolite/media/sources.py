@@ -33,7 +33,6 @@ from taolite.media.places import (
 )
 from taolite.media.readers import Broken, Link, Reader, link_to_address, link_to_file
 from taolite.media.reconnect import Live
-from taolite.media.web import WebPicture, ask, unreachable
 from taolite.pictures import EXTENSIONS
 
 __all__ = ["Flip", "Frame", "InputOptions", "Source", "open_source"]
@@ -207,11 +206,13 @@ def _camera(named: Camera | Csi, text: str, options: InputOptions, listener: Lis
 
 
 def _address(address: Address, options: InputOptions, listener: Listener) -> Source:
+    from taolite.media import web  # here: what speaks http takes longer to import than all other media
+
     stem = _UNSAFE.sub("_", address.host) or address.scheme
     is_live = True
     if address.scheme in ("http", "https"):
-        found = ask(address)
-        if isinstance(found, WebPicture):
+        found = web.ask(address)
+        if isinstance(found, web.WebPicture):
             one_pass = partial(passes.web_picture, found, options)
             frames = partial(passes.repeated, one_pass, loop=options.loop)
             return Source("pictures", address.shown, (), _total(1, options), frames=frames)
@@ -222,7 +223,7 @@ def _address(address: Address, options: InputOptions, listener: Listener) -> Sou
         try:
             return passes.open_link(link, rate=options.rate)
         except Broken as error:
-            raise Broken(unreachable(address) or str(error)) from None
+            raise Broken(web.unreachable(address) or str(error)) from None
 
     try:
         if not is_live:

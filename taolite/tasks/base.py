@@ -22,7 +22,6 @@ from taolite.diagnosis import Loaded
 from taolite.preprocessing import Preprocessing
 from taolite.scorecard import ScoreCard, Words
 from taolite.tasks.found import Found
-from taolite.tasks.teaching import Teaching
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from taolite.sinks.clearml import ClearmlSettings
     from taolite.sinks.wandb import WandbSettings
     from taolite.spec import Reading, SpecModel
+    from taolite.tasks.teaching import Teaching
 
 __all__ = [
     "BEST_THRESHOLD",

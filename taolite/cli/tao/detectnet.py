@@ -127,10 +127,13 @@ def run_inference(options: argparse.Namespace) -> int:
     from taolite.stages.inference.infer import infer, plan_meta, planned
     from taolite.stages.inference.listeners import annotated_folder, labels
     from taolite.stages.inference.models import Computer, open_engine_plan, open_model
-    from taolite.tasks.detectnet.inference import load_plan
 
     mounts = mounts_of(options)
-    plan = load_plan(mounts.resolve(options.experiment_spec)) if options.experiment_spec else None
+    plan = None
+    if options.experiment_spec:
+        from taolite.tasks.detectnet.inference import load_plan  # here, because it takes long where there is no spec
+
+        plan = load_plan(mounts.resolve(options.experiment_spec))
     named = options.model_path or (plan.model if plan else "")
     engine = plan.engine if plan and not options.model_path else None
     if not named and engine is None:
