@@ -102,9 +102,14 @@ def by_hand(spec: Path, epochs: int) -> str:
         **validated(epochs),
     )
     for name in ("tfrecords_path", "image_directory_path", "pretrained_model_file"):
-        instead = iter(re.findall(rf'{name}: "[^"]*"', spec.read_text()))
-        text = re.sub(rf'{name}: "[^"]*"', lambda _, words=instead: next(words), text)
+        text = as_in(spec.read_text(), text, name)
     return text
+
+
+def as_in(other: str, text: str, name: str) -> str:
+    """`text` with the strings that the field `name` has in `other`, in their order."""
+    values = iter(re.findall(rf'{name}: "[^"]*"', other))
+    return re.sub(rf'{name}: "[^"]*"', lambda _: next(values), text)
 
 
 def validated(epochs: int) -> dict[str, int]:
