@@ -72,7 +72,7 @@ def main() -> None:
             path, _, precision = model.partition(":")
             words = [*TAOLITE, "detectnet", "inference", "-m", path, "-i", options.pictures, "-o", root / "out"]
             words += ["--runtime", options.runtime, *(["--engine-precision", precision] if precision else [])]
-            add(f"taolite, {Path(path).name} {precision}".strip(), words)
+            add(f"taolite, {'/'.join(Path(path).parts[-3:])} {precision}".strip(), words)
         for weights in options.weights if options.yolo else []:
             environ["YOLO_CONFIG_DIR"] = str(root)
             (root / "Ultralytics").mkdir(exist_ok=True)
