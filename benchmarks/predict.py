@@ -56,8 +56,6 @@ def main() -> None:
     options = parser.parse_args()
     # A .pyc is written once and read by every later start; both programs get this.
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    if options.key:
-        environ["TAOLITE_KEY"] = options.key
     ways: dict[str, Callable[[], None]] = {}
     used_s: dict[str, list[float]] = {}
     boxes: dict[str, list[int]] = {}
@@ -72,6 +70,7 @@ def main() -> None:
             path, _, precision = model.partition(":")
             words = [*TAOLITE, "detectnet", "inference", "-m", path, "-i", options.pictures, "-o", root / "out"]
             words += ["--runtime", options.runtime, *(["--engine-precision", precision] if precision else [])]
+            words += ["-k", options.key] if options.key else []
             add(f"taolite, {'/'.join(Path(path).parts[-3:])} {precision}".strip(), words)
         for weights in options.weights if options.yolo else []:
             environ["YOLO_CONFIG_DIR"] = str(root)

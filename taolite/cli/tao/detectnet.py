@@ -131,7 +131,7 @@ def run_inference(options: argparse.Namespace) -> int:
     mounts = mounts_of(options)
     plan = None
     if options.experiment_spec:
-        from taolite.tasks.detectnet.inference import load_plan  # here, because it takes long where there is no spec
+        from taolite.tasks.detectnet.inference import load_plan  # here: most runs have no spec
 
         plan = load_plan(mounts.resolve(options.experiment_spec))
     named = options.model_path or (plan.model if plan else "")
