@@ -19,10 +19,8 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from startup import children_s
+from startup import TAOLITE, children_s
 from timing import in_turn, machine, ratio, table
-
-TAOLITE = [sys.executable, "-c", "from taolite.cli.main import main; main()"]
 
 
 def command(
@@ -68,7 +66,18 @@ def main() -> None:
 
         for model in options.models:
             path, _, precision = model.partition(":")
-            words = [*TAOLITE, "detectnet", "inference", "-m", path, "-i", options.pictures, "-o", root / "out"]
+            words = [
+                sys.executable,
+                *TAOLITE,
+                "detectnet",
+                "inference",
+                "-m",
+                path,
+                "-i",
+                options.pictures,
+                "-o",
+                root / "out",
+            ]
             words += ["--runtime", options.runtime, *(["--engine-precision", precision] if precision else [])]
             words += ["-k", options.key] if options.key else []
             add(f"taolite, {'/'.join(Path(path).parts[-3:])} {precision}".strip(), words)
