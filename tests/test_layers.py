@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "taolite"
 LEVELS = (
     {
         *("errors", "files", "boxes", "sample", "scorecard", "events", "pictures", "preprocessing"),
-        *("quiet", "diagnosis", "onnxfile", "extras", "wording", "partials"),
+        *("quiet", "diagnosis", "onnxfile", "extras", "wording", "partials", "cores"),
     },
     {"spec", "formats", "artifacts", "workspace"},
     {"nn", "data", "metrics", "pruning", "quant", "dist", "engines", "media", "sinks", "tracking"},

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from taolite import __version__
-from taolite.cli import keys, moved
+from taolite.cli import keys, moved, processes
 from taolite.cli.parsing import TaoParser
 from taolite.cli.settings import with_settings
 from taolite.errors import PathError, StoppedError, TaoliteError, printable
@@ -140,6 +140,7 @@ def started(group: Sequence[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     """Call the command. An error that a user can mend is printed as one message; any other keeps its traceback."""
     try:
+        processes.set_threads(options)
         code = with_settings(options.run, options)
         sys.stdout.flush()
         return int(code or 0)

@@ -1,4 +1,5 @@
-"""Training in several processes, on one machine or many: the flags, the launch, and how one of the processes ends.
+"""Training in several processes, on one machine or many: the flags, the launch, and how one of the processes ends;
+and the threads of each.
 
 The user's command starts the same command once for each GPU; in those, `world_of` connects the processes.
 """
@@ -12,13 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
-from taolite.cli.parsing import positive, without_keys
+from taolite.cli.parsing import positive, whole, without_keys
+from taolite.cores import allowed, usable
 from taolite.errors import TaoliteError
 
 if TYPE_CHECKING:
     from taolite.dist.world import World
 
-__all__ = ["TITLE", "Add", "add_flags", "in_processes", "world_of"]
+__all__ = ["TITLE", "Add", "add_flags", "in_processes", "set_threads", "threads_flag", "world_of"]
 
 
 Add = Callable[..., Any]
@@ -40,6 +42,27 @@ def add_flags(add: Add) -> None:
     add("--dist_timeout", type=float, default=600.0, metavar="S", help=text)
     text = "restarts from the last checkpoint after a lost process (default: 3)"
     add("--max_restarts", type=int, default=3, metavar="N", help=text)
+
+
+def threads_flag(add: Add) -> None:
+    """Add --threads, which `set_threads` heeds."""
+    text = "threads each process computes with (default: OMP_NUM_THREADS, or every core this process may use)"
+    whole(add("--threads", type=int, metavar="N", help=text))
+
+
+def set_threads(options: argparse.Namespace) -> None:
+    """Let torch compute with --threads; without the flag, with no more than the control group gives time for.
+
+    Call it before torch is imported. Several processes share the cores among them (`taolite.dist.launch`).
+    """
+    threads = positive("--threads", getattr(options, "threads", None))
+    alone = getattr(options, "gpus", 1) * getattr(options, "num_nodes", 1) == 1
+    if threads is None and alone and "OMP_NUM_THREADS" not in os.environ and usable() < allowed():
+        threads = usable()
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads)
 
 
 def in_processes(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from taolite.cores import usable
 from taolite.data.examples import Examples
 from taolite.errors import PathError, PictureError, StorageError
 from taolite.files import open_file, write_text
@@ -44,7 +45,7 @@ def undecodable(
     known = _read(place)
     new = [path for path in dict.fromkeys(paths) if known.get(str(path)) != _stamp(path)]
     broken: dict[Path, str] = {}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable()) as pool:
         for done, (path, problem) in enumerate(zip(new, pool.map(_problem, new), strict=True), start=1):
             if problem:
                 broken[path] = problem

@@ -17,6 +17,7 @@ from typing import Protocol
 
 import torch
 
+from taolite.cores import usable
 from taolite.dist import plain
 from taolite.dist.cluster import SAVING_S, Cluster, own_address
 from taolite.dist.listening import interface_of
@@ -122,9 +123,8 @@ def _check(cluster: Cluster, warn: Callable[[str], None]) -> None:
 @contextmanager
 def _environment(cluster: Cluster, folder: Path) -> Iterator[None]:
     """Environment variables for the processes; variables that the user has set are kept."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = {
-        "OMP_NUM_THREADS": str(max(1, cores // cluster.gpus)),
+        "OMP_NUM_THREADS": str(max(1, usable() // cluster.gpus)),
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # a start has a store of its own: what an earlier one left is gone
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(SAVING_S),
     }

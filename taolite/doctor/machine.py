@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from taolite.cores import allowed, of_group, quota
 from taolite.doctor.finding import Finding
 
 __all__ = ["Driver", "cores", "driver", "fonts", "gpu", "memory", "screens"]
@@ -60,7 +61,7 @@ def memory(*, proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup"))
     """Memory in MiB: of the machine, what is free of it, and the limit of this control group (a container's)."""
     text = _text(proc / "meminfo")
     total, free = (_meminfo_mib(text, name) for name in ("MemTotal", "MemAvailable"))
-    found = [*_of_group("memory.max", proc, groups), _text(groups / "memory" / "memory.limit_in_bytes")]
+    found = [*of_group("memory.max", proc=proc, groups=groups), _text(groups / "memory" / "memory.limit_in_bytes")]
     limits = [int(value) for value in found if value.strip().isdigit() and int(value) < _UNLIMITED]
     limit = min(limits) >> 20 if limits else None
     facts = {"total_mib": total, "free_mib": free, "limit_mib": limit}
@@ -78,22 +79,14 @@ def cores(
     groups: Path = Path("/sys/fs/cgroup"),
 ) -> Finding:
     """Cores of the machine, those this process may use, and the processor time of its control group, in cores."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    usable = usable or (len(affinity(0)) if affinity else os.cpu_count() or 1)
-    quotas = [
-        int(words[0]) / int(words[1])
-        for text in _of_group("cpu.max", proc, groups)
-        if len(words := text.split()) == 2 and words[0].isdigit() and int(words[1]) > 0
-    ]
-    quota = min(quotas) if quotas else None
+    usable = usable or allowed()
+    share = quota(proc=proc, groups=groups)
     asked = environ.get("OMP_NUM_THREADS", "")
     threads = int(asked) if asked.isdigit() else None
-    facts = {"cores": os.cpu_count(), "usable": usable, "quota": quota, "threads": threads}
-    most = min(usable, max(1, round(quota))) if quota is not None else usable
+    facts = {"cores": os.cpu_count(), "usable": usable, "quota": share, "threads": threads}
+    most = min(usable, max(1, round(share))) if share is not None else usable
     if threads is not None and threads > most:
         return Finding("cores", "warning", "threads", {**facts, "most": most})
-    if threads is None and most < usable:
-        return Finding("cores", "warning", "quota", {**facts, "most": most})
     return Finding("cores", "ok", "", facts)
 
 
@@ -112,13 +105,6 @@ def screens(environ: Mapping[str, str], *, devices: Sequence[Path] | None = None
     shown = sys.platform in ("win32", "darwin") or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
     facts = {"display": shown, "cameras": [str(path) for path in cameras], "refused": refused}
     return Finding("display", "warning" if refused else "ok", "refused" if refused else "", facts)
-
-
-def _of_group(name: str, proc: Path, groups: Path) -> list[str]:
-    """The file `name` of this process's control group and of those above it, as far as they can be read."""
-    own = re.search(r"^0::/(.*)$", _text(proc / "self" / "cgroup"), re.MULTILINE)
-    folder = groups / own[1] if own else groups
-    return [_text(place / name) for place in (folder, *folder.parents) if place.is_relative_to(groups)]
 
 
 def _text(path: Path) -> str:

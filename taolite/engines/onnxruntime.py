@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
 from numpy.typing import NDArray
 
+from taolite.cores import usable
 from taolite.engines import runtimes
 from taolite.engines.base import Arrays, BuildOrder, Built, OpenOptions, RuntimeName, Shape, checked_feeds
 from taolite.errors import EngineError
@@ -54,7 +54,7 @@ class OnnxRuntimeEngine:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.calls = 1
         if many:
-            cores = threads or _cores()
+            cores = threads or usable()
             self.calls = min(cores, _MOST_CALLS)
             threads = cores // self.calls
         if threads is not None:
@@ -90,11 +90,6 @@ class OnnxRuntimeEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _library() -> Any:

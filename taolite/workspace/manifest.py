@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from taolite import __version__
+from taolite.cores import allowed
 from taolite.errors import PathError, reading
 from taolite.files import open_file, write_text
 
@@ -48,10 +49,9 @@ def versions() -> dict[str, str]:
 
 def hardware() -> dict[str, Any]:
     """Processor, cores that this process may use, memory in MiB, operating system. The caller adds the GPUs."""
-    affinity = getattr(os, "sched_getaffinity", None)
     return {
         "processor": _processor(),
-        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "cores": allowed(),
         "memory_mib": _memory_mib(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
     }

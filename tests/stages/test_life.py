@@ -174,7 +174,7 @@ def test_a_run_that_goes_on_with_other_threads_says_so(tiny: Path):
         torch.set_num_threads(before)
 
     assert [event.text for event in heard if isinstance(event, Notice) and event.level == "warning"] == [
-        f"the run was computed with OMP_NUM_THREADS={before} so far, and goes on with OMP_NUM_THREADS={before + 1}: "
+        f"the run was computed with --threads {before} so far, and goes on with --threads {before + 1}: "
         "its weights will differ, in their last digits at least, from those of a run that was never stopped"
     ]
 

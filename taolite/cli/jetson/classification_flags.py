@@ -81,6 +81,7 @@ def train(parser: TaoParser) -> None:
     add = parser.add_argument_group("machine").add_argument
     add("--gpu", type=count(0), metavar="I", help="GPU to use (default: the first; the CPU where there is none)")
     add("--gpus", type=count(1), default=1, metavar="N", help="number of GPUs that share each step (default: 1)")
+    processes.threads_flag(add)
     add_key(add)
     processes.add_flags(parser.add_argument_group(processes.TITLE).add_argument)
     for flag in _GONE:

@@ -98,6 +98,7 @@ def train(parser: TaoParser) -> None:
     text = "false: compute on the CPU (default: true)"
     add("--use-cuda", nargs="?", const=True, type=truth, default=True, metavar="BOOL", help=text)
     add("--gpus", type=count(1), default=1, metavar="N", help="number of GPUs that share each step (default: 1)")
+    processes.threads_flag(add)
     add_key(add)
     processes.add_flags(parser.add_argument_group(processes.TITLE).add_argument)
 

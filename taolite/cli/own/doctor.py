@@ -192,7 +192,6 @@ _WORDS: dict[tuple[str, str], Callable[[Facts], str]] = {
     ),
     ("cores", ""): _cores,
     ("cores", "threads"): lambda f: f"{_cores(f)}: more threads than cores are slower; set it to {f['most']} or less",
-    ("cores", "quota"): lambda f: f"{_cores(f)}: more threads than that are slower; set OMP_NUM_THREADS={f['most']}",
     ("disk", ""): lambda f: f"{_gib(f['free_mib'])} free of {_gib(f['total_mib'])}",
     ("disk", "little"): lambda f: (
         f"{_gib(f['free_mib'])} free; checkpoints and engines may want {_gib(f['wanted_mib'])}: free some space, or "

@@ -7,7 +7,6 @@ Each task parses, makes one library call and renders the report. torch is import
 from __future__ import annotations
 
 import argparse
-import os
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from taolite.cli.tao import flags as shared
 from taolite.cli.tao import lifecycle
 from taolite.cli.tao.lifecycle import Network, at_work, mounts_of, opening_key, scored, status_of, told, trained
 from taolite.cli.tao.pruning import run_prune
+from taolite.cores import usable
 from taolite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _run_train(options: argparse.Namespace) -> int:
         show(Notice(f"Loading experiment spec at {path}."))
         experiment = told(TASK.read(path, resolve=mounts.resolve, given=_given(options, mounts)), path, show)
         spec = experiment.spec
-        workers = positive("--workers", options.workers) or min(spec.train_config.n_workers, os.cpu_count() or 1)
+        workers = positive("--workers", options.workers) or min(spec.train_config.n_workers, usable())
         name = spec.model_config_.arch
         said = trained(options, experiment, root, name=name, workers=workers, world=world, show=show)
     print(said)
@@ -119,7 +119,7 @@ def _run_evaluate(options: argparse.Namespace) -> int:
         read,
         mounts=mounts,
         batch_size=positive("-b", options.batch_size) or (judged.batch_size if judged else None),
-        workers=min(judged.n_workers if judged else 2, os.cpu_count() or 1),
+        workers=min(judged.n_workers if judged else 2, usable()),
         record=_record,
     )
     block = tags_block if "tags" in evaluation.card.beside else classes_block

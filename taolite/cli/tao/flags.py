@@ -282,6 +282,7 @@ def training(parser: argparse.ArgumentParser, *, resume: str = "--resume") -> No
     add("--checkpoint_minutes", type=float, default=10.0, metavar="M", help=text)
     add("--keep_checkpoints", type=int, default=2, metavar="N", help="keep the newest N checkpoints (default: 2)")
     skip_corrupt_flag(add)
+    processes.threads_flag(add)
     text = "number format of convolutions (default: auto)"
     add("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help=text)
     text = "give the same bits for the same seed on a GPU too; slower"

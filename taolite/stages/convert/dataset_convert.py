@@ -26,6 +26,7 @@ from functools import partial
 from io import FileIO
 from pathlib import Path
 
+from taolite.cores import usable
 from taolite.errors import DataError, UsageError
 from taolite.events import Listener, Notice, Progress, silent
 from taolite.files import remove, write_text
@@ -33,7 +34,7 @@ from taolite.formats import tfrecord
 from taolite.formats.findings import SHOWN, problems_error
 from taolite.stages.convert.coco import CocoSource
 from taolite.stages.convert.kitti import KittiSource
-from taolite.stages.convert.processes import Processes, available
+from taolite.stages.convert.processes import Processes
 from taolite.stages.convert.sample_modifier import SampleModifier
 from taolite.stages.convert.sources import Fold, Frames, Reading, Resolve, Source
 from taolite.stages.convert.staging import Staging
@@ -204,7 +205,7 @@ def _count(source: Source, folds: Sequence[Fold], workers: int | None) -> int:
     """How many processes to start."""
     if not source.apart or sum(map(len, folds)) < _WORTH_PROCESSES:
         return 1
-    return min(available(), 8) if workers is None else workers
+    return min(usable(), 8) if workers is None else workers
 
 
 def _pieces(fold: Fold, places: Sequence[int]) -> Iterator[Frames]:

@@ -21,15 +21,10 @@ from typing import Any, TypeVar
 
 from taolite.errors import StoppedError
 
-__all__ = ["Processes", "available"]
+__all__ = ["Processes"]
 
 T = TypeVar("T")
 _AHEAD = 2  # pieces of work queued for each process
-
-
-def available() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Processes:

@@ -265,7 +265,7 @@ class Run:
 
 def _elsewhere(before: Mapping[str, str | int], now: Mapping[str, str | int]) -> Iterator[str]:
     """A warning for everything that a resumed run computes in another way than before; see `Device.fingerprint`."""
-    ways = {"device": "on {}", "dtype": "in {}", "threads": "with OMP_NUM_THREADS={}"}
+    ways = {"device": "on {}", "dtype": "in {}", "threads": "with --threads {}"}
     for name, way in ways.items():
         if name in before and before[name] != now[name]:
             yield (

@@ -246,10 +246,7 @@ def test_more_threads_than_the_processor_time_of_the_group_are_named(system, mon
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
     (system.groups / "box" / "cpu.max").write_text("200000 100000\n")
 
-    assert said(machine.cores({}, usable=8, **system.at)) == (
-        "warning cores 8 of 16 cores usable, processor time of 2: more threads than that are slower; set "
-        "OMP_NUM_THREADS=2"
-    )
+    assert said(machine.cores({}, usable=8, **system.at)) == "ok cores 8 of 16 cores usable, processor time of 2"
     assert said(machine.cores({"OMP_NUM_THREADS": "4"}, usable=8, **system.at)) == (
         "warning cores 8 of 16 cores usable, processor time of 2, OMP_NUM_THREADS=4: more threads than cores are "
         "slower; set it to 2 or less"

@@ -68,7 +68,7 @@ def test_evaluate_takes_other_pictures_and_the_spec_s_number_of_workers(
     seen = []
     load = evaluate.batches
     monkeypatch.setattr(evaluate, "batches", lambda *a, **k: seen.append(k["workers"]) or load(*a, **k))
-    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("taolite.cores.allowed", lambda: 64)
     spec = root / "workers.txt"
     spec.write_text((root / "spec.txt").read_text().replace("n_workers: 1", "n_workers: 5"))
 
