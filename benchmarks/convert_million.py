@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from taolite import spec as specs
+from taolite.cores import usable
 from taolite.stages.convert.dataset_convert import dataset_convert
-from taolite.stages.convert.processes import available
 from taolite.tasks.detectnet.spec import DatasetExportSpec
 
 SPEC = """
@@ -51,7 +51,7 @@ def make(root: Path, images: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1_000_000)
-    parser.add_argument("--workers", type=int, default=min(available(), 8))
+    parser.add_argument("--workers", type=int, default=min(usable(), 8))
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     with TemporaryDirectory(dir=options.folder) as folder:
@@ -68,7 +68,7 @@ def main() -> None:
             f"{sum(report.images)} images, {sum(report.objects.values())} objects, {len(report.files)} files, "
             f"{size / 1e6:.1f} MB: {took_s:.0f} s, {cpu_s:.0f} s of processor time, {options.workers} processes; "
             f"resident at most: parent {own.ru_maxrss / 1024:.0f} MB, a child {children.ru_maxrss / 1024:.0f} MB "
-            f"(Python {platform.python_version()}, {platform.machine()}, {available()} processors)"
+            f"(Python {platform.python_version()}, {platform.machine()}, {usable()} processors)"
         )
 
 
