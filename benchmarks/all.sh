@@ -24,6 +24,7 @@ one data env OMP_NUM_THREADS=1 python benchmarks/data.py
 one metrics python benchmarks/metrics.py
 one sealing python benchmarks/sealing.py
 one startup python benchmarks/startup.py
+one growth python benchmarks/growth.py --picture "$out/growth.png"
 if [ $# -ge 3 ]; then
   one inference python benchmarks/inference.py "$2" "$3" ${4:+--runtime "$4"}
   one pipeline python benchmarks/pipeline.py "$2" "$3"

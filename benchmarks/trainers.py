@@ -41,10 +41,13 @@ class Bench:
         self.trainer._train_step(self.batch)
 
 
-def detectnet(folder: Path, device: Device, *, size_hw: tuple[int, int] = (384, 512), batch_size: int = 4) -> Bench:
-    """DetectNet_v2 with ResNet-18, in TAO's recipe: Adam and the L1 regulariser."""
+def detectnet(
+    folder: Path, device: Device, *, size_hw: tuple[int, int] = (384, 512), batch_size: int = 4, pictures: int = 8
+) -> Bench:
+    """DetectNet_v2 with ResNet-18, in TAO's recipe: Adam and the L1 regulariser. `pictures`: at least two batches are
+    drawn."""
     height, width = size_hw
-    _quietly(lambda: new_demo(folder, count=max(8, 2 * batch_size), epochs=1))
+    _quietly(lambda: new_demo(folder, count=max(pictures, 2 * batch_size), epochs=1))
     _run(
         "dataset",
         "convert",
