@@ -12,7 +12,7 @@ from pathlib import Path
 
 from taolite import formats
 from taolite.errors import DataError, PathError, UsageError
-from taolite.events import Listener, silent
+from taolite.events import Listener, Notice, silent
 from taolite.files import write_text
 from taolite.formats.alike import groups_alike
 from taolite.formats.folder_writing import write_folders
@@ -27,12 +27,15 @@ __all__ = ["NewExperiment", "Wanted", "new_experiment"]
 _HELD_OUT = 20.0  # percent of the training pictures, where a data set has no validation part
 _SEED = 0
 _FEWEST = 8  # pictures for training
+_NO_OBJECTS = ("dontcare", "__ignore__")
+"""Names that KITTI and labelme give to places nobody may be judged by, in small letters."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the user asks for. format: of the labels, None to recognise it. classes: the ones to learn, None for all.
-    train, val: names of parts, or list files; None: the data set's own. pretrained: weights to start from."""
+    """What the user asks for. format: of the labels, None to recognise it. classes: the ones to learn, None for all
+    but KITTI's `DontCare` and labelme's `__ignore__`. train, val: names of parts, or list files; None: the data set's
+    own. pretrained: weights to start from."""
 
     format: str | None = None
     classes: Sequence[str] | None = None
@@ -79,7 +82,7 @@ def new_experiment(
     found = wanted.format or formats.detect(data)
     _check_labels(data, found, labels)
     parts, held_out = _parts(data, found, wanted, labels, listener)
-    classes = _classes(parts["train"], wanted.classes, labels)
+    classes = _classes(parts["train"], wanted.classes, labels, listener)
     if labels == "folders":
         parts = {name: _of_classes(samples, classes) for name, samples in parts.items()}
     write = _write_folders if labels == "folders" else _write_boxes
@@ -89,7 +92,7 @@ def new_experiment(
     texts = propose(
         written,
         parts=tuple(parts),
-        classes=classes if labels == "folders" else tuple(name.lower() for name in classes),
+        classes=classes if labels == "folders" else tuple(dict.fromkeys(map(str.lower, classes))),
         places=Places(str(folder.absolute()), str(wanted.pretrained.absolute()) if wanted.pretrained else ""),
     )
     for name, text in texts.items():
@@ -201,9 +204,16 @@ def _held_out(data: Path, train: Sequence[Sample], labels: Labels) -> tuple[list
         ) from error
 
 
-def _classes(train: Sequence[Sample], asked: Sequence[str] | None, labels: Labels) -> tuple[str, ...]:
+def _classes(
+    train: Sequence[Sample], asked: Sequence[str] | None, labels: Labels, listener: Listener
+) -> tuple[str, ...]:
     """The classes to learn. Raises UsageError for one that no label has, DataError where there are too few."""
     there = sorted({label.name for sample in train for label in sample.labels})
+    if labels == "boxes" and not asked:
+        marks = [name for name in there if name.lower() in _NO_OBJECTS]
+        there = [name for name in there if name not in marks]
+        if marks:
+            listener(Notice(f"no class to learn: {', '.join(marks)}; with --classes any name is learned"))
     for name in asked or ():
         if name not in there:
             raise UsageError(

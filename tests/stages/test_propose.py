@@ -14,6 +14,7 @@ from PIL import Image
 from taolite import formats, spec
 from taolite.cli.main import main
 from taolite.errors import TaoliteError
+from taolite.events import Notice
 from taolite.sample import Label, Sample
 from taolite.spec import Kind
 from taolite.stages.propose import Wanted, new_experiment
@@ -354,6 +355,36 @@ def test_only_the_classes_that_are_asked_for_are_learned(tmp_path: Path):
 
     assert (made.parts, made.classes) == ({"train": 16, "val": 4}, ("a", "c"))
     assert sorted(path.name for path in (tmp_path / "new/data/train").iterdir()) == ["a", "c"]
+
+
+def test_places_to_ignore_are_no_class_unless_they_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    kitti(tmp_path / "data" / "train", list(range(10)))
+    kitti(tmp_path / "data" / "train", list(range(20, 24)), first=20, name="DontCare")
+    kitti(tmp_path / "data" / "train", list(range(30, 34)), first=30, name="__ignore__")
+    kitti(tmp_path / "data" / "val", [40, 41], first=40)
+    said: list[object] = []
+
+    made = new_experiment(tmp_path / "data", tmp_path / "new", task="detectnet", listener=said.append)
+
+    assert made.classes == ("plate",)
+    assert Notice("no class to learn: DontCare, __ignore__; with --classes any name is learned") in said
+    assert "dontcare" not in (tmp_path / "new/train.txt").read_text().lower()
+    assert made.parts["train"] == 18  # pictures without an object are seen, too
+    asked = Wanted(classes=["plate", "DontCare"])
+    again = new_experiment(tmp_path / "data", tmp_path / "other", task="detectnet", wanted=asked)
+    assert again.classes == ("plate", "DontCare")
+
+
+def test_names_that_differ_in_case_alone_are_one_class_as_in_records(tmp_path: Path):
+    kitti(tmp_path / "data" / "train", list(range(10)))
+    kitti(tmp_path / "data" / "train", list(range(20, 24)), first=20, name="Plate")
+    kitti(tmp_path / "data" / "val", [40, 41], first=40)
+
+    new_experiment(tmp_path / "data", tmp_path / "new", task="detectnet")
+
+    text = (tmp_path / "new/train.txt").read_text()
+    assert text.count('target_class_mapping { key: "plate"') == 1
+    assert text.count('name: "plate"') == 1
 
 
 # What is said of data that does not do
