@@ -170,6 +170,25 @@ def test_views_vary_in_scale_as_objects_do_in_size(sides: tuple[float, ...], sca
     assert (views.scale_min, views.scale_max) == scale
 
 
+def test_an_ssd_trains_pretrained_layers_slower_and_learns_from_its_teacher_when_pruned():
+    texts = {
+        weights: propose_ssd(
+            samples(40, (300, 300), 60.0), parts=("train", "val"), classes=("cat",), places=Places("/new", weights)
+        )
+        for weights in ("/weights.safetensors", "")
+    }
+
+    for weights, name, rate, taught in (
+        ("/weights.safetensors", "train.txt", 0.3, False),
+        ("/weights.safetensors", "retrain.txt", 1.0, True),
+        ("", "train.txt", 1.0, False),
+    ):
+        own = spec.loads(texts[weights][name], SsdSpec).taolite
+        assert own is not None
+        assert own.fitting is not None
+        assert (own.fitting.backbone_rate, own.teacher is not None) == (rate, taught)
+
+
 def test_the_anchors_of_an_ssd_begin_at_the_smallest_objects():
     large, small, least = (ssd(samples(40, (1000, 1000), box)) for box in (300.0, 55.0, 2.0))
 

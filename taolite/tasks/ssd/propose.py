@@ -97,7 +97,10 @@ def _training(chosen: _Chosen, classes: Sequence[str], places: Places, *, pruned
         what = "For `evaluate` on the test part; else the same as train.txt"
     start = f"weights to start from: `train -m {places.pretrained}`" if places.pretrained else "random weights"
     scales = ", ".join(f"{scale:g}" for scale in chosen.scales)
-    regularizer = "type: NO_REG\n    weight: 3e-09" if pruned else "type: L1  # prepares for pruning\n    weight: 3e-05"
+    own_rate = 0.3 if places.pretrained and not pruned else 1.0
+    teacher = (
+        "\n  teacher { }  # the model before it was pruned: its finds are learned beside the labels" if pruned else ""
+    )
     mapping = each(classes, "  target_class_mapping { key: NAME value: NAME }")
     return f"""# {what}. Written by `taolite spec new`, which chose the numbers from the data.
 {chosen.balance}
@@ -118,14 +121,15 @@ training_config {{
   num_epochs: {chosen.epochs}  # {chosen.why_epochs}
   learning_rate {{
     soft_start_annealing_schedule {{
-      min_learning_rate: 5e-05
-      max_learning_rate: 0.01  # for batches of {_BATCH}
+      min_learning_rate: 1e-06
+      max_learning_rate: 0.001  # for batches of {_BATCH}
       soft_start: {chosen.soft_start:.4f}
-      annealing: 0.5
+      annealing: 0.6
     }}
   }}
   regularizer {{
-    {regularizer}
+    type: NO_REG
+    weight: 0.0
   }}
   checkpoint_interval: {chosen.epochs}
 }}
@@ -162,5 +166,15 @@ dataset_config {{
     label_directory_path: {literal(f"{folder}/data/{judged}/label_2")}
   }}
 {mapping}
+}}
+# What TAO does not have: docs/cookbook/recipe.md. Without this block the spec trains as TAO does, with SGD.
+taolite {{
+  fitting {{
+    weight_decay: 0.02
+    backbone_rate: {own_rate:g}
+    largest_gradient: 10.0
+    cosine: true
+    average: 0.998
+  }}{teacher}
 }}
 """
