@@ -6,14 +6,18 @@ import os
 import re
 from pathlib import Path
 
-__all__ = ["allowed", "of_group", "quota", "usable"]
+__all__ = ["allowed", "of_group", "quota", "system_text", "usable", "within"]
 
 _PROC, _GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 def usable() -> int:
     """Threads that can compute at once here, at least 1: the cores of the affinity, or the quota where it is less."""
-    cores, share = allowed(), quota()
+    return within(allowed(), quota())
+
+
+def within(cores: int, share: float | None) -> int:
+    """Threads that `cores` compute with in a processor time of `share` cores; None where it is not limited."""
     return cores if share is None else min(cores, max(1, round(share)))
 
 
@@ -27,7 +31,7 @@ def quota(*, proc: Path = _PROC, groups: Path = _GROUPS) -> float | None:
     words = [text.split() for text in of_group("cpu.max", proc=proc, groups=groups)]
     limits = [int(w[0]) / int(w[1]) for w in words if len(w) == 2 and w[0].isdigit() and int(w[1]) > 0]
     old = groups / "cpu"  # version 1 of control groups, seen from inside a container
-    limit, period = (_text(old / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period"))
+    limit, period = (system_text(old / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period"))
     if limit.isdigit() and period.isdigit() and int(period) > 0:
         limits.append(int(limit) / int(period))
     return min(limits, default=None)
@@ -35,12 +39,12 @@ def quota(*, proc: Path = _PROC, groups: Path = _GROUPS) -> float | None:
 
 def of_group(name: str, *, proc: Path = _PROC, groups: Path = _GROUPS) -> list[str]:
     """The file `name` of this process's control group and of those above it, as far as they can be read."""
-    own = re.search(r"^0::/(.*)$", _text(proc / "self" / "cgroup"), re.MULTILINE)
+    own = re.search(r"^0::/(.*)$", system_text(proc / "self" / "cgroup"), re.MULTILINE)
     folder = groups / own[1] if own else groups
-    return [_text(place / name) for place in (folder, *folder.parents) if place.is_relative_to(groups)]
+    return [system_text(place / name) for place in (folder, *folder.parents) if place.is_relative_to(groups)]
 
 
-def _text(path: Path) -> str:
+def system_text(path: Path) -> str:
     """The text of a file of the system; "" where it is not there."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")

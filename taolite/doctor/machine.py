@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from taolite.cores import allowed, of_group, quota
+from taolite.cores import allowed, of_group, quota, system_text, within
 from taolite.doctor.finding import Finding
 
 __all__ = ["Driver", "cores", "driver", "fonts", "gpu", "memory", "screens"]
@@ -59,9 +59,12 @@ def gpu(found: Driver | None, torch_cuda: str) -> Finding:
 
 def memory(*, proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> Finding:
     """Memory in MiB: of the machine, what is free of it, and the limit of this control group (a container's)."""
-    text = _text(proc / "meminfo")
+    text = system_text(proc / "meminfo")
     total, free = (_meminfo_mib(text, name) for name in ("MemTotal", "MemAvailable"))
-    found = [*of_group("memory.max", proc=proc, groups=groups), _text(groups / "memory" / "memory.limit_in_bytes")]
+    found = [
+        *of_group("memory.max", proc=proc, groups=groups),
+        system_text(groups / "memory" / "memory.limit_in_bytes"),
+    ]
     limits = [int(value) for value in found if value.strip().isdigit() and int(value) < _UNLIMITED]
     limit = min(limits) >> 20 if limits else None
     facts = {"total_mib": total, "free_mib": free, "limit_mib": limit}
@@ -84,7 +87,7 @@ def cores(
     asked = environ.get("OMP_NUM_THREADS", "")
     threads = int(asked) if asked.isdigit() else None
     facts = {"cores": os.cpu_count(), "usable": usable, "quota": share, "threads": threads}
-    most = min(usable, max(1, round(share))) if share is not None else usable
+    most = within(usable, share)
     if threads is not None and threads > most:
         return Finding("cores", "warning", "threads", {**facts, "most": most})
     return Finding("cores", "ok", "", facts)
@@ -105,14 +108,6 @@ def screens(environ: Mapping[str, str], *, devices: Sequence[Path] | None = None
     shown = sys.platform in ("win32", "darwin") or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
     facts = {"display": shown, "cameras": [str(path) for path in cameras], "refused": refused}
     return Finding("display", "warning" if refused else "ok", "refused" if refused else "", facts)
-
-
-def _text(path: Path) -> str:
-    """The text of a file of the system; "" where it is not there."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 def _meminfo_mib(text: str, name: str) -> int | None:

@@ -213,7 +213,8 @@ def _classes(
         marks = [name for name in there if name.lower() in _NO_OBJECTS]
         there = [name for name in there if name not in marks]
         if marks:
-            listener(Notice(f"no class to learn: {', '.join(marks)}; with --classes any name is learned"))
+            names = ", ".join(marks)
+            listener(Notice(f"not learned, as they mark places to ignore: {names} (--classes names what to learn)"))
     for name in asked or ():
         if name not in there:
             raise UsageError(

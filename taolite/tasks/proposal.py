@@ -25,6 +25,7 @@ __all__ = [
     "closeness",
     "each",
     "epochs_for",
+    "fitting_block",
     "input_size",
     "on_one_line",
     "sides",
@@ -158,6 +159,22 @@ def balance_note(train: Sequence[Sample], classes: Sequence[str], *, unit: str) 
             f"\n# Rare: {', '.join(rare[:_NAMED])}. More {unit}s of them raise their score more than any setting here."
         )
     return note
+
+
+def fitting_block(backbone_rate: float, *, cosine: bool = True) -> str:
+    """The lines of `taolite { fitting }`; docs/cookbook/recipe.md has what they were chosen by.
+
+    Args:
+        backbone_rate: rate of the pretrained layers, a share of the others'.
+        cosine: the rate falls by half a cosine; else the spec's own schedule says how.
+    """
+    falls = "\n    cosine: true" if cosine else ""
+    return f"""  fitting {{
+    weight_decay: 0.02
+    backbone_rate: {backbone_rate:g}
+    largest_gradient: 10.0{falls}
+    average: 0.998
+  }}"""
 
 
 def on_one_line(name: str) -> str:

@@ -39,7 +39,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     text = "pictures with boxes in any format of labels; for classification class folders"
     new.add_argument("data", type=Path, metavar="DATA", help=text)
     new.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="new folder for data and specs")
-    new.add_argument("--classes", metavar="A,B", help="learn only these classes (default: all but DontCare)")
+    new.add_argument(
+        "--classes", metavar="A,B", help="learn only these classes (default: all but DontCare and __ignore__)"
+    )
     new.add_argument("--pretrained", type=Path, metavar="FILE", help="weights to start from (default: random weights)")
     new.add_argument("--train", metavar="PART", help="training part: train, trainval ... or a list file")
     new.add_argument("--val", metavar="PART", help="validation part (default: val, else a fifth of the training part)")

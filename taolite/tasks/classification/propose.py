@@ -13,7 +13,7 @@ import numpy as np
 
 from taolite.sample import Sample
 from taolite.spec.write import literal
-from taolite.tasks.proposal import Labels, Places, balance_note, epochs_for
+from taolite.tasks.proposal import Labels, Places, balance_note, epochs_for, fitting_block
 
 __all__ = ["LABELS", "propose"]
 
@@ -161,11 +161,6 @@ def _own_block(*, pruned: bool) -> str:
   teacher { }  # the model before it was pruned: its scores are learned beside the labels"""
     return f"""# What TAO does not have: docs/cookbook/recipe.md. Without this block the spec trains as TAO does.
 taolite {{
-  fitting {{
-    weight_decay: 0.02
-    backbone_rate: {_RETRAINED_RATE if pruned else _BACKBONE_RATE:g}
-    largest_gradient: 10.0
-    average: 0.998
-  }}{teacher if pruned else ""}
+{fitting_block(_RETRAINED_RATE if pruned else _BACKBONE_RATE, cosine=False)}{teacher if pruned else ""}
 }}
 """

@@ -16,7 +16,18 @@ from numpy.typing import NDArray
 from taolite.sample import Sample
 from taolite.spec.write import literal
 from taolite.tasks.detectnet import blocks
-from taolite.tasks.proposal import Labels, Places, balance_note, closeness, each, epochs_for, input_size, sides, spread
+from taolite.tasks.proposal import (
+    Labels,
+    Places,
+    balance_note,
+    closeness,
+    each,
+    epochs_for,
+    fitting_block,
+    input_size,
+    sides,
+    spread,
+)
 
 __all__ = ["LABELS", "propose"]
 
@@ -221,13 +232,7 @@ taolite {{
     box_weight: 1.5
     smaller_wins: true
   }}
-  fitting {{
-    weight_decay: 0.02
-    backbone_rate: {1.0 if pruned else 0.3:g}
-    largest_gradient: 10.0
-    cosine: true
-    average: 0.998
-  }}{teacher}
+{fitting_block(1.0 if pruned else 0.3)}{teacher}
 }}
 """
 

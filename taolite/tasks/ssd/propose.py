@@ -14,7 +14,17 @@ import numpy as np
 
 from taolite.sample import Sample
 from taolite.spec.write import literal
-from taolite.tasks.proposal import Labels, Places, balance_note, each, epochs_for, input_size, on_one_line, smallest
+from taolite.tasks.proposal import (
+    Labels,
+    Places,
+    balance_note,
+    each,
+    epochs_for,
+    fitting_block,
+    input_size,
+    on_one_line,
+    smallest,
+)
 
 __all__ = ["LABELS", "propose"]
 
@@ -169,12 +179,6 @@ dataset_config {{
 }}
 # What TAO does not have: docs/cookbook/recipe.md. Without this block the spec trains as TAO does, with SGD.
 taolite {{
-  fitting {{
-    weight_decay: 0.02
-    backbone_rate: {own_rate:g}
-    largest_gradient: 10.0
-    cosine: true
-    average: 0.998
-  }}{teacher}
+{fitting_block(own_rate)}{teacher}
 }}
 """
