@@ -32,6 +32,7 @@ from taolite.data.loading import batches
 from taolite.engines.base import BuildPrecision, Engine
 from taolite.engines.build import batch_profiles, build_engine
 from taolite.engines.opening import open_engine
+from taolite.nn.batchnorm import BatchNorm
 from taolite.stages.device import Device, set_deterministic
 from taolite.stages.exporting.to_onnx import to_onnx
 
@@ -40,6 +41,12 @@ Row = tuple[str, str, str]
 
 _TYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _BINDINGS = {"pycuda": "pycuda", "cuda-python": "cuda"}
+
+_COMPILED: dict[str, dict[str, dict[str, str]]] = {
+    "cuda": {"torch.compile": {}, "torch.compile with CUDA graphs": {"mode": "reduce-overhead"}},
+    "cpu": {"traced, not compiled": {"backend": "aot_eager"}},  # Inductor takes minutes: docs/speed/training.md
+}
+"""Device -> what a row says -> arguments of `Module.compile`."""
 
 
 def device_of(name: str, precision: str) -> Device:
@@ -74,8 +81,28 @@ def training(device: str, sizes: list[tuple[int, int]], batch_size: int, seconds
                     Path(folder), device_of(device, precision), size_hw=(height, width), batch_size=batch_size
                 )
                 speed = rate(made.step, wait, batch_size, seconds)
-            memory = f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if device == "cuda" else ""
-            yield what, f"{speed:.1f} images/s", memory
+                memory = f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if device == "cuda" else ""
+                yield what, f"{speed:.1f} images/s", memory
+                if precision == "bf16":
+                    yield from compiled(made, what, device, seconds)
+
+
+def compiled(bench: Bench, what: str, device: str, seconds: float) -> Iterator[Row]:
+    """The same steps with the network compiled: whether it would pay. taolite does not compile."""
+    for module in bench.trainer.network.modules():
+        if isinstance(module, BatchNorm):  # as after so many steps: from then on no step differs from the one before
+            module.num_batches_tracked.fill_(module.settled)
+            module.count_again()
+    bench.step()
+    wait = torch.cuda.synchronize if device == "cuda" else time.perf_counter
+    for how, options in _COMPILED[device].items():
+        torch.compiler.reset()
+        bench.trainer.network.compile(**options)
+        began = time.perf_counter()
+        bench.step()
+        wait()
+        remark = f"first step {time.perf_counter() - began:.0f} s"
+        yield f"{what}, {how}", f"{rate(bench.step, wait, bench.batch_size, seconds):.1f} images/s", remark
 
 
 def loading(bench: Bench, workers: int, seconds: float) -> Row:

@@ -80,7 +80,7 @@ def _flip(text: str) -> str:
     name = text.lower().replace("_", "-").removesuffix("-flip")  # jetson-inference has horizontal-flip too
     if name not in _FLIPS:
         hint = f"; did you mean {meant}?" if (meant := near(name, _FLIPS)) else ""
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(_FLIPS)}{hint}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(_FLIPS)}{hint}")
     return name
 
 

@@ -128,7 +128,7 @@ def overlay(text: str) -> frozenset[str]:
     if not words or "" in found:
         bad = words[found.index("")] if words else text
         hint = f"; did you mean {meant}?" if (meant := near(bad, (*OVERLAYS, "none"))) else ""
-        raise argparse.ArgumentTypeError(f"{bad!r} is none of {', '.join(OVERLAYS)}, none{hint}")
+        raise argparse.ArgumentTypeError(f"{bad!r} is not one of {', '.join(OVERLAYS)}, none{hint}")
     return frozenset(found) - {"none"}
 
 

@@ -54,7 +54,7 @@ def read_voc_tags(
     for sample in samples:
         for label in sample.labels:
             if label.name not in classes:
-                text = f"{show(label.name)} is none of the {counted(len(classes), 'class', 'classes')}"
+                text = f"{show(label.name)} is not one of the {counted(len(classes), 'class', 'classes')}"
                 findings.error("unknown-class", sample.source or sample.image, text, line=label.line)
     if findings.errors:
         raise problems_error(root, findings.errors)

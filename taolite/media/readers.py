@@ -163,7 +163,7 @@ def _described(address: Address, codec: str | None) -> str:
     """The session description (SDP, RFC 8866) of a raw stream, as an address of ffmpeg that holds it."""
     name = (codec or "").lower()
     if name not in _CODECS:
-        what = f"{codec} is none of them" if codec else "a raw stream does not say which it is of"
+        what = f"{codec} is not one of them" if codec else "a raw stream does not say which it is of"
         raise UsageError(
             f"{address.shown}: the codec is needed ({', '.join(_CODECS)}), and {what}; give --input-codec, as in "
             "--input-codec=h264"

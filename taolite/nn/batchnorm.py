@@ -7,6 +7,7 @@ are averaged with equal weight (the n-th counts 1/n) until 1/n reaches the momen
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -25,7 +26,9 @@ class BatchNorm(nn.BatchNorm2d):
 
     num_batches_tracked: Tensor
     momentum: float
-    _seen: int | None = None  # num_batches_tracked as a Python number, read once: asking a GPU each step would stall it
+    # num_batches_tracked as a Python number, `settled` at most. It is read once, since asking a GPU in each step would
+    # stall it. It stops growing, since torch.compile would compile again for each value.
+    _seen: int | None = None
 
     def forward(self, x_nchw: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape, normalised by the batch in training, else by the moving statistics."""
@@ -34,10 +37,15 @@ class BatchNorm(nn.BatchNorm2d):
                 x_nchw, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
             )
         seen = int(self.num_batches_tracked) if self._seen is None else self._seen
-        self._seen = seen + 1
+        self._seen = min(seen + 1, self.settled)
         self.num_batches_tracked.add_(1)
         factor = max(self.momentum, 1 / self._seen)
         return self.normalise(x_nchw, factor)
+
+    @property
+    def settled(self) -> int:
+        """The number of batches from which on each counts `momentum`."""
+        return math.ceil(1 / self.momentum)
 
     def has_statistics(self, x_nchw: Tensor) -> bool:
         """Whether the batch has more than one value a channel."""
@@ -49,14 +57,18 @@ class BatchNorm(nn.BatchNorm2d):
             x_nchw, self.running_mean, self.running_var, self.weight, self.bias, True, factor, self.eps
         )
 
+    def count_again(self) -> None:
+        """Take the count of batches from `num_batches_tracked`, which was changed from outside."""
+        self._seen = None
+
     def reset_running_stats(self) -> None:
         """Set the mean to 0, the variance to 1 and the count of batches to 0."""
         super().reset_running_stats()
-        self._seen = None
+        self.count_again()
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._seen = None
+        self.count_again()
 
 
 def forget_statistics(network: nn.Module) -> None:
@@ -65,7 +77,7 @@ def forget_statistics(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, BatchNorm):
             module.num_batches_tracked.zero_()
-            module._seen = None
+            module.count_again()
 
 
 def keep_statistics(network: nn.Module) -> None:
@@ -105,5 +117,7 @@ def measure_statistics(layers: Sequence[nn.BatchNorm2d], passes: Iterable[object
     for layer, momentum, total in zip(layers, momenta, sums, strict=True):
         mean_c, square_c = total / turns
         layer.momentum = momentum
+        if isinstance(layer, BatchNorm):
+            layer.count_again()
         layer.running_mean.copy_(mean_c)  # type: ignore[union-attr]
         layer.running_var.copy_(square_c - mean_c.square())  # type: ignore[union-attr]

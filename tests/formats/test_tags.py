@@ -50,7 +50,7 @@ def test_a_tag_that_is_no_class_is_named_with_its_line(voc: Path):
     with pytest.raises(DataError) as caught:
         read_voc_tags(voc, split="val", classes=["dog", "person"])
 
-    assert str(caught.value) == f"{voc}/Annotations/000002.xml:1: `car` is none of the 2 classes"
+    assert str(caught.value) == f"{voc}/Annotations/000002.xml:1: `car` is not one of the 2 classes"
 
 
 @pytest.fixture

@@ -184,7 +184,7 @@ def test_a_raw_stream_is_read_with_its_codec(
 
 
 @pytest.mark.parametrize(
-    ("codec", "what"), [(None, "a raw stream does not say which it is of"), ("av2", "av2 is none of them")]
+    ("codec", "what"), [(None, "a raw stream does not say which it is of"), ("av2", "av2 is not one of them")]
 )
 def test_a_raw_stream_needs_its_codec(codec: str | None, what: str):
     with pytest.raises(UsageError) as caught:

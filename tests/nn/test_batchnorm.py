@@ -45,6 +45,35 @@ def test_later_batches_count_by_the_momentum():
     torch.testing.assert_close(norm.running_mean, mean)
 
 
+def test_statistics_measured_between_batches_do_not_change_how_much_later_batches_count():
+    norm, batches = BatchNorm(2, momentum=0.25), make_batches(6)
+    feed(norm, batches[:5])
+    measure_statistics([norm], (norm(batch) for batch in batches[:2]))
+    measured = norm.running_mean.clone()
+
+    norm(batches[5])
+
+    torch.testing.assert_close(norm.running_mean, 0.75 * measured + 0.25 * batches[5].mean(dim=(0, 2, 3)))
+
+
+def test_past_the_first_batches_torch_compile_compiles_no_more():
+    norm, batches, compiled = BatchNorm(2, momentum=0.25), make_batches(12), []
+
+    def count(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> object:
+        compiled.append(graph)
+        return graph
+
+    feed(norm, batches[:4])
+    norm.compile(backend=count)
+    feed(norm, batches[4:6])
+    before = len(compiled)
+
+    feed(norm, batches[6:])
+
+    assert before > 0
+    assert len(compiled) == before
+
+
 def test_outputs_are_those_of_torchs_batch_norm_in_training_and_evaluation():
     ours, theirs, (batch, other) = BatchNorm(2, momentum=0.01), nn.BatchNorm2d(2, momentum=None), make_batches(2)
 

@@ -203,7 +203,7 @@ def network(text: str) -> str:
     if net not in _NETS:
         meant = near(text, (*_NETS, *_ALIASES))
         hint = f"; did you mean {meant}?" if meant else ""
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(_NETS)}{hint}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(_NETS)}{hint}")
     return net
 
 

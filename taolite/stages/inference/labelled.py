@@ -146,7 +146,7 @@ def _from_pytorch_ssd(path: Path, onnx: bytes, names: Names | None) -> OnnxMeta:
     ((_, shape),) = signature.inputs.items()
     scores, boxes = signature.outputs.get("scores"), signature.outputs.get("boxes")
     if scores is None or boxes is None or len(shape) != 4:
-        raise DataError(f"{path} is no model of ours, and none of pytorch-ssd's either: it gives no scores and boxes")
+        raise DataError(f"{path} is not a model of taolite or pytorch-ssd: it has no outputs `scores` and `boxes`")
     if names is None or scores[-1] != len(names) + 1:
         count = scores[-1] - 1
         given = "no labels are given" if names is None else _given(names)

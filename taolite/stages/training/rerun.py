@@ -127,7 +127,7 @@ def _experiment(run: RunRecord, resolve: Resolve) -> Experiment:
     """The run's experiment, from its resolved spec."""
     model = model_of(run.task)
     if model is None:
-        raise TrainingError(f"{run.folder}: its task, {run.task or 'none'}, is none of this version; use the newer one")
+        raise TrainingError(f"{run.folder}: this version has no task {run.task or 'none'}; a newer one may")
     where = f"{run.folder / 'manifest.json'} (its spec)"
     spec = loads(run.spec, model, path=where)
     classes = run.run.get("classes") or None

@@ -169,8 +169,8 @@ def test_detectnets_overlay_and_tracking_flags_are_jetsons(capsys: pytest.Captur
     assert parsed("detectnet", "--model=m", "--overlay=none", "in").overlay == frozenset()
     assert parsed("detectnet", "--model=m", "--tracker=klt", "in").tracker == "KLT"
     assert refused(capsys, "jetson", "detectnet", "--model=m", "--overlay=boxs,labls", "in")[-1] == (
-        "taolite jetson detectnet: error: argument --overlay: 'labls' is none of box, lines, labels, conf, tracking, "
-        "trails, fps, none; did you mean `labels`?"
+        "taolite jetson detectnet: error: argument --overlay: 'labls' is not one of box, lines, labels, conf, "
+        "tracking, trails, fps, none; did you mean `labels`?"
     )
 
 

@@ -93,7 +93,7 @@ def test_flags_of_the_machine_set_no_field():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--net resnet18", "is none of mb1-ssd, mb1-ssd-lite, mb2-ssd-lite, sq-ssd-lite, vgg16-ssd"),
+        ("--net resnet18", "is not one of mb1-ssd, mb1-ssd-lite, mb2-ssd-lite, sq-ssd-lite, vgg16-ssd"),
         ("--milestones 80;100", "needs to be epochs with commas between"),
         ("--lr 0", "needs to be more than 0"),
         ("--use-cuda=maybe", "needs to be true or false"),

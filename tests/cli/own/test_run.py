@@ -269,13 +269,13 @@ def test_a_classifier_shows_its_likeliest_classes(place: Path, capsys: pytest.Ca
         (
             "--overlay",
             "boxs,labls",
-            "'labls' is none of box, lines, labels, conf, tracking, trails, fps, none; did you mean `labels`?",
+            "'labls' is not one of box, lines, labels, conf, tracking, trails, fps, none; did you mean `labels`?",
         ),
         ("--count-line", "0,0,1", "'0,0,1' needs to be x1,y1,x2,y2 of two points, as in 0,0.5,1,0.5:gate"),
         (
             "--input-flip",
             "clockwize",
-            "'clockwize' is none of none, counterclockwise, rotate-180, clockwise, horizontal, vertical, "
+            "'clockwize' is not one of none, counterclockwise, rotate-180, clockwise, horizontal, vertical, "
             "upper-right-diagonal, upper-left-diagonal; did you mean `clockwise`?",
         ),
         ("--input-loop", "-2", "'-2' needs to be a whole number, 0 or more, or -1 without an end"),
