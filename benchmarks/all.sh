@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Every table about speed, one after the other: benchmarks/all.sh OUT [MODEL PICTURES [RUNTIME]]
 # OUT gets NAME.md for each. MODEL is an exported model (its key in TAOLITE_KEY) and PICTURES a folder for the tables of
-# inference; without them these are skipped. TAOLITE_TEST_DATA: the folder of data sets, for the time to a score.
+# inference; without them these are skipped. TAOLITE_TEST_DATA: the folder of data sets, for the time to a score (two
+# tables, half an hour each).
 # ULTRALYTICS: the folder with `python` and `yolo` of an environment with Ultralytics, to compare with; YOLO_WEIGHTS:
 # files for `yolo predict`. Nothing else should be running.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-if [ $# -lt 1 ] || [ $# = 2 ]; then sed -n 2,6p "${BASH_SOURCE[0]}" >&2; exit 1; fi
+if [ $# -lt 1 ] || [ $# = 2 ]; then sed -n 2,7p "${BASH_SOURCE[0]}" >&2; exit 1; fi
 out=$1
 mkdir -p "$out"
 failed=
@@ -38,6 +39,8 @@ fi
 if [ -n "${TAOLITE_TEST_DATA:-}" ]; then
   one score env OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/time_to_score.py "$TAOLITE_TEST_DATA" "$out/score" \
     ${ULTRALYTICS:+--peer "$ULTRALYTICS/python"}
+  one score_cat_dog env OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/time_to_score.py "$TAOLITE_TEST_DATA" \
+    "$out/score_cat_dog" --set cat_dog
 else
   echo "skipped: score, TAOLITE_TEST_DATA is not set"
 fi
