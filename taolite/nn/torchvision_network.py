@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from functools import cache
 from types import MethodType
 from typing import Any, cast
@@ -22,9 +23,9 @@ from taolite.errors import ModelError
 from taolite.nn.backbone import IMAGENET_MEAN, IMAGENET_STD
 from taolite.nn.drop_rows import DropRows
 from taolite.nn.state_dict import StateDict, without_prefix
-from taolite.nn.weights import LoadReport
+from taolite.nn.weights import KNOWN, LoadReport
 
-__all__ = ["TorchvisionNetwork", "load_state_dict", "torchvision_archs"]
+__all__ = ["TorchvisionNetwork", "arch_of", "load_state_dict", "torchvision_archs"]
 
 AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
 """Auxiliary classifiers, which only training uses."""
@@ -140,6 +141,27 @@ def load_state_dict(network: TorchvisionNetwork, state: StateDict) -> LoadReport
     network.load_state_dict({path: taken.get(path, target) for path, target in own.items()})
     loaded = dict.fromkeys(path.removeprefix("network.").rpartition(".")[0] for path in taken)
     return LoadReport(tuple(layer for layer in loaded if layer not in skipped), skipped, tuple(skipped))
+
+
+def arch_of(state: StateDict) -> str:
+    """The name of the network in `KNOWN` that has these tensors, whatever classes its head has; "" for another one."""
+    for arch in KNOWN:
+        with torch.device("meta"):
+            network = TorchvisionNetwork(arch, 1)
+        head = network.head.removeprefix("network.")
+        needed = {path.removeprefix("network."): value.shape for path, value in network.state_dict().items()}
+        if _body(needed, head) == _body({name: value.shape for name, value in state.tensors.items()}, head):
+            return arch
+    return ""
+
+
+def _body(shapes: Mapping[str, torch.Size], head: str) -> dict[str, torch.Size]:
+    """The shapes of all tensors but the head's and the counts of batches, which some files leave out."""
+    return {
+        name: shape
+        for name, shape in shapes.items()
+        if not name.startswith(f"{head}.") and not name.endswith("num_batches_tracked")
+    }
 
 
 def _torchvision(arch: str, num_classes: int, input_size: int, auxiliaries: bool) -> Any:

@@ -1,6 +1,6 @@
 """From labelled pictures to an experiment: the parts written, and the specs.
 
-Loads without torch.
+Loads without torch; a classifier's pretrained weights are read with it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Wanted:
 class NewExperiment:
     """What was written. parts: pictures of each part. held_out: the validation part was taken from the training part,
     with pictures that look alike on one side. files: the specs. alike: of the data set's own val and test, the pictures
-    that look like one for training, with which a score is too good. pretrained: weights to start from."""
+    that look like one for training, with which a score is too good. pretrained: weights to start from. arch:
+    torchvision's name of a classifier, "" for TAO's."""
 
     task: str
     folder: Path
@@ -59,6 +60,7 @@ class NewExperiment:
     files: tuple[Path, ...]
     alike: Mapping[str, int]
     pretrained: Path | None = None
+    arch: str = ""
 
 
 def new_experiment(
@@ -76,9 +78,12 @@ def new_experiment(
     wanted = wanted or Wanted()
     if folder.is_dir() and any(folder.iterdir()):
         raise PathError(f"{folder}: this folder is not empty; choose another one for the experiment")
+    if wanted.pretrained and not wanted.pretrained.is_file():
+        raise PathError(f"{wanted.pretrained}: no such file; --pretrained needs weights, such as resnet18.pth")
     proposal = importlib.import_module(f"taolite.tasks.{task}.propose")
     propose: Callable[..., dict[str, str]] = proposal.propose
     labels: Labels = proposal.LABELS
+    arch = _arch(wanted.pretrained) if wanted.pretrained and labels == "folders" else ""
     found = wanted.format or formats.detect(data)
     _check_labels(data, found, labels)
     parts, held_out = _parts(data, found, wanted, labels, listener)
@@ -93,14 +98,23 @@ def new_experiment(
         written,
         parts=tuple(parts),
         classes=classes if labels == "folders" else tuple(dict.fromkeys(map(str.lower, classes))),
-        places=Places(str(folder.absolute()), str(wanted.pretrained.absolute()) if wanted.pretrained else ""),
+        places=Places(str(folder.absolute()), str(wanted.pretrained.absolute()) if wanted.pretrained else "", arch),
     )
     for name, text in texts.items():
         write_text(folder / name, text)
     counts = {name: len(samples) for name, samples in parts.items()}
     files = tuple(folder / name for name in texts)
     alike = _alike(parts, ("test",) if held_out else ("val", "test"))
-    return NewExperiment(task, folder, counts, held_out, classes, files, alike, wanted.pretrained)
+    return NewExperiment(task, folder, counts, held_out, classes, files, alike, wanted.pretrained, arch)
+
+
+def _arch(weights: Path) -> str:
+    """torchvision's name of the ResNet that has these weights, "" for other weights."""
+    from taolite.nn.state_dict import holds_state_dict, read_state_dict
+    from taolite.nn.torchvision_network import arch_of
+
+    arch = arch_of(read_state_dict(weights)) if holds_state_dict(weights) else ""
+    return arch if arch.startswith("resnet") else ""
 
 
 def _check_labels(data: Path, found: str, labels: Labels) -> None:

@@ -47,10 +47,11 @@ _NAMED = 10  # classes of a note
 @dataclass(frozen=True)
 class Places:
     """Paths as specs write them. folder: of the specs and everything made from them. pretrained: weights to start from,
-    "" for random ones."""
+    "" for random ones. arch: torchvision's name of the ResNet that has these weights, "" for other weights."""
 
     folder: str
     pretrained: str = ""
+    arch: str = ""
 
 
 def each(classes: Sequence[str], text: str, **values: Mapping[str, str]) -> str:

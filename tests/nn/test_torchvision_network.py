@@ -13,7 +13,7 @@ from torchvision.models import get_model
 from taolite.artifacts.sniff import Kind, wrong_kind
 from taolite.errors import ForeignError, ModelError
 from taolite.nn.backbone import IMAGENET_MEAN, IMAGENET_STD
-from taolite.nn.torchvision_network import TorchvisionNetwork, load_state_dict
+from taolite.nn.torchvision_network import TorchvisionNetwork, arch_of, load_state_dict
 from taolite.nn.weights import StateDict, read_state_dict
 
 torch.set_num_threads(1)
@@ -255,3 +255,20 @@ def centre(photo):
 def test_a_misspelled_arch_is_answered_with_the_nearest_one():
     with pytest.raises(ModelError, match=r"^arch is 'resnet81'; .*, such as resnet18, "):
         TorchvisionNetwork("resnet81", 2)
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "resnet34", "resnet50", "mobilenet_v2"])
+def test_weights_are_recognised_by_their_tensors_whatever_the_head(arch):
+    theirs = get_model(arch, weights=None, num_classes=7).state_dict()
+    without_head = {name: value for name, value in theirs.items() if not name.startswith(SAMPLE.get(arch, "fc"))}
+
+    assert arch_of(StateDict("theirs", theirs, {})) == arch
+    assert arch_of(StateDict("theirs", without_head, {})) == arch
+
+
+def test_weights_with_the_names_of_one_network_and_other_sizes_are_not_its_own():
+    wide = get_model("wide_resnet50_2", weights=None).state_dict()
+    first_layers = {name: value for name, value in wide.items() if not name.startswith("layer4")}
+
+    assert arch_of(StateDict("wide", wide, {})) == ""
+    assert arch_of(StateDict("cut", first_layers, {})) == ""

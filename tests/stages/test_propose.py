@@ -13,7 +13,7 @@ from PIL import Image
 
 from taolite import formats, spec
 from taolite.cli.main import main
-from taolite.errors import TaoliteError
+from taolite.errors import PathError, TaoliteError
 from taolite.events import Notice
 from taolite.sample import Label, Sample
 from taolite.spec import Kind
@@ -218,10 +218,20 @@ def test_a_classifier_from_random_weights_is_trained_longer_and_faster():
     assert rates == [0.003, 0.02]
     assert [one.model_config_.freeze_bn for one in (started, begun)] == [True, False]
     assert started.taolite is not None
-    assert started.taolite.fitting.backbone_rate == 0.01
+    assert started.taolite.fitting.backbone_rate == 0.03
     assert begun.taolite is None
     assert begun.train_config.pretrained_model_path == ""
     assert started.train_config.pretrained_model_path == "/x/resnet18.safetensors"
+
+
+def test_a_classifier_has_the_graph_of_torchvisions_weights_and_taos_with_others():
+    train = samples(40, (300, 300), 1.0, names=("a", "b"))
+
+    own = classification(train, places=Places("/x/new", "/x/r34.pth", "resnet34")).model_config_
+    other = classification(train, places=Places("/x/new", "/x/tao.hdf5")).model_config_
+
+    assert (own.arch, own.torchvision_arch) == ("torchvision", "resnet34")
+    assert (other.arch, other.n_layers) == ("resnet", 18)
 
 
 def test_the_balance_of_classes_is_a_comment():
@@ -539,6 +549,28 @@ def test_a_tiny_set_goes_from_pictures_to_an_export_by_the_commands_that_are_pri
     assert exported.exists() == whole
     if task != "detectnet":
         assert json.loads((new / "scores/results.json").read_text())
+
+
+def test_the_graph_of_a_classifier_follows_from_the_tensors_of_its_weights(
+    folders: Path, shared_data: Path, tmp_path: Path
+):
+    named = {}
+    for name in ("resnet18", "mobilenet_v2"):
+        wanted = Wanted(pretrained=shared_data / "pretrained" / f"{name}.safetensors")
+        named[name] = new_experiment(folders, tmp_path / name, task="classification", wanted=wanted).arch
+
+    assert named == {"resnet18": "resnet18", "mobilenet_v2": ""}
+    assert 'arch: "torchvision"' in (tmp_path / "resnet18" / "retrain.txt").read_text()
+
+
+def test_missing_weights_are_found_before_anything_is_written(folders: Path, tmp_path: Path):
+    weights = tmp_path / "no.pth"
+
+    with pytest.raises(PathError) as caught:
+        new_experiment(folders, tmp_path / "new", task="classification", wanted=Wanted(pretrained=weights))
+
+    assert str(caught.value) == (f"{weights}: no such file; --pretrained needs weights, such as resnet18.pth")
+    assert not (tmp_path / "new").exists()
 
 
 def test_real_sets_get_specs_without_a_warning(shared_data: Path, tmp_path: Path):

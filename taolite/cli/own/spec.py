@@ -103,7 +103,8 @@ def _next_detectnet(made: NewExperiment) -> Iterator[str]:
 
 def _next_classification(made: NewExperiment) -> Iterator[str]:
     here = made.folder
-    trained, retrained = (f"{here}/{run}/weights/resnet.tlt" for run in ("trained", "retrained"))
+    name = "torchvision" if made.arch else "resnet"
+    trained, retrained = (f"{here}/{run}/weights/{name}.tlt" for run in ("trained", "retrained"))
     yield f"classification_tf1 train -e {here}/train.txt -r {here}/trained -k KEY"
     yield f"classification_tf1 evaluate -e {here}/train.txt -m {trained} -r {here}/scores -k KEY"
     yield f"classification_tf1 prune -m {trained} -o {here}/pruned/classifier.tlt --target 0.4 -nf 160 -k KEY"

@@ -23,7 +23,7 @@ _SIDES = (64, 96, 128, 160, 224)  # of the input, pixels
 _FEW = 2000  # training pictures below which batches are small and colours vary
 _BATCHES = (16, 32)  # for few pictures, and for many
 _RATES = {True: 0.003, False: 0.02}  # for a batch of 16: of AdamW from pretrained weights, of SGD from random ones
-_BACKBONE_RATE = 0.01  # of pretrained layers: at the head's rate they forget what they know
+_BACKBONE_RATE = 0.03  # of pretrained layers: faster they forget what they know, slower they learn too little
 _RETRAINED_RATE = 0.3
 _SEEN = {True: 4_000, False: 40_000}  # pictures that training sees, all epochs together, by pretrained weights or not
 _EPOCHS = (8, 100)  # least and most
@@ -104,14 +104,18 @@ def _training(chosen: _Chosen, places: Places, judged: str, *, pruned: bool) -> 
         if places.pretrained
         else "  # random weights; a pretrained_model_path here helps more than any other setting"
     )
+    network = """arch: "resnet"
+  n_layers: 18
+  use_batch_norm: true"""
+    if places.arch:
+        network = f"""arch: "torchvision"  # the graph of these weights; TAO's ResNet has a last stage of twice the size
+  torchvision_arch: {literal(places.arch)}"""
     if pruned:
         start = f"  pretrained_model_path: {literal(f'{folder}/pruned/classifier.tlt')}  # layers and sizes are its own"
     return f"""# {what}. Written by `taolite spec new`, which chose the numbers from the data.
 {chosen.balance}
 model_config {{
-  arch: "resnet"
-  n_layers: 18
-  use_batch_norm: true{frozen if chosen.pretrained and not pruned else ""}
+  {network}{frozen if chosen.pretrained and not pruned else ""}
   input_image_size: "3,{chosen.side},{chosen.side}"  # {chosen.why_side}
 }}
 train_config {{
