@@ -1,6 +1,6 @@
 """A folder of pictures from the command to files: taolite against Ultralytics' `yolo predict`, start included.
 
-python benchmarks/predict.py PICTURES MODEL ... [-k KEY] [--runtime NAME] [--yolo PROGRAM --weights FILE ... --size 224]
+python benchmarks/predict.py PICTURES MODEL ... [-k KEY] [--runtime NAME] [--yolo PROGRAM --weights FILE ...]
 
 Each command writes a drawn picture and a label file for every picture that has boxes, into a new folder. MODEL: exports
 of taolite; `MODEL:bf16` runs one with --engine-precision bf16. PROGRAM: `yolo` of an environment with Ultralytics.
@@ -22,6 +22,10 @@ from tempfile import TemporaryDirectory
 from startup import TAOLITE, children_s
 from timing import in_turn, machine, ratio, table
 
+from taolite.artifacts.etlt import read_model
+from taolite.artifacts.keys import find_key_if_given
+from taolite.engines.opening import open_engine
+
 
 def command(
     words: Sequence[str], out: Path, environ: Mapping[str, str], used_s: list[float], boxes: list[int]
@@ -40,6 +44,14 @@ def command(
     return run
 
 
+def longer_side(model: str, key: str | None) -> int:
+    """Pixels of the longer side of a model's input."""
+    onnx = read_model(Path(model), key=find_key_if_given(key)).onnx
+    with open_engine(onnx) as engine:
+        ((_, _, *side_hw),) = engine.inputs.values()
+    return max(side_hw)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path)
@@ -48,12 +60,15 @@ def main() -> None:
     parser.add_argument("--runtime", default="openvino", help="taolite's runtime (default: openvino)")
     parser.add_argument("--yolo", type=Path, help="the program `yolo`")
     parser.add_argument("--weights", type=Path, nargs="+", default=[], help="weights for `yolo`")
-    parser.add_argument("--size", type=int, default=224, help="input of `yolo` in pixels (default: 224)")
+    parser.add_argument(
+        "--size", type=int, help="input of `yolo` in pixels (default: the longer side of the first MODEL's)"
+    )
     parser.add_argument("--conf", type=float, default=0.25, help="threshold of `yolo` (default: 0.25)")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     # A .pyc is written once and read by every later start; both programs get this.
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    size = options.size or longer_side(options.models[0].partition(":")[0], options.key)
     ways: dict[str, Callable[[], None]] = {}
     used_s: dict[str, list[float]] = {}
     boxes: dict[str, list[int]] = {}
@@ -85,7 +100,7 @@ def main() -> None:
             environ["YOLO_CONFIG_DIR"] = str(root)
             (root / "Ultralytics").mkdir(exist_ok=True)
             subprocess.run([options.yolo, "settings", "sync=False"], env=environ, check=True, capture_output=True)
-            said = (f"model={weights}", f"source={options.pictures}", f"imgsz={options.size}", f"conf={options.conf}")
+            said = (f"model={weights}", f"source={options.pictures}", f"imgsz={size}", f"conf={options.conf}")
             put = ("device=cpu", "save=True", "save_txt=True", f"project={root / 'out'}", "name=run")
             add(f"yolo predict, {weights.stem}", [options.yolo, "predict", *said, *put])
         wall_s = in_turn(ways, options.rounds)

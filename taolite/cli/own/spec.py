@@ -107,7 +107,8 @@ def _next_classification(made: NewExperiment) -> Iterator[str]:
     trained, retrained = (f"{here}/{run}/weights/{name}.tlt" for run in ("trained", "retrained"))
     yield f"classification_tf1 train -e {here}/train.txt -r {here}/trained -k KEY"
     yield f"classification_tf1 evaluate -e {here}/train.txt -m {trained} -r {here}/scores -k KEY"
-    yield f"classification_tf1 prune -m {trained} -o {here}/pruned/classifier.tlt --target 0.4 -nf 160 -k KEY"
+    rule = f"--importance taylor -e {here}/train.txt -nf 160 --target 0.4"  # docs/cookbook/recipe.md has the figures
+    yield f"classification_tf1 prune -m {trained} -o {here}/pruned/classifier.tlt {rule} -k KEY"
     yield f"classification_tf1 train -e {here}/retrain.txt -r {here}/retrained -k KEY"
     yield f"classification_tf1 export -m {retrained} -o {here}/classifier.onnx -k KEY"
 
